@@ -1,0 +1,1 @@
+"""Freeze-Omni: a frozen text LLM that listens and speaks."""

@@ -1,0 +1,35 @@
+"""What a streaming part is: a function (x, state) -> (y, state), and how states of several users share a batch.
+
+A state is a flat dict of tensors. Every tensor has the batch first and a shape that does not depend on how much was
+heard, so rows of any age can be put into one batch, taken out, copied and stored. Per-row counters live in the state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+State = dict[str, Tensor]
+
+
+def join_states(states: Sequence[State]) -> State:
+    """Put the states of several users into one batch, in order."""
+    return {key: torch.cat([state[key] for state in states]) for key in states[0]}
+
+
+def split_state(state: State) -> list[State]:
+    """One state of batch 1 for each row; the inverse of `join_states`."""
+    rows = len(next(iter(state.values())))
+    return [{key: value[row : row + 1] for key, value in state.items()} for row in range(rows)]
+
+
+def select_rows(state: State, rows: Tensor) -> State:
+    """The rows of a batched state, in the order of the index tensor `rows`."""
+    return {key: value[rows] for key, value in state.items()}
+
+
+def state_bytes(state: State) -> int:
+    """Memory that one state holds, in bytes."""
+    return sum(value.numel() * value.element_size() for value in state.values())
