@@ -1,0 +1,91 @@
+#!/usr/bin/env bash
+# The recipe of the whole system, from data to a spoken answer, in numbered stages:
+#   1 data  2 format  3 units and statistics  4 dialogues  5 encoder (1.1)  6 adapter (1.2)  7 dialogue (1.3)
+#   8 codec (2.1)  9 speech decoder (2.2)  10 prefix (2.3)  11 decode  12 score  13 pack  14 talk
+# A recipe (egs/<corpus>/<task>1/run.sh) calls this with its set names and its configuration folder.
+# A stage whose inputs, options and configuration did not change since it succeeded is not run again.
+set -euo pipefail
+
+# General
+stage=1              # First stage to run.
+stop_stage=14        # Last stage to run.
+skip_stages=         # Stages to leave out, as "8 9".
+ngpu=0               # GPUs for training; 0 trains on the CPU.
+num_nodes=1          # Machines for training.
+nj=2                 # Parallel jobs of data preparation.
+nthreads=2           # Threads of a training or decoding process on the CPU.
+seed=777             # Seed of training and sampling.
+datadir=data         # Kaldi data directories.
+dumpdir=dump         # Prepared audio, dialogues, codec tokens.
+expdir=exp           # Models, statistics, logs, decoding results.
+conf=conf/mini       # Folder with one YAML for each training stage, and decode.yaml.
+results=results/mini.json  # Figures of this run, from which RESULTS.md is written.
+dry_run=false        # Only build each model of --conf, print its parameters, and stop.
+
+# Data
+local_data_opts=     # Options for local/data.sh.
+train_set=           # Speech input: training set (role asr).
+valid_set=           # Speech input: development set.
+test_sets=           # Speech input: test sets, as "a b".
+speed_perturb_factors=  # Speed factors for the training set, as "0.9 1.0 1.1".
+min_wav_duration_s=0.3  # Shorter utterances of the training set are left out.
+max_wav_duration_s=20   # Longer utterances of the training set are left out.
+tts_train_set=       # Speech output: training set (role tts).
+tts_valid_set=       # Speech output: development set.
+tts_test_set=        # Speech output: test set.
+qa_train_set=        # Dialogue: training questions (role qa).
+qa_valid_set=        # Dialogue: development questions.
+qa_test_set=         # Dialogue: test questions.
+
+# The LLM and the units
+llm=                 # The frozen LLM: a folder or a hub id of any transformers causal LM.
+unit_kind=llm        # CTC units: llm (the LLM's own tokens), bpe (sentencepiece) or char.
+unit_min_count=3     # An LLM token seen less often is spelt with smaller ones (unit_kind=llm).
+nbpe=500             # Number of units (unit_kind=bpe).
+system_prompt="You are a helpful voice assistant. Answer in one short sentence."  # The system turn.
+
+# Training and evaluation
+adapters="ctc conv"  # Adapters to train and to compare; the first is the default of the packed model.
+inference_model=valid.loss.ave  # Which averaged checkpoint later stages take.
+judge=               # Folder of the faster-whisper model that transcribes our speech for scoring.
+talk_input=          # Stage 14: a question to answer (wav); a test question by default.
+serve=false          # Stage 14: start the server instead of answering one file.
+
+template=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")" && pwd)
+cmdline="$0 $*"
+. ./path.sh
+# shellcheck source=/dev/null
+. "${MAIN_ROOT}/utils/parse_options.sh"
+. ./cmd.sh
+. ./db.sh
+for file in "${template}"/stages/*.sh; do
+    # shellcheck source=/dev/null
+    . "${file}"
+done
+
+names=([1]=data [2]=format [3]=units [4]=dialogue [5]=encoder [6]=adapter [7]=duplex [8]=codec
+    [9]=speech_decoder [10]=prefix [11]=decode [12]=score [13]=pack [14]=talk)
+
+main() {
+    check_options
+    mkdir -p "${expdir}/.stages"
+    if "${dry_run}"; then
+        dry_run_models
+        return
+    fi
+    log "${cmdline}"
+    local n start
+    for n in "${!names[@]}"; do
+        if ((n < stage || n > stop_stage)) || [[ " ${skip_stages} " == *" ${n} "* ]]; then
+            continue
+        fi
+        start=$(date +%s)
+        work_done=false
+        banner "Stage ${n}: ${names[n]}"
+        "stage_${n}"
+        note_time "${n}" "$(($(date +%s) - start))"
+    done
+    log "Finished in $(elapsed)"
+}
+
+main

@@ -1,0 +1,99 @@
+# Shared by all stages: messages, checks, and the rule that finished work is not done again.
+
+log() { echo -e "$(date '+%Y-%m-%dT%H:%M:%S') (${FUNCNAME[1]:-main}) $*"; }
+die() { echo "s2s.sh: error: $*" >&2; exit 1; }
+elapsed() { printf '%dm%02ds' $((SECONDS / 60)) $((SECONDS % 60)); }
+# `set -e` ends the run at the first failure; this says what failed and that it can be continued.
+current_work=
+report_failure() {
+    local code=$?
+    if ((code != 0)) && [ -n "${current_work}" ]; then
+        echo "s2s.sh: ${current_work} failed (see the log named above). Mend it and run the same command again:" \
+            "finished work is kept" >&2
+    fi
+}
+trap report_failure EXIT
+banner() { log "==== $* ==== (elapsed $(elapsed))"; }
+
+# The option `name` must have a value: says who sets it.
+need() {
+    local name
+    for name in "$@"; do
+        [ -n "${!name}" ] || die "--${name} is empty: set it in run.sh or on the command line (see --help)"
+    done
+}
+
+check_options() {
+    [ -d "${conf}" ] || die "--conf ${conf}: no such folder; there is one for each scale under conf/"
+    [ -z "${llm}" ] || [[ "${llm}" != /* && "${llm}" != .* ]] || [ -d "${llm}" ] ||
+        die "--llm ${llm}: no such folder; give the folder of a transformers causal LM or a hub id"
+    local free_kb
+    mkdir -p "${expdir}" "${dumpdir}" || die "cannot make ${expdir} or ${dumpdir}: check permissions and disk"
+    free_kb=$(df -Pk "${expdir}" | awk 'NR == 2 {print $4}')
+    ((free_kb > 2000000)) ||
+        die "only $((free_kb / 1024)) MB are free for ${expdir}: make room or move --expdir and --dumpdir"
+}
+
+# Fingerprint of files (contents; a folder counts with the names, sizes and times of its files) and words.
+fingerprint() {
+    local item
+    for item in "$@"; do
+        if [ -f "${item}" ]; then
+            sha256sum <"${item}"
+        elif [ -d "${item}" ]; then
+            (cd "${item}" && find -L . -type f -printf '%p %s %T@\n' | sort)
+        else
+            echo "${item}"
+        fi
+    done | sha256sum | cut -c1-32
+}
+
+# once NAME INPUT... -- COMMAND...: run COMMAND unless it succeeded before with the same inputs.
+# Killed work is continued by the command itself. Not for use in a condition: that would switch `set -e` off. Where an input changed, the old folder ${expdir}/NAME
+# is moved aside, never deleted.
+once() {
+    local name=$1 inputs=() stamp print aside
+    shift
+    while [ "$1" != "--" ]; do inputs+=("$1"); shift; done
+    shift
+    stamp="${expdir}/.stages/${name//\//_}"
+    print=$(fingerprint "${inputs[@]}" "$@")
+    if [ "$(cat "${stamp}.done" 2>/dev/null)" = "${print}" ]; then
+        log "${name}: nothing changed, skipped"
+        return
+    fi
+    if [ -d "${expdir}/${name}" ] && [ "$(cat "${stamp}.begun" 2>/dev/null)" != "${print}" ]; then
+        aside="${expdir}/${name}.$(date +%Y%m%d-%H%M%S)"
+        log "${name}: inputs changed, the old folder is kept as ${aside}"
+        mv "${expdir}/${name}" "${aside}"
+    fi
+    rm -f "${stamp}.done"
+    echo "${print}" >"${stamp}.begun"
+    work_done=true
+    current_work=${name}
+    "$@"
+    current_work=
+    echo "${print}" >"${stamp}.done"
+}
+
+# Seconds a stage took, kept from the last time that it did work: RESULTS.md adds them up.
+note_time() {
+    if "${work_done}"; then
+        echo "$2" >"${expdir}/.stages/seconds.$1"
+    fi
+}
+
+# job LOG COMMAND...: run through the queue with a log, and show the log's end where it fails.
+job() {
+    local file=$1
+    shift
+    mkdir -p "$(dirname "${file}")"
+    log "log: ${file}"
+    # shellcheck disable=SC2086
+    if ! ${decode_cmd} "${file}" "$@"; then
+        tail -n 15 "${file}" >&2
+        return 1
+    fi
+}
+
+threads() { env OMP_NUM_THREADS="${nthreads}" MKL_NUM_THREADS="${nthreads}" "$@"; }
