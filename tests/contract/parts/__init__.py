@@ -1,4 +1,4 @@
-"""The streaming parts under the law. A file here holds `PARTS`: name -> a function that makes it."""
+"""The streaming parts under the law. A file here holds `PARTS`: name -> its maker."""
 
 from __future__ import annotations
 

@@ -1,0 +1,1 @@
+"""From samples to normalised features, and the gate in front of them."""
