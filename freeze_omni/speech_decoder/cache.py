@@ -1,0 +1,64 @@
+"""Keys and values of the AR layers as a streaming state: preallocated, written in place, grown by doubling.
+
+A state holds
+    cache     (B, layers, 2, heads, S, d)  keys and values; each row's are packed from slot 0 on: prefix, text, speech
+    length    (B,)  slots in use
+    position  (B,)  rotary position of the next speech token
+The capacity S is a power of two, and doubles when a row is full, so a token costs no copy of what is there. Writing
+goes to the slot behind `length`; an older state stays valid until another continuation of it is computed, which then
+takes over the slots (clone `cache` to keep both).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from freeze_omni.streaming import State, join_states
+
+SMALLEST_CAPACITY = 256
+
+
+def capacity_for(slots: int) -> int:
+    """The smallest capacity (a power of two) that holds `slots` and something more."""
+    return max(SMALLEST_CAPACITY, 1 << slots.bit_length())
+
+
+def pack(layers: Sequence[tuple[Tensor, Tensor]], valid: Tensor) -> tuple[Tensor, Tensor]:
+    """Keys and values per layer, each (B, H, K, d), to a cache without gaps, and the slots in use (B,).
+
+    Args:
+        valid: (B, K), which of the K keys are real.
+    """
+    lengths = valid.sum(dim=1)
+    key = layers[0][0]
+    shape = (len(key), len(layers), 2, key.shape[1], capacity_for(int(lengths.max())), key.shape[3])
+    cache = key.new_zeros(shape)
+    for row, length in enumerate(lengths.tolist()):
+        for index, pair in enumerate(layers):
+            for which, tensor in enumerate(pair):
+                cache[row, index, which, :, :length] = tensor[row][:, valid[row]]
+    return cache, lengths
+
+
+def grow(cache: Tensor, capacity: int) -> Tensor:
+    """The cache with room for `capacity` slots; itself if it has it."""
+    missing = capacity - cache.shape[4]
+    if missing <= 0:
+        return cache
+    return torch.cat([cache, cache.new_zeros(*cache.shape[:4], missing, cache.shape[5])], dim=4)
+
+
+def write(cache: Tensor, layer: int, slots: Tensor, key: Tensor, value: Tensor) -> None:
+    """Put one key and value (B, H, 1, d) into each row's slot (B,), in place."""
+    rows = torch.arange(len(slots), device=slots.device)
+    for which, new in enumerate((key, value)):
+        cache[:, layer, which].transpose(1, 2)[rows, slots] = new[:, :, 0].to(cache.dtype)
+
+
+def join(states: Sequence[State]) -> State:
+    """States of several users, of any age and capacity, in one batch."""
+    capacity = max(state["cache"].shape[4] for state in states)
+    return join_states([{**state, "cache": grow(state["cache"], capacity)} for state in states])

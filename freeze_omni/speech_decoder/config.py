@@ -1,0 +1,92 @@
+"""Configuration of the speech decoder; the defaults are the published model's sizes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class SpeechDecoderConfig:
+    """Sizes, rows and positions of NAR, prefix and AR.
+
+    Attributes:
+        size, heads, ffn_size: width, attention heads and feed-forward width of every layer.
+        layers: AR layers, and as many prefix layers (layer i's prefix is put before AR layer i).
+        pre_layers: two-way NAR layers over the text before the AR reads it, the paper's pre-network
+            (published: layers // 2); 0 is the paper's model without one.
+        codes: entries of the codec's codebook; bos, sos, eos and pad follow them.
+        max_positions: most rows and tokens of one segment together.
+        dropout: on the input rows and on what each sub-layer adds.
+        text_rows: "project" brings an LLM vector of any width to one row by a learned projection;
+            "reshape" (published layout) cuts it into llm_size / size rows.
+        text_units: what the caller tokenises: "tokens" of the LLM, or "chars", each character as its
+            own LLM token (`spell`), so that little data is enough to learn pronunciation.
+        positions: "plain" (published) counts from bos on; "progress" puts speech token t at t and
+            text row j near the speech token that says it, which makes alignment easy to learn.
+        tokens_per_row: speech tokens a text row takes (progress only). At 40 tokens a second and for
+            English about 11 for LLM tokens, 2.7 for characters.
+        length: "constant" trusts tokens_per_row; "predicted" learns each row's share from the NAR
+            output with an L1 loss on the log of the utterance's length.
+        length_weight, length_noise: weight of that loss; deviation of the log-normal noise on the true
+            length in training, so that a predicted length that is a little off does no harm.
+        label_smoothing: of the cross entropy.
+        guide_weight, guide_layer, guide_heads, guide_width: auxiliary guided-attention loss that asks
+            the first heads of one AR layer to look along the diagonal of text and speech.
+    """
+
+    size: int = 896
+    heads: int = 14
+    ffn_size: int = 4864
+    layers: int = 4
+    pre_layers: int = 2
+    codes: int = 1024
+    max_positions: int = 2048
+    dropout: float = 0.1
+    text_rows: Literal["project", "reshape"] = "project"
+    text_units: Literal["tokens", "chars"] = "tokens"
+    positions: Literal["plain", "progress"] = "plain"
+    tokens_per_row: float = 11.0
+    length: Literal["constant", "predicted"] = "constant"
+    length_weight: float = 1.0
+    length_noise: float = 0.1
+    label_smoothing: float = 0.0
+    guide_weight: float = 0.0
+    guide_layer: int = 0
+    guide_heads: int = 1
+    guide_width: float = 0.2
+
+    def __post_init__(self) -> None:
+        if self.size % self.heads or self.size // self.heads % 2:
+            raise ValueError(
+                f"size {self.size} must be an even multiple of heads {self.heads}: rotary positions turn pairs"
+            )
+        if min(self.layers, self.codes, self.max_positions) < 1 or self.pre_layers < 0:
+            raise ValueError("layers, codes and max_positions must be at least 1, pre_layers at least 0")
+        if self.tokens_per_row <= 0:
+            raise ValueError(f"tokens_per_row must be above 0, not {self.tokens_per_row}")
+        if not 0 <= self.guide_layer < self.layers or not 1 <= self.guide_heads <= self.heads:
+            raise ValueError("guide_layer and guide_heads must name an AR layer and some of its heads")
+        if self.length == "predicted" and self.positions == "plain":
+            raise ValueError("length: predicted has no use with positions: plain; set positions: progress")
+
+    @property
+    def bos(self) -> int:
+        return self.codes
+
+    @property
+    def sos(self) -> int:
+        return self.codes + 1
+
+    @property
+    def eos(self) -> int:
+        return self.codes + 2
+
+    @property
+    def pad(self) -> int:
+        return self.codes + 3
+
+    @property
+    def vocabulary(self) -> int:
+        """Codes and the four special tokens."""
+        return self.codes + 4

@@ -1,0 +1,294 @@
+"""The speech decoder: NAR over the text, NAR prefix over the hidden states, AR over the speech tokens.
+
+Paper section 3.3. The AR reads [bos] + NAR(text rows) + [sos] + speech tokens; its layer i has the keys and values of
+prefix layer i in front of its own. Text rows see each other and the prefix; a speech token sees the prefix, the text and
+the speech tokens up to itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from freeze_omni.shapes import valid_mask
+from freeze_omni.speech_decoder import cache as kv
+from freeze_omni.speech_decoder import positions
+from freeze_omni.speech_decoder.config import SpeechDecoderConfig
+from freeze_omni.speech_decoder.guide import guided_attention
+from freeze_omni.speech_decoder.layer import NORM_EPS, Layer, Rotary, key_mask, rotary_tables
+from freeze_omni.speech_decoder.rows import make_rows
+from freeze_omni.streaming import State
+
+KeyValue = tuple[Tensor, Tensor]
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What the AR is told about one batch: text rows with bos (B, 1 + N, D), prefix, positions."""
+
+    rows: Tensor
+    row_lengths: Tensor  # (B,), bos not counted
+    prefix: list[KeyValue]  # for each layer (B, H, M, d); empty without hidden states
+    prefix_valid: Tensor  # (B, M)
+    places: positions.Places
+    durations: Tensor | None  # (B, N), where lengths are predicted
+
+    @property
+    def row_valid(self) -> Tensor:
+        return valid_mask(self.row_lengths + 1, self.rows.shape[1])
+
+
+class SpeechDecoder(nn.Module):
+    """Turns LLM embeddings of a text (and the hidden states behind it) into codec tokens.
+
+    Args:
+        config: sizes; with the published ones and `text_rows: reshape` 164.7 M parameters.
+        llm_size: width E of the frozen LLM.
+    Raises:
+        ValueError: `text_rows: reshape` and an LLM width that is no multiple of `size`.
+    """
+
+    def __init__(self, config: SpeechDecoderConfig, llm_size: int) -> None:
+        super().__init__()
+        self.config = config
+
+        def stack(count: int) -> nn.ModuleList:
+            sizes = (config.size, config.heads, config.ffn_size, config.dropout)
+            return nn.ModuleList(Layer(*sizes) for _ in range(count))
+
+        self.nar_rows = make_rows(config, llm_size)
+        self.nar = stack(config.pre_layers)
+        self.prefix_rows = make_rows(config, llm_size)
+        self.prefix = stack(config.layers)
+        self.embedding = nn.Embedding(config.vocabulary, config.size)
+        self.ar = stack(config.layers)
+        self.norm = nn.RMSNorm(config.size, eps=NORM_EPS)
+        self.output = nn.Linear(config.size, config.vocabulary)
+        self.dropout = nn.Dropout(config.dropout)
+        if config.length == "predicted":
+            self.nar_length = positions.LengthHead(config.size, config.tokens_per_row)
+        # Only keys and values of the prefix are used, so nothing behind those of its last layer ever gets a gradient.
+        last = self.prefix[-1]
+        for part in (last.attention_out, last.ffn_norm, last.gate_up, last.down):
+            part.requires_grad_(False)
+
+    @property
+    def head_size(self) -> int:
+        return self.config.size // self.config.heads
+
+    def copy_ar_to_prefix(self) -> None:
+        """Start the prefix layers from the trained AR layers, whose key space they have to speak (stage 2.3)."""
+        self.prefix.load_state_dict(self.ar.state_dict())
+
+    def forward(
+        self,
+        text: Tensor,
+        text_lengths: Tensor,
+        tokens: Tensor,
+        token_lengths: Tensor,
+        hidden: Tensor | None = None,
+        hidden_lengths: Tensor | None = None,
+    ) -> Tensor:
+        """Teacher forcing: logits (B, T + 1, V + 4) of each next token, the one behind the last included.
+
+        Args:
+            text: LLM embeddings (B, N, E), right-padded (with anything), lengths (B,).
+            tokens: speech tokens (B, T), right-padded, lengths (B,).
+            hidden: LLM hidden states (B, M, E) for the prefix, lengths (B,) (default: all of M).
+        Raises:
+            ValueError: more than `max_positions` rows and tokens.
+        """
+        condition = self.condition(text, text_lengths, hidden, hidden_lengths, token_lengths)
+        return self._speech(condition, tokens, token_lengths)[0]
+
+    def loss(
+        self,
+        text: Tensor,
+        text_lengths: Tensor,
+        tokens: Tensor,
+        token_lengths: Tensor,
+        hidden: Tensor | None = None,
+        hidden_lengths: Tensor | None = None,
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Mean cross entropy of tokens and eos (plus the optional parts), arguments as in `forward`.
+
+        Returns:
+            the loss to minimise and detached stats: loss, ce, acc and acc10 (top 1 and top 10), length, guide.
+        """
+        config = self.config
+        condition = self.condition(text, text_lengths, hidden, hidden_lengths, token_lengths)
+        logits, guide = self._speech(condition, tokens, token_lengths)
+        step = torch.arange(logits.shape[1], device=tokens.device)
+        targets = F.pad(tokens, (0, 1)).where(step < token_lengths[:, None], config.eos)
+        real = step <= token_lengths[:, None]
+        logits, targets = logits[real].float(), targets[real]
+        loss = ce = F.cross_entropy(logits, targets, label_smoothing=config.label_smoothing)
+        best = logits.detach().topk(min(10, logits.shape[1]), dim=-1).indices == targets[:, None]
+        stats = {"ce": ce, "acc": best[:, 0].float().mean(), "acc10": best.any(dim=-1).float().mean()}
+        if condition.durations is not None:
+            stats["length"] = positions.LengthHead.loss(condition.durations, token_lengths)
+            loss = loss + config.length_weight * stats["length"]
+        if guide is not None:
+            stats["guide"] = guide
+            loss = loss + config.guide_weight * guide
+        return loss, {"loss": loss.detach()} | {key: value.detach() for key, value in stats.items()}
+
+    def condition(
+        self,
+        text: Tensor,
+        text_lengths: Tensor,
+        hidden: Tensor | None = None,
+        hidden_lengths: Tensor | None = None,
+        token_lengths: Tensor | None = None,
+    ) -> Condition:
+        """Run NAR and prefix. token_lengths (B,) are the true lengths where known, which progress positions use."""
+        x, row_lengths = self.nar_rows(text, text_lengths)
+        x = self.dropout(x)
+        valid = valid_mask(row_lengths, x.shape[1])
+        mask = key_mask(valid)
+        rotary = self._rotary(torch.arange(x.shape[1], device=x.device).expand(valid.shape))
+        for layer in self.nar:
+            x = layer(x, rotary, mask)
+        if hidden is None:
+            hidden, hidden_lengths = text[:, :0], torch.zeros_like(text_lengths)
+        elif hidden_lengths is None:
+            hidden_lengths = torch.full_like(text_lengths, hidden.shape[1])
+        prefix_x, prefix_lengths = self.prefix_rows(hidden, hidden_lengths)
+        durations = self.nar_length(x, row_lengths) if self.config.length == "predicted" else None
+        places = self._places(row_lengths, x.shape[1], prefix_lengths, prefix_x.shape[1], durations, token_lengths)
+        bos = self.embedding.weight[self.config.bos].expand(len(x), 1, -1)
+        prefix_valid = valid_mask(prefix_lengths, prefix_x.shape[1])
+        prefix = self._prefix(prefix_x, prefix_valid, places) if prefix_x.shape[1] else []
+        return Condition(
+            torch.cat([bos.to(x.dtype), x], dim=1), row_lengths, prefix, prefix_valid, places, durations
+        )
+
+    def start(
+        self,
+        text: Tensor,
+        hidden: Tensor | None = None,
+        text_lengths: Tensor | None = None,
+        hidden_lengths: Tensor | None = None,
+        token_lengths: Tensor | None = None,
+    ) -> State:
+        """Read the text (B, N, E) and hidden states (B, M, E) of a segment; the first `step` then takes the sos.
+
+        Args:
+            text_lengths, hidden_lengths: (B,), default everything.
+            token_lengths: (B,) speech tokens to plan for; default: as predicted. Only progress positions use it.
+        Returns:
+            a state (see `cache`) that any others can be joined with.
+        """
+        if text_lengths is None:
+            text_lengths = torch.full((len(text),), text.shape[1], device=text.device)
+        told = self.condition(text, text_lengths, hidden, hidden_lengths, token_lengths)
+        self._check_size(told.rows.shape[1])
+        valid = torch.cat([told.prefix_valid, told.row_valid], dim=1)
+        x, rotary, mask = told.rows, self._rotary(told.places.text), key_mask(valid)
+        pairs: list[KeyValue] = []
+        for index, layer in enumerate(self.ar):
+            query, key, value = layer.project(x, rotary)
+            pairs.append(_behind(told.prefix, index, key, value))
+            x = layer.attend(x, query, *pairs[-1], mask)
+        cache, length = kv.pack(pairs, valid)
+        return {"cache": cache, "length": length, "position": told.places.sos.clone()}
+
+    def step(self, token: Tensor, state: State) -> tuple[Tensor, State]:
+        """Logits (B, V + 4) of the token behind `token` (B,), which is the sos at first. Writes into the cache."""
+        slots = state["length"]
+        used = int(slots.max()) + 1
+        cache = state["cache"]
+        if used > cache.shape[4]:
+            cache = kv.grow(cache, 2 * cache.shape[4])
+        mask = valid_mask(slots + 1, used)[:, None, None] if int(slots.min()) + 1 < used else None
+        x = self.embedding(token)[:, None]
+        rotary = self._rotary(state["position"][:, None])
+        for index, layer in enumerate(self.ar):
+            query, key, value = layer.project(x, rotary)
+            kv.write(cache, index, slots, key, value)
+            x = layer.attend(x, query, *cache[:, index, :, :, :used].unbind(1), mask)
+        logits = self.output(self.norm(x[:, 0]))
+        return logits, {"cache": cache, "length": slots + 1, "position": state["position"] + 1}
+
+    def _speech(
+        self, told: Condition, tokens: Tensor, token_lengths: Tensor
+    ) -> tuple[Tensor, Tensor | None]:
+        """Logits (B, T + 1, V + 4) of the AR over text and tokens, and the guided-attention loss if it is on."""
+        config, rows, steps = self.config, told.rows.shape[1], tokens.shape[1] + 1
+        self._check_size(rows + steps)
+        inputs = F.pad(tokens.where(valid_mask(token_lengths, steps - 1), config.pad), (1, 0), value=config.sos)
+        x = torch.cat([told.rows, self.dropout(self.embedding(inputs)).to(told.rows.dtype)], dim=1)
+        clock = told.places.sos[:, None] + torch.arange(steps, device=tokens.device)
+        rotary = self._rotary(torch.cat([told.places.text, clock], dim=1))
+        mask = self._mask(told, steps)
+        guide = None
+        for index, layer in enumerate(self.ar):
+            query, key, value = layer.project(x, rotary)
+            if config.guide_weight and index == config.guide_layer:
+                heads = slice(0, config.guide_heads)
+                guide = guided_attention(
+                    query[:, heads, rows:], key[:, heads, 1:rows], token_lengths, told.row_lengths, config.guide_width
+                )
+            x = layer.attend(x, query, *_behind(told.prefix, index, key, value), mask)
+        return self.output(self.norm(x[:, rows:])), guide
+
+    def _mask(self, told: Condition, steps: int) -> Tensor:
+        """(B, 1, rows + steps, prefix + rows + steps): see the head of this file. Nobody sees the padding."""
+        rows = told.rows.shape[1]
+        seen = torch.cat([told.prefix_valid, told.row_valid], dim=1)
+        causal = torch.ones(steps, steps, dtype=torch.bool, device=seen.device).tril()
+        speech = F.pad(causal, (0, 0, rows, 0))
+        return torch.cat(
+            [seen[:, None].expand(-1, rows + steps, -1), speech.expand(len(seen), -1, -1)], dim=2
+        )[:, None]
+
+    def _prefix(self, x: Tensor, valid: Tensor, places: positions.Places) -> list[KeyValue]:
+        """Keys and values (B, H, M, d) of each prefix layer over the rows x (B, M, D)."""
+        x, rotary, mask = self.dropout(x), self._rotary(places.prefix), key_mask(valid)
+        pairs: list[KeyValue] = []
+        for layer in self.prefix:
+            query, key, value = layer.project(x, rotary)
+            pairs.append((key, value))
+            if len(pairs) < len(self.prefix):
+                x = layer.attend(x, query, key, value, mask)
+        return pairs
+
+    def _places(
+        self,
+        row_lengths: Tensor,
+        rows: int,
+        prefix_lengths: Tensor,
+        prefix_rows: int,
+        durations: Tensor | None,
+        token_lengths: Tensor | None,
+    ) -> positions.Places:
+        if self.config.positions == "plain":
+            return positions.plain_places(row_lengths, rows, prefix_rows)
+        if durations is None:
+            durations = self.config.tokens_per_row * valid_mask(row_lengths, rows).float()
+        elif token_lengths is not None:
+            total = token_lengths.float()
+            if self.training:
+                total = total * torch.exp(self.config.length_noise * torch.randn_like(total))
+            durations = positions.stretch(durations, total)
+        return positions.progress_places(durations.detach(), prefix_lengths, prefix_rows)
+
+    def _rotary(self, places: Tensor) -> Rotary:
+        return rotary_tables(places, self.head_size)
+
+    def _check_size(self, size: int) -> None:
+        if size > self.config.max_positions:
+            raise ValueError(
+                f"{size} text rows and speech tokens in one segment, but max_positions is"
+                f" {self.config.max_positions}: cut the segment or filter longer utterances"
+            )
+
+
+def _behind(prefix: list[KeyValue], layer: int, key: Tensor, value: Tensor) -> KeyValue:
+    """The layer's own keys and values (B, H, K, d) behind those of its prefix, if there is one."""
+    if not prefix:
+        return key, value
+    return torch.cat([prefix[layer][0], key], dim=2), torch.cat([prefix[layer][1], value], dim=2)

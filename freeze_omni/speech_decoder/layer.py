@@ -1,0 +1,69 @@
+"""The Llama layer that NAR, prefix and AR are made of: RMSNorm, rotary positions, SwiGLU, no biases."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+ROTARY_BASE = 10000.0
+NORM_EPS = 1e-6
+Rotary = tuple[Tensor, Tensor]
+
+
+def rotary_tables(positions: Tensor, head_size: int) -> Rotary:
+    """Cosine and sine (B, 1, T, head_size / 2) of positions (B, T), which need not be whole numbers."""
+    steps = torch.arange(0, head_size, 2, device=positions.device, dtype=torch.float32)
+    angles = positions.float()[:, None, :, None] * ROTARY_BASE ** (-steps / head_size)
+    return angles.cos(), angles.sin()
+
+
+def rotate(x: Tensor, rotary: Rotary) -> Tensor:
+    """Turn x (B, H, T, d) by its positions; the pairs are (i, i + d/2), as in Llama."""
+    cosine, sine = (table.to(x.dtype) for table in rotary)
+    left, right = x.chunk(2, dim=-1)
+    return torch.cat([left * cosine - right * sine, right * cosine + left * sine], dim=-1)
+
+
+class Layer(nn.Module):
+    """One pre-norm layer in three moves, so that a cache can stand between the first and the last."""
+
+    def __init__(self, size: int, heads: int, ffn_size: int, dropout: float) -> None:
+        super().__init__()
+        self.heads = heads
+        self.attention_norm = nn.RMSNorm(size, eps=NORM_EPS)
+        self.query_key_value = nn.Linear(size, 3 * size, bias=False)
+        self.attention_out = nn.Linear(size, size, bias=False)
+        self.ffn_norm = nn.RMSNorm(size, eps=NORM_EPS)
+        self.gate_up = nn.Linear(size, 2 * ffn_size, bias=False)
+        self.down = nn.Linear(ffn_size, size, bias=False)
+        self.dropout = nn.Dropout(dropout)
+
+    def project(self, x: Tensor, rotary: Rotary) -> tuple[Tensor, Tensor, Tensor]:
+        """x (B, T, D) to rotated queries and keys, and values, each (B, H, T, d)."""
+        batch, steps, size = x.shape
+        mixed = self.query_key_value(self.attention_norm(x))
+        query, key, value = mixed.view(batch, steps, 3, self.heads, size // self.heads).permute(2, 0, 3, 1, 4)
+        return rotate(query, rotary), rotate(key, rotary), value
+
+    def attend(self, x: Tensor, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
+        """The rest of the layer: attention over key and value (B, H, K, d), then the feed-forward part.
+
+        mask is (B, 1, T, K) bool, True where a query may look, or None for everywhere.
+        """
+        context = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+        x = x + self.dropout(self.attention_out(context.transpose(1, 2).flatten(2)))
+        gate, up = self.gate_up(self.ffn_norm(x)).chunk(2, dim=-1)
+        return x + self.dropout(self.down(F.silu(gate) * up))
+
+    def forward(self, x: Tensor, rotary: Rotary, mask: Tensor | None) -> Tensor:
+        """x (B, T, D) to (B, T, D), attending to itself where mask (B, 1, T, T) allows."""
+        return self.attend(x, *self.project(x, rotary), mask)
+
+
+def key_mask(valid: Tensor) -> Tensor:
+    """valid (B, K) to an attention mask (B, 1, 1, K); a row with no key at all may see everything.
+
+    Nothing of such a row is read afterwards, but a softmax over nothing would be NaN, and spread by gradients.
+    """
+    return (valid | ~valid.any(dim=1, keepdim=True))[:, None, None, :]

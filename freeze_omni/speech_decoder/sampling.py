@@ -1,0 +1,111 @@
+"""How the next speech token is drawn from the AR's logits: repetition penalty, softmax, top-k, guards."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from freeze_omni.speech_decoder.config import SpeechDecoderConfig
+from freeze_omni.streaming import State
+
+Generators = torch.Generator | Sequence[torch.Generator] | None
+
+
+@dataclass(frozen=True)
+class SamplingConfig:
+    """Sampling of speech tokens; the defaults are the published server's (top-k 2, penalty 1.1 over 20).
+
+    Attributes:
+        top_k: 1 is greedy.
+        temperature: divides the logits before the softmax.
+        penalty, penalty_window: each of the last `penalty_window` tokens has its logit divided by
+            `penalty`, once for every time it occurs; a window of 0 switches it off.
+        min_tokens_per_row, max_tokens_per_row: guards against an early or a missing end: no eos before, eos
+            at the latest after so many tokens for each text row; 0 switches a guard off.
+        max_tokens: eos at the latest here.
+    """
+
+    top_k: int = 2
+    temperature: float = 1.0
+    penalty: float = 1.1
+    penalty_window: int = 20
+    min_tokens_per_row: float = 0.0
+    max_tokens_per_row: float = 0.0
+    max_tokens: int = 1500
+
+    def __post_init__(self) -> None:
+        if self.top_k < 1 or self.temperature <= 0 or self.max_tokens < 1:
+            raise ValueError("top_k and max_tokens must be at least 1, temperature above 0")
+        if self.penalty_window > 0 and self.penalty <= 0:
+            raise ValueError("penalty must be above 0; switch it off with penalty_window: 0")
+
+
+def initial_sampling(rows: Tensor, decoder: SpeechDecoderConfig, config: SamplingConfig) -> State:
+    """State before the first token. rows (B,): text rows of each segment, which the guards count by."""
+    window = max(config.penalty_window, 1)
+    recent = torch.full((len(rows), window), -1, dtype=torch.long, device=rows.device)
+    recent[:, -1] = decoder.sos  # the sos counts as the first of the last tokens
+    return {"recent": recent, "count": torch.zeros_like(rows), "rows": rows}
+
+
+def sample(
+    logits: Tensor,
+    state: State,
+    decoder: SpeechDecoderConfig,
+    config: SamplingConfig,
+    generator: Generators = None,
+) -> tuple[Tensor, State]:
+    """The next token (B,) from logits (B, V + 4), and the state with it.
+
+    A token is a code or the eos, never another special token. generator is one for the batch, or one for each row,
+    which makes a row's draw independent of its company.
+    """
+    logits = logits.detach().float() / config.temperature
+    if config.penalty_window > 0:
+        logits = penalise(logits, state["recent"], config.penalty)
+    logits = logits.clone()
+    logits[:, [decoder.bos, decoder.sos, decoder.pad]] = -torch.inf
+    logits = guard(logits, state, decoder.eos, config)
+    if config.top_k == 1:
+        token = logits.argmax(dim=-1)
+    else:
+        best, codes = logits.softmax(dim=-1).topk(min(config.top_k, logits.shape[1]), dim=-1)
+        token = codes.gather(1, draw(best, generator)[:, None])[:, 0]
+    recent = torch.cat([state["recent"][:, 1:], token[:, None]], dim=1)
+    return token, {**state, "recent": recent, "count": state["count"] + 1}
+
+
+def penalise(logits: Tensor, recent: Tensor, penalty: float) -> Tensor:
+    """Divide a logit (B, V) by `penalty` for every occurrence of its token in recent (B, W); -1 is none.
+
+    Negative logits are divided too, and so become likelier: that is how the published model is run.
+    """
+    times = torch.zeros_like(logits).scatter_add_(1, recent.clamp(min=0), (recent >= 0).to(logits.dtype))
+    return logits / penalty**times
+
+
+def guard(logits: Tensor, state: State, eos: int, config: SamplingConfig) -> Tensor:
+    """Forbid the eos where too little was said, force it where too much was."""
+    count, rows = state["count"], state["rows"]
+    late = count >= config.max_tokens
+    if config.max_tokens_per_row > 0:
+        late = late | (count >= config.max_tokens_per_row * rows)
+    early = (count < config.min_tokens_per_row * rows) & ~late
+    is_eos = torch.arange(logits.shape[1], device=logits.device) == eos
+    logits = logits.masked_fill(early[:, None] & is_eos, -torch.inf)
+    return logits.masked_fill(late[:, None] & ~is_eos, -torch.inf)
+
+
+def draw(weights: Tensor, generator: Generators = None) -> Tensor:
+    """Index (B,) drawn in proportion to weights (B, K), which need not sum to one."""
+    if isinstance(generator, Sequence):
+        parts = [torch.rand(1, generator=one, device=one.device) for one in generator]
+        chance = torch.cat(parts).to(weights.device)
+    else:
+        chance = torch.rand(len(weights), generator=generator, device=weights.device)
+    total = weights.cumsum(dim=1)
+    passed = total <= chance[:, None] * total[:, -1:]
+    return passed.sum(dim=1).clamp(max=weights.shape[1] - 1)
