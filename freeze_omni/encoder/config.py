@@ -1,0 +1,69 @@
+"""The encoder's configuration."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class EncoderConfig:
+    """Sizes and switches; the defaults are the released size with clean positions.
+
+    input_size: mel bins. size: width of a frame. ffn_size: inner width of the feed-forward part.
+    chunk_frames: encoder frames (of 40 ms) of one streaming step. left_chunks: how many such chunks
+    before its own chunk a frame attends to, whatever the chunk size.
+    subsampling_channels: channels of the two convolutions; 0 means `size`, as released. They cost
+    most of a small encoder's time.
+    dynamic_chunks: training draws a chunk size for every batch: the whole utterance with
+    `full_context_probability`, otherwise evenly from 1 to `max_dynamic_chunk` frames.
+    positions: "rotary" (relative by rotation; a plain norm behind the convolutions), or "released"
+    (the released checkpoints' scores, position quirk, embedding layer and scale).
+    concat_after: a block's attention joins by Linear([x; attention]) instead of a sum.
+    conv_kernel: width of a causal depthwise convolution in every block (ours); 0 leaves it out.
+    start: what stands in front of the first frame: zeros after normalisation ("zero_cmvn"), or
+    zeros before it ("zero_features", as released).
+    """
+
+    input_size: int = 80
+    size: int = 1024
+    layers: int = 24
+    heads: int = 16
+    ffn_size: int = 4096
+    dropout: float = 0.1
+    attention_dropout: float = 0.0
+    subsampling_channels: int = 0
+    chunk_frames: int = 4
+    left_chunks: int = 16
+    dynamic_chunks: bool = False
+    full_context_probability: float = 0.5
+    max_dynamic_chunk: int = 25
+    positions: Literal["rotary", "released"] = "rotary"
+    concat_after: bool = False
+    conv_kernel: int = 0
+    start: Literal["zero_cmvn", "zero_features"] = "zero_cmvn"
+
+    def __post_init__(self) -> None:
+        if self.size % self.heads:
+            raise ValueError(f"size {self.size} is not a multiple of heads {self.heads}")
+        if self.positions == "rotary" and self.head_size % 2:
+            raise ValueError(f"rotary positions need an even size a head, not {self.head_size}")
+        if self.input_size < 7:
+            raise ValueError(f"input_size {self.input_size}: two convolutions need 7 bins or more")
+        if self.chunk_frames < 1 or self.left_chunks < 0 or self.conv_kernel < 0:
+            raise ValueError(
+                "chunk_frames must be positive, left_chunks and conv_kernel not below 0"
+            )
+
+    @property
+    def head_size(self) -> int:
+        return self.size // self.heads
+
+    @property
+    def left_frames(self) -> int:
+        """Frames before its own chunk that a frame attends to: the size of the streaming cache."""
+        return self.left_chunks * self.chunk_frames
+
+    @property
+    def channels(self) -> int:
+        return self.subsampling_channels or self.size

@@ -1,0 +1,166 @@
+"""The speech encoder: normalisation, convolutions, Transformer blocks; chunk-wise and streaming."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from freeze_omni.encoder.block import ATTENTION, Block
+from freeze_omni.encoder.config import EncoderConfig
+from freeze_omni.encoder.subsampling import DOWNSAMPLE, OVERLAP_FEATS, Subsampling
+from freeze_omni.encoder.window import drawn_chunk, visible
+from freeze_omni.frontend.cmvn import Cmvn
+from freeze_omni.shapes import silence_padding, valid_mask
+from freeze_omni.streaming import State
+
+Augment = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+
+
+class SpeechEncoder(nn.Module):
+    """Features to encoder frames of 40 ms (paper section 3.1, figure 2 left).
+
+    A frame sees its own chunk, both ways, and `left_chunks` chunks before it. `forward` does so
+    with a mask over whole utterances, `step` with caches of fixed size; both give the same.
+    """
+
+    def __init__(self, config: EncoderConfig):
+        super().__init__()
+        self.config = config
+        self.cmvn = Cmvn(config.input_size)
+        self.subsampling = Subsampling(config.input_size, config.channels, config.size)
+        self.embed = _embed(config)
+        # the released layer scales its input up, as sinusoids once were to be added to it
+        self.scale = math.sqrt(config.size) if config.positions == "released" else 1.0
+        self.dropout = nn.Dropout(config.dropout)
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
+        self.after_norm = nn.LayerNorm(config.size)
+
+    @property
+    def output_size(self) -> int:
+        return self.config.size
+
+    def forward(
+        self,
+        feats: Tensor,
+        lengths: Tensor,
+        chunk_size: int | None = None,
+        augment: Augment | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Raw features (B, F, input_size), lengths (B,) to frames (B, F // 4, size), lengths.
+
+        chunk_size: encoder frames of a chunk, 0 for infinite (everything sees everything), None
+        for the configured size or, in training with dynamic chunks, a drawn one.
+        augment: (normalised feats, lengths) to the same, such as SpecAugment.
+        Padding may hold anything; the output's is zero.
+        """
+        x = silence_padding(self._normalised(feats), lengths)
+        if augment is not None:
+            x, lengths = augment(x, lengths)
+        x = nn.functional.pad(x, (0, 0, 0, max(0, DOWNSAMPLE - x.shape[1])))
+        x = self._embedded(torch.cat([self._start(x), x], dim=1))
+        lengths = lengths // DOWNSAMPLE
+        chunk = self._chunk(chunk_size)
+        frames = torch.arange(x.shape[1], device=x.device)[None]
+        mask = visible(frames, frames, chunk, self.config.left_frames)
+        mask = mask & valid_mask(lengths, x.shape[1])[:, None]
+        # a frame of the padding sees itself, for a softmax over nothing is not a number
+        mask = mask | torch.eye(x.shape[1], dtype=torch.bool, device=x.device)
+        places = ATTENTION[self.config.positions].places(self.config, frames, frames, chunk)
+        past = self._past(len(x), 0, x.device, x.dtype)
+        for layer, block in enumerate(self.blocks):
+            x, _ = block(x, {key: value[:, layer] for key, value in past.items()}, mask, places)
+        return silence_padding(self.after_norm(x), lengths), lengths
+
+    def initial_state(
+        self,
+        batch_size: int,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> State:
+        """A stream that has heard nothing; device and dtype default to the parameters' own.
+
+        feats (B, 3, input_size) normalised; keys, values (B, layers, left_frames, heads, head_size);
+        conv (B, layers, kernel - 1, size) where configured; frames (B,) encoder frames given.
+        """
+        weight = self.after_norm.weight
+        device, dtype = device or weight.device, dtype or weight.dtype
+        state = self._past(batch_size, self.config.left_frames, device, dtype)
+        empty = torch.empty(batch_size, 0, self.config.input_size, device=device, dtype=dtype)
+        state["feats"] = self._start(empty)
+        state["frames"] = torch.zeros(batch_size, dtype=torch.long, device=device)
+        return state
+
+    def step(self, feats: Tensor, state: State) -> tuple[Tensor, State]:
+        """Raw features (B, k chunks * 16, input_size) to frames (B, k chunks * 4, size).
+
+        Raises ValueError where the features are not whole chunks.
+        """
+        chunk_feats = self.config.chunk_frames * DOWNSAMPLE
+        if feats.shape[1] == 0 or feats.shape[1] % chunk_feats:
+            raise ValueError(
+                f"a step takes a multiple of {chunk_feats} feature frames, found {feats.shape[1]}"
+            )
+        x = torch.cat([state["feats"], self._normalised(feats)], dim=1)
+        after = {"feats": x[:, -OVERLAP_FEATS:]}
+        x = self._embedded(x)
+        new = torch.arange(x.shape[1], device=x.device)
+        kept = torch.arange(-self.config.left_frames, x.shape[1], device=x.device)
+        queries, keys = (state["frames"][:, None] + frames for frames in (new, kept))
+        mask = visible(queries, keys, self.config.chunk_frames, self.config.left_frames)
+        attention = ATTENTION[self.config.positions]
+        places = attention.places(self.config, queries, keys, self.config.chunk_frames)
+        pasts: dict[str, list[Tensor]] = {key: [] for key in _PAST if key in state}
+        for layer, block in enumerate(self.blocks):
+            past = {key: state[key][:, layer] for key in pasts}
+            x, past = block(x, past, mask, places)
+            for key, value in past.items():
+                pasts[key].append(value)
+        after |= {key: torch.stack(values, dim=1) for key, values in pasts.items()}
+        after["frames"] = state["frames"] + x.shape[1]
+        return self.after_norm(x), after
+
+    def _normalised(self, feats: Tensor) -> Tensor:
+        return self.cmvn(feats).to(self.after_norm.weight.dtype)
+
+    def _embedded(self, x: Tensor) -> Tensor:
+        return self.dropout(self.embed(self.subsampling(x)) * self.scale)
+
+    def _start(self, x: Tensor) -> Tensor:
+        """The three normalised frames in front of the first: (B, 3, input_size)."""
+        start = x.new_zeros(len(x), OVERLAP_FEATS, x.shape[2])
+        return start if self.config.start == "zero_cmvn" else self._normalised(start)
+
+    def _chunk(self, chunk_size: int | None) -> int:
+        if chunk_size is not None:
+            return chunk_size
+        if self.training and self.config.dynamic_chunks:
+            config = self.config
+            return drawn_chunk(config.full_context_probability, config.max_dynamic_chunk)
+        return self.config.chunk_frames
+
+    def _past(self, rows: int, left: int, device: torch.device | str, dtype: torch.dtype) -> State:
+        config = self.config
+        shapes = {key: (left, config.heads, config.head_size) for key in ("keys", "values")}
+        if config.conv_kernel:
+            shapes["conv"] = (config.conv_kernel - 1, config.size)
+        return {
+            key: torch.zeros(rows, config.layers, *shape, device=device, dtype=dtype)
+            for key, shape in shapes.items()
+        }
+
+
+_PAST = ("keys", "values", "conv")
+
+
+def _embed(config: EncoderConfig) -> nn.Sequential:
+    if config.positions == "rotary":
+        return nn.Sequential(nn.LayerNorm(config.size))
+    return nn.Sequential(
+        nn.Linear(config.size, config.size),
+        nn.LayerNorm(config.size),
+        nn.Dropout(config.dropout),
+        nn.ReLU(),
+    )
