@@ -52,7 +52,7 @@ class EncoderConfig:
             raise ValueError(f"input_size {self.input_size}: two convolutions need 7 bins or more")
         if self.chunk_frames < 1 or self.left_chunks < 0 or self.conv_kernel < 0:
             raise ValueError(
-                "chunk_frames must be positive, left_chunks and conv_kernel not below 0"
+                "chunk_frames must be positive, left_chunks and conv_kernel not negative"
             )
 
     @property

@@ -82,8 +82,8 @@ class SpeechEncoder(nn.Module):
     ) -> State:
         """A stream that has heard nothing; device and dtype default to the parameters' own.
 
-        feats (B, 3, input_size) normalised; keys, values (B, layers, left_frames, heads, head_size);
-        conv (B, layers, kernel - 1, size) where configured; frames (B,) encoder frames given.
+        feats (B, 3, input_size), normalised; keys and values (B, layers, left_frames, heads,
+        head_size); conv (B, layers, kernel - 1, size) where configured; frames (B,) given so far.
         """
         weight = self.after_norm.weight
         device, dtype = device or weight.device, dtype or weight.dtype

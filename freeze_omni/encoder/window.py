@@ -27,7 +27,7 @@ def visible(queries: Tensor, keys: Tensor, chunk_frames: int, left_frames: int) 
 
 
 def drawn_chunk(full_context_probability: float, max_chunk: int) -> int:
-    """A chunk size for one training batch: 0 (infinite) or 1 to max_chunk, from torch's generator."""
+    """A chunk size for a training batch: 0 (infinite) or 1 to max_chunk, by torch's generator."""
     if float(torch.rand(())) < full_context_probability:
         return 0
     return int(torch.randint(1, max_chunk + 1, ()))

@@ -1,0 +1,1 @@
+"""Adapters: from encoder frames to positions of the LLM's input (paper section 3.1)."""

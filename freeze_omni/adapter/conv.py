@@ -1,0 +1,127 @@
+"""The paper's adapter: causal convolutions that halve the rate, two positions a chunk."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from freeze_omni.adapter.output import AdapterOutput, chunk_ends, chunk_means, require_chunks
+from freeze_omni.shapes import silence_padding, valid_mask
+from freeze_omni.streaming import State
+
+STRIDE = 2
+NORM_EPS = 1e-3
+
+
+@dataclass(frozen=True)
+class ConvAdapterConfig:
+    """The defaults are the published ones: kernel 5, GELU, LayerNorm.
+
+    convolutions: 1 or 2; 0 takes two where the LLM is more than 4 times as wide as the encoder, as
+    the released code does. chunk_frames: encoder frames of a streaming step.
+    """
+
+    kernel: int = 5
+    norm: Literal["layer", "batch"] = "layer"
+    activation: Literal["gelu", "relu"] = "gelu"
+    convolutions: int = 0
+    chunk_frames: int = 4
+
+    def __post_init__(self) -> None:
+        if self.convolutions not in (0, 1, 2):
+            raise ValueError(f"convolutions is 0 (by size), 1 or 2, not {self.convolutions}")
+        if self.chunk_frames % STRIDE:
+            raise ValueError(f"chunk_frames {self.chunk_frames} is not a multiple of {STRIDE}")
+
+
+class CausalLayer(nn.Module):
+    """A convolution over the past, a norm and an activation, with the past handed in and out."""
+
+    def __init__(self, config: ConvAdapterConfig, input_size: int, output_size: int, stride: int):
+        super().__init__()
+        self.stride = stride
+        self.conv = nn.Conv1d(input_size, output_size, config.kernel, stride)
+        norm = nn.LayerNorm if config.norm == "layer" else nn.BatchNorm1d
+        self.norm = norm(output_size, eps=NORM_EPS)
+        self.activation = nn.GELU() if config.activation == "gelu" else nn.ReLU()
+
+    def forward(self, x: Tensor, past: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """x (B, T, input_size), past (B, kernel - 1, input_size), lengths (B,) to
+        (B, ceil(T / stride), output_size), the next past, lengths; zero behind the lengths."""
+        inputs = torch.cat([past, x], dim=1)
+        y = self.conv(inputs.transpose(1, 2)).transpose(1, 2)
+        lengths = (lengths + self.stride - 1) // self.stride
+        valid = valid_mask(lengths, y.shape[1])
+        if isinstance(self.norm, nn.BatchNorm1d):  # statistics over real frames only
+            normed = self.norm(y[valid])
+            y = normed.new_zeros(y.shape).masked_scatter(valid[..., None], normed)
+        else:
+            y = self.norm(y)
+        y = self.activation(y).masked_fill(~valid[..., None], 0)
+        return y, inputs[:, x.shape[1] :], lengths
+
+
+class ConvAdapter(nn.Module):
+    """One or two causal convolutions, the last with stride 2, and a projection to the LLM's width.
+
+    Position p is made of encoder frames up to 2 p; T frames give ceil(T / 2) positions.
+    """
+
+    def __init__(self, config: ConvAdapterConfig, input_size: int, llm_size: int):
+        super().__init__()
+        self.config, self.input_size = config, input_size
+        two = config.convolutions == 2 or (config.convolutions == 0 and 4 * input_size < llm_size)
+        sizes = [input_size * 2**power for power in range(3 if two else 2)]
+        strides = [1] * (len(sizes) - 2) + [STRIDE]
+        self.layers = nn.ModuleList(
+            CausalLayer(config, sizes[i], sizes[i + 1], stride) for i, stride in enumerate(strides)
+        )
+        self.project = nn.Linear(sizes[-1], llm_size)
+
+    def forward(
+        self, enc: Tensor, lengths: Tensor, ctc_logits: Tensor | None = None
+    ) -> AdapterOutput:
+        """Encoder frames (B, T, input_size), lengths (B,) to positions; CTC is not looked at."""
+        return self._convolve(enc, lengths, self.initial_state(len(enc), enc.device, enc.dtype))[0]
+
+    def initial_state(
+        self,
+        batch_size: int,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> State:
+        """The inputs before the first of each convolution: zeros, conv{i} (B, kernel - 1, size)."""
+        weight = self.project.weight
+        device, dtype = device or weight.device, dtype or weight.dtype
+        size = (batch_size, self.config.kernel - 1)
+        return {
+            f"conv{i}": torch.zeros(*size, layer.conv.in_channels, device=device, dtype=dtype)
+            for i, layer in enumerate(self.layers)
+        }
+
+    def step(
+        self, enc: Tensor, state: State, ctc_logits: Tensor | None = None
+    ) -> tuple[AdapterOutput, State]:
+        """Whole chunks of frames (B, k * chunk_frames, input_size) to their positions.
+
+        Raises ValueError where the frames are not whole chunks.
+        """
+        require_chunks(enc, self.config.chunk_frames)
+        lengths = torch.full((len(enc),), enc.shape[1], device=enc.device)
+        return self._convolve(enc, lengths, state)
+
+    def _convolve(self, enc: Tensor, lengths: Tensor, state: State) -> tuple[AdapterOutput, State]:
+        x, after, counts = silence_padding(enc, lengths), {}, lengths
+        for i, layer in enumerate(self.layers):
+            x, after[f"conv{i}"], counts = layer(x, state[f"conv{i}"], counts)
+        chunk = self.config.chunk_frames
+        output = AdapterOutput(
+            embeds=silence_padding(self.project(x), counts),
+            lengths=counts,
+            ends=(chunk_ends(lengths, enc.shape[1], chunk) + STRIDE - 1) // STRIDE,
+            summary=chunk_means(enc, lengths, chunk),
+        )
+        return output, after

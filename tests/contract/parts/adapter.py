@@ -1,0 +1,68 @@
+"""Both adapters under the law: what they send, and where their chunks end."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from freeze_omni.adapter.choice import Adapter, AdapterConfig, build_adapter
+from freeze_omni.adapter.conv import ConvAdapterConfig
+from freeze_omni.adapter.ctc import CtcAdapterConfig
+from freeze_omni.adapter.output import AdapterOutput
+from freeze_omni.streaming import State
+from tests.contract.law import Part, Rows, rows_of
+
+SIZE, UNITS = 8, 5
+
+
+def toy_adapter(config: AdapterConfig, llm_size: int = 12) -> Adapter:
+    """A small adapter in evaluation mode whose projection and statistics do something."""
+    adapter = build_adapter(config, SIZE, llm_size, torch.randn(UNITS, llm_size)).eval()
+    torch.nn.init.normal_(adapter.project.weight)
+    for module in adapter.modules():
+        if isinstance(module, torch.nn.BatchNorm1d):
+            module.running_mean.normal_()
+            module.running_var.uniform_(0.5, 2)
+    return adapter
+
+
+def _part(config: AdapterConfig, look: str) -> Part:
+    """look: "sent", the positions; or "chunks", how many each chunk sends and its summary."""
+    adapter = toy_adapter(config)
+
+    def seen(output: AdapterOutput, frames: Tensor) -> Rows:
+        if look == "sent":
+            return rows_of(output.embeds, output.lengths)
+        sent = output.ends.diff(dim=1, prepend=torch.zeros_like(output.ends[:, :1]))
+        chunks = torch.cat([sent[..., None].float(), output.summary], dim=-1)
+        return rows_of(chunks, frames // 4)
+
+    def step(x: Tensor, state: State) -> tuple[Rows, State]:
+        output, state = adapter.step(x[..., :SIZE], state, x[..., SIZE:])
+        return seen(output, torch.full((len(x),), x.shape[1])), state
+
+    return Part(
+        chunk=4,
+        make_input=lambda batch, size: torch.randn(batch, size, SIZE + UNITS),
+        forward=lambda x, lengths: seen(adapter(x[..., :SIZE], lengths, x[..., SIZE:]), lengths),
+        initial_state=adapter.initial_state,
+        step=step,
+    )
+
+
+CONFIGS = {
+    "conv": AdapterConfig(),
+    "two_convs": AdapterConfig(
+        conv=ConvAdapterConfig(kernel=3, norm="batch", activation="relu", convolutions=2)
+    ),
+    "ctc": AdapterConfig(kind="ctc"),
+    "ctc_projection": AdapterConfig(kind="ctc", ctc=CtcAdapterConfig(posterior=False)),
+}
+
+PARTS = {
+    f"adapter_{name}_{look}": partial(_part, config, look)
+    for name, config in CONFIGS.items()
+    for look in ("sent", "chunks")
+}
