@@ -1,0 +1,1 @@
+"""The published checkpoints: their layout read into our parts, and written from them."""

@@ -1,0 +1,200 @@
+"""The published listening half (`audiollm/`): its encoder and adapter in our names, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from freeze_omni.adapter.conv import ConvAdapter, ConvAdapterConfig
+from freeze_omni.config import read_yaml
+from freeze_omni.encoder.config import EncoderConfig
+from freeze_omni.encoder.encoder import SpeechEncoder
+
+_ENCODER = {
+    "cmvn.mean": "global_cmvn.mean",
+    "cmvn.istd": "global_cmvn.istd",
+    **{
+        f"{ours}.{kind}": f"{theirs}.{kind}"
+        for ours, theirs in {
+            "subsampling.conv1": "enc.0.core.conv.0",
+            "subsampling.conv2": "enc.0.core.conv.2",
+            "subsampling.out": "enc.0.core.out.0",
+            "embed.0": "enc.1.embed.0",
+            "embed.1": "enc.1.embed.1",
+            "after_norm": "enc.1.after_norm",
+        }.items()
+        for kind in ("weight", "bias")
+    },
+}
+_BLOCK = {
+    "attention.query": "self_attn.linear_q",
+    "attention.key": "self_attn.linear_k",
+    "attention.value": "self_attn.linear_v",
+    "attention.out": "self_attn.linear_out",
+    "feed_forward.0": "feed_forward.w_1",
+    "feed_forward.3": "feed_forward.w_2",
+    "norm1": "norm1",
+    "norm2": "norm2",
+}
+_BLOCK_SINGLE = {
+    "attention.place.weight": "self_attn.linear_pos.weight",
+    "attention.bias_u": "self_attn.pos_bias_u",
+    "attention.bias_v": "self_attn.pos_bias_v",
+}
+_BATCH_NORM = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
+# what the layout can say in train.yaml, and the one thing that was ever published
+_FIXED = {
+    "encoder-layer-config": "subsampling-transformer",
+    "subsampling-rate": 4,
+    "transformer-input-layer": "linear",
+    "transformer-normalize-before": True,
+    "transformer-pos-enc-class": "rel-enc",
+    "transformer-positionwise-layer-type": "linear",
+    "adpter_type": "subsampling",
+}
+
+
+@dataclass(frozen=True)
+class ListenConfig:
+    """What `train.yaml` says of encoder and adapter. llm_size: width of the LLM's embeddings."""
+
+    encoder: EncoderConfig
+    adapter: ConvAdapterConfig
+    llm_size: int
+
+
+def read_listen(folder: str | Path) -> tuple[SpeechEncoder, ConvAdapter, dict[str, Tensor]]:
+    """Encoder and adapter of an `audiollm` folder, in evaluation mode, and its other tensors.
+
+    The others keep their published names: prompts, task embeddings, state head.
+
+    Raises:
+        ValueError: a file that is not of this layout: names the file and what is wrong with it.
+    """
+    folder = Path(folder)
+    config = read_listen_config(folder / "train.yaml")
+    path = folder / "final.pt"
+    theirs = torch.load(path, map_location="cpu", weights_only=True)
+    if not isinstance(theirs, dict) or not all(isinstance(v, Tensor) for v in theirs.values()):
+        raise ValueError(f"{path}: holds no state dict")
+    try:
+        ours, others = from_released(theirs, config)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+    encoder = SpeechEncoder(config.encoder)
+    adapter = ConvAdapter(config.adapter, config.encoder.size, config.llm_size)
+    for part, prefix in ((encoder, "encoder."), (adapter, "adapter.")):
+        part.load_state_dict(
+            {k.removeprefix(prefix): v for k, v in ours.items() if k.startswith(prefix)}
+        )
+    return encoder.eval(), adapter.eval(), others
+
+
+def read_listen_config(path: str | Path) -> ListenConfig:
+    """`train.yaml` as our configurations. Raises ValueError for what was never published."""
+    content = read_yaml(path)
+    try:
+        conf = content["encoder_conf"]
+        model = content["model_conf"]
+        options = {
+            **conf["overview_conf"],
+            **conf["para_conf"]["subsampling"],
+            **conf["para_conf"]["transformer"],
+            **model,
+        }
+        for key, value in _FIXED.items():
+            if options[key] != value:
+                raise ValueError(f"{path}: {key} is {options[key]!r}, only {value!r} is known")
+        return ListenConfig(_encoder(options), _adapter(options), options["llm_embed_dim"])
+    except KeyError as error:
+        raise ValueError(f"{path}: key {error} is missing") from None
+
+
+def from_released(
+    theirs: Mapping[str, Tensor], config: ListenConfig
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Our tensors (`encoder.`, `adapter.`) from theirs, and those of other parts as they are.
+
+    Raises ValueError unless every tensor of encoder and adapter has its counterpart.
+    """
+    names = _names(config)
+    if missing := sorted(set(names.values()) - set(theirs)):
+        raise ValueError(f"{len(missing)} tensors are missing, the first is {missing[0]}")
+    others = {name: theirs[name] for name in set(theirs) - set(names.values())}
+    if unknown := sorted(name for name in others if name.startswith(("encoder.", "adpter."))):
+        raise ValueError(
+            f"{len(unknown)} tensors have no place in the model, the first is {unknown[0]}"
+        )
+    return {ours: theirs[name] for ours, name in names.items()}, others
+
+
+def to_released(ours: Mapping[str, Tensor], config: ListenConfig) -> dict[str, Tensor]:
+    """Their names for our tensors (`encoder.`, `adapter.`).
+
+    Raises ValueError for a model that the published layout cannot hold.
+    """
+    if (config.encoder.positions, config.encoder.start) != ("released", "zero_features"):
+        raise ValueError("the published layout needs positions: released, start: zero_features")
+    names = _names(config)
+    if difference := sorted(set(ours) ^ set(names)):
+        raise ValueError(f"the published layout and this model differ in {difference[0]}")
+    return {theirs: ours[name] for name, theirs in names.items()}
+
+
+def _encoder(options: Mapping[str, Any]) -> EncoderConfig:
+    return EncoderConfig(
+        input_size=options["subsampling-input-dim"],
+        size=options["transformer-attention-dim"],
+        layers=options["transformer-num-blocks"],
+        heads=options["transformer-attention-heads"],
+        ffn_size=options["transformer-linear-units"],
+        dropout=options["transformer-dropout-rate"],
+        attention_dropout=options["transformer-attention-dropout-rate"],
+        chunk_frames=options["transformer-chunk_size"],
+        left_chunks=options["transformer-left_chunks"],
+        dynamic_chunks=options["transformer-dynamic-chunks"],
+        concat_after=options["transformer-concat-after"],
+        positions="released",
+        start="zero_features",
+    )
+
+
+def _adapter(options: Mapping[str, Any]) -> ConvAdapterConfig:
+    two = 4 * options["enc_out_dim"] < options["llm_embed_dim"]
+    # the branch of two convolutions looks at neither switch
+    return ConvAdapterConfig(
+        kernel=options["kernel_size"],
+        norm="batch" if two else options["norm"],
+        activation="relu" if two else options["activation_func"],
+        convolutions=2 if two else 1,
+        chunk_frames=options["transformer-chunk_size"],
+    )
+
+
+def _names(config: ListenConfig) -> dict[str, str]:
+    """Our name: theirs."""
+    names = {f"encoder.{ours}": f"encoder.{theirs}" for ours, theirs in _ENCODER.items()}
+    block = _BLOCK | ({"concat": "concat_linear"} if config.encoder.concat_after else {})
+    tensors = _BLOCK_SINGLE | {
+        f"{ours}.{kind}": f"{theirs}.{kind}"
+        for ours, theirs in block.items()
+        for kind in ("weight", "bias")
+    }
+    for layer in range(config.encoder.layers):
+        for ours, theirs in tensors.items():
+            names[f"encoder.blocks.{layer}.{ours}"] = f"encoder.enc.1.encoders.{layer}.{theirs}"
+    batch = config.adapter.norm == "batch"
+    numbers = (1, 2) if config.adapter.convolutions == 2 else (2,)
+    for layer, number in enumerate(numbers):
+        for kind in ("weight", "bias"):
+            names[f"adapter.layers.{layer}.conv.{kind}"] = f"adpter.conv1d{number}.{kind}"
+        for kind in _BATCH_NORM if batch else _BATCH_NORM[:2]:
+            names[f"adapter.layers.{layer}.norm.{kind}"] = f"adpter.bn{number}.{kind}"
+    for kind in ("weight", "bias"):
+        names[f"adapter.project.{kind}"] = f"adpter.project.{kind}"
+    return names
