@@ -127,6 +127,6 @@ keep_licences() {  # keep_licences UNPACKED_WHEEL NAME: licence texts and the li
   mkdir -p "$new/licences/$2"
   find "$1" -path '*dist-info*' \( -iname 'licen*' -o -iname 'notice*' -o -iname METADATA \) -type f |
     while read -r file; do cp "$file" "$new/licences/$2/"; done
-  line=$(grep -h -m1 -E '^License(-Expression)?:' "$new/licences/$2/METADATA" 2>/dev/null | cut -c1-160)
+  line=$(grep -h -m1 -E '^License(-Expression)?:' "$new/licences/$2/METADATA" 2>/dev/null | cut -c1-160) || true
   note "$2: ${line:-licence: see $part/licences/$2}"
 }
