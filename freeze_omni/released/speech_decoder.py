@@ -1,4 +1,4 @@
-"""The published speech decoder's names and options (`decoder/final.pt`, `decoder/model.json`) to ours, and back."""
+"""The published speech decoder (`decoder/final.pt` and `model.json`) in our names, and back."""
 
 from __future__ import annotations
 
@@ -39,7 +39,9 @@ def read_speech_decoder(folder: str | Path) -> tuple[SpeechDecoderConfig, dict[s
     path = folder / "final.pt"
     content = torch.load(path, map_location="cpu", weights_only=True)
     theirs = content.get("model", content) if isinstance(content, dict) else None
-    if not isinstance(theirs, dict) or not all(isinstance(value, Tensor) for value in theirs.values()):
+    if not isinstance(theirs, dict) or not all(
+        isinstance(value, Tensor) for value in theirs.values()
+    ):
         raise ValueError(f"{path}: holds no state dict")
     try:
         return config, from_released(theirs, config)
@@ -70,21 +72,33 @@ def read_config(path: str | Path) -> SpeechDecoderConfig:
 
 
 def from_released(theirs: Mapping[str, Tensor], config: SpeechDecoderConfig) -> dict[str, Tensor]:
-    """Our state dict from theirs. Raises ValueError unless every tensor on both sides has its counterpart."""
+    """Our state dict from theirs.
+
+    Raises ValueError unless every tensor on both sides has its counterpart.
+    """
     names = _names(config)
     wanted = {name for group in names.values() for name in group}
     if missing := sorted(wanted - set(theirs)):
         raise ValueError(f"{len(missing)} tensors are missing, the first is {missing[0]}")
     if unknown := sorted(set(theirs) - wanted):
-        raise ValueError(f"{len(unknown)} tensors have no place in the model, the first is {unknown[0]}")
+        raise ValueError(
+            f"{len(unknown)} tensors have no place in the model, the first is {unknown[0]}"
+        )
     return {ours: torch.cat([theirs[name] for name in group]) for ours, group in names.items()}
 
 
 def to_released(ours: Mapping[str, Tensor], config: SpeechDecoderConfig) -> dict[str, Tensor]:
-    """Their state dict from ours. Raises ValueError for a model that the published layout cannot hold."""
-    if config.text_rows != "reshape" or config.positions != "plain" or config.pre_layers != config.layers // 2:
+    """Their state dict from ours.
+
+    Raises ValueError for a model that the published layout cannot hold.
+    """
+    if (
+        config.text_rows != "reshape"
+        or config.positions != "plain"
+        or config.pre_layers != config.layers // 2
+    ):
         raise ValueError(
-            "the published layout needs text_rows: reshape, positions: plain and pre_layers: layers // 2"
+            "the published layout has text_rows: reshape, positions: plain, pre_layers: layers // 2"
         )
     names = _names(config)
     if set(ours) != set(names):
@@ -92,7 +106,7 @@ def to_released(ours: Mapping[str, Tensor], config: SpeechDecoderConfig) -> dict
     theirs = {}
     for name, group in names.items():
         parts = ours[name].chunk(len(group)) if len(group) > 1 else (ours[name],)
-        theirs.update({their: part.clone() for their, part in zip(group, parts)})
+        theirs.update({their: part.clone() for their, part in zip(group, parts, strict=True)})
     return theirs
 
 
@@ -102,5 +116,7 @@ def _names(config: SpeechDecoderConfig) -> dict[str, tuple[str, ...]]:
     for stack, ours in _STACKS.items():
         for index in range(config.pre_layers if ours == "nar" else config.layers):
             for part, theirs in _PARTS.items():
-                names[f"{ours}.{index}.{part}.weight"] = tuple(f"{stack}.{index}.{one}.weight" for one in theirs)
+                names[f"{ours}.{index}.{part}.weight"] = tuple(
+                    f"{stack}.{index}.{one}.weight" for one in theirs
+                )
     return names

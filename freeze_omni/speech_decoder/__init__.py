@@ -1,4 +1,4 @@
-"""Speech decoder: text and hidden states of the frozen LLM in, speech tokens out (paper section 3.3)."""
+"""Speech decoder: text and hidden states of the LLM in, speech tokens out (paper section 3.3)."""
 
 from freeze_omni.speech_decoder.config import SpeechDecoderConfig
 from freeze_omni.speech_decoder.decoder import SpeechDecoder

@@ -1,12 +1,12 @@
-"""Keys and values of the AR layers as a streaming state: preallocated, written in place, grown by doubling.
+"""Keys and values of the AR layers as a streaming state: preallocated, grown by doubling.
 
 A state holds
-    cache     (B, layers, 2, heads, S, d)  keys and values; each row's are packed from slot 0 on: prefix, text, speech
+    cache     (B, layers, 2, heads, S, d)  keys and values of prefix, text, speech, from slot 0 on
     length    (B,)  slots in use
     position  (B,)  rotary position of the next speech token
-The capacity S is a power of two, and doubles when a row is full, so a token costs no copy of what is there. Writing
-goes to the slot behind `length`; an older state stays valid until another continuation of it is computed, which then
-takes over the slots (clone `cache` to keep both).
+The capacity S is a power of two, and doubles when a row is full, so a token costs no copy of what
+is there. Writing goes to the slot behind `length`; an older state stays valid until another
+continuation of it is computed, which then takes over the slots (clone `cache` to keep both).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def capacity_for(slots: int) -> int:
 
 
 def pack(layers: Sequence[tuple[Tensor, Tensor]], valid: Tensor) -> tuple[Tensor, Tensor]:
-    """Keys and values per layer, each (B, H, K, d), to a cache without gaps, and the slots in use (B,).
+    """Keys and values per layer, each (B, H, K, d), to a cache without gaps and slots in use (B,).
 
     Args:
         valid: (B, K), which of the K keys are real.

@@ -20,18 +20,22 @@ class SpeechDecoderConfig:
         dropout: on the input rows and on what each sub-layer adds.
         text_rows: "project" brings an LLM vector of any width to one row by a learned projection;
             "reshape" (published layout) cuts it into llm_size / size rows.
-        text_units: what the caller tokenises: "tokens" of the LLM, or "chars", each character as its
+        text_units: what the caller tokenises: "tokens" of the LLM, or "chars", each
+            character as its
             own LLM token (`spell`), so that little data is enough to learn pronunciation.
         positions: "plain" (published) counts from bos on; "progress" puts speech token t at t and
             text row j near the speech token that says it, which makes alignment easy to learn.
-        tokens_per_row: speech tokens a text row takes (progress only). At 40 tokens a second and for
+        tokens_per_row: speech tokens a text row takes (progress only). At 40 tokens a
+            second and for
             English about 11 for LLM tokens, 2.7 for characters.
         length: "constant" trusts tokens_per_row; "predicted" learns each row's share from the NAR
             output with an L1 loss on the log of the utterance's length.
-        length_weight, length_noise: weight of that loss; deviation of the log-normal noise on the true
+        length_weight, length_noise: weight of that loss; deviation of the log-normal noise
+            on the true
             length in training, so that a predicted length that is a little off does no harm.
         label_smoothing: of the cross entropy.
-        guide_weight, guide_layer, guide_heads, guide_width: auxiliary guided-attention loss that asks
+        guide_weight, guide_layer, guide_heads, guide_width: auxiliary guided-attention loss
+            that asks
             the first heads of one AR layer to look along the diagonal of text and speech.
     """
 
@@ -59,16 +63,22 @@ class SpeechDecoderConfig:
     def __post_init__(self) -> None:
         if self.size % self.heads or self.size // self.heads % 2:
             raise ValueError(
-                f"size {self.size} must be an even multiple of heads {self.heads}: rotary positions turn pairs"
+                f"size {self.size} must be an even multiple of heads {self.heads} (rotary pairs)"
             )
         if min(self.layers, self.codes, self.max_positions) < 1 or self.pre_layers < 0:
-            raise ValueError("layers, codes and max_positions must be at least 1, pre_layers at least 0")
+            raise ValueError(
+                "layers, codes and max_positions must be at least 1, pre_layers at least 0"
+            )
         if self.tokens_per_row <= 0:
             raise ValueError(f"tokens_per_row must be above 0, not {self.tokens_per_row}")
         if not 0 <= self.guide_layer < self.layers or not 1 <= self.guide_heads <= self.heads:
-            raise ValueError("guide_layer and guide_heads must name an AR layer and some of its heads")
+            raise ValueError(
+                "guide_layer and guide_heads must name an AR layer and some of its heads"
+            )
         if self.length == "predicted" and self.positions == "plain":
-            raise ValueError("length: predicted has no use with positions: plain; set positions: progress")
+            raise ValueError(
+                "length: predicted has no use with positions: plain; set positions: progress"
+            )
 
     @property
     def bos(self) -> int:

@@ -1,8 +1,8 @@
-"""The speech decoder: NAR over the text, NAR prefix over the hidden states, AR over the speech tokens.
+"""The speech decoder: NAR over the text, prefix over the hidden states, AR over speech tokens.
 
-Paper section 3.3. The AR reads [bos] + NAR(text rows) + [sos] + speech tokens; its layer i has the keys and values of
-prefix layer i in front of its own. Text rows see each other and the prefix; a speech token sees the prefix, the text and
-the speech tokens up to itself.
+Paper section 3.3. The AR reads [bos] + NAR(text rows) + [sos] + speech tokens; its layer i has the
+keys and values of prefix layer i in front of its own. Text rows see each other and the prefix; a
+speech token sees the prefix, the text and the speech tokens up to itself.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class SpeechDecoder(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
         if config.length == "predicted":
             self.nar_length = positions.LengthHead(config.size, config.tokens_per_row)
-        # Only keys and values of the prefix are used, so nothing behind those of its last layer ever gets a gradient.
+        # Of the last prefix layer only keys and values are used: the rest gets no gradient.
         last = self.prefix[-1]
         for part in (last.attention_out, last.ffn_norm, last.gate_up, last.down):
             part.requires_grad_(False)
@@ -80,7 +80,7 @@ class SpeechDecoder(nn.Module):
         return self.config.size // self.config.heads
 
     def copy_ar_to_prefix(self) -> None:
-        """Start the prefix layers from the trained AR layers, whose key space they have to speak (stage 2.3)."""
+        """Start the prefix from the trained AR layers, whose keys its own join (stage 2.3)."""
         self.prefix.load_state_dict(self.ar.state_dict())
 
     def forward(
@@ -92,7 +92,7 @@ class SpeechDecoder(nn.Module):
         hidden: Tensor | None = None,
         hidden_lengths: Tensor | None = None,
     ) -> Tensor:
-        """Teacher forcing: logits (B, T + 1, V + 4) of each next token, the one behind the last included.
+        """Teacher forcing: logits (B, T + 1, V + 4) of each next token and of what ends them.
 
         Args:
             text: LLM embeddings (B, N, E), right-padded (with anything), lengths (B,).
@@ -102,7 +102,7 @@ class SpeechDecoder(nn.Module):
             ValueError: more than `max_positions` rows and tokens.
         """
         condition = self.condition(text, text_lengths, hidden, hidden_lengths, token_lengths)
-        return self._speech(condition, tokens, token_lengths)[0]
+        return self.speech(condition, tokens, token_lengths)[0]
 
     def loss(
         self,
@@ -113,21 +113,26 @@ class SpeechDecoder(nn.Module):
         hidden: Tensor | None = None,
         hidden_lengths: Tensor | None = None,
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Mean cross entropy of tokens and eos (plus the optional parts), arguments as in `forward`.
+        """Mean cross entropy of tokens and eos (and the optional parts), arguments as in `forward`.
 
         Returns:
-            the loss to minimise and detached stats: loss, ce, acc and acc10 (top 1 and top 10), length, guide.
+            the loss to minimise and detached stats: loss, ce, acc and acc10 (top 1 and
+                top 10), length, guide.
         """
         config = self.config
         condition = self.condition(text, text_lengths, hidden, hidden_lengths, token_lengths)
-        logits, guide = self._speech(condition, tokens, token_lengths)
+        logits, guide = self.speech(condition, tokens, token_lengths)
         step = torch.arange(logits.shape[1], device=tokens.device)
         targets = F.pad(tokens, (0, 1)).where(step < token_lengths[:, None], config.eos)
         real = step <= token_lengths[:, None]
         logits, targets = logits[real].float(), targets[real]
         loss = ce = F.cross_entropy(logits, targets, label_smoothing=config.label_smoothing)
         best = logits.detach().topk(min(10, logits.shape[1]), dim=-1).indices == targets[:, None]
-        stats = {"ce": ce, "acc": best[:, 0].float().mean(), "acc10": best.any(dim=-1).float().mean()}
+        stats = {
+            "ce": ce,
+            "acc": best[:, 0].float().mean(),
+            "acc10": best.any(dim=-1).float().mean(),
+        }
         if condition.durations is not None:
             stats["length"] = positions.LengthHead.loss(condition.durations, token_lengths)
             loss = loss + config.length_weight * stats["length"]
@@ -144,7 +149,7 @@ class SpeechDecoder(nn.Module):
         hidden_lengths: Tensor | None = None,
         token_lengths: Tensor | None = None,
     ) -> Condition:
-        """Run NAR and prefix. token_lengths (B,) are the true lengths where known, which progress positions use."""
+        """Run NAR and prefix. token_lengths (B,): the true lengths where known (for progress)."""
         x, row_lengths = self.nar_rows(text, text_lengths)
         x = self.dropout(x)
         valid = valid_mask(row_lengths, x.shape[1])
@@ -158,12 +163,19 @@ class SpeechDecoder(nn.Module):
             hidden_lengths = torch.full_like(text_lengths, hidden.shape[1])
         prefix_x, prefix_lengths = self.prefix_rows(hidden, hidden_lengths)
         durations = self.nar_length(x, row_lengths) if self.config.length == "predicted" else None
-        places = self._places(row_lengths, x.shape[1], prefix_lengths, prefix_x.shape[1], durations, token_lengths)
+        places = self._places(
+            row_lengths, x.shape[1], prefix_lengths, prefix_x.shape[1], durations, token_lengths
+        )
         bos = self.embedding.weight[self.config.bos].expand(len(x), 1, -1)
         prefix_valid = valid_mask(prefix_lengths, prefix_x.shape[1])
         prefix = self._prefix(prefix_x, prefix_valid, places) if prefix_x.shape[1] else []
         return Condition(
-            torch.cat([bos.to(x.dtype), x], dim=1), row_lengths, prefix, prefix_valid, places, durations
+            torch.cat([bos.to(x.dtype), x], dim=1),
+            row_lengths,
+            prefix,
+            prefix_valid,
+            places,
+            durations,
         )
 
     def start(
@@ -174,11 +186,12 @@ class SpeechDecoder(nn.Module):
         hidden_lengths: Tensor | None = None,
         token_lengths: Tensor | None = None,
     ) -> State:
-        """Read the text (B, N, E) and hidden states (B, M, E) of a segment; the first `step` then takes the sos.
+        """Read text (B, N, E) and hidden states (B, M, E) of a segment; `step` then takes the sos.
 
         Args:
             text_lengths, hidden_lengths: (B,), default everything.
-            token_lengths: (B,) speech tokens to plan for; default: as predicted. Only progress positions use it.
+            token_lengths: (B,) speech tokens to plan for; default: as predicted. Only
+                progress positions use it.
         Returns:
             a state (see `cache`) that any others can be joined with.
         """
@@ -197,7 +210,7 @@ class SpeechDecoder(nn.Module):
         return {"cache": cache, "length": length, "position": told.places.sos.clone()}
 
     def step(self, token: Tensor, state: State) -> tuple[Tensor, State]:
-        """Logits (B, V + 4) of the token behind `token` (B,), which is the sos at first. Writes into the cache."""
+        """Logits (B, V + 4) of what follows `token` (B,), at first the sos. Writes in the cache."""
         slots = state["length"]
         used = int(slots.max()) + 1
         cache = state["cache"]
@@ -213,13 +226,19 @@ class SpeechDecoder(nn.Module):
         logits = self.output(self.norm(x[:, 0]))
         return logits, {"cache": cache, "length": slots + 1, "position": state["position"] + 1}
 
-    def _speech(
+    def speech(
         self, told: Condition, tokens: Tensor, token_lengths: Tensor
     ) -> tuple[Tensor, Tensor | None]:
-        """Logits (B, T + 1, V + 4) of the AR over text and tokens, and the guided-attention loss if it is on."""
+        """Logits (B, T + 1, V + 4) of the AR, and the guided-attention loss if it is on.
+
+        Args:
+            told: from `condition`; tokens (B, T), right-padded, lengths (B,).
+        """
         config, rows, steps = self.config, told.rows.shape[1], tokens.shape[1] + 1
         self._check_size(rows + steps)
-        inputs = F.pad(tokens.where(valid_mask(token_lengths, steps - 1), config.pad), (1, 0), value=config.sos)
+        inputs = F.pad(
+            tokens.where(valid_mask(token_lengths, steps - 1), config.pad), (1, 0), value=config.sos
+        )
         x = torch.cat([told.rows, self.dropout(self.embedding(inputs)).to(told.rows.dtype)], dim=1)
         clock = told.places.sos[:, None] + torch.arange(steps, device=tokens.device)
         rotary = self._rotary(torch.cat([told.places.text, clock], dim=1))
@@ -230,13 +249,17 @@ class SpeechDecoder(nn.Module):
             if config.guide_weight and index == config.guide_layer:
                 heads = slice(0, config.guide_heads)
                 guide = guided_attention(
-                    query[:, heads, rows:], key[:, heads, 1:rows], token_lengths, told.row_lengths, config.guide_width
+                    query[:, heads, rows:],
+                    key[:, heads, 1:rows],
+                    token_lengths,
+                    told.row_lengths,
+                    config.guide_width,
                 )
             x = layer.attend(x, query, *_behind(told.prefix, index, key, value), mask)
         return self.output(self.norm(x[:, rows:])), guide
 
     def _mask(self, told: Condition, steps: int) -> Tensor:
-        """(B, 1, rows + steps, prefix + rows + steps): see the head of this file. Nobody sees the padding."""
+        """(B, 1, rows + steps, prefix + rows + steps), as the head of this file says."""
         rows = told.rows.shape[1]
         seen = torch.cat([told.prefix_valid, told.row_valid], dim=1)
         causal = torch.ones(steps, steps, dtype=torch.bool, device=seen.device).tril()

@@ -1,4 +1,4 @@
-"""From a segment's text to its speech tokens: one user token by token, or a whole batch for evaluation."""
+"""From a segment's text to its speech tokens: one user token by token, or a whole batch."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def begin(
     text_lengths: Tensor | None = None,
     hidden_lengths: Tensor | None = None,
 ) -> State:
-    """One flat state of decoder and sampling for text (B, N, E) and hidden (B, M, E), before any token."""
+    """Flat state of decoder and sampling for text (B, N, E), hidden (B, M, E), before any token."""
     if text_lengths is None:
         text_lengths = torch.full((len(text),), text.shape[1], device=text.device)
     state = decoder.start(text, hidden, text_lengths, hidden_lengths)
@@ -34,9 +34,11 @@ def begin(
 def advance(
     decoder: SpeechDecoder, sampling: SamplingConfig, state: State, generator: Generators = None
 ) -> tuple[Tensor, State]:
-    """The next token (B,) of every row; the eos says that a row is done, and may be stepped on in company."""
+    """The next token (B,) of each row. A row that gave the eos may be stepped on in company."""
     logits, after = decoder.step(state["last"], state)
-    token, chosen = sample(logits, {key: state[key] for key in _SAMPLING}, decoder.config, sampling, generator)
+    token, chosen = sample(
+        logits, {key: state[key] for key in _SAMPLING}, decoder.config, sampling, generator
+    )
     return token, after | chosen | {"last": token}
 
 
@@ -56,7 +58,8 @@ def generate(
 
     Args:
         text: LLM embeddings (N, E); hidden: hidden states (M, E) for the prefix.
-        max_tokens: at most so many (default: sampling.max_tokens); never more than max_positions leaves.
+        max_tokens: at most so many (default: sampling.max_tokens); never more than
+            max_positions leaves.
     """
     sampling = sampling or SamplingConfig()
     state = begin(decoder, sampling, text[None], None if hidden is None else hidden[None])
@@ -77,7 +80,7 @@ def generate_batch(
     generator: Generators = None,
     max_tokens: int | None = None,
 ) -> list[Tensor]:
-    """Speech tokens (T_i,) of several segments, given as (N_i, E) and (M_i, E) each; eos excluded."""
+    """Speech tokens (T_i,) of several segments, given as (N_i, E) and (M_i, E); eos excluded."""
     sampling = sampling or SamplingConfig()
     text, text_lengths = pad_rows(texts)
     hidden, hidden_lengths = pad_rows(hiddens) if hiddens is not None else (None, None)
@@ -92,7 +95,7 @@ def generate_batch(
             break
     said = torch.stack(columns, dim=1)
     ends = (said == decoder.config.eos).cumsum(dim=1) > 0
-    return [row[~end] for row, end in zip(said, ends)]
+    return [row[~end] for row, end in zip(said, ends, strict=True)]
 
 
 def _room(decoder: SpeechDecoder, sampling: SamplingConfig, state: State, most: int | None) -> int:

@@ -1,7 +1,7 @@
 """Guided attention: an auxiliary loss that makes some heads follow the text while it is spoken.
 
-After the guided attention of convolutional text-to-speech (Tachibana et al. 2018, section 4.1), on the rotated queries and
-keys of one AR layer. Off by default.
+After the guided attention of convolutional text-to-speech (Tachibana et al. 2018, section 4.1), on
+the rotated queries and keys of one AR layer. Off by default.
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ def guided_attention(
     tokens = valid_mask(token_lengths, query.shape[2])
     scores = query @ key.transpose(2, 3) / query.shape[3] ** 0.5
     weights = scores.float().masked_fill(~rows[:, None, None], -1e9).softmax(dim=-1)
-    token_share = torch.arange(query.shape[2], device=key.device) / token_lengths.clamp(min=1)[:, None]
+    token_share = (
+        torch.arange(query.shape[2], device=key.device) / token_lengths.clamp(min=1)[:, None]
+    )
     row_share = torch.arange(key.shape[2], device=key.device) / row_lengths.clamp(min=1)[:, None]
     distance = token_share[:, :, None] - row_share[:, None, :]
     off = 1 - torch.exp(-(distance**2) / (2 * width**2))

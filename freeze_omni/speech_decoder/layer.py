@@ -1,4 +1,4 @@
-"""The Llama layer that NAR, prefix and AR are made of: RMSNorm, rotary positions, SwiGLU, no biases."""
+"""The Llama layer of NAR, prefix and AR: RMSNorm, rotary positions, SwiGLU, no biases."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Rotary = tuple[Tensor, Tensor]
 
 
 def rotary_tables(positions: Tensor, head_size: int) -> Rotary:
-    """Cosine and sine (B, 1, T, head_size / 2) of positions (B, T), which need not be whole numbers."""
+    """Cosine and sine (B, 1, T, head_size / 2) of positions (B, T), whole numbers or not."""
     steps = torch.arange(0, head_size, 2, device=positions.device, dtype=torch.float32)
     angles = positions.float()[:, None, :, None] * ROTARY_BASE ** (-steps / head_size)
     return angles.cos(), angles.sin()
@@ -26,7 +26,7 @@ def rotate(x: Tensor, rotary: Rotary) -> Tensor:
 
 
 class Layer(nn.Module):
-    """One pre-norm layer in three moves, so that a cache can stand between the first and the last."""
+    """One pre-norm layer in two moves, so that a cache can stand between them."""
 
     def __init__(self, size: int, heads: int, ffn_size: int, dropout: float) -> None:
         super().__init__()
@@ -43,11 +43,15 @@ class Layer(nn.Module):
         """x (B, T, D) to rotated queries and keys, and values, each (B, H, T, d)."""
         batch, steps, size = x.shape
         mixed = self.query_key_value(self.attention_norm(x))
-        query, key, value = mixed.view(batch, steps, 3, self.heads, size // self.heads).permute(2, 0, 3, 1, 4)
+        query, key, value = mixed.view(batch, steps, 3, self.heads, size // self.heads).permute(
+            2, 0, 3, 1, 4
+        )
         return rotate(query, rotary), rotate(key, rotary), value
 
-    def attend(self, x: Tensor, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
-        """The rest of the layer: attention over key and value (B, H, K, d), then the feed-forward part.
+    def attend(
+        self, x: Tensor, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None
+    ) -> Tensor:
+        """The rest of the layer: attention over key and value (B, H, K, d), then the feed-forward.
 
         mask is (B, 1, T, K) bool, True where a query may look, or None for everywhere.
         """
@@ -64,6 +68,7 @@ class Layer(nn.Module):
 def key_mask(valid: Tensor) -> Tensor:
     """valid (B, K) to an attention mask (B, 1, 1, K); a row with no key at all may see everything.
 
-    Nothing of such a row is read afterwards, but a softmax over nothing would be NaN, and spread by gradients.
+    Nothing of such a row is read afterwards, but a softmax over nothing would be NaN, and spread by
+    gradients.
     """
     return (valid | ~valid.any(dim=1, keepdim=True))[:, None, None, :]

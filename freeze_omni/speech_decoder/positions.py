@@ -1,7 +1,9 @@
 """Rotary positions of text rows, prefix rows and speech tokens.
 
-Plain: counted from bos on, as published. Progress: a text row stands where it will be spoken, on the clock of the
-speech tokens, so that "look at what is said now" is a constant offset instead of something to be discovered. (Known
+Plain: counted from bos on, as published. Progress: a text row stands where it will be spoken, on
+    the clock of the
+speech tokens, so that "look at what is said now" is a constant offset instead of something to be
+    discovered. (Known
 from progress-monitoring rotary positions for text-to-speech.)
 """
 
@@ -28,16 +30,18 @@ class Places:
 
 
 def plain_places(row_lengths: Tensor, rows: int, prefix_rows: int) -> Places:
-    """bos at 0, text rows behind it, sos behind the row's own last text row; the prefix counts for itself."""
+    """bos at 0, then text rows, then the sos; the prefix counts for itself."""
     count = torch.arange(max(rows + 1, prefix_rows), device=row_lengths.device, dtype=torch.float32)
     batch = len(row_lengths)
     return Places(
-        count[: rows + 1].expand(batch, -1), count[:prefix_rows].expand(batch, -1), 1.0 + row_lengths
+        count[: rows + 1].expand(batch, -1),
+        count[:prefix_rows].expand(batch, -1),
+        1.0 + row_lengths,
     )
 
 
 def progress_places(durations: Tensor, prefix_lengths: Tensor, prefix_rows: int) -> Places:
-    """Each text row in the middle of its duration (B, N), in speech tokens; the prefix spread over the same time."""
+    """Each text row in the middle of its duration (B, N); the prefix spread over the same time."""
     total = durations.sum(dim=1)
     middle = durations.cumsum(dim=1) - durations / 2
     share = torch.arange(prefix_rows, device=durations.device) + 0.5
@@ -52,7 +56,7 @@ def stretch(durations: Tensor, total: Tensor) -> Tensor:
 
 
 class LengthHead(nn.Module):
-    """How many speech tokens each text row takes, learned from the total length alone; starts at a constant."""
+    """Speech tokens that each text row takes, learned from the total alone; starts constant."""
 
     def __init__(self, size: int, tokens_per_row: float) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""From vectors of the LLM (embeddings or hidden states) to rows of the speech decoder's width."""
+"""From vectors of the LLM (embeddings or hidden states) to rows of the decoder's width."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from freeze_omni.speech_decoder.layer import NORM_EPS
 class ProjectRows(nn.Module):
     """One row a vector, by a learned projection: fits an LLM of any width.
 
-    The norm in front makes the scale of the LLM's embeddings (often 0.02) no concern of the decoder's.
+    The norm in front makes the scale of the LLM's embeddings (often 0.02) no concern of the
+    decoder's.
     """
 
     def __init__(self, llm_size: int, size: int) -> None:
@@ -32,13 +33,13 @@ class ReshapeRows(nn.Module):
         super().__init__()
         if llm_size % size:
             raise ValueError(
-                f"text_rows: reshape needs an LLM width that is a multiple of {size}, not {llm_size};"
-                " use text_rows: project"
+                f"text_rows: reshape needs an LLM width that is a multiple of {size}, not"
+                f" {llm_size}; use text_rows: project"
             )
         self.size, self.rows = size, llm_size // size
 
     def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """x (B, N, E) to rows (B, N * E / D, D) and their lengths; padding may hold anything."""
+        """x (B, N, E) to rows (B, N * E / D, D), lengths (B,); padding may hold anything."""
         rows = silence_padding(x, lengths).reshape(len(x), -1, self.size)
         return rows, lengths * self.rows
 

@@ -1,4 +1,4 @@
-"""How the next speech token is drawn from the AR's logits: repetition penalty, softmax, top-k, guards."""
+"""Drawing the next speech token from logits: repetition penalty, softmax, top-k, guards."""
 
 from __future__ import annotations
 
@@ -16,14 +16,15 @@ Generators = torch.Generator | Sequence[torch.Generator] | None
 
 @dataclass(frozen=True)
 class SamplingConfig:
-    """Sampling of speech tokens; the defaults are the published server's (top-k 2, penalty 1.1 over 20).
+    """Sampling of speech tokens; the defaults are the published server's.
 
     Attributes:
         top_k: 1 is greedy.
         temperature: divides the logits before the softmax.
         penalty, penalty_window: each of the last `penalty_window` tokens has its logit divided by
             `penalty`, once for every time it occurs; a window of 0 switches it off.
-        min_tokens_per_row, max_tokens_per_row: guards against an early or a missing end: no eos before, eos
+        min_tokens_per_row, max_tokens_per_row: guards against an early or a missing end: no
+            eos before, eos
             at the latest after so many tokens for each text row; 0 switches a guard off.
         max_tokens: eos at the latest here.
     """
@@ -44,7 +45,7 @@ class SamplingConfig:
 
 
 def initial_sampling(rows: Tensor, decoder: SpeechDecoderConfig, config: SamplingConfig) -> State:
-    """State before the first token. rows (B,): text rows of each segment, which the guards count by."""
+    """State before the first token. rows (B,): text rows, which the guards count by."""
     window = max(config.penalty_window, 1)
     recent = torch.full((len(rows), window), -1, dtype=torch.long, device=rows.device)
     recent[:, -1] = decoder.sos  # the sos counts as the first of the last tokens
@@ -60,8 +61,8 @@ def sample(
 ) -> tuple[Tensor, State]:
     """The next token (B,) from logits (B, V + 4), and the state with it.
 
-    A token is a code or the eos, never another special token. generator is one for the batch, or one for each row,
-    which makes a row's draw independent of its company.
+    A token is a code or the eos, never another special token. generator is one for the batch, or
+    one for each row, which makes a row's draw independent of its company.
     """
     logits = logits.detach().float() / config.temperature
     if config.penalty_window > 0:
@@ -79,11 +80,14 @@ def sample(
 
 
 def penalise(logits: Tensor, recent: Tensor, penalty: float) -> Tensor:
-    """Divide a logit (B, V) by `penalty` for every occurrence of its token in recent (B, W); -1 is none.
+    """Divide a logit (B, V) by `penalty` for each occurrence of its token in recent (B, W).
 
-    Negative logits are divided too, and so become likelier: that is how the published model is run.
+    Negative logits are divided too, and so become likelier: so the published model is run. An
+    entry of -1 in recent stands for no token.
     """
-    times = torch.zeros_like(logits).scatter_add_(1, recent.clamp(min=0), (recent >= 0).to(logits.dtype))
+    times = torch.zeros_like(logits).scatter_add_(
+        1, recent.clamp(min=0), (recent >= 0).to(logits.dtype)
+    )
     return logits / penalty**times
 
 

@@ -1,0 +1,157 @@
+"""Cutting the LLM's growing answer into segments that are spoken while the rest is written.
+
+A pure state machine: push(config, state, delta) -> (segments, state). Two rules:
+
+released    as the published server cuts, looking only at how a new piece of text ends: at least 4
+    tokens
+            must wait; stops, colons, question and exclamation marks and line breaks cut, but not a
+            point behind a digit; commas cut too in the first segment, or once 20 tokens wait.
+sentence    ours: the first segment ends at the first comma, or after `first_tokens` at the next
+    word, because
+            that is what the user waits for; later ones end where sentences do, so that the voice
+            has whole sentences to shape. A point behind a digit waits for what follows ("3." +
+            "5"), abbreviations and initials do not cut, very long sentences are cut at a comma, at
+            last at any word.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from typing import Literal
+
+ENDS = ".。:：?？!！\n"
+COMMAS = ",，、;；"
+CLOSERS = "\"')]}”’»」』）"
+ABBREVIATIONS = frozenset(
+    "mr mrs ms dr prof st jr sr vs e.g i.e fig no gen col capt lt sgt rev approx inc ltd co".split()
+)
+
+
+@dataclass(frozen=True)
+class SegmentConfig:
+    """When to cut; the numbers of `released` are the published server's.
+
+    Attributes:
+        rule: see the head of this file.
+        min_tokens: no cut before so many LLM tokens wait.
+        comma_tokens: from so many on, commas cut in later segments too (with `sentence`: 40
+            is apt).
+        first_tokens: the first segment ends here even without a comma (`sentence` only).
+        max_tokens: any segment ends here at the next word (`sentence` only).
+    """
+
+    rule: Literal["released", "sentence"] = "released"
+    min_tokens: int = 4
+    comma_tokens: int = 20
+    first_tokens: int = 12
+    max_tokens: int = 60
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.min_tokens <= min(self.comma_tokens, self.first_tokens, self.max_tokens):
+            raise ValueError(
+                "min_tokens must be from 1 to the least of comma_tokens, first_tokens, max_tokens"
+            )
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A piece of the answer, and which of its LLM tokens (and hidden states) make it."""
+
+    text: str
+    first_token: int
+    end_token: int
+
+
+@dataclass(frozen=True)
+class SegmentState:
+    """What waits: text, tokens, where it starts in the answer; whether anything was cut yet."""
+
+    text: str = ""
+    tokens: int = 0
+    first_token: int = 0
+    started: bool = False
+
+
+def push(
+    config: SegmentConfig, state: SegmentState, delta: str, tokens: int = 1
+) -> tuple[list[Segment], SegmentState]:
+    """Take a new piece of text, made of `tokens` LLM tokens; give the segments that are ready."""
+    segments: list[Segment] = []
+    if config.rule == "sentence" and _cut_before(config, state, delta):
+        segments, state = _cut(state)
+    state = replace(state, text=state.text + delta, tokens=state.tokens + tokens)
+    if state.tokens >= config.min_tokens and _cut_behind(config, state, delta):
+        more, state = _cut(state)
+        segments += more
+    return segments, state
+
+
+def finish(state: SegmentState) -> tuple[list[Segment], SegmentState]:
+    """The answer is complete: give what waits, and the state before the next answer."""
+    return _cut(state)[0], SegmentState()
+
+
+def _cut(state: SegmentState) -> tuple[list[Segment], SegmentState]:
+    """Cut if there is anything to say; what cannot be said (marks, blanks) waits for company."""
+    if not re.search(r"\w", state.text):
+        return [], state
+    end = state.first_token + state.tokens
+    return [Segment(state.text, state.first_token, end)], SegmentState(
+        first_token=end, started=True
+    )
+
+
+def _cut_behind(config: SegmentConfig, state: SegmentState, delta: str) -> bool:
+    """Whether the waiting text, which now ends in `delta`, ends a segment."""
+    if config.rule == "released":
+        ending = delta.rstrip(" ")[-1:]
+    else:
+        ending = _last_mark(delta)
+    if not ending:
+        return False
+    if ending in COMMAS:
+        return (not state.started or state.tokens >= config.comma_tokens) and (
+            config.rule == "released" or not _behind_digit(state.text)
+        )
+    return ending in ENDS and not (ending == "." and _point_inside(config, state.text))
+
+
+def _cut_before(config: SegmentConfig, state: SegmentState, delta: str) -> bool:
+    """Whether what waits ends a segment, now that `delta` shows how it goes on."""
+    if state.tokens < config.min_tokens or not _starts_word(delta):
+        return False
+    if _behind_digit(state.text) and state.text.rstrip()[-1] == ".":
+        return not re.search(
+            r"(^|\n)\s*\d+\.\s*$", state.text
+        )  # "1." of a list belongs to its item
+    limit = config.max_tokens if state.started else config.first_tokens
+    return state.tokens >= limit
+
+
+def _last_mark(delta: str) -> str:
+    """The last character but closing quotes and blanks; a line break counts."""
+    bare = delta.rstrip(" ")
+    return bare[-1:] if bare.endswith("\n") else bare.rstrip(CLOSERS)[-1:]
+
+
+def _starts_word(delta: str) -> bool:
+    """A blank, or a script that writes none between words."""
+    return bool(delta) and (delta[0].isspace() or ord(delta[0]) > 0x2E7F)
+
+
+def _behind_digit(text: str) -> bool:
+    return bool(re.search(r"\d[.,:，]$", text.rstrip(" " + CLOSERS)))
+
+
+def _point_inside(config: SegmentConfig, text: str) -> bool:
+    """Whether the final point may not end a sentence: behind a digit, in an abbreviation."""
+    bare = text.rstrip(" " if config.rule == "released" else " " + CLOSERS)
+    if re.search(r"\d\.$", bare):
+        return True
+    if config.rule == "released":
+        return False
+    word = re.search(r"([A-Za-z.]+)\.$", bare)
+    if word is None:
+        return False
+    return word[1].lower() in ABBREVIATIONS or bool(re.fullmatch(r"(\w\.)*[A-Z]", word[1]))

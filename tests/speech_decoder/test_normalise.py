@@ -1,0 +1,84 @@
+"""Text as it is spoken."""
+
+from __future__ import annotations
+
+import pytest
+
+from freeze_omni.speech_decoder.cardinals import cardinal, ordinal, year
+from freeze_omni.speech_decoder.normalise import normalise, spoken_english
+
+RELEASED = {
+    "Hello (world)": "Hello ,world.",
+    "*Bold* and `code`": "Bold and code.",
+    "a line\nand another": "a lineand another.",
+    "1. First": "1:First.",
+    "1. 好": "1：好。",
+    "苹果、梨（红）": "苹果，梨，红。",
+    "so,": "so.",
+    "one: two. three;": "one:two.three.",
+    "Really?": "Really?",
+    "": "",
+}
+ENGLISH = {
+    "Dr. Lee paid $3.50 at 10:05 on May 1st, 1984.": (
+        "Doctor Lee paid three dollars and fifty cents at ten oh five on May first,"
+        " nineteen eighty-four."
+    ),
+    "$3.5 million, £1.01, €20": (
+        "three point five million dollars, one pound and one penny, twenty euros"
+    ),
+    "$0.99": "ninety-nine cents",
+    "It is 9 p.m. Go home.": "It is nine p m. Go home.",
+    "at 9 p.m.": "at nine p m.",
+    "12:00 or 7:30am": "twelve o'clock or seven thirty a m",
+    "the 1980s and '90s": "the nineteen eighties and 'nineties",
+    "1905, 2000, 2007, 2010, 1,905": (
+        "nineteen oh five, two thousand, two thousand seven, twenty ten,"
+        " one thousand nine hundred five"
+    ),
+    "5% of 70kg at -5°C": ("five percent of seventy kilograms at minus five degrees Celsius"),
+    "10 - 3 = 7, 10-12": "ten minus three equals seven, ten to twelve",
+    "1/2, 3/4 and 24/7": "one half, three quarters and twenty-four seven",
+    "call 555-1234": "call five five five, one two three four",
+    "2024-01-15": "January fifteenth, twenty twenty-four",
+    "007 B2B 3.14": "zero zero seven B two B three point one four",
+    "Martin Luther King Jr.": "Martin Luther King Junior.",
+    "R&D vs. vsauce, e.g. #1": "R and D versus vsauce, for example, number one",
+    "1 km, 2 km": "one kilometer, two kilometers",
+}
+
+
+@pytest.mark.parametrize("text", RELEASED)
+def test_released_normalisation(text):
+    assert normalise(text) == RELEASED[text]
+
+
+@pytest.mark.parametrize("text", ENGLISH)
+def test_spoken_english(text):
+    assert spoken_english(text) == ENGLISH[text]
+
+
+@pytest.mark.parametrize("text", ENGLISH)
+def test_spoken_english_leaves_no_digit_and_words_alone(text):
+    spoken = spoken_english(text)
+    assert not any(character.isdigit() for character in spoken)
+    assert spoken_english(spoken) == spoken
+
+
+def test_numbers():
+    assert cardinal(0) == "zero"
+    assert cardinal(1_002_013) == "one million two thousand thirteen"
+    assert cardinal(-40) == "minus forty"
+    assert cardinal(10**18) == "one" + " zero" * 18
+    assert [ordinal(n) for n in (1, 12, 20, 23, 100)] == [
+        "first",
+        "twelfth",
+        "twentieth",
+        "twenty-third",
+        "one hundredth",
+    ]
+    assert [year(n) for n in (1066, 1900, 2001)] == [
+        "ten sixty-six",
+        "nineteen hundred",
+        "two thousand one",
+    ]
