@@ -1,0 +1,41 @@
+#!/usr/bin/env bash
+# The tests: set up on first use, then ruff, shellcheck and the unit tests.
+#
+#   tests/run.sh                 everything that takes minutes
+#   tests/run.sh --recipe        the tiny recipe, all stages, from data to an answer
+#   tests/run.sh -k encoder -x   anything else goes to pytest (and the linters are left out)
+set -euo pipefail
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+if [ "${1:-}" = --help ] || [ "${1:-}" = -h ]; then
+  sed -n '2,/^set -/{/^set -/d;s/^# \{0,1\}//p}' "${BASH_SOURCE[0]}"
+  exit 0
+fi
+
+"$root/tools/install.sh"
+# shellcheck source=/dev/null
+source "$root/tools/activate_python.sh"
+cd "$root"
+
+if [ "${1:-}" = --recipe ]; then
+  shift
+  cd egs/mini/s2s1
+  exec ./run.sh --scale tiny "$@"
+fi
+
+shell_scripts() {
+  find . \( -path ./tools/venv -o -path ./.git -o -name exp -o -name dump \) -prune -o \
+    -type f \( -name '*.sh' -o -path ./.ci/run \) -not -name activate_python.sh -print0
+}
+
+if [ $# -eq 0 ]; then
+  echo "== ruff"
+  ruff check .
+  echo "== shellcheck"
+  shell_scripts | xargs -0 shellcheck --severity=warning
+  echo "shell scripts: clean"
+  echo "== pytest"
+fi
+# One thread for each of the two workers: two torch processes with more would slow each other down.
+export OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
+exec python -m pytest -n 2 "$@"
