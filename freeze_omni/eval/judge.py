@@ -1,0 +1,196 @@
+"""An independent recogniser that reads what the model says: Whisper through faster-whisper (CTranslate2, int8).
+
+Whisper pays for a window of 30 s at every call, however short the clip. So clips are joined, with pauses between, to
+windows of up to 28 s, and the words come back to their clips by their time stamps. Where that is in doubt (a word
+across a border, a clip that got no word although it is not silent, far more words than a voice can say), the clips
+concerned are decoded once more, each alone.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+RATE_HZ = 16000
+
+
+@dataclass(frozen=True)
+class JudgeConfig:
+    """How clips are joined and when an assignment of words is in doubt."""
+
+    language: str = "en"
+    window_s: float = 28.0
+    gap_s: float = 0.6
+    slack_s: float = 0.35
+    words_per_s: float = 6.0
+    silence_rms: float = 1e-3
+    beam: int = 1
+    threads: int = 2
+
+
+@dataclass(frozen=True)
+class Word:
+    """A recognised word with its times in the window, in seconds."""
+
+    text: str
+    start_s: float
+    end_s: float
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A clip with its place in a window, in seconds."""
+
+    key: str
+    start_s: float
+    end_s: float
+    silent: bool
+
+
+class Judge:
+    """Transcribes clips with a CTranslate2 Whisper model.
+
+    Args:
+        model_dir: folder with model.bin, config.json and the tokenizer.
+    Raises:
+        FileNotFoundError: no such model; ImportError: the extra [eval] is not installed.
+    """
+
+    def __init__(self, model_dir: str | Path, config: JudgeConfig = JudgeConfig()) -> None:
+        if not (Path(model_dir) / "model.bin").is_file():
+            raise FileNotFoundError(
+                f"{model_dir}: no model.bin of a CTranslate2 Whisper model there; give --judge_model"
+            )
+        try:
+            from faster_whisper import WhisperModel
+        except ImportError:
+            raise ImportError(
+                "the judge needs faster-whisper: pip install 'freeze-omni[eval]'"
+            ) from None
+        self.config = config
+        self.name = Path(model_dir).name
+        self._model = WhisperModel(
+            str(model_dir),
+            device="cpu",
+            compute_type="int8",
+            cpu_threads=config.threads,
+            local_files_only=True,
+        )
+
+    def transcribe(
+        self, clips: Mapping[str, np.ndarray], report: Callable[[int, int], None] | None = None
+    ) -> dict[str, str]:
+        """Texts of clips (id to (S,) float samples at 16 kHz); a silent clip gives an empty text.
+
+        Args:
+            report: called with (clips done, clips in all) after every window.
+        """
+        texts: dict[str, str] = {}
+        for audio, placed in windows(clips, self.config):
+            texts.update(self._window(audio, placed, clips))
+            if report:
+                report(len(texts), len(clips))
+        return {key: texts[key] for key in clips}
+
+    def _window(
+        self, audio: np.ndarray, placed: Sequence[Placed], clips: Mapping[str, np.ndarray]
+    ) -> dict[str, str]:
+        if all(clip.silent for clip in placed):
+            return {clip.key: "" for clip in placed}
+        if len(placed) == 1:
+            return {placed[0].key: self._alone(audio)}
+        texts, doubtful = assign(self._words(audio), placed, self.config)
+        for key in doubtful:
+            texts[key] = self._alone(clips[key])
+        return texts
+
+    def _words(self, audio: np.ndarray) -> list[Word]:
+        segments, _ = self._decode(audio, word_timestamps=True)
+        return [Word(w.word, w.start, w.end) for segment in segments for w in segment.words or ()]
+
+    def _alone(self, audio: np.ndarray) -> str:
+        pad = np.zeros(RATE_HZ // 4, dtype=np.float32)
+        segments, _ = self._decode(np.concatenate([pad, audio.astype(np.float32), pad]))
+        return " ".join(segment.text.strip() for segment in segments)
+
+    def _decode(self, audio: np.ndarray, word_timestamps: bool = False):
+        return self._model.transcribe(
+            audio,
+            language=self.config.language,
+            beam_size=self.config.beam,
+            temperature=0.0,
+            condition_on_previous_text=False,
+            word_timestamps=word_timestamps,
+        )
+
+
+def windows(
+    clips: Mapping[str, np.ndarray], config: JudgeConfig
+) -> list[tuple[np.ndarray, list[Placed]]]:
+    """Join clips, in order, to windows of up to `window_s` with `gap_s` of silence around each clip.
+
+    Clips are brought to one loudness, so that a quiet one is not lost beside a loud one.
+    """
+    gap = np.zeros(int(config.gap_s * RATE_HZ), dtype=np.float32)
+    joined: list[tuple[np.ndarray, list[Placed]]] = []
+    pieces: list[np.ndarray] = []
+    placed: list[Placed] = []
+    size = 0
+
+    def close() -> None:
+        if placed:
+            joined.append((np.concatenate(pieces), list(placed)))
+
+    for key, clip in clips.items():
+        loudness = float(np.sqrt(np.mean(np.square(clip)))) if len(clip) else 0.0
+        silent = loudness < config.silence_rms
+        scaled = clip.astype(np.float32) * (0.0 if silent else min(0.06 / loudness, 30.0))
+        if placed and (size + len(clip)) / RATE_HZ + config.gap_s > config.window_s:
+            close()
+            pieces, placed, size = [], [], 0
+        if not placed:
+            pieces.append(gap[: len(gap) // 3])
+            size = len(pieces[0])
+        placed.append(Placed(key, size / RATE_HZ, (size + len(clip)) / RATE_HZ, silent))
+        pieces += [np.clip(scaled, -1, 1), gap]
+        size += len(clip) + len(gap)
+    close()
+    return joined
+
+
+def assign(
+    words: Sequence[Word], placed: Sequence[Placed], config: JudgeConfig
+) -> tuple[dict[str, str], list[str]]:
+    """Give every word to the clip that holds its middle; returns texts and the clips that are in doubt."""
+    found: dict[str, list[str]] = {clip.key: [] for clip in placed}
+    doubtful: set[str] = set()
+    for word in words:
+        middle = (word.start_s + word.end_s) / 2
+        nearest = min(placed, key=lambda clip: _distance(middle, clip))
+        found[nearest.key].append(word.text)
+        for clip in placed:  # a word that reaches into another clip may belong there
+            reach = min(word.end_s, clip.end_s) - max(word.start_s, clip.start_s)
+            if clip is not nearest and reach > config.slack_s / 2:
+                doubtful |= {clip.key, nearest.key}
+        if _distance(middle, nearest) > config.slack_s or nearest.silent:
+            doubtful.add(nearest.key)
+    for clip in placed:
+        limit = max(4.0, (clip.end_s - clip.start_s) * config.words_per_s)
+        if (not found[clip.key] and not clip.silent) or len(found[clip.key]) > limit:
+            doubtful.add(clip.key)
+    texts = {key: " ".join("".join(parts).split()) for key, parts in found.items()}
+    return texts, [clip.key for clip in placed if clip.key in doubtful]
+
+
+def _distance(time_s: float, clip: Placed) -> float:
+    return max(clip.start_s - time_s, time_s - clip.end_s, 0.0)
+
+
+def progress(done: int, total: int) -> None:
+    """Report on standard error, one line that overwrites itself on a terminal."""
+    end = "\r" if sys.stderr.isatty() and done < total else "\n"
+    print(f"judged {done}/{total} clips", file=sys.stderr, end=end, flush=True)

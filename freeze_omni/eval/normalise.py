@@ -1,0 +1,63 @@
+"""Named normalisers: what two texts may differ in without counting as an error.
+
+`english` is the normaliser that the Whisper authors published (the transformers library has it): lower case, no
+punctuation, numbers and money as digits, contractions written out, fillers dropped. `plain` only lowers the case and
+drops punctuation; `characters` puts a blank between all characters, so that a word error rate becomes a CER.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable
+from functools import lru_cache
+
+_CLOCK = re.compile(r"\bo\s*['’]\s*clock\b", re.IGNORECASE)
+_APOSTROPHES = str.maketrans({"’": "'", "‘": "'", "`": "'"})
+
+
+@lru_cache(maxsize=1)
+def _whisper_english() -> Callable[[str], str]:
+    from transformers.models.whisper.english_normalizer import EnglishTextNormalizer
+
+    return EnglishTextNormalizer({})
+
+
+def english(text: str) -> str:
+    """Lower case, digits for number words, contractions written out, no punctuation."""
+    text = _CLOCK.sub(
+        "oclock", text.translate(_APOSTROPHES)
+    )  # else "five o'clock" becomes "50 clock"
+    return " ".join(_whisper_english()(text).split())
+
+
+def plain(text: str) -> str:
+    """Lower case without punctuation; an apostrophe inside a word stays."""
+    text = unicodedata.normalize("NFKC", text.translate(_APOSTROPHES)).lower()
+    kept = "".join(c if c.isalnum() or c == "'" else " " for c in text)
+    return " ".join(word.strip("'") for word in kept.split() if word.strip("'"))
+
+
+def characters(text: str) -> str:
+    """Every character of the plain text as a word of its own."""
+    return " ".join(plain(text).replace(" ", ""))
+
+
+def untouched(text: str) -> str:
+    """The text with single blanks."""
+    return " ".join(text.split())
+
+
+NORMALISERS: dict[str, Callable[[str], str]] = {
+    "english": english,
+    "plain": plain,
+    "characters": characters,
+    "none": untouched,
+}
+
+
+def normaliser(name: str) -> Callable[[str], str]:
+    """The normaliser of that name. Raises ValueError for an unknown one."""
+    if name not in NORMALISERS:
+        raise ValueError(f"unknown normaliser '{name}'; there are {', '.join(NORMALISERS)}")
+    return NORMALISERS[name]

@@ -1,0 +1,193 @@
+"""What goes into a dialogue and what comes out of it.
+
+`Event`: from the user's side. `Result`: from the model, the answer to a piece of `Work`. The reducer takes both and
+gives `Action`s, for whoever talks to the user, and `Work`, for whoever runs the model. All are plain values: a log of
+events replays a session.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+LISTEN_ON, ANSWER, NO_ANSWER = 0, 1, 2
+"""The three states of the head: the user still speaks; has finished, answer; has finished, do not answer."""
+
+
+@dataclass(frozen=True)
+class AudioChunk:
+    """One step of the user's audio: (chunk_samples,) float32 in [-1, 1] at the model's input rate."""
+
+    samples: np.ndarray
+
+
+@dataclass(frozen=True)
+class VadOpened:
+    """The voice activity detector hears speech: the gate opens."""
+
+
+@dataclass(frozen=True)
+class VadClosed:
+    """The voice activity detector hears no speech any more."""
+
+
+@dataclass(frozen=True)
+class TextInput:
+    """The user typed a turn."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Interrupt:
+    """The user pressed stop."""
+
+
+@dataclass(frozen=True)
+class Played:
+    """How much of the present answer the user has heard, in samples of the output rate."""
+
+    samples: int
+
+
+@dataclass(frozen=True)
+class Timeout:
+    """Whoever keeps the clock gives up waiting for the end of the user's turn."""
+
+
+@dataclass(frozen=True)
+class SystemPrompt:
+    """A new system prompt; the dialogue's history stays."""
+
+    text: str
+
+
+Event = AudioChunk | VadOpened | VadClosed | TextInput | Interrupt | Played | Timeout | SystemPrompt
+
+
+@dataclass(frozen=True)
+class Heard:
+    """Of `Listen`: new words of the CTC head, and the state head's probabilities of (0, 1, 2)."""
+
+    transcript: str
+    probabilities: tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Wrote:
+    """New text of the answer."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Spoke:
+    """Audio (S,) of a segment, which says LLM tokens first_token to end_token of the answer."""
+
+    samples: np.ndarray
+    first_token: int
+    end_token: int
+    segment_ends: bool
+
+
+@dataclass(frozen=True)
+class AnswerMade:
+    """All of the answer is written and spoken; `cut` where a limit ended it."""
+
+    cut: bool
+
+
+Result = Heard | Wrote | Spoke | AnswerMade
+
+
+@dataclass(frozen=True)
+class StateDecision:
+    """The state head's word on a chunk that ended `time_s` after the session's start."""
+
+    state: int
+    probabilities: tuple[float, float, float]
+    time_s: float
+
+
+@dataclass(frozen=True)
+class TranscriptDelta:
+    """New words of the user's turn; `final` with the turn's last."""
+
+    text: str
+    final: bool = False
+
+
+@dataclass(frozen=True)
+class TextDelta:
+    """New text of the answer."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class PlayAudio:
+    """Samples (S,) float32 at the model's output rate, to be played behind those before."""
+
+    samples: np.ndarray
+
+
+@dataclass(frozen=True)
+class StopAudio:
+    """Drop what has not been played."""
+
+
+@dataclass(frozen=True)
+class AnswerEnded:
+    """reason: `done`, `length` (a limit cut it), `interrupted`."""
+
+    reason: str
+
+
+Action = StateDecision | TranscriptDelta | TextDelta | PlayAudio | StopAudio | AnswerEnded
+
+
+@dataclass(frozen=True)
+class OpenTurn:
+    """Begin to listen: fresh caches of encoder and adapter behind the dialogue so far."""
+
+
+@dataclass(frozen=True)
+class Listen:
+    """Read one chunk into the open turn."""
+
+    samples: np.ndarray
+
+
+@dataclass(frozen=True)
+class DropTurn:
+    """Forget the open turn: it was not for the system, or empty."""
+
+
+@dataclass(frozen=True)
+class AnswerTurn:
+    """Close the open turn, keep it in the history, write and speak the answer."""
+
+
+@dataclass(frozen=True)
+class AnswerText:
+    """Take a typed turn into the history, write and speak the answer."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class StopAnswer:
+    """Stop writing and speaking; the history keeps the answer's first `heard_tokens` LLM tokens."""
+
+    heard_tokens: int
+
+
+@dataclass(frozen=True)
+class ReadSystem:
+    """Read a new system prompt and the history behind it."""
+
+    text: str
+
+
+Work = OpenTurn | Listen | DropTurn | AnswerTurn | AnswerText | StopAnswer | ReadSystem

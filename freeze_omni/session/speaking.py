@@ -1,0 +1,132 @@
+"""The voice: segments of the answer to speech tokens, and those, in growing chunks, to audio."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from freeze_omni.session.events import Spoke
+from freeze_omni.session.history import embed
+from freeze_omni.session.model import SpokenModel
+from freeze_omni.speech_decoder.generate import advance, begin
+from freeze_omni.speech_decoder.sampling import SamplingConfig
+from freeze_omni.speech_decoder.segment import Segment
+from freeze_omni.streaming import State
+
+
+@dataclass(frozen=True)
+class ChunkSchedule:
+    """Speech tokens of the first codec chunk of an answer, and of all later ones.
+
+    The released server waits for 20, then 40. Ours starts smaller: the user waits for the first chunk.
+    """
+
+    first: int = 8
+    later: int = 24
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.first <= self.later:
+            raise ValueError(
+                f"chunks of {self.first}, then {self.later} tokens: they must not shrink"
+            )
+
+
+@dataclass
+class Speaker:
+    """Speaks the segments of one answer, in order; every `speak` is one small piece of work."""
+
+    model: SpokenModel
+    sampling: SamplingConfig
+    schedule: ChunkSchedule
+    generator: torch.Generator | None = None
+    prefix: bool = True
+    tokens_made: int = 0
+    _queue: list[tuple[Segment, Tensor]] = field(default_factory=list)
+    _segment: Segment | None = None
+    _decoder: State | None = None
+    _room: int = 0
+    _ready: list[int] = field(default_factory=list)
+    _segment_done: bool = False
+    _codec: State | None = None
+    _silent_samples: int = 0
+
+    @property
+    def idle(self) -> bool:
+        """Nothing is left to say of what was given so far."""
+        return self._segment is None and not self._queue
+
+    def add(self, segment: Segment, hidden: Tensor) -> None:
+        """Queue a segment with the hidden states (N, E) of its tokens."""
+        self._queue.append((segment, hidden))
+
+    @torch.no_grad()
+    def speak(self) -> tuple[str, Spoke | None]:
+        """The next piece of work: its name (`prefill`, `tokens`, `audio`), and the audio that it made."""
+        if self._segment is None:
+            self._prefill()
+            return "prefill", None
+        if not self._ready and not self._segment_done:
+            self._draw()
+            return "tokens", None
+        return "audio", self._decode()
+
+    @torch.no_grad()
+    def flush(self) -> np.ndarray:
+        """The end of the answer's audio, which the codec held back."""
+        if self._codec is None:
+            return np.zeros(0, dtype=np.float32)
+        tail = self.model.codec.flush(self._codec, self.model.voice)
+        self._codec = None
+        return self._audible(tail)
+
+    def _prefill(self) -> None:
+        """The decoder reads text and hidden states."""
+        self._segment, hidden = self._queue.pop(0)
+        ids = self.model.spoken_ids(self._segment.text)
+        self._segment_done = not ids
+        if self._segment_done:
+            return
+        decoder = self.model.speech_decoder
+        dtype = next(decoder.parameters()).dtype
+        text = embed(self.model, ids).to(dtype)[None]
+        rows = hidden.to(dtype)[None] if self.prefix else None
+        self._decoder = begin(decoder, self.sampling, text, rows)
+        self._room = decoder.config.max_positions - int(self._decoder["rows"].max()) - 2
+
+    def _draw(self) -> None:
+        """Speech tokens of one codec chunk, fewer where the segment ends."""
+        wanted = self.schedule.first if self._codec is None else self.schedule.later
+        eos = self.model.speech_decoder.config.eos
+        while len(self._ready) < wanted and not self._segment_done:
+            token, self._decoder = advance(
+                self.model.speech_decoder, self.sampling, self._decoder, self.generator
+            )
+            self._room -= 1
+            self._segment_done = int(token) == eos or self._room <= 0
+            if int(token) != eos:
+                self._ready.append(int(token))
+        self.tokens_made += len(self._ready)
+
+    def _decode(self) -> Spoke:
+        codec, segment, ends = self.model.codec, self._segment, self._segment_done
+        samples = np.zeros(0, dtype=np.float32)
+        if self._ready:
+            if self._codec is None:
+                self._codec = codec.initial_state(1, self.model.voice.device)
+                self._silent_samples = codec.delay_samples
+            tokens = torch.tensor([self._ready], device=self.model.voice.device)
+            wav, self._codec = codec.step(tokens, self._codec, self.model.voice)
+            samples = self._audible(wav)
+            self._ready = []
+        if ends:
+            self._segment, self._decoder = None, None
+        return Spoke(samples, segment.first_token, segment.end_token, ends)
+
+    def _audible(self, wav: Tensor) -> np.ndarray:
+        """(1, S) without the silence by which the codec's stream is late."""
+        dropped = min(self._silent_samples, wav.shape[1])
+        self._silent_samples -= dropped
+        return wav[0, dropped:].clamp(-1, 1).float().cpu().numpy()

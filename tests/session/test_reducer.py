@@ -1,0 +1,192 @@
+"""Scripted event logs with the actions that must come of them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from freeze_omni.session.events import (
+    AnswerEnded,
+    AnswerMade,
+    AnswerText,
+    AnswerTurn,
+    AudioChunk,
+    DropTurn,
+    Heard,
+    Interrupt,
+    Listen,
+    OpenTurn,
+    PlayAudio,
+    Played,
+    ReadSystem,
+    Spoke,
+    StateDecision,
+    StopAnswer,
+    StopAudio,
+    SystemPrompt,
+    TextDelta,
+    TextInput,
+    Timeout,
+    TranscriptDelta,
+    VadClosed,
+    VadOpened,
+    Wrote,
+)
+from freeze_omni.session.reducer import Spoken, TurnConfig, heard_tokens, initial_dialogue, step
+
+CHUNK = AudioChunk(np.zeros(2560, dtype=np.float32))
+GO_ON, ANSWER, IGNORE = (0.9, 0.05, 0.05), (0.2, 0.7, 0.1), (0.1, 0.2, 0.7)
+
+
+def run(log, config=None, state=None):
+    """The final state, and for each event the names of what came of it."""
+    config = config or TurnConfig()
+    state = initial_dialogue(config) if state is None else state
+    out = []
+    for event in log:
+        state, found = step(config, event, state)
+        out.append(found)
+    return state, out
+
+
+def names(found):
+    return [type(item).__name__ for item in found]
+
+
+def answering(played=0):
+    """A state in the middle of an answer of two seconds that says ten tokens."""
+    log = [CHUNK, Heard("hi", ANSWER), Spoke(np.zeros(48000), 0, 10, True), Played(played)]
+    return run(log)[0]
+
+
+def test_a_turn_opens_is_heard_and_answered():
+    state, out = run([CHUNK, Heard("hel", GO_ON), CHUNK, Heard("lo", ANSWER)])
+    assert names(out[0]) == ["OpenTurn", "Listen"]
+    assert out[1] == [TranscriptDelta("hel"), StateDecision(0, GO_ON, 0.16)]
+    assert names(out[2]) == ["Listen"]
+    assert out[3] == [
+        TranscriptDelta("lo"),
+        StateDecision(1, ANSWER, 0.32),
+        TranscriptDelta("", final=True),
+        AnswerTurn(),
+    ]
+    assert state.answering and not state.listening
+
+
+def test_state_2_drops_the_turn_and_speaking_goes_on():
+    state, out = run(
+        [CHUNK, Heard("uh", IGNORE), Spoke(np.ones(3), 10, 11, False)], state=answering()
+    )
+    assert DropTurn() in out[1]
+    assert StopAudio() not in out[1] and names(out[2]) == ["PlayAudio"]
+    assert state.answering and not state.listening
+
+
+def test_state_1_while_speaking_stops_at_once_and_keeps_what_was_played():
+    _, out = run([CHUNK, Heard("stop", ANSWER)], state=answering(played=24000))
+    assert out[1][-4:] == [StopAudio(), StopAnswer(5), AnswerEnded("interrupted"), AnswerTurn()]
+
+
+def test_the_gate_takes_what_was_said_before_it_opened():
+    config = TurnConfig(gate="vad", pre_roll_chunks=2)
+    chunks = [AudioChunk(np.full(2560, value, dtype=np.float32)) for value in range(4)]
+    _, out = run([*chunks[:3], VadOpened(), chunks[3]], config)
+    assert out[:3] == [[], [], []]
+    assert out[3] == [OpenTurn(), Listen(chunks[1].samples), Listen(chunks[2].samples)]
+    assert out[4] == [Listen(chunks[3].samples)]
+
+
+def test_no_pre_roll_keeps_nothing():
+    _, out = run([CHUNK, VadOpened()], TurnConfig(gate="vad", pre_roll_chunks=0))
+    assert out[1] == [OpenTurn()]
+
+
+@pytest.mark.parametrize(("words", "last"), [("yes", AnswerTurn), ("", DropTurn)])
+def test_long_silence_behind_the_gate_ends_the_turn(words, last):
+    config = TurnConfig(gate="vad", silent_chunks=2)
+    log = [VadOpened(), CHUNK, Heard(words, GO_ON), VadClosed(), CHUNK, Heard("", GO_ON), CHUNK]
+    state, out = run(log, config)
+    assert state.listening
+    state, out = run([Heard("", GO_ON)], config, state)
+    assert isinstance(out[0][-1], last) and not state.listening
+
+
+def test_a_user_who_never_stops_is_answered():
+    config = TurnConfig(max_turn_chunks=3)
+    log = [CHUNK, Heard("a", GO_ON)] * 3
+    _, out = run(log, config)
+    assert AnswerTurn() not in out[3] and out[5][-1] == AnswerTurn()
+
+
+def test_timeout_answers_words_and_drops_silence():
+    assert run([CHUNK, Heard("a", GO_ON), Timeout()])[1][2][-1] == AnswerTurn()
+    assert run([CHUNK, Heard("", GO_ON), Timeout()])[1][2][-1] == DropTurn()
+    assert run([Timeout()])[1] == [[]]
+
+
+def test_typed_text_replaces_the_open_turn_and_stops_speech():
+    _, out = run([CHUNK, TextInput("what?")], state=answering(played=48000))
+    assert out[1] == [
+        DropTurn(),
+        StopAudio(),
+        StopAnswer(10),
+        AnswerEnded("interrupted"),
+        AnswerText("what?"),
+    ]
+    assert run([TextInput("  ")])[1] == [[]]
+
+
+def test_interrupt_stops_only_what_speaks():
+    assert run([Interrupt()], state=answering())[1][0][:2] == [StopAudio(), StopAnswer(0)]
+    assert run([Interrupt()])[1] == [[]]
+
+
+def test_an_answer_ends_when_made_and_played():
+    state = answering()
+    state, out = run([AnswerMade(cut=False), Played(47999), Played(48000)], state=state)
+    assert out == [[], [], [AnswerEnded("done")]]
+    assert not state.answering
+    assert run([AnswerMade(cut=True), Played(48000)], state=answering())[1][1] == [
+        AnswerEnded("length")
+    ]
+
+
+def test_late_results_of_a_stopped_answer_are_dropped():
+    state, _ = run([Interrupt()], state=answering())
+    late = [Wrote("x"), Spoke(np.ones(5), 0, 3, False), AnswerMade(False), Played(5)]
+    assert run(late, state=state)[1] == [[], [], [], []]
+
+
+def test_text_and_audio_pass_through_in_order():
+    sound = np.ones(5)
+    _, out = run([Wrote("Hi"), Spoke(sound, 10, 12, False)], state=answering())
+    assert out == [[TextDelta("Hi")], [PlayAudio(sound)]]
+
+
+def test_a_new_system_prompt_between_turns_and_in_one():
+    assert run([SystemPrompt("Be brief.")])[1] == [[ReadSystem("Be brief.")]]
+    assert run([CHUNK, SystemPrompt("Be brief.")])[1][1] == [DropTurn(), ReadSystem("Be brief.")]
+
+
+def test_heard_tokens_within_finished_and_unfinished_segments():
+    done = Spoken(0, 4, 0, 1000, ends=True)
+    open_ = Spoken(4, 14, 1000, 1500, ends=False)
+    assert heard_tokens((done, open_), 0, 100) == 0
+    assert heard_tokens((done, open_), 500, 100) == 2
+    assert heard_tokens((done, open_), 1000, 100) == 4
+    # 500 of guessed 1000 samples are there: half of the ten tokens
+    assert heard_tokens((done, open_), 1500, 100) == 9
+    assert heard_tokens((), 1500, 100) == 0
+
+
+def test_the_reducer_forgets_nothing_that_it_was_given():
+    """The same log from the same state gives the same, and the state given is not changed."""
+    config, log = TurnConfig(), [CHUNK, Heard("a", GO_ON), CHUNK, Heard("b", ANSWER)]
+    start = initial_dialogue(config)
+    assert run(log, config, start)[0] == run(log, config, start)[0]
+    assert start == initial_dialogue(config)
+
+
+def test_what_is_no_event_is_refused():
+    with pytest.raises(TypeError, match="str is no event"):
+        run(["hello"])

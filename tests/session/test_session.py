@@ -1,0 +1,158 @@
+"""The driver on a toy of a whole model: what comes out, and what the LLM remembers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from freeze_omni.llm.generate import GenerationConfig
+from freeze_omni.session import SessionConfig, SpeechSession
+from freeze_omni.session import events as ev
+from freeze_omni.session.answering import AnswerConfig
+from freeze_omni.session.reducer import TurnConfig
+from freeze_omni.speech_decoder.sampling import SamplingConfig
+from tests.session.model import toy_model
+
+ANSWERS = AnswerConfig(
+    generation=GenerationConfig(max_new_tokens=10), sampling=SamplingConfig(top_k=1, max_tokens=20)
+)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return toy_model(tmp_path_factory.mktemp("toy"))
+
+
+@pytest.fixture
+def session(model):
+    model.state_head.script, model.state_head.asked = {}, 0
+    return SpeechSession(model, SessionConfig(answers=ANSWERS))
+
+
+def noise(chunks, seed=0):
+    return np.random.default_rng(seed).standard_normal(chunks * 2560).astype(np.float32) * 0.1
+
+
+def reread(session):
+    """Last hidden state of the LLM after reading what the session says it remembers, from nothing."""
+    model, history = session.model, session.history
+    pieces = [model.llm.chat.system(history.system)]
+    embeds = [model.llm.embed(torch.tensor(pieces[0]))]
+    for number, turn in enumerate(history.turns):
+        prefix = model.llm.chat.user_prefix(first=number == 0)
+        embeds += [model.llm.embed(torch.tensor(prefix)), turn]
+    probe = model.llm.embed(torch.tensor([5]))
+    return model.llm(torch.cat([*embeds, probe])[None])[0][0, -1]
+
+
+def continued(session):
+    probe = session.model.llm.embed(torch.tensor([5]))[None]
+    return session.model.llm(probe, cache=session.history.cache.fork())[0][0, -1]
+
+
+def kinds(actions):
+    return [type(action).__name__ for action in actions]
+
+
+def test_pieces_of_any_size_are_heard_as_whole_chunks(session):
+    sound = noise(3)
+    actions = [a for i in range(0, len(sound), 1000) for a in session.push(sound[i : i + 1000])]
+    decisions = [a for a in actions if isinstance(a, ev.StateDecision)]
+    assert [d.time_s for d in decisions] == pytest.approx([0.16, 0.32, 0.48])
+    assert all(sum(d.probabilities) == pytest.approx(1) for d in decisions)
+
+
+def test_an_answer_is_written_and_spoken_and_remembered(session):
+    session.model.state_head.script = {2: 1}
+    decided = session.push(noise(3))
+    assert decided[-1] == ev.TranscriptDelta("", final=True)
+    actions = list(session.answer())
+    assert {"TextDelta", "PlayAudio"} <= set(kinds(actions))
+    assert session.work() == []
+    total = sum(len(a.samples) for a in actions if isinstance(a, ev.PlayAudio))
+    assert total and total % 600 == 0
+    assert session.handle(ev.Played(total)) == [ev.AnswerEnded("length")]
+    assert len(session.history.turns) == 1
+    torch.testing.assert_close(continued(session), reread(session), rtol=1e-4, atol=1e-4)
+
+
+def test_the_same_audio_gives_the_same_answer(model):
+    answers = []
+    for _ in range(2):
+        model.state_head.script, model.state_head.asked = {2: 1}, 0
+        session = SpeechSession(model, SessionConfig(answers=ANSWERS))
+        session.push(noise(3))
+        answers.append([a.samples for a in session.answer() if isinstance(a, ev.PlayAudio)])
+    assert all(np.array_equal(a, b) for a, b in zip(*answers, strict=True))
+
+
+def test_a_dropped_turn_leaves_no_trace(session):
+    before = continued(session)
+    session.model.state_head.script = {1: 2}
+    assert session.push(noise(2))[-1] == ev.TranscriptDelta("", final=True)
+    assert session.turn is None and session.history.turns == ()
+    torch.testing.assert_close(continued(session), before)
+
+
+def test_interrupting_keeps_only_what_was_played(session):
+    session.model.state_head.script = {1: 1, 3: 1}
+    session.push(noise(2))
+    first = list(session.answer())
+    total = sum(len(a.samples) for a in first if isinstance(a, ev.PlayAudio))
+    whole = len(session.history.turns[0])
+    session.handle(ev.Played(total // 2))
+    actions = session.push(noise(2, seed=1))
+    assert "StopAudio" in kinds(actions) and ev.AnswerEnded("interrupted") in actions
+    assert len(session.history.turns) == 2
+    assert whole - 10 < len(session.history.turns[0]) < whole
+    list(session.answer())
+    torch.testing.assert_close(continued(session), reread(session), rtol=1e-4, atol=1e-4)
+
+
+def test_interrupting_while_the_answer_is_being_made(session):
+    session.model.state_head.script = {1: 1, 3: 1}
+    session.push(noise(2))
+    for _ in range(3):
+        session.work()
+    session.push(noise(2, seed=1))
+    list(session.answer())
+    assert len(session.history.turns) == 2
+    torch.testing.assert_close(continued(session), reread(session), rtol=1e-4, atol=1e-4)
+
+
+def test_a_typed_turn_is_answered(session):
+    actions = session.handle(ev.TextInput("What is the capital of France?")) + list(
+        session.answer()
+    )
+    assert "TextDelta" in kinds(actions)
+    torch.testing.assert_close(continued(session), reread(session), rtol=1e-4, atol=1e-4)
+
+
+def test_old_turns_leave_a_full_context_and_the_system_prompt_stays(model, monkeypatch):
+    monkeypatch.setattr(model.llm.config, "max_position_embeddings", 150)
+    session = SpeechSession(
+        model, SessionConfig(turns=TurnConfig(max_turn_chunks=5), answers=ANSWERS)
+    )
+    for number in range(6):
+        session.handle(ev.TextInput(f"The cow says moo {number}"))
+        list(session.answer())
+        session.handle(ev.Played(10**9))
+        assert session.history.cache.length <= 150
+    assert 1 <= len(session.history.turns) < 6
+    torch.testing.assert_close(continued(session), reread(session), rtol=1e-4, atol=1e-4)
+
+
+def test_a_new_system_prompt_is_read_before_the_history(session):
+    session.handle(ev.TextInput("Hello"))
+    list(session.answer())
+    session.handle(ev.Played(10**9))
+    session.handle(ev.SystemPrompt("Be brief."))
+    assert session.history.system == "Be brief." and len(session.history.turns) == 1
+    torch.testing.assert_close(continued(session), reread(session), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("samples", [np.zeros((2, 100)), np.array([0.0, np.nan])])
+def test_odd_samples_are_refused(session, samples):
+    with pytest.raises(ValueError, match="finite samples"):
+        session.push(samples)
