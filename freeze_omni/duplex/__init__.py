@@ -1,0 +1,1 @@
+"""Duplex: which state each chunk has, and the head that predicts it."""

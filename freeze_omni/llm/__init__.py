@@ -1,0 +1,1 @@
+"""The frozen LLM: model, cache, chat template, generation, and CTC units made of its tokens."""

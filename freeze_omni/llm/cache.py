@@ -1,0 +1,132 @@
+"""Keys and values of the frozen LLM: grow in place, fork, cut back, pick rows."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from transformers.cache_utils import DynamicCache, DynamicLayer, DynamicSlidingWindowLayer
+
+GROW_POSITIONS = 256
+
+
+class GrowingLayer(DynamicLayer):
+    """One layer's keys and values (B, heads, n, dim) in a buffer with room to spare.
+
+    transformers' own layer copies all of the past at every token; this one writes the new positions
+    behind the old and hands out a view. A layer with a sliding window keeps its whole past too: the
+    mask hides what lies outside the window, and cutting back stays possible.
+    """
+
+    def __init__(self, is_sliding: bool = False) -> None:
+        super().__init__()
+        self.is_sliding = is_sliding
+        self.length = 0
+
+    def update(
+        self, key_states: Tensor, value_states: Tensor, *args, **kwargs
+    ) -> tuple[Tensor, Tensor]:
+        if not self.is_initialized:
+            self.lazy_initialization(key_states, value_states)
+            self._key_room, self._value_room = key_states[:, :, :0], value_states[:, :, :0]
+        end = self.length + key_states.shape[-2]
+        if end > self._key_room.shape[-2]:
+            self._key_room = self._larger(self._key_room, end)
+            self._value_room = self._larger(self._value_room, end)
+        self._key_room[:, :, self.length : end] = key_states
+        self._value_room[:, :, self.length : end] = value_states
+        self._show(end)
+        return self.keys, self.values
+
+    def _larger(self, room: Tensor, end: int) -> Tensor:
+        blocks = -(-max(end, room.shape[-2] * 3 // 2) // GROW_POSITIONS)
+        batch, heads, _, dim = room.shape
+        larger = room.new_empty(batch, heads, blocks * GROW_POSITIONS, dim)
+        larger[:, :, : self.length] = room[:, :, : self.length]
+        return larger
+
+    def _show(self, length: int) -> None:
+        self.length = length
+        self.keys = self._key_room[:, :, :length]
+        self.values = self._value_room[:, :, :length]
+
+    def cut(self, length: int) -> None:
+        if self.is_initialized:
+            self._show(min(length, self.length))
+
+    def fork(self) -> GrowingLayer:
+        other = GrowingLayer(self.is_sliding)
+        if self.is_initialized:
+            other.lazy_initialization(self.keys, self.values)
+            other._key_room, other._value_room = self.keys.clone(), self.values.clone()
+            other._show(self.length)
+        return other
+
+    def pick(self, rows: Tensor) -> None:
+        if self.is_initialized:
+            self._key_room, self._value_room = self.keys[rows], self.values[rows]
+            self._show(self.length)
+
+
+class LlmCache(DynamicCache):
+    """What a frozen LLM has read: one value that belongs to one session (or to the rows of a batch).
+
+    `length` counts positions; `mask` (B, length) bool tells real ones from padding, None where all
+    are real. A layer that is no attention layer keeps transformers' own type: such an LLM can be
+    trained with, and cannot be forked, cut or picked from.
+    """
+
+    def __init__(self, config: object) -> None:
+        super().__init__(config=config)
+        self.layers = [
+            GrowingLayer(layer.is_sliding)
+            if type(layer) in (DynamicLayer, DynamicSlidingWindowLayer)
+            else layer
+            for layer in self.layers
+        ]
+        self.mask: Tensor | None = None
+        self._config = config
+
+    @property
+    def length(self) -> int:
+        """Positions in the cache, padding included."""
+        return self.get_seq_length()
+
+    def extend_mask(self, new: Tensor | None, batch: int, size: int) -> Tensor | None:
+        """The mask of past and `size` new positions (new: (B, size) bool or None), remembered."""
+        if self.mask is None and new is None:
+            return None
+        past, new = self.mask, new
+        if past is None:
+            past = torch.ones(batch, self.length, dtype=torch.bool, device=new.device)
+        if new is None:
+            new = torch.ones(batch, size, dtype=torch.bool, device=past.device)
+        self.mask = torch.cat([past, new], dim=1)
+        return self.mask
+
+    def fork(self) -> LlmCache:
+        """An independent copy: the system turn is read once and forked for every dialogue."""
+        other = LlmCache(self._config)
+        other.layers = [self._growing(layer).fork() for layer in self.layers]
+        other.mask = None if self.mask is None else self.mask.clone()
+        return other
+
+    def cut(self, length: int) -> None:
+        """Forget all positions from `length` on, e.g. what was generated but never heard."""
+        for layer in self.layers:
+            self._growing(layer).cut(length)
+        self.mask = None if self.mask is None else self.mask[:, :length]
+
+    def pick(self, rows: Tensor) -> None:
+        """Keep the rows of the index tensor, in its order."""
+        for layer in self.layers:
+            self._growing(layer).pick(rows)
+        self.mask = None if self.mask is None else self.mask[rows]
+
+    @staticmethod
+    def _growing(layer: object) -> GrowingLayer:
+        if not isinstance(layer, GrowingLayer):
+            raise NotImplementedError(
+                f"a {type(layer).__name__} of the LLM's cache cannot be forked, cut or reordered; "
+                "use an LLM that is attention in every layer"
+            )
+        return layer

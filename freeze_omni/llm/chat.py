@@ -1,0 +1,150 @@
+"""The LLM's own chat template, cut into the pieces that a spoken dialogue needs.
+
+One dialogue is read as
+
+    system(text) | user_prefix() user turn user_suffix() answer | user_prefix(first=False) user turn ...
+
+where the end token that closes an answer is the beginning of the next `user_prefix`, so that it enters the
+LLM's cache only when the next turn begins (released checkpoints: "Dialogue with the frozen LLM").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from jinja2.exceptions import TemplateError
+
+SYSTEM, USER, ANSWER, NEXT_USER = "SysMark0x", "UserMark1x", "AnswerMark2x", "NextMark3x"
+FIXED_DATE = "26 Jul 2024"
+
+
+class ChatTemplateError(ValueError):
+    """The tokenizer has no chat template, or one whose turns cannot be told apart."""
+
+
+@dataclass(frozen=True)
+class ChatTexts:
+    """The rendered template between the contents of its turns."""
+
+    before_system: str
+    after_system: str  # from the system text to the first user text
+    user_suffix: str  # from a user text to the answer
+    between: str  # from an answer to the next user text, the end token included
+
+
+class ChatTemplate:
+    """Token ids of every piece of a dialogue, made by the LLM's tokenizer from its own template."""
+
+    def __init__(self, tokenizer: object, texts: ChatTexts) -> None:
+        self.tokenizer = tokenizer
+        self.texts = texts
+        self.end_id = self._find_end(self._ids(texts.between))
+
+    @classmethod
+    def from_tokenizer(cls, tokenizer: object) -> ChatTemplate:
+        """Render the template with marks and cut it there.
+
+        A template without a system role gets the system text at the head of the first user turn.
+        Raises ChatTemplateError where there is no template or the marks do not come back in order.
+        """
+        if not getattr(tokenizer, "chat_template", None):
+            raise ChatTemplateError(
+                f"{tokenizer.name_or_path}: the tokenizer has no chat template; use an instruct or chat model, or "
+                "put the model's template into chat_template.jinja in its folder"
+            )
+        try:
+            return cls(tokenizer, _with_system_role(tokenizer))
+        except (TemplateError, ChatTemplateError) as error:
+            try:
+                return cls(tokenizer, _without_system_role(tokenizer))
+            except TemplateError:
+                raise ChatTemplateError(
+                    f"{tokenizer.name_or_path}: its chat template fails on a plain dialogue: {error}"
+                ) from error
+
+    def system(self, text: str) -> list[int]:
+        """Ids from the beginning of the dialogue to the end of the system text."""
+        return self._ids(self.texts.before_system + text.strip())
+
+    def user_prefix(self, first: bool = True) -> list[int]:
+        """Ids that open a user turn, right in front of its text or speech.
+
+        first: the turn behind the system text; otherwise a turn behind an answer, whose end token
+        these ids begin with.
+        """
+        return self._ids(self.texts.after_system if first else self.texts.between)
+
+    def user_suffix(self) -> list[int]:
+        """Ids that close the user turn and open the assistant's."""
+        return self._ids(self.texts.user_suffix)
+
+    def user_text(self, text: str) -> list[int]:
+        """Ids of a user's text as they come out inside the template, right behind `user_prefix`."""
+        text = text.strip()
+        before = self._ids(self.texts.between)
+        inside = self._ids(self.texts.between + text)
+        if inside[: len(before)] == before:
+            return inside[len(before) :]
+        return self._ids(text)
+
+    def dialogue(self, system: str, turns: Sequence[tuple[str, str | None]]) -> list[int]:
+        """Ids of a dialogue in text; a last answer of None ends it where the assistant has to answer.
+
+        A finished last answer goes without its end token.
+        """
+        ids = self.system(system)
+        for number, (user, answer) in enumerate(turns):
+            ids += self.user_prefix(first=number == 0) + self.user_text(user) + self.user_suffix()
+            ids += self._ids(answer.strip()) if answer else []
+        return ids
+
+    def _ids(self, text: str) -> list[int]:
+        return self.tokenizer(text, add_special_tokens=False)["input_ids"] if text else []
+
+    def _find_end(self, between: list[int]) -> int:
+        special = set(self.tokenizer.all_special_ids) | {
+            key for key, token in self.tokenizer.added_tokens_decoder.items() if token.special
+        }
+        for token in between:
+            if token in special:
+                return token
+        if self.tokenizer.eos_token_id is None:
+            raise ChatTemplateError(
+                f"{self.tokenizer.name_or_path}: neither the template nor the tokenizer has an end token; set eos_token"
+            )
+        return self.tokenizer.eos_token_id
+
+
+def _with_system_role(tokenizer: object) -> ChatTexts:
+    turns = [("system", SYSTEM), ("user", USER), ("assistant", ANSWER), ("user", NEXT_USER)]
+    before, after, _, between, _ = _cut(tokenizer, turns, [SYSTEM, USER, ANSWER, NEXT_USER])
+    _, _, suffix = _cut(tokenizer, turns[:2], [SYSTEM, USER])
+    return ChatTexts(before, after, suffix, between)
+
+
+def _without_system_role(tokenizer: object) -> ChatTexts:
+    turns = [("user", USER), ("assistant", ANSWER), ("user", NEXT_USER)]
+    before, _, between, _ = _cut(tokenizer, turns, [USER, ANSWER, NEXT_USER])
+    _, suffix = _cut(tokenizer, turns[:1], [USER])
+    return ChatTexts(before, "\n\n", suffix, between)
+
+
+def _cut(tokenizer: object, turns: list[tuple[str, str]], marks: list[str]) -> list[str]:
+    """The rendered dialogue cut at its marks: one piece more than marks."""
+    rendered = tokenizer.apply_chat_template(
+        [{"role": role, "content": content} for role, content in turns],
+        tokenize=False,
+        add_generation_prompt=turns[-1][0] == "user",
+        enable_thinking=False,  # templates of reasoning models; others ignore it
+        date_string=FIXED_DATE,  # templates that would print today's date
+    )
+    pieces, rest = [], rendered
+    for mark in marks:
+        before, found, rest = rest.partition(mark)
+        if not found:
+            raise ChatTemplateError(
+                f"{tokenizer.name_or_path}: its chat template drops or reorders a turn's content; rendered: {rendered!r}"
+            )
+        pieces.append(before)
+    return [*pieces, rest]

@@ -1,0 +1,218 @@
+"""The LLM that never changes (paper section 3: the backbone is frozen through all stages)."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+
+from freeze_omni.llm.cache import LlmCache
+from freeze_omni.llm.chat import ChatTemplate
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+class LlmError(ValueError):
+    """An LLM that cannot be used: names the path and the mend."""
+
+
+class FrozenLLM(nn.Module):
+    """Any transformers causal LM, as a function of input embeddings.
+
+    It is never in train mode, its parameters require no gradient (gradients flow through it to the
+    input embeddings), and it is in no state dict: a checkpoint of a model that holds a FrozenLLM has
+    no key of it, and loads strictly all the same.
+    """
+
+    def __init__(self, model: nn.Module, tokenizer: Any = None, source: str = "") -> None:
+        super().__init__()
+        self.model = model.requires_grad_(False)
+        self.source = source
+        self.tokenizer = tokenizer
+        self.chat = None if tokenizer is None else ChatTemplate.from_tokenizer(tokenizer)
+        self._load_prefix = ""
+        self.register_load_state_dict_post_hook(_forgive_missing)
+        self.train(False)
+
+    @classmethod
+    def load(
+        cls, path_or_id: str | Path, dtype: str = "float32", device: str | torch.device = "cpu"
+    ) -> FrozenLLM:
+        """Load from a folder, or from the hub where `path_or_id` is no path.
+
+        dtype: float32, bfloat16, float16 or auto (as stored).
+        Raises LlmError for a wrong path, a GGUF file, a model that is no causal LM; ChatTemplateError
+        for a tokenizer without chat template (before the weights are read).
+        """
+        source = check_source(path_or_id)
+        if dtype != "auto" and dtype not in DTYPES:
+            raise LlmError(f"LLM dtype '{dtype}' is none of {', '.join(DTYPES)}, auto")
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(source)
+            ChatTemplate.from_tokenizer(tokenizer)
+            model = AutoModelForCausalLM.from_pretrained(source, dtype=DTYPES.get(dtype, dtype))
+        except OSError as error:
+            raise LlmError(
+                f"{source}: neither a folder here nor a model on the hub that transformers can load: {error}"
+            ) from error
+        llm = cls(model.to(device), tokenizer, source)
+        llm.check_logits()
+        return llm
+
+    @classmethod
+    def on_meta(cls, path_or_id: str | Path | dict[str, Any]) -> FrozenLLM:
+        """The architecture alone, without weights, from a folder, a hub id or a mapping of config.json."""
+        if isinstance(path_or_id, dict):
+            config = AutoConfig.for_model(**path_or_id)
+            tokenizer, source = None, str(path_or_id.get("model_type"))
+        else:
+            source = check_source(path_or_id)
+            config = AutoConfig.from_pretrained(source)
+            tokenizer = AutoTokenizer.from_pretrained(source)
+        with torch.device("meta"):
+            return cls(AutoModelForCausalLM.from_config(config), tokenizer, source)
+
+    @property
+    def config(self) -> Any:
+        """The transformers configuration of the language model."""
+        return self.model.config.get_text_config(decoder=True)
+
+    @property
+    def hidden_size(self) -> int:
+        return self.config.hidden_size
+
+    @property
+    def vocab_size(self) -> int:
+        """Rows of the embedding, which may be more than the tokenizer has tokens."""
+        return self.model.get_input_embeddings().weight.shape[0]
+
+    @property
+    def end_ids(self) -> frozenset[int]:
+        """Tokens that end an answer: the template's, the tokenizer's and the generation config's."""
+        generation = getattr(self.model.generation_config, "eos_token_id", None)
+        found = list(generation) if isinstance(generation, list | tuple) else [generation]
+        if self.tokenizer is not None:
+            found += [self.chat.end_id, self.tokenizer.eos_token_id]
+        return frozenset(token for token in found if token is not None)
+
+    def train(self, mode: bool = True) -> FrozenLLM:
+        """Stays in evaluation mode whatever is asked: no dropout in a frozen model."""
+        return super().train(False)
+
+    def new_cache(self) -> LlmCache:
+        """An empty cache of keys and values."""
+        return LlmCache(self.model.config)
+
+    def embed(self, ids: Tensor) -> Tensor:
+        """Token ids (...) to input embeddings (..., E), in the LLM's dtype."""
+        return self.model.get_input_embeddings()(ids)
+
+    def forward(
+        self, embeds: Tensor, mask: Tensor | None = None, cache: LlmCache | None = None
+    ) -> tuple[Tensor, LlmCache | None]:
+        """Input embeddings (B, P, E) to hidden states (B, P, E) after the final norm.
+
+        mask: (B, P) bool, True at real positions, padding on the right; None where all are real.
+            Padding may hold anything, NaN included, and moves no position of what follows.
+        cache: what was read before; the new positions are added to it in place. With a cache no
+            gradient is kept.
+        """
+        if mask is not None and bool(mask.all()) and (cache is None or cache.mask is None):
+            mask = None
+        if mask is not None:
+            embeds = embeds.masked_fill(~mask[..., None], 0)
+        embeds = embeds.to(self.model.dtype)
+        if cache is None:
+            arguments = {} if mask is None else {"attention_mask": mask, "position_ids": _count(mask)}
+            return self._run(embeds, use_cache=False, **arguments), None
+        size = embeds.shape[1]
+        whole = cache.extend_mask(mask, embeds.shape[0], size)
+        positions = None if whole is None else _count(whole)[:, -size:]
+        with torch.no_grad():
+            hidden = self._run(
+                embeds,
+                use_cache=True,
+                past_key_values=cache,
+                attention_mask=whole,
+                position_ids=positions,
+            )
+        return hidden, cache
+
+    def _run(self, embeds: Tensor, **arguments: Any) -> Tensor:
+        output = self.model.get_decoder()(inputs_embeds=embeds, **arguments)
+        return output.last_hidden_state
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Hidden states (..., E) after the final norm to logits (..., vocab_size), scaled and capped
+        as the architecture does (Gemma's soft cap, Granite's and Cohere's scale)."""
+        config = self.config
+        logits = self.model.get_output_embeddings()(hidden.to(self.model.dtype))
+        logits = logits / (getattr(config, "logits_scaling", None) or 1)
+        logits = logits * (getattr(config, "logit_scale", None) or 1)
+        cap = getattr(config, "final_logit_softcapping", None)
+        return logits if cap is None else cap * torch.tanh(logits / cap)
+
+    @torch.no_grad()
+    def check_logits(self) -> None:
+        """Raise LlmError where the architecture does something to its logits that `logits` does not."""
+        ids = torch.tensor([[next(iter(self.end_ids), 0)]], device=self.model.device)
+        ours = self.logits(self(self.embed(ids))[0]).float()
+        theirs = self.model(ids, use_cache=False).logits.float()
+        if not torch.allclose(ours, theirs, rtol=0.02, atol=0.02 * float(theirs.abs().max())):
+            raise LlmError(
+                f"{self.source}: logits of {type(self.model).__name__} are not its head's output; "
+                "add what it does to FrozenLLM.logits"
+            )
+
+    def fingerprint(self) -> str:
+        """sha256 over names, shapes, dtypes and bytes of all weights."""
+        digest = hashlib.sha256()
+        for name, weight in sorted(self.model.named_parameters()):
+            digest.update(f"{name} {tuple(weight.shape)} {weight.dtype}\n".encode())
+            digest.update(weight.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+        return digest.hexdigest()
+
+    def state_dict(self, *args: Any, destination: Any = None, **kwargs: Any) -> dict[str, Any]:
+        """Nothing: checkpoints hold what was trained."""
+        return {} if destination is None else destination
+
+    def _load_from_state_dict(
+        self, state_dict, prefix, metadata, strict, missing_keys, unexpected_keys, error_msgs
+    ) -> None:
+        self._load_prefix = prefix
+        for key in [key for key in state_dict if key.startswith(prefix)]:
+            state_dict.pop(key)  # or the children would take it
+            unexpected_keys.append(key)
+
+
+def _forgive_missing(llm: FrozenLLM, incompatible: Any) -> None:
+    kept = [key for key in incompatible.missing_keys if not key.startswith(llm._load_prefix)]
+    incompatible.missing_keys[:] = kept
+
+
+def _count(mask: Tensor) -> Tensor:
+    """Position ids (B, P) of the real positions of a mask; padding repeats its neighbour's."""
+    return (mask.long().cumsum(1) - 1).clamp_(min=0)
+
+
+def check_source(path_or_id: str | Path) -> str:
+    """The folder or hub id as a string. Raises LlmError where a path is meant and no LLM folder is there."""
+    text, path = str(path_or_id), Path(path_or_id).expanduser()
+    gguf = path.suffix == ".gguf" or path.is_dir() and any(path.glob("*.gguf"))
+    if gguf and not (path / "config.json").exists():
+        raise LlmError(
+            f"{text}: GGUF weights; convert them once to a folder with config.json and model.safetensors "
+            "(tools/installers/get_smollm2.sh does so for the mini recipe's LLM) and give that folder"
+        )
+    if path.is_dir():
+        if not (path / "config.json").exists():
+            raise LlmError(f"{path}: no config.json in this folder; give the folder of a transformers model")
+        return str(path)
+    looks_like_path = isinstance(path_or_id, Path) or text.startswith((".", "/", "~"))
+    if looks_like_path or path.exists() or text.count("/") > 1:
+        raise LlmError(f"{text}: no such folder; give the folder of a transformers model or a hub id")
+    return text

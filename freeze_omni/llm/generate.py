@@ -1,0 +1,128 @@
+"""Token by token out of the frozen LLM: greedy or sampled, one answer as a stream or many at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from freeze_omni.llm.cache import LlmCache
+from freeze_omni.llm.frozen import FrozenLLM
+
+
+@dataclass(frozen=True)
+class GenerationConfig:
+    """How the next token is chosen. temperature 0 is greedy.
+
+    The released server samples with top_p 0.8, top_k 20, temperature 0.8 (paper, appendix).
+    """
+
+    max_new_tokens: int = 128
+    temperature: float = 0.0
+    top_k: int = 0
+    top_p: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.max_new_tokens < 1 or self.temperature < 0 or self.top_k < 0:
+            raise ValueError("max_new_tokens must be 1 or more, temperature and top_k 0 or more")
+        if not 0 < self.top_p <= 1:
+            raise ValueError(f"top_p {self.top_p} is not in (0, 1]")
+
+
+def choose(
+    logits: Tensor, config: GenerationConfig, generator: torch.Generator | None = None
+) -> Tensor:
+    """Logits (B, V) to token ids (B,): temperature, then the top_k, then the smallest set that holds top_p."""
+    if config.temperature == 0:
+        return logits.argmax(-1)
+    logits = logits.float() / config.temperature
+    size = min(config.top_k or logits.shape[-1], logits.shape[-1])
+    top, ids = logits.topk(size, dim=-1)
+    probabilities = top.softmax(-1)
+    before = probabilities.cumsum(-1) - probabilities
+    probabilities = probabilities.masked_fill(before >= config.top_p, 0)
+    drawn = torch.multinomial(probabilities, 1, generator=generator)
+    return ids.gather(-1, drawn)[:, 0]
+
+
+@torch.no_grad()
+def generate(
+    llm: FrozenLLM,
+    hidden: Tensor,
+    cache: LlmCache,
+    config: GenerationConfig,
+    generator: torch.Generator | None = None,
+) -> Iterator[tuple[int, Tensor]]:
+    """Yield (token id, hidden state (E,) that predicted it) until an end token or max_new_tokens.
+
+    hidden: (E,) state of the last position that `cache` holds. A token enters the cache only when the
+    next one is asked for; the end token and the last of max_new_tokens: the former is neither yielded nor put into
+    the cache (the next turn's prefix begins with it), the latter is put there, so that the history is whole.
+    """
+    ends = llm.end_ids
+    for _ in range(config.max_new_tokens):
+        token = int(choose(llm.logits(hidden)[None], config, generator)[0])
+        if token in ends:
+            return
+        yield token, hidden
+        ids = torch.tensor([[token]], device=hidden.device)
+        hidden = llm(llm.embed(ids), cache=cache)[0][0, -1]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One generated answer: token ids, and the hidden states (N, E) that predicted them."""
+
+    ids: list[int]
+    hidden: Tensor
+    ended: bool  # an end token came before max_new_tokens
+
+
+@torch.no_grad()
+def generate_batch(
+    llm: FrozenLLM,
+    prompts: Sequence[Sequence[int]],
+    config: GenerationConfig,
+    generator: torch.Generator | None = None,
+    keep_hidden: bool = False,
+) -> list[Answer]:
+    """Answer many prompts (token ids each) at once; rows that have ended leave the batch.
+
+    In float32 greedy answers are those of single runs. Prompts of like length cost least padding.
+    keep_hidden: otherwise `hidden` of every answer is (0, E).
+    """
+    device = llm.model.device
+    lengths = torch.tensor([len(prompt) for prompt in prompts], device=device)
+    ids = torch.zeros(len(prompts), int(lengths.max()), dtype=torch.long, device=device)
+    for row, prompt in enumerate(prompts):
+        ids[row, : len(prompt)] = torch.tensor(prompt)
+    mask = torch.arange(ids.shape[1], device=device)[None] < lengths[:, None]
+    cache = llm.new_cache()
+    hidden = llm(llm.embed(ids), mask, cache)[0]
+    hidden = hidden[torch.arange(len(prompts), device=device), lengths - 1]
+    tokens: list[list[int]] = [[] for _ in prompts]
+    states: list[list[Tensor]] = [[] for _ in prompts]
+    ended = [False] * len(prompts)
+    alive = list(range(len(prompts)))
+    for step in range(config.max_new_tokens):
+        drawn = choose(llm.logits(hidden), config, generator)
+        going = [i for i, token in enumerate(drawn.tolist()) if token not in llm.end_ids]
+        for i in set(range(len(alive))) - set(going):
+            ended[alive[i]] = True
+        if len(going) < len(alive):
+            rows = torch.tensor(going, dtype=torch.long, device=device)
+            cache.pick(rows)
+            drawn, hidden, alive = drawn[rows], hidden[rows], [alive[i] for i in going]
+        for row, token, state in zip(alive, drawn.tolist(), hidden):
+            tokens[row].append(token)
+            states[row] += [state] if keep_hidden else []
+        if not alive or step + 1 == config.max_new_tokens:
+            break
+        hidden = llm(llm.embed(drawn[:, None]), cache=cache)[0][:, -1]
+    empty = hidden.new_zeros(0, llm.hidden_size)
+    return [
+        Answer(tokens[row], torch.stack(states[row]) if states[row] else empty, ended[row])
+        for row in range(len(prompts))
+    ]
