@@ -1,35 +1,37 @@
-"""Which adapter a configuration asks for."""
+"""Which adapter a model has: one key under `adapter:`, `conv` (the paper's) or `ctc` (ours)."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass
 
 from torch import Tensor
 
 from freeze_omni.adapter.conv import ConvAdapter, ConvAdapterConfig
 from freeze_omni.adapter.ctc import CtcAdapter, CtcAdapterConfig
 
-Adapter = ConvAdapter | CtcAdapter
-
 
 @dataclass(frozen=True)
-class AdapterConfig:
-    """kind: "conv" (the paper's fixed rate) or "ctc" (ours); the other one's keys are not read."""
+class AdapterChoice:
+    """`adapter: {conv: {kernel: 5}}` or `adapter: {ctc: {}}`; an empty mapping takes that adapter's
+    defaults."""
 
-    kind: Literal["conv", "ctc"] = "conv"
-    conv: ConvAdapterConfig = field(default_factory=ConvAdapterConfig)
-    ctc: CtcAdapterConfig = field(default_factory=CtcAdapterConfig)
+    conv: ConvAdapterConfig | None = None
+    ctc: CtcAdapterConfig | None = None
+
+    def __post_init__(self) -> None:
+        if (self.conv is None) == (self.ctc is None):
+            raise ValueError("choose one adapter: `conv: {}` or `ctc: {}`")
+
+    @property
+    def needs_unit_embeds(self) -> bool:
+        """Whether the adapter is built from the LLM's embeddings of the CTC units."""
+        return self.ctc is not None and self.ctc.posterior
 
 
 def build_adapter(
-    config: AdapterConfig, input_size: int, llm_size: int, unit_embeds: Tensor | None = None
-) -> Adapter:
-    """The adapter between an encoder and an LLM of these widths.
-
-    unit_embeds (V, llm_size): for the CTC adapter, the LLM's embedding of every CTC unit. Raises
-    ValueError where it is needed and missing.
-    """
-    if config.kind == "conv":
-        return ConvAdapter(config.conv, input_size, llm_size)
-    return CtcAdapter(config.ctc, input_size, llm_size, unit_embeds)
+    choice: AdapterChoice, input_size: int, llm_size: int, unit_embeds: Tensor | None = None
+) -> ConvAdapter | CtcAdapter:
+    """The adapter with fresh weights; unit_embeds (V, llm_size) where `needs_unit_embeds`."""
+    if choice.conv is not None:
+        return ConvAdapter(choice.conv, input_size, llm_size)
+    return CtcAdapter(choice.ctc, input_size, llm_size, unit_embeds)

@@ -1,0 +1,133 @@
+"""Parts of models in checkpoints: each has its prefix, so a model is put together from the folders
+of several stages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from freeze_omni.config import ConfigError, read_yaml
+
+# The keys of a stage's `model:` that describe a part, where they are not just the part's name.
+CONFIG_KEYS = {
+    "encoder": ("fbank", "encoder"),
+    "ctc": (),
+    "speech_decoder": ("speech_decoder", "text_style"),
+}
+
+
+@dataclass(frozen=True)
+class PartsSource:
+    """Parts to take from a checkpoint, or their configuration alone from a YAML file.
+
+    Written on a command line as `exp/1.1_encoder/valid.loss.ave.pth:encoder,ctc`.
+    """
+
+    path: Path
+    parts: tuple[str, ...]
+
+    @classmethod
+    def parse(cls, text: str) -> PartsSource:
+        """Raises ConfigError where the form is not PATH:PART,PART."""
+        path, _, names = text.rpartition(":")
+        parts = tuple(name.strip() for name in names.split(",") if name.strip())
+        if not path or not parts:
+            raise ConfigError(
+                f"--init_parts {text}: expected PATH:PART,PART, as exp/1.1/latest.pth:encoder,ctc"
+            )
+        return cls(Path(path), parts)
+
+    @property
+    def is_config(self) -> bool:
+        return self.path.suffix in (".yaml", ".yml")
+
+    @property
+    def config_path(self) -> Path:
+        return self.path if self.is_config else self.path.parent / "config.yaml"
+
+
+def config_keys(part: str) -> tuple[str, ...]:
+    """The keys under `model:` that describe a part."""
+    return CONFIG_KEYS.get(part, (part,))
+
+
+def inherit_config(
+    model: dict[str, Any], sources: Sequence[PartsSource], where: str
+) -> dict[str, Any]:
+    """The mapping `model` completed with the configuration of the parts that are taken over.
+
+    Raises:
+        ConfigError: a part is described here and there, and not in the same way.
+    """
+    completed = dict(model)
+    for source in sources:
+        theirs = read_yaml(source.config_path).get("model", {})
+        for key in (key for part in source.parts for key in config_keys(part)):
+            if key not in theirs:
+                continue
+            if not _agrees(completed.get(key), theirs[key]):
+                raise ConfigError(
+                    f"{where}: {key} differs from {source.config_path}, where the part is from: "
+                    "remove it here"
+                )
+            completed[key] = theirs[key]
+    return completed
+
+
+def _agrees(mine: Any, theirs: Any) -> bool:
+    """Whether all that is said here is said there, too; nothing (None) always agrees."""
+    if isinstance(mine, dict) and isinstance(theirs, dict):
+        return all(_agrees(value, theirs.get(key)) for key, value in mine.items())
+    return mine is None or mine == theirs
+
+
+def load_parts(sources: Iterable[PartsSource]) -> dict[str, dict[str, Tensor]]:
+    """Read the parts of each checkpoint: part name -> its state dict, without the prefix.
+
+    Raises:
+        ConfigError: a missing file, or a file without the part.
+    """
+    found: dict[str, dict[str, Tensor]] = {}
+    for source in sources:
+        if not source.path.exists():
+            raise ConfigError(
+                f"{source.path}: no such checkpoint; train that stage first or mend --init_parts"
+            )
+        state = torch.load(source.path, map_location="cpu", weights_only=True)
+        state = state.get("model", state)
+        for part in source.parts:
+            found[part] = part_state(state, part)
+            if not found[part]:
+                known = sorted({key.split(".")[0] for key in state})
+                raise ConfigError(f"{source.path}: holds no '{part}'; it has: {', '.join(known)}")
+    return found
+
+
+def part_state(state: dict[str, Tensor], part: str) -> dict[str, Tensor]:
+    """The entries of one part, without its prefix."""
+    return {
+        key[len(part) + 1 :]: value for key, value in state.items() if key.startswith(part + ".")
+    }
+
+
+def fill_parts(
+    model: nn.Module, found: dict[str, dict[str, Tensor]], where: str = "--init_parts"
+) -> None:
+    """Copy parts into the submodules of the same names, exactly.
+
+    Raises:
+        ConfigError: no such submodule, or one of another shape.
+    """
+    for part, state in found.items():
+        module = getattr(model, part, None)
+        if not isinstance(module, nn.Module):
+            raise ConfigError(f"{where}: this stage has no part '{part}'")
+        try:
+            module.load_state_dict(state)
+        except RuntimeError as error:
+            raise ConfigError(f"{where}: '{part}' does not fit: {error}") from None

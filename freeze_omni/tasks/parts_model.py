@@ -1,0 +1,104 @@
+"""A model of named parts, of which a training stage trains some and leaves the others as they
+are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from espnet2.train.abs_espnet_model import AbsESPnetModel
+from torch import Tensor, nn
+
+
+class PartsModel(AbsESPnetModel):
+    """The base of the models of all stages.
+
+    Parts are submodules whose names are the prefixes in every checkpoint. The frozen ones, the LLM
+    among them, never leave eval mode and need no gradient. A checkpoint holds the parts in which
+    something is trained, no others.
+
+    Args:
+        parts: name -> module.
+        trained: what learns: names of parts, or of something inside one (`speech_decoder.prefix`).
+    """
+
+    def __init__(self, parts: Mapping[str, nn.Module], trained: tuple[str, ...]):
+        super().__init__()
+        for name, part in parts.items():
+            self.add_module(name, part)
+        self.trained = trained
+        known = {name for name, _ in self.named_modules()} | {
+            name for name, _ in self.named_parameters()
+        }
+        if unknown := set(trained) - known:
+            raise ValueError(f"no such parts to train: {', '.join(sorted(unknown))}")
+        for name, parameter in self.named_parameters():
+            parameter.requires_grad_(parameter.requires_grad and self._learns(name))
+        self.train(self.training)
+
+    progress: float = (
+        0.0  # share of the training that is done, set by the trainer before every batch
+    )
+
+    @property
+    def saved(self) -> set[str]:
+        """The parts of the checkpoint."""
+        return {name.split(".")[0] for name in self.trained}
+
+    def train(self, mode: bool = True) -> PartsModel:
+        super().train(mode)
+        for name, module in self.named_modules():
+            if name and not self._learns(name):
+                module.training = False
+        return self
+
+    def to(self, *args: Any, **kwargs: Any) -> PartsModel:
+        """As ever, but the LLM keeps its own type (ESPnet would make float32 of a bfloat16 LLM)."""
+        device, dtype, *_ = torch._C._nn._parse_to(*args, **kwargs)
+        for name, child in self.named_children():
+            child.to(device=device, dtype=None if name == "llm" else dtype)
+        return self
+
+    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """Only the parts in which something is trained."""
+        prefix = kwargs.get("prefix", "")
+        state = super().state_dict(*args, **kwargs)
+        for key in [key for key in state if key[len(prefix) :].split(".")[0] not in self.saved]:
+            del state[key]
+        return state
+
+    def load_state_dict(
+        self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
+    ) -> Any:
+        """Strict about the saved parts alone, as no other is in a checkpoint."""
+        result = super().load_state_dict(state_dict, strict=False, assign=assign)
+        missing = [key for key in result.missing_keys if key.split(".")[0] in self.saved]
+        if strict and (missing or result.unexpected_keys):
+            raise RuntimeError(
+                f"checkpoint lacks {missing}, and has unknown {result.unexpected_keys}"
+            )
+        return result
+
+    def collect_feats(self, **batch: Tensor) -> dict[str, Tensor]:
+        """No statistics by default."""
+        return {}
+
+    def _learns(self, name: str) -> bool:
+        return any(name == part or name.startswith(part + ".") for part in self.trained)
+
+
+def training_result(
+    loss: Tensor, stats: dict[str, Tensor | float], rows: int
+) -> tuple[Tensor, dict[str, Tensor], Tensor]:
+    """What ESPnet's trainer wants of a model: loss, detached statistics (loss among them), weight
+    in the average."""
+    values = {"loss": loss.detach()}
+    for key, value in stats.items():
+        values[key] = torch.as_tensor(value, dtype=loss.dtype, device=loss.device).detach()
+    return loss, values, torch.tensor(float(rows), device=loss.device)
+
+
+def parameter_count(module: nn.Module) -> int:
+    """Parameters of a module, shared ones once."""
+    return sum(parameter.numel() for parameter in module.parameters())

@@ -1,0 +1,54 @@
+"""Task of stage 2.3: `python -m freeze_omni.bin.train prefix`."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from torch import nn
+
+from freeze_omni.speech_decoder import SpeechDecoder
+from freeze_omni.tasks.base import BaseTask, Preprocess
+from freeze_omni.tasks.prefix_model import PrefixModel, PrefixModelConfig
+from freeze_omni.tasks.preprocess import Reader, answer_context, tokenise
+from freeze_omni.tasks.resources import Resources
+from freeze_omni.tasks.speech_decoder import children, text_reader
+
+
+class PrefixTask(BaseTask):
+    """Reads text (the question), answer (of the LLM itself) and tokens (of the answer's speech);
+    trains the prefix."""
+
+    config_class = PrefixModelConfig
+    files = {
+        "text": ("text", "text"),
+        "answer": ("answer", "text"),
+        "tokens": ("tokens", "text_int"),
+    }
+
+    @classmethod
+    def build_parts(cls, config: PrefixModelConfig, sizes: Resources) -> dict[str, nn.Module]:
+        return {"speech_decoder": SpeechDecoder(config.speech_decoder, sizes.llm_size)}
+
+    @classmethod
+    def trained(cls, config: PrefixModelConfig, parts: dict[str, nn.Module]) -> tuple[str, ...]:
+        return children(parts["speech_decoder"], prefix=True)
+
+    @classmethod
+    def assemble(
+        cls, config: PrefixModelConfig, parts: dict[str, Any], resources: Resources
+    ) -> PrefixModel:
+        if config.prefix_from_ar:
+            parts["speech_decoder"].copy_ar_to_prefix()
+        return PrefixModel(parts, cls.trained(config, parts), resources.llm)
+
+    @classmethod
+    def preprocess(cls, config: PrefixModelConfig, resources: Resources, train: bool) -> Preprocess:
+        chat = resources.llm.chat
+        return Reader(
+            {
+                "context": ("text", partial(answer_context, chat=chat, system=resources.system)),
+                "answer": ("answer", partial(tokenise, tokenizer=chat.tokenizer)),
+                "text": ("answer", text_reader(config, chat.tokenizer)),
+            }
+        )

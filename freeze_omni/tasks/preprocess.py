@@ -1,0 +1,86 @@
+"""One utterance's entries, as read from the data directories, to arrays."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from freeze_omni.speech_decoder.normalise import normalise, spoken_english
+from freeze_omni.speech_decoder.spell import text_ids
+
+if TYPE_CHECKING:
+    from freeze_omni.llm.chat import ChatTemplate
+
+TextReader = Callable[[str], list[int]]
+Augment = Callable[[np.ndarray], np.ndarray]
+
+
+class Reader:
+    """Texts to ids, sound to one channel.
+
+    Args:
+        texts: entry to make -> (entry it is read from, what makes ids of that text). A missing
+            entry reads as "".
+        sound: names of entries that are sound.
+        augment: changes training sound (S,) on the fly; None leaves it.
+    Raises:
+        ValueError: an entry without samples, or with samples that are not finite, with its id.
+    """
+
+    def __init__(
+        self,
+        texts: Mapping[str, tuple[str, TextReader]],
+        sound: tuple[str, ...] = (),
+        augment: Augment | None = None,
+    ):
+        self.texts, self.sound, self.augment = dict(texts), sound, augment
+
+    def __call__(self, uid: str, data: dict[str, Any]) -> dict[str, Any]:
+        read = {name: ids(data.get(source, "")) for name, (source, ids) in self.texts.items()}
+        sources = {source for source, _ in self.texts.values()}
+        entries = {name: value for name, value in data.items() if name not in sources}
+        entries |= {name: np.asarray(ids, dtype=np.int64) for name, ids in read.items()}
+        for name in self.sound:
+            samples = one_channel(uid, data[name])
+            entries[name] = (
+                samples if self.augment is None else self.augment(samples).astype(np.float32)
+            )
+        return entries
+
+
+def one_channel(uid: str, samples: np.ndarray) -> np.ndarray:
+    """Samples (S,) or (S, channels) to (S,)."""
+    if samples.ndim == 2:
+        samples = samples.mean(axis=1)
+    if len(samples) == 0 or not np.isfinite(samples).all():
+        raise ValueError(
+            f"{uid}: no samples, or samples that are no numbers: remove it from wav.scp"
+        )
+    return samples.astype(np.float32)
+
+
+def tokenise(text: str, tokenizer: Any) -> list[int]:
+    """LLM token ids of a text, nothing added."""
+    return tokenizer(text, add_special_tokens=False)["input_ids"] if text else []
+
+
+def dialogue_context(history: str, chat: ChatTemplate, system: str) -> list[int]:
+    """All that the LLM reads before a user's speech; history: a JSON list of [user text, answer],
+    or nothing."""
+    turns = [(user, answer) for user, answer in json.loads(history or "[]")]
+    return chat.dialogue(system, turns) + chat.user_prefix(first=not turns)
+
+
+def answer_context(question: str, chat: ChatTemplate, system: str) -> list[int]:
+    """All that the LLM reads before it answers a question in text."""
+    return chat.dialogue(system, [(question, None)])
+
+
+def spoken_ids(text: str, tokenizer: Any, text_units: str, style: str) -> list[int]:
+    """LLM token ids of a text as it is spoken; style: plain, released or english (see
+    SpeechDecoderModelConfig)."""
+    styles = {"plain": str.strip, "released": normalise, "english": spoken_english}
+    return text_ids(styles[style](text), tokenizer, text_units)

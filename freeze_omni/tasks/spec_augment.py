@@ -1,0 +1,35 @@
+"""SpecAugment by ESPnet, on normalised features, where a masked value is the mean."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from espnet2.asr.specaug.specaug import SpecAug
+
+
+@dataclass(frozen=True)
+class SpecAugmentConfig:
+    """Masks put on every training utterance; the defaults are the paper's in stage 1.3.
+
+    Attributes:
+        freq_masks, freq_width: number of masks, largest width in mel bins.
+        time_masks, time_width: number of masks, largest width in feature frames.
+    """
+
+    freq_masks: int = 1
+    freq_width: int = 10
+    time_masks: int = 1
+    time_width: int = 20
+
+
+def build_spec_augment(config: SpecAugmentConfig) -> SpecAug:
+    """(feats (B, F, bins), lengths) -> the same with masks."""
+    return SpecAug(
+        apply_time_warp=False,
+        apply_freq_mask=config.freq_masks > 0,
+        freq_mask_width_range=(0, config.freq_width),
+        num_freq_mask=config.freq_masks,
+        apply_time_mask=config.time_masks > 0,
+        time_mask_width_range=(0, config.time_width),
+        num_time_mask=config.time_masks,
+    )

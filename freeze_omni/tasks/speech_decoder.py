@@ -1,0 +1,58 @@
+"""Task of stage 2.2: `python -m freeze_omni.bin.train speech_decoder`."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from torch import nn
+
+from freeze_omni.speech_decoder import SpeechDecoder
+from freeze_omni.tasks.base import BaseTask, Preprocess
+from freeze_omni.tasks.preprocess import Reader, spoken_ids
+from freeze_omni.tasks.resources import Resources
+from freeze_omni.tasks.speech_decoder_model import SpeechDecoderModel, SpeechDecoderModelConfig
+
+
+class SpeechDecoderTask(BaseTask):
+    """Reads text and tokens (the codec's, dumped in stage 8); trains the speech decoder without its
+    prefix."""
+
+    config_class = SpeechDecoderModelConfig
+    files = {"text": ("text", "text"), "tokens": ("tokens", "text_int")}
+
+    @classmethod
+    def build_parts(
+        cls, config: SpeechDecoderModelConfig, sizes: Resources
+    ) -> dict[str, nn.Module]:
+        return {"speech_decoder": SpeechDecoder(config.speech_decoder, sizes.llm_size)}
+
+    @classmethod
+    def trained(
+        cls, config: SpeechDecoderModelConfig, parts: dict[str, nn.Module]
+    ) -> tuple[str, ...]:
+        return children(parts["speech_decoder"], prefix=False)
+
+    @classmethod
+    def assemble(
+        cls, config: SpeechDecoderModelConfig, parts: dict[str, Any], resources: Resources
+    ) -> SpeechDecoderModel:
+        return SpeechDecoderModel(parts, cls.trained(config, parts), resources.embedding)
+
+    @classmethod
+    def preprocess(
+        cls, config: SpeechDecoderModelConfig, resources: Resources, train: bool
+    ) -> Preprocess:
+        return Reader({"text": ("text", text_reader(config, resources.embedding.tokenizer))})
+
+
+def children(decoder: nn.Module, prefix: bool) -> tuple[str, ...]:
+    """What belongs to the NAR prefix, or all else in the speech decoder."""
+    names = [name for name, _ in decoder.named_children() if name.startswith("prefix") == prefix]
+    return tuple(f"speech_decoder.{name}" for name in names)
+
+
+def text_reader(config: Any, tokenizer: Any) -> partial:
+    """Text -> ids as the speech decoder reads it."""
+    units = config.speech_decoder.text_units
+    return partial(spoken_ids, tokenizer=tokenizer, text_units=units, style=config.text_style)

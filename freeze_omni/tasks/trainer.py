@@ -1,0 +1,173 @@
+"""ESPnet's trainers with a budget of time, and checkpoints that survive being killed while they are
+written."""
+
+from __future__ import annotations
+
+import logging
+import time
+import zipfile
+from pathlib import Path
+
+import torch
+from espnet2.torch_utils.safe_torch_load import safe_torch_load
+from espnet2.train.gan_trainer import GANTrainer
+from espnet2.train.reporter import Reporter
+from espnet2.train.trainer import Trainer
+
+from freeze_omni.tasks.budget import BudgetCosine, until_spent
+
+PLOT_EVERY_S = 600.0
+NO_CURVE = ("time", "loss_scale", "clip")  # endings of what is reported and not worth a picture
+
+
+class BudgetTraining:
+    """Put in front of an ESPnet trainer: ends with the budget, keeps the last whole checkpoint.
+
+    Curves are drawn at the end and every ten minutes: drawn after every epoch, as ESPnet does, they
+    took longer than a short epoch.
+    """
+
+    plotted_s = 0.0
+
+    @classmethod
+    def run(
+        cls, model, optimizers, schedulers, trainer_options, distributed_option, **kwargs
+    ) -> None:
+        folder = Path(trainer_options.output_dir)
+        if trainer_options.resume:
+            if _is_first(distributed_option):
+                mend_checkpoint(folder)
+            if distributed_option.distributed:
+                torch.distributed.barrier()
+            epoch = spent_epoch(folder / "checkpoint.pth", schedulers)
+            if epoch is not None:
+                logging.info(f"The budget was spent at epoch {epoch}: nothing is left to train")
+                trainer_options.max_epoch = epoch
+        cls.plotted_s = time.monotonic()
+        wants_curves, trainer_options.use_matplotlib = trainer_options.use_matplotlib, False
+        for scheduler in schedulers:
+            if isinstance(scheduler, BudgetCosine):
+                scheduler.start()
+        super().run(
+            model=model,
+            optimizers=optimizers,
+            schedulers=schedulers,
+            trainer_options=trainer_options,
+            distributed_option=distributed_option,
+            **kwargs,
+        )
+        if wants_curves and _is_first(distributed_option):
+            plot_curves(folder)
+
+    @classmethod
+    def train_one_epoch(cls, model, iterator, optimizers, schedulers, options, **kwargs) -> bool:
+        stopped = super().train_one_epoch(
+            model=model,
+            iterator=until_spent(iterator, schedulers, getattr(model, "module", model)),
+            optimizers=optimizers,
+            schedulers=schedulers,
+            options=options,
+            **kwargs,
+        )
+        if any(
+            isinstance(scheduler, BudgetCosine) and scheduler.finished for scheduler in schedulers
+        ):
+            logging.info("The budget is spent: this epoch is the last")
+            options.patience = (
+                -1
+            )  # the trainer's own way out, after this epoch is validated and saved
+        return stopped
+
+    @classmethod
+    def validate_one_epoch(cls, model, iterator, reporter, options, distributed_option) -> None:
+        super().validate_one_epoch(
+            model=model,
+            iterator=iterator,
+            reporter=reporter,
+            options=options,
+            distributed_option=distributed_option,
+        )
+        if _is_first(distributed_option):
+            keep_previous(Path(options.output_dir))
+            if time.monotonic() - cls.plotted_s > PLOT_EVERY_S:
+                cls.plotted_s = time.monotonic()
+                plot_curves(Path(options.output_dir))
+
+
+class PartsTrainer(BudgetTraining, Trainer):
+    """For the stages with one optimizer."""
+
+
+class PartsGANTrainer(BudgetTraining, GANTrainer):
+    """For the codec: generator and discriminators in turns."""
+
+
+def keep_previous(folder: Path) -> None:
+    """Move checkpoint.pth aside before ESPnet writes the next one in its place, so one of them is
+    always whole."""
+    current = folder / "checkpoint.pth"
+    if current.exists():
+        current.replace(folder / "checkpoint.previous.pth")
+
+
+def mend_checkpoint(folder: Path) -> None:
+    """Make a killed training resumable: take the last whole checkpoint, and write again an epoch's
+    model that is broken.
+
+    Raises:
+        RuntimeError: there are checkpoints, and none can be read.
+    """
+    current, previous = folder / "checkpoint.pth", folder / "checkpoint.previous.pth"
+    if not whole(current):
+        if not whole(previous):
+            if current.exists() or previous.exists():
+                raise RuntimeError(
+                    f"{current}: no whole checkpoint is left; remove {folder} to train again"
+                )
+            return
+        logging.warning(f"{current} is missing or broken: going on from {previous}")
+        previous.replace(current)
+    state = safe_torch_load(current, map_location="cpu", mmap=True)
+    model_file = folder / f"{state['reporter']['epoch']}epoch.pth"
+    if not whole(model_file):
+        torch.save(state["model"], model_file)
+
+
+def spent_epoch(checkpoint: Path, schedulers) -> int | None:
+    """The epoch of a checkpoint by which the budget was spent; None where something is left."""
+    if not checkpoint.exists():
+        return None
+    state = safe_torch_load(checkpoint, map_location="cpu", mmap=True)
+    for scheduler, saved in zip(schedulers, state["schedulers"], strict=True):
+        if isinstance(scheduler, BudgetCosine) and saved is not None:
+            scheduler.load_state_dict(saved)
+            if scheduler.finished:
+                return state["reporter"]["epoch"]
+    return None
+
+
+def plot_curves(folder: Path) -> None:
+    """Draw images/*.png, a curve over epochs for each figure, from the last checkpoint of a folder."""
+    """Whether torch.save came to its end (the directory of the file is the last thing written)."""
+    checkpoint = next((path for path in found if whole(path)), None)
+    if checkpoint is None:
+        return
+    reporter = Reporter()
+    state = safe_torch_load(checkpoint, map_location="cpu", mmap=True)
+    reporter.load_state_dict(state["reporter"])
+    for phases in reporter.stats.values():
+        for phase, figures in phases.items():
+            phases[phase] = {
+                name: value for name, value in figures.items() if not name.endswith(NO_CURVE)
+            }
+    reporter.matplotlib_plot(folder / "images")
+
+
+def whole(path: Path) -> bool:
+    """Whether a file of torch.save was written to its end (its directory is the last thing
+    written)."""
+    return path.is_file() and zipfile.is_zipfile(path)
+
+
+def _is_first(distributed_option) -> bool:
+    return not distributed_option.distributed or distributed_option.dist_rank == 0
