@@ -1,0 +1,54 @@
+"""Check a Kaldi data directory; called by utils/validate_data_dir.sh."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from freeze_omni.data.datadir import ROLES, validate
+
+SHOWN = 20
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        prog="validate_data_dir.sh", description="Say what is wrong with a Kaldi data directory."
+    )
+    parser.add_argument("folder")
+    parser.add_argument("--no-feats", action="store_true", help="feats.scp need not be there")
+    parser.add_argument("--no-wav", action="store_true", help="wav.scp need not be there")
+    parser.add_argument("--no-text", action="store_true", help="text need not be there")
+    parser.add_argument(
+        "--non-print", action="store_true", help="text may hold unprintable characters"
+    )
+    parser.add_argument(
+        "--role",
+        choices=ROLES,
+        help="what the data is for: asr and tts have no features; qa is a questions.jsonl",
+    )
+    args = parser.parse_args()
+    problems = validate(
+        args.folder,
+        role=args.role,
+        feats=not args.no_feats and args.role is None,
+        wav=not args.no_wav,
+        text=not args.no_text,
+        non_print=args.non_print,
+    )
+    for problem in problems[:SHOWN]:
+        print(problem, file=sys.stderr)
+    if len(problems) > SHOWN:
+        print(f"... and {len(problems) - SHOWN} more problems", file=sys.stderr)
+    if problems:
+        mend = "" if args.role == "qa" else f"; utils/fix_data_dir.sh {args.folder} mends most"
+        print(
+            f"validate_data_dir.sh: {args.folder} has {len(problems)} problems{mend}",
+            file=sys.stderr,
+        )
+        return 1
+    print(f"validate_data_dir.sh: {args.folder} is fine")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
