@@ -56,9 +56,7 @@ class Fbank(nn.Module):
         self.register_buffer("window", _povey_window(self.config.window_samples), persistent=False)
         self.register_buffer("mel", _mel_weights(self.config), persistent=False)
 
-    def forward(
-        self, wav: Tensor, lengths: Tensor, left_pad: bool = True
-    ) -> tuple[Tensor, Tensor]:
+    def forward(self, wav: Tensor, lengths: Tensor, left_pad: bool = True) -> tuple[Tensor, Tensor]:
         """Samples (B, S) in [-1, 1] and lengths (B,) to features (B, F, mel_bins) and lengths.
 
         With left_pad F is S // shift; without it, Kaldi's count. Frames of the padding are whatever

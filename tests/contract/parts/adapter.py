@@ -7,9 +7,9 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from freeze_omni.adapter.choice import Adapter, AdapterConfig, build_adapter
-from freeze_omni.adapter.conv import ConvAdapterConfig
-from freeze_omni.adapter.ctc import CtcAdapterConfig
+from freeze_omni.adapter.choice import AdapterChoice, build_adapter
+from freeze_omni.adapter.conv import ConvAdapter, ConvAdapterConfig
+from freeze_omni.adapter.ctc import CtcAdapter, CtcAdapterConfig
 from freeze_omni.adapter.output import AdapterOutput
 from freeze_omni.streaming import State
 from tests.contract.law import Part, Rows, rows_of
@@ -17,9 +17,9 @@ from tests.contract.law import Part, Rows, rows_of
 SIZE, UNITS = 8, 5
 
 
-def toy_adapter(config: AdapterConfig, llm_size: int = 12) -> Adapter:
+def toy_adapter(choice: AdapterChoice, llm_size: int = 12) -> ConvAdapter | CtcAdapter:
     """A small adapter in evaluation mode whose projection and statistics do something."""
-    adapter = build_adapter(config, SIZE, llm_size, torch.randn(UNITS, llm_size)).eval()
+    adapter = build_adapter(choice, SIZE, llm_size, torch.randn(UNITS, llm_size)).eval()
     torch.nn.init.normal_(adapter.project.weight)
     for module in adapter.modules():
         if isinstance(module, torch.nn.BatchNorm1d):
@@ -28,9 +28,9 @@ def toy_adapter(config: AdapterConfig, llm_size: int = 12) -> Adapter:
     return adapter
 
 
-def _part(config: AdapterConfig, look: str) -> Part:
+def _part(choice: AdapterChoice, look: str) -> Part:
     """look: "sent", the positions; or "chunks", how many each chunk sends and its summary."""
-    adapter = toy_adapter(config)
+    adapter = toy_adapter(choice)
 
     def seen(output: AdapterOutput, frames: Tensor) -> Rows:
         if look == "sent":
@@ -52,17 +52,17 @@ def _part(config: AdapterConfig, look: str) -> Part:
     )
 
 
-CONFIGS = {
-    "conv": AdapterConfig(),
-    "two_convs": AdapterConfig(
+CHOICES = {
+    "conv": AdapterChoice(conv=ConvAdapterConfig()),
+    "two_convs": AdapterChoice(
         conv=ConvAdapterConfig(kernel=3, norm="batch", activation="relu", convolutions=2)
     ),
-    "ctc": AdapterConfig(kind="ctc"),
-    "ctc_projection": AdapterConfig(kind="ctc", ctc=CtcAdapterConfig(posterior=False)),
+    "ctc": AdapterChoice(ctc=CtcAdapterConfig()),
+    "ctc_projection": AdapterChoice(ctc=CtcAdapterConfig(posterior=False)),
 }
 
 PARTS = {
-    f"adapter_{name}_{look}": partial(_part, config, look)
-    for name, config in CONFIGS.items()
+    f"adapter_{name}_{look}": partial(_part, choice, look)
+    for name, choice in CHOICES.items()
     for look in ("sent", "chunks")
 }
