@@ -1,7 +1,7 @@
 """A toy LLM for tests: random weights, a small byte-level tokenizer, a real chat template.
 
-It says nothing sensible. `toy_llm(folder, kind)` writes an ordinary transformers folder of the given
-kind; tests that need only some LLM take kind "qwen2".
+It says nothing sensible. `toy_llm(folder, kind)` writes an ordinary transformers folder of the
+given kind; tests that need only some LLM take kind "qwen2".
 """
 
 from __future__ import annotations
@@ -40,7 +40,8 @@ LLAMA = (
     "{{ '<|start_header_id|>' + message['role'] + '<|end_header_id|>\\n\\n' }}"
     "{% if message['role'] == 'system' %}{{ 'Today Date: ' + date_string + '\\n\\n' }}{% endif %}"
     "{{ message['content'] | trim + '<|eot_id|>' }}{% endfor %}"
-    "{% if add_generation_prompt %}{{ '<|start_header_id|>assistant<|end_header_id|>\\n\\n' }}{% endif %}"
+    "{% if add_generation_prompt %}{{ '<|start_header_id|>assistant<|end_header_id|>\\n\\n' }}{% "
+    "endif %}"
 )
 GEMMA = (
     "{{ bos_token }}{% if messages[0]['role'] == 'system' %}"

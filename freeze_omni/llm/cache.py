@@ -68,7 +68,8 @@ class GrowingLayer(DynamicLayer):
 
 
 class LlmCache(DynamicCache):
-    """What a frozen LLM has read: one value that belongs to one session (or to the rows of a batch).
+    """What a frozen LLM has read: one value that belongs to one session (or to the rows of a
+    batch).
 
     `length` counts positions; `mask` (B, length) bool tells real ones from padding, None where all
     are real. A layer that is no attention layer keeps transformers' own type: such an LLM can be

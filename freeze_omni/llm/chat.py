@@ -2,10 +2,11 @@
 
 One dialogue is read as
 
-    system(text) | user_prefix() user turn user_suffix() answer | user_prefix(first=False) user turn ...
+    system(text) | user_prefix() turn user_suffix() answer | user_prefix(first=False) turn ...
 
-where the end token that closes an answer is the beginning of the next `user_prefix`, so that it enters the
-LLM's cache only when the next turn begins (released checkpoints: "Dialogue with the frozen LLM").
+where the end token that closes an answer is the beginning of the next `user_prefix`, so that it
+enters the LLM's cache only when the next turn begins (released checkpoints: "Dialogue with the
+frozen LLM").
 """
 
 from __future__ import annotations
@@ -50,7 +51,8 @@ class ChatTemplate:
         """
         if not getattr(tokenizer, "chat_template", None):
             raise ChatTemplateError(
-                f"{tokenizer.name_or_path}: the tokenizer has no chat template; use an instruct or chat model, or "
+                f"{tokenizer.name_or_path}: the tokenizer has no chat template; use an instruct "
+                "or chat model, or "
                 "put the model's template into chat_template.jinja in its folder"
             )
         try:
@@ -60,7 +62,8 @@ class ChatTemplate:
                 return cls(tokenizer, _without_system_role(tokenizer))
             except TemplateError:
                 raise ChatTemplateError(
-                    f"{tokenizer.name_or_path}: its chat template fails on a plain dialogue: {error}"
+                    f"{tokenizer.name_or_path}: its chat template fails on a plain dialogue: "
+                    f"{error}"
                 ) from error
 
     def system(self, text: str) -> list[int]:
@@ -89,7 +92,7 @@ class ChatTemplate:
         return self._ids(text)
 
     def dialogue(self, system: str, turns: Sequence[tuple[str, str | None]]) -> list[int]:
-        """Ids of a dialogue in text; a last answer of None ends it where the assistant has to answer.
+        """Ids of a dialogue in text; with a last answer of None, up to where one has to begin.
 
         A finished last answer goes without its end token.
         """
@@ -111,7 +114,8 @@ class ChatTemplate:
                 return token
         if self.tokenizer.eos_token_id is None:
             raise ChatTemplateError(
-                f"{self.tokenizer.name_or_path}: neither the template nor the tokenizer has an end token; set eos_token"
+                f"{self.tokenizer.name_or_path}: neither the template nor the tokenizer has an "
+                "end token; set eos_token"
             )
         return self.tokenizer.eos_token_id
 
@@ -144,7 +148,8 @@ def _cut(tokenizer: object, turns: list[tuple[str, str]], marks: list[str]) -> l
         before, found, rest = rest.partition(mark)
         if not found:
             raise ChatTemplateError(
-                f"{tokenizer.name_or_path}: its chat template drops or reorders a turn's content; rendered: {rendered!r}"
+                f"{tokenizer.name_or_path}: its chat template drops or reorders a turn's content; "
+                f"rendered: {rendered!r}"
             )
         pieces.append(before)
     return [*pieces, rest]

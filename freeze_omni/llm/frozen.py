@@ -24,8 +24,8 @@ class FrozenLLM(nn.Module):
     """Any transformers causal LM, as a function of input embeddings.
 
     It is never in train mode, its parameters require no gradient (gradients flow through it to the
-    input embeddings), and it is in no state dict: a checkpoint of a model that holds a FrozenLLM has
-    no key of it, and loads strictly all the same.
+    input embeddings), and it is in no state dict: a checkpoint of a model that holds a FrozenLLM
+    has no key of it, and loads strictly all the same.
     """
 
     def __init__(self, model: nn.Module, tokenizer: Any = None, source: str = "") -> None:
@@ -45,8 +45,8 @@ class FrozenLLM(nn.Module):
         """Load from a folder, or from the hub where `path_or_id` is no path.
 
         dtype: float32, bfloat16, float16 or auto (as stored).
-        Raises LlmError for a wrong path, a GGUF file, a model that is no causal LM; ChatTemplateError
-        for a tokenizer without chat template (before the weights are read).
+        Raises LlmError for a wrong path, a GGUF file, a model that is no causal LM;
+        ChatTemplateError for a tokenizer without chat template (before the weights are read).
         """
         source = check_source(path_or_id)
         if dtype != "auto" and dtype not in DTYPES:
@@ -57,7 +57,8 @@ class FrozenLLM(nn.Module):
             model = AutoModelForCausalLM.from_pretrained(source, dtype=DTYPES.get(dtype, dtype))
         except OSError as error:
             raise LlmError(
-                f"{source}: neither a folder here nor a model on the hub that transformers can load: {error}"
+                f"{source}: neither a folder here nor a model on the hub that transformers can "
+                f"load: {error}"
             ) from error
         llm = cls(model.to(device), tokenizer, source)
         llm.check_logits()
@@ -65,7 +66,7 @@ class FrozenLLM(nn.Module):
 
     @classmethod
     def on_meta(cls, path_or_id: str | Path | dict[str, Any]) -> FrozenLLM:
-        """The architecture alone, without weights, from a folder, a hub id or a mapping of config.json."""
+        """The architecture without weights, from a folder, a hub id or what config.json holds."""
         if isinstance(path_or_id, dict):
             config = AutoConfig.for_model(**path_or_id)
             tokenizer, source = None, str(path_or_id.get("model_type"))
@@ -92,7 +93,7 @@ class FrozenLLM(nn.Module):
 
     @property
     def end_ids(self) -> frozenset[int]:
-        """Tokens that end an answer: the template's, the tokenizer's and the generation config's."""
+        """Tokens that end an answer: of the template, the tokenizer, the generation config."""
         generation = getattr(self.model.generation_config, "eos_token_id", None)
         found = list(generation) if isinstance(generation, list | tuple) else [generation]
         if self.tokenizer is not None:
@@ -127,7 +128,9 @@ class FrozenLLM(nn.Module):
             embeds = embeds.masked_fill(~mask[..., None], 0)
         embeds = embeds.to(self.model.dtype)
         if cache is None:
-            arguments = {} if mask is None else {"attention_mask": mask, "position_ids": _count(mask)}
+            arguments = (
+                {} if mask is None else {"attention_mask": mask, "position_ids": _count(mask)}
+            )
             return self._run(embeds, use_cache=False, **arguments), None
         size = embeds.shape[1]
         whole = cache.extend_mask(mask, embeds.shape[0], size)
@@ -147,8 +150,10 @@ class FrozenLLM(nn.Module):
         return output.last_hidden_state
 
     def logits(self, hidden: Tensor) -> Tensor:
-        """Hidden states (..., E) after the final norm to logits (..., vocab_size), scaled and capped
-        as the architecture does (Gemma's soft cap, Granite's and Cohere's scale)."""
+        """Hidden states (..., E) after the final norm to logits (..., vocab_size).
+
+        Scaled and capped as the architecture does (Gemma's soft cap, Granite's and Cohere's scale).
+        """
         config = self.config
         logits = self.model.get_output_embeddings()(hidden.to(self.model.dtype))
         logits = logits / (getattr(config, "logits_scaling", None) or 1)
@@ -158,7 +163,7 @@ class FrozenLLM(nn.Module):
 
     @torch.no_grad()
     def check_logits(self) -> None:
-        """Raise LlmError where the architecture does something to its logits that `logits` does not."""
+        """Raise LlmError where the architecture's logits are not those of `logits`."""
         ids = torch.tensor([[next(iter(self.end_ids), 0)]], device=self.model.device)
         ours = self.logits(self(self.embed(ids))[0]).float()
         theirs = self.model(ids, use_cache=False).logits.float()
@@ -200,19 +205,25 @@ def _count(mask: Tensor) -> Tensor:
 
 
 def check_source(path_or_id: str | Path) -> str:
-    """The folder or hub id as a string. Raises LlmError where a path is meant and no LLM folder is there."""
+    """The folder or hub id. Raises LlmError where a path is meant and no LLM folder is there."""
     text, path = str(path_or_id), Path(path_or_id).expanduser()
     gguf = path.suffix == ".gguf" or path.is_dir() and any(path.glob("*.gguf"))
     if gguf and not (path / "config.json").exists():
         raise LlmError(
-            f"{text}: GGUF weights; convert them once to a folder with config.json and model.safetensors "
-            "(tools/installers/get_smollm2.sh does so for the mini recipe's LLM) and give that folder"
+            f"{text}: GGUF weights; convert them once to a folder with config.json and "
+            "model.safetensors "
+            "(tools/installers/get_smollm2.sh does so for the mini recipe's LLM) and give that "
+            "folder"
         )
     if path.is_dir():
         if not (path / "config.json").exists():
-            raise LlmError(f"{path}: no config.json in this folder; give the folder of a transformers model")
+            raise LlmError(
+                f"{path}: no config.json in this folder; give the folder of a transformers model"
+            )
         return str(path)
     looks_like_path = isinstance(path_or_id, Path) or text.startswith((".", "/", "~"))
     if looks_like_path or path.exists() or text.count("/") > 1:
-        raise LlmError(f"{text}: no such folder; give the folder of a transformers model or a hub id")
+        raise LlmError(
+            f"{text}: no such folder; give the folder of a transformers model or a hub id"
+        )
     return text

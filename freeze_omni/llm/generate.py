@@ -1,4 +1,4 @@
-"""Token by token out of the frozen LLM: greedy or sampled, one answer as a stream or many at once."""
+"""Tokens out of the frozen LLM, greedy or sampled: one answer as a stream, or many at once."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class GenerationConfig:
 def choose(
     logits: Tensor, config: GenerationConfig, generator: torch.Generator | None = None
 ) -> Tensor:
-    """Logits (B, V) to token ids (B,): temperature, then the top_k, then the smallest set that holds top_p."""
+    """Logits (B, V) to ids (B,): temperature, top_k, then the smallest set that holds top_p."""
     if config.temperature == 0:
         return logits.argmax(-1)
     logits = logits.float() / config.temperature
@@ -57,9 +57,9 @@ def generate(
 ) -> Iterator[tuple[int, Tensor]]:
     """Yield (token id, hidden state (E,) that predicted it) until an end token or max_new_tokens.
 
-    hidden: (E,) state of the last position that `cache` holds. A token enters the cache only when the
-    next one is asked for; the end token and the last of max_new_tokens: the former is neither yielded nor put into
-    the cache (the next turn's prefix begins with it), the latter is put there, so that the history is whole.
+    hidden: (E,) state of the last position that `cache` holds. A token enters the cache when the
+    caller asks for what follows it. The end token is neither yielded nor put into the cache: the
+    next turn's prefix begins with it.
     """
     ends = llm.end_ids
     for _ in range(config.max_new_tokens):
@@ -115,7 +115,7 @@ def generate_batch(
             rows = torch.tensor(going, dtype=torch.long, device=device)
             cache.pick(rows)
             drawn, hidden, alive = drawn[rows], hidden[rows], [alive[i] for i in going]
-        for row, token, state in zip(alive, drawn.tolist(), hidden):
+        for row, token, state in zip(alive, drawn.tolist(), hidden, strict=True):
             tokens[row].append(token)
             states[row] += [state] if keep_hidden else []
         if not alive or step + 1 == config.max_new_tokens:

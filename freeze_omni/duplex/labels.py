@@ -1,0 +1,110 @@
+"""State labels: from a timeline of what the user's side sounds like to one label for each chunk.
+
+The recipe, which the paper does not publish, is written in docs/duplex.md.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from freeze_omni.duplex.state_head import ANSWER, IGNORE, NO_LABEL, SPEAKING
+
+Kind = Literal["complete", "cutoff", "backchannel", "noise", "side"]
+DECISIONS: dict[str, int | None] = {
+    "complete": ANSWER,
+    "cutoff": None,  # the user will go on: nothing is decided
+    "backchannel": IGNORE,
+    "noise": IGNORE,
+    "side": IGNORE,
+}
+TO_SYSTEM = ("complete", "cutoff")
+ROUNDING_S = 1e-6
+
+
+@dataclass(frozen=True)
+class Segment:
+    """One stretch of sound on the user's side, its inner pauses included.
+
+    kind: complete (a turn for the system, said to its end), cutoff (a turn that breaks off),
+        backchannel ("uh-huh"), noise, side (speech that is not for the system).
+    start_s, end_s: true start and end of the sound.
+    """
+
+    kind: Kind
+    start_s: float
+    end_s: float
+
+    def __post_init__(self) -> None:
+        if self.kind not in DECISIONS:
+            raise ValueError(f"kind '{self.kind}' is none of {', '.join(DECISIONS)}")
+        if not 0 <= self.start_s < self.end_s:
+            raise ValueError(f"a segment from {self.start_s} s to {self.end_s} s")
+
+
+@dataclass(frozen=True)
+class LabelConfig:
+    """decision_delay_s: silence that has to be heard before a decision is asked for."""
+
+    decision_delay_s: float = 0.24
+    chunk_s: float = 0.16
+
+    def __post_init__(self) -> None:
+        if self.decision_delay_s < 0 or self.chunk_s <= 0:
+            raise ValueError("decision_delay_s must be 0 or more, chunk_s above 0")
+
+
+def decision_chunk(end_s: float, config: LabelConfig) -> int:
+    """The first chunk that ends at least decision_delay_s behind end_s."""
+    return math.ceil((end_s + config.decision_delay_s - ROUNDING_S) / config.chunk_s) - 1
+
+
+def needed_s(segments: Sequence[Segment], config: LabelConfig) -> float:
+    """Audio that is needed so that every segment's decision lies inside."""
+    last = max((decision_chunk(segment.end_s, config) for segment in segments), default=-1)
+    return (last + 1) * config.chunk_s
+
+
+def chunk_labels(
+    segments: Sequence[Segment], chunks: int, config: LabelConfig | None = None
+) -> list[int]:
+    """One label for each of `chunks` chunks: 0, 1, 2, or -1 for none.
+
+    0 from the start and wherever nothing has been decided: in speech, in pauses, behind a cut-off
+    turn. 1 or 2 on the decision chunk of a segment. -1 behind it, until the next segment starts.
+    A decision is void where the user speaks to the system before its chunk has ended; one of
+    nothing to answer also where any other sound does, or while a cut-off turn waits to be finished.
+    """
+    config = config or LabelConfig()
+    labels = [SPEAKING] * chunks
+    for segment in sorted(segments, key=lambda item: item.end_s):
+        decision = DECISIONS[segment.kind]
+        chunk = decision_chunk(segment.end_s, config)
+        if decision is None or chunk >= chunks or _void(segment, segments, chunk, config):
+            continue
+        labels[chunk] = decision
+        for after in range(chunk + 1, _next_start(segment, segments, chunks, config)):
+            labels[after] = NO_LABEL
+    return labels
+
+
+def _void(segment: Segment, segments: Sequence[Segment], chunk: int, config: LabelConfig) -> bool:
+    heard_s = (chunk + 1) * config.chunk_s - ROUNDING_S
+    over = [x for x in segments if x.end_s > segment.end_s and x.start_s < heard_s]
+    if segment.kind == "complete":
+        return any(other.kind in TO_SYSTEM for other in over)
+    before = [x for x in segments if x.end_s <= segment.end_s and x.kind in TO_SYSTEM]
+    waits = bool(before) and max(before, key=lambda other: other.end_s).kind == "cutoff"
+    return bool(over) or waits
+
+
+def _next_start(
+    segment: Segment, segments: Sequence[Segment], chunks: int, config: LabelConfig
+) -> int:
+    """The chunk in which the next segment starts, or `chunks`."""
+    starts = [other.start_s for other in segments if other.start_s > segment.end_s]
+    if not starts:
+        return chunks
+    return min(chunks, int((min(starts) + ROUNDING_S) / config.chunk_s))

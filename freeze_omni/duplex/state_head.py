@@ -1,0 +1,85 @@
+"""The state head: what the user is doing, read off the LLM at the end of every chunk.
+
+The paper's chunk states: 0 the user is still speaking; 1 the user has finished, answer; 2 the user
+has finished, nothing to answer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+SPEAKING, ANSWER, IGNORE = 0, 1, 2
+STATES = 3
+NO_LABEL = -1
+
+
+@dataclass(frozen=True)
+class StateHeadConfig:
+    """summary: the head also reads the chunk's mean encoder frame, by which it tells chunks apart
+    in which no position was sent. class_weights: of the cross entropy, for states 0, 1, 2.
+    released: the published head, four logits of which the last is left out; hidden state alone.
+    """
+
+    summary: bool = True
+    class_weights: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    released: bool = False
+
+    def __post_init__(self) -> None:
+        if self.released and self.summary:
+            raise ValueError("the released state head has no summary: set summary: false")
+        if min(self.class_weights) <= 0:
+            raise ValueError(f"class_weights must be above 0, not {self.class_weights}")
+
+
+class StateHead(nn.Module):
+    """A linear layer over [hidden state at the chunk's last sent position; summary of the chunk].
+
+    A chunk in which no position was sent reads the hidden state of the last position before it.
+    """
+
+    def __init__(self, config: StateHeadConfig, llm_size: int, summary_size: int = 0) -> None:
+        super().__init__()
+        self.config = config
+        size = llm_size + (summary_size if config.summary else 0)
+        self.output = nn.Linear(size, STATES + config.released)
+
+    def forward(self, hidden: Tensor, summary: Tensor | None = None) -> Tensor:
+        """hidden (..., E), summary (..., S) to logits (..., 3).
+
+        An imported head's fourth logit is dropped here, so a softmax over the result is always over
+        the three states.
+        """
+        features = hidden.to(self.output.weight.dtype)
+        if self.config.summary:
+            if summary is None:
+                raise ValueError("this state head reads each chunk's summary too: pass summary")
+            features = torch.cat([features, summary.to(features.dtype)], dim=-1)
+        return self.output(features)[..., :STATES]
+
+    def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Weighted cross entropy of logits (..., 3) and labels (...), where -1 is no label.
+
+        Without any label it is zero (with a gradient of zero).
+        """
+        flat = labels.reshape(-1)
+        logits = logits.reshape(-1, STATES).float()
+        if not bool((flat != NO_LABEL).any()):
+            return logits.sum() * 0
+        weights = logits.new_tensor(self.config.class_weights)
+        return F.cross_entropy(logits, flat, weight=weights, ignore_index=NO_LABEL)
+
+
+def chunk_hidden(hidden: Tensor, first: Tensor | int, ends: Tensor) -> Tensor:
+    """The hidden state that each chunk's head reads.
+
+    hidden (B, P, E); first: index of the row's first speech position, int or (B,), never 0 (the
+    prompt stands before it); ends (B, C): speech positions sent up to the end of chunk c.
+    Returns (B, C, E): that of the last position sent, of the prompt's last where none was sent yet.
+    """
+    first = torch.as_tensor(first, device=ends.device).expand(len(ends))
+    index = first[:, None] + ends - 1
+    return hidden.gather(1, index[..., None].expand(-1, -1, hidden.shape[-1]))

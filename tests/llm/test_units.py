@@ -1,0 +1,98 @@
+"""CTC units of every kind write what they were made for, and come back from a folder."""
+
+from __future__ import annotations
+
+import pytest
+
+from freeze_omni.config import ConfigError
+from freeze_omni.llm.units import CtcUnits
+from tests.toy import TEXTS, toy_tokenizer
+
+NEW = "Quick brown foxes jump, don't they? 42 times"
+
+
+@pytest.fixture(params=["qwen2", "gemma"])
+def units(request):
+    return CtcUnits.from_llm(TEXTS, toy_tokenizer(request.param), min_count=3)
+
+
+def made(kind):
+    if kind == "llm":
+        return CtcUnits.from_llm(TEXTS, toy_tokenizer(), min_count=3)
+    return CtcUnits.from_characters(TEXTS) if kind == "char" else CtcUnits.from_bpe(TEXTS, 60)
+
+
+def test_tokens_seen_often_are_the_llms_own(units):
+    tokenizer = units.speller.tokenizer
+    for text in TEXTS:
+        ids = units.encode(text)
+        assert units.llm_ids[ids].tolist() == tokenizer.encode(text, add_special_tokens=False)
+        assert units.decode(ids) == text
+
+
+def test_rare_tokens_are_spelt_with_smaller_units():
+    tokenizer = toy_tokenizer()
+    coarse = CtcUnits.from_llm(TEXTS, tokenizer, min_count=10)
+    fine = CtcUnits.from_llm(TEXTS, tokenizer, min_count=3)
+    assert len(coarse) < len(fine)
+    for text in [*TEXTS, NEW]:
+        ids = coarse.encode(text)
+        assert 1 not in ids and coarse.decode(ids) == text
+    assert len(coarse.encode(TEXTS[0])) > len(fine.encode(TEXTS[0]))
+
+
+def test_what_cannot_be_written_is_unknown_and_left_out(units):
+    ids = units.encode("tea 茶 please")
+    assert 1 in ids and units.decode(ids).startswith("tea") and units.decode(ids).endswith("please")
+
+
+def test_longer_sequences_only_add_text():
+    units = CtcUnits.from_llm([*TEXTS, "Ça va, Zoë? 茶"], toy_tokenizer(), min_count=3)
+    ids, before = units.encode("Zoë is 茶, Ça va"), ""
+    for end in range(len(ids) + 1):
+        now = units.decode(ids[:end])
+        assert now.startswith(before)
+        before = now
+    assert before == "Zoë is 茶, Ça va"
+
+
+@pytest.mark.parametrize("kind", ["llm", "char", "bpe"])
+def test_blank_is_first_and_white_space_is_tidied(kind):
+    units = made(kind)
+    assert units.tokens[:2] == ["<blank>", "<unk>"] and len(units) == len(set(units.tokens))
+    assert units.encode(" Hello,\n my  name ") == units.encode("Hello, my name")
+    assert units.decode([0, 1]) == "" and min(units.encode(TEXTS[2])) > 1
+
+
+@pytest.mark.parametrize("kind", ["llm", "char", "bpe"])
+def test_saved_and_loaded_they_are_the_same(kind, tmp_path):
+    units = made(kind)
+    units.save(tmp_path)
+    again = CtcUnits.load(tmp_path)
+    assert again.tokens == units.tokens and again.llm_ids.tolist() == units.llm_ids.tolist()
+    for text in [*TEXTS, NEW]:
+        assert again.encode(text) == units.encode(text)
+        assert again.decode(again.encode(text)) == units.decode(units.encode(text))
+    assert (tmp_path / "tokens.txt").read_text().splitlines()[0] == "<blank>"
+
+
+def test_embeddings_are_rows_of_the_llm(llm):
+    units = CtcUnits.from_llm(TEXTS, llm.tokenizer)
+    table, ids = units.embeddings(llm), units.encode("Hello, my name")
+    assert table.shape == (len(units), llm.hidden_size) and not table[:2].any()
+    assert table[ids].equal(llm.embed(units.llm_ids[ids]))
+
+
+def test_units_without_embeddings_or_of_another_llm_are_errors(llm):
+    with pytest.raises(ConfigError, match="kind 'char'"):
+        CtcUnits.from_characters(TEXTS).embeddings(llm)
+    with pytest.raises(ConfigError, match="another tokenizer"):
+        CtcUnits.from_llm(TEXTS, toy_tokenizer("llama")).embeddings(llm)
+
+
+def test_a_folder_that_is_none_of_units_is_an_error(tmp_path):
+    with pytest.raises(ConfigError, match="stage 3"):
+        CtcUnits.load(tmp_path)
+    (tmp_path / "units.json").write_text("{}")
+    with pytest.raises(ConfigError, match="stage 3 again"):
+        CtcUnits.load(tmp_path)
