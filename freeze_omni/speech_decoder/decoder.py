@@ -178,6 +178,7 @@ class SpeechDecoder(nn.Module):
             durations,
         )
 
+    @torch.no_grad()
     def start(
         self,
         text: Tensor,
@@ -209,6 +210,7 @@ class SpeechDecoder(nn.Module):
         cache, length = kv.pack(pairs, valid)
         return {"cache": cache, "length": length, "position": told.places.sos.clone()}
 
+    @torch.no_grad()
     def step(self, token: Tensor, state: State) -> tuple[Tensor, State]:
         """Logits (B, V + 4) of what follows `token` (B,), at first the sos. Writes in the cache."""
         slots = state["length"]

@@ -13,6 +13,7 @@ from freeze_omni.speech_decoder.sampling import Generators, SamplingConfig, init
 from freeze_omni.streaming import State
 
 
+@torch.inference_mode()
 def begin(
     decoder: SpeechDecoder,
     sampling: SamplingConfig,

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from freeze_omni.speech_decoder import SamplingConfig
-from freeze_omni.speech_decoder.generate import generate, generate_batch
+from freeze_omni.speech_decoder.cache import join
+from freeze_omni.speech_decoder.generate import advance, begin, generate, generate_batch
 from tests.speech_decoder.toy import LLM_SIZE, TOY, toy_decoder
 
 
@@ -46,3 +47,24 @@ def test_a_decoder_that_ends_at_once_says_nothing():
     texts = [torch.randn(5, LLM_SIZE), torch.randn(2, LLM_SIZE)]
     assert list(generate(decoder, texts[0])) == []
     assert [len(tokens) for tokens in generate_batch(decoder, texts)] == [0, 0]
+
+
+def test_a_server_may_step_users_of_different_age_together():
+    torch.manual_seed(6)
+    decoder, sampling = toy_decoder(), SamplingConfig(top_k=1)
+    with torch.no_grad():
+        decoder.output.bias[TOY.eos] = -1e4
+    texts = [torch.randn(1, size, LLM_SIZE) for size in (5, 3)]
+    alone = [list(generate(decoder, text[0], None, sampling, max_tokens=12)) for text in texts]
+    old = begin(decoder, sampling, texts[0])
+    said: list[int] = []
+    for _ in range(4):
+        token, old = advance(decoder, sampling, old)
+        said.append(int(token))
+    both, columns = join([old, begin(decoder, sampling, texts[1])]), []
+    for _ in range(8):
+        token, both = advance(decoder, sampling, both)
+        columns.append(token)
+    together = torch.stack(columns, dim=1).tolist()
+    assert said + together[0] == alone[0]
+    assert together[1] == alone[1][:8]
