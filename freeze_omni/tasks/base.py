@@ -193,17 +193,14 @@ class BaseTask(AbsTask):
 
     @classmethod
     def parameter_table(cls, config: Any, parts: dict[str, nn.Module]) -> str:
-        rows = [f"{'part':<24}{'parameters':>14}"]
+        rows = [f"{'part':<24}{'parameters':>14}{'trained':>14}"]
         for name, part in parts.items():
-            learns = [path for path in cls.trained(config, parts) if path.split(".")[0] == name]
-            role = (
-                "frozen"
-                if not learns
-                else "trained"
-                if name in learns
-                else f"trained: {', '.join(learns)}"
+            learning = sum(
+                parameter_count(part.get_submodule(path.removeprefix(name).lstrip(".")))
+                for path in cls.trained(config, parts)
+                if path.split(".")[0] == name
             )
-            rows.append(f"{name:<24}{parameter_count(part):>14,}  {role}")
+            rows.append(f"{name:<24}{parameter_count(part):>14,}{learning:>14,}")
         return "\n".join(rows)
 
 

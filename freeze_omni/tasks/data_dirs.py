@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import logging
+import os
 from pathlib import Path
 
 import soundfile
@@ -12,6 +14,7 @@ from espnet2.train.dataset import DATA_TYPES
 from freeze_omni.config import ConfigError
 
 FileKinds = dict[str, tuple[str, str]]
+SAMPLES = "utt2num_samples"
 
 
 class SparseText(dict):
@@ -38,17 +41,17 @@ def add_data_dirs(
 ) -> None:
     """Fill `*_data_path_and_name_and_type` and `*_shape_file` from --train_dir and --valid_dir.
 
+    The ids that all files have are used; their lengths are written to the output folder, where
+    ESPnet's batch samplers read them.
+
     Raises:
-        ConfigError: a file is missing or empty, or its audio has another rate.
+        ConfigError: a file is missing or empty, no id is in all of them, or audio has another rate.
     """
     for role in ("train", "valid"):
         folders = [Path(folder) for folder in getattr(args, f"{role}_dir")]
         if not folders:
             continue
-        listed, shapes = (
-            getattr(args, f"{role}_data_path_and_name_and_type"),
-            getattr(args, f"{role}_shape_file"),
-        )
+        listed = getattr(args, f"{role}_data_path_and_name_and_type")
         for name, (file_name, kind) in files.items():
             path = _first_with(folders, file_name)
             if path is None and name not in optional:
@@ -58,9 +61,9 @@ def add_data_dirs(
             if path is not None:
                 _check(path, kind, sample_hz)
                 listed.append((str(path), name, kind))
+        shapes = getattr(args, f"{role}_shape_file")
         if not shapes:
-            shape = _first_with(folders, "utt2num_samples") or Path(listed[0][0])
-            shapes.append(str(shape))
+            shapes.append(_write_lengths(Path(args.output_dir) / f"{role}_lengths", listed))
     if not args.train_data_path_and_name_and_type or not args.valid_data_path_and_name_and_type:
         raise ConfigError("no training or validation data: give --train_dir and --valid_dir")
 
@@ -85,3 +88,36 @@ def _check(path: Path, kind: str, sample_hz: int) -> None:
         raise ConfigError(f"{path}:1: {wav}: cannot be read as audio ({error})") from None
     if rate != sample_hz:
         raise ConfigError(f"{path}:1: {wav} has {rate} Hz, not {sample_hz}: resample it (stage 2)")
+
+
+def _write_lengths(target: Path, listed: list[tuple[str, str, str]]) -> str:
+    """`id length` of the ids that all files have: samples of the sound, or tokens."""
+    tables = {name: read_2columns_text(path) for path, name, kind in listed if "sparse" not in kind}
+    ids = set.intersection(*map(set, tables.values()))
+    largest = max(map(len, tables.values()))
+    if not ids:
+        raise ConfigError(f"{listed[0][0]}: no id is also in {', '.join(p for p, _, _ in listed)}")
+    if len(ids) < largest:
+        logging.warning(f"{target.name}: {largest - len(ids)} ids are not in all files: left out")
+    lengths = _lengths(listed, tables, ids)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_suffix(f".{os.getpid()}")
+    part.write_text("".join(f"{uid} {lengths[uid]}\n" for uid in sorted(ids)), encoding="utf-8")
+    part.replace(target)  # every process of a distributed training writes the same file
+    return str(target)
+
+
+def _lengths(
+    listed: list[tuple[str, str, str]], tables: dict[str, dict[str, str]], ids: set[str]
+) -> dict[str, int]:
+    sounds = [(path, name) for path, name, kind in listed if kind == "sound"]
+    if not sounds:
+        name = next(name for _, name, kind in listed if kind == "text_int")
+        return {uid: len(tables[name][uid].split()) for uid in ids}
+    path, name = sounds[0]
+    known = Path(path).parent / SAMPLES
+    counted = read_2columns_text(known) if known.exists() else {}
+    return {
+        uid: int(counted[uid]) if uid in counted else soundfile.info(tables[name][uid]).frames
+        for uid in ids
+    }

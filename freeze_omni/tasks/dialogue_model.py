@@ -8,10 +8,9 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from freeze_omni.adapter.choice import AdapterChoice
-from freeze_omni.duplex.state_head import StateHeadConfig
+from freeze_omni.duplex.state_head import NO_LABEL, STATES, StateHeadConfig, chunk_hidden
 from freeze_omni.encoder.config import EncoderConfig
 from freeze_omni.frontend.fbank import Fbank, FbankConfig
 from freeze_omni.llm.frozen import FrozenLLM
@@ -20,8 +19,6 @@ from freeze_omni.tasks.listening import Heard, listen
 from freeze_omni.tasks.parts_model import PartsModel, training_result
 from freeze_omni.tasks.rows import Joined, join, predicting, text_loss, with_end
 from freeze_omni.tasks.spec_augment import SpecAugmentConfig, build_spec_augment
-
-NO_LABEL = -1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,8 +29,6 @@ class DialogueModelConfig:
     Attributes:
         prompt: number of prompt vectors, the same in all turns (published: 25).
         state_weight: of the state loss beside the answer's.
-        state_class_weights: of the states 0, 1, 2 in their cross entropy (state 0 is by far the
-            most frequent).
     """
 
     encoder: EncoderConfig
@@ -42,7 +37,6 @@ class DialogueModelConfig:
     prompt: int = 25
     state_head: StateHeadConfig = field(default_factory=StateHeadConfig)
     state_weight: float = 1.0
-    state_class_weights: tuple[float, float, float] = (1.0, 1.0, 1.0)
     spec_augment: SpecAugmentConfig | None = None
 
 
@@ -63,8 +57,6 @@ class DialogueModel(PartsModel):
         self.spec_augment = (
             None if config.spec_augment is None else build_spec_augment(config.spec_augment)
         )
-        weights = torch.tensor(config.state_class_weights)
-        self.register_buffer("class_weights", weights, persistent=False)
 
     def forward(
         self,
@@ -134,23 +126,16 @@ class DialogueModel(PartsModel):
     def _state_loss(
         self, hidden: Tensor, joined: Joined, heard: Heard, states: Tensor, states_lengths: Tensor
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Read at each chunk's last sent position; where none was sent yet, at the last
-        prompt's."""
+        """Read at each chunk's last sent position; where none was sent yet, at the prompt's."""
         chunks = min(states.shape[1], heard.adapted.ends.shape[1])
-        last = joined.starts[:, 2, None] + heard.adapted.ends[:, :chunks] - 1
-        at_ends = hidden.gather(1, last[..., None].expand(-1, -1, hidden.shape[2]))
+        at_ends = chunk_hidden(hidden, joined.starts[:, 2], heard.adapted.ends[:, :chunks])
         logits = self.state_head(at_ends, heard.adapted.summary[:, :chunks])
-        states = states[:, :chunks]
-        labelled = valid_mask(states_lengths, states.shape[1]) & (states != NO_LABEL)
-        logits, states = logits[labelled].float(), states[labelled]
-        if len(states) == 0:
-            return logits.sum() * 0.0, {
-                f"recall_{state}": hidden.new_tensor(torch.nan) for state in range(3)
-            }
+        real = valid_mask(states_lengths, states.shape[1])
+        labels = states.masked_fill(~real, NO_LABEL)[:, :chunks]
         guesses = logits.argmax(-1)
         # a mean over nothing is not a number, which the reporter leaves out
         recalls = {
-            f"recall_{state}": (guesses == state)[states == state].float().mean()
-            for state in range(3)
+            f"recall_{state}": (guesses == state)[labels == state].float().mean()
+            for state in range(STATES)
         }
-        return F.cross_entropy(logits, states, weight=self.class_weights.to(logits.dtype)), recalls
+        return self.state_head.loss(logits, labels), recalls

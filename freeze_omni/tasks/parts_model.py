@@ -49,7 +49,7 @@ class PartsModel(AbsESPnetModel):
     def train(self, mode: bool = True) -> PartsModel:
         super().train(mode)
         for name, module in self.named_modules():
-            if name and not self._learns(name):
+            if name and not self._learns(name) and not self._holds_learner(name):
                 module.training = False
         return self
 
@@ -83,6 +83,9 @@ class PartsModel(AbsESPnetModel):
     def collect_feats(self, **batch: Tensor) -> dict[str, Tensor]:
         """No statistics by default."""
         return {}
+
+    def _holds_learner(self, name: str) -> bool:
+        return any(part.startswith(name + ".") for part in self.trained)
 
     def _learns(self, name: str) -> bool:
         return any(name == part or name.startswith(part + ".") for part in self.trained)

@@ -147,8 +147,8 @@ def spent_epoch(checkpoint: Path, schedulers) -> int | None:
 
 
 def plot_curves(folder: Path) -> None:
-    """Draw images/*.png, a curve over epochs for each figure, from the last checkpoint of a folder."""
-    """Whether torch.save came to its end (the directory of the file is the last thing written)."""
+    """Draw images/*.png, a curve over epochs for each figure, from a folder's last checkpoint."""
+    found = [folder / name for name in ("checkpoint.pth", "checkpoint.previous.pth")]
     checkpoint = next((path for path in found if whole(path)), None)
     if checkpoint is None:
         return

@@ -1,4 +1,4 @@
-"""A toy corpus and toy sizes for the tests of the tasks: noise instead of speech, nothing is learnt from it."""
+"""A toy corpus and toy sizes for the tests of the tasks: noise for speech, nothing to learn."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ DECODER = {"size": 32, "heads": 2, "ffn_size": 32, "layers": 2, "pre_layers": 1,
 
 
 def write_corpus(folder: Path, seed: int = 1) -> Path:
-    """Four turns of about a second: wav.scp (16 kHz), text, answer, states, tokens, utt2num_samples."""
+    """Four turns of a second: wav.scp (16 kHz), text, answer, states, tokens, utt2num_samples."""
     folder.mkdir(parents=True)
     draw = np.random.default_rng(seed)
     lines: dict[str, list[str]] = {

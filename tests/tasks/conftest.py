@@ -1,0 +1,89 @@
+"""Toy stages, chained as the recipe chains them: 1.1, 1.2 with both adapters, 1.3, 2.2, 2.3."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+
+from freeze_omni.bin.train import load_task
+from freeze_omni.llm.units import CtcUnits
+from freeze_omni.tasks.data_dirs import add_data_dirs
+from tests.tasks.corpus import DECODER, ENCODER, TEXTS, write_corpus
+from tests.toy import toy_llm, toy_tokenizer
+
+# name: (task, `model:`, parts taken over from another of these)
+STAGES = {
+    "1.1": ("encoder", {"encoder": ENCODER, "spec_augment": {}}, {}),
+    "1.2_ctc": ("adapter", {"adapter": {"ctc": {}}, "ctc_weight": 0.3}, {"1.1": "encoder,ctc"}),
+    "1.2_conv": ("adapter", {"adapter": {"conv": {}}}, {"1.1": "encoder,ctc"}),
+    "1.3": ("dialogue", {"prompt": 5}, {"1.2_ctc": "encoder,adapter", "1.1": "ctc"}),
+    "2.2": ("speech_decoder", {"speech_decoder": DECODER, "text_style": "english"}, {}),
+    "2.3": ("prefix", {}, {"2.2": "speech_decoder"}),
+}
+
+
+@dataclass
+class Toy:
+    """A corpus, an LLM and units in one folder, and the stages made with them."""
+
+    folder: Path
+
+    def options(self, name: str, **more: Any) -> list[str]:
+        """Command-line options of a stage, its YAML written to the folder."""
+        _, model, sources = STAGES[name]
+        content = {
+            "optim_conf": {"lr": "2e-3"},
+            "batch_type": "unsorted",
+            "batch_size": 2,
+            "init_parts": [f"{self.checkpoint(stage)}:{parts}" for stage, parts in sources.items()],
+            "model": model,
+        }
+        path = self.folder / f"{name}.yaml"
+        path.write_text(yaml.safe_dump(content | more), encoding="utf-8")
+        data, llm, units = (str(self.folder / part) for part in ("data", "llm", "units"))
+        sources = ["--train_dir", data, "--valid_dir", data, "--llm", llm, "--units", units]
+        return ["--config", str(path), "--output_dir", str(self.folder / name), *sources]
+
+    def checkpoint(self, name: str) -> Path:
+        """A checkpoint of a stage that learnt nothing, made where there is none yet."""
+        path = self.folder / f"made_{name}" / "latest.pth"
+        if not path.exists():
+            path.parent.mkdir()
+            model, args = self.build(name)
+            torch.save(model.state_dict(), path)
+            (path.parent / "config.yaml").write_text(yaml.safe_dump({"model": args.model}))
+        return path
+
+    def build(self, name: str, **more: Any) -> tuple[torch.nn.Module, argparse.Namespace]:
+        """The model of a stage and its options."""
+        task = load_task(STAGES[name][0])
+        args = task.get_parser().parse_args(self.options(name, **more))
+        return task.build_model(args), args
+
+    def batch(self, name: str, args: argparse.Namespace) -> dict[str, torch.Tensor]:
+        """All of the corpus as the stage's model takes it."""
+        from espnet2.train.dataset import ESPnetDataset
+
+        task = load_task(STAGES[name][0])
+        add_data_dirs(args, task.files, task.optional, task.sample_hz)
+        data = ESPnetDataset(
+            args.train_data_path_and_name_and_type, preprocess=task.build_preprocess_fn(args, True)
+        )
+        ids = [line.split()[0] for line in open(args.train_shape_file[0], encoding="utf-8")]
+        rows = [data[uid] for uid in ids]
+        return task.build_collate_fn(args, True)(rows)[1]
+
+
+@pytest.fixture(scope="session")
+def toy(tmp_path_factory) -> Toy:
+    folder = tmp_path_factory.mktemp("toy")
+    write_corpus(folder / "data")
+    toy_llm(folder / "llm")
+    CtcUnits.from_llm(TEXTS, toy_tokenizer(), min_count=1).save(folder / "units")
+    return Toy(folder)

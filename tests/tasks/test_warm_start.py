@@ -1,0 +1,31 @@
+"""The alignment that a fresh convolution adapter begins with."""
+
+from __future__ import annotations
+
+import torch
+
+from freeze_omni.adapter.output import AdapterOutput
+from freeze_omni.tasks.warm_start import WarmStartConfig, aligned_units, alignment_loss
+
+
+def test_a_unit_stands_where_its_end_was_heard_and_never_on_another():
+    ends = torch.tensor([[0, 1, 2, 6], [3, -1, -1, -1], [7, 7, 7, -1]])
+    units = torch.tensor([[4, 5, 6, 7], [8, 0, 0, 0], [1, 2, 3, 0]])
+    wanted = aligned_units(ends, units, torch.tensor([4, 3, 4]), 2, 4)
+    assert wanted.tolist() == [[4, 5, 6, 7], [0, 0, 8, 0], [0, 0, 0, 0]]
+
+
+def test_loss_is_least_at_the_wanted_embeddings():
+    table = torch.randn(6, 8)
+    wanted = torch.tensor([[0, 3, 0, 5], [2, 0, 0, 0]])
+    lengths = torch.tensor([4, 2])
+    embeds = table[wanted].clone()
+    embeds[1, 2:] = torch.nan  # padding
+
+    def loss(values: torch.Tensor) -> tuple[float, float]:
+        adapted = AdapterOutput(values, lengths, lengths, lengths)
+        return tuple(map(float, alignment_loss(adapted, wanted, table, WarmStartConfig())))
+
+    right, nearest = loss(embeds)
+    wrong, _ = loss(embeds.roll(1, dims=1).nan_to_num())
+    assert nearest == 1.0 and right < 0.2 < wrong
