@@ -1,0 +1,143 @@
+"""The single-codebook speech codec: audio to tokens and a voice, and back, all at once or
+streaming."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from freeze_omni.codec.config import CodecConfig
+from freeze_omni.codec.global_code import GlobalQuantiser
+from freeze_omni.codec.quantiser import Quantiser
+from freeze_omni.codec.spectral_decoder import SpectralDecoder
+from freeze_omni.codec.spectral_encoder import SpectralEncoder
+from freeze_omni.codec.time_decoder import TimeDecoder
+from freeze_omni.codec.time_encoder import TimeEncoder
+from freeze_omni.shapes import valid_mask
+from freeze_omni.streaming import State
+
+
+@dataclass
+class CodecPass:
+    """One training pass: `wav` (B, S); `tokens` (B, T); `commitment` scalar; `preview` (B, T, M) or
+    None."""
+
+    wav: Tensor
+    tokens: Tensor
+    commitment: Tensor
+    preview: Tensor | None
+
+
+class Codec(nn.Module):
+    """Codec of the paper (section 3.3.1): 24 kHz, 40 tokens a second, one codebook, one global
+    (speaker) code.
+
+    The global code is (B, dim) float where it is continuous, (B, tokens) long where it is
+    quantised.
+    """
+
+    def __init__(self, config: CodecConfig):
+        super().__init__()
+        self.config = config
+        if config.architecture == "spectral":
+            self.encoder: nn.Module = SpectralEncoder(config)
+            self.decoder: nn.Module = SpectralDecoder(config)
+        else:
+            self.encoder = TimeEncoder(config)
+            self.decoder = TimeDecoder(config)
+        self.quantiser = Quantiser(config.quantiser, self.encoder.latent_dim)
+        tokens = config.global_code.tokens
+        self.global_quantiser = GlobalQuantiser(config.global_code) if tokens else None
+
+    @property
+    def hop_samples(self) -> int:
+        return self.config.hop_samples
+
+    @property
+    def codebook_size(self) -> int:
+        return self.config.quantiser.codebook_size
+
+    @property
+    def delay_samples(self) -> int:
+        """How late `step` gives out a sample; the first so many samples of a stream are silence."""
+        return self.decoder.delay_tokens * self.hop_samples
+
+    def forward(self, wav: Tensor, reference: Tensor, reference_lengths: Tensor) -> CodecPass:
+        """Training: segments wav (B, S), S a multiple of the hop, with the voice of `reference` (B,
+        R)."""
+        lengths = torch.full_like(reference_lengths, wav.shape[1])
+        latent, token_lengths = self.encoder.latent(wav, lengths)
+        voice = self.encoder.speaker(reference, reference_lengths)
+        quantised = self.quantiser(latent)
+        commitment = quantised.loss
+        if self.global_quantiser is not None:
+            voice, _, loss = self.global_quantiser(voice)
+            commitment = commitment + loss
+        valid = valid_mask(token_lengths, latent.shape[1])
+        out, preview = self.decoder.with_preview(quantised.values, voice, valid)
+        return CodecPass(out, quantised.tokens, commitment, preview)
+
+    @torch.no_grad()
+    def encode(self, wav: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        """Audio (B, S) at 24 kHz in [-1, 1] to tokens (B, T), token lengths (B,) and the global
+        code.
+
+        T = ceil(S / 600); tokens behind a row's length are 0.
+        """
+        if lengths is None:
+            lengths = torch.full((len(wav),), wav.shape[1], device=wav.device)
+        latent, token_lengths = self.encoder.latent(wav, lengths)
+        tokens = self.quantiser.tokens(latent)
+        tokens = tokens.masked_fill(~valid_mask(token_lengths, tokens.shape[1]), 0)
+        return tokens, token_lengths, self.global_code(wav, lengths)
+
+    @torch.no_grad()
+    def global_code(self, wav: Tensor, lengths: Tensor) -> Tensor:
+        """The voice of references (B, S): (B, dim) float, or (B, global tokens) long."""
+        voice = self.encoder.speaker(wav, lengths)
+        return voice if self.global_quantiser is None else self.global_quantiser.tokens(voice)
+
+    def decode(self, tokens: Tensor, global_code: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Tokens (B, T) and a global code (B or 1 rows) to audio (B, T * 600); silence behind
+        `lengths` (B,)."""
+        if lengths is None:
+            lengths = torch.full((len(tokens),), tokens.shape[1], device=tokens.device)
+        valid = valid_mask(lengths, tokens.shape[1])
+        values = self.quantiser.lookup(tokens.masked_fill(~valid, 0))
+        return self.decoder(values, self._voice(global_code, len(tokens)), valid)
+
+    def initial_state(
+        self,
+        batch_size: int,
+        device: torch.device | None = None,
+        dtype: torch.dtype = torch.float32,
+    ) -> State:
+        return self.decoder.initial_state(batch_size, device, dtype)
+
+    def step(self, tokens: Tensor, state: State, global_code: Tensor) -> tuple[Tensor, State]:
+        """The next tokens (B, k) to (B, k * 600) samples, `delay_samples` late.
+
+        All steps and the flush joined, without their first `delay_samples`, are `decode` of all
+        tokens.
+        """
+        valid = torch.ones_like(tokens, dtype=torch.bool)
+        values = self.quantiser.lookup(tokens)
+        return self.decoder.step(values, self._voice(global_code, len(tokens)), valid, state)
+
+    def flush(self, state: State, global_code: Tensor) -> Tensor:
+        """The last (B, delay_samples) of a stream that has ended."""
+        anything = next(iter(state.values()))
+        shape = (len(anything), self.decoder.delay_tokens, self.encoder.latent_dim)
+        values = next(self.parameters()).new_zeros(shape)
+        valid = torch.zeros(shape[:2], dtype=torch.bool, device=values.device)
+        return self.decoder.step(values, self._voice(global_code, shape[0]), valid, state)[0]
+
+    def _voice(self, global_code: Tensor, rows: int) -> Tensor:
+        voice = (
+            global_code
+            if self.global_quantiser is None
+            else self.global_quantiser.lookup(global_code)
+        )
+        return voice.expand(rows, -1)

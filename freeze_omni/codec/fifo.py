@@ -1,0 +1,129 @@
+"""The published server's way to stream: tokens wait, are decoded with overlap, and audio is cut at
+quiet points.
+
+An alternative to `Codec.step` (which is exact and has a fixed delay): every piece that is given out
+ends where the signal is near silence, so that a late next piece is not heard as a click (checkpoint
+facts, section Codec).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from freeze_omni.codec.codec import Codec
+
+
+@dataclass(frozen=True)
+class FifoConfig:
+    """Tokens decoded at a time, tokens of overlap on each side, and the quiet window.
+
+    `threshold` is a mean absolute sample value (audio in [-1, 1]); a chunk with no window quieter
+    waits as a whole.
+    """
+
+    first_chunk_tokens: int = 20
+    chunk_tokens: int = 40
+    pad_tokens: int = 10
+    window_samples: int = 1201
+    threshold: float = 0.1
+
+    def __post_init__(self) -> None:
+        if self.first_chunk_tokens < self.pad_tokens:
+            raise ValueError(
+                f"first_chunk_tokens {self.first_chunk_tokens} is less than "
+                f"pad_tokens {self.pad_tokens}"
+            )
+
+
+@dataclass(frozen=True)
+class FifoState:
+    """`tokens` (n,) that wait or are kept as context, `audio` (S,) that waits, and whether anything
+    was decoded."""
+
+    tokens: Tensor
+    audio: Tensor
+    begun: bool = False
+
+
+class TokenFifo:
+    """Speech tokens of one stream in, pieces of audio out; the state is handed in and back."""
+
+    def __init__(self, codec: Codec, global_code: Tensor, config: FifoConfig):
+        """`global_code` is one row, as `Codec.decode` takes it."""
+        self.codec, self.global_code, self.config = codec, global_code, config
+
+    def initial_state(self) -> FifoState:
+        device = self.global_code.device
+        return FifoState(
+            torch.zeros(0, dtype=torch.long, device=device), torch.zeros(0, device=device)
+        )
+
+    def push(self, tokens: Tensor, state: FifoState) -> tuple[list[Tensor], FifoState]:
+        """New tokens (k,) to the pieces of audio, each (S,), that may be given out now."""
+        state = replace(state, tokens=torch.cat([state.tokens, tokens]))
+        pieces = []
+        while len(state.tokens) >= self._wanted(state):
+            wav, state = self._decode_chunk(state)
+            piece, state = self._cut(wav, state)
+            if len(piece):
+                pieces.append(piece)
+        return pieces, state
+
+    def finish(self, state: FifoState) -> Tensor:
+        """Everything that still waits, (S,), once the last token has been pushed."""
+        if not len(state.tokens):
+            return state.audio
+        wav = self._decoded(state.tokens)
+        start = self.config.pad_tokens * self.codec.hop_samples if state.begun else 0
+        return torch.cat([state.audio, wav[start:]])
+
+    def _wanted(self, state: FifoState) -> int:
+        config = self.config
+        if state.begun:
+            return 2 * config.pad_tokens + config.chunk_tokens
+        return config.pad_tokens + config.first_chunk_tokens
+
+    def _decode_chunk(self, state: FifoState) -> tuple[Tensor, FifoState]:
+        """The audio (S,) of the next chunk alone; 2 pads of tokens stay as the next one's
+        context."""
+        count, pad = self._wanted(state), self.config.pad_tokens
+        wav = self._decoded(state.tokens[:count])
+        first = pad if state.begun else 0
+        wav = wav[first * self.codec.hop_samples : (count - pad) * self.codec.hop_samples]
+        return wav, replace(state, tokens=state.tokens[count - 2 * pad :], begun=True)
+
+    def _cut(self, wav: Tensor, state: FifoState) -> tuple[Tensor, FifoState]:
+        """Split what waits and the new chunk at a quiet point of the chunk, if it has one."""
+        cut = quiet_cut(wav, self.config.window_samples, self.config.threshold)
+        if cut is None:
+            return wav[:0], replace(state, audio=torch.cat([state.audio, wav]))
+        return torch.cat([state.audio, wav[:cut]]), replace(state, audio=wav[cut:])
+
+    @torch.no_grad()
+    def _decoded(self, tokens: Tensor) -> Tensor:
+        return self.codec.decode(tokens[None], self.global_code)[0]
+
+
+def quiet_cut(wav: Tensor, window_samples: int, threshold: float) -> int | None:
+    """Where to cut wav (S,): its smallest sample near the quietest window of its second half.
+
+    None where no window fits or the quietest is not under `threshold` (mean absolute value). The
+    range that is searched for the smallest sample reaches past the window by the window's own
+    offset, as the published server does.
+    """
+    level = wav.abs()
+    earliest = max(0, len(wav) // 2 - window_samples // 2)
+    if len(wav) - earliest < window_samples:
+        return None
+    kernel = torch.ones(1, 1, window_samples, dtype=wav.dtype, device=wav.device)
+    sums = F.conv1d(level[None, None, earliest:], kernel)[0, 0]
+    offset = int(sums.argmin())
+    if float(sums[offset]) / window_samples >= threshold:
+        return None
+    start = earliest + offset
+    end = min(len(wav), offset + window_samples + start)
+    return start + int(level[start:end].argmin())

@@ -1,0 +1,69 @@
+"""Reconstruction losses of the codec: log-mel at several resolutions, and STFT magnitudes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from freeze_omni.codec.logmel import LogMel
+
+
+@dataclass(frozen=True)
+class ReconstructionConfig:
+    """Windows in samples with the mel bins of each; a window's shift is a quarter of it.
+
+    `per_step` > 0 draws that many of the resolutions for each training step, which is cheaper and
+    as good.
+    """
+
+    windows_samples: tuple[int, ...] = (512, 1024, 2048)
+    mel_bins: tuple[int, ...] = (40, 80, 120)
+    mel_weight: float = 1.0
+    stft_weight: float = 0.0
+    per_step: int = 0
+
+    def __post_init__(self) -> None:
+        if len(self.windows_samples) != len(self.mel_bins):
+            raise ValueError("windows_samples and mel_bins must have the same number of entries")
+
+
+class ReconstructionLoss(nn.Module):
+    """Mean over resolutions of L1 between log-mels, plus L1 between log-magnitudes by
+    `stft_weight`."""
+
+    def __init__(self, config: ReconstructionConfig, sample_rate_hz: int):
+        super().__init__()
+        self.config = config
+        self.spectra = nn.ModuleList(
+            LogMel(sample_rate_hz, window, window // 4, bins)
+            for window, bins in zip(config.windows_samples, config.mel_bins, strict=True)
+        )
+
+    def forward(self, wav: Tensor, target: Tensor) -> dict[str, Tensor]:
+        """wav and target (B, S) to the scalars `mel`, `stft` (where weighted) and their weighted
+        `loss`."""
+        mels, stfts = [], []
+        for spectrum in self._chosen():
+            ours = spectrum.magnitudes(wav)
+            with torch.no_grad():
+                theirs = spectrum.magnitudes(target)
+                mel = spectrum.from_magnitudes(theirs)
+            mels.append((spectrum.from_magnitudes(ours) - mel).abs().mean())
+            if self.config.stft_weight:
+                floor = spectrum.floor
+                difference = ours.clamp(min=floor).log() - theirs.clamp(min=floor).log()
+                stfts.append(difference.abs().mean())
+        parts = {"mel": torch.stack(mels).mean()}
+        parts["loss"] = self.config.mel_weight * parts["mel"]
+        if stfts:
+            parts["stft"] = torch.stack(stfts).mean()
+            parts["loss"] = parts["loss"] + self.config.stft_weight * parts["stft"]
+        return parts
+
+    def _chosen(self) -> list[nn.Module]:
+        count = (
+            self.config.per_step if self.training and self.config.per_step else len(self.spectra)
+        )
+        return [self.spectra[int(index)] for index in torch.randperm(len(self.spectra))[:count]]

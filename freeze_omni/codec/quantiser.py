@@ -1,0 +1,69 @@
+"""The codebook that turns latent frames into tokens: learnt vectors (vq) or a fixed grid (fsq)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from freeze_omni.codec.config import QuantiserConfig
+from freeze_omni.codec.fsq import FiniteScalarQuantiser
+from freeze_omni.codec.vq import VectorQuantiser
+
+
+@dataclass
+class Quantised:
+    """`values` (B, T, D) for the decoder, `tokens` (B, T) long, `loss` the commitment, a scalar."""
+
+    values: Tensor
+    tokens: Tensor
+    loss: Tensor
+
+
+class Quantiser(nn.Module):
+    """Latent (B, T, width) to tokens and back; projects to the code's width and out of it again."""
+
+    def __init__(self, config: QuantiserConfig, width: int):
+        super().__init__()
+        self.codebook_size = config.codebook_size
+        if config.kind == "fsq":
+            self.codes: nn.Module = FiniteScalarQuantiser(config.levels)
+            dim = len(config.levels)
+        else:
+            dim = config.dim or width
+            self.codes = VectorQuantiser(
+                config.codebook_size, dim, config.normalise, config.decay, config.restart_below
+            )
+        same = config.kind == "vq" and not config.dim
+        self.project_in = nn.Identity() if same else nn.Linear(width, dim)
+        self.project_out = nn.Identity() if same else nn.Linear(dim, width)
+
+    def forward(self, latent: Tensor, mask: Tensor | None = None) -> Quantised:
+        """Straight-through values; frames where `mask` (B, T) is False neither train nor move a
+        code."""
+        values, tokens, loss = self.codes(self.project_in(latent), mask)
+        return Quantised(self.project_out(values), tokens, loss)
+
+    def tokens(self, latent: Tensor) -> Tensor:
+        """(B, T, width) to the nearest codes (B, T), without training anything."""
+        return self.codes.nearest(self.project_in(latent))
+
+    def lookup(self, tokens: Tensor) -> Tensor:
+        """Tokens (B, T) to values (B, T, width). Raises IndexError for a token outside the
+        codebook."""
+        if tokens.numel() and (int(tokens.min()) < 0 or int(tokens.max()) >= self.codebook_size):
+            raise IndexError(
+                f"speech tokens must be in 0..{self.codebook_size - 1}, "
+                f"found {int(tokens.min())}..{int(tokens.max())}"
+            )
+        return self.project_out(self.codes.lookup(tokens))
+
+
+def token_usage(tokens: Tensor, codebook_size: int) -> dict[str, Tensor]:
+    """Perplexity of the token distribution and the number of codes used, of any tensor of
+    tokens."""
+    share = torch.bincount(tokens.reshape(-1), minlength=codebook_size).float()
+    share = share / share.sum().clamp(min=1)
+    entropy = -(share * share.clamp(min=1e-12).log()).sum()
+    return {"perplexity": entropy.exp(), "codes_used": (share > 0).sum().float()}

@@ -1,0 +1,216 @@
+"""The published codec's files (checkpoint facts, section Codec) as a `Codec`, and back."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from freeze_omni.codec.codec import Codec
+from freeze_omni.codec.config import (
+    CodecConfig,
+    GlobalCodeConfig,
+    QuantiserConfig,
+    TimeDomainConfig,
+)
+
+GROUPS = ("generator", "quantizer", "encoder")
+_UNUSED = ("linear.0.weight", "linear.0.bias")  # of the encoder: takes no part in its output
+_VOICE = "encoder.GlobalTokenEncoder"
+# theirs, behind the group's name -> ours
+_NAMES = (
+    (r"quantizer\.quantizer_modules\.0\.embedding\.weight", r"quantiser.codes.codebook"),
+    (
+        r"quantizer\.quantizer_modules_globaltokens\.(\d+)\.embedding\.weight",
+        r"global_quantiser.slices.\1.codebook",
+    ),
+    (rf"{_VOICE}\.conv\.0\.weight", r"encoder.voice.conv.0.weight"),
+    (rf"{_VOICE}\.conv\.2\.weight", r"encoder.voice.conv.1.weight"),
+    (rf"{_VOICE}\.conv\.4\.weight", r"encoder.voice.conv.2.weight"),
+    (rf"{_VOICE}\.fn\.0\.(\w+)", r"encoder.voice.linear.\1"),
+    (rf"{_VOICE}\.fn\.2\.(\w+)", r"encoder.voice.norm.\1"),
+    (r"(encoder)\.(?!GlobalTokenEncoder)(.*)", r"\1.\2"),
+    (r"generator\.(.*)", r"decoder.\1"),
+)
+_WEIGHT_NORM = {
+    "weight_g": "parametrizations.weight.original0",
+    "weight_v": "parametrizations.weight.original1",
+}
+
+
+def read_codec(folder: str | Path) -> tuple[Codec, Tensor | None, dict[str, str]]:
+    """The codec of a `codec` folder in evaluation mode, its fixed voice, and what was left out.
+
+    Returns:
+        the codec; its global tokens (1, n), None where model.json has none; left-out tensor name ->
+        why.
+    Raises:
+        ValueError: a file that is not of this layout: names the file and what is wrong with it.
+    """
+    folder = Path(folder)
+    path = folder / "final.pt"
+    model = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+    try:
+        config = codec_config(model)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{folder / 'model.json'}: {error}") from None
+    groups = torch.load(path, map_location="cpu", weights_only=True)
+    codec = Codec(config)
+    try:
+        tensors, left_out = from_released(groups)
+        check_against(tensors, codec.state_dict())
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+    codec.load_state_dict(tensors)
+    voice = model.get("global_tokens")
+    return codec.eval(), None if voice is None else torch.tensor([voice]), left_out
+
+
+def codec_config(model: Mapping[str, Any]) -> CodecConfig:
+    """What `model.json` describes. Raises KeyError or ValueError where we cannot express it."""
+    if model.get("n_code_groups", 1) != 1 or model.get("residul_layer", 1) != 1:
+        raise ValueError("n_code_groups and residul_layer must be 1: one codebook")
+    rates = tuple(model["upsample_rates"])
+    conv = tuple(model["global_feature_conv"])
+    return CodecConfig(
+        architecture="time_domain",
+        sample_rate_hz=model.get("sampling_rate", 24000),
+        hop_samples=math.prod(rates),
+        quantiser=QuantiserConfig(
+            codebook_size=model["n_codes"], dim=0, normalise=False, restart_below=0.0
+        ),
+        global_code=GlobalCodeConfig(conv[2], model["global_code_num"], model["n_codes"]),
+        time_domain=TimeDomainConfig(
+            block="1" if str(model["resblock"]) == "1" else "2",
+            rates=rates,
+            rate_kernels=tuple(model["upsample_kernel_sizes"]),
+            channels=model["upsample_initial_channel"],
+            block_kernels=tuple(model["resblock_kernel_sizes"]),
+            block_dilations=tuple(tuple(row) for row in model["resblock_dilation_sizes"]),
+            global_conv=conv,
+        ),
+    )
+
+
+def model_json(codec: Codec, voice: Tensor | None) -> dict[str, Any]:
+    """The inverse of `codec_config`, with the fixed voice (1, n). Raises ValueError as
+    `to_released`."""
+    _check_expressible(codec.config)
+    time_domain, config = codec.config.time_domain, codec.config
+    return {
+        "resblock": time_domain.block,
+        "upsample_rates": list(time_domain.rates),
+        "upsample_kernel_sizes": list(time_domain.rate_kernels),
+        "upsample_initial_channel": time_domain.channels,
+        "resblock_kernel_sizes": list(time_domain.block_kernels),
+        "resblock_dilation_sizes": [list(row) for row in time_domain.block_dilations],
+        "n_code_groups": 1,
+        "residul_layer": 1,
+        "n_codes": config.quantiser.codebook_size,
+        "global_code_num": config.global_code.tokens,
+        "codebook_loss_lambda": 1.0,
+        "commitment_loss_lambda": 0.25,
+        "global_feature_conv": list(time_domain.global_conv),
+        "sampling_rate": config.sample_rate_hz,
+        **({} if voice is None else {"global_tokens": voice[0].tolist()}),
+    }
+
+
+def from_released(
+    groups: Mapping[str, Mapping[str, Tensor]],
+) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """The state dicts of `final.pt` as one of `Codec`, weight norm kept; and name -> why left out.
+
+    Raises:
+        ValueError: other groups, or a tensor that has no place here.
+    """
+    if not isinstance(groups, dict) or set(groups) != set(GROUPS):
+        raise ValueError(f"expected the state dicts {', '.join(GROUPS)}")
+    ours: dict[str, Tensor] = {}
+    left_out: dict[str, str] = {}
+    for group in GROUPS:
+        for name, tensor in groups[group].items():
+            if group == "encoder" and name in _UNUSED:
+                left_out[f"{group}.{name}"] = "takes no part in the encoder's output"
+            else:
+                ours[_our_name(f"{group}.{name}")] = tensor
+    for name in [name for name in ours if name.endswith(".codebook")]:
+        ours |= _running_means(name.removesuffix("codebook"), ours[name])
+    return ours, left_out
+
+
+def to_released(codec: Codec) -> dict[str, dict[str, Tensor]]:
+    """The state dicts of `final.pt`. Raises ValueError for a codec that the layout cannot
+    express."""
+    _check_expressible(codec.config)
+    groups: dict[str, dict[str, Tensor]] = {group: {} for group in GROUPS}
+    for name, tensor in codec.state_dict().items():
+        if name.endswith((".counts", ".sums", ".started")):
+            continue
+        group, _, rest = _their_name(name).partition(".")
+        groups[group][rest] = tensor
+    size = codec.config.global_code.dim
+    groups["encoder"] |= {_UNUSED[0]: torch.eye(size), _UNUSED[1]: torch.zeros(size)}
+    return groups
+
+
+def check_against(tensors: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> None:
+    """Raises ValueError that names a tensor which is missing, unknown or of another shape."""
+    for name in sorted(tensors.keys() ^ wanted.keys()):
+        raise ValueError(f"{name} is {'unknown' if name in tensors else 'missing'}")
+    for name, tensor in tensors.items():
+        if tensor.shape != wanted[name].shape:
+            shapes = f"{tuple(tensor.shape)}, model.json makes it {tuple(wanted[name].shape)}"
+            raise ValueError(f"{name} has the shape {shapes}")
+
+
+def _check_expressible(config: CodecConfig) -> None:
+    if config.architecture != "time_domain":
+        raise ValueError("only the time_domain architecture can be exported")
+    quantiser, voice = config.quantiser, config.global_code
+    if quantiser.kind != "vq" or quantiser.dim or quantiser.normalise:
+        raise ValueError("only kind vq with dim 0 and without normalise can be exported")
+    if not voice.tokens or voice.codebook_size != quantiser.codebook_size:
+        raise ValueError("only global tokens from codebooks of the same size can be exported")
+
+
+def _our_name(name: str) -> str:
+    for theirs, ours in _NAMES:
+        match = re.fullmatch(theirs, name)
+        if match:
+            stem, _, last = match.expand(ours).rpartition(".")
+            return f"{stem}.{_WEIGHT_NORM.get(last, last)}"
+    raise ValueError(f"{name} is unknown")
+
+
+def _their_name(name: str) -> str:
+    for theirs, ours in _WEIGHT_NORM.items():
+        name = name.replace(ours, theirs)
+    for pattern, replacement in (
+        (r"quantiser\.codes\.codebook", r"quantizer.quantizer_modules.0.embedding.weight"),
+        (
+            r"global_quantiser\.slices\.(\d+)\.codebook",
+            r"quantizer.quantizer_modules_globaltokens.\1.embedding.weight",
+        ),
+        (r"encoder\.voice\.linear\.(\w+)", rf"{_VOICE}.fn.0.\1"),
+        (r"encoder\.voice\.norm\.(\w+)", rf"{_VOICE}.fn.2.\1"),
+        (r"decoder\.(.*)", r"generator.\1"),
+    ):
+        name = re.sub(f"^{pattern}$", replacement, name)
+    conv = re.fullmatch(r"encoder\.voice\.conv\.(\d)\.weight", name)
+    return f"{_VOICE}.conv.{2 * int(conv[1])}.weight" if conv else name
+
+
+def _running_means(prefix: str, codebook: Tensor) -> dict[str, Tensor]:
+    """What training goes on from: every code used once, so that its running mean is itself."""
+    return {
+        prefix + "counts": codebook.new_ones(len(codebook)),
+        prefix + "sums": codebook.clone(),
+        prefix + "started": torch.ones((), dtype=torch.bool),
+    }
