@@ -20,23 +20,19 @@ class SpeechDecoderConfig:
         dropout: on the input rows and on what each sub-layer adds.
         text_rows: "project" brings an LLM vector of any width to one row by a learned projection;
             "reshape" (published layout) cuts it into llm_size / size rows.
-        text_units: what the caller tokenises: "tokens" of the LLM, or "chars", each
-            character as its
-            own LLM token (`spell`), so that little data is enough to learn pronunciation.
+        text_units: what the caller tokenises: "tokens" of the LLM, or "chars", each character as
+            its own LLM token (`spell`), so that little data is enough to learn pronunciation.
         positions: "plain" (published) counts from bos on; "progress" puts speech token t at t and
             text row j near the speech token that says it, which makes alignment easy to learn.
-        tokens_per_row: speech tokens a text row takes (progress only). At 40 tokens a
-            second and for
-            English about 11 for LLM tokens, 2.7 for characters.
+        tokens_per_row: speech tokens a text row takes (progress only). At 40 tokens a second and
+            for English about 11 for LLM tokens, 2.7 for characters.
         length: "constant" trusts tokens_per_row; "predicted" learns each row's share from the NAR
             output with an L1 loss on the log of the utterance's length.
-        length_weight, length_noise: weight of that loss; deviation of the log-normal noise
-            on the true
-            length in training, so that a predicted length that is a little off does no harm.
+        length_weight, length_noise: weight of that loss; deviation of the log-normal noise on the
+            true length in training, so that a prediction that is a little off does no harm.
         label_smoothing: of the cross entropy.
-        guide_weight, guide_layer, guide_heads, guide_width: auxiliary guided-attention loss
-            that asks
-            the first heads of one AR layer to look along the diagonal of text and speech.
+        guide_weight, guide_layer, guide_heads, guide_width: auxiliary guided-attention loss that
+            asks the first heads of one AR layer to look along the diagonal of text and speech.
     """
 
     size: int = 896

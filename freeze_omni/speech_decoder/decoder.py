@@ -116,8 +116,7 @@ class SpeechDecoder(nn.Module):
         """Mean cross entropy of tokens and eos (and the optional parts), arguments as in `forward`.
 
         Returns:
-            the loss to minimise and detached stats: loss, ce, acc and acc10 (top 1 and
-                top 10), length, guide.
+            the loss, and detached stats: loss, ce, acc and acc10 (top 1, top 10), length, guide.
         """
         config = self.config
         condition = self.condition(text, text_lengths, hidden, hidden_lengths, token_lengths)

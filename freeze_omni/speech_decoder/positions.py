@@ -1,10 +1,8 @@
 """Rotary positions of text rows, prefix rows and speech tokens.
 
 Plain: counted from bos on, as published. Progress: a text row stands where it will be spoken, on
-    the clock of the
-speech tokens, so that "look at what is said now" is a constant offset instead of something to be
-    discovered. (Known
-from progress-monitoring rotary positions for text-to-speech.)
+the clock of the speech tokens, so that "look at what is said now" is a constant offset instead of
+something to be discovered (known from progress-monitoring rotary positions for text-to-speech).
 """
 
 from __future__ import annotations

@@ -23,9 +23,8 @@ class SamplingConfig:
         temperature: divides the logits before the softmax.
         penalty, penalty_window: each of the last `penalty_window` tokens has its logit divided by
             `penalty`, once for every time it occurs; a window of 0 switches it off.
-        min_tokens_per_row, max_tokens_per_row: guards against an early or a missing end: no
-            eos before, eos
-            at the latest after so many tokens for each text row; 0 switches a guard off.
+        min_tokens_per_row, max_tokens_per_row: guards against an early or a missing end: no eos
+            before, eos at the latest after so many tokens a text row; 0 switches a guard off.
         max_tokens: eos at the latest here.
     """
 

@@ -2,16 +2,13 @@
 
 A pure state machine: push(config, state, delta) -> (segments, state). Two rules:
 
-released    as the published server cuts, looking only at how a new piece of text ends: at least 4
-    tokens
-            must wait; stops, colons, question and exclamation marks and line breaks cut, but not a
-            point behind a digit; commas cut too in the first segment, or once 20 tokens wait.
-sentence    ours: the first segment ends at the first comma, or after `first_tokens` at the next
-    word, because
-            that is what the user waits for; later ones end where sentences do, so that the voice
-            has whole sentences to shape. A point behind a digit waits for what follows ("3." +
-            "5"), abbreviations and initials do not cut, very long sentences are cut at a comma, at
-            last at any word.
+released: as the published server cuts, looking only at how a new piece of text ends. At least 4
+    tokens must wait. Stops, colons, question and exclamation marks and line breaks cut, but not a
+    point behind a digit; commas cut too in the first segment, or once 20 tokens wait.
+sentence: ours. The first segment ends at the first comma, or after `first_tokens` at the next word,
+    because that is what the user waits for. Later ones end where sentences do, so that the voice
+    has whole sentences to shape. A point behind a digit waits for what follows ("3." + "5"),
+    abbreviations and initials do not cut, long sentences are cut at a comma, at last at any word.
 """
 
 from __future__ import annotations
@@ -35,13 +32,12 @@ class SegmentConfig:
     Attributes:
         rule: see the head of this file.
         min_tokens: no cut before so many LLM tokens wait.
-        comma_tokens: from so many on, commas cut in later segments too (with `sentence`: 40
-            is apt).
+        comma_tokens: from so many on, commas cut in later segments too.
         first_tokens: the first segment ends here even without a comma (`sentence` only).
         max_tokens: any segment ends here at the next word (`sentence` only).
     """
 
-    rule: Literal["released", "sentence"] = "released"
+    rule: Literal["released", "sentence"] = "sentence"
     min_tokens: int = 4
     comma_tokens: int = 20
     first_tokens: int = 12

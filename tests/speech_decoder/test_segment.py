@@ -8,7 +8,7 @@ import pytest
 
 from freeze_omni.speech_decoder.segment import SegmentConfig, SegmentState, finish, push
 
-RELEASED, SENTENCE = SegmentConfig(), SegmentConfig(rule="sentence", comma_tokens=40)
+RELEASED, SENTENCE = SegmentConfig(rule="released"), SegmentConfig(rule="sentence")
 
 
 def cut(config: SegmentConfig, text: str) -> list[str]:
