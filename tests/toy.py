@@ -1,4 +1,4 @@
-"""A toy LLM for tests: random weights, a small byte-level tokenizer, a real chat template.
+"""Toys for tests: an LLM with random weights, a small tokenizer and a chat template; a whole model.
 
 It says nothing sensible. `toy_llm(folder, kind)` writes an ordinary transformers folder of the
 given kind; tests that need only some LLM take kind "qwen2".
@@ -7,10 +7,21 @@ given kind; tests that need only some LLM take kind "qwen2".
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
+
+from freeze_omni.adapter.choice import AdapterChoice
+from freeze_omni.adapter.ctc import CtcAdapterConfig
+from freeze_omni.codec.config import CodecConfig, SpectralConfig
+from freeze_omni.encoder.config import EncoderConfig
+from freeze_omni.llm.frozen import FrozenLLM
+from freeze_omni.llm.generate import GenerationConfig
+from freeze_omni.llm.units import CtcUnits
+from freeze_omni.speech_decoder.config import SpeechDecoderConfig
+from freeze_omni.system import FreezeOmni, SystemConfig
 
 TEXTS = [
     "What is the capital of France? The capital of France is Paris.",
@@ -125,3 +136,29 @@ def toy_llm(
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
+
+
+def toy_config(llm_size: int, ctc_units: int, **changes: Any) -> SystemConfig:
+    """A whole system of tiny sizes with the CTC adapter; `changes` are fields of SystemConfig."""
+    fields = {
+        "adapter": AdapterChoice(ctc=CtcAdapterConfig()),
+        "encoder": EncoderConfig(size=16, layers=1, heads=2, ffn_size=32),
+        "prompt": 3,
+        "speech_decoder": SpeechDecoderConfig(
+            size=16, heads=2, ffn_size=32, layers=1, pre_layers=1
+        ),
+        "codec": CodecConfig(spectral=SpectralConfig(width=16, decoder_blocks=1, encoder_blocks=1)),
+        "generation": GenerationConfig(max_new_tokens=12),
+    }
+    return SystemConfig(llm_size=llm_size, ctc_units=ctc_units, **(fields | changes))
+
+
+def toy_system(folder: Path, **changes: Any) -> FreezeOmni:
+    """A toy of the whole model around a toy LLM in `folder`; random weights, nothing learnt."""
+    llm = FrozenLLM.load(toy_llm(folder))
+    units = CtcUnits.from_llm(TEXTS, llm.tokenizer)
+    with torch.random.fork_rng():
+        torch.manual_seed(5)
+        model = FreezeOmni(toy_config(llm.hidden_size, len(units), **changes), llm, units)
+        model.set_voice(0.1 * torch.randn(24000))
+    return model

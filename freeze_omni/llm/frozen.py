@@ -28,12 +28,21 @@ class FrozenLLM(nn.Module):
     has no key of it, and loads strictly all the same.
     """
 
-    def __init__(self, model: nn.Module, tokenizer: Any = None, source: str = "") -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        tokenizer: Any = None,
+        source: str = "",
+        chat: ChatTemplate | None = None,
+    ) -> None:
+        """chat: in place of the tokenizer's own template. Without tokenizer there is neither."""
         super().__init__()
         self.model = model.requires_grad_(False)
         self.source = source
         self.tokenizer = tokenizer
-        self.chat = None if tokenizer is None else ChatTemplate.from_tokenizer(tokenizer)
+        self.chat = chat
+        if chat is None and tokenizer is not None:
+            self.chat = ChatTemplate.from_tokenizer(tokenizer)
         self._load_prefix = ""
         self.register_load_state_dict_post_hook(_forgive_missing)
         self.train(False)

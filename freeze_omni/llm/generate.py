@@ -58,17 +58,19 @@ def generate(
     """Yield (token id, hidden state (E,) that predicted it) until an end token or max_new_tokens.
 
     hidden: (E,) state of the last position that `cache` holds. A token enters the cache when the
-    caller asks for what follows it. The end token is neither yielded nor put into the cache: the
-    next turn's prefix begins with it.
+    caller asks for what follows it. So the last of max_new_tokens stays out (as in the released
+    server); so does the end token, which is not yielded: the next turn's prefix begins with it.
     """
     ends = llm.end_ids
+    token = None
     for _ in range(config.max_new_tokens):
+        if token is not None:
+            ids = torch.tensor([[token]], device=hidden.device)
+            hidden = llm(llm.embed(ids), cache=cache)[0][0, -1]
         token = int(choose(llm.logits(hidden)[None], config, generator)[0])
         if token in ends:
             return
         yield token, hidden
-        ids = torch.tensor([[token]], device=hidden.device)
-        hidden = llm(llm.embed(ids), cache=cache)[0][0, -1]
 
 
 @dataclass(frozen=True)

@@ -46,6 +46,11 @@ def test_a_token_comes_with_the_state_that_predicted_it(llm):
         assert int(llm.logits(hidden).argmax()) == token
 
 
+def test_the_last_token_of_a_cut_answer_stays_out_of_the_cache(llm):
+    made, cache = run(llm, QUESTIONS[1], GenerationConfig(max_new_tokens=8))
+    assert len(made) == 8 and cache.length == len(prompt(llm, QUESTIONS[1])) + 7
+
+
 def test_the_end_token_stays_out_of_the_cache(folders):
     llm = FrozenLLM.load(folders["qwen2"])
     free, _ = run(llm, QUESTIONS[1], GenerationConfig(max_new_tokens=8))

@@ -1,0 +1,76 @@
+"""Pack the trained parts, the LLM and the units into one folder (stage 13)."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from freeze_omni.config import ConfigError, as_mapping, build, read_yaml
+from freeze_omni.data.audio import AudioError, read_audio
+from freeze_omni.llm.frozen import FrozenLLM, LlmError
+from freeze_omni.llm.units import CtcUnits
+from freeze_omni.pack import save
+from freeze_omni.system import FreezeOmni, LlmConfig, SystemConfig
+from freeze_omni.tasks.checkpoint import PartsSource, inherit_config, load_parts
+
+
+def parser() -> argparse.ArgumentParser:
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--output", required=True, help="folder to write")
+    options.add_argument("--llm", required=True, help="folder or hub id of the frozen LLM")
+    options.add_argument("--llm_dtype", default="float32", help="float32, bfloat16 or float16")
+    options.add_argument("--units", required=True, help="folder of the CTC units")
+    options.add_argument(
+        "--parts",
+        required=True,
+        nargs="+",
+        metavar="PATH:PART,PART",
+        help="checkpoints, config.yaml beside each, and the parts to take from them",
+    )
+    options.add_argument("--voice", help="sound file of the voice to speak with")
+    options.add_argument("--config", help="YAML with further keys of SystemConfig")
+    options.add_argument("--system", help="the system prompt that was trained with")
+    options.add_argument("--results", help="RESULTS.md to put in")
+    options.add_argument("--link_llm", action="store_true", help="refer to the LLM, copy nothing")
+    return options
+
+
+def assemble(args: argparse.Namespace) -> FreezeOmni:
+    """The model of the command line. Raises ConfigError or ValueError for what does not fit."""
+    sources = [PartsSource.parse(text) for text in args.parts]
+    mapping: dict[str, Any] = read_yaml(args.config) if args.config else {}
+    mapping = inherit_config(mapping, sources, where=args.config or "--parts")
+    if args.system is not None:
+        mapping["system_prompt"] = args.system
+    parts = load_parts(sources)
+    units = CtcUnits.load(args.units)
+    llm = FrozenLLM.load(args.llm, dtype=args.llm_dtype)
+    mapping |= {"ctc_units": len(units), "llm_size": llm.hidden_size}
+    mapping["llm"] = as_mapping(LlmConfig(dtype=args.llm_dtype))
+    model = FreezeOmni(build(SystemConfig, mapping, where=args.config or "--parts"), llm, units)
+    if missing := set(model.trained_parts) - set(parts):
+        raise ConfigError(f"--parts: no checkpoint for {', '.join(sorted(missing))}")
+    model.fill(parts)
+    if args.voice:
+        wav, _ = read_audio(args.voice, model.rates.output_hz)
+        model.set_voice(torch.from_numpy(wav))
+    return model
+
+
+def main() -> None:
+    args = parser().parse_args()
+    try:
+        model = assemble(args)
+        folder = save(model, args.output, args.results, copy_llm=not args.link_llm)
+    except (ConfigError, LlmError, AudioError, OSError, ValueError) as error:
+        sys.exit(f"pack: error: {error}")
+    size = sum(path.stat().st_size for path in Path(folder).rglob("*") if path.is_file())
+    print(f"{folder}: {size / 1e6:.0f} MB")
+
+
+if __name__ == "__main__":
+    main()

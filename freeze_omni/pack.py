@@ -1,0 +1,161 @@
+"""One self-contained folder for a trained model: stage 13 writes it, all that uses a model reads
+it.
+
+config.yaml         SystemConfig
+model.safetensors   our weights: encoder. ctc. adapter. prompt. state_head. speech_decoder. codec.
+                    and the voice
+llm/                the frozen LLM (or a path or hub id in config.yaml instead)
+units/              the CTC units
+RESULTS.md          what the model reached, where it was scored
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from pathlib import Path
+
+import torch
+import yaml
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+
+from freeze_omni.config import ConfigError, as_mapping, build, read_yaml
+from freeze_omni.llm.frozen import FrozenLLM
+from freeze_omni.llm.units import CtcUnits
+from freeze_omni.system import FreezeOmni, SystemConfig, build_parts, empty_voice
+
+CONFIG, WEIGHTS, LLM, UNITS, RESULTS = (
+    "config.yaml",
+    "model.safetensors",
+    "llm",
+    "units",
+    "RESULTS.md",
+)
+LLM_FILES = ("*.json", "*.jinja", "*.safetensors", "*.model", "*.txt", "LICENSE*", "NOTICE*")
+
+
+class PackError(ConfigError):
+    """A packed folder that cannot be written or used: names it, what is wrong, and the mend."""
+
+
+def save(
+    model: FreezeOmni, folder: str | Path, results: str | Path | None = None, copy_llm: bool = True
+) -> Path:
+    """Write a packed folder; it appears whole or not at all, in place of an older pack.
+
+    copy_llm: False refers to the LLM where it is. Raises PackError where `folder` holds something
+    that is no pack.
+    """
+    folder = Path(folder)
+    if folder.exists() and any(folder.iterdir()) and not (folder / CONFIG).exists():
+        raise PackError(f"{folder}: holds files of something else; give another folder")
+    new = folder.with_name(f".{folder.name}.new")
+    shutil.rmtree(new, ignore_errors=True)
+    new.mkdir(parents=True)
+    path = _put_llm(model.llm, new / LLM) if copy_llm else _reference(model.llm)
+    llm = dataclasses.replace(model.config.llm, path=path, fingerprint=model.llm.fingerprint())
+    config = dataclasses.replace(model.config, llm=llm)
+    text = yaml.safe_dump(as_mapping(config), sort_keys=False, allow_unicode=True)
+    (new / CONFIG).write_text(text, encoding="utf-8")
+    weights = {name: weight.contiguous().cpu() for name, weight in model.state_dict().items()}
+    save_file(weights, new / WEIGHTS)
+    model.units.save(new / UNITS)
+    if results is not None:
+        shutil.copy(results, new / RESULTS)
+    if folder.exists():
+        shutil.rmtree(folder)
+    new.rename(folder)
+    return folder
+
+
+def load(
+    folder: str | Path,
+    device: str | torch.device = "cpu",
+    llm: str | Path | None = None,
+    verify: bool = True,
+) -> FreezeOmni:
+    """Read a packed folder.
+
+    llm: read the LLM from this folder or hub id instead. verify: check that the LLM's weights are
+    those the model was trained with (reads them once more).
+    Raises PackError, before memory is taken, for tensors that are missing, extra or of another
+    shape than the configuration says; for another LLM than the one trained with.
+    """
+    folder = Path(folder)
+    if not (folder / CONFIG).exists():
+        raise PackError(f"{folder}: no {CONFIG} in it; give a folder that stage 13 packed")
+    config = build(SystemConfig, read_yaml(folder / CONFIG), where=str(folder / CONFIG))
+    _check_weights(config, folder / WEIGHTS)
+    units = CtcUnits.load(folder / UNITS)
+    inside = folder / config.llm.path
+    source = llm or (inside if inside.is_dir() else config.llm.path)
+    frozen = FrozenLLM.load(source, dtype=config.llm.dtype, device=device)
+    wanted = config.llm.fingerprint
+    if verify and wanted and frozen.fingerprint() != wanted:
+        raise PackError(
+            f"{source}: not the LLM that this model was trained with (its weights differ); "
+            "give that one, or verify=False"
+        )
+    try:
+        model = FreezeOmni(config, frozen, units)
+    except ValueError as error:
+        raise PackError(f"{folder}: {error}") from None
+    model.load_state_dict(load_file(folder / WEIGHTS))
+    return model.to(device)
+
+
+def expected_shapes(config: SystemConfig) -> dict[str, tuple[int, ...]]:
+    """Name and shape of every tensor that a model of this configuration has; takes no memory."""
+    with torch.device("meta"):
+        embeds = torch.empty(config.ctc_units, config.llm_size)
+        parts = build_parts(config, embeds)
+        shapes = {
+            f"{name}.{key}": tuple(value.shape)
+            for name, part in parts.items()
+            for key, value in part.state_dict().items()
+        }
+        return shapes | {"voice": tuple(empty_voice(config.codec).shape)}
+
+
+def _check_weights(config: SystemConfig, path: Path) -> None:
+    expected = expected_shapes(config)
+    try:
+        with safe_open(path, framework="pt") as file:
+            found = {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}
+    except FileNotFoundError:
+        raise PackError(f"{path}: no such file; pack the model again (stage 13)") from None
+    except SafetensorError as error:
+        raise PackError(f"{path}: broken or cut off ({error}); pack the model again") from None
+    problems = {
+        "missing": sorted(set(expected) - set(found)),
+        "unknown": sorted(set(found) - set(expected)),
+        "of another shape than config.yaml says": [
+            f"{key} {found[key]} (not {expected[key]})"
+            for key in sorted(set(expected) & set(found))
+            if found[key] != expected[key]
+        ],
+    }
+    for problem, keys in problems.items():
+        if keys:
+            more = f" and {len(keys) - 5} more" if len(keys) > 5 else ""
+            raise PackError(f"{path}: tensors {problem}: {', '.join(keys[:5])}{more}")
+
+
+def _put_llm(llm: FrozenLLM, folder: Path) -> str:
+    """Copy the LLM's own files, or write the model where it came from the hub."""
+    source = Path(llm.source)
+    if source.is_dir() and any(source.glob("*.safetensors")):
+        folder.mkdir()
+        for pattern in LLM_FILES:
+            for file in source.glob(pattern):
+                shutil.copy(file, folder)
+    else:
+        llm.model.save_pretrained(folder)
+        llm.tokenizer.save_pretrained(folder)
+    return folder.name
+
+
+def _reference(llm: FrozenLLM) -> str:
+    source = Path(llm.source)
+    return str(source.resolve()) if source.is_dir() else llm.source

@@ -1,0 +1,108 @@
+"""A packed folder: whole, checked before it is loaded, and the same model afterwards."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file, save_file
+
+import freeze_omni
+from freeze_omni.config import ConfigError
+from freeze_omni.pack import PackError, expected_shapes, load, save
+from tests.toy import toy_llm, toy_system
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return toy_system(tmp_path_factory.mktemp("toy") / "llm", task_tokens=2)
+
+
+@pytest.fixture(scope="module")
+def packed(model, tmp_path_factory):
+    root = tmp_path_factory.mktemp("pack")
+    (root / "RESULTS.md").write_text("# none\n")
+    return save(model, root / "model", results=root / "RESULTS.md")
+
+
+@pytest.fixture
+def copy(packed, tmp_path):
+    return shutil.copytree(packed, tmp_path / "copy")
+
+
+def test_a_moved_folder_is_the_same_model(model, copy, packed):
+    again = freeze_omni.load(copy)
+    assert sorted(path.name for path in copy.iterdir()) == sorted(
+        ["config.yaml", "model.safetensors", "llm", "units", "RESULTS.md"]
+    )
+    ours = model.state_dict()
+    assert all(torch.equal(ours[key], value) for key, value in again.state_dict().items())
+    assert again.llm.fingerprint() == model.llm.fingerprint()
+    wav = torch.randn(1, 2560 * 4)
+    lengths = torch.tensor([wav.shape[1]])
+    assert again.transcribe(wav, lengths) == model.transcribe(wav, lengths)
+    assert not again.training and again.units.tokens == model.units.tokens
+
+
+def test_shapes_are_known_without_memory(model):
+    expected = expected_shapes(model.config)
+    assert expected == {key: tuple(value.shape) for key, value in model.state_dict().items()}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda w: w.pop("prompt.weight"), "missing: prompt.weight"),
+        (lambda w: w.update(extra=torch.zeros(1)), "unknown: extra"),
+        (lambda w: w.update({"prompt.weight": torch.zeros(2, 2)}), r"prompt.weight \(2, 2\)"),
+    ],
+)
+def test_tensors_that_do_not_fit_are_named(copy, change, message):
+    weights = load_file(copy / "model.safetensors")
+    change(weights)
+    save_file(weights, copy / "model.safetensors")
+    shutil.rmtree(copy / "llm")  # found before the LLM is read
+    with pytest.raises(PackError, match=message):
+        load(copy)
+
+
+def test_broken_folders_are_errors(copy, tmp_path):
+    with pytest.raises(PackError, match="stage 13"):
+        load(tmp_path / "nothing")
+    weights = (copy / "model.safetensors").read_bytes()
+    (copy / "model.safetensors").write_bytes(weights[: len(weights) // 2])
+    with pytest.raises(PackError, match="cut off"):
+        load(copy)
+    (copy / "model.safetensors").unlink()
+    with pytest.raises(PackError, match="no such file"):
+        load(copy)
+    config = yaml.safe_load((copy / "config.yaml").read_text())
+    config["encodr"] = {}
+    (copy / "config.yaml").write_text(yaml.safe_dump(config))
+    with pytest.raises(ConfigError, match="did you mean 'encoder'"):
+        load(copy)
+
+
+def test_another_llm_is_refused_unless_asked_for(copy, tmp_path):
+    other = toy_llm(tmp_path / "other", seed=8)
+    with pytest.raises(PackError, match="not the LLM"):
+        load(copy, llm=other)
+    assert load(copy, llm=other, verify=False).llm.source == str(other)
+
+
+def test_a_reference_to_the_llm_holds_no_copy(model, tmp_path):
+    folder = save(model, tmp_path / "light", copy_llm=False)
+    assert not (folder / "llm").exists()
+    assert load(folder).llm.fingerprint() == model.llm.fingerprint()
+
+
+def test_packing_again_replaces_a_pack_and_nothing_else(model, copy, tmp_path):
+    (copy / "old").touch()
+    save(load(copy), copy)
+    assert not (copy / "old").exists() and load(copy).llm.source == str(copy / "llm")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.tex").touch()
+    with pytest.raises(PackError, match="something else"):
+        save(model, tmp_path / "mine")
