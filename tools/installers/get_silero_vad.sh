@@ -11,5 +11,6 @@ from_pypi silero-vad 6.2.3 silero_vad-6.2.3-py3-none-any.whl \
 unpack_wheel "$fetched" "$new/tmp"
 mv "$new/tmp/silero_vad/data/"{silero_vad.jit,silero_vad.onnx,silero_vad_16k.safetensors} "$new/"
 keep_licences "$new/tmp" silero-vad
+note "silero-vad: MIT"
 rm -rf "$new/tmp"
 part_end
