@@ -9,7 +9,7 @@ use warnings;
 use Cwd qw(getcwd abs_path);
 use File::Basename;
 
-my %slurm_name = ('--num-threads' => '--cpus-per-task', '--gpu' => '--gres=gpu:', '--mem' => '--mem');
+my %slurm_name = ('--num-threads' => '--cpus-per-task');
 my ($array, $most, @asked) = (undef, 0);
 while (@ARGV && ($ARGV[0] =~ /^-/ || $ARGV[0] =~ /^\w+=\d+(:\d+)?$/)) {
   my $word = shift @ARGV;

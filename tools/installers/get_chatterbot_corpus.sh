@@ -11,6 +11,6 @@ from_pypi chatterbot-corpus 1.3.3 chatterbot_corpus-1.3.3-py2.py3-none-any.whl \
 unpack_wheel "$fetched" "$new/tmp"
 mv "$new/tmp/chatterbot_corpus/data/english" "$new/english"
 keep_licences "$new/tmp" chatterbot-corpus
-note "chatterbot-corpus: BSD-3-Clause"
+note "chatterbot-corpus: BSD"
 rm -rf "$new/tmp"
 part_end
