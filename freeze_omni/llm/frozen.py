@@ -220,9 +220,7 @@ def check_source(path_or_id: str | Path) -> str:
     if gguf and not (path / "config.json").exists():
         raise LlmError(
             f"{text}: GGUF weights; convert them once to a folder with config.json and "
-            "model.safetensors "
-            "(tools/installers/get_smollm2.sh does so for the mini recipe's LLM) and give that "
-            "folder"
+            "model.safetensors (tools/installers/convert_gguf.py) and give that folder"
         )
     if path.is_dir():
         if not (path / "config.json").exists():
