@@ -1,0 +1,56 @@
+"""Sizes of the mini corpus, read from scales/*.yaml."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from freeze_omni.data.questions.answers import AnswerConfig
+from freeze_omni.data.questions.split import SplitConfig
+
+
+@dataclass(frozen=True)
+class AsrSizes:
+    """Seconds of training speech by back-end; numbers of held-out sentences beside the questions."""
+
+    seconds: dict[str, float]
+    only_kokoro_s: float
+    kokoro_voices: int
+    speeds: tuple[float, float]
+    dev: int
+    test: int
+    real_train: int
+    real_test: int
+
+
+@dataclass(frozen=True)
+class TtsSizes:
+    """The one output voice: seconds of training speech, numbers of held-out answers."""
+
+    voice: str
+    train_s: float
+    dev: int
+    test: int
+    answer_words: int  # longer answers of the LLM are not spoken
+
+
+@dataclass(frozen=True)
+class DuplexSizes:
+    """Recordings that duplex scenes are composed of."""
+
+    backchannels: int
+    side_talk: int
+    held_out: int
+
+
+@dataclass(frozen=True)
+class MiniConfig:
+    """One scale of the corpus."""
+
+    asr: AsrSizes
+    tts: TtsSizes
+    duplex: DuplexSizes
+    unseen: str
+    asked: int
+    seed: int = 0
+    split: SplitConfig = field(default_factory=SplitConfig)
+    answers: AnswerConfig = field(default_factory=AnswerConfig)

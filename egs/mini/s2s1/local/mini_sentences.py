@@ -1,0 +1,60 @@
+"""What is asked and said in each set of the mini corpus."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from mini_config import MiniConfig
+
+from freeze_omni.data.questions.facts import Question, make_questions, make_statements
+from freeze_omni.data.questions.phrases import read_phrases
+from freeze_omni.data.questions.split import split_questions, words
+
+
+@dataclass(frozen=True)
+class Sentences:
+    """Questions by split; statements and side talk, those for training and those held out."""
+
+    questions: dict[str, list[Question]]
+    statements: list[str]
+    held_statements: list[str]
+    side_talk: list[str]
+    held_side_talk: list[str]
+    backchannels: list[str]
+
+    @property
+    def train(self) -> list[str]:
+        """Every sentence that speech input may be trained on."""
+        asked = [question.question for question in self.questions["train"]]
+        return [*asked, *self.statements, *self.side_talk]
+
+
+def make_sentences(facts: Path, config: MiniConfig) -> Sentences:
+    """Read the fact tables and hold sentences out; the same seed gives the same split."""
+    rng = random.Random(config.seed)
+    questions = split_questions(make_questions(facts), config.split, config.seed)
+    statements = [statement.text for statement in make_statements(facts)]
+    backchannels, side_talk = read_phrases(facts)
+    rng.shuffle(statements)
+    rng.shuffle(side_talk)
+    counts = Counter(word for q in questions["train"] for word in words(q.question))
+    counts.update(word for text in statements + side_talk for word in words(text))
+    held = config.asr.test + config.asr.dev
+    held_statements, statements = _hold_out(statements, held // 2, counts)
+    wanted = held - held // 2 + config.duplex.held_out
+    held_side_talk, side_talk = _hold_out(side_talk, wanted, counts)
+    return Sentences(questions, statements, held_statements, side_talk, held_side_talk, backchannels)
+
+
+def _hold_out(texts: list[str], count: int, counts: Counter[str]) -> tuple[list[str], list[str]]:
+    """Hold out up to `count` texts all of whose words are left in others."""
+    held: list[str] = []
+    for text in texts:
+        own = Counter(words(text))
+        if len(held) < count and all(counts[word] - n >= 2 for word, n in own.items()):
+            held.append(text)
+            counts.subtract(own)
+    return held, [text for text in texts if text not in set(held)]

@@ -1,0 +1,123 @@
+"""The sets of the mini corpus as synthesis jobs: which sentence in which voice."""
+
+from __future__ import annotations
+
+import random
+
+from mini_config import MiniConfig
+from mini_sentences import Sentences
+
+from freeze_omni.data.questions.answers import LlmAnswer
+from freeze_omni.data.questions.plan import Speakers, estimate_s, mixed_voices
+from freeze_omni.data.tts.base import Voice
+from freeze_omni.data.tts.synthesize import Job
+from freeze_omni.speech_decoder.normalise import spoken_english
+
+Sets = dict[str, list[Job]]
+
+
+def plan_tts(sentences: Sentences, answers: dict[str, LlmAnswer], config: MiniConfig) -> Sets:
+    """One voice: the LLM's answers to training questions, then statements, up to the seconds asked.
+
+    Held out are the answers to the dev and test questions.
+    """
+    train = speakable([q.question for q in sentences.questions["train"]], answers, config)
+    held = {
+        name: speakable([q.question for q in sentences.questions[name]], answers, config)
+        for name in ("dev", "test")
+    }
+    held_texts = {text for texts in held.values() for text in texts}
+    train = [text for text in train if text not in held_texts]
+    rest = [text for text in sentences.statements if text not in held_texts]
+    sets = {"tts_train": _until(train, rest, config.tts.train_s)}
+    known = set(sets["tts_train"])
+    for name, count in (("dev", config.tts.dev), ("test", config.tts.test)):
+        sets[f"tts_{name}"] = [text for text in held[name] if text not in known][:count]
+    speakers = Speakers(random.Random(config.seed))
+    voice = Voice.parse(config.tts.voice)
+    return {
+        name: [_fixed(speakers, text, voice) for text in texts] for name, texts in sets.items()
+    }
+
+
+def plan_asr(sentences: Sentences, voices: dict[str, list[str]], config: MiniConfig) -> Sets:
+    """Many voices for training; held-out sentences in training voices and in the unseen one."""
+    rng = random.Random(config.seed + 1)
+    speakers = Speakers(rng, config.asr.speeds)
+    names = dict(voices)
+    if "kokoro" in names:
+        names["kokoro"] = mixed_voices(names["kokoro"], config.asr.kokoro_voices, rng)
+    seconds = {name: s for name, s in config.asr.seconds.items() if name in names}
+    if set(seconds) == {"kokoro"}:
+        seconds["kokoro"] = config.asr.only_kokoro_s
+    train: list[Job] = []
+    for name, spoken_s in seconds.items():
+        train += speakers.fill(sentences.train, name, names[name], spoken_s)
+    held = sentences.held_statements + sentences.held_side_talk[config.duplex.held_out :]
+    rng.shuffle(held)
+    test = [q.question for q in sentences.questions["test"]] + held[: config.asr.test]
+    dev = [q.question for q in sentences.questions["dev"]] + held[config.asr.test :]
+    seen = [(name, voice) for name in seconds for voice in rng.sample(names[name], min(len(names[name]), 4))]
+    sets = {"asr_train": train}
+    for name, texts in (("asr_dev", dev), ("asr_test_seen", test)):
+        sets[name] = [speakers.job(text, *seen[i % len(seen)]) for i, text in enumerate(texts)]
+    unseen = Voice.parse(config.unseen)
+    if unseen.name in voices.get(unseen.backend, ()):
+        sets["asr_test_unseen"] = [_fixed(speakers, text, unseen) for text in test]
+    return sets
+
+
+def plan_duplex(sentences: Sentences, voices: dict[str, list[str]], config: MiniConfig) -> Sets:
+    """Backchannels and side talk (ids begin with their kind); the held-out set has held-out sentences
+    and, for backchannels, the unseen voice."""
+    rng = random.Random(config.seed + 2)
+    speakers = Speakers(rng, config.asr.speeds)
+    quick = [(b, name) for b in ("flite", "festival", "espeak") for name in voices.get(b, ())]
+    quick = quick or [("kokoro", name) for name in voices["kokoro"]]
+    unseen = Voice.parse(config.unseen)
+    new = [(unseen.backend, unseen.name)] if unseen.name in voices.get(unseen.backend, ()) else quick
+    plan = {
+        "duplex_train": (sentences.side_talk, config.duplex.backchannels, config.duplex.side_talk, quick),
+        "duplex_test": (sentences.held_side_talk, config.duplex.held_out, config.duplex.held_out, new),
+    }
+    sets: Sets = {}
+    for name, (side_talk, backchannels, sides, speaking) in plan.items():
+        jobs = []
+        for kind, texts, count in (
+            ("backchannel", sentences.backchannels, backchannels),
+            ("side", side_talk, sides),
+        ):
+            for i in range(count if texts else 0):
+                job = speakers.job(texts[i % len(texts)], *speaking[rng.randrange(len(speaking))])
+                jobs.append(Job(f"{kind}-{job.utterance}", job.text, job.voice))
+        sets[name] = jobs
+    return sets
+
+
+def speakable(questions: list[str], answers: dict[str, LlmAnswer], config: MiniConfig) -> list[str]:
+    """The LLM's answers, numbers in words, each once: those that ended and are short enough."""
+    texts: dict[str, None] = {}
+    for question in questions:
+        answer = answers.get(question)
+        if answer is None or not answer.ended:
+            continue
+        text = spoken_english(answer.text)
+        if 1 <= len(text.split()) <= config.tts.answer_words and "\n" not in text:
+            texts.setdefault(text)
+    return list(texts)
+
+
+def _until(first: list[str], then: list[str], seconds: float) -> list[str]:
+    chosen: list[str] = []
+    spoken_s = 0.0
+    for text in dict.fromkeys([*first, *then]):
+        if spoken_s >= seconds:
+            break
+        chosen.append(text)
+        spoken_s += estimate_s(text)
+    return chosen
+
+
+def _fixed(speakers: Speakers, text: str, voice: Voice) -> Job:
+    job = speakers.job(text, voice.backend, voice.name)
+    return Job(job.utterance, text, voice)

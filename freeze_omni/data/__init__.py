@@ -1,0 +1,1 @@
+"""Kaldi tables, audio, synthesis, questions, dialogues and duplex scenes: what training reads."""

@@ -1,0 +1,119 @@
+"""Audio in and out: any wav.scp entry to mono float32, resampling, trimming, 16-bit wav files."""
+
+from __future__ import annotations
+
+import io
+import os
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+
+Wav = NDArray[np.float32]
+
+
+class AudioError(ValueError):
+    """Audio that cannot be used: names the file and the mend."""
+
+
+def read_audio(entry: str, hz: int | None = None) -> tuple[Wav, int]:
+    """Read a wav.scp entry to mono (S,) float32 in [-1, 1] and its rate.
+
+    entry: a file that soundfile reads, `file.ark:offset`, or a shell command that ends in `|`.
+    hz: resample to this rate; None keeps the file's.
+    Raises:
+        AudioError: the file is missing, truncated, empty, or the command fails.
+    """
+    try:
+        wav, rate = _decode(entry.strip())
+    except (OSError, RuntimeError, ValueError) as error:
+        if isinstance(error, AudioError):
+            raise
+        raise AudioError(f"{entry}: cannot be read as audio ({error}); mend or remove it") from None
+    if wav.ndim == 2:
+        wav = wav.mean(axis=1)
+    if not len(wav):
+        raise AudioError(f"{entry}: no samples; remove it from wav.scp")
+    if not np.isfinite(wav).all():
+        raise AudioError(f"{entry}: samples are not finite numbers; convert it again")
+    wav = wav.astype(np.float32, copy=False)
+    return (wav, rate) if hz is None else (resample(wav, rate, hz), hz)
+
+
+def write_wav(path: str | Path, wav: Wav, hz: int) -> None:
+    """Write (S,) as 16-bit PCM, whole or not at all; louder samples than 1 are clipped."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    passing = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        soundfile.write(passing, np.clip(wav, -1, 1), hz, subtype="PCM_16", format="WAV")
+        passing.replace(path)
+    finally:
+        passing.unlink(missing_ok=True)
+
+
+def resample(wav: Wav, from_hz: float, to_hz: float) -> Wav:
+    """Band-limited resampling of (S,); the same rate gives the same samples."""
+    if from_hz == to_hz:
+        return wav
+    import soxr  # comes with librosa; only data preparation needs it
+
+    return soxr.resample(wav, from_hz, to_hz).astype(np.float32, copy=False)
+
+
+def change_speed(wav: Wav, factor: float, hz: int) -> Wav:
+    """Play (S,) `factor` times as fast, pitch included (the usual 0.9 / 1.0 / 1.1 perturbation)."""
+    return resample(wav, hz * factor, hz)
+
+
+def trim_silence(wav: Wav, hz: int, keep_s: float = 0.06, floor_db: float = -45.0) -> Wav:
+    """Cut (S,) at both ends to where the level (10 ms frames, relative to the loudest) passes floor_db,
+    and keep `keep_s` around. All silent audio is returned as it is."""
+    frame = max(hz // 100, 1)
+    count = len(wav) // frame
+    if count == 0:
+        return wav
+    level = np.sqrt(np.mean(wav[: count * frame].reshape(count, frame) ** 2, axis=1))
+    loud = np.flatnonzero(level > level.max() * 10 ** (floor_db / 20)) if level.max() > 0 else []
+    if not len(loud):
+        return wav
+    keep = int(keep_s * hz)
+    return wav[max(loud[0] * frame - keep, 0) : (loud[-1] + 1) * frame + keep]
+
+
+def _decode(entry: str) -> tuple[NDArray[np.float32], int]:
+    if entry.endswith("|"):
+        run = subprocess.run(entry[:-1], shell=True, capture_output=True)
+        if run.returncode:
+            raise AudioError(f"{entry}: the command failed: {run.stderr.decode(errors='replace')[-300:]}")
+        return soundfile.read(io.BytesIO(run.stdout), dtype="float32")
+    path, _, offset = entry.rpartition(":")
+    if offset.isdigit() and path.endswith(".ark"):
+        return _decode_ark(path, int(offset))
+    if not os.path.exists(entry):
+        raise AudioError(f"{entry}: no such file; mend wav.scp")
+    if entry.endswith(".g722"):
+        return _decode_g722(entry)
+    wav, rate = soundfile.read(entry, dtype="float32")
+    if len(wav) < soundfile.info(entry).frames:
+        raise AudioError(f"{entry}: truncated; fetch it again")
+    return wav, rate
+
+
+def _decode_ark(path: str, offset: int) -> tuple[NDArray[np.float32], int]:
+    """Audio stored in an ark: a wav or flac file begins at the offset."""
+    with open(path, "rb") as stream:
+        stream.seek(offset)
+        return soundfile.read(io.BytesIO(stream.read()), dtype="float32")
+
+
+def _decode_g722(path: str) -> tuple[NDArray[np.float32], int]:
+    try:
+        import av
+    except ImportError:
+        raise AudioError(f"{path}: reading G.722 needs PyAV: pip install av") from None
+    with av.open(path, format="g722") as container:
+        frames = [frame.to_ndarray() for frame in container.decode(audio=0)]
+    return np.concatenate(frames, axis=1)[0].astype(np.float32) / 32768, 16000

@@ -1,0 +1,50 @@
+"""Work through a list with processes: resumable by the caller, with a line that says how far it is."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+_REFRESH_S = 0.5
+
+
+def parallel_map(
+    work: Callable[[Item], Result], items: Sequence[Item], nj: int, title: str, chunk: int = 1
+) -> Iterator[Result]:
+    """Yield work(item) for each item in order, from `nj` processes of one thread each.
+
+    work and items must be picklable (a module's function or functools.partial of one). nj = 1 works
+    in this process. An exception of `work` ends the map and is raised here.
+    """
+    if nj <= 1 or len(items) < 2:
+        yield from _show((work(item) for item in items), len(items), title)
+        return
+    threads = {name: os.environ.get(name) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
+    os.environ.update(dict.fromkeys(threads, "1"))
+    try:  # spawned: a forked process inherits the locks of libraries that are already at work
+        with multiprocessing.get_context("spawn").Pool(min(nj, len(items))) as pool:
+            yield from _show(pool.imap(work, items, chunksize=chunk), len(items), title)
+    finally:
+        for name, value in threads.items():
+            os.environ.pop(name) if value is None else os.environ.update({name: value})
+
+
+def _show(results: Iterable[Result], total: int, title: str) -> Iterator[Result]:
+    start = shown = time.monotonic()
+    live = sys.stderr.isatty()
+    for done, result in enumerate(results, start=1):
+        yield result
+        now = time.monotonic()
+        if live and (now - shown > _REFRESH_S or done == total):
+            shown, left = now, (now - start) / done * (total - done)
+            end = "\n" if done == total else "\r"
+            print(f"{title}: {done}/{total}, {left:.0f} s left   ", end=end, file=sys.stderr)
+    if not live and total:
+        print(f"{title}: {total} in {time.monotonic() - start:.1f} s", file=sys.stderr)

@@ -1,0 +1,54 @@
+"""Who says what: sentences and voices to synthesis jobs of so many seconds."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from itertools import combinations
+
+from freeze_omni.data.tts.base import Voice
+from freeze_omni.data.tts.synthesize import Job
+
+_CHARACTERS_A_SECOND = 15.0
+
+
+def estimate_s(text: str, speed: float = 1.0) -> float:
+    """About how long `text` takes to be said, in seconds."""
+    return 0.15 + len(text) / _CHARACTERS_A_SECOND / speed
+
+
+def mixed_voices(names: Sequence[str], count: int, rng: random.Random) -> list[str]:
+    """The voices themselves and, up to `count` in all, means of two of them (`a+b`)."""
+    pairs = [f"{a}+{b}" for a, b in combinations(sorted(names), 2)]
+    rng.shuffle(pairs)
+    return [*names, *pairs[: max(count - len(names), 0)]]
+
+
+class Speakers:
+    """Deals out sentences and voices in turn, so that both come evenly; ids never repeat."""
+
+    def __init__(self, rng: random.Random, speeds: tuple[float, float] = (1.0, 1.0)) -> None:
+        self._rng = rng
+        self._speeds = speeds
+        self._count = 0
+
+    def job(self, text: str, backend: str, name: str) -> Job:
+        """One job at a random speed (two decimals, so that like requests meet in the cache)."""
+        voice = Voice(backend, name, round(self._rng.uniform(*self._speeds), 2))
+        self._count += 1
+        return Job(f"{voice.speaker}-{self._count:05d}", text, voice)
+
+    def fill(
+        self, sentences: Sequence[str], backend: str, names: Sequence[str], seconds: float
+    ) -> list[Job]:
+        """Jobs of about `seconds` of speech: each sentence once before any comes again."""
+        jobs: list[Job] = []
+        order: list[str] = []
+        spoken_s = 0.0
+        while sentences and names and spoken_s < seconds:
+            if not order:
+                order = list(sentences)
+                self._rng.shuffle(order)
+            jobs.append(self.job(order.pop(), backend, names[len(jobs) % len(names)]))
+            spoken_s += estimate_s(jobs[-1].text, jobs[-1].voice.speed)
+        return jobs

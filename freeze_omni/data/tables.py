@@ -1,0 +1,105 @@
+"""Kaldi tables: one reader and one writer for every `id value` file, sorted by id, without duplicates."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+
+class TableError(ValueError):
+    """A table that cannot be used: names the file, the line and the mend."""
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A cut of a recording, in seconds."""
+
+    recording: str
+    start_s: float
+    end_s: float
+
+
+def read_table(path: str | Path, need_value: bool = True) -> dict[str, str]:
+    """Read `id value` lines in the order of the file.
+
+    Raises:
+        TableError: the file is missing or empty, an id comes twice, a value is missing (unless
+            need_value is false), or a line is not UTF-8.
+    """
+    path = Path(path)
+    table: dict[str, str] = {}
+    for number, line in enumerate(_lines(path), start=1):
+        parts = line.split(maxsplit=1)
+        if not parts:
+            raise TableError(f"{path}:{number}: empty line; remove it")
+        if parts[0] in table:
+            raise TableError(f"{path}:{number}: the id {parts[0]} comes twice; remove one line")
+        if need_value and len(parts) < 2:
+            raise TableError(f"{path}:{number}: {parts[0]} has no value; add one or remove the line")
+        table[parts[0]] = parts[1].strip() if len(parts) > 1 else ""
+    if not table:
+        raise TableError(f"{path}: empty; run the stage that makes it again")
+    return table
+
+
+def write_table(path: str | Path, table: Mapping[str, object]) -> None:
+    """Write `id value` lines sorted by id (C order), whole or not at all."""
+    rows = (f"{key} {table[key]}".rstrip() for key in sorted(table))
+    write_lines(path, rows)
+
+
+def write_lines(path: str | Path, lines: Iterable[str]) -> None:
+    """Write a text file under a passing name and rename it: a killed run leaves no half file."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    passing = path.with_name(f".{path.name}.{os.getpid()}")
+    passing.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    passing.replace(path)
+
+
+def read_segments(path: str | Path) -> dict[str, Segment]:
+    """Read a `segments` file: `id recording start end`, in seconds. Raises TableError."""
+    segments = {}
+    for number, (key, value) in enumerate(read_table(path).items(), start=1):
+        parts = value.split()
+        try:
+            segment = Segment(parts[0], float(parts[1]), float(parts[2]))
+        except (IndexError, ValueError):
+            raise TableError(f"{path}:{number}: expected `id recording start end`") from None
+        if not 0 <= segment.start_s < segment.end_s:
+            raise TableError(f"{path}:{number}: {key} ends before it starts; mend the times")
+        segments[key] = segment
+    return segments
+
+
+def write_speakers(folder: str | Path, utt2spk: Mapping[str, str]) -> None:
+    """Write utt2spk and the spk2utt that belongs to it."""
+    spk2utt: dict[str, list[str]] = {}
+    for utterance in sorted(utt2spk):
+        spk2utt.setdefault(utt2spk[utterance], []).append(utterance)
+    write_table(Path(folder) / "utt2spk", utt2spk)
+    write_table(Path(folder) / "spk2utt", {spk: " ".join(utts) for spk, utts in spk2utt.items()})
+
+
+def require_same_ids(tables: Mapping[str, Mapping[str, object]], where: str | Path) -> None:
+    """Raise TableError unless all tables (file name -> table) have the same ids; names one that is missing."""
+    (first, reference), *others = tables.items()
+    for name, table in others:
+        for have, lack, known, wanted in ((first, name, reference, table), (name, first, table, reference)):
+            missing = [key for key in known if key not in wanted]
+            if missing:
+                raise TableError(
+                    f"{where}: {missing[0]} ({len(missing)} in all) is in {have} but not in {lack};"
+                    f" add it there, or run utils/fix_data_dir.sh {where}"
+                )
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        raise TableError(f"{path}: no such file; run the stage that makes it") from None
+    except UnicodeDecodeError as error:
+        raise TableError(f"{path}: not UTF-8 ({error}); convert it with iconv") from None

@@ -1,0 +1,86 @@
+"""From a back-end's name to the thing that speaks, and what of it can be had on this machine."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from freeze_omni.data.tts.base import Backend, TtsError
+from freeze_omni.data.tts.kokoro import Kokoro, voice_names
+from freeze_omni.data.tts.piper import Piper
+from freeze_omni.data.tts.program import Program, any_program, espeak, festival, find_program, flite
+
+FLITE_VOICES = ("slt", "rms", "awb", "kal16")
+FESTIVAL_HTS = "cmu_us_slt_arctic_hts"
+_PROGRAMS = {
+    "flite": (flite, "flite"),
+    "espeak": (espeak, "espeak-ng"),
+    "festival": (festival, "text2wave"),
+}
+
+
+def default_cache() -> Path:
+    """Where fetched parts and spoken sentences are kept: $FREEZE_OMNI_CACHE or ~/.cache/freeze_omni."""
+    return Path(os.environ.get("FREEZE_OMNI_CACHE") or Path.home() / ".cache/freeze_omni")
+
+
+@dataclass(frozen=True)
+class TtsFolders:
+    """Where the parts are. `program` is a command line of your own (see program.any_program)."""
+
+    cache: str = ""
+    kokoro: str = ""
+    piper: str = ""
+    flite: str = ""
+    program: str = ""
+
+    def of(self, part: str) -> Path:
+        folder = {"kokoro": self.kokoro, "piper_joe": self.piper, "flite": self.flite}[part]
+        variable = {"kokoro": "KOKORO", "piper_joe": "PIPER", "flite": "FLITE"}[part]
+        own = folder or os.environ.get(f"FREEZE_OMNI_{variable}_DIR", "")
+        return Path(own) if own else Path(self.cache or default_cache()) / part
+
+
+def make_backend(name: str, folders: TtsFolders) -> Backend:
+    """Make the back-end `name`: kokoro, piper, flite, espeak, festival or program. Raises TtsError."""
+    if name == "kokoro":
+        return Kokoro(folders.of("kokoro"))
+    if name == "piper":
+        return Piper(folders.of("piper_joe"), folders.of("kokoro") / "g2p")
+    if name == "program" and folders.program:
+        return any_program(folders.program)
+    if name in _PROGRAMS:
+        return _make_program(name, folders)
+    raise TtsError(f"no back-end '{name}'; known: kokoro, piper, program, {', '.join(_PROGRAMS)}")
+
+
+def _make_program(name: str, folders: TtsFolders) -> Program:
+    maker, program = _PROGRAMS[name]
+    path = find_program(program, (str(folders.of("flite")),))
+    if path is None:
+        raise TtsError(f"{program} is not on PATH; install it, or leave its voices out")
+    return maker(path)
+
+
+def backend_version(name: str, folders: TtsFolders) -> str:
+    """The version that enters cache keys, without loading a model."""
+    if name in ("kokoro", "piper"):
+        return {"kokoro": Kokoro, "piper": Piper}[name].version
+    return make_backend(name, folders).version
+
+
+def available_voices(folders: TtsFolders) -> dict[str, list[str]]:
+    """Back-end -> voices that can be had here (espeak-ng: a choice of its variants)."""
+    found: dict[str, list[str]] = {}
+    if (folders.of("kokoro") / "kokoro.onnx").exists():
+        found["kokoro"] = voice_names(folders.of("kokoro"))
+    found["piper"] = sorted(path.stem for path in folders.of("piper_joe").glob("*.onnx"))
+    if find_program("flite", (str(folders.of("flite")),)):
+        found["flite"] = list(FLITE_VOICES)
+    if find_program("text2wave") and Path("/usr/share/festival/voices/us", FESTIVAL_HTS).exists():
+        found["festival"] = [FESTIVAL_HTS]
+    if find_program("espeak-ng"):
+        variants = ("m1", "m3", "m7", "f1", "f2", "f4")
+        found["espeak"] = [f"{accent}+{v}" for accent in ("en-us", "en-gb") for v in variants]
+    return {name: voices for name, voices in found.items() if voices}
