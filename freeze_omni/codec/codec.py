@@ -21,13 +21,16 @@ from freeze_omni.streaming import State
 
 @dataclass
 class CodecPass:
-    """One training pass: `wav` (B, S); `tokens` (B, T); `commitment` scalar; `preview` (B, T, M) or
-    None."""
+    """One training pass: audio (B, S), tokens (B, T), and two losses, scalars.
+
+    `preview` is the distance of the mel frames that the decoder expects before it makes audio of
+    them; zero for the time-domain architecture, which has none.
+    """
 
     wav: Tensor
     tokens: Tensor
     commitment: Tensor
-    preview: Tensor | None
+    preview: Tensor
 
 
 class Codec(nn.Module):
@@ -68,7 +71,7 @@ class Codec(nn.Module):
         """Training: segments wav (B, S), S a multiple of the hop, with the voice of `reference` (B,
         R)."""
         lengths = torch.full_like(reference_lengths, wav.shape[1])
-        latent, token_lengths = self.encoder.latent(wav, lengths)
+        latent, token_lengths, frames = self.encoder(wav, lengths)
         voice = self.encoder.speaker(reference, reference_lengths)
         quantised = self.quantiser(latent)
         commitment = quantised.loss
@@ -77,7 +80,8 @@ class Codec(nn.Module):
             commitment = commitment + loss
         valid = valid_mask(token_lengths, latent.shape[1])
         out, preview = self.decoder.with_preview(quantised.values, voice, valid)
-        return CodecPass(out, quantised.tokens, commitment, preview)
+        distance = wav.new_zeros(()) if preview is None else (preview - frames).abs().mean()
+        return CodecPass(out, quantised.tokens, commitment, distance)
 
     @torch.no_grad()
     def encode(self, wav: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
@@ -88,7 +92,7 @@ class Codec(nn.Module):
         """
         if lengths is None:
             lengths = torch.full((len(wav),), wav.shape[1], device=wav.device)
-        latent, token_lengths = self.encoder.latent(wav, lengths)
+        latent, token_lengths, _ = self.encoder(wav, lengths)
         tokens = self.quantiser.tokens(latent)
         tokens = tokens.masked_fill(~valid_mask(token_lengths, tokens.shape[1]), 0)
         return tokens, token_lengths, self.global_code(wav, lengths)

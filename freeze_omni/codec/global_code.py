@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from freeze_omni.codec.config import GlobalCodeConfig
 from freeze_omni.codec.vq import VectorQuantiser
@@ -42,3 +43,14 @@ class GlobalQuantiser(nn.Module):
         """Global tokens (B, n) to vectors (B, dim)."""
         parts = [codes.lookup(tokens[:, index]) for index, codes in enumerate(self.slices)]
         return torch.cat(parts, dim=-1)
+
+
+def fixed_voice(codes: Tensor) -> Tensor:
+    """One global code, a row, for a speaker of whom several are known (N, ...): the voice to serve.
+
+    Of vectors the mean, brought back to unit variance; of tokens the most frequent in each place.
+    """
+    if codes.is_floating_point():
+        mean = codes.mean(0, keepdim=True)
+        return F.layer_norm(mean, mean.shape[-1:])
+    return codes.mode(0, keepdim=True).values

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
 
 from freeze_omni.codec.config import QuantiserConfig
@@ -60,10 +59,8 @@ class Quantiser(nn.Module):
         return self.project_out(self.codes.lookup(tokens))
 
 
-def token_usage(tokens: Tensor, codebook_size: int) -> dict[str, Tensor]:
-    """Perplexity of the token distribution and the number of codes used, of any tensor of
-    tokens."""
-    share = torch.bincount(tokens.reshape(-1), minlength=codebook_size).float()
-    share = share / share.sum().clamp(min=1)
+def token_usage(counts: Tensor) -> dict[str, Tensor]:
+    """Perplexity of counts (codebook_size,) of tokens, and how many codes were used at all."""
+    share = counts.float() / counts.sum().clamp(min=1e-9)
     entropy = -(share * share.clamp(min=1e-12).log()).sum()
-    return {"perplexity": entropy.exp(), "codes_used": (share > 0).sum().float()}
+    return {"perplexity": entropy.exp(), "codes_used": (counts > 1e-3).sum().float()}

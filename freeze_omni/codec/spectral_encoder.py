@@ -48,9 +48,11 @@ class SpectralEncoder(nn.Module):
             -lengths // self.hop_samples
         )
 
-    def latent(self, wav: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, wav: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Latent frames, their lengths (B,), and the mel frames that they were made of."""
         frames, token_lengths = self.features(wav, lengths)
-        return self.leave(self.blocks(self.enter(frames), token_lengths)), token_lengths
+        latent = self.leave(self.blocks(self.enter(frames), token_lengths))
+        return latent, token_lengths, frames
 
     def speaker(self, wav: Tensor, lengths: Tensor) -> Tensor:
         """The voice of a reference: attentive mean over its frames, scaled to unit variance per

@@ -74,13 +74,12 @@ class TimeEncoder(nn.Module):
         self.conv_post = nn.Conv1d(LATENT_DIM, LATENT_DIM, 3, padding=1)
         self.voice = VoiceEncoder(time_domain.global_conv, config.global_code.dim)
 
-    def latent(self, wav: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        token_lengths = -(-lengths // self.hop_samples)
+    def forward(self, wav: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor, None]:
+        """Latent frames, their lengths (B,), and no mel frames."""
         rows = [self._stages(row)[-1] for row in self._rows(wav, lengths)]
         latents = [self.conv_post(F.leaky_relu(row, LAST_SLOPE)).transpose(1, 2) for row in rows]
-        if len(latents) == 1:
-            return latents[0], token_lengths
-        return pad_rows([latent[0] for latent in latents])[0], token_lengths
+        latent = latents[0] if len(latents) == 1 else pad_rows([one[0] for one in latents])[0]
+        return latent, -(-lengths // self.hop_samples), None
 
     def speaker(self, wav: Tensor, lengths: Tensor) -> Tensor:
         """The voice of references (B, R)."""

@@ -64,10 +64,7 @@ def test_a_training_pass_reaches_every_weight(kind: str) -> None:
     hop = codec.hop_samples
     found = codec(torch.randn(2, 8 * hop), torch.randn(2, 6 * hop), torch.full((2,), 6 * hop))
     assert found.wav.shape == (2, 8 * hop) and found.tokens.shape == (2, 8)
-    loss = found.wav.square().mean() + found.commitment
-    if found.preview is not None:
-        loss = loss + found.preview.square().mean()
-    loss.backward()
+    (found.wav.square().mean() + found.commitment + found.preview).backward()
     still = [name for name, p in codec.named_parameters() if p.grad is None or not p.grad.any()]
     assert still == []
 

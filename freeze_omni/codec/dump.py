@@ -1,0 +1,122 @@
+"""Tokens and voices of a data directory, batch by batch, so that a killed run can go on."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from freeze_omni.codec.codec import Codec
+from freeze_omni.codec.global_code import fixed_voice
+from freeze_omni.data.audio import read_audio
+from freeze_omni.data.progress import parallel_map
+from freeze_omni.data.tables import read_table, write_table
+from freeze_omni.shapes import pad_rows
+
+BATCH_UTTERANCES = 64
+Found = dict[str, tuple[list[int], NDArray]]  # utterance -> its tokens, its global code
+
+
+def dump_tokens(codec: Codec, data_dir: Path, output_dir: Path, batch_s: float = 60.0) -> int:
+    """Write `tokens`, `voices.npz` and, with utt2spk, `speakers.npz`; returns the utterances.
+
+    Finished batches are kept in `output_dir`/parts until all are done.
+
+    Raises:
+        TableError, AudioError: wav.scp or an utterance cannot be read.
+    """
+    recordings = read_table(data_dir / "wav.scp")
+    parts = output_dir / "parts"
+    parts.mkdir(parents=True, exist_ok=True)
+    found = _finished(parts, recordings)
+    left = [utterance for utterance in recordings if utterance not in found]
+    starts = range(0, len(left), BATCH_UTTERANCES)
+    batches = [left[start : start + BATCH_UTTERANCES] for start in starts]
+
+    def work(batch: list[str]) -> Found:
+        return _encode(codec, {utterance: recordings[utterance] for utterance in batch}, batch_s)
+
+    for batch in parallel_map(work, batches, nj=1, title="codec_dump"):
+        _keep(parts, batch)
+        found |= batch
+    _write(found, data_dir, output_dir)
+    for part in parts.iterdir():
+        part.unlink()
+    parts.rmdir()
+    return len(found)
+
+
+@torch.no_grad()
+def _encode(codec: Codec, recordings: dict[str, str], batch_s: float) -> Found:
+    hz = codec.config.sample_rate_hz
+    device = next(codec.parameters()).device
+    wavs = {uid: torch.from_numpy(read_audio(entry, hz)[0]) for uid, entry in recordings.items()}
+    found: Found = {}
+    for group in _groups(wavs, int(batch_s * hz)):
+        wav, lengths = pad_rows([wavs[uid] for uid in group])
+        tokens, sizes, voices = codec.encode(wav.to(device), lengths.to(device))
+        for row, uid in enumerate(group):
+            voice = voices[row].cpu().numpy()
+            found[uid] = tokens[row, : int(sizes[row])].tolist(), voice
+    return found
+
+
+def _groups(wavs: dict[str, torch.Tensor], samples: int) -> Iterator[list[str]]:
+    """Utterances of like length, as many as fit into `samples` with their padding."""
+    group: list[str] = []
+    for uid in sorted(wavs, key=lambda uid: -len(wavs[uid])):
+        if group and len(wavs[group[0]]) * (len(group) + 1) > samples:
+            yield group
+            group = []
+        group.append(uid)
+    if group:
+        yield group
+
+
+def _keep(parts: Path, found: Found) -> None:
+    path = parts / f"{sorted(found)[0]}.npz".replace("/", "_")
+    passing = path.with_suffix(f".{os.getpid()}")
+    with passing.open("wb") as stream:
+        arrays = {f"tokens/{uid}": np.asarray(tokens) for uid, (tokens, _) in found.items()}
+        np.savez(stream, **arrays, **{f"voice/{uid}": voice for uid, (_, voice) in found.items()})
+    passing.replace(path)
+
+
+def _finished(parts: Path, wanted: dict[str, str]) -> Found:
+    found: Found = {}
+    for path in parts.glob("*.npz"):
+        with np.load(path) as content:
+            for key in content.files:
+                kind, _, uid = key.partition("/")
+                if kind == "tokens" and uid in wanted:
+                    found[uid] = content[key].tolist(), content[f"voice/{uid}"]
+    return found
+
+
+def _write(found: Found, data_dir: Path, output_dir: Path) -> None:
+    _save(output_dir / "voices.npz", {uid: voice for uid, (_, voice) in found.items()})
+    if (data_dir / "utt2spk").exists():
+        speakers: dict[str, list[NDArray]] = {}
+        for uid, speaker in read_table(data_dir / "utt2spk").items():
+            if uid in found:
+                speakers.setdefault(speaker, []).append(found[uid][1])
+        mean = {
+            speaker: fixed_voice(torch.from_numpy(np.stack(codes)))[0].numpy()
+            for speaker, codes in speakers.items()
+        }
+        _save(output_dir / "speakers.npz", mean)
+    write_table(
+        output_dir / "tokens",
+        {uid: " ".join(map(str, tokens)) for uid, (tokens, _) in found.items()},
+    )
+
+
+def _save(path: Path, arrays: dict[str, NDArray]) -> None:
+    passing = path.with_name(f".{path.name}.{os.getpid()}")
+    with passing.open("wb") as stream:
+        np.savez(stream, **{key: arrays[key] for key in sorted(arrays)})
+    passing.replace(path)

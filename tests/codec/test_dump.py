@@ -1,0 +1,94 @@
+"""Dumping a data directory: what is written, going on after a kill, errors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+import yaml
+
+from freeze_omni.bin.codec_dump import main
+from freeze_omni.codec import dump
+from freeze_omni.codec.checkpoint import read_checkpoint
+from freeze_omni.config import as_mapping
+from freeze_omni.data.tables import read_table
+from tests.contract.parts.codec import toy_codec
+
+SIZES = {"b-1": 30000, "a-2": 12345, "a-1": 600}
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Path:
+    codec = toy_codec("spectral")
+    exp, data = tmp_path / "exp", tmp_path / "data"
+    exp.mkdir(), data.mkdir()
+    torch.save({f"codec.{k}": v for k, v in codec.state_dict().items()}, exp / "best.pth")
+    model = {"codec": as_mapping(codec.config)}
+    (exp / "config.yaml").write_text(yaml.safe_dump({"model": model}))
+    for uid, samples in SIZES.items():
+        soundfile.write(data / f"{uid}.wav", 0.1 * np.random.randn(samples), 24000)
+    (data / "wav.scp").write_text("".join(f"{u} {data / u}.wav\n" for u in sorted(SIZES)))
+    (data / "utt2spk").write_text("a-1 a\na-2 a\nb-1 b\n")
+    return tmp_path
+
+
+def run(recipe: Path, *more: str) -> int:
+    options = {"checkpoint": "exp/best.pth", "data_dir": "data", "output_dir": "dump"}
+    arguments = [f"--{key}={recipe / value}" for key, value in options.items()]
+    return main([*arguments, *more])
+
+
+def test_tokens_and_voices_are_those_of_encoding(recipe: Path) -> None:
+    assert run(recipe) == 0
+    codec = read_checkpoint(recipe / "exp" / "best.pth")
+    tokens = read_table(recipe / "dump" / "tokens")
+    voices = np.load(recipe / "dump" / "voices.npz")
+    assert list(tokens) == sorted(SIZES)
+    for uid in SIZES:
+        wav, _ = soundfile.read(recipe / "data" / f"{uid}.wav", dtype="float32")
+        expected, _, voice = codec.encode(torch.from_numpy(wav)[None])
+        assert [int(token) for token in tokens[uid].split()] == expected[0].tolist()
+        np.testing.assert_allclose(voices[uid], voice[0].numpy(), rtol=1e-4, atol=1e-4)
+    assert sorted(np.load(recipe / "dump" / "speakers.npz").files) == ["a", "b"]
+    assert not (recipe / "dump" / "parts").exists()
+
+
+def test_a_killed_run_goes_on(recipe: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert run(recipe) == 0
+    complete = (recipe / "dump" / "tokens").read_bytes()
+    encoded: list[str] = []
+    encode = dump._encode
+
+    def dies_at_the_second(codec, recordings, batch_s):
+        if encoded:
+            raise KeyboardInterrupt
+        encoded.extend(recordings)
+        return encode(codec, recordings, batch_s)
+
+    monkeypatch.setattr(dump, "_encode", dies_at_the_second)
+    monkeypatch.setattr(dump, "BATCH_UTTERANCES", 1)
+    (recipe / "dump" / "tokens").unlink()
+    with pytest.raises(KeyboardInterrupt):
+        run(recipe)
+    assert not (recipe / "dump" / "tokens").exists()
+    rest: list[str] = []
+
+    def counts(codec, recordings, batch_s):
+        rest.extend(recordings)
+        return encode(codec, recordings, batch_s)
+
+    monkeypatch.setattr(dump, "_encode", counts)
+    assert run(recipe) == 0
+    assert (recipe / "dump" / "tokens").read_bytes() == complete
+    assert len(encoded) == 1 and sorted(rest + encoded) == sorted(SIZES)
+
+
+def test_one_line_says_what_is_wrong(recipe: Path, capsys: pytest.CaptureFixture) -> None:
+    (recipe / "data" / "a-2.wav").unlink()
+    assert run(recipe) == 1
+    assert "a-2.wav: no such file" in capsys.readouterr().err
+    assert run(recipe, "--checkpoint", str(recipe / "exp" / "none.pth")) == 1
+    assert "none.pth: no such checkpoint" in capsys.readouterr().err
