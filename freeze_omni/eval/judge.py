@@ -68,9 +68,7 @@ class Judge:
         try:
             from faster_whisper import WhisperModel
         except ImportError:
-            raise ImportError(
-                "the judge needs faster-whisper: pip install 'freeze-omni[eval]'"
-            ) from None
+            raise ImportError("the judge needs faster-whisper: pip install 'freeze-omni[eval]'") from None
         self.config = config
         self.name = Path(model_dir).name
         self._model = WhisperModel(
@@ -96,9 +94,7 @@ class Judge:
                 report(len(texts), len(clips))
         return {key: texts[key] for key in clips}
 
-    def _window(
-        self, audio: np.ndarray, placed: Sequence[Placed], clips: Mapping[str, np.ndarray]
-    ) -> dict[str, str]:
+    def _window(self, audio: np.ndarray, placed: Sequence[Placed], clips: Mapping[str, np.ndarray]) -> dict[str, str]:
         if all(clip.silent for clip in placed):
             return {clip.key: "" for clip in placed}
         if len(placed) == 1:
@@ -128,9 +124,7 @@ class Judge:
         )
 
 
-def windows(
-    clips: Mapping[str, np.ndarray], config: JudgeConfig
-) -> list[tuple[np.ndarray, list[Placed]]]:
+def windows(clips: Mapping[str, np.ndarray], config: JudgeConfig) -> list[tuple[np.ndarray, list[Placed]]]:
     """Join clips, in order, to windows of up to `window_s` with `gap_s` of silence around each clip.
 
     Clips are brought to one loudness, so that a quiet one is not lost beside a loud one.
@@ -162,9 +156,7 @@ def windows(
     return joined
 
 
-def assign(
-    words: Sequence[Word], placed: Sequence[Placed], config: JudgeConfig
-) -> tuple[dict[str, str], list[str]]:
+def assign(words: Sequence[Word], placed: Sequence[Placed], config: JudgeConfig) -> tuple[dict[str, str], list[str]]:
     """Give every word to the clip that holds its middle; returns texts and the clips that are in doubt."""
     found: dict[str, list[str]] = {clip.key: [] for clip in placed}
     doubtful: set[str] = set()

@@ -25,9 +25,7 @@ def _whisper_english() -> Callable[[str], str]:
 
 def english(text: str) -> str:
     """Lower case, digits for number words, contractions written out, no punctuation."""
-    text = _CLOCK.sub(
-        "oclock", text.translate(_APOSTROPHES)
-    )  # else "five o'clock" becomes "50 clock"
+    text = _CLOCK.sub("oclock", text.translate(_APOSTROPHES))  # else "five o'clock" becomes "50 clock"
     return " ".join(_whisper_english()(text).split())
 
 

@@ -45,9 +45,7 @@ def machine() -> dict[str, Any]:
     """Processor, cores this process may use, memory in GB, system, and the GPU where there is one."""
     facts: dict[str, Any] = {
         "processor": _processor(),
-        "cores": len(os.sched_getaffinity(0))
-        if hasattr(os, "sched_getaffinity")
-        else os.cpu_count(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "memory_gb": _memory_gb(),
         "system": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
     }

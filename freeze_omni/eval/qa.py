@@ -36,12 +36,8 @@ def accuracy(
         raise ValueError("no questions to score")
     bare = [key for key, texts in references.items() if not any(texts)]
     if bare:
-        raise ValueError(
-            f"question '{bare[0]}' has no reference answer; leave it out of the test set"
-        )
-    right = {
-        key: is_right(answers.get(key, ""), texts, normalise) for key, texts in references.items()
-    }
+        raise ValueError(f"question '{bare[0]}' has no reference answer; leave it out of the test set")
+    right = {key: is_right(answers.get(key, ""), texts, normalise) for key, texts in references.items()}
     low, high = ratio_interval([float(hit) for hit in right.values()])
     return {
         "accuracy": sum(right.values()) / len(right),

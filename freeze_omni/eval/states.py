@@ -1,46 +1,45 @@
 """Turn taking from the decisions of the state head, on scenes with a known time line.
 
-A scene is one user turn. Of all its chunks the first whose state is not 0 is the decision, as in a session.
+Every stretch of the user's side (a segment, its inner pauses included) is judged on its own; a chunk decides 1 or 2
+where that state's probability passes the threshold, as in a session.
 
-take            share of turns to be answered that were: decided 1 from `early_s` before their end to `late_s` behind it
-false pause     share of turns with a pause inside, or cut off, that were decided 1 before their end
-false other     share of backchannels, noises and side talks that were decided 1 at all
+take            share of complete turns that were decided 1 between `early_s` before their end and `late_s` behind it,
+                and not earlier
+false pause     share of complete turns with a pause inside, and of turns that break off, that were decided 1 before
+                their end (a turn that breaks off has none before the next segment)
+false other     share of backchannels, noises and side talks that were decided 1, up to `late_s` behind them
 delay           seconds from the end of a taken turn to the end of the chunk with the decision
-f1              of every state over the labelled chunks, each chunk by itself
+f1              of every state over the labelled chunks, each chunk by itself, the likeliest state taken
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
+from freeze_omni.duplex.labels import Segment
+from freeze_omni.duplex.state_head import ANSWER, IGNORE, NO_LABEL, STATES
 from freeze_omni.eval.bootstrap import ratio_interval
 from freeze_omni.eval.percentiles import summarise
+from freeze_omni.session.reducer import decide
 
-NO_LABEL = -1
+Probabilities = Sequence[Sequence[float]]
 
 
 @dataclass(frozen=True)
 class Scene:
     """What should happen, and what the model said.
 
-    Attributes:
-        role: `turn` (to be answered), `cutoff` (never ends) or `other` (not for the system).
-        kind: the scene's own name, for the breakdown.
-        end_s: when the turn is complete; None where it never is.
-        paused: a pause lies inside the turn.
-        labels: state of every chunk, -1 without label.
-        probabilities: of the states 0, 1, 2 at every chunk.
+    segments: the time line. paused: for each segment, whether a pause lies inside. labels: state of every
+    chunk, -1 without label. probabilities: of the states 0, 1, 2 at every chunk.
     """
 
     key: str
-    role: Literal["turn", "cutoff", "other"]
-    kind: str
-    end_s: float | None
-    paused: bool
+    segments: Sequence[Segment]
+    paused: Sequence[bool]
     labels: Sequence[int]
-    probabilities: Sequence[Sequence[float]]
+    probabilities: Probabilities
 
 
 @dataclass(frozen=True)
@@ -50,48 +49,50 @@ class TakeRule:
     chunk_s: float = 0.16
     threshold: float = 0.5
     early_s: float = 0.16
-    late_s: float = 2.0
+    late_s: float = 1.6
 
 
-def first_decision(scene: Scene, rule: TakeRule) -> tuple[int, float] | None:
-    """(state, seconds) of the first chunk that is decided 1 or 2, at the chunk's end; None if there is none."""
-    from freeze_omni.session.reducer import decide
+def decision_times(
+    probabilities: Probabilities, state: int, rule: TakeRule, start_s: float, end_s: float
+) -> list[float]:
+    """Ends, in seconds, of the chunks in (start_s, end_s] that decide `state`."""
+    times = ((index + 1) * rule.chunk_s for index in range(len(probabilities)))
+    return [
+        time_s
+        for time_s, said in zip(times, probabilities, strict=True)
+        if start_s < time_s <= end_s and decide(tuple(said), rule.threshold) == state
+    ]
 
-    for index, probabilities in enumerate(scene.probabilities):
-        state = decide(tuple(probabilities), rule.threshold)
-        if state:
-            return state, (index + 1) * rule.chunk_s
-    return None
 
-
-def score_scenes(scenes: Iterable[Scene], rule: TakeRule = TakeRule()) -> dict[str, Any]:
-    """All measures over the scenes; a share over no scene is None."""
+def score_scenes(scenes: Iterable[Scene], rule: TakeRule | None = None) -> dict[str, Any]:
+    """All measures over the scenes; a share over nothing is None."""
+    rule, scenes = rule or TakeRule(), list(scenes)
     takes: list[bool] = []
-    pauses: list[bool] = []
-    others: dict[str, list[bool]] = {}
-    delays: list[float] = []
     dropped: list[bool] = []
-    scenes = list(scenes)
-    for scene in scenes:
-        decision = first_decision(scene, rule)
-        state, time_s = decision or (0, float("inf"))
-        if scene.role == "other":
-            others.setdefault(scene.kind, []).append(state == 1)
-            continue
-        early = time_s < _end(scene) - rule.early_s
-        if scene.paused or scene.role == "cutoff":
-            pauses.append(state == 1 and early)
-        if scene.role == "turn":
-            taken = state == 1 and not early and time_s <= _end(scene) + rule.late_s
-            takes.append(taken)
-            dropped.append(state == 2)
-            delays += [time_s - _end(scene)] if taken else []
+    pauses: list[bool] = []
+    delays: list[float] = []
+    others: dict[str, list[bool]] = {}
+    for scene, segment, paused, limit_s in _segments(scenes):
+        said, start_s, end_s = scene.probabilities, segment.start_s, segment.end_s
+        late_s = min(limit_s, end_s + rule.late_s)
+        if segment.kind == "complete":
+            early = decision_times(said, ANSWER, rule, start_s, end_s - rule.early_s)
+            timely = decision_times(said, ANSWER, rule, end_s - rule.early_s, late_s)
+            takes.append(bool(timely) and not early)
+            dropped.append(bool(decision_times(said, IGNORE, rule, start_s, late_s)))
+            delays += [timely[0] - end_s] if takes[-1] else []
+            pauses += [bool(early)] if paused else []
+        elif segment.kind == "cutoff":
+            pauses.append(bool(decision_times(said, ANSWER, rule, start_s, limit_s)))
+        else:
+            hit = decision_times(said, ANSWER, rule, start_s, late_s)
+            others.setdefault(segment.kind, []).append(bool(hit))
     return {
         "take": _share(takes),
+        "turns_dropped": _share(dropped),
         "false_pause": _share(pauses),
         "false_other": _share([hit for hits in others.values() for hit in hits]),
         "false_other_by_kind": {kind: _share(hits) for kind, hits in sorted(others.items())},
-        "turns_dropped": _share(dropped),
         "delay_s": summarise(delays),
         "f1": state_f1(scenes),
         "scenes": len(scenes),
@@ -99,15 +100,15 @@ def score_scenes(scenes: Iterable[Scene], rule: TakeRule = TakeRule()) -> dict[s
 
 
 def state_f1(scenes: Iterable[Scene]) -> dict[str, dict[str, float | int]]:
-    """Precision, recall and F1 of each state over labelled chunks, the likeliest state taken."""
+    """Precision, recall and F1 of each state over labelled chunks."""
     pairs = [
-        (label, max(range(3), key=lambda state: probabilities[state]))
+        (label, max(range(STATES), key=lambda state: said[state]))
         for scene in scenes
-        for label, probabilities in zip(scene.labels, scene.probabilities)
+        for label, said in zip(scene.labels, scene.probabilities, strict=False)
         if label != NO_LABEL
     ]
     result: dict[str, dict[str, float | int]] = {}
-    for state in range(3):
+    for state in range(STATES):
         hits = sum(label == guess == state for label, guess in pairs)
         labelled = sum(label == state for label, _ in pairs)
         guessed = sum(guess == state for _, guess in pairs)
@@ -120,8 +121,12 @@ def state_f1(scenes: Iterable[Scene]) -> dict[str, dict[str, float | int]]:
     return result
 
 
-def _end(scene: Scene) -> float:
-    return float("inf") if scene.end_s is None else scene.end_s
+def _segments(scenes: Iterable[Scene]) -> Iterator[tuple[Scene, Segment, bool, float]]:
+    """Every segment, whether it has a pause, and where the next one starts (infinity for the last)."""
+    for scene in scenes:
+        for segment, paused in zip(scene.segments, scene.paused, strict=True):
+            later = [other.start_s for other in scene.segments if other.start_s > segment.start_s]
+            yield scene, segment, paused, max(segment.end_s, min(later, default=float("inf")))
 
 
 def _share(hits: Sequence[bool]) -> dict[str, float | int | None]:

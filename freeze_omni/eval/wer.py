@@ -28,9 +28,7 @@ class ErrorRate:
         return {k: round(v, 3) if isinstance(v, float) else v for k, v in asdict(self).items()}
 
 
-def error_rate(
-    references: Mapping[str, str], hypotheses: Mapping[str, str], normalise: str = "english"
-) -> ErrorRate:
+def error_rate(references: Mapping[str, str], hypotheses: Mapping[str, str], normalise: str = "english") -> ErrorRate:
     """WER of `hypotheses` against `references` (utterance id to text).
 
     A hypothesis that is missing counts as empty (all its words deleted); one without a reference is an error.
@@ -42,10 +40,8 @@ def error_rate(
     if strangers:
         raise ValueError(f"hypothesis '{strangers[0]}' has no reference ({len(strangers)} such)")
     clean = normaliser(normalise)
-    counts = [
-        _counts(clean(text), clean(hypotheses.get(key, ""))) for key, text in references.items()
-    ]
-    substitutions, deletions, insertions, words = (sum(column) for column in zip(*counts))
+    counts = [_counts(clean(text), clean(hypotheses.get(key, ""))) for key, text in references.items()]
+    substitutions, deletions, insertions, words = (sum(column) for column in zip(*counts, strict=True))
     errors = [s + d + i for s, d, i, _ in counts]
     low, high = ratio_interval(errors, [n for *_, n in counts])
     return ErrorRate(

@@ -29,6 +29,12 @@ class AnswerConfig:
     speech: bool = True
 
 
+def own_answers(model: SpokenModel) -> AnswerConfig:
+    """How the packed model says that its answers are written, cut and spoken."""
+    config = model.config
+    return AnswerConfig(config.generation, config.segments, config.sampling)
+
+
 @dataclass
 class Answering:
     """One answer. `milestones` names every piece of work done, for who measures."""

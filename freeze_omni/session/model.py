@@ -14,9 +14,11 @@ class SpokenModel(Protocol):
     """The paper's parts under the names of their checkpoints, and what ties them together.
 
     prompt.weight (N, E) are the prompt vectors; voice is the codec's global code, one row; units turns CTC units
-    into text; system_prompt is what the model was trained with.
+    into text; system_prompt is what the model was trained with; config has the generation, segments and sampling
+    that its answers are made with by default.
     """
 
+    config: Any
     rates: Rates
     fbank: nn.Module
     encoder: Any

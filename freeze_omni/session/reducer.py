@@ -124,9 +124,7 @@ def step(config: TurnConfig, event: Event | Result, state: Dialogue) -> Out:
 def _chunk(config: TurnConfig, event: AudioChunk, state: Dialogue) -> Out:
     state = replace(state, chunks=state.chunks + 1)
     if not state.listening and not state.gate_open:
-        kept = (*state.pre_roll, event.samples)[
-            -config.pre_roll_chunks or len(state.pre_roll) + 1 :
-        ]
+        kept = (*state.pre_roll, event.samples)[-config.pre_roll_chunks or len(state.pre_roll) + 1 :]
         return replace(state, pre_roll=kept if config.pre_roll_chunks else ()), []
     work: list[Action | Work] = []
     if not state.listening:
@@ -140,9 +138,7 @@ def _open(state: Dialogue) -> Out:
     """Begin a turn with what was said before the gate opened."""
     work: list[Action | Work] = [OpenTurn(), *map(Listen, state.pre_roll)]
     heard = len(state.pre_roll)
-    opened = replace(
-        state, listening=True, pre_roll=(), turn_chunks=heard, words=False, closed_chunks=0
-    )
+    opened = replace(state, listening=True, pre_roll=(), turn_chunks=heard, words=False, closed_chunks=0)
     return opened, work
 
 

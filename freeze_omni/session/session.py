@@ -13,7 +13,7 @@ from torch import Tensor
 from freeze_omni.llm.cache import LlmCache
 from freeze_omni.session import events as ev
 from freeze_omni.session import history as past
-from freeze_omni.session.answering import AnswerConfig, Answering
+from freeze_omni.session.answering import AnswerConfig, Answering, own_answers
 from freeze_omni.session.listening import Turn, listen, open_turn
 from freeze_omni.session.model import SpokenModel
 from freeze_omni.session.reducer import Dialogue, TurnConfig, initial_dialogue, step
@@ -21,10 +21,10 @@ from freeze_omni.session.reducer import Dialogue, TurnConfig, initial_dialogue, 
 
 @dataclass(frozen=True)
 class SessionConfig:
-    """system: None takes the prompt that the model was trained with. seed: of all sampling."""
+    """answers, system: None takes the packed model's own. seed: of all sampling."""
 
     turns: TurnConfig = field(default_factory=TurnConfig)
-    answers: AnswerConfig = field(default_factory=AnswerConfig)
+    answers: AnswerConfig | None = None
     system: str | None = None
     seed: int = 0
 
@@ -38,6 +38,7 @@ class SpeechSession:
 
     def __init__(self, model: SpokenModel, config: SessionConfig | None = None) -> None:
         self.model, self.config = model, config or SessionConfig()
+        self.answers = self.config.answers or own_answers(model)
         self.dialogue: Dialogue = initial_dialogue(self.config.turns)
         self.generator = torch.Generator(model.llm.model.device).manual_seed(self.config.seed)
         system = model.system_prompt if self.config.system is None else self.config.system
@@ -126,7 +127,7 @@ class SpeechSession:
         return self.model.llm.chat.user_prefix(first=not self.history.turns)
 
     def _answer_room(self) -> int:
-        return self.config.answers.generation.max_new_tokens + len(self.model.prompt.weight) + 32
+        return self.answers.generation.max_new_tokens + len(self.model.prompt.weight) + 32
 
     @torch.no_grad()
     def _begin_answer(self, body: Tensor, cache: LlmCache | None = None) -> None:
@@ -141,9 +142,7 @@ class SpeechSession:
         hidden, _ = self.model.llm(unread[None], cache=cache)
         self.history = past.add_turn(self.history, cache, turn)
         self._answer_start = (len(turn), cache.length)
-        self.answering = Answering.begin(
-            self.model, hidden[0, -1], cache, self.config.answers, self.generator
-        )
+        self.answering = Answering.begin(self.model, hidden[0, -1], cache, self.answers, self.generator)
 
     def _keep_answer(self, heard_tokens: int | None = None) -> None:
         """The answer becomes history, up to what was heard of it; None keeps all."""

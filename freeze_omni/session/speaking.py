@@ -29,9 +29,7 @@ class ChunkSchedule:
 
     def __post_init__(self) -> None:
         if not 1 <= self.first <= self.later:
-            raise ValueError(
-                f"chunks of {self.first}, then {self.later} tokens: they must not shrink"
-            )
+            raise ValueError(f"chunks of {self.first}, then {self.later} tokens: they must not shrink")
 
 
 @dataclass
@@ -101,9 +99,7 @@ class Speaker:
         wanted = self.schedule.first if self._codec is None else self.schedule.later
         eos = self.model.speech_decoder.config.eos
         while len(self._ready) < wanted and not self._segment_done:
-            token, self._decoder = advance(
-                self.model.speech_decoder, self.sampling, self._decoder, self.generator
-            )
+            token, self._decoder = advance(self.model.speech_decoder, self.sampling, self._decoder, self.generator)
             self._room -= 1
             self._segment_done = int(token) == eos or self._room <= 0
             if int(token) != eos:

@@ -2,24 +2,27 @@
 
 import pytest
 
-from freeze_omni.eval.states import Scene, TakeRule, first_decision, score_scenes, state_f1
+from freeze_omni.duplex.labels import Segment
+from freeze_omni.eval.states import Scene, TakeRule, decision_times, score_scenes, state_f1
 
 RULE = TakeRule(chunk_s=1.0, early_s=0.5, late_s=2.0)
 
 
-def scene(states, role="turn", end_s=3.0, paused=False, kind="question", labels=()):
-    likely = [[0.8 if state == said else 0.1 for state in range(3)] for said in states]
-    return Scene(kind, role, kind, end_s, paused, labels or [-1] * len(states), likely)
+def likely(states):
+    return [[0.8 if state == said else 0.1 for state in range(3)] for said in states]
 
 
-def test_the_first_state_that_is_not_zero_decides():
-    assert first_decision(scene([0, 0, 2, 1]), RULE) == (2, 3.0)
-    assert first_decision(scene([0, 0, 0]), RULE) is None
+def scene(states, kind="complete", end_s=3.0, paused=False, labels=(), more=()):
+    segments = [Segment(kind, 0.1, end_s), *more]
+    flags = [paused, *[False] * len(more)]
+    return Scene("a", segments, flags, labels or [-1] * len(states), likely(states))
 
 
-def test_no_probability_above_the_threshold_goes_on():
-    unsure = Scene("a", "turn", "q", 1.0, False, [0], [[0.2, 0.4, 0.4]])
-    assert first_decision(unsure, RULE) is None
+def test_decisions_need_the_threshold_and_2_goes_before_1():
+    said = [[0.1, 0.8, 0.1], [0.2, 0.4, 0.4], [0.0, 0.0, 1.0], [0.1, 0.8, 0.1]]
+    assert decision_times(said, 1, RULE, 0, 9) == [1.0, 4.0]
+    assert decision_times(said, 1, RULE, 1, 3.9) == []
+    assert decision_times(said, 2, RULE, 0, 9) == [3.0]
 
 
 def test_turns_taken_in_time_late_early_and_never():
@@ -28,7 +31,7 @@ def test_turns_taken_in_time_late_early_and_never():
             scene([0, 0, 1]),  # at the end: delay 0
             scene([0, 0, 0, 1]),  # delay 1
             scene([0, 0, 0, 0, 0, 1]),  # 3 s late
-            scene([0, 1]),  # before its end
+            scene([0, 1, 1]),  # before its end
             scene([0, 0, 0, 0]),  # never
             scene([0, 0, 2]),  # dropped
         ],
@@ -40,13 +43,13 @@ def test_turns_taken_in_time_late_early_and_never():
     assert found["false_pause"]["share"] is None and found["false_other"]["count"] == 0
 
 
-def test_only_early_takes_in_turns_with_pauses_and_cut_off_turns_are_false():
+def test_only_early_takes_in_turns_with_pauses_and_in_cut_off_turns_are_false():
     found = score_scenes(
         [
             scene([0, 1, 0], paused=True),
             scene([0, 0, 1], paused=True),
-            scene([0, 0, 0, 1], role="cutoff", end_s=None),
-            scene([0, 0, 0, 2], role="cutoff", end_s=None),
+            scene([0, 0, 0, 1], kind="cutoff"),
+            scene([0, 0, 0, 2], kind="cutoff"),
             scene([1]),  # no pause in it
         ],
         RULE,
@@ -54,12 +57,18 @@ def test_only_early_takes_in_turns_with_pauses_and_cut_off_turns_are_false():
     assert found["false_pause"] == found["false_pause"] | {"share": 0.5, "count": 4}
 
 
+def test_a_cut_off_turn_that_is_taken_up_again_is_judged_up_to_there():
+    again = Segment("complete", 4.2, 5.0)
+    found = score_scenes([scene([0, 0, 0, 0, 1], kind="cutoff", more=[again])], RULE)
+    assert found["false_pause"]["share"] == 0 and found["take"]["share"] == 1
+
+
 def test_replies_to_what_is_not_for_the_system():
     found = score_scenes(
         [
-            scene([0, 2], role="other", kind="noise"),
-            scene([0, 1], role="other", kind="noise"),
-            scene([0, 0], role="other", kind="side talk"),
+            scene([0, 2], kind="noise", end_s=1.5),
+            scene([0, 1], kind="noise", end_s=1.5),
+            scene([0, 0, 0, 0, 0, 1], kind="side", end_s=1.5),  # long after
         ],
         RULE,
     )

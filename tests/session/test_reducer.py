@@ -74,9 +74,7 @@ def test_a_turn_opens_is_heard_and_answered():
 
 
 def test_state_2_drops_the_turn_and_speaking_goes_on():
-    state, out = run(
-        [CHUNK, Heard("uh", IGNORE), Spoke(np.ones(3), 10, 11, False)], state=answering()
-    )
+    state, out = run([CHUNK, Heard("uh", IGNORE), Spoke(np.ones(3), 10, 11, False)], state=answering())
     assert DropTurn() in out[1]
     assert StopAudio() not in out[1] and names(out[2]) == ["PlayAudio"]
     assert state.answering and not state.listening
@@ -146,9 +144,7 @@ def test_an_answer_ends_when_made_and_played():
     state, out = run([AnswerMade(cut=False), Played(47999), Played(48000)], state=state)
     assert out == [[], [], [AnswerEnded("done")]]
     assert not state.answering
-    assert run([AnswerMade(cut=True), Played(48000)], state=answering())[1][1] == [
-        AnswerEnded("length")
-    ]
+    assert run([AnswerMade(cut=True), Played(48000)], state=answering())[1][1] == [AnswerEnded("length")]
 
 
 def test_late_results_of_a_stopped_answer_are_dropped():

@@ -14,9 +14,7 @@ from freeze_omni.session.reducer import TurnConfig
 from freeze_omni.speech_decoder.sampling import SamplingConfig
 from tests.session.model import toy_model
 
-ANSWERS = AnswerConfig(
-    generation=GenerationConfig(max_new_tokens=10), sampling=SamplingConfig(top_k=1, max_tokens=20)
-)
+ANSWERS = AnswerConfig(generation=GenerationConfig(max_new_tokens=10), sampling=SamplingConfig(top_k=1, max_tokens=20))
 
 
 @pytest.fixture(scope="module")
@@ -122,18 +120,14 @@ def test_interrupting_while_the_answer_is_being_made(session):
 
 
 def test_a_typed_turn_is_answered(session):
-    actions = session.handle(ev.TextInput("What is the capital of France?")) + list(
-        session.answer()
-    )
+    actions = session.handle(ev.TextInput("What is the capital of France?")) + list(session.answer())
     assert "TextDelta" in kinds(actions)
     torch.testing.assert_close(continued(session), reread(session), rtol=1e-4, atol=1e-4)
 
 
 def test_old_turns_leave_a_full_context_and_the_system_prompt_stays(model, monkeypatch):
     monkeypatch.setattr(model.llm.config, "max_position_embeddings", 150)
-    session = SpeechSession(
-        model, SessionConfig(turns=TurnConfig(max_turn_chunks=5), answers=ANSWERS)
-    )
+    session = SpeechSession(model, SessionConfig(turns=TurnConfig(max_turn_chunks=5), answers=ANSWERS))
     for number in range(6):
         session.handle(ev.TextInput(f"The cow says moo {number}"))
         list(session.answer())

@@ -1,0 +1,69 @@
+"""Answer a spoken question: prints what was heard, the state decisions and the answer, writes the spoken answer."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from freeze_omni.data.audio import write_wav
+from freeze_omni.eval.decode.options import USER_ERRORS, load_model
+from freeze_omni.session.events import Action
+from freeze_omni.session.question import ask
+from freeze_omni.session.report import event_line, report, summary
+from freeze_omni.session.session import SessionConfig
+from freeze_omni.session.sound import read_question
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--model", required=True, type=Path, help="packed model folder")
+    parser.add_argument("--input", required=True, type=Path, help="question: wav, flac, ogg")
+    parser.add_argument("--output", type=Path, help="where the spoken answer goes (24 kHz wav)")
+    parser.add_argument(
+        "--stream",
+        action="store_true",
+        help="print everything as it comes, with its time, 160 ms of the question at a time",
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead")
+    parser.add_argument("--seed", type=int, default=0, help="seed of all sampling")
+    parser.add_argument("--threads", type=int, default=0, help="threads of torch; 0: as found")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Exits with 1 and one line for a sound or a model that cannot be used."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    add_options(parser)
+    run(parser.parse_args(arguments))
+
+
+def run(chosen: argparse.Namespace) -> None:
+    try:
+        model = load_model(chosen.model, chosen.threads, chosen.seed)
+        sound, notes = read_question(chosen.input, model.rates.input_hz)
+        for note in notes:
+            print(f"note: {chosen.input}: {note}", file=sys.stderr)
+        watch = _show if chosen.stream and not chosen.json else None
+        asked = ask(model, sound, SessionConfig(seed=chosen.seed), watch=watch)
+        if chosen.output is not None and len(asked.audio):
+            write_wav(chosen.output, asked.audio, model.rates.output_hz)
+    except USER_ERRORS as error:
+        sys.exit(f"answer: error: {error}")
+    found = summary(asked, model.rates.output_hz)
+    found["output"] = str(chosen.output) if chosen.output and len(asked.audio) else None
+    if chosen.json:
+        print(json.dumps(found, ensure_ascii=False, indent=1))
+    else:
+        print("\n".join(report(found, chosen.stream)))
+    if not len(asked.audio):
+        sys.exit(f"answer: {chosen.input}: no answer was spoken (heard: '{found['transcript']}')")
+
+
+def _show(action: Action, time_s: float) -> None:
+    line = event_line(action)
+    if line:
+        print(f"{time_s:7.3f} s  {line}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

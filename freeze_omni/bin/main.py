@@ -1,0 +1,60 @@
+"""The `freeze-omni` command: one subcommand for each tool, imported only when it is used."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+
+# name: (module of freeze_omni.bin, what it does)
+COMMANDS = {
+    "answer": ("answer", "answer a spoken question from a sound file"),
+    "pack": ("pack", "join the folders of the training stages to one model folder"),
+    "decode": ("decode_all", "decode all test sets with a packed model (stage 11)"),
+    "score": ("score", "score what was decoded (stage 12)"),
+    "results": ("results", "write RESULTS.md from the figures of one or more scales"),
+    "train": ("train", "train one stage"),
+    "import-released": ("import_released", "turn the published checkpoints into a model folder"),
+    "export-released": ("export_released", "write a model in the layout of the published ones"),
+    "check-golden": ("check_golden", "compare a model with a recording, key by key"),
+    "serve": ("serve", "serve a model over WebSockets"),
+    "chat": ("chat", "talk to a served model from a terminal"),
+}
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the subcommand that is named first. Exits with 2 for an unknown one."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    commands = available()
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(usage(commands))
+        sys.exit(0 if arguments else 2)
+    if arguments[0] == "--version":
+        from importlib.metadata import version
+
+        print(version("freeze-omni"))
+        return
+    name, rest = arguments[0], arguments[1:]
+    if name not in commands:
+        sys.exit(f"freeze-omni: error: no command '{name}'; there are {', '.join(commands)}")
+    sys.argv = [f"freeze-omni {name}", *rest]
+    importlib.import_module(f"freeze_omni.bin.{commands[name]}").main()
+
+
+def available() -> dict[str, str]:
+    """Commands whose module is installed: nothing is offered that cannot be run."""
+    return {
+        name: module
+        for name, (module, _) in COMMANDS.items()
+        if importlib.util.find_spec(f"freeze_omni.bin.{module}") is not None
+    }
+
+
+def usage(commands: dict[str, str]) -> str:
+    """The help text."""
+    lines = [f"  {name:<18}{COMMANDS[name][1]}" for name in commands]
+    return "\n".join(["usage: freeze-omni COMMAND [options]", "", *lines, "", "freeze-omni COMMAND --help says more."])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,76 @@
+"""Stage 12: figures of all that was decoded, into one JSON file (WER in percent, shares as fractions)."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+
+from freeze_omni.config import ConfigError
+from freeze_omni.eval.decode.options import read_config, run
+from freeze_omni.eval.provenance import provenance
+from freeze_omni.eval.results import KEYS, headline, stage_seconds, wall_min, write_results
+from freeze_omni.eval.score import score_root
+from freeze_omni.eval.sizes import pack_sizes
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Exits with one line where something cannot be read."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--root",
+        required=True,
+        nargs="+",
+        metavar="NAME=FOLDER",
+        help="decoding roots of one model each, by the adapter's name; the first is the default",
+    )
+    parser.add_argument("--model", nargs="*", default=[], metavar="NAME=FOLDER", help="their packs")
+    parser.add_argument("--output", required=True, type=Path, help="results/<scale>.json")
+    parser.add_argument("--scale", required=True, help="name of the config scale")
+    parser.add_argument("--toy", action="store_true", help="the scale is a toy: compare with nothing")
+    parser.add_argument("--config", type=Path, help="decode.yaml; without it, its defaults")
+    parser.add_argument("--judge", type=Path, help="CTranslate2 Whisper folder; none: no speech WER")
+    parser.add_argument("--seen", default="asr_test_seen", help="ASR test set of known voices")
+    parser.add_argument("--unseen", default="asr_test_unseen", help="ASR test set of unknown voices")
+    parser.add_argument("--stage_seconds", type=Path, help="folder with files seconds.<stage>")
+    parser.add_argument("--fact", nargs="*", default=[], metavar="NAME=TEXT", help="put into results")
+    parser.add_argument("--seed", type=int, default=777, help="the seed of training and decoding")
+    run(score, parser.parse_args(arguments))
+
+
+def score(chosen: argparse.Namespace) -> None:
+    """Score every root and write the results."""
+    started_s, config = time.time(), read_config(chosen.config)
+    roots, packs = pairs(chosen.root), pairs(chosen.model)
+    models = {}
+    for name, folder in roots.items():
+        judge = chosen.judge if (Path(folder) / "tts").exists() else None
+        models[name] = score_root(Path(folder), config, judge)
+        models[name]["headline"] = headline(models[name], chosen.seen, chosen.unseen)
+    stages = stage_seconds(chosen.stage_seconds)
+    default = next(iter(models.values()))
+    figures = default["headline"] | {"wall_min": wall_min(stages, time.time() - started_s)}
+    results = {key: figures[key] for key in KEYS} | {
+        "scale": chosen.scale,
+        "toy": chosen.toy,
+        "models": models,
+        "sizes": {name: pack_sizes(folder) for name, folder in packs.items()},
+        "stage_seconds": stages,
+        "facts": pairs(chosen.fact) | {"judge": chosen.judge.name if chosen.judge else "none"},
+        "provenance": provenance(chosen.seed, started_s),
+    }
+    write_results(chosen.output, results)
+    for key in KEYS:
+        print(f"{key:<20}{'-' if results[key] is None else results[key]}")
+
+
+def pairs(texts: list[str]) -> dict[str, str]:
+    """NAME=TEXT words. Raises ConfigError for another form."""
+    for text in texts:
+        if "=" not in text:
+            raise ConfigError(f"'{text}': expected NAME=TEXT")
+    return dict(text.split("=", 1) for text in texts)
+
+
+if __name__ == "__main__":
+    main()

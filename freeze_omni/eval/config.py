@@ -1,0 +1,77 @@
+"""decode.yaml: how much is decoded in stage 11, and how it is scored in stage 12."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from freeze_omni.eval.judge import JudgeConfig
+from freeze_omni.eval.states import TakeRule
+from freeze_omni.session.answering import AnswerConfig
+
+
+@dataclass(frozen=True)
+class AsrDecodeConfig:
+    """chunk_sizes: encoder frames of a chunk, 0 for infinite. llm: the transcript by task tokens too."""
+
+    utterances: int = 60
+    chunk_sizes: tuple[int, ...] = (4, 0)
+    batch: int = 16
+    llm: bool = False
+    llm_max_tokens: int = 48
+
+
+@dataclass(frozen=True)
+class QaDecodeConfig:
+    """Spoken questions, and the same questions as text."""
+
+    questions: int = 60
+    batch: int = 32
+    max_new_tokens: int = 40
+
+
+@dataclass(frozen=True)
+class TtsDecodeConfig:
+    """The sweep over top_k, with and without prefix, and the codec's copies of originals."""
+
+    sentences: int = 24
+    top_k: tuple[int, ...] = (1, 2, 3, 4, 5)
+    copies: int = 40
+    batch: int = 24
+
+
+@dataclass(frozen=True)
+class StateDecodeConfig:
+    """Duplex scenes, streamed in lock step."""
+
+    scenes: int = 60
+    batch: int = 32
+
+
+@dataclass(frozen=True)
+class LatencyDecodeConfig:
+    """Questions asked one by one through a session; tail_s of silence behind each."""
+
+    questions: int = 12
+    tail_s: float = 2.5
+
+
+@dataclass(frozen=True)
+class ScoreConfig:
+    """normaliser: of eval/normalise.py."""
+
+    normaliser: str = "english"
+    judge: JudgeConfig = field(default_factory=JudgeConfig)
+    takes: TakeRule = field(default_factory=TakeRule)
+
+
+@dataclass(frozen=True)
+class DecodeConfig:
+    """All of decode.yaml. answers: how answers are written, cut and spoken; None: as the packed model says."""
+
+    asr: AsrDecodeConfig = field(default_factory=AsrDecodeConfig)
+    qa: QaDecodeConfig = field(default_factory=QaDecodeConfig)
+    tts: TtsDecodeConfig = field(default_factory=TtsDecodeConfig)
+    states: StateDecodeConfig = field(default_factory=StateDecodeConfig)
+    latency: LatencyDecodeConfig = field(default_factory=LatencyDecodeConfig)
+    answers: AnswerConfig | None = None
+    score: ScoreConfig = field(default_factory=ScoreConfig)

@@ -1,0 +1,66 @@
+"""Test sets as decoding reads them: Kaldi tables, questions, scenes; batches of sound."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from freeze_omni.data.audio import read_audio
+from freeze_omni.data.tables import TableError, read_table
+from freeze_omni.shapes import pad_rows
+
+
+def first_keys(table: Mapping[str, object], limit: int) -> list[str]:
+    """At most `limit` ids, spread evenly over the sorted table, so that no speaker is favoured."""
+    keys = sorted(table)
+    if len(keys) <= limit:
+        return keys
+    return [keys[i * len(keys) // limit] for i in range(limit)]
+
+
+def read_sound(table: Mapping[str, str], keys: Sequence[str], hz: int) -> dict[str, np.ndarray]:
+    """Samples (S,) of each id at `hz`. Raises AudioError with the file's name."""
+    return {key: read_audio(table[key], hz)[0] for key in keys}
+
+
+def batches(keys: Sequence[str], lengths: Mapping[str, int], size: int) -> Iterator[list[str]]:
+    """Ids in batches of like length, which wastes least on padding."""
+    ordered = sorted(keys, key=lambda key: lengths[key])
+    for start in range(0, len(ordered), size):
+        yield ordered[start : start + size]
+
+
+def stack(sounds: Sequence[np.ndarray]) -> tuple[Tensor, Tensor]:
+    """Samples (S_i,) to one tensor (B, max S), zeros behind, and lengths (B,)."""
+    return pad_rows([torch.from_numpy(np.ascontiguousarray(sound)) for sound in sounds])
+
+
+def read_jsonl(path: str | Path, key: str = "id") -> dict[str, dict[str, Any]]:
+    """Objects by their id. Raises TableError with the line that cannot be used."""
+    path, found = Path(path), {}
+    if not path.is_file():
+        raise TableError(f"{path}: no such file; run the stage that makes it")
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        try:
+            item = json.loads(line)
+            found[item[key]] = item
+        except (ValueError, KeyError, TypeError):
+            raise TableError(f"{path}:{number}: no JSON object with '{key}'; mend the line") from None
+    return found
+
+
+def read_states(path: str | Path) -> dict[str, list[int]]:
+    """Labels of every chunk (0, 1, 2, -1 for none) by id. Raises TableError."""
+    states = {}
+    for number, (key, value) in enumerate(read_table(path).items(), start=1):
+        try:
+            states[key] = [int(word) for word in value.split()]
+        except ValueError:
+            raise TableError(f"{path}:{number}: {key} has a state that is no number") from None
+    return states

@@ -1,0 +1,153 @@
+"""Stage 12: from decoding folders to one file of figures.
+
+A root holds what stage 11 decoded with one model: asr_<set>/, qa/, states/, latency/, tts/. What is not there is not
+scored. WER is in percent, shares and accuracies are fractions, times are seconds.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from freeze_omni.data.tables import read_table
+from freeze_omni.duplex.labels import Segment
+from freeze_omni.eval import qa as qa_rule
+from freeze_omni.eval.config import DecodeConfig
+from freeze_omni.eval.decode.asr import chunk_name
+from freeze_omni.eval.decode.sets import read_jsonl, read_states
+from freeze_omni.eval.decode.tts import COPY, ORIGINAL
+from freeze_omni.eval.judge import Judge
+from freeze_omni.eval.latency import score_latency
+from freeze_omni.eval.records import read_records
+from freeze_omni.eval.speech import judged_texts
+from freeze_omni.eval.states import Scene, score_scenes
+from freeze_omni.eval.wer import error_rate
+
+
+def score_root(root: Path, config: DecodeConfig, judge_dir: Path | None) -> dict[str, Any]:
+    """All figures of one model. Without a judge, speech is not scored."""
+    found: dict[str, Any] = {
+        "asr": {
+            folder.name.removeprefix("asr_"): score_asr(folder, config)
+            for folder in sorted(root.glob("asr_*"))
+            if (folder / "decode.json").exists()
+        }
+    }
+    for name, scorer in (("qa", score_qa), ("states", score_states)):
+        if (root / name / "decode.json").exists():
+            found[name] = scorer(root / name, config)
+    if (root / "latency" / "decode.json").exists():
+        found["latency"] = score_latency(read_records(root / "latency" / "records.jsonl").values())
+    if judge_dir is not None:
+        found["speech"] = score_speech(root, config, judge_dir)
+    return {name: figures for name, figures in found.items() if figures}
+
+
+def data_of(folder: Path) -> Path:
+    """The data directory that a decoding folder was made from."""
+    return Path(json.loads((folder / "made_from.json").read_text(encoding="utf-8"))["data"])
+
+
+def score_asr(folder: Path, config: DecodeConfig) -> dict[str, Any]:
+    """Error rates by chunk size, and of the LLM's transcript if there is one."""
+    references = read_table(data_of(folder) / "text")
+    names = [chunk_name(size) for size in config.asr.chunk_sizes] + ["llm"] * config.asr.llm
+    figures = {}
+    for name in names:
+        hypotheses = read_table(folder / f"text.{name}", need_value=False)
+        chosen = {key: references[key] for key in hypotheses}
+        figures[name] = error_rate(chosen, hypotheses, config.score.normaliser).as_dict()
+    return figures
+
+
+def score_qa(folder: Path, config: DecodeConfig) -> dict[str, Any]:
+    """Accuracy of spoken (whole question, own end of turn) and written questions; transcripts' WER."""
+    records, data = read_records(folder / "records.jsonl"), data_of(folder)
+    answers = question_answers(data, records)
+    references = {key: texts for key, texts in answers.items() if texts}
+    if not references:
+        return {}
+    figures = {
+        name: qa_rule.accuracy({key: records[key][field] for key in references}, references, config.score.normaliser)
+        for name, field in (("spoken", "answer"), ("own", "answer_own"), ("text", "answer_text"))
+    }
+    text = figures["text"]["accuracy"]
+    figures["ratio"] = figures["spoken"]["accuracy"] / text if text else None
+    questions = {key: records[key]["question"] for key in records}
+    heard = {key: records[key]["transcript"] for key in records}
+    figures["transcript"] = error_rate(questions, heard, config.score.normaliser).as_dict()
+    return figures
+
+
+def question_answers(data: Path, keys: Any) -> dict[str, list[str]]:
+    """Reference answers by utterance id: from questions.jsonl of the set, which may name the question's id.
+
+    The dialogue of an utterance is in `scene`, with the id of its question under `question` where it differs.
+    """
+    questions = read_jsonl(data / "questions.jsonl")
+    scenes = read_jsonl(data / "scene") if (data / "scene").exists() else {}
+    named = {key: scenes.get(key, {}).get("question", key) for key in keys}
+    return {key: questions.get(named[key], {}).get("answers", []) for key in keys}
+
+
+def score_states(folder: Path, config: DecodeConfig) -> dict[str, Any]:
+    """Turn taking on the set's scenes."""
+    data, records = data_of(folder), read_records(folder / "records.jsonl")
+    scenes, labels = read_jsonl(data / "scene"), read_states(data / "states")
+    return score_scenes(
+        (read_scene(key, scenes[key], labels[key], record) for key, record in records.items()),
+        config.score.takes,
+    )
+
+
+def read_scene(key: str, scene: dict[str, Any], labels: list[int], record: dict[str, Any]) -> Scene:
+    """One line of `scene`, the labels of its chunks, and what the model said."""
+    parts = scene["segments"]
+    segments = [Segment(part["kind"], part["start_s"], part["end_s"]) for part in parts]
+    paused = [bool(part.get("pauses")) for part in parts]
+    return Scene(key, segments, paused, labels, record["probabilities"])
+
+
+def score_speech(root: Path, config: DecodeConfig, judge_dir: Path) -> dict[str, Any]:
+    """WER of every speech setting, of the codec's copies, of the originals, and of streamed answers."""
+    folder, figures = root / "tts", {}
+    judge = _judge_once(judge_dir, config)
+    if (folder / "decode.json").exists():
+        texts = read_table(folder / "text")
+        records = read_records(folder / "records.jsonl")
+        for name in records:
+            heard = judged_texts(folder / name, config.score.judge, judge_dir, judge)
+            figures[name] = _speech_rate(texts, heard, config) | _speed(records[name])
+    if (root / "latency" / "decode.json").exists():
+        texts = read_table(root / "latency" / "text", need_value=False)
+        heard = judged_texts(root / "latency", config.score.judge, judge_dir, judge)
+        figures["streamed"] = _speech_rate(texts, heard, config)
+    return figures
+
+
+def best_setting(speech: dict[str, Any]) -> str | None:
+    """The top-k and prefix with the fewest errors."""
+    settings = [name for name in speech if name not in (COPY, ORIGINAL, "streamed")]
+    return min(settings, key=lambda name: speech[name]["percent"], default=None)
+
+
+def _judge_once(judge_dir: Path, config: DecodeConfig) -> Callable[[], Judge]:
+    return lru_cache(maxsize=1)(lambda: Judge(judge_dir, config.score.judge))
+
+
+def _speech_rate(texts: dict[str, str], heard: dict[str, str], config: DecodeConfig) -> dict[str, Any]:
+    """Word and character error rates of what was heard."""
+    said = {key: texts[key] for key in heard}
+    rate = error_rate(said, heard, config.score.normaliser).as_dict()
+    rate["character_percent"] = error_rate(said, heard, "characters").as_dict()["percent"]
+    return rate
+
+
+def _speed(record: dict[str, Any]) -> dict[str, Any]:
+    if "took_s" not in record:
+        return {}
+    audio_s = record["audio_s"]
+    return {"real_time_factor": record["took_s"] / audio_s if audio_s else None, "empty": record["empty"]}
