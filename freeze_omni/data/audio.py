@@ -94,8 +94,6 @@ def _decode(entry: str) -> tuple[NDArray[np.float32], int]:
         return _decode_ark(path, int(offset))
     if not os.path.exists(entry):
         raise AudioError(f"{entry}: no such file; mend wav.scp")
-    if entry.endswith(".g722"):
-        return _decode_g722(entry)
     wav, rate = soundfile.read(entry, dtype="float32")
     if len(wav) < soundfile.info(entry).frames:
         raise AudioError(f"{entry}: truncated; fetch it again")
@@ -107,13 +105,3 @@ def _decode_ark(path: str, offset: int) -> tuple[NDArray[np.float32], int]:
     with open(path, "rb") as stream:
         stream.seek(offset)
         return soundfile.read(io.BytesIO(stream.read()), dtype="float32")
-
-
-def _decode_g722(path: str) -> tuple[NDArray[np.float32], int]:
-    try:
-        import av
-    except ImportError:
-        raise AudioError(f"{path}: reading G.722 needs PyAV: pip install av") from None
-    with av.open(path, format="g722") as container:
-        frames = [frame.to_ndarray() for frame in container.decode(audio=0)]
-    return np.concatenate(frames, axis=1)[0].astype(np.float32) / 32768, 16000

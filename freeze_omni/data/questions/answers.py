@@ -41,7 +41,7 @@ def answer_questions(
     asked_how = json.dumps([llm.fingerprint(), config.system, config.max_new_tokens])
     path = cache / "answers" / f"{hashlib.sha256(asked_how.encode()).hexdigest()}.jsonl"
     known = _read(path)
-    missing = sorted({q for q in questions if q not in known}, key=len)
+    missing = sorted({q for q in questions if q not in known}, key=lambda q: (len(q), q))
     path.parent.mkdir(parents=True, exist_ok=True)
     for start in range(0, len(missing), _BATCH):
         batch = missing[start : start + _BATCH]

@@ -1,0 +1,41 @@
+"""Stage 2: a Kaldi directory -> single 16-bit wav files at one rate, cut, padded, filtered by length."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+
+from freeze_omni.data.audio import AudioError
+from freeze_omni.data.prepare import PrepareConfig, prepare_dir
+from freeze_omni.data.tables import TableError
+
+
+def main(arguments: list[str] | None = None) -> int:
+    default = PrepareConfig()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("source", help="data/<set> with wav.scp, text, utt2spk, and segments if any")
+    parser.add_argument("output", help="dump/raw/<set>")
+    parser.add_argument("--hz", type=int, default=default.hz, help="16000 for input, 24000 for output")
+    parser.add_argument("--min_s", type=float, default=default.min_s)
+    parser.add_argument("--max_s", type=float, default=default.max_s)
+    parser.add_argument("--speeds", default="1.0", help='as in "0.9 1.0 1.1"')
+    parser.add_argument(
+        "--pad_s", type=float, nargs=2, default=default.pad_s, metavar=("BEFORE", "BEHIND")
+    )
+    parser.add_argument("--nj", type=int, default=2)
+    args = parser.parse_args(arguments)
+    start = time.monotonic()
+    try:
+        speeds = tuple(float(speed) for speed in args.speeds.replace(",", " ").split())
+        config = PrepareConfig(args.hz, args.min_s, args.max_s, speeds, tuple(args.pad_s))
+        kept = prepare_dir(args.source, args.output, config, args.nj)
+    except (TableError, AudioError, ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print(f"{args.output}: {kept} utterances, {time.monotonic() - start:.0f} s")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,41 @@
+"""Stage 4: questions -> the LLM's answers -> speech -> dialogues and duplex scenes with state labels."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+from freeze_omni.config import ConfigError, build, read_yaml
+from freeze_omni.data.audio import AudioError
+from freeze_omni.data.dialogue import DialogueConfig
+from freeze_omni.data.make_dialogue import make_dialogues
+from freeze_omni.data.tables import TableError
+from freeze_omni.data.tts.base import TtsError
+from freeze_omni.data.tts.registry import TtsFolders
+from freeze_omni.llm.frozen import LlmError
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--config", required=True, help="YAML: the sets and how scenes are composed")
+    parser.add_argument("--data", type=Path, default=Path("data"), help="what stage 1 wrote")
+    parser.add_argument("--output", type=Path, default=Path("dump/dialogue"))
+    parser.add_argument("--llm", required=True, help="folder or hub id of the frozen LLM")
+    parser.add_argument("--cache", default="", help="folder of voices and of what was spoken")
+    parser.add_argument("--nj", type=int, default=2, help="processes for synthesis")
+    args = parser.parse_args(arguments)
+    start = time.monotonic()
+    try:
+        config = build(DialogueConfig, read_yaml(args.config), args.config)
+        make_dialogues(config, args.data, args.output, args.llm, TtsFolders(cache=args.cache), args.nj)
+    except (ConfigError, TableError, AudioError, TtsError, LlmError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print(f"dialogues took {time.monotonic() - start:.0f} s")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

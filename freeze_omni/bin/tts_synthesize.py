@@ -1,0 +1,51 @@
+"""Speak a `text` file: writes wav.scp, utt2spk and spk2utt beside it. What was spoken before is kept."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from freeze_omni.data.kaldi_dir import write_spoken_set
+from freeze_omni.data.tables import TableError, read_table
+from freeze_omni.data.tts.base import TtsError, Voice
+from freeze_omni.data.tts.registry import TtsFolders
+from freeze_omni.data.tts.synthesize import Job, synthesize
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path, help="a directory with `text` and, if wanted, utt2voice")
+    parser.add_argument(
+        "--voices",
+        default="kokoro:af_heart",
+        help="backend:name[@speed], several with spaces between: dealt out in turn where no utt2voice is",
+    )
+    parser.add_argument("--cache", default="", help="folder of voices and of what was spoken")
+    parser.add_argument("--program", default="", help="for `program:` voices, a command line with {output}")
+    parser.add_argument("--nj", type=int, default=2)
+    args = parser.parse_args(arguments)
+    try:
+        texts = read_table(args.folder / "text")
+        jobs = deal(texts, args.folder / "utt2voice", args.voices.split())
+        paths = synthesize(jobs, TtsFolders(cache=args.cache, program=args.program), args.nj)
+        seconds = write_spoken_set(args.folder, jobs, paths)
+    except (TableError, TtsError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print(f"{args.folder}: {len(jobs)} utterances, {seconds:.0f} s of speech")
+    return 0
+
+
+def deal(texts: dict[str, str], utt2voice: Path, voices: list[str]) -> list[Job]:
+    """One job an utterance: the voice of utt2voice, else the given ones in turn."""
+    chosen = read_table(utt2voice) if utt2voice.exists() else {}
+    missing = [key for key in texts if chosen and key not in chosen]
+    if missing:
+        raise TableError(f"{utt2voice}: no voice for {missing[0]}; add a line `{missing[0]} backend:name`")
+    turns = {key: chosen.get(key, voices[i % len(voices)]) for i, key in enumerate(texts)}
+    return [Job(key, text, Voice.parse(turns[key])) for key, text in texts.items()]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,109 @@
+"""Stage 4 over toy recordings: a toy LLM's answers, spoken by a toy program."""
+
+import json
+from pathlib import Path
+
+import pytest
+import soundfile
+
+from freeze_omni.config import build
+from freeze_omni.data import make_dialogue as module
+from freeze_omni.data.dialogue import DialogueConfig, spoken_answer
+from freeze_omni.data.kaldi_dir import write_spoken_set
+from freeze_omni.data.make_dialogue import make_dialogues
+from freeze_omni.data.questions.answers import LlmAnswer
+from freeze_omni.data.questions.facts import make_questions, write_questions
+from freeze_omni.data.tables import TableError, read_table
+from freeze_omni.data.tts.base import Voice
+from freeze_omni.data.tts.registry import TtsFolders
+from freeze_omni.data.tts.synthesize import Job, synthesize
+
+CONFIG = {
+    "voice": "program:answers",
+    "sets": {
+        "train": {
+            "qa": "qa",
+            "speech": "asr",
+            "duplex": "duplex",
+            "answer_words": 4,
+            "speak_answers": True,
+            "paused_share": 0.5,
+            "scenes": {"cutoff": 2, "backchannel": 1, "noise": 2, "side": 1},
+        }
+    },
+}
+
+
+@pytest.fixture
+def data(tmp_path: Path, toy_facts: Path, toy_program: str) -> Path:
+    """data/{qa,asr,duplex}: six questions, four of which are spoken."""
+    folders = TtsFolders(cache=str(tmp_path / "cache"), program=toy_program)
+    questions = make_questions(toy_facts)[:6]
+    (tmp_path / "qa").mkdir()
+    write_questions(tmp_path / "qa/questions.jsonl", questions)
+    asr = [Job(f"x-{i}", q.question, Voice.parse("program:x")) for i, q in enumerate(questions[:4])]
+    talk = [
+        Job("backchannel-1", "Okay.", Voice.parse("program:y")),
+        Job("side-1", "Close the door.", Voice.parse("program:y")),
+    ]
+    for name, jobs in (("asr", asr), ("duplex", talk)):
+        write_spoken_set(tmp_path / name, jobs, synthesize(jobs, folders))
+    return tmp_path
+
+
+@pytest.fixture
+def answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The toy LLM: a long answer to the first question, short ones to the others."""
+
+    def ask(config, data, llm_folder, folders):
+        questions = module.read_questions(data / "qa/questions.jsonl")
+        said = {q.question: LlmAnswer("It is 2.", True) for q in questions}
+        said[questions[0].question] = LlmAnswer("This goes on and on and on.", True)
+        return said
+
+    monkeypatch.setattr(module, "_ask", ask)
+
+
+def test_a_set_has_every_table(data: Path, toy_program: str, answers: None) -> None:
+    folders = TtsFolders(cache=str(data / "cache"), program=toy_program)
+    make_dialogues(build(DialogueConfig, CONFIG), data, data / "out", "llm", folders, 1)
+    out = data / "out/train"
+    wavs, states = read_table(out / "wav.scp"), read_table(out / "states")
+    answer, answer_wavs = read_table(out / "answer"), read_table(out / "answer_wav.scp")
+    assert len(wavs) == len(states) == 3 + 6 and len(answer) == len(answer_wavs) == 3
+    assert set(answer.values()) == {"It is two."} and len(set(answer_wavs.values())) == 1
+    for key, path in wavs.items():
+        info = soundfile.info(path)
+        assert info.samplerate == 16000 and info.frames == 2560 * len(states[key].split())
+        assert ("1" in states[key].split()) == (key in answer)
+    scenes = [json.loads(line) for line in (out / "scene").read_text().splitlines()]
+    assert [scene["id"] for scene in scenes] == sorted(wavs)
+    assert sum(scene["kind"] in ("complete", "paused") for scene in scenes) == 3
+    asked = {json.loads(line)["id"] for line in (out / "questions.jsonl").read_text().splitlines()}
+    assert asked == set(read_table(out / "utt2question").values())
+
+
+def test_rerunning_gives_the_same(data: Path, toy_program: str, answers: None) -> None:
+    folders = TtsFolders(cache=str(data / "cache"), program=toy_program)
+    for name in ("one", "two"):
+        make_dialogues(build(DialogueConfig, CONFIG), data, data / name, "llm", folders, 1)
+    for file in ("states", "scene", "answer", "text"):
+        assert (data / "one/train" / file).read_bytes() == (data / "two/train" / file).read_bytes()
+
+
+def test_a_missing_source_is_named(data: Path, toy_program: str, answers: None) -> None:
+    folders = TtsFolders(cache=str(data / "cache"), program=toy_program)
+    config = build(DialogueConfig, CONFIG)
+    for name in ("wav.scp", "text", "utt2spk"):
+        (data / "duplex" / name).write_text("")
+    with pytest.raises(TableError, match="duplex/wav.scp: empty"):
+        make_dialogues(config, data, data / "out", "llm", folders, 1)
+    assert not (data / "out").exists()
+
+
+def test_which_answers_are_spoken() -> None:
+    assert spoken_answer(LlmAnswer("It is 10 km.", True), 5) == "It is ten kilometers."
+    assert spoken_answer(LlmAnswer("It is ten", False), 5) == ""
+    assert spoken_answer(LlmAnswer("It is ten", False), 0) == "It is ten"
+    assert spoken_answer(LlmAnswer("One two three four five six.", True), 5) == ""
+    assert spoken_answer(LlmAnswer("One:\n- two", True), 5) == "" == spoken_answer(None, 5)

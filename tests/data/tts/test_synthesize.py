@@ -1,0 +1,64 @@
+from pathlib import Path
+
+import pytest
+
+from freeze_omni.bin import tts_synthesize
+from freeze_omni.data.audio import read_audio
+from freeze_omni.data.tables import read_table, write_table
+from freeze_omni.data.tts.base import TtsError, Voice
+from freeze_omni.data.tts.registry import TtsFolders, make_backend
+from freeze_omni.data.tts.synthesize import Job, cached_path, synthesize
+
+
+def test_a_voice_is_written_and_read() -> None:
+    voice = Voice.parse("kokoro:af_heart+am_adam@1.1")
+    assert (voice.backend, voice.name, voice.speed) == ("kokoro", "af_heart+am_adam", 1.1)
+    assert str(voice) == "kokoro:af_heart+am_adam@1.1" and voice.speaker == "kokoro_af_heart_am_adam"
+    assert str(Voice.parse("flite:slt")) == "flite:slt"
+    for bad in ("slt", "flite:", "flite:slt@fast", "flite:slt@9"):
+        with pytest.raises(TtsError, match="expected backend:name"):
+            Voice.parse(bad)
+
+
+def test_each_sentence_is_spoken_once_and_cut_tightly(tmp_path: Path, toy_program: str) -> None:
+    folders = TtsFolders(cache=str(tmp_path / "cache"), program=toy_program)
+    voice = Voice.parse("program:tone")
+    jobs = [Job("a", "four", voice), Job("b", "four", voice), Job("c", "eleven", voice)]
+    paths = synthesize(jobs, folders)
+    assert paths["a"] == paths["b"] != paths["c"]
+    wav, hz = read_audio(str(paths["a"]))
+    assert len(wav) / hz == pytest.approx(0.2 + 0.12, abs=0.02)
+    stamp = paths["a"].stat().st_mtime_ns
+    assert synthesize(jobs, folders) == paths and paths["a"].stat().st_mtime_ns == stamp
+
+
+def test_the_key_holds_everything_that_changes_the_sound(tmp_path: Path) -> None:
+    job = Job("a", "text", Voice.parse("flite:slt"))
+    others = [
+        cached_path(Job("a", "Text", job.voice), "1", tmp_path),
+        cached_path(Job("a", "text", Voice.parse("flite:rms")), "1", tmp_path),
+        cached_path(Job("a", "text", Voice.parse("flite:slt@1.1")), "1", tmp_path),
+        cached_path(job, "2", tmp_path),
+    ]
+    assert len({cached_path(job, "1", tmp_path), *others}) == 5
+    assert cached_path(Job("b", "text", job.voice), "1", tmp_path) == cached_path(job, "1", tmp_path)
+
+
+def test_what_cannot_be_spoken_is_named(tmp_path: Path) -> None:
+    with pytest.raises(TtsError, match="known: kokoro, piper, program"):
+        make_backend("festvox", TtsFolders(cache=str(tmp_path)))
+    with pytest.raises(TtsError, match="get_kokoro.sh"):
+        make_backend("kokoro", TtsFolders(cache=str(tmp_path)))
+    folders = TtsFolders(cache=str(tmp_path), program="false {output}")
+    with pytest.raises(TtsError, match="`false .*speech.wav` failed"):
+        synthesize([Job("a", "text", Voice.parse("program:x"))], folders)
+
+
+def test_the_command_deals_out_voices(tmp_path: Path, toy_program: str) -> None:
+    write_table(tmp_path / "set/text", {"u1": "One.", "u2": "Two."})
+    options = ["--cache", str(tmp_path / "cache"), "--program", toy_program, "--nj", "1"]
+    assert tts_synthesize.main([str(tmp_path / "set"), *options, "--voices", "program:x program:y"]) == 0
+    assert read_table(tmp_path / "set/utt2spk") == {"u1": "program_x", "u2": "program_y"}
+    assert Path(read_table(tmp_path / "set/wav.scp")["u1"]).exists()
+    (tmp_path / "set/utt2voice").write_text("u1 program:z\n")
+    assert tts_synthesize.main([str(tmp_path / "set"), *options]) == 1
