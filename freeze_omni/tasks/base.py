@@ -29,6 +29,7 @@ from freeze_omni.tasks.resources import Resources
 from freeze_omni.tasks.trainer import PartsTrainer
 
 scheduler_classes["budgetcosine"] = BudgetCosine
+LOG_FORMAT = "%(asctime)s (%(module)s:%(lineno)d) %(levelname)s: %(message)s"
 Preprocess = Callable[[str, dict[str, Any]], dict[str, Any]]
 
 
@@ -219,14 +220,16 @@ def _number(value: Any) -> Any:
 
 
 def start_records(args: argparse.Namespace) -> None:
-    """Begin the folder: train.log beside the terminal, and env.yaml with one entry for each
-    start."""
+    """Begin the folder: train.log beside the terminal, and env.yaml with one entry for each start."""
     folder = Path(args.output_dir)
     folder.mkdir(parents=True, exist_ok=True)
-    logging.basicConfig(
-        level=args.log_level,
-        format="%(asctime)s (%(module)s:%(lineno)d) %(levelname)s: %(message)s",
-        handlers=[logging.StreamHandler(sys.stderr), logging.FileHandler(folder / "train.log")],
-    )
+    log = logging.FileHandler(folder / "train.log")
+    log.setFormatter(logging.Formatter(LOG_FORMAT))
+    logging.basicConfig(level=args.log_level, format=LOG_FORMAT, stream=sys.stderr)
+    root = logging.getLogger()
+    root.setLevel(args.log_level)
+    for handler in [other for other in root.handlers if isinstance(other, logging.FileHandler)]:
+        root.removeHandler(handler)  # of a training before this one in the same process
+    root.addHandler(log)
     with (folder / "env.yaml").open("a", encoding="utf-8") as stream:
         yaml.safe_dump([provenance(seed=args.seed)], stream, sort_keys=False, allow_unicode=True)

@@ -28,18 +28,14 @@ class PartsModel(AbsESPnetModel):
         for name, part in parts.items():
             self.add_module(name, part)
         self.trained = trained
-        known = {name for name, _ in self.named_modules()} | {
-            name for name, _ in self.named_parameters()
-        }
+        known = {name for name, _ in self.named_modules()} | {name for name, _ in self.named_parameters()}
         if unknown := set(trained) - known:
             raise ValueError(f"no such parts to train: {', '.join(sorted(unknown))}")
         for name, parameter in self.named_parameters():
             parameter.requires_grad_(parameter.requires_grad and self._learns(name))
         self.train(self.training)
 
-    progress: float = (
-        0.0  # share of the training that is done, set by the trainer before every batch
-    )
+    progress: float = 0.0  # share of the training that is done, set by the trainer before every batch
 
     @property
     def saved(self) -> set[str]:
@@ -68,16 +64,12 @@ class PartsModel(AbsESPnetModel):
             del state[key]
         return state
 
-    def load_state_dict(
-        self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
-    ) -> Any:
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
         """Strict about the saved parts alone, as no other is in a checkpoint."""
         result = super().load_state_dict(state_dict, strict=False, assign=assign)
         missing = [key for key in result.missing_keys if key.split(".")[0] in self.saved]
         if strict and (missing or result.unexpected_keys):
-            raise RuntimeError(
-                f"checkpoint lacks {missing}, and has unknown {result.unexpected_keys}"
-            )
+            raise RuntimeError(f"checkpoint lacks {missing}, and has unknown {result.unexpected_keys}")
         return result
 
     def collect_feats(self, **batch: Tensor) -> dict[str, Tensor]:
@@ -94,12 +86,16 @@ class PartsModel(AbsESPnetModel):
 def training_result(
     loss: Tensor, stats: dict[str, Tensor | float], rows: int
 ) -> tuple[Tensor, dict[str, Tensor], Tensor]:
-    """What ESPnet's trainer wants of a model: loss, detached statistics (loss among them), weight
-    in the average."""
-    values = {"loss": loss.detach()}
+    """What ESPnet's trainer wants of a model, each of shape (1,) so that processes can average them.
+
+    Returns:
+        loss, detached statistics (the loss among them, unless `stats` has its own), weight.
+    """
+    values = {"loss": loss.detach().reshape(1)}
     for key, value in stats.items():
-        values[key] = torch.as_tensor(value, dtype=loss.dtype, device=loss.device).detach()
-    return loss, values, torch.tensor(float(rows), device=loss.device)
+        value = torch.as_tensor(value, dtype=loss.dtype, device=loss.device)
+        values[key] = value.detach().reshape(1)
+    return loss.reshape(1), values, torch.tensor([float(rows)], device=loss.device)
 
 
 def parameter_count(module: nn.Module) -> int:
