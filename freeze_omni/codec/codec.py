@@ -139,9 +139,5 @@ class Codec(nn.Module):
         return self.decoder.step(values, self._voice(global_code, shape[0]), valid, state)[0]
 
     def _voice(self, global_code: Tensor, rows: int) -> Tensor:
-        voice = (
-            global_code
-            if self.global_quantiser is None
-            else self.global_quantiser.lookup(global_code)
-        )
+        voice = global_code if self.global_quantiser is None else self.global_quantiser.lookup(global_code)
         return voice.expand(rows, -1)

@@ -11,14 +11,21 @@ from typing import Literal
 class QuantiserConfig:
     """One codebook: `vq` (learnt vectors) or `fsq` (a fixed grid, cannot collapse).
 
-    `dim` is the width in which codes are compared (vq; 0: the width of the latent itself). A code
-    is put on a vector of the batch when its running use falls under `restart_below` of an even
-    share.
+    Attributes:
+        dim: width in which codes are compared (vq; 0: the width of the latent itself).
+        standardise: give every dimension mean 0 and variance 1 over the batch before it is
+            quantised, so that all codes are in use from the first step (not with dim 0).
+        normalise: compare directions only (vq).
+        decay: of the running means that the codes follow (vq).
+        restart_below: a code used less than this share of an even use is put on a vector of the
+            batch (vq).
+        levels: values of each dimension (fsq).
     """
 
     kind: Literal["vq", "fsq"] = "vq"
     codebook_size: int = 1024
     dim: int = 8
+    standardise: bool = True
     normalise: bool = True
     decay: float = 0.99
     restart_below: float = 0.05
@@ -27,8 +34,7 @@ class QuantiserConfig:
     def __post_init__(self) -> None:
         if self.kind == "fsq" and math.prod(self.levels) != self.codebook_size:
             raise ValueError(
-                f"levels {self.levels} make {math.prod(self.levels)} codes, codebook_size is "
-                f"{self.codebook_size}"
+                f"levels {self.levels} make {math.prod(self.levels)} codes, codebook_size is {self.codebook_size}"
             )
 
 
@@ -90,15 +96,10 @@ class TimeDomainConfig:
         if len(self.rates) != len(self.rate_kernels):
             raise ValueError(f"{len(self.rates)} rates but {len(self.rate_kernels)} rate_kernels")
         if len(self.block_kernels) != len(self.block_dilations):
-            raise ValueError(
-                f"{len(self.block_kernels)} block_kernels but "
-                f"{len(self.block_dilations)} block_dilations"
-            )
+            raise ValueError(f"{len(self.block_kernels)} block_kernels but {len(self.block_dilations)} block_dilations")
         for rate, kernel in zip(self.rates, self.rate_kernels, strict=True):
             if kernel < rate or (kernel - rate) % 2:
-                raise ValueError(
-                    f"rate {rate} needs a kernel larger by an even number, not {kernel}"
-                )
+                raise ValueError(f"rate {rate} needs a kernel larger by an even number, not {kernel}")
 
 
 @dataclass(frozen=True)
@@ -125,14 +126,10 @@ class CodecConfig:
 
 def _check_spectral(spectral: SpectralConfig, hop_samples: int) -> None:
     if hop_samples % spectral.frames_per_token:
-        raise ValueError(
-            f"hop_samples {hop_samples} is not a multiple of {spectral.frames_per_token} frames"
-        )
+        raise ValueError(f"hop_samples {hop_samples} is not a multiple of {spectral.frames_per_token} frames")
     shift = hop_samples // spectral.frames_per_token
     window = spectral.synthesis_window_samples
     if window % shift or window // shift < 2 or window % 2:
-        raise ValueError(
-            f"synthesis_window_samples {window} must be an even multiple (2 or more) of {shift}"
-        )
+        raise ValueError(f"synthesis_window_samples {window} must be an even multiple (2 or more) of {shift}")
     if spectral.lookahead_tokens * hop_samples < window - shift:
         raise ValueError("lookahead_tokens is too small for the tail of the synthesis window")

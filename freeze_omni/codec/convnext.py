@@ -30,9 +30,7 @@ class ConvNextBlock(nn.Module):
         padded = F.pad(x, (0, 0, left, self.kernel - 1 - left))
         return x + self._branch(padded, condition)
 
-    def step(
-        self, x: Tensor, past: Tensor, condition: Tensor | None = None
-    ) -> tuple[Tensor, Tensor]:
+    def step(self, x: Tensor, past: Tensor, condition: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """New frames x (B, k, width) behind the last kernel - 1 inputs `past`; returns (y, new
         past)."""
         joined = torch.cat([past, x], dim=1)
@@ -61,16 +59,11 @@ class ConvNextStack(nn.Module):
         super().__init__()
         self.width, self.kernel = width, kernel
         self.blocks = nn.ModuleList(
-            ConvNextBlock(width, kernel, expansion, causal, 1 / max(1, blocks))
-            for _ in range(blocks)
+            ConvNextBlock(width, kernel, expansion, causal, 1 / max(1, blocks)) for _ in range(blocks)
         )
-        self.conditions = nn.ModuleList(
-            nn.Linear(condition_dim, width) for _ in range(blocks if condition_dim else 0)
-        )
+        self.conditions = nn.ModuleList(nn.Linear(condition_dim, width) for _ in range(blocks if condition_dim else 0))
 
-    def forward(
-        self, x: Tensor, lengths: Tensor | None = None, condition: Tensor | None = None
-    ) -> Tensor:
+    def forward(self, x: Tensor, lengths: Tensor | None = None, condition: Tensor | None = None) -> Tensor:
         """x (B, T, width); frames behind `lengths` (B,) count as absent, as if the row ended
         there."""
         keep = None if lengths is None else valid_mask(lengths, x.shape[1])[..., None]
@@ -79,17 +72,13 @@ class ConvNextStack(nn.Module):
             x = block(x, self._condition(index, condition))
         return x if keep is None else x.masked_fill(~keep, 0)
 
-    def initial_past(
-        self, batch_size: int, device: torch.device | None, dtype: torch.dtype
-    ) -> Tensor:
+    def initial_past(self, batch_size: int, device: torch.device | None, dtype: torch.dtype) -> Tensor:
         """(B, blocks, kernel - 1, width) zeros: what a causal stack heard before its first
         frame."""
         shape = (batch_size, len(self.blocks), self.kernel - 1, self.width)
         return torch.zeros(shape, device=device, dtype=dtype)
 
-    def step(
-        self, x: Tensor, past: Tensor, condition: Tensor | None = None
-    ) -> tuple[Tensor, Tensor]:
+    def step(self, x: Tensor, past: Tensor, condition: Tensor | None = None) -> tuple[Tensor, Tensor]:
         kept = []
         for index, block in enumerate(self.blocks):
             x, rest = block.step(x, past[:, index], self._condition(index, condition))

@@ -105,8 +105,7 @@ def _write(found: Found, data_dir: Path, output_dir: Path) -> None:
             if uid in found:
                 speakers.setdefault(speaker, []).append(found[uid][1])
         mean = {
-            speaker: fixed_voice(torch.from_numpy(np.stack(codes)))[0].numpy()
-            for speaker, codes in speakers.items()
+            speaker: fixed_voice(torch.from_numpy(np.stack(codes)))[0].numpy() for speaker, codes in speakers.items()
         }
         _save(output_dir / "speakers.npz", mean)
     write_table(

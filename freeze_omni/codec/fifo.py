@@ -33,10 +33,7 @@ class FifoConfig:
 
     def __post_init__(self) -> None:
         if self.first_chunk_tokens < self.pad_tokens:
-            raise ValueError(
-                f"first_chunk_tokens {self.first_chunk_tokens} is less than "
-                f"pad_tokens {self.pad_tokens}"
-            )
+            raise ValueError(f"first_chunk_tokens {self.first_chunk_tokens} is less than pad_tokens {self.pad_tokens}")
 
 
 @dataclass(frozen=True)
@@ -58,9 +55,7 @@ class TokenFifo:
 
     def initial_state(self) -> FifoState:
         device = self.global_code.device
-        return FifoState(
-            torch.zeros(0, dtype=torch.long, device=device), torch.zeros(0, device=device)
-        )
+        return FifoState(torch.zeros(0, dtype=torch.long, device=device), torch.zeros(0, device=device))
 
     def push(self, tokens: Tensor, state: FifoState) -> tuple[list[Tensor], FifoState]:
         """New tokens (k,) to the pieces of audio, each (S,), that may be given out now."""

@@ -6,6 +6,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+GAUSSIAN_TO_EVEN = (2 / torch.pi) ** 0.5  # of unit variance: then all levels are about as frequent
+
 
 class FiniteScalarQuantiser(nn.Module):
     """x (B, T, len(levels)) to values in [-1, 1] on a grid of prod(levels) points; nothing is
@@ -35,7 +37,7 @@ class FiniteScalarQuantiser(nn.Module):
     def _bounded(self, x: Tensor) -> Tensor:
         """Onto (-0.5, levels - 0.5) exclusive, so that rounding gives the digits 0..levels-1."""
         half = (self.levels - 1) / 2
-        return half + (half + 0.499) * torch.tanh(x)
+        return half + (half + 0.499) * torch.tanh(GAUSSIAN_TO_EVEN * x)
 
     def _centred(self, digits: Tensor) -> Tensor:
         half = (self.levels - 1) / 2

@@ -19,9 +19,7 @@ class GlobalQuantiser(nn.Module):
         super().__init__()
         width = config.dim // config.tokens
         self.slices = nn.ModuleList(
-            VectorQuantiser(
-                config.codebook_size, width, normalise=False, decay=0.99, restart_below=0.0
-            )
+            VectorQuantiser(config.codebook_size, width, normalise=False, decay=0.99, restart_below=0.0)
             for _ in range(config.tokens)
         )
 
@@ -35,9 +33,7 @@ class GlobalQuantiser(nn.Module):
 
     def tokens(self, voice: Tensor) -> Tensor:
         parts = voice.chunk(len(self.slices), dim=-1)
-        return torch.stack(
-            [codes.nearest(part) for codes, part in zip(self.slices, parts, strict=True)], dim=-1
-        )
+        return torch.stack([codes.nearest(part) for codes, part in zip(self.slices, parts, strict=True)], dim=-1)
 
     def lookup(self, tokens: Tensor) -> Tensor:
         """Global tokens (B, n) to vectors (B, dim)."""

@@ -63,7 +63,5 @@ class ReconstructionLoss(nn.Module):
         return parts
 
     def _chosen(self) -> list[nn.Module]:
-        count = (
-            self.config.per_step if self.training and self.config.per_step else len(self.spectra)
-        )
+        count = self.config.per_step if self.training and self.config.per_step else len(self.spectra)
         return [self.spectra[int(index)] for index in torch.randperm(len(self.spectra))[:count]]

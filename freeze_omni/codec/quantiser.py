@@ -36,25 +36,32 @@ class Quantiser(nn.Module):
             )
         same = config.kind == "vq" and not config.dim
         self.project_in = nn.Identity() if same else nn.Linear(width, dim)
+        spread = config.standardise and not same
+        self.standardise = nn.BatchNorm1d(dim, affine=False, momentum=0.05) if spread else None
         self.project_out = nn.Identity() if same else nn.Linear(dim, width)
 
     def forward(self, latent: Tensor, mask: Tensor | None = None) -> Quantised:
         """Straight-through values; frames where `mask` (B, T) is False neither train nor move a
         code."""
-        values, tokens, loss = self.codes(self.project_in(latent), mask)
+        values, tokens, loss = self.codes(self._coordinates(latent), mask)
         return Quantised(self.project_out(values), tokens, loss)
 
     def tokens(self, latent: Tensor) -> Tensor:
         """(B, T, width) to the nearest codes (B, T), without training anything."""
-        return self.codes.nearest(self.project_in(latent))
+        return self.codes.nearest(self._coordinates(latent))
+
+    def _coordinates(self, latent: Tensor) -> Tensor:
+        x = self.project_in(latent)
+        if self.standardise is None:
+            return x
+        return self.standardise(x.flatten(0, -2)).view_as(x)
 
     def lookup(self, tokens: Tensor) -> Tensor:
         """Tokens (B, T) to values (B, T, width). Raises IndexError for a token outside the
         codebook."""
         if tokens.numel() and (int(tokens.min()) < 0 or int(tokens.max()) >= self.codebook_size):
             raise IndexError(
-                f"speech tokens must be in 0..{self.codebook_size - 1}, "
-                f"found {int(tokens.min())}..{int(tokens.max())}"
+                f"speech tokens must be in 0..{self.codebook_size - 1}, found {int(tokens.min())}..{int(tokens.max())}"
             )
         return self.project_out(self.codes.lookup(tokens))
 

@@ -10,9 +10,7 @@ from torch.nn.utils.parametrizations import weight_norm
 SLOPE = 0.1  # of every LeakyReLU, except the one before the encoder's last convolution
 
 
-def normed_conv(
-    inputs: int, outputs: int, kernel: int, dilation: int = 1, stride: int = 1
-) -> nn.Conv1d:
+def normed_conv(inputs: int, outputs: int, kernel: int, dilation: int = 1, stride: int = 1) -> nn.Conv1d:
     """A weight-normalised convolution, padded so that the frame count is kept (or divided by the
     stride)."""
     padding = (kernel - stride) // 2 if stride > 1 else dilation * (kernel - 1) // 2

@@ -50,21 +50,15 @@ class SpectralDecoder(nn.Module):
         wav = wav.unflatten(1, (-1, self.hop_samples)).masked_fill(~valid[..., None], 0).flatten(1)
         return wav, self.preview(coarse[:, self.delay_tokens :])
 
-    def initial_state(
-        self, batch_size: int, device: torch.device | None, dtype: torch.dtype
-    ) -> State:
+    def initial_state(self, batch_size: int, device: torch.device | None, dtype: torch.dtype) -> State:
         return {
             "coarse": self.blocks.initial_past(batch_size, device, dtype),
             "fine": self.fine.initial_past(batch_size, device, dtype),
-            "tail": torch.zeros(
-                batch_size, self.overlap_add.tail_samples, device=device, dtype=dtype
-            ),
+            "tail": torch.zeros(batch_size, self.overlap_add.tail_samples, device=device, dtype=dtype),
             "tokens_heard": torch.zeros(batch_size, dtype=torch.long, device=device),
         }
 
-    def step(
-        self, values: Tensor, voice: Tensor, valid: Tensor, state: State
-    ) -> tuple[Tensor, State]:
+    def step(self, values: Tensor, voice: Tensor, valid: Tensor, state: State) -> tuple[Tensor, State]:
         """New values (B, k, latent_dim) to (B, k * hop) samples, late by the delay and silent
         before it."""
         values = values.masked_fill(~valid[..., None], 0)

@@ -23,16 +23,12 @@ class SpectralEncoder(nn.Module):
         self.hop_samples, self.latent_dim = config.hop_samples, spectral.latent_dim
         self.frames_per_token = spectral.frames_per_token
         shift = config.hop_samples // spectral.frames_per_token
-        self.logmel = LogMel(
-            config.sample_rate_hz, spectral.analysis_window_samples, shift, spectral.mel_bins
-        )
+        self.logmel = LogMel(config.sample_rate_hz, spectral.analysis_window_samples, shift, spectral.mel_bins)
         stacked = spectral.mel_bins * spectral.frames_per_token
         shape = (spectral.kernel, spectral.expansion, False)
         self.enter = nn.Linear(stacked, spectral.width)
         self.blocks = ConvNextStack(spectral.width, spectral.encoder_blocks, *shape)
-        self.leave = nn.Sequential(
-            nn.LayerNorm(spectral.width), nn.Linear(spectral.width, self.latent_dim)
-        )
+        self.leave = nn.Sequential(nn.LayerNorm(spectral.width), nn.Linear(spectral.width, self.latent_dim))
         self.global_enter = nn.Linear(stacked, spectral.width)
         self.global_blocks = ConvNextStack(spectral.width, spectral.global_blocks, *shape)
         self.attention = nn.Linear(spectral.width, 1, bias=False)
@@ -44,9 +40,7 @@ class SpectralEncoder(nn.Module):
         wav = silence_padding(wav, lengths)
         wav = F.pad(wav, (0, -wav.shape[1] % self.hop_samples))
         mel = self.logmel(wav) / 2 + 2  # log magnitudes lie in -7..0
-        return mel.unflatten(1, (-1, self.frames_per_token)).flatten(2), -(
-            -lengths // self.hop_samples
-        )
+        return mel.unflatten(1, (-1, self.frames_per_token)).flatten(2), -(-lengths // self.hop_samples)
 
     def forward(self, wav: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Latent frames, their lengths (B,), and the mel frames that they were made of."""

@@ -40,16 +40,12 @@ class TimeDecoder(nn.Module):
             self.ups.append(weight_norm(up))
             channels //= 2
             self.voice_after.append(channels == self.voice_dim)
-            for size, dilations in zip(
-                time_domain.block_kernels, time_domain.block_dilations, strict=True
-            ):
+            for size, dilations in zip(time_domain.block_kernels, time_domain.block_dilations, strict=True):
                 self.resblocks.append(residual_block(time_domain.block, channels, size, dilations))
         self.block_count = len(time_domain.block_kernels)
         self.conv_post = normed_conv(channels, 1, ENDS_KERNEL)
         if not any(self.voice_after):
-            raise ValueError(
-                f"no stage of the generator has {self.voice_dim} channels, the global code's width"
-            )
+            raise ValueError(f"no stage of the generator has {self.voice_dim} channels, the global code's width")
 
     def forward(self, values: Tensor, voice: Tensor, valid: Tensor) -> Tensor:
         """All at once; tokens where `valid` (B, T) is False count as absent."""
@@ -69,18 +65,14 @@ class TimeDecoder(nn.Module):
         """Audio, and no preview: this architecture has no mel frames on its way."""
         return self.forward(values, voice, valid), None
 
-    def initial_state(
-        self, batch_size: int, device: torch.device | None, dtype: torch.dtype
-    ) -> State:
+    def initial_state(self, batch_size: int, device: torch.device | None, dtype: torch.dtype) -> State:
         held = 2 * self.delay_tokens
         return {
             "values": torch.zeros(batch_size, held, LATENT_DIM, device=device, dtype=dtype),
             "valid": torch.zeros(batch_size, held, dtype=torch.bool, device=device),
         }
 
-    def step(
-        self, values: Tensor, voice: Tensor, valid: Tensor, state: State
-    ) -> tuple[Tensor, State]:
+    def step(self, values: Tensor, voice: Tensor, valid: Tensor, state: State) -> tuple[Tensor, State]:
         """New values (B, k, 512) to (B, k * hop) samples, late by the delay and silent before
         it."""
         values = torch.cat([state["values"], values], dim=1)

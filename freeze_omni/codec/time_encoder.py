@@ -28,9 +28,7 @@ class VoiceEncoder(nn.Module):
         inputs, hidden, outputs, kernel, stride = conv
         widths = [inputs, hidden, hidden, outputs]
         padding = (kernel - stride) // 2
-        self.conv = nn.ModuleList(
-            nn.Conv1d(a, b, kernel, stride, padding, bias=False) for a, b in pairwise(widths)
-        )
+        self.conv = nn.ModuleList(nn.Conv1d(a, b, kernel, stride, padding, bias=False) for a, b in pairwise(widths))
         self.linear = nn.Linear(outputs, dim)
         self.norm = nn.BatchNorm1d(dim)
 
@@ -57,18 +55,14 @@ class TimeEncoder(nn.Module):
         channels = FIRST_CHANNELS
         block_kernels = list(reversed(time_domain.block_kernels))
         block_dilations = list(reversed(time_domain.block_dilations))
-        for rate, kernel in zip(
-            reversed(time_domain.rates), reversed(time_domain.rate_kernels), strict=True
-        ):
+        for rate, kernel in zip(reversed(time_domain.rates), reversed(time_domain.rate_kernels), strict=True):
             self.ups.append(normed_conv(channels, 2 * channels, kernel, stride=rate))
             channels *= 2
             for size, dilations in zip(block_kernels, block_dilations, strict=True):
                 self.resblocks.append(residual_block(time_domain.block, channels, size, dilations))
                 self.normalize.append(nn.GroupNorm(channels // GROUP_CHANNELS, channels, eps=1e-6))
         if channels != LATENT_DIM:
-            raise ValueError(
-                f"{len(self.ups)} rates end at {channels} channels; the codes have {LATENT_DIM}"
-            )
+            raise ValueError(f"{len(self.ups)} rates end at {channels} channels; the codes have {LATENT_DIM}")
         self.block_count = len(block_kernels)
         self.voice_stage = len(self.ups) // 2 - 1
         self.conv_post = nn.Conv1d(LATENT_DIM, LATENT_DIM, 3, padding=1)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from freeze_omni.codec.config import QuantiserConfig
-from freeze_omni.codec.fsq import FiniteScalarQuantiser
+from freeze_omni.codec.fsq import GAUSSIAN_TO_EVEN, FiniteScalarQuantiser
 from freeze_omni.codec.quantiser import Quantiser, token_usage
 from freeze_omni.codec.vq import VectorQuantiser
 
@@ -16,7 +16,7 @@ def test_every_fsq_code_is_its_own_nearest() -> None:
     tokens = torch.arange(160)[None]
     values = codes.lookup(tokens)
     assert float(values.abs().max()) == 1 and len(values[0].unique(dim=0)) == 160
-    inverse = torch.atanh(values * 0.9)  # well inside each cell
+    inverse = torch.atanh(values * 0.9) / GAUSSIAN_TO_EVEN  # well inside each cell
     assert codes.nearest(inverse).tolist() == tokens.tolist()
 
 
@@ -68,3 +68,14 @@ def test_token_usage() -> None:
     usage = token_usage(torch.tensor([2, 2, 0, 2, 2, 0]))
     assert float(usage["perplexity"]) == pytest.approx(4) and int(usage["codes_used"]) == 4
     assert float(token_usage(torch.tensor([0, 7]))["perplexity"]) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("kind", ["vq", "fsq"])
+def test_all_codes_are_in_use_from_the_first_steps(kind: str) -> None:
+    """Though fresh latents hardly differ from frame to frame."""
+    config = QuantiserConfig(kind=kind, codebook_size=64, dim=8, levels=(4, 4, 4))
+    quantiser = Quantiser(config, 16).train()
+    for _ in range(5):
+        found = quantiser(5 + 0.01 * torch.randn(8, 80, 16))
+    counts = torch.bincount(found.tokens.flatten(), minlength=64)
+    assert float(token_usage(counts)["perplexity"]) > 30

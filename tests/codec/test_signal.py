@@ -39,9 +39,7 @@ def test_overlap_add_undoes_a_short_time_spectrum() -> None:
     signal = torch.randn(1, 600)
     spectrum = torch.fft.rfft(signal.unfold(1, 60, 15))
     inside = slice(45, 500)
-    torch.testing.assert_close(
-        overlap_add(spectrum)[:, inside], signal[:, inside], atol=1e-5, rtol=0
-    )
+    torch.testing.assert_close(overlap_add(spectrum)[:, inside], signal[:, inside], atol=1e-5, rtol=0)
 
 
 def test_reconstruction_losses_are_zero_for_a_copy_and_see_silence() -> None:
