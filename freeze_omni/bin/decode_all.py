@@ -1,7 +1,7 @@
 """Stage 11 in one process: everything that one packed model is scored by, into one root folder.
 
-Writes ROOT/asr_<set>, ROOT/qa, ROOT/states, ROOT/latency, ROOT/tts for the sets that are given; finished work is
-not done again. The model is loaded once.
+Writes ROOT/asr_<set>, ROOT/qa, ROOT/states, ROOT/latency, ROOT/codec, ROOT/tts for the sets that are given;
+finished work is not done again. The model is loaded once.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from freeze_omni.eval.decode import asr, latency, options, qa, states, tts
+from freeze_omni.eval.decode import asr, codec, latency, options, qa, states, tts
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -21,7 +21,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--asr", nargs="*", default=[], type=Path, help="Kaldi directories (16 kHz)")
     parser.add_argument("--qa", type=Path, help="dialogue set of test questions; latency too")
     parser.add_argument("--scenes", type=Path, help="dialogue set of duplex scenes")
-    parser.add_argument("--tts", type=Path, help="dialogue set (24 kHz answers) or Kaldi directory")
+    parser.add_argument("--tts", type=Path, help="dialogue set (answers are spoken) or Kaldi directory")
+    parser.add_argument("--copies", type=Path, help="originals that the codec copies; those of --tts by default")
     parser.add_argument("--seed", type=int, default=777, help="seed of all sampling")
     parser.add_argument("--threads", type=int, default=0, help="threads of torch; 0: as found")
     options.run(decode, parser.parse_args(arguments))
@@ -33,12 +34,19 @@ def decode(chosen: argparse.Namespace) -> None:
     jobs += [
         (qa.decode, chosen.qa, "qa"),
         (states.decode, chosen.scenes, "states"),
+        (codec.decode, chosen.copies or originals(chosen.tts), "codec"),
         (tts.decode, chosen.tts, "tts"),
         (latency.decode, chosen.qa, "latency"),
     ]
     for decoder, data, name in jobs:
         if data is not None:
             decoder(argparse.Namespace(**vars(chosen) | {"data": data, "output": chosen.root / name}))
+
+
+def originals(data: Path | None) -> Path | None:
+    """The set itself, where it has recordings of its sentences: a plain one, or a dialogue set's answers."""
+    recorded = data is not None and ((data / "answer_wav.scp").exists() or not (data / "answer").exists())
+    return data if recorded else None
 
 
 if __name__ == "__main__":

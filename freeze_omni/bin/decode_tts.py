@@ -1,4 +1,4 @@
-"""Stage 11: sentences spoken at every top-k, with and without NAR prefix, and codec copies."""
+"""Stage 11: sentences spoken at every top-k, with and without NAR prefix."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from freeze_omni.eval.decode import options, tts
 
 def main(arguments: list[str] | None = None) -> None:
     """Exits with one line where model, data or config cannot be used."""
-    parser = options.parser(__doc__, "dialogue set (text, answer, answer_wav.scp) or Kaldi directory (text, wav.scp)")
+    parser = options.parser(__doc__, "dialogue set (text, answer) or Kaldi directory (text)")
     options.run(tts.decode, parser.parse_args(arguments))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -38,7 +39,7 @@ def write(chosen: argparse.Namespace) -> None:
         *(figures.states(chosen.root / "states", folder) if chosen.root else []),
         *figures.curves(chosen.curves, folder),
     ]
-    links = [(title, path.relative_to(chosen.output.parent)) for title, path in pictures]
+    links = [(title, os.path.relpath(path, chosen.output.parent)) for title, path in pictures]
     write_lines(chosen.output, render(chosen.title, results, links).splitlines())
     print(f"wrote {chosen.output}")
 

@@ -31,12 +31,19 @@ class QaDecodeConfig:
 
 @dataclass(frozen=True)
 class TtsDecodeConfig:
-    """The sweep over top_k, with and without prefix, and the codec's copies of originals."""
+    """The sweep over top_k, with and without prefix."""
 
     sentences: int = 24
     top_k: tuple[int, ...] = (1, 2, 3, 4, 5)
-    copies: int = 40
     batch: int = 24
+
+
+@dataclass(frozen=True)
+class CodecDecodeConfig:
+    """Copies of originals by the codec."""
+
+    utterances: int = 40
+    batch: int = 16
 
 
 @dataclass(frozen=True)
@@ -71,6 +78,7 @@ class DecodeConfig:
     asr: AsrDecodeConfig = field(default_factory=AsrDecodeConfig)
     qa: QaDecodeConfig = field(default_factory=QaDecodeConfig)
     tts: TtsDecodeConfig = field(default_factory=TtsDecodeConfig)
+    codec: CodecDecodeConfig = field(default_factory=CodecDecodeConfig)
     states: StateDecodeConfig = field(default_factory=StateDecodeConfig)
     latency: LatencyDecodeConfig = field(default_factory=LatencyDecodeConfig)
     answers: AnswerConfig | None = None

@@ -1,13 +1,12 @@
 """Stage 12: from decoding folders to one file of figures.
 
-A root holds what stage 11 decoded with one model: asr_<set>/, qa/, states/, latency/, tts/. What is not there is not
-scored. WER is in percent, shares and accuracies are fractions, times are seconds.
+A root holds what stage 11 decoded with one model: asr_<set>/, qa/, states/, latency/, codec/, tts/. What is not
+there is not scored. WER is in percent, shares and accuracies are fractions, times are seconds.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -17,14 +16,16 @@ from freeze_omni.duplex.labels import Segment
 from freeze_omni.eval import qa as qa_rule
 from freeze_omni.eval.config import DecodeConfig
 from freeze_omni.eval.decode.asr import chunk_name
-from freeze_omni.eval.decode.sets import read_jsonl, read_states
-from freeze_omni.eval.decode.tts import COPY, ORIGINAL
+from freeze_omni.eval.decode.codec import COPY, ORIGINAL
+from freeze_omni.eval.decode.sets import question_answers, read_jsonl, read_states
 from freeze_omni.eval.judge import Judge
 from freeze_omni.eval.latency import score_latency
 from freeze_omni.eval.records import read_records
 from freeze_omni.eval.speech import judged_texts
 from freeze_omni.eval.states import Scene, score_scenes
 from freeze_omni.eval.wer import error_rate
+
+STREAMED = "streamed"
 
 
 def score_root(root: Path, config: DecodeConfig, judge_dir: Path | None) -> dict[str, Any]:
@@ -65,9 +66,8 @@ def score_asr(folder: Path, config: DecodeConfig) -> dict[str, Any]:
 
 def score_qa(folder: Path, config: DecodeConfig) -> dict[str, Any]:
     """Accuracy of spoken (whole question, own end of turn) and written questions; transcripts' WER."""
-    records, data = read_records(folder / "records.jsonl"), data_of(folder)
-    answers = question_answers(data, records)
-    references = {key: texts for key, texts in answers.items() if texts}
+    records, answers = read_records(folder / "records.jsonl"), question_answers(data_of(folder))
+    references = {key: answers[key] for key in records if answers.get(key)}
     if not references:
         return {}
     figures = {
@@ -82,17 +82,6 @@ def score_qa(folder: Path, config: DecodeConfig) -> dict[str, Any]:
     return figures
 
 
-def question_answers(data: Path, keys: Any) -> dict[str, list[str]]:
-    """Reference answers by utterance id: from questions.jsonl of the set, which may name the question's id.
-
-    The dialogue of an utterance is in `scene`, with the id of its question under `question` where it differs.
-    """
-    questions = read_jsonl(data / "questions.jsonl")
-    scenes = read_jsonl(data / "scene") if (data / "scene").exists() else {}
-    named = {key: scenes.get(key, {}).get("question", key) for key in keys}
-    return {key: questions.get(named[key], {}).get("answers", []) for key in keys}
-
-
 def score_states(folder: Path, config: DecodeConfig) -> dict[str, Any]:
     """Turn taking on the set's scenes."""
     data, records = data_of(folder), read_records(folder / "records.jsonl")
@@ -105,37 +94,33 @@ def score_states(folder: Path, config: DecodeConfig) -> dict[str, Any]:
 
 def read_scene(key: str, scene: dict[str, Any], labels: list[int], record: dict[str, Any]) -> Scene:
     """One line of `scene`, the labels of its chunks, and what the model said."""
-    parts = scene["segments"]
-    segments = [Segment(part["kind"], part["start_s"], part["end_s"]) for part in parts]
-    paused = [bool(part.get("pauses")) for part in parts]
+    segments = [Segment(part["kind"], part["start_s"], part["end_s"]) for part in scene["segments"]]
+    pauses = [pause["start_s"] for pause in scene.get("pauses", ())]
+    paused = [any(segment.start_s < at < segment.end_s for at in pauses) for segment in segments]
     return Scene(key, segments, paused, labels, record["probabilities"])
 
 
 def score_speech(root: Path, config: DecodeConfig, judge_dir: Path) -> dict[str, Any]:
     """WER of every speech setting, of the codec's copies, of the originals, and of streamed answers."""
-    folder, figures = root / "tts", {}
-    judge = _judge_once(judge_dir, config)
-    if (folder / "decode.json").exists():
-        texts = read_table(folder / "text")
-        records = read_records(folder / "records.jsonl")
-        for name in records:
-            heard = judged_texts(folder / name, config.score.judge, judge_dir, judge)
-            figures[name] = _speech_rate(texts, heard, config) | _speed(records[name])
+    figures: dict[str, Any] = {}
+    judge = lru_cache(maxsize=1)(lambda: Judge(judge_dir, config.score.judge))
+    for folder in (root / "codec", root / "tts"):
+        if (folder / "decode.json").exists():
+            for name, record in read_records(folder / "records.jsonl").items():
+                texts = read_table(folder / "text")
+                heard = judged_texts(folder / name, config.score.judge, judge_dir, judge)
+                figures[name] = _speech_rate(texts, heard, config) | _speed(record)
     if (root / "latency" / "decode.json").exists():
         texts = read_table(root / "latency" / "text", need_value=False)
         heard = judged_texts(root / "latency", config.score.judge, judge_dir, judge)
-        figures["streamed"] = _speech_rate(texts, heard, config)
+        figures[STREAMED] = _speech_rate(texts, heard, config)
     return figures
 
 
 def best_setting(speech: dict[str, Any]) -> str | None:
     """The top-k and prefix with the fewest errors."""
-    settings = [name for name in speech if name not in (COPY, ORIGINAL, "streamed")]
+    settings = [name for name in speech if name not in (COPY, ORIGINAL, STREAMED)]
     return min(settings, key=lambda name: speech[name]["percent"], default=None)
-
-
-def _judge_once(judge_dir: Path, config: DecodeConfig) -> Callable[[], Judge]:
-    return lru_cache(maxsize=1)(lambda: Judge(judge_dir, config.score.judge))
 
 
 def _speech_rate(texts: dict[str, str], heard: dict[str, str], config: DecodeConfig) -> dict[str, Any]:

@@ -20,7 +20,8 @@ from tests.toy import toy_system
 DECODE = """
 asr: {utterances: 3, chunk_sizes: [4, 0], batch: 2, llm: true, llm_max_tokens: 4}
 qa: {questions: 2, batch: 2, max_new_tokens: 4}
-tts: {sentences: 2, top_k: [1, 2], copies: 2, batch: 2}
+tts: {sentences: 2, top_k: [1, 2], batch: 2}
+codec: {utterances: 2}
 states: {scenes: 3, batch: 2}
 latency: {questions: 1, tail_s: 0.4}
 answers:
@@ -65,14 +66,16 @@ def work(tmp_path_factory):
         data.mkdir()
         table(data / "wav.scp", {key: folder / "wav" / f"{key}.wav" for key in keys})
         table(data / "text", {key: f"the cow says moo {key}" for key in keys})
-    table(dialogue / "answer", {"u1": "The cow says moo.", "u2": "Paris, of course.", "u3": ""})
+    table(dialogue / "answer", {"u1": "The cow says moo.", "u2": "Paris, of course."})
     table(dialogue / "answer_wav.scp", {key: folder / "wav24" / f"{key}.wav" for key in keys[:2]})
     table(dialogue / "states", {"u1": "0 0 0 1", "u2": "0 0 0 1 -1", "u3": "0 0 0 1 -1 -1"})
-    scene = [{"kind": "complete", "start_s": 0.0, "end_s": 0.4, "pauses": [[0.1, 0.2]]}]
+    scene = [{"kind": "complete", "start_s": 0.0, "end_s": 0.4}]
+    pauses = [{"start_s": 0.1, "end_s": 0.2}]
     with open(dialogue / "scene", "w") as file:
-        file.writelines(json.dumps({"id": key, "segments": scene}) + "\n" for key in keys)
+        file.writelines(json.dumps({"id": key, "segments": scene, "pauses": pauses}) + "\n" for key in keys)
     with open(dialogue / "questions.jsonl", "w") as file:
         file.writelines(json.dumps({"id": key, "answers": ["moo"]}) + "\n" for key in keys)
+    table(dialogue / "utt2question", {"u1": "u1", "u2": "u2"})
     (folder / "decode.yaml").write_text(DECODE)
     return folder
 
@@ -80,6 +83,7 @@ def work(tmp_path_factory):
 def decode(work):
     dialogue = str(work / "qa_test")
     sets = ["--asr", str(work / "asr_test_seen"), "--qa", dialogue, "--scenes", dialogue, "--tts", dialogue]
+    sets += ["--copies", dialogue]
     config = ["--config", str(work / "decode.yaml")]
     decode_all.main(["--model", str(work / "pack"), "--root", str(work / "root"), *config, *sets])
 
@@ -110,7 +114,7 @@ def test_decoding_writes_kaldi_texts_and_records(decoded):
     states = [json.loads(line) for line in (decoded / "states" / "records.jsonl").open()]
     assert {record["id"]: len(record["probabilities"]) for record in states} == {"u1": 4, "u2": 5, "u3": 6}
     assert sorted(path.name for path in (decoded / "tts" / "wav").iterdir()) == sorted(
-        ["copy", "original", "no_prefix_top1", "no_prefix_top2", "prefix_top1", "prefix_top2"]
+        ["no_prefix_top1", "no_prefix_top2", "prefix_top1", "prefix_top2"]
     )
     assert json.loads((decoded / "qa" / "decode.json").read_text())["commit"]
 

@@ -7,6 +7,7 @@ import time
 
 import torch
 
+from freeze_omni.config import ConfigError
 from freeze_omni.data.tables import read_table, write_table
 from freeze_omni.eval.config import AsrDecodeConfig
 from freeze_omni.eval.decode import options, sets
@@ -28,6 +29,8 @@ def decode(arguments: argparse.Namespace) -> None:
     todo = records.missing(keys)
     if todo:
         model = options.load_model(arguments.model, arguments.threads, arguments.seed)
+        if config.llm and not hasattr(model, "task_tokens"):
+            raise ConfigError(f"{arguments.model}: no task_tokens in it; pack them too, or set asr.llm: false")
         sounds = sets.read_sound(table, todo, model.rates.input_hz)
         lengths = {key: len(sound) for key, sound in sounds.items()}
         for batch in sets.batches(todo, lengths, config.batch):

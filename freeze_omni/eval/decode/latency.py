@@ -8,7 +8,6 @@ import time
 from freeze_omni.data.audio import write_wav
 from freeze_omni.data.tables import read_table, write_table
 from freeze_omni.eval.decode import options, sets
-from freeze_omni.eval.decode.qa import answerable
 from freeze_omni.session.question import Asked, ask
 from freeze_omni.session.session import SessionConfig
 
@@ -17,7 +16,7 @@ def decode(arguments: argparse.Namespace) -> None:
     """Write records.jsonl with one timed session a question, its audio, and `text`, the answers."""
     started_s, config = time.time(), options.read_config(arguments.config)
     table = read_table(arguments.data / "wav.scp")
-    keys = sets.first_keys(answerable(arguments.data, table), config.latency.questions)
+    keys = sets.first_keys(read_table(arguments.data / "answer"), config.latency.questions)
     records = options.open_records(arguments, (config.latency, config.answers))
     todo = records.missing(keys)
     if todo:

@@ -25,11 +25,12 @@ from freeze_omni.session.reducer import decide
 def decode(arguments: argparse.Namespace) -> None:
     """Write records.jsonl and `text`, the answers to the whole questions.
 
-    The data directory holds wav.scp (16 kHz questions) and text (the questions in writing).
+    The data directory holds wav.scp (16 kHz), text (the questions in writing) and questions.jsonl.
     """
     started_s, config = time.time(), options.read_config(arguments.config).qa
-    table, questions = read_table(arguments.data / "wav.scp"), read_table(arguments.data / "text")
-    keys = sets.first_keys(answerable(arguments.data, table), config.questions)
+    table = read_table(arguments.data / "wav.scp")
+    questions = read_table(arguments.data / "text", need_value=False)
+    keys = sets.first_keys(sets.question_answers(arguments.data), config.questions)
     records = options.open_records(arguments, config)
     todo = records.missing(keys)
     if todo:
@@ -41,14 +42,6 @@ def decode(arguments: argparse.Namespace) -> None:
             records.add({"id": key, "question": questions[key], **row} for key, row in zip(batch, rows, strict=True))
             options.progress("qa", len(records.found), len(keys), started_s)
     options.finish(arguments, {key: records.found[key]["answer"] for key in keys}, started_s)
-
-
-def answerable(data, table: dict[str, str]) -> dict[str, str]:
-    """The utterances of a dialogue set that have an answer in `answer`; all where there is no such file."""
-    if not (data / "answer").is_file():
-        return table
-    answers = read_table(data / "answer", need_value=False)
-    return {key: entry for key, entry in table.items() if answers.get(key)}
 
 
 @torch.no_grad()

@@ -64,3 +64,15 @@ def read_states(path: str | Path) -> dict[str, list[int]]:
         except ValueError:
             raise TableError(f"{path}:{number}: {key} has a state that is no number") from None
     return states
+
+
+def question_answers(data: Path) -> dict[str, list[str]]:
+    """Reference answers of the utterances whose question has any, by questions.jsonl and utt2question.
+
+    Without utt2question an utterance has its question's id.
+    """
+    questions = read_jsonl(data / "questions.jsonl")
+    path = data / "utt2question"
+    named = read_table(path) if path.is_file() else {key: key for key in questions}
+    found = {key: questions.get(question, {}).get("answers") for key, question in named.items()}
+    return {key: answers for key, answers in found.items() if answers}

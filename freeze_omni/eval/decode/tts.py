@@ -1,7 +1,7 @@
-"""The voice on test sentences: every top-k with and without the NAR prefix, and the codec's copies of originals.
+"""The voice on test sentences: every top-k with and without the NAR prefix.
 
-A dialogue set gives questions (`text`), answers (`answer`) and their originals (`answer_wav.scp`): only there has the
-prefix hidden states to read. A plain set (`text`, `wav.scp`) is spoken without.
+A dialogue set gives questions (`text`) and answers (`answer`): only there has the prefix hidden states to read. A
+plain set (`text`) is spoken without.
 """
 
 from __future__ import annotations
@@ -24,8 +24,6 @@ from freeze_omni.shapes import pad_rows
 from freeze_omni.speech_decoder.generate import generate_batch
 from freeze_omni.speech_decoder.sampling import SamplingConfig
 
-COPY, ORIGINAL = "copy", "original"
-
 
 def setting_name(top_k: int, prefix: bool) -> str:
     return f"{'prefix' if prefix else 'no_prefix'}_top{top_k}"
@@ -35,55 +33,29 @@ def decode(arguments: argparse.Namespace) -> None:
     """Write wav/<setting>/<id>.wav, and <setting>/wav.scp beside `text`, which all are scored against."""
     started_s, whole = time.time(), options.read_config(arguments.config)
     config = whole.tts
-    texts, originals, questions = read_set(arguments.data)
-    keys = sets.first_keys(texts, max(config.sentences, config.copies))
-    spoken = sets.first_keys({key: texts[key] for key in keys}, config.sentences)
-    settings = [(k, p) for p in ([False, True] if questions else [False]) for k in config.top_k]
+    texts, questions = read_set(arguments.data)
+    keys = sets.first_keys(texts, config.sentences)
+    settings = [(k, prefix) for prefix in ([False, True] if questions else [False]) for k in config.top_k]
     records = options.open_records(arguments, (config, whole.answers))
-    wanted = [COPY, ORIGINAL, *(setting_name(*setting) for setting in settings)]
-    if records.missing(wanted):
-        model = options.load_model(arguments.model, arguments.threads, arguments.seed)
-        if records.missing([COPY, ORIGINAL]):
-            copied = sets.first_keys({key: texts[key] for key in keys}, config.copies)
-            records.add(copy(model, originals, copied, arguments.output, config))
-        for number, setting in enumerate(settings, start=1):
-            if records.missing([setting_name(*setting)]):
-                torch.manual_seed(arguments.seed)
-                how = replace((whole.answers or own_answers(model)).sampling, top_k=setting[0])
-                inputs = {key: (texts[key], (questions or {}).get(key)) for key in spoken}
-                record = speak(model, inputs, setting, how, arguments.output, config)
-                records.add([record])
+    for number, setting in enumerate(settings, start=1):
+        if records.missing([setting_name(*setting)]):
+            model = options.load_model(arguments.model, arguments.threads, arguments.seed)
+            sampling = replace((whole.answers or own_answers(model)).sampling, top_k=setting[0])
+            inputs = {key: (texts[key], (questions or {}).get(key)) for key in keys}
+            records.add([speak(model, inputs, setting, sampling, arguments.output, config)])
             options.progress("tts settings", number, len(settings), started_s)
-    for name in wanted:
-        scp = {key: arguments.output / "wav" / name / f"{key}.wav" for key in records.found[name]["keys"]}
+    for name in records.found:
+        scp = {key: arguments.output / "wav" / name / f"{key}.wav" for key in keys}
         write_table(arguments.output / name / "wav.scp", scp)
     options.finish(arguments, {key: texts[key] for key in keys}, started_s)
 
 
-def read_set(data: Path) -> tuple[dict[str, str], dict[str, str], dict[str, str] | None]:
-    """Sentences, sound files of the originals, and the questions where the sentences are answers."""
-    texts = read_table(data / "text")
+def read_set(data: Path) -> tuple[dict[str, str], dict[str, str] | None]:
+    """Sentences, and the questions where the sentences are answers."""
+    texts = read_table(data / "text", need_value=False)
     if not (data / "answer").is_file():
-        return texts, read_table(data / "wav.scp"), None
-    answers = read_table(data / "answer", need_value=False)
-    originals = read_table(data / "answer_wav.scp")
-    return {key: answers[key] for key in answers if key in originals}, originals, texts
-
-
-@torch.no_grad()
-def copy(model, originals, keys, output: Path, config: TtsDecodeConfig) -> list[dict]:
-    """Originals, and the codec's copies with each one's own voice."""
-    hz, wavs = model.rates.output_hz, output / "wav"
-    sounds = sets.read_sound(originals, keys, hz)
-    for batch in sets.batches(keys, {key: len(sounds[key]) for key in keys}, config.batch):
-        wav, lengths = sets.stack([sounds[key] for key in batch])
-        tokens, token_lengths, voice = model.codec.encode(wav, lengths)
-        copies = model.codec.decode(tokens, voice, token_lengths)
-        for key, copied, size in zip(batch, copies, lengths.tolist(), strict=True):
-            write_wav(wavs / COPY / f"{key}.wav", copied[:size].numpy(), hz)
-            write_wav(wavs / ORIGINAL / f"{key}.wav", sounds[key], hz)
-    seconds = sum(len(sound) for sound in sounds.values()) / hz
-    return [{"id": name, "keys": list(keys), "audio_s": seconds} for name in (COPY, ORIGINAL)]
+        return texts, None
+    return read_table(data / "answer"), texts
 
 
 @torch.no_grad()
