@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -29,10 +29,17 @@ class AnswerConfig:
     speech: bool = True
 
 
+RUNAWAY = 3.0
+"""A segment that takes so many times the speech tokens that its text should take is stopped."""
+
+
 def own_answers(model: SpokenModel) -> AnswerConfig:
-    """How the packed model says that its answers are written, cut and spoken."""
-    config = model.config
-    return AnswerConfig(config.generation, config.segments, config.sampling)
+    """How the packed model says that its answers are written, cut and spoken, with a guard against a missing end."""
+    config, sampling = model.config, model.config.sampling
+    if not sampling.max_tokens_per_row:
+        most = RUNAWAY * config.speech_decoder.tokens_per_row
+        sampling = replace(sampling, max_tokens_per_row=most)
+    return AnswerConfig(config.generation, config.segments, sampling)
 
 
 @dataclass

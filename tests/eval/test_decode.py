@@ -18,8 +18,8 @@ from freeze_omni.eval.decode.listening import context, hear, state_probabilities
 from freeze_omni.eval.decode.qa import first_answer
 from freeze_omni.eval.records import Records, read_records
 from freeze_omni.llm.generate import GenerationConfig, generate_batch
-from freeze_omni.session import SpeechSession
 from freeze_omni.session.events import StateDecision
+from freeze_omni.session.session import SpeechSession
 from tests.toy import toy_system
 
 CHUNK = 2560

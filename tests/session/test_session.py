@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from freeze_omni.llm.generate import GenerationConfig
-from freeze_omni.session import SessionConfig, SpeechSession
 from freeze_omni.session import events as ev
 from freeze_omni.session.answering import AnswerConfig
 from freeze_omni.session.reducer import TurnConfig
+from freeze_omni.session.session import SessionConfig, SpeechSession
 from freeze_omni.speech_decoder.sampling import SamplingConfig
 from tests.session.model import toy_model
 
