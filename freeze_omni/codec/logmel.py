@@ -59,5 +59,5 @@ def mel_filters(sample_rate_hz: int, window_samples: int, mel_bins: int) -> Tens
     filters = torch.minimum(rising, falling).clamp(min=0)
     empty = filters.sum(0) == 0  # a filter narrower than a bin takes the bin nearest to its centre
     nearest = (bins_hz[:, None] - edges_hz[1:-1]).abs().argmin(0)
-    filters[nearest[empty], empty.nonzero()[:, 0]] = 1
-    return filters
+    is_nearest = torch.arange(len(bins_hz))[:, None] == nearest
+    return torch.where(empty & is_nearest, torch.ones_like(filters), filters)
