@@ -97,9 +97,7 @@ def spoken_answer(answer: LlmAnswer | None, longest_words: int) -> str:
     return text
 
 
-def plan_set(
-    config: SetConfig, data: Path, answers: dict[str, LlmAnswer], rng: random.Random
-) -> list[Dialogue]:
+def plan_set(config: SetConfig, data: Path, answers: dict[str, LlmAnswer], rng: random.Random) -> list[Dialogue]:
     """Choose recordings, questions and kinds. Raises TableError where a source is missing or too small."""
     recordings = read_recordings(data / config.speech)
     asked = read_questions(data / config.qa / "questions.jsonl") if config.qa else []
@@ -107,7 +105,10 @@ def plan_set(
     if config.qa and not planned:
         raise TableError(f"{data / config.speech}: none of the questions of {config.qa} is spoken there")
     texts = {question.question for question in asked}
-    pools = {"cutoff": [r for r in recordings if r.text in texts] or recordings, "noise": recordings}
+    pools = {
+        "cutoff": [r for r in recordings if r.text in texts] or recordings,
+        "noise": recordings,
+    }
     if config.duplex:
         others = read_recordings(data / config.duplex)
         for kind in ("backchannel", "side"):

@@ -34,9 +34,7 @@ def make_dialogues(
         print(f"{output / name}: {said}", flush=True)
 
 
-def _ask(
-    config: DialogueConfig, data: Path, llm_folder: str, folders: TtsFolders
-) -> dict[str, LlmAnswer]:
+def _ask(config: DialogueConfig, data: Path, llm_folder: str, folders: TtsFolders) -> dict[str, LlmAnswer]:
     """The LLM's answers to what is spoken. Questions that stage 1 has asked come from the cache."""
     wanted: dict[str, None] = {}
     for one in config.sets.values():

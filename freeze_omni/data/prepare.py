@@ -101,9 +101,7 @@ def _read_dir(source: Path) -> tuple[dict, dict[str, Segment], dict[str, str], d
     return entries, segments, texts, speakers
 
 
-def _where(
-    utterance: str, entries: dict[str, str], segments: dict[str, Segment]
-) -> tuple[str, Segment | None]:
+def _where(utterance: str, entries: dict[str, str], segments: dict[str, Segment]) -> tuple[str, Segment | None]:
     segment = segments.get(utterance)
     return entries[segment.recording if segment else utterance], segment
 

@@ -87,7 +87,10 @@ def require_same_ids(tables: Mapping[str, Mapping[str, object]], where: str | Pa
     """Raise TableError unless all tables (file name -> table) have the same ids; names one that is missing."""
     (first, reference), *others = tables.items()
     for name, table in others:
-        for have, lack, known, wanted in ((first, name, reference, table), (name, first, table, reference)):
+        for have, lack, known, wanted in (
+            (first, name, reference, table),
+            (name, first, table, reference),
+        ):
             missing = [key for key in known if key not in wanted]
             if missing:
                 raise TableError(

@@ -47,9 +47,7 @@ def answer_questions(
         batch = missing[start : start + _BATCH]
         for question, answer in zip(batch, _answer_batch(llm, batch, config), strict=True):
             known[question] = answer
-        lines = [
-            json.dumps({"question": q, "text": known[q].text, "ended": known[q].ended}) for q in batch
-        ]
+        lines = [json.dumps({"question": q, "text": known[q].text, "ended": known[q].ended}) for q in batch]
         with path.open("a", encoding="utf-8") as stream:
             stream.write("".join(f"{line}\n" for line in lines))
     return {question: known[question] for question in questions}

@@ -73,9 +73,7 @@ def make_questions(folder: str | Path) -> list[Question]:
                 key = f"{name}-{row_number:03d}-{number:02d}"
                 fact = f"{name}-{row_number:03d}"
                 held_out = number >= len(kind.phrasings)
-                found.setdefault(
-                    text, Question(key, text, answers, name, phrasing, fact, held_out)
-                )
+                found.setdefault(text, Question(key, text, answers, name, phrasing, fact, held_out))
     return list(found.values())
 
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Sequence
 from itertools import combinations
 
+from freeze_omni.data.questions.split import words
 from freeze_omni.data.tts.base import Voice
 from freeze_omni.data.tts.synthesize import Job
 
 _CHARACTERS_A_SECOND = 15.0
+_CANDIDATES = 12
 
 
 def estimate_s(text: str, speed: float = 1.0) -> float:
@@ -31,6 +34,7 @@ class Speakers:
         self._rng = rng
         self._speeds = speeds
         self._count = 0
+        self._said: Counter[str] = Counter()
 
     def job(self, text: str, backend: str, name: str) -> Job:
         """One job at a random speed (two decimals, so that like requests meet in the cache)."""
@@ -38,17 +42,21 @@ class Speakers:
         self._count += 1
         return Job(f"{voice.speaker}-{self._count:05d}", text, voice)
 
-    def fill(
-        self, sentences: Sequence[str], backend: str, names: Sequence[str], seconds: float
-    ) -> list[Job]:
-        """Jobs of about `seconds` of speech: each sentence once before any comes again."""
+    def fill(self, sentences: Sequence[str], backend: str, names: Sequence[str], seconds: float) -> list[Job]:
+        """Jobs of about `seconds` of speech, the voices in turn.
+
+        Of some sentences drawn the one is taken whose rarest word was said least so far: names come
+        about as often as one another, and a sentence comes again when its words are short.
+        """
         jobs: list[Job] = []
-        order: list[str] = []
         spoken_s = 0.0
         while sentences and names and spoken_s < seconds:
-            if not order:
-                order = list(sentences)
-                self._rng.shuffle(order)
-            jobs.append(self.job(order.pop(), backend, names[len(jobs) % len(names)]))
-            spoken_s += estimate_s(jobs[-1].text, jobs[-1].voice.speed)
+            drawn = [self._rng.choice(sentences) for _ in range(_CANDIDATES)]
+            text = min(drawn, key=self._rarest)
+            self._said.update(words(text))
+            jobs.append(self.job(text, backend, names[len(jobs) % len(names)]))
+            spoken_s += estimate_s(text, jobs[-1].voice.speed)
         return jobs
+
+    def _rarest(self, text: str) -> int:
+        return min((self._said[word] for word in words(text)), default=0)

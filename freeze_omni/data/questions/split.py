@@ -25,9 +25,7 @@ class SplitConfig:
             raise ValueError("test and dev must be 1 or more, new_phrasings in 0 to 1")
 
 
-def split_questions(
-    questions: Sequence[Question], config: SplitConfig, seed: int = 0
-) -> dict[str, list[Question]]:
+def split_questions(questions: Sequence[Question], config: SplitConfig, seed: int = 0) -> dict[str, list[Question]]:
     """Cut into train, dev and test without a shared question; kinds as even as can be.
 
     A held-out question is only taken while each of its words stays in `min_word_count` training
@@ -44,9 +42,7 @@ def split_questions(
     for name, size in (("test", config.test), ("dev", config.dev)):
         unseen = round(size * config.new_phrasings) if unusual else 0
         new = _take_evenly(unusual, unseen, lambda q: _covered(q, counts, config.min_word_count))
-        old = _take_evenly(
-            usual, size - len(new), lambda q: _spare(q, counts, config.min_word_count)
-        )
+        old = _take_evenly(usual, size - len(new), lambda q: _spare(q, counts, config.min_word_count))
         if len(new) + len(old) < size:
             raise ValueError(
                 f"only {len(new) + len(old)} of {size} {name} questions can be held out:"

@@ -34,9 +34,7 @@ class Piper:
         inputs = {
             "input": np.array([ids], dtype=np.int64),
             "input_lengths": np.array([len(ids)], dtype=np.int64),
-            "scales": np.array(
-                [scale["noise_scale"], scale["length_scale"] / speed, scale["noise_w"]], np.float32
-            ),
+            "scales": np.array([scale["noise_scale"], scale["length_scale"] / speed, scale["noise_w"]], np.float32),
         }
         wav = session.run(None, inputs)[0].ravel()
         return wav / max(1.0, float(np.abs(wav).max())), config["audio"]["sample_rate"]

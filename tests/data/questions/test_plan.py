@@ -24,3 +24,10 @@ def test_means_of_voices_fill_up() -> None:
 
 def test_slow_speech_takes_longer() -> None:
     assert estimate_s("x" * 30, 0.5) == pytest.approx(0.15 + 4)
+
+
+def test_rare_words_are_said_as_often_as_frequent_ones() -> None:
+    usual = [f"{start} the capital of country{i}" for start in ("name", "tell", "say") for i in range(3)] * 9
+    jobs = Speakers(random.Random(0)).fill([*usual, "the opera"], "flite", ["slt"], 120.0)
+    spoken = " ".join(job.text for job in jobs).split()
+    assert spoken.count("opera") >= 3 and spoken.count("country1") < 6 * spoken.count("opera")

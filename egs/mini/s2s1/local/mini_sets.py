@@ -23,8 +23,7 @@ def plan_tts(sentences: Sentences, answers: dict[str, LlmAnswer], config: MiniCo
     """
     train = speakable([q.question for q in sentences.questions["train"]], answers, config)
     held = {
-        name: speakable([q.question for q in sentences.questions[name]], answers, config)
-        for name in ("dev", "test")
+        name: speakable([q.question for q in sentences.questions[name]], answers, config) for name in ("dev", "test")
     }
     held_texts = {text for texts in held.values() for text in texts}
     train = [text for text in train if text not in held_texts]
@@ -35,9 +34,7 @@ def plan_tts(sentences: Sentences, answers: dict[str, LlmAnswer], config: MiniCo
         sets[f"tts_{name}"] = [text for text in held[name] if text not in known][:count]
     speakers = Speakers(random.Random(config.seed))
     voice = Voice.parse(config.tts.voice)
-    return {
-        name: [_fixed(speakers, text, voice) for text in texts] for name, texts in sets.items()
-    }
+    return {name: [_fixed(speakers, text, voice) for text in texts] for name, texts in sets.items()}
 
 
 def plan_asr(sentences: Sentences, voices: dict[str, list[str]], config: MiniConfig) -> Sets:
@@ -77,8 +74,18 @@ def plan_duplex(sentences: Sentences, voices: dict[str, list[str]], config: Mini
     unseen = Voice.parse(config.unseen)
     new = [(unseen.backend, unseen.name)] if unseen.name in voices.get(unseen.backend, ()) else quick
     plan = {
-        "duplex_train": (sentences.side_talk, config.duplex.backchannels, config.duplex.side_talk, quick),
-        "duplex_test": (sentences.held_side_talk, config.duplex.held_out, config.duplex.held_out, new),
+        "duplex_train": (
+            sentences.side_talk,
+            config.duplex.backchannels,
+            config.duplex.side_talk,
+            quick,
+        ),
+        "duplex_test": (
+            sentences.held_side_talk,
+            config.duplex.held_out,
+            config.duplex.held_out,
+            new,
+        ),
     }
     sets: Sets = {}
     for name, (side_talk, backchannels, sides, speaking) in plan.items():
