@@ -252,7 +252,8 @@ def _spoke(config: TurnConfig, event: Spoke, state: Dialogue) -> Out:
     if last and last.first_token == event.first_token:
         begun, start = begun[:-1], last.start
     part = Spoken(event.first_token, event.end_token, start, end, event.segment_ends)
-    return replace(state, spoken=(*begun, part)), [PlayAudio(event.samples)]
+    play = [PlayAudio(event.samples)] if len(event.samples) else []
+    return replace(state, spoken=(*begun, part)), play
 
 
 def _made(config: TurnConfig, event: AnswerMade, state: Dialogue) -> Out:
