@@ -28,7 +28,8 @@ class LogMel(nn.Module):
         super().__init__()
         self.window_samples, self.shift_samples, self.floor = window_samples, shift_samples, floor
         self.register_buffer("window", torch.hann_window(window_samples), persistent=False)
-        filters = mel_filters(sample_rate_hz, window_samples, mel_bins)
+        with torch.device("cpu"):  # a model may be built on the meta device, which cannot compute
+            filters = mel_filters(sample_rate_hz, window_samples, mel_bins)
         self.register_buffer("filters", filters, persistent=False)
 
     def magnitudes(self, wav: Tensor) -> Tensor:

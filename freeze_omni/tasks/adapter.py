@@ -13,7 +13,7 @@ from freeze_omni.encoder.ctc import CtcHead
 from freeze_omni.encoder.encoder import SpeechEncoder
 from freeze_omni.tasks.adapter_model import AdapterModel, AdapterModelConfig
 from freeze_omni.tasks.base import BaseTask, Preprocess
-from freeze_omni.tasks.preprocess import Reader, tokenise
+from freeze_omni.tasks.preprocess import Reader, build_augment, tokenise
 from freeze_omni.tasks.resources import Resources
 
 
@@ -26,18 +26,14 @@ class AdapterTask(BaseTask):
 
     @classmethod
     def build_parts(cls, config: AdapterModelConfig, sizes: Resources) -> dict[str, nn.Module]:
-        return listening_parts(config, sizes) | {
-            "task_tokens": nn.Embedding(config.task_tokens, sizes.llm_size)
-        }
+        return listening_parts(config, sizes) | {"task_tokens": nn.Embedding(config.task_tokens, sizes.llm_size)}
 
     @classmethod
     def trained(cls, config: AdapterModelConfig, parts: dict[str, nn.Module]) -> tuple[str, ...]:
         return ("encoder", "adapter", "task_tokens", *(("ctc",) if config.ctc_weight else ()))
 
     @classmethod
-    def assemble(
-        cls, config: AdapterModelConfig, parts: dict[str, Any], resources: Resources
-    ) -> AdapterModel:
+    def assemble(cls, config: AdapterModelConfig, parts: dict[str, Any], resources: Resources) -> AdapterModel:
         table = None
         if config.warm_start is not None:
             table = unit_embeddings(resources)
@@ -45,14 +41,12 @@ class AdapterTask(BaseTask):
         return AdapterModel(parts, config, cls.trained(config, parts), resources.llm, table)
 
     @classmethod
-    def preprocess(
-        cls, config: AdapterModelConfig, resources: Resources, train: bool
-    ) -> Preprocess:
+    def preprocess(cls, config: AdapterModelConfig, resources: Resources, train: bool) -> Preprocess:
         texts = {
             "text": ("text", partial(tokenise, tokenizer=resources.llm.tokenizer)),
             "units": ("text", resources.units.encode),
         }
-        return Reader(texts, sound=("speech",))
+        return Reader(texts, ("speech",), build_augment(config.augment, train, cls.sample_hz))
 
 
 def listening_parts(config: Any, sizes: Resources) -> dict[str, nn.Module]:
@@ -60,9 +54,7 @@ def listening_parts(config: Any, sizes: Resources) -> dict[str, nn.Module]:
     encoder = SpeechEncoder(config.encoder)
     embeds = None
     if config.adapter.needs_unit_embeds:
-        embeds = (
-            unit_embeddings(sizes) if sizes.loads else torch.empty(sizes.unit_size, sizes.llm_size)
-        )
+        embeds = unit_embeddings(sizes) if sizes.loads else torch.empty(sizes.unit_size, sizes.llm_size)
     return {
         "encoder": encoder,
         "ctc": CtcHead(encoder.output_size, sizes.unit_size),

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from freeze_omni.adapter.choice import AdapterChoice
 from freeze_omni.adapter.conv import STRIDE
+from freeze_omni.data.augment import AugmentConfig
 from freeze_omni.encoder.config import EncoderConfig
 from freeze_omni.frontend.fbank import Fbank, FbankConfig
 from freeze_omni.llm.frozen import FrozenLLM
@@ -33,6 +34,7 @@ class AdapterModelConfig:
         task_tokens: learned vectors in front of the speech (the paper: "a few").
         ctc_weight: of the CTC loss beside the LLM's; 0 is the paper's way and leaves the CTC head
             alone. The CTC adapter needs it, or its spikes drift.
+        augment, spec_augment: as in stage 1.1.
         warm_start: for the convolution adapter; none is the paper's way.
     """
 
@@ -41,6 +43,7 @@ class AdapterModelConfig:
     fbank: FbankConfig = field(default_factory=FbankConfig)
     task_tokens: int = 4
     ctc_weight: float = 0.0
+    augment: AugmentConfig | None = None
     spec_augment: SpecAugmentConfig | None = None
     warm_start: WarmStartConfig | None = None
 
@@ -67,9 +70,7 @@ class AdapterModel(PartsModel):
         super().__init__({**parts, "llm": llm}, trained)
         self.config = config
         self.fbank = Fbank(config.fbank)
-        self.spec_augment = (
-            None if config.spec_augment is None else build_spec_augment(config.spec_augment)
-        )
+        self.spec_augment = None if config.spec_augment is None else build_spec_augment(config.spec_augment)
         self.register_buffer("unit_table", unit_table, persistent=False)
 
     def forward(
@@ -87,25 +88,17 @@ class AdapterModel(PartsModel):
         augment = self.spec_augment if self.training else None
         heard = listen(self, self.fbank, speech, speech_lengths, augment)
         stats = {}
-        if (
-            self.training
-            and self.config.warm_start is not None
-            and self.progress < self.config.warm_start.share
-        ):
+        if self.training and self.config.warm_start is not None and self.progress < self.config.warm_start.share:
             loss, stats["nearest"] = self._alignment_loss(heard, units, units_lengths)
         else:
             loss, stats["acc"] = self._transcript_loss(heard, text, text_lengths)
         if self.config.ctc_weight:
-            stats["loss_ctc"] = ctc = self.ctc.loss(
-                heard.logits, heard.lengths, units, units_lengths
-            )
+            stats["loss_ctc"] = ctc = self.ctc.loss(heard.logits, heard.lengths, units, units_lengths)
             loss = loss + self.config.ctc_weight * ctc
         stats["positions"] = heard.adapted.lengths.float().mean()
         return training_result(loss, stats, rows=len(speech))
 
-    def _transcript_loss(
-        self, heard: Heard, text: Tensor, text_lengths: Tensor
-    ) -> tuple[Tensor, Tensor]:
+    def _transcript_loss(self, heard: Heard, text: Tensor, text_lengths: Tensor) -> tuple[Tensor, Tensor]:
         adapted = heard.adapted
         targets, target_lengths = with_end(text, text_lengths, self.llm.chat.end_id)
         tasks = self.task_tokens.weight.expand(len(text), -1, -1)
@@ -121,9 +114,7 @@ class AdapterModel(PartsModel):
         real = valid_mask(target_lengths, targets.shape[1])
         return text_loss(self.llm.logits(states[real]), targets[real])
 
-    def _alignment_loss(
-        self, heard: Heard, units: Tensor, units_lengths: Tensor
-    ) -> tuple[Tensor, Tensor]:
+    def _alignment_loss(self, heard: Heard, units: Tensor, units_lengths: Tensor) -> tuple[Tensor, Tensor]:
         ends = unit_ends(heard.logits, heard.lengths, units, units_lengths, self.ctc.blank)
         size = heard.adapted.embeds.shape[1]
         wanted = aligned_units(ends, units, heard.adapted.lengths, STRIDE, size)

@@ -9,9 +9,7 @@ from freeze_omni.shapes import silence_padding
 
 
 @torch.no_grad()
-def unit_ends(
-    logits: Tensor, lengths: Tensor, targets: Tensor, target_lengths: Tensor, blank: int = 0
-) -> Tensor:
+def unit_ends(logits: Tensor, lengths: Tensor, targets: Tensor, target_lengths: Tensor, blank: int = 0) -> Tensor:
     """The last frame of each unit on the best path that spells the targets.
 
     Args:

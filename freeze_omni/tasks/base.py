@@ -96,9 +96,7 @@ class BaseTask(AbsTask):
         return [PartsSource.parse(text) for text in args.init_parts]
 
     @classmethod
-    def build_optimizers(
-        cls, args: argparse.Namespace, model: nn.Module
-    ) -> list[torch.optim.Optimizer]:
+    def build_optimizers(cls, args: argparse.Namespace, model: nn.Module) -> list[torch.optim.Optimizer]:
         """One optimizer over the trained parts, each with its own share of the rate
         (`lr_scale`)."""
         conf = numbers(args.optim_conf)
@@ -106,9 +104,7 @@ class BaseTask(AbsTask):
         for name, part in model.named_children():
             params = [parameter for parameter in part.parameters() if parameter.requires_grad]
             if params:
-                groups.append(
-                    {"params": params, "lr": conf["lr"] * float(args.lr_scale.get(name, 1.0))}
-                )
+                groups.append({"params": params, "lr": conf["lr"] * float(args.lr_scale.get(name, 1.0))})
         return [optim_classes[args.optim](groups, **conf)]
 
     @classmethod

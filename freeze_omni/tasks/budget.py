@@ -38,9 +38,7 @@ class BudgetCosine(AbsBatchStepScheduler):
         clock: Callable[[], float] = time.monotonic,
     ):
         if max_steps is None and max_minutes is None:
-            raise ValueError(
-                "budgetcosine needs max_steps, max_minutes, or max_epoch with num_iters_per_epoch"
-            )
+            raise ValueError("budgetcosine needs max_steps, max_minutes, or max_epoch with num_iters_per_epoch")
         self.optimizer = optimizer
         self.warmup_steps, self.final_scale = warmup_steps, final_scale
         self.max_steps, self.max_minutes = max_steps, max_minutes
@@ -93,11 +91,7 @@ class BudgetCosine(AbsBatchStepScheduler):
         if self._last_s is not None:
             self.elapsed_s += now - self._last_s
         self._last_s = now
-        if (
-            self.max_minutes
-            and torch.distributed.is_available()
-            and torch.distributed.is_initialized()
-        ):
+        if self.max_minutes and torch.distributed.is_available() and torch.distributed.is_initialized():
             device = self.optimizer.param_groups[0]["params"][0].device
             shared = torch.tensor(self.elapsed_s, dtype=torch.float64, device=device)
             torch.distributed.broadcast(shared, src=0)
@@ -108,9 +102,7 @@ class BudgetCosine(AbsBatchStepScheduler):
             group["lr"] = group["initial_lr"] * self.scale()
 
 
-def until_spent[T](
-    batches: Iterable[T], schedulers: Iterable[object], model: object
-) -> Iterator[T]:
+def until_spent[T](batches: Iterable[T], schedulers: Iterable[object], model: object) -> Iterator[T]:
     """The batches, until the budget of any of the schedulers has run out; `model.progress` is set
     before each."""
     budgets = [scheduler for scheduler in schedulers if isinstance(scheduler, BudgetCosine)]

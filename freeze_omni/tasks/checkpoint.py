@@ -37,9 +37,7 @@ class PartsSource:
         path, _, names = text.rpartition(":")
         parts = tuple(name.strip() for name in names.split(",") if name.strip())
         if not path or not parts:
-            raise ConfigError(
-                f"--init_parts {text}: expected PATH:PART,PART, as exp/1.1/latest.pth:encoder,ctc"
-            )
+            raise ConfigError(f"--init_parts {text}: expected PATH:PART,PART, as exp/1.1/latest.pth:encoder,ctc")
         return cls(Path(path), parts)
 
     @property
@@ -56,9 +54,7 @@ def config_keys(part: str) -> tuple[str, ...]:
     return CONFIG_KEYS.get(part, (part,))
 
 
-def inherit_config(
-    model: dict[str, Any], sources: Sequence[PartsSource], where: str
-) -> dict[str, Any]:
+def inherit_config(model: dict[str, Any], sources: Sequence[PartsSource], where: str) -> dict[str, Any]:
     """The mapping `model` completed with the configuration of the parts that are taken over.
 
     Raises:
@@ -72,8 +68,7 @@ def inherit_config(
                 continue
             if not _agrees(completed.get(key), theirs[key]):
                 raise ConfigError(
-                    f"{where}: {key} differs from {source.config_path}, where the part is from: "
-                    "remove it here"
+                    f"{where}: {key} differs from {source.config_path}, where the part is from: remove it here"
                 )
             completed[key] = theirs[key]
     return completed
@@ -95,9 +90,7 @@ def load_parts(sources: Iterable[PartsSource]) -> dict[str, dict[str, Tensor]]:
     found: dict[str, dict[str, Tensor]] = {}
     for source in sources:
         if not source.path.exists():
-            raise ConfigError(
-                f"{source.path}: no such checkpoint; train that stage first or mend --init_parts"
-            )
+            raise ConfigError(f"{source.path}: no such checkpoint; train that stage first or mend --init_parts")
         state = torch.load(source.path, map_location="cpu", weights_only=True)
         state = state.get("model", state)
         for part in source.parts:
@@ -110,14 +103,10 @@ def load_parts(sources: Iterable[PartsSource]) -> dict[str, dict[str, Tensor]]:
 
 def part_state(state: dict[str, Tensor], part: str) -> dict[str, Tensor]:
     """The entries of one part, without its prefix."""
-    return {
-        key[len(part) + 1 :]: value for key, value in state.items() if key.startswith(part + ".")
-    }
+    return {key[len(part) + 1 :]: value for key, value in state.items() if key.startswith(part + ".")}
 
 
-def fill_parts(
-    model: nn.Module, found: dict[str, dict[str, Tensor]], where: str = "--init_parts"
-) -> None:
+def fill_parts(model: nn.Module, found: dict[str, dict[str, Tensor]], where: str = "--init_parts") -> None:
     """Copy parts into the submodules of the same names, exactly.
 
     Raises:

@@ -41,9 +41,7 @@ class CodecTask(BaseTask):
         return tuple(parts)
 
     @classmethod
-    def assemble(
-        cls, config: CodecModelConfig, parts: dict[str, Any], resources: Resources
-    ) -> CodecModel:
+    def assemble(cls, config: CodecModelConfig, parts: dict[str, Any], resources: Resources) -> CodecModel:
         if config.gan is None:
             return CodecModel(parts, config, cls.trained(config, parts))
         from freeze_omni.tasks.codec_gan import GanCodecModel
@@ -55,18 +53,12 @@ class CodecTask(BaseTask):
         return Reader({}, sound=("speech",))
 
     @classmethod
-    def build_optimizers(
-        cls, args: argparse.Namespace, model: nn.Module
-    ) -> list[torch.optim.Optimizer]:
+    def build_optimizers(cls, args: argparse.Namespace, model: nn.Module) -> list[torch.optim.Optimizer]:
         """One for the codec and one for the discriminators."""
         pairs = ((model.codec, args.optim, args.optim_conf),) + (
-            ((model.discriminator, args.optim2, args.optim2_conf),)
-            if cls.num_optimizers == 2
-            else ()
+            ((model.discriminator, args.optim2, args.optim2_conf),) if cls.num_optimizers == 2 else ()
         )
-        return [
-            optim_classes[name](part.parameters(), **numbers(conf)) for part, name, conf in pairs
-        ]
+        return [optim_classes[name](part.parameters(), **numbers(conf)) for part, name, conf in pairs]
 
     @classmethod
     def settle_options(cls, args: argparse.Namespace) -> None:

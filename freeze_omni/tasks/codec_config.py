@@ -20,9 +20,7 @@ class GanConfig:
         start: share of the training after which the discriminators come in.
     """
 
-    discriminator: Literal["multi_period", "multi_scale_multi_period", "multi_scale_stft"] = (
-        "multi_scale_multi_period"
-    )
+    discriminator: Literal["multi_period", "multi_scale_multi_period", "multi_scale_stft"] = "multi_scale_multi_period"
     discriminator_conf: dict[str, Any] = field(default_factory=dict)
     start: float = 0.0
     adversarial_weight: float = 1.0

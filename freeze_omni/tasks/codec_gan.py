@@ -24,9 +24,7 @@ GENERATOR, DISCRIMINATOR = 0, 1  # the optimizers, in this order
 class GanCodecModel(CodecModel):
     """Parts: codec, discriminator. The copy of a batch is made once, for both turns."""
 
-    def __init__(
-        self, parts: Mapping[str, nn.Module], config: CodecModelConfig, trained: tuple[str, ...]
-    ):
+    def __init__(self, parts: Mapping[str, nn.Module], config: CodecModelConfig, trained: tuple[str, ...]):
         super().__init__(parts, config, trained)
         self.gan = config.gan
         self.generator_loss = GeneratorAdversarialLoss()
@@ -112,6 +110,5 @@ def build_discriminator(config: GanConfig) -> nn.Module:
         raise ConfigError(f"model: gan: discriminator_conf: {error}") from None
     except ImportError as error:
         raise ConfigError(
-            f"model: gan: discriminator {config.discriminator}: {error}; install it, or take "
-            "another discriminator"
+            f"model: gan: discriminator {config.discriminator}: {error}; install it, or take another discriminator"
         ) from None

@@ -22,18 +22,14 @@ USAGE_DECAY = 0.98  # token counts fade over about fifty batches
 class CodecModel(PartsModel):
     """Audio to tokens to audio, trained by reconstruction alone. Part: codec."""
 
-    def __init__(
-        self, parts: Mapping[str, nn.Module], config: CodecModelConfig, trained: tuple[str, ...]
-    ):
+    def __init__(self, parts: Mapping[str, nn.Module], config: CodecModelConfig, trained: tuple[str, ...]):
         super().__init__(parts, trained)
         self.config = config
         self.reconstruction = ReconstructionLoss(config.reconstruction, config.codec.sample_rate_hz)
         counts = torch.zeros(config.codec.quantiser.codebook_size)
         self.register_buffer("token_counts", counts, persistent=False)
 
-    def forward(
-        self, speech: Tensor, speech_lengths: Tensor, **_: object
-    ) -> tuple[Tensor, dict[str, Tensor], Tensor]:
+    def forward(self, speech: Tensor, speech_lengths: Tensor, **_: object) -> tuple[Tensor, dict[str, Tensor], Tensor]:
         """speech (B, S) at 24 kHz in [-1, 1], right-padded.
 
         Returns:

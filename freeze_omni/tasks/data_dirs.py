@@ -7,6 +7,7 @@ import logging
 import os
 from pathlib import Path
 
+import numpy as np
 import soundfile
 from espnet2.fileio.read_text import read_2columns_text
 from espnet2.train.dataset import DATA_TYPES
@@ -28,17 +29,27 @@ def read_sparse_text(path: str) -> SparseText:
     return SparseText(read_2columns_text(path))
 
 
+class LazyInts(dict):
+    """A text file of numbers that are parsed when they are asked for: speech tokens fill memory."""
+
+    def __getitem__(self, key: str) -> np.ndarray:
+        return np.array(super().__getitem__(key).split(), dtype=np.int64)
+
+
+def read_lazy_ints(path: str) -> LazyInts:
+    return LazyInts(read_2columns_text(path))
+
+
 # ESPnet takes the first type whose name the wanted one begins with, hence not "text_…".
 DATA_TYPES["sparse_text"] = {
     "func": read_sparse_text,
     "kwargs": [],
     "help": "text, empty where an id is missing",
 }
+DATA_TYPES["lazy_ints"] = {"func": read_lazy_ints, "kwargs": [], "help": "integers"}
 
 
-def add_data_dirs(
-    args: argparse.Namespace, files: FileKinds, optional: tuple[str, ...], sample_hz: int
-) -> None:
+def add_data_dirs(args: argparse.Namespace, files: FileKinds, optional: tuple[str, ...], sample_hz: int) -> None:
     """Fill `*_data_path_and_name_and_type` and `*_shape_file` from --train_dir and --valid_dir.
 
     The ids that all files have are used; their lengths are written to the output folder, where
@@ -55,9 +66,7 @@ def add_data_dirs(
         for name, (file_name, kind) in files.items():
             path = _first_with(folders, file_name)
             if path is None and name not in optional:
-                raise ConfigError(
-                    f"{folders[0]}: no {file_name}; run the stage that makes it, mend --{role}_dir"
-                )
+                raise ConfigError(f"{folders[0]}: no {file_name}; run the stage that makes it, mend --{role}_dir")
             if path is not None:
                 _check(path, kind, sample_hz)
                 listed.append((str(path), name, kind))
@@ -107,17 +116,12 @@ def _write_lengths(target: Path, listed: list[tuple[str, str, str]]) -> str:
     return str(target)
 
 
-def _lengths(
-    listed: list[tuple[str, str, str]], tables: dict[str, dict[str, str]], ids: set[str]
-) -> dict[str, int]:
+def _lengths(listed: list[tuple[str, str, str]], tables: dict[str, dict[str, str]], ids: set[str]) -> dict[str, int]:
     sounds = [(path, name) for path, name, kind in listed if kind == "sound"]
     if not sounds:
-        name = next(name for _, name, kind in listed if kind == "text_int")
+        name = next(name for _, name, kind in listed if kind == "lazy_ints")
         return {uid: len(tables[name][uid].split()) for uid in ids}
     path, name = sounds[0]
     known = Path(path).parent / SAMPLES
     counted = read_2columns_text(known) if known.exists() else {}
-    return {
-        uid: int(counted[uid]) if uid in counted else soundfile.info(tables[name][uid]).frames
-        for uid in ids
-    }
+    return {uid: int(counted[uid]) if uid in counted else soundfile.info(tables[name][uid]).frames for uid in ids}

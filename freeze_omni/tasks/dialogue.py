@@ -11,7 +11,7 @@ from freeze_omni.duplex.state_head import StateHead
 from freeze_omni.tasks.adapter import listening_parts
 from freeze_omni.tasks.base import BaseTask, Preprocess
 from freeze_omni.tasks.dialogue_model import DialogueModel, DialogueModelConfig
-from freeze_omni.tasks.preprocess import Reader, dialogue_context, tokenise
+from freeze_omni.tasks.preprocess import Reader, build_augment, dialogue_context, tokenise
 from freeze_omni.tasks.resources import Resources
 
 
@@ -26,7 +26,7 @@ class DialogueTask(BaseTask):
     files = {
         "speech": ("wav.scp", "sound"),
         "answer": ("answer", "sparse_text"),
-        "states": ("states", "text_int"),
+        "states": ("states", "lazy_ints"),
         "history": ("history", "sparse_text"),
     }
     optional = ("history",)
@@ -36,9 +36,7 @@ class DialogueTask(BaseTask):
         parts = listening_parts(config, sizes)
         return parts | {
             "prompt": nn.Embedding(config.prompt, sizes.llm_size),
-            "state_head": StateHead(
-                config.state_head, sizes.llm_size, parts["encoder"].output_size
-            ),
+            "state_head": StateHead(config.state_head, sizes.llm_size, parts["encoder"].output_size),
         }
 
     @classmethod
@@ -46,18 +44,14 @@ class DialogueTask(BaseTask):
         return ("prompt", "state_head")
 
     @classmethod
-    def assemble(
-        cls, config: DialogueModelConfig, parts: dict[str, Any], resources: Resources
-    ) -> DialogueModel:
+    def assemble(cls, config: DialogueModelConfig, parts: dict[str, Any], resources: Resources) -> DialogueModel:
         return DialogueModel(parts, config, cls.trained(config, parts), resources.llm)
 
     @classmethod
-    def preprocess(
-        cls, config: DialogueModelConfig, resources: Resources, train: bool
-    ) -> Preprocess:
+    def preprocess(cls, config: DialogueModelConfig, resources: Resources, train: bool) -> Preprocess:
         chat = resources.llm.chat
         texts = {
             "context": ("history", partial(dialogue_context, chat=chat, system=resources.system)),
             "answer": ("answer", partial(tokenise, tokenizer=chat.tokenizer)),
         }
-        return Reader(texts, sound=("speech",))
+        return Reader(texts, ("speech",), build_augment(config.augment, train, cls.sample_hz))

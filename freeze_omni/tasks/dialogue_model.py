@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from freeze_omni.adapter.choice import AdapterChoice
+from freeze_omni.data.augment import AugmentConfig
 from freeze_omni.duplex.state_head import NO_LABEL, STATES, StateHeadConfig, chunk_hidden
 from freeze_omni.encoder.config import EncoderConfig
 from freeze_omni.frontend.fbank import Fbank, FbankConfig
@@ -29,6 +30,7 @@ class DialogueModelConfig:
     Attributes:
         prompt: number of prompt vectors, the same in all turns (published: 25).
         state_weight: of the state loss beside the answer's.
+        augment, spec_augment: as in stage 1.1, but without a change of speed.
     """
 
     encoder: EncoderConfig
@@ -37,7 +39,12 @@ class DialogueModelConfig:
     prompt: int = 25
     state_head: StateHeadConfig = field(default_factory=StateHeadConfig)
     state_weight: float = 1.0
+    augment: AugmentConfig | None = None
     spec_augment: SpecAugmentConfig | None = None
+
+    def __post_init__(self) -> None:
+        if self.augment is not None and self.augment.speed != (1.0, 1.0):
+            raise ValueError("augment: speed would move the states' times: leave it at [1, 1]")
 
 
 class DialogueModel(PartsModel):
@@ -54,9 +61,7 @@ class DialogueModel(PartsModel):
         super().__init__({**parts, "llm": llm}, trained)
         self.config = config
         self.fbank = Fbank(config.fbank)
-        self.spec_augment = (
-            None if config.spec_augment is None else build_spec_augment(config.spec_augment)
-        )
+        self.spec_augment = None if config.spec_augment is None else build_spec_augment(config.spec_augment)
 
     def forward(
         self,
@@ -86,9 +91,7 @@ class DialogueModel(PartsModel):
         loss_answer, acc = self._answer_loss(hidden, joined, targets, target_lengths)
         loss_state, stats = self._state_loss(hidden, joined, heard, states, states_lengths)
         stats |= {"loss_answer": loss_answer, "acc": acc, "loss_state": loss_state}
-        return training_result(
-            loss_answer + self.config.state_weight * loss_state, stats, rows=len(speech)
-        )
+        return training_result(loss_answer + self.config.state_weight * loss_state, stats, rows=len(speech))
 
     def _joined(
         self,
@@ -118,9 +121,7 @@ class DialogueModel(PartsModel):
         self, hidden: Tensor, joined: Joined, targets: Tensor, target_lengths: Tensor
     ) -> tuple[Tensor, Tensor]:
         real = valid_mask(target_lengths, targets.shape[1])
-        states = predicting(
-            hidden, joined.starts[:, 4], torch.full_like(target_lengths, targets.shape[1])
-        )
+        states = predicting(hidden, joined.starts[:, 4], torch.full_like(target_lengths, targets.shape[1]))
         return text_loss(self.llm.logits(states[real]), targets[real])
 
     def _state_loss(
@@ -134,8 +135,5 @@ class DialogueModel(PartsModel):
         labels = states.masked_fill(~real, NO_LABEL)[:, :chunks]
         guesses = logits.argmax(-1)
         # a mean over nothing is not a number, which the reporter leaves out
-        recalls = {
-            f"recall_{state}": (guesses == state)[labels == state].float().mean()
-            for state in range(STATES)
-        }
+        recalls = {f"recall_{state}": (guesses == state)[labels == state].float().mean() for state in range(STATES)}
         return self.state_head.loss(logits, labels), recalls

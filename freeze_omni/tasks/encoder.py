@@ -14,7 +14,7 @@ from freeze_omni.encoder.encoder import SpeechEncoder
 from freeze_omni.frontend.cmvn import Cmvn
 from freeze_omni.tasks.base import BaseTask, Preprocess
 from freeze_omni.tasks.encoder_model import EncoderModel, EncoderModelConfig
-from freeze_omni.tasks.preprocess import Reader
+from freeze_omni.tasks.preprocess import Reader, build_augment
 from freeze_omni.tasks.resources import Resources
 
 
@@ -34,18 +34,15 @@ class EncoderTask(BaseTask):
         return ("encoder", "ctc")
 
     @classmethod
-    def assemble(
-        cls, config: EncoderModelConfig, parts: dict[str, Any], resources: Resources
-    ) -> EncoderModel:
+    def assemble(cls, config: EncoderModelConfig, parts: dict[str, Any], resources: Resources) -> EncoderModel:
         if resources.cmvn is not None:
             parts["encoder"].cmvn.load_state_dict(read_cmvn(resources.cmvn).state_dict())
         return EncoderModel(parts, config, cls.trained(config, parts))
 
     @classmethod
-    def preprocess(
-        cls, config: EncoderModelConfig, resources: Resources, train: bool
-    ) -> Preprocess:
-        return Reader({"text": ("text", resources.units.encode)}, sound=("speech",))
+    def preprocess(cls, config: EncoderModelConfig, resources: Resources, train: bool) -> Preprocess:
+        augment = build_augment(config.augment, train, cls.sample_hz)
+        return Reader({"text": ("text", resources.units.encode)}, ("speech",), augment)
 
 
 def read_cmvn(path: str) -> Cmvn:
@@ -56,6 +53,4 @@ def read_cmvn(path: str) -> Cmvn:
             sums = (torch.from_numpy(stats["sum"]), torch.from_numpy(stats["sum_square"]))
             return Cmvn.from_sums(float(stats["count"]), *sums)
     except (OSError, KeyError, ValueError) as error:
-        raise ConfigError(
-            f"--cmvn {path}: {error}; make it with --collect_stats true (stage 3)"
-        ) from None
+        raise ConfigError(f"--cmvn {path}: {error}; make it with --collect_stats true (stage 3)") from None

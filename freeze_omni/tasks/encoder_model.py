@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import editdistance
 from torch import Tensor, nn
 
+from freeze_omni.data.augment import AugmentConfig
 from freeze_omni.encoder.config import EncoderConfig
 from freeze_omni.frontend.fbank import Fbank, FbankConfig
 from freeze_omni.tasks.parts_model import PartsModel, training_result
@@ -16,24 +17,26 @@ from freeze_omni.tasks.spec_augment import SpecAugmentConfig, build_spec_augment
 
 @dataclass(frozen=True, kw_only=True)
 class EncoderModelConfig:
-    """Keys under `model:` of stage 1.1."""
+    """Keys under `model:` of stage 1.1.
+
+    Attributes:
+        augment: rooms, noises, levels put on training speech on the fly.
+        spec_augment: masks put on its features.
+    """
 
     encoder: EncoderConfig
     fbank: FbankConfig = field(default_factory=FbankConfig)
+    augment: AugmentConfig | None = None
     spec_augment: SpecAugmentConfig | None = None
 
 
 class EncoderModel(PartsModel):
     """Speech to CTC units. Parts: encoder, ctc."""
 
-    def __init__(
-        self, parts: Mapping[str, nn.Module], config: EncoderModelConfig, trained: tuple[str, ...]
-    ):
+    def __init__(self, parts: Mapping[str, nn.Module], config: EncoderModelConfig, trained: tuple[str, ...]):
         super().__init__(parts, trained)
         self.fbank = Fbank(config.fbank)
-        self.spec_augment = (
-            None if config.spec_augment is None else build_spec_augment(config.spec_augment)
-        )
+        self.spec_augment = None if config.spec_augment is None else build_spec_augment(config.spec_augment)
 
     def forward(
         self,
@@ -60,9 +63,7 @@ class EncoderModel(PartsModel):
             stats["unit_error"] = unit_error(self.ctc.greedy(logits, lengths), references)
         return training_result(loss, stats, rows=len(speech))
 
-    def collect_feats(
-        self, speech: Tensor, speech_lengths: Tensor, **_: object
-    ) -> dict[str, Tensor]:
+    def collect_feats(self, speech: Tensor, speech_lengths: Tensor, **_: object) -> dict[str, Tensor]:
         """Raw features, of which ESPnet sums the statistics for CMVN."""
         feats, lengths = self.fbank(speech, speech_lengths)
         return {"feats": feats, "feats_lengths": lengths}

@@ -34,9 +34,7 @@ class LlmEmbedding(nn.Module):
         table = plan.model.get_input_embeddings()
         if type(table) is not nn.Embedding:  # such as Gemma's, which scales
             return None
-        name = next(
-            name for name, weight in plan.model.named_parameters() if weight is table.weight
-        )
+        name = next(name for name, weight in plan.model.named_parameters() if weight is table.weight)
         file = _file_of(Path(folder), name)
         if file is None:
             return None

@@ -23,7 +23,7 @@ class PrefixTask(BaseTask):
     files = {
         "text": ("text", "text"),
         "answer": ("answer", "text"),
-        "tokens": ("tokens", "text_int"),
+        "tokens": ("tokens", "lazy_ints"),
     }
 
     @classmethod
@@ -35,9 +35,7 @@ class PrefixTask(BaseTask):
         return children(parts["speech_decoder"], prefix=True)
 
     @classmethod
-    def assemble(
-        cls, config: PrefixModelConfig, parts: dict[str, Any], resources: Resources
-    ) -> PrefixModel:
+    def assemble(cls, config: PrefixModelConfig, parts: dict[str, Any], resources: Resources) -> PrefixModel:
         if config.prefix_from_ar:
             parts["speech_decoder"].copy_ar_to_prefix()
         return PrefixModel(parts, cls.trained(config, parts), resources.llm)

@@ -62,9 +62,7 @@ class PrefixModel(PartsModel):
         )
         return training_result(loss, stats, rows=len(text))
 
-    def answer_states(
-        self, context: Tensor, context_lengths: Tensor, answer: Tensor, answer_lengths: Tensor
-    ) -> Tensor:
+    def answer_states(self, context: Tensor, context_lengths: Tensor, answer: Tensor, answer_lengths: Tensor) -> Tensor:
         """Hidden states (B, N, E) of the answering pass: to a token belongs the state that
         predicted it."""
         joined = join(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from freeze_omni.data.augment import AugmentConfig, augment
 from freeze_omni.speech_decoder.normalise import normalise, spoken_english
 from freeze_omni.speech_decoder.spell import text_ids
 
@@ -45,10 +46,24 @@ class Reader:
         entries |= {name: np.asarray(ids, dtype=np.int64) for name, ids in read.items()}
         for name in self.sound:
             samples = one_channel(uid, data[name])
-            entries[name] = (
-                samples if self.augment is None else self.augment(samples).astype(np.float32)
-            )
+            entries[name] = samples if self.augment is None else self.augment(samples).astype(np.float32)
         return entries
+
+
+class Augmenter:
+    """Changes training sound at random; the draws follow numpy's global seed, which ESPnet sets."""
+
+    def __init__(self, config: AugmentConfig, sample_hz: int):
+        self.config, self.sample_hz = config, sample_hz
+
+    def __call__(self, samples: np.ndarray) -> np.ndarray:
+        rng = np.random.default_rng(np.random.randint(2**31))
+        return augment(samples, rng, self.config, self.sample_hz)
+
+
+def build_augment(config: AugmentConfig | None, train: bool, sample_hz: int) -> Augment | None:
+    """None where nothing is to be changed: in validation, or without a configuration."""
+    return Augmenter(config, sample_hz) if train and config is not None else None
 
 
 def one_channel(uid: str, samples: np.ndarray) -> np.ndarray:
@@ -56,9 +71,7 @@ def one_channel(uid: str, samples: np.ndarray) -> np.ndarray:
     if samples.ndim == 2:
         samples = samples.mean(axis=1)
     if len(samples) == 0 or not np.isfinite(samples).all():
-        raise ValueError(
-            f"{uid}: no samples, or samples that are no numbers: remove it from wav.scp"
-        )
+        raise ValueError(f"{uid}: no samples, or samples that are no numbers: remove it from wav.scp")
     return samples.astype(np.float32)
 
 

@@ -53,9 +53,7 @@ class Resources:
     @property
     def llm(self) -> FrozenLLM:
         if self.llm_path is None:
-            raise ConfigError(
-                "this stage needs the LLM: give --llm FOLDER (any transformers causal LM)"
-            )
+            raise ConfigError("this stage needs the LLM: give --llm FOLDER (any transformers causal LM)")
         return _load_llm(self.llm_path, self.llm_dtype)
 
     @property
@@ -63,17 +61,13 @@ class Resources:
         """The LLM's tokenizer and input embedding, without the rest of it where that can be left
         out."""
         if self.llm_path is None:
-            raise ConfigError(
-                "this stage needs the LLM's embedding: give --llm FOLDER (a transformers causal LM)"
-            )
+            raise ConfigError("this stage needs the LLM's embedding: give --llm FOLDER (a transformers causal LM)")
         return _load_embedding(self.llm_path, self.llm_dtype)
 
     @property
     def units(self) -> CtcUnits:
         if self.units_path is None:
-            raise ConfigError(
-                "this stage needs the CTC units: give --units FOLDER (stage 3 makes it)"
-            )
+            raise ConfigError("this stage needs the CTC units: give --units FOLDER (stage 3 makes it)")
         return _load_units(self.units_path)
 
     @property
@@ -82,9 +76,7 @@ class Resources:
         if self.llm_path is not None and self.loads:
             return self.embedding.hidden_size
         if self.llm_path is not None and (Path(self.llm_path) / "config.json").exists():
-            return json.loads((Path(self.llm_path) / "config.json").read_text(encoding="utf-8"))[
-                "hidden_size"
-            ]
+            return json.loads((Path(self.llm_path) / "config.json").read_text(encoding="utf-8"))["hidden_size"]
         if self.given_llm_size is None:
             raise ConfigError("the width of the LLM is not known: give --llm FOLDER or --llm_size")
         return self.given_llm_size
@@ -95,9 +87,7 @@ class Resources:
         if self.units_path is not None:
             return len(self.units)
         if self.given_unit_size is None:
-            raise ConfigError(
-                "the number of CTC units is not known: give --units FOLDER or --unit_size"
-            )
+            raise ConfigError("the number of CTC units is not known: give --units FOLDER or --unit_size")
         return self.given_unit_size
 
 

@@ -31,10 +31,7 @@ def join(pieces: Sequence[tuple[Tensor, Tensor]]) -> Joined:
     """Pieces ((B, N, E), lengths (B,)), the same number of rows each, without the padding between
     them."""
     sizes = torch.stack([lengths for _, lengths in pieces], dim=1)
-    rows = [
-        torch.cat([embeds[row, : lengths[row]] for embeds, lengths in pieces])
-        for row in range(len(sizes))
-    ]
+    rows = [torch.cat([embeds[row, : lengths[row]] for embeds, lengths in pieces]) for row in range(len(sizes))]
     embeds, lengths = pad_rows(rows)
     return Joined(embeds, lengths, sizes.cumsum(1) - sizes)
 

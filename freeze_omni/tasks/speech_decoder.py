@@ -19,18 +19,14 @@ class SpeechDecoderTask(BaseTask):
     prefix."""
 
     config_class = SpeechDecoderModelConfig
-    files = {"text": ("text", "text"), "tokens": ("tokens", "text_int")}
+    files = {"text": ("text", "text"), "tokens": ("tokens", "lazy_ints")}
 
     @classmethod
-    def build_parts(
-        cls, config: SpeechDecoderModelConfig, sizes: Resources
-    ) -> dict[str, nn.Module]:
+    def build_parts(cls, config: SpeechDecoderModelConfig, sizes: Resources) -> dict[str, nn.Module]:
         return {"speech_decoder": SpeechDecoder(config.speech_decoder, sizes.llm_size)}
 
     @classmethod
-    def trained(
-        cls, config: SpeechDecoderModelConfig, parts: dict[str, nn.Module]
-    ) -> tuple[str, ...]:
+    def trained(cls, config: SpeechDecoderModelConfig, parts: dict[str, nn.Module]) -> tuple[str, ...]:
         return children(parts["speech_decoder"], prefix=False)
 
     @classmethod
@@ -40,9 +36,7 @@ class SpeechDecoderTask(BaseTask):
         return SpeechDecoderModel(parts, cls.trained(config, parts), resources.embedding)
 
     @classmethod
-    def preprocess(
-        cls, config: SpeechDecoderModelConfig, resources: Resources, train: bool
-    ) -> Preprocess:
+    def preprocess(cls, config: SpeechDecoderModelConfig, resources: Resources, train: bool) -> Preprocess:
         return Reader({"text": ("text", text_reader(config, resources.embedding.tokenizer))})
 
 

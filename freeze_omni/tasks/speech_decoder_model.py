@@ -45,7 +45,5 @@ class SpeechDecoderModel(PartsModel):
     ) -> tuple[Tensor, dict[str, Tensor], Tensor]:
         """text (B, N) LLM ids, tokens (B, T) of the codec; both right-padded."""
         embeds = self.llm.embed(text.clamp(min=0)).to(self.speech_decoder.embedding.weight.dtype)
-        loss, stats = self.speech_decoder.loss(
-            embeds, text_lengths, tokens.clamp(min=0), tokens_lengths
-        )
+        loss, stats = self.speech_decoder.loss(embeds, text_lengths, tokens.clamp(min=0), tokens_lengths)
         return training_result(loss, stats, rows=len(text))

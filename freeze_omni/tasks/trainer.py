@@ -30,9 +30,7 @@ class BudgetTraining:
     plotted_s = 0.0
 
     @classmethod
-    def run(
-        cls, model, optimizers, schedulers, trainer_options, distributed_option, **kwargs
-    ) -> None:
+    def run(cls, model, optimizers, schedulers, trainer_options, distributed_option, **kwargs) -> None:
         folder = Path(trainer_options.output_dir)
         if trainer_options.resume:
             if _is_first(distributed_option):
@@ -69,13 +67,9 @@ class BudgetTraining:
             options=options,
             **kwargs,
         )
-        if any(
-            isinstance(scheduler, BudgetCosine) and scheduler.finished for scheduler in schedulers
-        ):
+        if any(isinstance(scheduler, BudgetCosine) and scheduler.finished for scheduler in schedulers):
             logging.info("The budget is spent: this epoch is the last")
-            options.patience = (
-                -1
-            )  # the trainer's own way out, after this epoch is validated and saved
+            options.patience = -1  # the trainer's own way out, after this epoch is validated and saved
         return stopped
 
     @classmethod
@@ -121,9 +115,7 @@ def mend_checkpoint(folder: Path) -> None:
     if not whole(current):
         if not whole(previous):
             if current.exists() or previous.exists():
-                raise RuntimeError(
-                    f"{current}: no whole checkpoint is left; remove {folder} to train again"
-                )
+                raise RuntimeError(f"{current}: no whole checkpoint is left; remove {folder} to train again")
             return
         logging.warning(f"{current} is missing or broken: going on from {previous}")
         previous.replace(current)
@@ -157,9 +149,7 @@ def plot_curves(folder: Path) -> None:
     reporter.load_state_dict(state["reporter"])
     for phases in reporter.stats.values():
         for phase, figures in phases.items():
-            phases[phase] = {
-                name: value for name, value in figures.items() if not name.endswith(NO_CURVE)
-            }
+            phases[phase] = {name: value for name, value in figures.items() if not name.endswith(NO_CURVE)}
     reporter.matplotlib_plot(folder / "images")
 
 

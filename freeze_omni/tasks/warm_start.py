@@ -35,9 +35,7 @@ class WarmStartConfig:
             raise ValueError("share must be above 0 and at most 1, temperature above 0")
 
 
-def aligned_units(
-    ends: Tensor, units: Tensor, lengths: Tensor, frames_per_position: int, size: int
-) -> Tensor:
+def aligned_units(ends: Tensor, units: Tensor, lengths: Tensor, frames_per_position: int, size: int) -> Tensor:
     """Which unit each position shall carry: its own at the position that has heard the unit's end,
     0 elsewhere.
 
@@ -79,9 +77,7 @@ def alignment_loss(
     square = (given - table[units]).square().sum(1) / scale
     distance = torch.cdist(given, table).square() / scale
     contrast = F.cross_entropy(-distance / config.temperature, units, reduction="none")
-    loss = ((square + config.contrast_weight * contrast) * weights).sum() / weights.sum().clamp(
-        min=1
-    )
+    loss = ((square + config.contrast_weight * contrast) * weights).sum() / weights.sum().clamp(min=1)
     tokens = units > 0
     hits = (distance.argmin(1) == units) & tokens
     return loss, hits.sum() / tokens.sum().clamp(min=1)

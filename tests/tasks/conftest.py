@@ -72,9 +72,7 @@ class Toy:
 
         task = load_task(STAGES[name][0])
         add_data_dirs(args, task.files, task.optional, task.sample_hz)
-        data = ESPnetDataset(
-            args.train_data_path_and_name_and_type, preprocess=task.build_preprocess_fn(args, True)
-        )
+        data = ESPnetDataset(args.train_data_path_and_name_and_type, preprocess=task.build_preprocess_fn(args, True))
         ids = [line.split()[0] for line in open(args.train_shape_file[0], encoding="utf-8")]
         rows = [data[uid] for uid in ids]
         return task.build_collate_fn(args, True)(rows)[1]

@@ -29,9 +29,7 @@ def test_parts_and_their_configuration_come_from_several_folders(tmp_path):
     config = inherit_config({"prompt": 25}, sources, "here")
     wanted = {"encoder": {"size": 2}, "fbank": {}, "adapter": {"conv": {}}, "prompt": 25}
     assert config == wanted
-    fresh = nn.ModuleDict(
-        {"encoder": nn.Linear(2, 3), "ctc": nn.Linear(3, 4), "adapter": nn.Linear(3, 5)}
-    )
+    fresh = nn.ModuleDict({"encoder": nn.Linear(2, 3), "ctc": nn.Linear(3, 4), "adapter": nn.Linear(3, 5)})
     fill_parts(fresh, load_parts(sources))
     assert torch.equal(fresh.encoder.weight, encoder.weight)
     assert torch.equal(fresh.adapter.bias, adapter.bias)

@@ -19,9 +19,7 @@ from tests.tasks.corpus import write_corpus
 
 def options(folder: Path, *data: Path) -> argparse.Namespace:
     lists = {
-        f"{role}_{kind}": []
-        for role in ("train", "valid")
-        for kind in ("data_path_and_name_and_type", "shape_file")
+        f"{role}_{kind}": [] for role in ("train", "valid") for kind in ("data_path_and_name_and_type", "shape_file")
     }
     dirs = {f"{role}_dir": [str(path) for path in data] for role in ("train", "valid")}
     return argparse.Namespace(output_dir=str(folder / "exp"), **lists, **dirs)

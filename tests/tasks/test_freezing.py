@@ -14,10 +14,7 @@ LEARNS = {
     "1.2_ctc": {"encoder", "ctc", "adapter", "task_tokens"},
     "1.2_conv": {"encoder", "adapter", "task_tokens"},
     "1.3": {"prompt", "state_head"},
-    "2.2": {
-        f"speech_decoder.{part}"
-        for part in ("nar_rows", "nar", "embedding", "ar", "norm", "output")
-    },
+    "2.2": {f"speech_decoder.{part}" for part in ("nar_rows", "nar", "embedding", "ar", "norm", "output")},
     "2.3": {"speech_decoder.prefix_rows", "speech_decoder.prefix"},
 }
 
@@ -51,11 +48,7 @@ def trained(request, toy):
 
 def test_only_the_named_parts_change(trained):
     stage, model, before, _ = trained
-    changed = {
-        group(stage, name)
-        for name, weight in model.named_parameters()
-        if not torch.equal(weight, before[name])
-    }
+    changed = {group(stage, name) for name, weight in model.named_parameters() if not torch.equal(weight, before[name])}
     assert changed == LEARNS[stage]
 
 

@@ -146,8 +146,6 @@ def test_two_processes_train_as_one(toy, tmp_path):
     subprocess.run(both, env=environment(), check=True, timeout=300)
     run(toy, "1.1", tmp_path / "one", **conf)
     assert epochs(tmp_path / "two") == [1, 2]
-    one, two = (
-        torch.load(tmp_path / name / "2epoch.pth", weights_only=True) for name in ("one", "two")
-    )
+    one, two = (torch.load(tmp_path / name / "2epoch.pth", weights_only=True) for name in ("one", "two"))
     for key in one:
         torch.testing.assert_close(two[key], one[key], rtol=1e-3, atol=1e-4)
