@@ -33,9 +33,12 @@ max_wav_duration_s=20   # Longer utterances of the training set are left out.
 tts_train_set=       # Speech output: training set (role tts).
 tts_valid_set=       # Speech output: development set.
 tts_test_set=        # Speech output: test set.
-qa_train_set=        # Dialogue: training questions (role qa).
-qa_valid_set=        # Dialogue: development questions.
-qa_test_set=         # Dialogue: test questions.
+dialogue_conf=       # Dialogue: YAML of the sets that stage 4 makes from questions and recordings.
+dialogue_train_set=  # Dialogue: training set, a name of --dialogue_conf.
+dialogue_valid_set=  # Dialogue: development set.
+qa_test_set=         # Dialogue: test set of spoken questions.
+spoken_test_set=     # Dialogue: test set with spoken answers, for the speech decoder.
+scene_test_set=      # Dialogue: test set of duplex scenes.
 
 # The LLM and the units
 llm=                 # The frozen LLM: a folder or a hub id of any transformers causal LM.
@@ -65,6 +68,9 @@ done
 
 names=([1]=data [2]=format [3]=units [4]=dialogue [5]=encoder [6]=adapter [7]=duplex [8]=codec
     [9]=speech_decoder [10]=prefix [11]=decode [12]=score [13]=pack [14]=talk)
+
+# In front of a command that computes: torch takes as many threads as it is given.
+threads=(env "OMP_NUM_THREADS=${nthreads}" "MKL_NUM_THREADS=${nthreads}")
 
 main() {
     check_options

@@ -1,0 +1,27 @@
+# Stage 1: the corpus becomes Kaldi directories, data/<set>/, checked before anything else is done with them.
+
+role_sets() { # the sets of a role, as this recipe names them
+    case $1 in
+        asr) echo "${train_set} ${valid_set} ${test_sets}" ;;
+        tts) echo "${tts_train_set} ${tts_valid_set} ${tts_test_set}" ;;
+    esac
+}
+
+validate_sets() {
+    local role set
+    for role in asr tts; do
+        for set in $(role_sets "${role}"); do
+            validate_data_dir.sh --no-feats --role "${role}" "${datadir}/${set}"
+        done
+    done
+}
+
+make_data() {
+    # shellcheck disable=SC2086
+    local/data.sh --data "${datadir}" --nj "${nj}" ${local_data_opts}
+    validate_sets
+}
+
+stage_1() {
+    once data local "${local_data_opts}" -- make_data
+}

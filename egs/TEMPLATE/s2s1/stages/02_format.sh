@@ -1,0 +1,25 @@
+# Stage 2: one audio file an utterance at the model's rate, right lengths only, training speech at several speeds.
+
+format_set() { # format_set <set> <hz> [options]
+    local set=$1 hz=$2
+    shift 2
+    job "${dumpdir}/raw/${set}/log/format.log" python -m freeze_omni.bin.format_wav_scp \
+        "${datadir}/${set}" "${dumpdir}/raw/${set}" --hz "${hz}" --nj "${nj}" "$@"
+}
+
+stage_2() {
+    local set lengths=(--min_s "${min_wav_duration_s}" --max_s "${max_wav_duration_s}")
+    for set in ${train_set}; do
+        once "raw_${set}" "${datadir}/${set}" -- \
+            format_set "${set}" 16000 "${lengths[@]}" --speeds "${speed_perturb_factors:-1.0}"
+    done
+    for set in ${valid_set} ${test_sets}; do
+        once "raw_${set}" "${datadir}/${set}" -- format_set "${set}" 16000
+    done
+    for set in ${tts_train_set}; do
+        once "raw_${set}" "${datadir}/${set}" -- format_set "${set}" 24000 "${lengths[@]}"
+    done
+    for set in ${tts_valid_set} ${tts_test_set}; do
+        once "raw_${set}" "${datadir}/${set}" -- format_set "${set}" 24000
+    done
+}

@@ -1,0 +1,55 @@
+# Stages 8 to 10: the paper's 2.1, 2.2 and 2.3, speaking with the frozen LLM's words and hidden states.
+
+dump_codec() { # dump_codec <data dir> <output dir>
+    job "$2/log/dump.log" "${threads[@]}" python -m freeze_omni.bin.codec_dump \
+        --checkpoint "$(averaged 2.1_codec)" --data_dir "$1" --output_dir "$2"
+}
+
+# The spoken answers of a dialogue set as a data directory of their own.
+answer_dir() {
+    local dialogue="${dumpdir}/dialogue/$1" dir="${dumpdir}/dialogue/$1/answers"
+    mkdir -p "${dir}"
+    cp "${dialogue}/answer_wav.scp" "${dir}/wav.scp"
+    awk '{print $1, "answer"}' "${dir}/wav.scp" >"${dir}/utt2spk"
+    filter_scp.pl "${dir}/wav.scp" "${dialogue}/answer" >"${dir}/answer"
+    filter_scp.pl "${dir}/wav.scp" "${dialogue}/text" >"${dir}/text"
+    echo "${dir}"
+}
+
+stage_8() {
+    [ -n "${tts_train_set}" ] || { log "no --tts_train_set: nothing to do"; return; }
+    local set dir train="${dumpdir}/raw/${tts_train_set}" valid="${dumpdir}/raw/${tts_valid_set}"
+    once 2.1_codec "${conf}/2.1_codec.yaml" "${train}/wav.scp" -- \
+        train_part 2.1_codec codec 2.1_codec --train_dir "${train}" --valid_dir "${valid}"
+    for set in ${tts_train_set} ${tts_valid_set}; do
+        once "codec_${set}" "$(averaged 2.1_codec)" "${dumpdir}/raw/${set}/wav.scp" -- \
+            dump_codec "${dumpdir}/raw/${set}" "${dumpdir}/codec/${set}"
+    done
+    for set in ${dialogue_train_set} ${dialogue_valid_set}; do
+        dir=$(answer_dir "${set}")
+        once "codec_${set}" "$(averaged 2.1_codec)" "${dir}/wav.scp" -- dump_codec "${dir}" "${dumpdir}/codec/${set}"
+    done
+}
+
+stage_9() {
+    [ -n "${tts_train_set}" ] || { log "no --tts_train_set: nothing to do"; return; }
+    need llm
+    local train="${dumpdir}/codec/${tts_train_set}" valid="${dumpdir}/codec/${tts_valid_set}"
+    once 2.2_speech_decoder "${conf}/2.2_speech_decoder.yaml" "${train}/tokens" "${llm}" -- \
+        train_part 2.2_speech_decoder speech_decoder 2.2_speech_decoder --llm "${llm}" \
+        --train_dir "${train}" "${dumpdir}/raw/${tts_train_set}" \
+        --valid_dir "${valid}" "${dumpdir}/raw/${tts_valid_set}"
+}
+
+stage_10() {
+    [ -n "${tts_train_set}" ] && [ -n "${dialogue_train_set}" ] ||
+        { log "no --tts_train_set or no --dialogue_train_set: nothing to do"; return; }
+    need llm
+    local before train="${dumpdir}/codec/${dialogue_train_set}" valid="${dumpdir}/codec/${dialogue_valid_set}"
+    before=$(averaged 2.2_speech_decoder)
+    once 2.3_prefix "${conf}/2.3_prefix.yaml" "${before}" "${train}/tokens" "${llm}" -- \
+        train_part 2.3_prefix prefix 2.3_prefix --llm "${llm}" --system "${system_prompt}" \
+        --init_parts "${before}:speech_decoder" \
+        --train_dir "${train}" "${dumpdir}/dialogue/${dialogue_train_set}/answers" \
+        --valid_dir "${valid}" "${dumpdir}/dialogue/${dialogue_valid_set}/answers"
+}

@@ -1,0 +1,24 @@
+#!/usr/bin/env bash
+# The default recipe: a spoken dialogue model from nothing, on two CPU cores, within the hour.
+# --scale mini (default) | base (better, some hours) | tiny (a toy that only proves that the stages fit; for tests)
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")"
+scale=mini
+if [ "${1:-}" = --scale ]; then
+    scale=$2
+    shift 2
+fi
+suffix=$([ "${scale}" = mini ] || echo "_${scale}")
+# shellcheck disable=SC1091
+. ./local/parts.sh
+
+./s2s.sh \
+    --conf "conf/${scale}" --results "results/${scale}.json" \
+    --datadir "data${suffix}" --dumpdir "dump${suffix}" --expdir "exp${suffix}" \
+    --local_data_opts "--scale ${scale} --llm ${llm}" \
+    --train_set asr_train --valid_set asr_dev --test_sets "asr_test_seen asr_test_unseen" \
+    --tts_train_set tts_train --tts_valid_set tts_dev --tts_test_set tts_test \
+    --dialogue_conf "local/dialogue/${scale}.yaml" --dialogue_train_set train --dialogue_valid_set dev \
+    --qa_test_set test --spoken_test_set spoken_test --scene_test_set duplex_test \
+    --llm "${llm}" --judge "${judge}" \
+    "$@"

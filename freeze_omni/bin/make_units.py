@@ -1,0 +1,52 @@
+"""Make the CTC units from the transcripts of the training set (stage 3)."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from freeze_omni.config import ConfigError
+from freeze_omni.data.tables import read_table
+from freeze_omni.llm.units import CtcUnits
+
+
+def parser() -> argparse.ArgumentParser:
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--text", nargs="+", required=True, help="Kaldi text files: id, then words")
+    options.add_argument("--kind", choices=("llm", "bpe", "char"), default="llm", help="see docs/stages.md")
+    options.add_argument("--llm", help="folder or hub id of the LLM whose tokens are taken (kind llm)")
+    options.add_argument("--min_count", type=int, default=3, help="rarer LLM tokens are spelt (kind llm)")
+    options.add_argument("--size", type=int, default=500, help="number of units (kind bpe)")
+    options.add_argument("--output", required=True, help="folder for tokens.txt and units.json")
+    return options
+
+
+def make_units(args: argparse.Namespace) -> CtcUnits:
+    """The units of the asked kind. Raises ConfigError for an LLM or text that cannot be used."""
+    texts = [line for path in args.text for line in read_table(path).values()]
+    if not texts:
+        raise ConfigError(f"{args.text[0]}: no transcript in it; run stage 1 and 2 again")
+    if args.kind == "char":
+        return CtcUnits.from_characters(texts)
+    if args.kind == "bpe":
+        return CtcUnits.from_bpe(texts, args.size)
+    if not args.llm:
+        raise ConfigError("--kind llm needs --llm, the LLM whose tokens become units")
+    from transformers import AutoTokenizer
+
+    return CtcUnits.from_llm(texts, AutoTokenizer.from_pretrained(args.llm), args.min_count)
+
+
+def main() -> None:
+    args = parser().parse_args()
+    try:
+        units = make_units(args)
+        units.save(args.output)
+    except (ConfigError, OSError, ValueError) as error:
+        sys.exit(f"make_units: error: {error}")
+    print(f"{Path(args.output)}: {len(units)} units of kind {args.kind}")
+
+
+if __name__ == "__main__":
+    main()
