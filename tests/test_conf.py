@@ -8,7 +8,7 @@ import pytest
 import torch
 
 CONF = Path(__file__).resolve().parents[1] / "egs" / "TEMPLATE" / "s2s1" / "conf"
-SCALES = ("tiny", "mini", "small", "paper")
+SCALES = ("tiny", "mini", "base", "paper")
 # file: (task, parts taken over from another file)
 FILES = {
     "1.1_encoder": ("encoder", {}),
@@ -24,7 +24,7 @@ PUBLISHED = {"encoder": 357.95, "speech_decoder": 164.72}
 MOST = {
     "tiny": {"encoder": 1, "speech_decoder": 2, "codec": 2},
     "mini": {"encoder": 8, "speech_decoder": 14, "codec": 10},
-    "small": {"encoder": 18, "speech_decoder": 35, "codec": 14},
+    "base": {"encoder": 18, "speech_decoder": 35, "codec": 14},
 }
 
 

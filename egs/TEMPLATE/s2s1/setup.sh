@@ -27,7 +27,7 @@ mkdir -p "${target}/local" "${target}/conf"
 link() { ln -sfn "$(realpath --relative-to="${target}" "${template}/$1")" "${target}/$1"; }
 for file in s2s.sh path.sh; do link "${file}"; done
 for file in cmd.sh db.sh; do cp "${template}/${file}" "${target}/${file}"; done
-for scale in mini small paper; do
+for scale in mini base paper; do
     if [ -d "${template}/conf/${scale}" ]; then
         ln -sfn "$(realpath --relative-to="${target}/conf" "${template}/conf/${scale}")" "${target}/conf/${scale}"
     fi
@@ -38,7 +38,7 @@ cat >"${target}/run.sh" <<END
 set -euo pipefail
 cd "\$(dirname "\${BASH_SOURCE[0]}")"
 ./s2s.sh \\
-    --conf conf/small --results results/small.json \\
+    --conf conf/base --results results/base.json \\
 ${sets}
     "\$@"
 END

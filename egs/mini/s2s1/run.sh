@@ -9,11 +9,14 @@ if [ "${1:-}" = --scale ]; then
     shift 2
 fi
 suffix=$([ "${scale}" = mini ] || echo "_${scale}")
+# A toy's figures stay with the toy.
+results=results/${scale}.json
+if [ "${scale}" = tiny ]; then results=exp_tiny/results.json; fi
 # shellcheck disable=SC1091
 . ./local/parts.sh
 
 ./s2s.sh \
-    --conf "conf/${scale}" --results "results/${scale}.json" \
+    --conf "conf/${scale}" --results "${results}" \
     --datadir "data${suffix}" --dumpdir "dump${suffix}" --expdir "exp${suffix}" \
     --local_data_opts "--scale ${scale} --llm ${llm}" \
     --train_set asr_train --valid_set asr_dev --test_sets "asr_test_seen asr_test_unseen" \
