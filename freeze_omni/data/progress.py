@@ -7,15 +7,11 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TypeVar
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
 
 _REFRESH_S = 0.5
 
 
-def parallel_map(
+def parallel_map[Item, Result](
     work: Callable[[Item], Result], items: Sequence[Item], nj: int, title: str, chunk: int = 1
 ) -> Iterator[Result]:
     """Yield work(item) for each item in order, from `nj` processes of one thread each.
@@ -36,7 +32,7 @@ def parallel_map(
             os.environ.pop(name) if value is None else os.environ.update({name: value})
 
 
-def _show(results: Iterable[Result], total: int, title: str) -> Iterator[Result]:
+def _show[Result](results: Iterable[Result], total: int, title: str) -> Iterator[Result]:
     start = shown = time.monotonic()
     live = sys.stderr.isatty()
     for done, result in enumerate(results, start=1):

@@ -28,11 +28,15 @@ def mixed_voices(names: Sequence[str], count: int, rng: random.Random) -> list[s
 
 
 class Speakers:
-    """Deals out sentences and voices in turn, so that both come evenly; ids never repeat."""
+    """Deals out sentences and voices in turn, so that both come evenly.
 
-    def __init__(self, rng: random.Random, speeds: tuple[float, float] = (1.0, 1.0)) -> None:
+    Ids never repeat within one object, nor between those of a different `series`.
+    """
+
+    def __init__(self, rng: random.Random, speeds: tuple[float, float] = (1.0, 1.0), series: str = "") -> None:
         self._rng = rng
         self._speeds = speeds
+        self._series = series
         self._count = 0
         self._said: Counter[str] = Counter()
 
@@ -40,7 +44,16 @@ class Speakers:
         """One job at a random speed (two decimals, so that like requests meet in the cache)."""
         voice = Voice(backend, name, round(self._rng.uniform(*self._speeds), 2))
         self._count += 1
-        return Job(f"{voice.speaker}-{self._count:05d}", text, voice)
+        return Job(f"{voice.speaker}-{self._series}{self._count:05d}", text, voice)
+
+    def each(self, sentences: Sequence[str], backend: str, names: Sequence[str], times: int) -> list[Job]:
+        """Every sentence `times` times, in different voices while there are that many."""
+        jobs = []
+        for number, text in enumerate(sentences):
+            for turn in range(times):
+                self._said.update(words(text))
+                jobs.append(self.job(text, backend, names[(number + turn) % len(names)]))
+        return jobs
 
     def fill(self, sentences: Sequence[str], backend: str, names: Sequence[str], seconds: float) -> list[Job]:
         """Jobs of about `seconds` of speech, the voices in turn.

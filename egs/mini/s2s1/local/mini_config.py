@@ -15,6 +15,8 @@ class AsrSizes:
     seconds: dict[str, float]
     only_kokoro_s: float
     kokoro_voices: int
+    asked_recordings: int  # of each question that the LLM has answered
+    held_voices: dict[str, int]  # of each back-end, in the held-out sets of seen voices
     speeds: tuple[float, float]
     dev: int
     test: int

@@ -28,48 +28,71 @@ def plan_tts(sentences: Sentences, answers: dict[str, LlmAnswer], config: MiniCo
     held_texts = {text for texts in held.values() for text in texts}
     train = [text for text in train if text not in held_texts]
     rest = [text for text in sentences.statements if text not in held_texts]
-    sets = {"tts_train": _until(train, rest, config.tts.train_s)}
+    voice = Voice.parse(config.tts.voice)
+    sets = {"tts_train": _until(train, rest, config.tts.train_s, voice.speed)}
     known = set(sets["tts_train"])
     for name, count in (("dev", config.tts.dev), ("test", config.tts.test)):
         sets[f"tts_{name}"] = [text for text in held[name] if text not in known][:count]
-    speakers = Speakers(random.Random(config.seed))
-    voice = Voice.parse(config.tts.voice)
+    speakers = Speakers(random.Random(config.seed), series="output")
     return {name: [_fixed(speakers, text, voice) for text in texts] for name, texts in sets.items()}
 
 
-def plan_asr(sentences: Sentences, voices: dict[str, list[str]], config: MiniConfig) -> Sets:
-    """Many voices for training; held-out sentences in training voices and in the unseen one."""
-    rng = random.Random(config.seed + 1)
-    speakers = Speakers(rng, config.asr.speeds)
-    names = dict(voices)
-    if "kokoro" in names:
-        names["kokoro"] = mixed_voices(names["kokoro"], config.asr.kokoro_voices, rng)
-    seconds = {name: s for name, s in config.asr.seconds.items() if name in names}
-    if set(seconds) == {"kokoro"}:
+def plan_asr(
+    sentences: Sentences, answers: dict[str, LlmAnswer], voices: dict[str, list[str]], config: MiniConfig
+) -> Sets:
+    """Many voices for training; held-out sentences in training voices and in the unseen one.
+
+    Every training question with a speakable answer is spoken `asked_recordings` times, as dialogues are
+    made of those; the rest of the seconds is filled so that rare words are said often enough.
+    """
+    names = {name: voices[name] for name in config.asr.seconds if name in voices}
+    seconds = {name: config.asr.seconds[name] for name in names}
+    if set(names) == {"kokoro"}:
         seconds["kokoro"] = config.asr.only_kokoro_s
+    if "kokoro" in names:
+        rng = random.Random(config.seed)
+        names["kokoro"] = mixed_voices(names["kokoro"], config.asr.kokoro_voices, rng)
+    asked = [q.question for q in sentences.questions["train"] if speakable([q.question], answers, config)]
+    main = max(seconds, key=lambda name: seconds[name])
     train: list[Job] = []
-    for name, spoken_s in seconds.items():
+    for name, spoken_s in seconds.items():  # each its own seed: sizes of one do not change another
+        speakers = Speakers(random.Random(f"{config.seed} {name}"), config.asr.speeds, name)
+        if name == main:
+            train += speakers.each(asked, name, names[name], config.asr.asked_recordings)
+            spoken_s -= sum(estimate_s(job.text, job.voice.speed) for job in train)
         train += speakers.fill(sentences.train, name, names[name], spoken_s)
+    sets = {"asr_train": train} | _plan_held_out(sentences, names, config)
+    unseen = Voice.parse(config.unseen)
+    if unseen.name in voices.get(unseen.backend, ()):
+        speakers = Speakers(random.Random(config.seed), series="unseen")
+        sets["asr_test_unseen"] = [_fixed(speakers, job.text, unseen) for job in sets["asr_test_seen"]]
+    return sets
+
+
+def _plan_held_out(sentences: Sentences, names: dict[str, list[str]], config: MiniConfig) -> Sets:
+    """asr_dev and asr_test_seen: some voices of each back-end in turn."""
+    rng = random.Random(config.seed + 1)
+    speakers = Speakers(rng, config.asr.speeds, "held")
     held = sentences.held_statements + sentences.held_side_talk[config.duplex.held_out :]
     rng.shuffle(held)
     test = [q.question for q in sentences.questions["test"]] + held[: config.asr.test]
     dev = [q.question for q in sentences.questions["dev"]] + held[config.asr.test :]
-    seen = [(name, voice) for name in seconds for voice in rng.sample(names[name], min(len(names[name]), 4))]
-    sets = {"asr_train": train}
-    for name, texts in (("asr_dev", dev), ("asr_test_seen", test)):
-        sets[name] = [speakers.job(text, *seen[i % len(seen)]) for i, text in enumerate(texts)]
-    unseen = Voice.parse(config.unseen)
-    if unseen.name in voices.get(unseen.backend, ()):
-        sets["asr_test_unseen"] = [_fixed(speakers, text, unseen) for text in test]
-    return sets
+    seen = []
+    for name, pool in names.items():
+        seen += [(name, voice) for voice in rng.sample(pool, min(len(pool), config.asr.held_voices.get(name, 0)))]
+    seen = seen or [(name, voice) for name, pool in names.items() for voice in pool]
+    return {
+        name: [speakers.job(text, *seen[i % len(seen)]) for i, text in enumerate(texts)]
+        for name, texts in (("asr_dev", dev), ("asr_test_seen", test))
+    }
 
 
 def plan_duplex(sentences: Sentences, voices: dict[str, list[str]], config: MiniConfig) -> Sets:
     """Backchannels and side talk (ids begin with their kind); the held-out set has held-out sentences
     and, for backchannels, the unseen voice."""
     rng = random.Random(config.seed + 2)
-    speakers = Speakers(rng, config.asr.speeds)
-    quick = [(b, name) for b in ("flite", "festival", "espeak") for name in voices.get(b, ())]
+    speakers = Speakers(rng, config.asr.speeds, "duplex")
+    quick = [(b, name) for b in ("flite", "espeak") for name in voices.get(b, ())]
     quick = quick or [("kokoro", name) for name in voices["kokoro"]]
     unseen = Voice.parse(config.unseen)
     new = [(unseen.backend, unseen.name)] if unseen.name in voices.get(unseen.backend, ()) else quick
@@ -114,14 +137,14 @@ def speakable(questions: list[str], answers: dict[str, LlmAnswer], config: MiniC
     return list(texts)
 
 
-def _until(first: list[str], then: list[str], seconds: float) -> list[str]:
+def _until(first: list[str], then: list[str], seconds: float, speed: float) -> list[str]:
     chosen: list[str] = []
     spoken_s = 0.0
     for text in dict.fromkeys([*first, *then]):
         if spoken_s >= seconds:
             break
         chosen.append(text)
-        spoken_s += estimate_s(text)
+        spoken_s += estimate_s(text, speed)
     return chosen
 
 

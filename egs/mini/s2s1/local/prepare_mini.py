@@ -38,7 +38,7 @@ def main(arguments: list[str]) -> None:
     answers = timed("the LLM's answers", ask, sentences, config, args.llm)
     write_qa(sentences, answers, args.data)
     sets = plan_tts(sentences, answers, config)
-    sets |= plan_asr(sentences, voices, config)
+    sets |= plan_asr(sentences, answers, voices, config)
     sets |= plan_duplex(sentences, voices, config)
     sets["asr_train"] += sets["tts_train"]  # one more voice for speech input, already paid for
     jobs = [job for name in sorted(sets) for job in sets[name]]
