@@ -96,3 +96,16 @@ job() {
     fi
 }
 
+
+# Build every model of --conf on the meta device and print its parameters. Sizes of the LLM and the units come from
+# --llm and stage 3 where they are there.
+dry_run_models() {
+    local file task
+    for file in "${conf}"/[12].[123]_*.yaml; do
+        task=$(basename "${file}" .yaml)
+        task=${task#*_}
+        echo "${file}:"
+        python -m freeze_omni.bin.train "${task%%_c*}" --config "${file}" --dry_run true \
+            --llm_size 896 --unit_size 5538
+    done
+}

@@ -7,7 +7,8 @@ pack_model() {
     voice=$(awk 'NR == 1 {print $2}' "${dumpdir}/raw/${tts_valid_set}/wav.scp")
     job "${folder}.log" "${threads[@]}" python -m freeze_omni.bin.pack --output "${folder}" --llm "${llm}" \
         --units "${datadir}/token_list" --voice "${voice}" --system "${system_prompt}" \
-        --parts "$(averaged "1.3_dialogue_${adapter}"):encoder,ctc,adapter,prompt,state_head" \
+        --parts "$(averaged "1.2_adapter_${adapter}"):encoder,ctc,adapter" \
+        "$(averaged "1.3_dialogue_${adapter}"):prompt,state_head" \
         "$(averaged 2.1_codec):codec" "$(averaged 2.3_prefix):speech_decoder" "$@"
 }
 
@@ -81,5 +82,5 @@ stage_14() {
     mkdir -p "${expdir}/talk"
     log "freeze-omni answer --model ${expdir}/pack --input ${question} --output ${expdir}/talk/answer.wav --stream"
     "${threads[@]}" python -m freeze_omni.bin.main answer --model "${expdir}/pack" --input "${question}" \
-        --output "${expdir}/talk/answer.wav" --stream --threads "${nthreads}" || "${allow_silence}"
+        --output "${expdir}/talk/answer.wav" --stream --threads "${nthreads}"
 }
