@@ -56,10 +56,15 @@ class StateDecodeConfig:
 
 @dataclass(frozen=True)
 class LatencyDecodeConfig:
-    """Questions asked one by one through a session; tail_s of silence behind each."""
+    """Questions asked one by one through a session.
+
+    tail_s: silence behind each in which state 1 is waited for. max_new_tokens: a longer answer says nothing more
+    about the latency.
+    """
 
     questions: int = 12
     tail_s: float = 2.5
+    max_new_tokens: int = 40
 
 
 @dataclass(frozen=True)

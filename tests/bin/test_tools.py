@@ -23,7 +23,7 @@ qa: {questions: 2, batch: 2, max_new_tokens: 4}
 tts: {sentences: 2, top_k: [1, 2], batch: 2}
 codec: {utterances: 2}
 states: {scenes: 3, batch: 2}
-latency: {questions: 1, tail_s: 0.4}
+latency: {questions: 1, tail_s: 0.4, max_new_tokens: 6}
 answers:
   generation: {max_new_tokens: 6}
   sampling: {top_k: 2, max_tokens: 12}

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import time
+from dataclasses import replace
 
 from freeze_omni.data.audio import write_wav
 from freeze_omni.data.tables import read_table, write_table
 from freeze_omni.eval.decode import options, sets
+from freeze_omni.session.answering import own_answers
 from freeze_omni.session.question import Asked, ask
 from freeze_omni.session.session import SessionConfig
 
@@ -22,7 +24,9 @@ def decode(arguments: argparse.Namespace) -> None:
     if todo:
         model = options.load_model(arguments.model, arguments.threads, arguments.seed)
         sounds = sets.read_sound(table, todo, model.rates.input_hz)
-        session = SessionConfig(answers=config.answers, seed=arguments.seed)
+        answers = config.answers or own_answers(model)
+        generation = replace(answers.generation, max_new_tokens=config.latency.max_new_tokens)
+        session = SessionConfig(answers=replace(answers, generation=generation), seed=arguments.seed)
         ask(model, sounds[todo[0]], session, config.latency.tail_s)  # the first call of everything is slow
         for key in todo:
             asked = ask(model, sounds[key], session, config.latency.tail_s)

@@ -50,9 +50,12 @@ def load_model(folder: Path, threads: int = 0, seed: int = 0) -> Any:
 
 @lru_cache(maxsize=1)
 def _load(folder: Path) -> Any:
+    from transformers.utils import logging
+
     from freeze_omni.llm.frozen import LlmError
     from freeze_omni.pack import load
 
+    logging.disable_progress_bar()
     try:
         return load(folder)
     except LlmError as error:
