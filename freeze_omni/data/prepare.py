@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,13 +64,13 @@ def prepare_dir(source: str | Path, output: str | Path, config: PrepareConfig, n
     """
     source, output = Path(source), Path(output)
     entries, segments, texts, speakers = _read_dir(source)
-    cuts = [
-        Cut(prefix + utterance, *where, speed, output / "wav" / f"{prefix}{utterance}.wav")
-        for speed in config.speeds
-        for prefix in ["" if speed == 1 else f"sp{speed:g}-"]
-        for utterance in texts
-        for where in [_where(utterance, entries, segments)]
-    ]
+    cuts = []
+    for speed in config.speeds:
+        prefix = "" if speed == 1 else f"sp{speed:g}-"
+        for utterance in texts:
+            entry, segment = _where(utterance, entries, segments)
+            name = f"{prefix}{utterance}-{_fingerprint(entry, segment, speed, config)}.wav"
+            cuts.append(Cut(prefix + utterance, entry, segment, speed, output / "wav" / name))
     work = functools.partial(_write_cut, config=config)
     samples = {}
     for cut, count in zip(cuts, parallel_map(work, cuts, nj, f"{output.name}", chunk=16), strict=True):
@@ -84,7 +85,14 @@ def prepare_dir(source: str | Path, output: str | Path, config: PrepareConfig, n
     prefix = {key: key[: len(key) - len(origin[key])] for key in kept}
     write_speakers(output, {key: prefix[key] + speakers[origin[key]] for key in kept})
     write_table(output / "utt2num_samples", samples)
+    _remove_others(output / "wav", {cut.output.name for cut in cuts})
     return len(samples)
+
+
+def _remove_others(folder: Path, current: set[str]) -> None:
+    for path in folder.glob("*.wav"):
+        if path.name not in current:
+            path.unlink()
 
 
 def _read_dir(source: Path) -> tuple[dict, dict[str, Segment], dict[str, str], dict[str, str]]:
@@ -106,12 +114,22 @@ def _where(utterance: str, entries: dict[str, str], segments: dict[str, Segment]
     return entries[segment.recording if segment else utterance], segment
 
 
+def _fingerprint(entry: str, segment: Segment | None, speed: float, config: PrepareConfig) -> str:
+    """Eight digits that change with the source file and with everything that is done to it.
+
+    They stand in the file's name, so that a rerun never takes up what was made of something else.
+    """
+    path = Path(entry)
+    source = path.stat() if path.exists() else None
+    seen = (source.st_mtime_ns, source.st_size) if source else ()
+    made = repr((entry, seen, segment, speed, config.hz, config.pad_s))
+    return hashlib.sha256(made.encode()).hexdigest()[:8]
+
+
 def _write_cut(cut: Cut, config: PrepareConfig) -> int:
     """Write one utterance; returns its samples, from the file where a run before had written it."""
     if cut.output.exists():
-        header = soundfile.info(cut.output)
-        if header.samplerate == config.hz:
-            return header.frames
+        return soundfile.info(cut.output).frames
     wav, hz = read_audio(cut.entry, config.hz)
     if cut.segment is not None:
         start, end = round(cut.segment.start_s * hz), round(cut.segment.end_s * hz)

@@ -21,20 +21,36 @@ def test_rate_speed_and_counts(toy_dir: Path, tmp_path: Path) -> None:
     assert read_table(out / "utt2spk")["sp0.8-spk-b"] == "sp0.8-spk"
 
 
+def path_of(folder: Path, utterance: str) -> Path:
+    return Path(read_table(folder / "wav.scp")[utterance])
+
+
 def test_processes_do_the_same(toy_dir: Path, tmp_path: Path) -> None:
     for name, nj in (("one", 1), ("two", 2)):
         prepare_dir(toy_dir, tmp_path / name, PrepareConfig(pad_s=(0.1, 0.2)), nj)
-    one, two = ((tmp_path / name / "wav/spk-a.wav").read_bytes() for name in ("one", "two"))
+    one, two = (path_of(tmp_path / name, "spk-a").read_bytes() for name in ("one", "two"))
     assert one == two and len(one) == 44 + 2 * 16000 * 1.3
 
 
 def test_a_rerun_takes_up_finished_files(toy_dir: Path, tmp_path: Path) -> None:
-    prepare_dir(toy_dir, tmp_path / "out", PrepareConfig())
-    before = (tmp_path / "out/wav/spk-a.wav").stat().st_mtime_ns
-    (tmp_path / "out/wav/spk-b.wav").unlink()
-    assert prepare_dir(toy_dir, tmp_path / "out", PrepareConfig()) == 2
-    assert (tmp_path / "out/wav/spk-a.wav").stat().st_mtime_ns == before
-    assert (tmp_path / "out/wav/spk-b.wav").exists()
+    out = tmp_path / "out"
+    prepare_dir(toy_dir, out, PrepareConfig())
+    before = path_of(out, "spk-a").stat().st_mtime_ns
+    path_of(out, "spk-b").unlink()
+    assert prepare_dir(toy_dir, out, PrepareConfig()) == 2
+    assert path_of(out, "spk-a").stat().st_mtime_ns == before and path_of(out, "spk-b").exists()
+
+
+def test_a_changed_source_or_option_is_prepared_anew(toy_dir: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    prepare_dir(toy_dir, out, PrepareConfig())
+    (toy_dir / "wav.scp").write_text(f"spk-a {toy_dir}/b.wav\nspk-b {toy_dir}/a.wav\n")
+    prepare_dir(toy_dir, out, PrepareConfig())
+    assert read_table(out / "utt2num_samples") == {"spk-a": "8000", "spk-b": "16000"}
+    assert soundfile.info(path_of(out, "spk-a")).frames == 8000
+    prepare_dir(toy_dir, out, PrepareConfig(pad_s=(0.0, 0.5)))
+    assert soundfile.info(path_of(out, "spk-a")).frames == 16000
+    assert len(list((out / "wav").iterdir())) == 2
 
 
 def test_lengths_are_filtered(toy_dir: Path, tmp_path: Path) -> None:

@@ -15,14 +15,15 @@ from mini_sentences import Sentences, make_sentences
 from mini_sets import plan_asr, plan_duplex, plan_tts
 from real_speech import write_real_speech
 
-from freeze_omni.config import build, read_yaml
+from freeze_omni.config import ConfigError, build, read_yaml
 from freeze_omni.data.kaldi_dir import write_spoken_set
 from freeze_omni.data.questions.answers import LlmAnswer, answer_questions
 from freeze_omni.data.questions.facts import write_questions
-from freeze_omni.data.tables import write_lines
+from freeze_omni.data.tables import TableError, write_lines
 from freeze_omni.data.tts.base import TtsError
 from freeze_omni.data.tts.registry import TtsFolders, available_voices, default_cache
 from freeze_omni.data.tts.synthesize import synthesize
+from freeze_omni.llm.frozen import FrozenLLM, LlmError
 
 HERE = Path(__file__).parent
 
@@ -62,8 +63,6 @@ def parse(arguments: list[str]) -> argparse.Namespace:
 
 def ask(sentences: Sentences, config: MiniConfig, llm_folder: str) -> dict[str, LlmAnswer]:
     """Answers to the held-out questions and to `asked` training questions, kinds as they come."""
-    from freeze_omni.llm.frozen import FrozenLLM
-
     train = [question.question for question in sentences.questions["train"]]
     random.Random(config.seed).shuffle(train)
     wanted = train[: config.asked]
@@ -93,4 +92,7 @@ def timed(what: str, work, *arguments):
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    try:
+        main(sys.argv[1:])
+    except (ConfigError, LlmError, TableError, TtsError, ValueError) as error:
+        sys.exit(f"error: {error}")
