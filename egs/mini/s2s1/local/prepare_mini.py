@@ -23,7 +23,6 @@ from freeze_omni.data.tables import TableError, write_lines
 from freeze_omni.data.tts.base import TtsError
 from freeze_omni.data.tts.registry import TtsFolders, available_voices, default_cache
 from freeze_omni.data.tts.synthesize import synthesize
-from freeze_omni.llm.frozen import FrozenLLM, LlmError
 
 HERE = Path(__file__).parent
 
@@ -63,6 +62,8 @@ def parse(arguments: list[str]) -> argparse.Namespace:
 
 def ask(sentences: Sentences, config: MiniConfig, llm_folder: str) -> dict[str, LlmAnswer]:
     """Answers to the held-out questions and to `asked` training questions, kinds as they come."""
+    from freeze_omni.llm.frozen import FrozenLLM  # here: synthesis processes import this file too
+
     train = [question.question for question in sentences.questions["train"]]
     random.Random(config.seed).shuffle(train)
     wanted = train[: config.asked]
@@ -94,5 +95,5 @@ def timed(what: str, work, *arguments):
 if __name__ == "__main__":
     try:
         main(sys.argv[1:])
-    except (ConfigError, LlmError, TableError, TtsError, ValueError) as error:
+    except (ConfigError, TableError, TtsError, ValueError) as error:
         sys.exit(f"error: {error}")
