@@ -8,7 +8,7 @@ from pathlib import Path
 
 from freeze_omni.config import ConfigError
 from freeze_omni.eval.decode.options import read_config, run
-from freeze_omni.eval.provenance import provenance
+from freeze_omni.eval.provenance import provenance, without_home
 from freeze_omni.eval.results import KEYS, headline, stage_seconds, wall_min, write_results
 from freeze_omni.eval.score import score_root
 from freeze_omni.eval.sizes import pack_sizes
@@ -56,7 +56,7 @@ def score(chosen: argparse.Namespace) -> None:
         "models": models,
         "sizes": {name: pack_sizes(folder) for name, folder in packs.items()},
         "stage_seconds": stages,
-        "facts": pairs(chosen.fact) | {"judge": chosen.judge.name if chosen.judge else "none"},
+        "facts": pairs([without_home(text) for text in chosen.fact]) | {"judge": chosen.judge.name if chosen.judge else "none"},
         "provenance": provenance(chosen.seed, started_s),
     }
     write_results(chosen.output, results)

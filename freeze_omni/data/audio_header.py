@@ -62,8 +62,7 @@ def wav_header(head: bytes, size: int) -> AudioHeader | None:
             there = size - at - 8
             if length not in UNKNOWN_SIZES and length > there:
                 raise AudioError(
-                    f"the wav file is truncated: its header promises {length} bytes of audio, "
-                    f"{there} are there"
+                    f"the wav file is truncated: its header promises {length} bytes of audio, {there} are there"
                 )
             channels, rate, block = layout
             return AudioHeader(rate, min(length, there) // block, channels)

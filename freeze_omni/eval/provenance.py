@@ -18,7 +18,7 @@ def provenance(seed: int | None = None, started_s: float | None = None) -> dict[
     """The record that stands beside every result of this process."""
     now = time.time()
     return {
-        "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "command": without_home(" ".join([Path(sys.argv[0]).name, *sys.argv[1:]])),
         "commit": commit(Path(__file__).resolve().parent),
         "seed": seed,
         "machine": machine(),
@@ -26,6 +26,11 @@ def provenance(seed: int | None = None, started_s: float | None = None) -> dict[
         "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now)),
         "seconds": None if started_s is None else round(now - started_s, 1),
     }
+
+
+def without_home(text: str) -> str:
+    """`text` with ~ for the user's home folder: results are published, paths of a machine are not."""
+    return text.replace(str(Path.home()) + "/", "~/")
 
 
 def commit(folder: Path) -> str:

@@ -11,7 +11,7 @@ fi
 suffix=$([ "${scale}" = mini ] || echo "_${scale}")
 # A toy's figures stay with the toy.
 results=results/${scale}.json
-if [ "${scale}" = tiny ]; then results=exp_tiny/results.json; fi
+if [ "${scale}" = tiny ]; then results=exp_tiny/tiny.json; fi
 # shellcheck disable=SC1091
 . ./local/parts.sh
 

@@ -51,7 +51,7 @@ score_models() {
     tail -n 12 "${expdir}/score.log" | grep -v '^#' || true
     curves=("${expdir}"/[12].[123]_*/)
     job "${expdir}/results.log" python -m freeze_omni.bin.results --results "${results}" \
-        --output "$(dirname "${results}")/../$(results_file)" --title "$(basename "$(dirname "${PWD}")")" \
+        --output "$(dirname "${results}")/../$(results_file)" --title "Results of $(basename "$(dirname "${PWD}")")" \
         --root "${expdir}/decode_${adapters%% *}" --curves "${curves[@]}"
 }
 
