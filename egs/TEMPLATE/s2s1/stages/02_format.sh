@@ -7,14 +7,15 @@ format_set() { # format_set <set> <hz> [options]
         "${datadir}/${set}" "${dumpdir}/raw/${set}" --hz "${hz}" --nj "${nj}" "$@"
 }
 
+# Silence around speech input: a streaming CTC head needs some behind the last word to say it.
 stage_2() {
-    local set lengths=(--min_s "${min_wav_duration_s}" --max_s "${max_wav_duration_s}")
+    local set padding=(--pad_s 0.1 0.3) lengths=(--min_s "${min_wav_duration_s}" --max_s "${max_wav_duration_s}")
     for set in ${train_set}; do
         once "raw_${set}" "${datadir}/${set}" -- \
-            format_set "${set}" 16000 "${lengths[@]}" --speeds "${speed_perturb_factors:-1.0}"
+            format_set "${set}" 16000 "${padding[@]}" "${lengths[@]}" --speeds "${speed_perturb_factors:-1.0}"
     done
     for set in ${valid_set} ${test_sets}; do
-        once "raw_${set}" "${datadir}/${set}" -- format_set "${set}" 16000
+        once "raw_${set}" "${datadir}/${set}" -- format_set "${set}" 16000 "${padding[@]}"
     done
     for set in ${tts_train_set}; do
         once "raw_${set}" "${datadir}/${set}" -- format_set "${set}" 24000 "${lengths[@]}"

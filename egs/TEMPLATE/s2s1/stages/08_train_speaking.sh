@@ -16,14 +16,29 @@ answer_dir() {
     echo "${dir}"
 }
 
+# All speech of the output voice that may be trained on: the set of the recipe and the training dialogues' answers.
+speaking_train_dir() {
+    local dir="${dumpdir}/raw/${tts_train_set}" answers
+    if [ -n "${dialogue_train_set}" ]; then
+        answers=$(answer_dir "${dialogue_train_set}")
+        mkdir -p "${answers}/spoken"
+        cp "${answers}/wav.scp" "${answers}/utt2spk" "${answers}/spoken"
+        cp "${answers}/answer" "${answers}/spoken/text"
+        combine_data.sh "${dir}_and_answers" "${dir}" "${answers}/spoken" >&2
+        dir="${dir}_and_answers"
+    fi
+    echo "${dir}"
+}
+
 stage_8() {
     [ -n "${tts_train_set}" ] || { log "no --tts_train_set: nothing to do"; return; }
-    local set dir train="${dumpdir}/raw/${tts_train_set}" valid="${dumpdir}/raw/${tts_valid_set}"
+    local set dir train valid="${dumpdir}/raw/${tts_valid_set}"
+    train=$(speaking_train_dir)
     once 2.1_codec "${conf}/2.1_codec.yaml" "${train}/wav.scp" -- \
         train_part 2.1_codec codec 2.1_codec --train_dir "${train}" --valid_dir "${valid}"
-    for set in ${tts_train_set} ${tts_valid_set}; do
-        once "codec_${set}" "$(averaged 2.1_codec)" "${dumpdir}/raw/${set}/wav.scp" -- \
-            dump_codec "${dumpdir}/raw/${set}" "${dumpdir}/codec/${set}"
+    for dir in "${train}" "${valid}"; do
+        set=$(basename "${dir}")
+        once "codec_${set}" "$(averaged 2.1_codec)" "${dir}/wav.scp" -- dump_codec "${dir}" "${dumpdir}/codec/${set}"
     done
     for set in ${dialogue_train_set} ${dialogue_valid_set}; do
         dir=$(answer_dir "${set}")
@@ -34,10 +49,11 @@ stage_8() {
 stage_9() {
     [ -n "${tts_train_set}" ] || { log "no --tts_train_set: nothing to do"; return; }
     need llm
-    local train="${dumpdir}/codec/${tts_train_set}" valid="${dumpdir}/codec/${tts_valid_set}"
-    once 2.2_speech_decoder "${conf}/2.2_speech_decoder.yaml" "${train}/tokens" "${llm}" -- \
+    local train valid="${dumpdir}/codec/${tts_valid_set}"
+    train=$(basename "$(speaking_train_dir)")
+    once 2.2_speech_decoder "${conf}/2.2_speech_decoder.yaml" "${dumpdir}/codec/${train}/tokens" "${llm}" -- \
         train_part 2.2_speech_decoder speech_decoder 2.2_speech_decoder --llm "${llm}" \
-        --train_dir "${train}" "${dumpdir}/raw/${tts_train_set}" \
+        --train_dir "${dumpdir}/codec/${train}" "${dumpdir}/raw/${train}" \
         --valid_dir "${valid}" "${dumpdir}/raw/${tts_valid_set}"
 }
 
