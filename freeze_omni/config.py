@@ -7,11 +7,9 @@ import difflib
 import types
 import typing
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import yaml
-
-T = TypeVar("T")
 
 
 class ConfigError(ValueError):
@@ -34,7 +32,7 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     return content
 
 
-def build(cls: type[T], mapping: dict[str, Any] | None, where: str = "configuration") -> T:
+def build[T](cls: type[T], mapping: dict[str, Any] | None, where: str = "configuration") -> T:
     """Build the dataclass `cls` from `mapping`, recursively.
 
     Args:
@@ -127,7 +125,8 @@ def _convert_sequence(origin: type, args: tuple[Any, ...], value: Any, where: st
     if origin is tuple and args and args[-1] is not Ellipsis:
         if len(args) != len(value):
             raise ConfigError(f"{where}: expected {len(args)} values, found {len(value)}")
-        return tuple(_convert(a, v, f"{where}[{i}]") for i, (a, v) in enumerate(zip(args, value)))
+        pairs = enumerate(zip(args, value, strict=True))
+        return tuple(_convert(arg, item, f"{where}[{i}]") for i, (arg, item) in pairs)
     inner = args[0] if args else Any
     return origin(_convert(inner, item, f"{where}[{i}]") for i, item in enumerate(value))
 

@@ -56,7 +56,10 @@ def score(chosen: argparse.Namespace) -> None:
         "models": models,
         "sizes": {name: pack_sizes(folder) for name, folder in packs.items()},
         "stage_seconds": stages,
-        "facts": pairs([without_home(text) for text in chosen.fact]) | {"judge": chosen.judge.name if chosen.judge else "none"},
+        "facts": {
+            **pairs([without_home(text) for text in chosen.fact]),
+            "judge": chosen.judge.name if chosen.judge else "none",
+        },
         "provenance": provenance(chosen.seed, started_s),
     }
     write_results(chosen.output, results)
