@@ -17,7 +17,7 @@ EXTRAS = {
         "matplotlib",
     ],
     # scoring: WER, and an independent recogniser
-    "eval": ["jiwer", "faster-whisper"],
+    "eval": ["jiwer", "faster-whisper", "matplotlib"],
     # speaking training data with a ready-made synthesiser
     "synth": ["onnxruntime"],
     # the live server
@@ -47,6 +47,7 @@ setup(
         "soundfile",
         "PyYAML",
         "safetensors",
+        "soxr",
     ],
     extras_require=EXTRAS,
     entry_points={"console_scripts": ["freeze-omni = freeze_omni.bin.main:main"]},

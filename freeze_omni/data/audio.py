@@ -58,7 +58,7 @@ def resample(wav: Wav, from_hz: float, to_hz: float) -> Wav:
     """Band-limited resampling of (S,); the same rate gives the same samples."""
     if from_hz == to_hz:
         return wav
-    import soxr  # comes with librosa; only data preparation needs it
+    import soxr  # only where rates differ
 
     return soxr.resample(wav, from_hz, to_hz).astype(np.float32, copy=False)
 

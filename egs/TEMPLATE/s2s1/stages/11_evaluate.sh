@@ -45,7 +45,7 @@ score_models() {
     if [ "$(basename "${conf}")" = tiny ]; then toy=(--toy); fi
     if [ -n "${judge}" ]; then judged=(--judge "${judge}"); fi
     job "${expdir}/score.log" "${threads[@]}" python -m freeze_omni.bin.score --root "${roots[@]}" --model "${packs[@]}" \
-        --output "${results}" --scale "$(basename "${results}" .json)" "${toy[@]}" "${judged[@]}" \
+        --output "${results}" --scale "$(basename "${conf}")" "${toy[@]}" "${judged[@]}" \
         --config "${conf}/decode.yaml" --stage_seconds "${expdir}/.stages" --seed "${seed}" \
         --fact "llm=$(basename "${llm}")" "data=${local_data_opts:-as given}"
     tail -n 12 "${expdir}/score.log" | grep -v '^#' || true
