@@ -48,12 +48,14 @@ class SpeechEncoder(nn.Module):
         lengths: Tensor,
         chunk_size: int | None = None,
         augment: Augment | None = None,
+        taps: list[Tensor] | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Raw features (B, F, input_size), lengths (B,) to frames (B, F // 4, size), lengths.
 
         chunk_size: encoder frames of a chunk, 0 for infinite (everything sees everything), None
         for the configured size or, in training with dynamic chunks, a drawn one.
         augment: (normalised feats, lengths) to the same, such as SpecAugment.
+        taps: takes the output (B, F // 4, size) of every block, for losses beside the last one.
         Padding may hold anything; the output's is zero.
         """
         x = silence_padding(self._normalised(feats), lengths)
@@ -72,6 +74,8 @@ class SpeechEncoder(nn.Module):
         past = self._past(len(x), 0, x.device, x.dtype)
         for layer, block in enumerate(self.blocks):
             x, _ = block(x, {key: value[:, layer] for key, value in past.items()}, mask, places)
+            if taps is not None:
+                taps.append(x)
         return silence_padding(self.after_norm(x), lengths), lengths
 
     def initial_state(

@@ -13,7 +13,7 @@ from freeze_omni.encoder.ctc import CtcHead
 from freeze_omni.encoder.encoder import SpeechEncoder
 from freeze_omni.frontend.cmvn import Cmvn
 from freeze_omni.tasks.base import BaseTask, Preprocess
-from freeze_omni.tasks.encoder_model import EncoderModel, EncoderModelConfig
+from freeze_omni.tasks.encoder_model import BYTES, EncoderModel, EncoderModelConfig, spell_bytes
 from freeze_omni.tasks.preprocess import Reader, build_augment
 from freeze_omni.tasks.resources import Resources
 
@@ -27,11 +27,14 @@ class EncoderTask(BaseTask):
     @classmethod
     def build_parts(cls, config: EncoderModelConfig, sizes: Resources) -> dict[str, nn.Module]:
         encoder = SpeechEncoder(config.encoder)
-        return {"encoder": encoder, "ctc": CtcHead(encoder.output_size, sizes.unit_size)}
+        parts: dict[str, nn.Module] = {"encoder": encoder, "ctc": CtcHead(encoder.output_size, sizes.unit_size)}
+        if config.spelling is not None:
+            parts["spelling"] = CtcHead(encoder.output_size, BYTES + 1)
+        return parts
 
     @classmethod
     def trained(cls, config: EncoderModelConfig, parts: dict[str, nn.Module]) -> tuple[str, ...]:
-        return ("encoder", "ctc")
+        return tuple(parts)
 
     @classmethod
     def assemble(cls, config: EncoderModelConfig, parts: dict[str, Any], resources: Resources) -> EncoderModel:
@@ -42,7 +45,8 @@ class EncoderTask(BaseTask):
     @classmethod
     def preprocess(cls, config: EncoderModelConfig, resources: Resources, train: bool) -> Preprocess:
         augment = build_augment(config.augment, train, cls.sample_hz)
-        return Reader({"text": ("text", resources.units.encode)}, ("speech",), augment)
+        texts = {"text": ("text", resources.units.encode), "spelling": ("text", spell_bytes)}
+        return Reader(texts, ("speech",), augment)
 
 
 def read_cmvn(path: str) -> Cmvn:

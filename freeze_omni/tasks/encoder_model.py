@@ -15,6 +15,32 @@ from freeze_omni.tasks.parts_model import PartsModel, training_result
 from freeze_omni.tasks.spec_augment import SpecAugmentConfig, build_spec_augment
 
 
+@dataclass(frozen=True)
+class SpellingConfig:
+    """A second CTC loss, in training alone: the bytes of the lower-cased transcript, heard by an
+    earlier block. Units as large as words align late; letters align early and take them along.
+
+    Attributes:
+        layer: the block whose output is read, counted from 1.
+        weight: of this loss; the units' has the rest.
+    """
+
+    layer: int = 4
+    weight: float = 0.5
+
+    def __post_init__(self) -> None:
+        if self.layer < 1 or not 0 < self.weight < 1:
+            raise ValueError("spelling: layer counts from 1, weight is between 0 and 1")
+
+
+BYTES = 256
+
+
+def spell_bytes(text: str) -> list[int]:
+    """The transcript's bytes, lower-cased, as labels of a CTC head (0 is the blank)."""
+    return [byte + 1 for byte in " ".join(text.lower().split()).encode()]
+
+
 @dataclass(frozen=True, kw_only=True)
 class EncoderModelConfig:
     """Keys under `model:` of stage 1.1.
@@ -22,21 +48,28 @@ class EncoderModelConfig:
     Attributes:
         augment: rooms, noises, levels put on training speech on the fly.
         spec_augment: masks put on its features.
+        spelling: a second loss on an earlier block; None leaves it out.
     """
 
     encoder: EncoderConfig
     fbank: FbankConfig = field(default_factory=FbankConfig)
     augment: AugmentConfig | None = None
     spec_augment: SpecAugmentConfig | None = None
+    spelling: SpellingConfig | None = None
+
+    def __post_init__(self) -> None:
+        if self.spelling is not None and self.spelling.layer > self.encoder.layers:
+            raise ValueError(f"spelling: layer {self.spelling.layer} of {self.encoder.layers} layers")
 
 
 class EncoderModel(PartsModel):
-    """Speech to CTC units. Parts: encoder, ctc."""
+    """Speech to CTC units. Parts: encoder, ctc, and spelling where configured."""
 
     def __init__(self, parts: Mapping[str, nn.Module], config: EncoderModelConfig, trained: tuple[str, ...]):
         super().__init__(parts, trained)
         self.fbank = Fbank(config.fbank)
         self.spec_augment = None if config.spec_augment is None else build_spec_augment(config.spec_augment)
+        self.spelt = config.spelling
 
     def forward(
         self,
@@ -44,20 +77,29 @@ class EncoderModel(PartsModel):
         speech_lengths: Tensor,
         text: Tensor,
         text_lengths: Tensor,
+        spelling: Tensor,
+        spelling_lengths: Tensor,
         **_: object,
     ) -> tuple[Tensor, dict[str, Tensor], Tensor]:
-        """speech (B, S) at 16 kHz in [-1, 1], text (B, U) unit ids; both right-padded.
+        """speech (B, S) at 16 kHz in [-1, 1], text (B, U) unit ids, spelling (B, C) byte labels;
+        all right-padded.
 
         Returns:
-            loss (CTC, mean over utterances), stats (in validation also `unit_error`, edits per
-            unit), weight.
+            loss (CTC, mean over utterances; in training with the spelling's), stats (in validation
+            also `unit_error`, edits per unit), weight.
         """
         feats, lengths = self.fbank(speech, speech_lengths)
         augment = self.spec_augment if self.training else None
-        frames, lengths = self.encoder(feats, lengths, augment=augment)
+        taps: list[Tensor] = []
+        frames, lengths = self.encoder(feats, lengths, augment=augment, taps=taps)
         logits = self.ctc(frames)
         loss = self.ctc.loss(logits, lengths, text, text_lengths)
-        stats = {}
+        stats = {"units": loss.detach()}
+        if self.spelt is not None and self.training:
+            letters = self.spelling(taps[self.spelt.layer - 1])
+            second = self.spelling.loss(letters, lengths, spelling, spelling_lengths)
+            stats["spelling"] = second.detach()
+            loss = (1 - self.spelt.weight) * loss + self.spelt.weight * second
         if not self.training:
             references = [row[:size].tolist() for row, size in zip(text, text_lengths, strict=True)]
             stats["unit_error"] = unit_error(self.ctc.greedy(logits, lengths), references)

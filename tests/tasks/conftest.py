@@ -19,7 +19,7 @@ from tests.toy import toy_llm, toy_tokenizer
 
 # name: (task, `model:`, parts taken over from another of these)
 STAGES = {
-    "1.1": ("encoder", {"encoder": ENCODER, "spec_augment": {}}, {}),
+    "1.1": ("encoder", {"encoder": ENCODER, "spec_augment": {}, "spelling": {"layer": 1}}, {}),
     "1.2_ctc": ("adapter", {"adapter": {"ctc": {}}, "ctc_weight": 0.3}, {"1.1": "encoder,ctc"}),
     "1.2_conv": ("adapter", {"adapter": {"conv": {}}}, {"1.1": "encoder,ctc"}),
     "1.3": ("dialogue", {"prompt": 5}, {"1.2_ctc": "encoder,adapter", "1.1": "ctc"}),

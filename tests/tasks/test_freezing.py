@@ -10,7 +10,7 @@ from tests.tasks.conftest import STAGES
 
 # Exactly what changes in an optimiser step, by prefix.
 LEARNS = {
-    "1.1": {"encoder", "ctc"},
+    "1.1": {"encoder", "ctc", "spelling"},
     "1.2_ctc": {"encoder", "ctc", "adapter", "task_tokens"},
     "1.2_conv": {"encoder", "adapter", "task_tokens"},
     "1.3": {"prompt", "state_head"},

@@ -13,8 +13,16 @@ def test_encoder_model_counts_errors_in_validation_only(toy):
     batch = toy.batch("1.1", args)
     _, stats, weight = model.train()(**batch)
     assert "unit_error" not in stats and weight.tolist() == [4.0]
-    _, stats, _ = model.eval()(**batch)
-    assert stats["unit_error"] > 0
+    loss, stats, _ = model.eval()(**batch)
+    assert stats["unit_error"] > 0 and float(loss) == float(stats["units"])
+
+
+def test_spelling_is_a_share_of_the_training_loss(toy):
+    model, args = toy.build("1.1")
+    batch = toy.batch("1.1", args)
+    assert batch["spelling"].max() <= 256 and batch["spelling_lengths"].min() > 0
+    loss, stats, _ = model.train()(**batch)
+    assert float(loss) == pytest.approx(0.5 * float(stats["units"]) + 0.5 * float(stats["spelling"]))
 
 
 def test_transcript_loss_is_that_of_one_row_at_a_time(toy):
