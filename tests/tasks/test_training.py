@@ -49,7 +49,7 @@ def test_folder_holds_everything_a_result_needs(toy, tmp_path):
     assert {"loss.png", "unit_error.png"} <= {p.name for p in (tmp_path / "images").iterdir()}
     assert list((tmp_path / "tensorboard" / "train").iterdir())
     state = torch.load(tmp_path / "valid.loss.ave.pth", weights_only=True)
-    assert {key.split(".")[0] for key in state} == {"encoder", "ctc"}
+    assert {key.split(".")[0] for key in state} == {"encoder", "ctc", "spelling"}
     averaged = (tmp_path / "valid.loss.ave.pth").resolve().name
     assert averaged == "valid.loss.ave_2best.pth"
 
