@@ -110,11 +110,16 @@ def score_speech(root: Path, config: DecodeConfig, judge_dir: Path) -> dict[str,
                 texts = read_table(folder / "text")
                 heard = judged_texts(folder / name, config.score.judge, judge_dir, judge)
                 figures[name] = _speech_rate(texts, heard, config) | _speed(record)
-    if (root / "latency" / "decode.json").exists():
+    if (root / "latency" / "decode.json").exists() and any_spoken(root / "latency"):
         texts = read_table(root / "latency" / "text", need_value=False)
         heard = judged_texts(root / "latency", config.score.judge, judge_dir, judge)
         figures[STREAMED] = _speech_rate(texts, heard, config)
     return figures
+
+
+def any_spoken(folder: Path) -> bool:
+    """Whether there is a clip at all: a model may have answered no question with a sound."""
+    return (folder / "wav.scp").stat().st_size > 0
 
 
 def best_setting(speech: dict[str, Any]) -> str | None:
