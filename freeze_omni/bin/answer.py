@@ -15,6 +15,8 @@ from freeze_omni.session.report import event_line, report, summary
 from freeze_omni.session.session import SessionConfig
 from freeze_omni.session.sound import read_question
 
+NO_ANSWER = 3  # exit code where all went well and the model had nothing to say
+
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", required=True, type=Path, help="packed model folder")
@@ -31,7 +33,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Exits with 1 and one line for a sound or a model that cannot be used."""
+    """Exits with 1 and one line for a sound or a model that cannot be used, with 3 where no answer was spoken."""
     parser = argparse.ArgumentParser(description=__doc__)
     add_options(parser)
     run(parser.parse_args(arguments))
@@ -56,7 +58,8 @@ def run(chosen: argparse.Namespace) -> None:
     else:
         print("\n".join(report(found, chosen.stream)))
     if not len(asked.audio):
-        sys.exit(f"answer: {chosen.input}: no answer was spoken (heard: '{found['transcript']}')")
+        print(f"answer: {chosen.input}: no answer was spoken (heard: '{found['transcript']}')", file=sys.stderr)
+        sys.exit(NO_ANSWER)
 
 
 def _show(action: Action, time_s: float) -> None:
