@@ -97,15 +97,21 @@ job() {
 }
 
 
-# Build every model of --conf on the meta device and print its parameters. Sizes of the LLM and the units come from
-# --llm and stage 3 where they are there.
+# Build every model of --conf on the meta device and print its parameters, for an LLM of width 896 and 5538 units.
 dry_run_models() {
-    local file task
+    local file task taken
     for file in "${conf}"/[12].[123]_*.yaml; do
         task=$(basename "${file}" .yaml)
         task=${task#*_}
+        task=${task%%_c*}
+        taken=()
+        case ${task} in # the parts that a stage takes over, as they are configured
+            adapter) taken=("${conf}/1.1_encoder.yaml:encoder,ctc") ;;
+            dialogue) taken=("${conf}/1.1_encoder.yaml:encoder,ctc" "${conf}/1.2_adapter_${adapters%% *}.yaml:adapter") ;;
+            prefix) taken=("${conf}/2.2_speech_decoder.yaml:speech_decoder") ;;
+        esac
         echo "${file}:"
-        python -m freeze_omni.bin.train "${task%%_c*}" --config "${file}" --dry_run true \
-            --llm_size 896 --unit_size 5538
+        python -m freeze_omni.bin.train "${task}" --config "${file}" --output_dir "${expdir}/dry_run" \
+            --dry_run true --llm_size 896 --unit_size 5538 ${taken[@]:+--init_parts "${taken[@]}"}
     done
 }

@@ -1,7 +1,7 @@
 # Stage 3: the units of the CTC head, and the statistics that normalise features.
 
 collect_stats() { # ESPnet's own collection over training and development set
-    local dir="${expdir}/stats" role
+    local dir="${expdir}/stats"
     job "${dir}/collect_stats.log" "${threads[@]}" python -m freeze_omni.bin.train encoder \
         --config "${conf}/1.1_encoder.yaml" --output_dir "${dir}" --collect_stats true --ngpu 0 \
         --units "${datadir}/token_list" --resume false \
