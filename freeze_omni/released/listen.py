@@ -11,9 +11,11 @@ import torch
 from torch import Tensor
 
 from freeze_omni.adapter.conv import ConvAdapter, ConvAdapterConfig
-from freeze_omni.config import read_yaml
+from freeze_omni.config import ConfigError, build, read_yaml
 from freeze_omni.encoder.config import EncoderConfig
 from freeze_omni.encoder.encoder import SpeechEncoder
+from freeze_omni.released.files import ReleasedError, check_shape, read_checkpoint, read_text, state_dict, taken
+from freeze_omni.weights import fill, state_shapes, without_weights
 
 _ENCODER = {
     "cmvn.mean": "global_cmvn.mean",
@@ -56,16 +58,38 @@ _FIXED = {
     "transformer-pos-enc-class": "rel-enc",
     "transformer-positionwise-layer-type": "linear",
     "adpter_type": "subsampling",
+    "add_prompt_before": True,
+    "prompt_finetune": True,
+    "predict_usr_state": 4,
+}
+# keys that say one width twice: (the key that is read, those that must agree with it where they are there)
+_SAME = {
+    "subsampling-input-dim": ("encoder-input-dim", "input_dim"),
+    "transformer-attention-dim": (
+        "subsampling-output-dim",
+        "transformer-input-dim",
+        "transformer-output-dim",
+        "encoder-output-dim",
+        "enc_out_dim",
+    ),
+    "transformer-chunk_size": ("chunk_size",),
 }
 
 
 @dataclass(frozen=True)
 class ListenConfig:
-    """What `train.yaml` says of encoder and adapter. llm_size: width of the LLM's embeddings."""
+    """What `train.yaml` says of the listening half.
+
+    llm_size: width of the LLM's embeddings. prompt: number of prompt vectors. json_cmvn, cmvn_file: form and name of
+    the statistics file.
+    """
 
     encoder: EncoderConfig
     adapter: ConvAdapterConfig
     llm_size: int
+    prompt: int
+    json_cmvn: bool = True
+    cmvn_file: str = "global_cmvn"
 
 
 def read_listen(folder: str | Path) -> tuple[SpeechEncoder, ConvAdapter, dict[str, Tensor]]:
@@ -74,45 +98,72 @@ def read_listen(folder: str | Path) -> tuple[SpeechEncoder, ConvAdapter, dict[st
     The others keep their published names: prompts, task embeddings, state head.
 
     Raises:
-        ValueError: a file that is not of this layout: names the file and what is wrong with it.
+        ReleasedError: a file that is not of this layout: names the file and what is wrong with it.
     """
     folder = Path(folder)
     config = read_listen_config(folder / "train.yaml")
     path = folder / "final.pt"
-    theirs = torch.load(path, map_location="cpu", weights_only=True)
-    if not isinstance(theirs, dict) or not all(isinstance(v, Tensor) for v in theirs.values()):
-        raise ValueError(f"{path}: holds no state dict")
+    theirs = state_dict(read_checkpoint(path), path)
     try:
         ours, others = from_released(theirs, config)
     except ValueError as error:
-        raise ValueError(f"{path}: {error}") from None
-    encoder = SpeechEncoder(config.encoder)
-    adapter = ConvAdapter(config.adapter, config.encoder.size, config.llm_size)
+        raise ReleasedError(f"{path}: {error}") from None
+    encoder, adapter = _parts(config)
     for part, prefix in ((encoder, "encoder."), (adapter, "adapter.")):
-        part.load_state_dict(
-            {k.removeprefix(prefix): v for k, v in ours.items() if k.startswith(prefix)}
-        )
+        fill(part, {k.removeprefix(prefix): taken(v) for k, v in ours.items() if k.startswith(prefix)})
     return encoder.eval(), adapter.eval(), others
 
 
 def read_listen_config(path: str | Path) -> ListenConfig:
-    """`train.yaml` as our configurations. Raises ValueError for what was never published."""
-    content = read_yaml(path)
+    """`train.yaml` as our configurations. Raises ReleasedError for what was never published."""
+    read_text(Path(path))
     try:
-        conf = content["encoder_conf"]
-        model = content["model_conf"]
+        content = read_yaml(path)
+        conf, model = content["encoder_conf"], content["model_conf"]
         options = {
+            **{key: value for key, value in content.items() if not key.endswith("_conf")},
             **conf["overview_conf"],
             **conf["para_conf"]["subsampling"],
             **conf["para_conf"]["transformer"],
             **model,
         }
-        for key, value in _FIXED.items():
-            if options[key] != value:
-                raise ValueError(f"{path}: {key} is {options[key]!r}, only {value!r} is known")
-        return ListenConfig(_encoder(options), _adapter(options), options["llm_embed_dim"])
+        _check(options)
+        return ListenConfig(
+            build(EncoderConfig, _encoder(options), "encoder"),
+            build(ConvAdapterConfig, _adapter(options), "adapter"),
+            _count(options, "llm_embed_dim"),
+            _count(options, "prompt_num"),
+            bool(options.get("is_json_cmvn", True)),
+            Path(str(options.get("cmvn_file", "global_cmvn"))).name,
+        )
     except KeyError as error:
-        raise ValueError(f"{path}: key {error} is missing") from None
+        raise ReleasedError(f"{path}: key {error} is missing") from None
+    except (TypeError, ConfigError, ValueError) as error:
+        where = "" if str(error).startswith(str(path)) else f"{path}: "
+        raise ReleasedError(f"{where}{error}") from None
+
+
+def _check(options: Mapping[str, Any]) -> None:
+    for key, value in _FIXED.items():
+        if options[key] != value:
+            raise ValueError(f"{key} is {options[key]!r}, only {value!r} is known")
+    for key, others in _SAME.items():
+        for other in others:
+            if options.get(other, options[key]) != options[key]:
+                raise ValueError(f"{other} is {options[other]!r}, but {key} is {options[key]!r}: they must agree")
+
+
+def _count(options: Mapping[str, Any], key: str) -> int:
+    if not isinstance(options[key], int) or not 1 <= options[key] <= 1 << 20:
+        raise ValueError(f"{key} is {options[key]!r}, expected a whole number above 0")
+    return options[key]
+
+
+def _parts(config: ListenConfig) -> tuple[SpeechEncoder, ConvAdapter]:
+    """Both parts without their weights."""
+    with without_weights():
+        encoder = SpeechEncoder(config.encoder)
+        return encoder, ConvAdapter(config.adapter, config.encoder.size, config.llm_size)
 
 
 def from_released(
@@ -120,8 +171,10 @@ def from_released(
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """Our tensors (`encoder.`, `adapter.`) from theirs, and those of other parts as they are.
 
-    Raises ValueError unless every tensor of encoder and adapter has its counterpart.
+    Raises ValueError unless every tensor of encoder and adapter has its counterpart of the same shape.
     """
+    if config.encoder.layers > len(theirs):
+        raise ValueError(f"{len(theirs)} tensors are too few for {config.encoder.layers} blocks")
     names = _names(config)
     if missing := sorted(set(names.values()) - set(theirs)):
         raise ValueError(f"{len(missing)} tensors are missing, the first is {missing[0]}")
@@ -130,6 +183,10 @@ def from_released(
         raise ValueError(
             f"{len(unknown)} tensors have no place in the model, the first is {unknown[0]}"
         )
+    encoder, adapter = _parts(config)
+    shapes = state_shapes(encoder, "encoder.") | state_shapes(adapter, "adapter.")
+    for ours, name in names.items():
+        check_shape(name, theirs[name], shapes[ours], "train.yaml")
     return {ours: theirs[name] for ours, name in names.items()}, others
 
 
@@ -146,34 +203,34 @@ def to_released(ours: Mapping[str, Tensor], config: ListenConfig) -> dict[str, T
     return {theirs: ours[name] for name, theirs in names.items()}
 
 
-def _encoder(options: Mapping[str, Any]) -> EncoderConfig:
-    return EncoderConfig(
-        input_size=options["subsampling-input-dim"],
-        size=options["transformer-attention-dim"],
-        layers=options["transformer-num-blocks"],
-        heads=options["transformer-attention-heads"],
-        ffn_size=options["transformer-linear-units"],
-        dropout=options["transformer-dropout-rate"],
-        attention_dropout=options["transformer-attention-dropout-rate"],
-        chunk_frames=options["transformer-chunk_size"],
-        left_chunks=options["transformer-left_chunks"],
-        dynamic_chunks=options["transformer-dynamic-chunks"],
-        concat_after=options["transformer-concat-after"],
-        positions="released",
-        start="zero_features",
-    )
+def _encoder(options: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "input_size": options["subsampling-input-dim"],
+        "size": options["transformer-attention-dim"],
+        "layers": options["transformer-num-blocks"],
+        "heads": options["transformer-attention-heads"],
+        "ffn_size": options["transformer-linear-units"],
+        "dropout": options["transformer-dropout-rate"],
+        "attention_dropout": options["transformer-attention-dropout-rate"],
+        "chunk_frames": options["transformer-chunk_size"],
+        "left_chunks": options["transformer-left_chunks"],
+        "dynamic_chunks": options["transformer-dynamic-chunks"],
+        "concat_after": options["transformer-concat-after"],
+        "positions": "released",
+        "start": "zero_features",
+    }
 
 
-def _adapter(options: Mapping[str, Any]) -> ConvAdapterConfig:
+def _adapter(options: Mapping[str, Any]) -> dict[str, Any]:
     two = 4 * options["enc_out_dim"] < options["llm_embed_dim"]
     # the branch of two convolutions looks at neither switch
-    return ConvAdapterConfig(
-        kernel=options["kernel_size"],
-        norm="batch" if two else options["norm"],
-        activation="relu" if two else options["activation_func"],
-        convolutions=2 if two else 1,
-        chunk_frames=options["transformer-chunk_size"],
-    )
+    return {
+        "kernel": options["kernel_size"],
+        "norm": "batch" if two else options["norm"],
+        "activation": "relu" if two else options["activation_func"],
+        "convolutions": 2 if two else 1,
+        "chunk_frames": options["transformer-chunk_size"],
+    }
 
 
 def _names(config: ListenConfig) -> dict[str, str]:
