@@ -18,7 +18,9 @@ from freeze_omni.codec.config import (
     QuantiserConfig,
     TimeDomainConfig,
 )
-from freeze_omni.released.files import ReleasedError, read_checkpoint, read_json, state_dict, taken
+from freeze_omni.codec.time_decoder import LATENT_DIM
+from freeze_omni.codec.time_encoder import FIRST_CHANNELS
+from freeze_omni.released.files import ReleasedError, read_checkpoint, read_json, shapes_only, state_dict, taken
 from freeze_omni.weights import fill, without_weights
 
 GROUPS = ("generator", "quantizer", "encoder")
@@ -61,19 +63,21 @@ def read_codec(folder: str | Path) -> tuple[Codec, Tensor | None, dict[str, str]
     model = read_json(folder / "model.json")
     try:
         config, voice = codec_config(model), _voice(model)
-        with without_weights():
-            codec = Codec(config)
+        with shapes_only():
+            shapes = Codec(config).state_dict()
     except (AttributeError, KeyError, TypeError, IndexError, ValueError) as error:
         reason = f"key {error} is missing" if isinstance(error, KeyError) else error
         raise ReleasedError(f"{folder / 'model.json'}: {reason}") from None
     groups = read_checkpoint(path)
     try:
         tensors, left_out = from_released({key: state_dict(value, path) for key, value in _groups(groups)})
-        check_against(tensors, codec.state_dict())
+        check_against(tensors, shapes)
     except ReleasedError:
         raise
     except ValueError as error:
         raise ReleasedError(f"{path}: {error}") from None
+    with without_weights():
+        codec = Codec(config)
     fill(codec, {name: taken(tensor) for name, tensor in tensors.items()})
     return codec.eval(), voice, left_out
 
@@ -102,6 +106,8 @@ def codec_config(model: Mapping[str, Any]) -> CodecConfig:
         raise ValueError("n_code_groups and residul_layer must be 1: one codebook")
     rates = tuple(model["upsample_rates"])
     conv = tuple(model["global_feature_conv"])
+    if FIRST_CHANNELS << len(rates) != LATENT_DIM:
+        raise ValueError(f"{len(rates)} upsample_rates; the codes' width of {LATENT_DIM} needs 4")
     if str(model["resblock"]) not in ("1", "2"):
         raise ValueError(f"resblock is {model['resblock']!r}, only '1' and '2' are known")
     sizes = [*rates, *model["upsample_kernel_sizes"], *model["resblock_kernel_sizes"], *conv]
@@ -167,7 +173,7 @@ def from_released(
             if group == "encoder" and name in _UNUSED:
                 left_out[f"{group}.{name}"] = "takes no part in the encoder's output"
             else:
-                ours[_our_name(f"{group}.{name}")] = tensor
+                ours[our_name(f"{group}.{name}")] = tensor
     for name in [name for name in ours if name.endswith(".codebook")]:
         ours |= _running_means(name.removesuffix("codebook"), ours[name])
     return ours, left_out
@@ -210,7 +216,8 @@ def _check_expressible(config: CodecConfig) -> None:
         raise ValueError("only global tokens from codebooks of the same size can be exported")
 
 
-def _our_name(name: str) -> str:
+def our_name(name: str) -> str:
+    """Our name of `GROUP.NAME` in theirs. Raises ValueError where it has none."""
     for theirs, ours in _NAMES:
         match = re.fullmatch(theirs, name)
         if match:

@@ -7,7 +7,8 @@ the configuration before anything is computed from it.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,16 @@ def state_dict(content: Any, path: Path) -> dict[str, Tensor]:
         if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
             raise ReleasedError(f"{path}: {name} claims more values than the file holds for it")
     return dict(content)
+
+
+@contextmanager
+def shapes_only() -> Iterator[None]:
+    """Modules built inside have shapes and no memory. Raises ValueError for sizes that no tensor can have."""
+    try:
+        with torch.device("meta"):
+            yield
+    except (OverflowError, RuntimeError, TypeError) as error:
+        raise ValueError(f"its configuration has impossible sizes ({str(error).splitlines()[0][:120]})") from None
 
 
 def check_names(theirs: Mapping[str, Tensor], wanted: set[str]) -> None:

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from freeze_omni.adapter.conv import ConvAdapter, ConvAdapterConfig
 from freeze_omni.config import ConfigError, build, read_yaml
 from freeze_omni.encoder.config import EncoderConfig
 from freeze_omni.encoder.encoder import SpeechEncoder
-from freeze_omni.released.files import ReleasedError, check_shape, read_checkpoint, read_text, state_dict, taken
+from freeze_omni.released.files import (
+    ReleasedError,
+    check_shape,
+    read_checkpoint,
+    read_text,
+    shapes_only,
+    state_dict,
+    taken,
+)
 from freeze_omni.weights import fill, state_shapes, without_weights
 
 _ENCODER = {
@@ -108,7 +115,8 @@ def read_listen(folder: str | Path) -> tuple[SpeechEncoder, ConvAdapter, dict[st
         ours, others = from_released(theirs, config)
     except ValueError as error:
         raise ReleasedError(f"{path}: {error}") from None
-    encoder, adapter = _parts(config)
+    with without_weights():
+        encoder, adapter = _parts(config)
     for part, prefix in ((encoder, "encoder."), (adapter, "adapter.")):
         fill(part, {k.removeprefix(prefix): taken(v) for k, v in ours.items() if k.startswith(prefix)})
     return encoder.eval(), adapter.eval(), others
@@ -160,10 +168,8 @@ def _count(options: Mapping[str, Any], key: str) -> int:
 
 
 def _parts(config: ListenConfig) -> tuple[SpeechEncoder, ConvAdapter]:
-    """Both parts without their weights."""
-    with without_weights():
-        encoder = SpeechEncoder(config.encoder)
-        return encoder, ConvAdapter(config.adapter, config.encoder.size, config.llm_size)
+    adapter = ConvAdapter(config.adapter, config.encoder.size, config.llm_size)
+    return SpeechEncoder(config.encoder), adapter
 
 
 def from_released(
@@ -175,19 +181,20 @@ def from_released(
     """
     if config.encoder.layers > len(theirs):
         raise ValueError(f"{len(theirs)} tensors are too few for {config.encoder.layers} blocks")
-    names = _names(config)
-    if missing := sorted(set(names.values()) - set(theirs)):
+    mapped = names(config)
+    if missing := sorted(set(mapped.values()) - set(theirs)):
         raise ValueError(f"{len(missing)} tensors are missing, the first is {missing[0]}")
-    others = {name: theirs[name] for name in set(theirs) - set(names.values())}
+    others = {name: theirs[name] for name in set(theirs) - set(mapped.values())}
     if unknown := sorted(name for name in others if name.startswith(("encoder.", "adpter."))):
         raise ValueError(
             f"{len(unknown)} tensors have no place in the model, the first is {unknown[0]}"
         )
-    encoder, adapter = _parts(config)
+    with shapes_only():
+        encoder, adapter = _parts(config)
     shapes = state_shapes(encoder, "encoder.") | state_shapes(adapter, "adapter.")
-    for ours, name in names.items():
+    for ours, name in mapped.items():
         check_shape(name, theirs[name], shapes[ours], "train.yaml")
-    return {ours: theirs[name] for ours, name in names.items()}, others
+    return {ours: theirs[name] for ours, name in mapped.items()}, others
 
 
 def to_released(ours: Mapping[str, Tensor], config: ListenConfig) -> dict[str, Tensor]:
@@ -195,12 +202,74 @@ def to_released(ours: Mapping[str, Tensor], config: ListenConfig) -> dict[str, T
 
     Raises ValueError for a model that the published layout cannot hold.
     """
-    if (config.encoder.positions, config.encoder.start) != ("released", "zero_features"):
-        raise ValueError("the published layout needs positions: released, start: zero_features")
-    names = _names(config)
-    if difference := sorted(set(ours) ^ set(names)):
+    encoder, adapter = config.encoder, config.adapter
+    if (encoder.positions, encoder.start) != ("released", "zero_features"):
+        raise ValueError("encoder: only positions: released with start: zero_features can be expressed")
+    if encoder.conv_kernel or encoder.channels != encoder.size:
+        raise ValueError("encoder: conv_kernel and subsampling_channels cannot be expressed")
+    two = 4 * encoder.size < config.llm_size
+    if adapter.convolutions not in (0, 2 if two else 1):
+        raise ValueError(f"adapter: the widths {encoder.size} and {config.llm_size} make {1 + two} convolutions there")
+    if two and (adapter.norm, adapter.activation) != ("batch", "relu"):
+        raise ValueError("adapter: two convolutions have norm: batch and activation: relu there")
+    config = replace(config, adapter=replace(adapter, convolutions=2 if two else 1))
+    mapped = names(config)
+    if difference := sorted(set(ours) ^ set(mapped)):
         raise ValueError(f"the published layout and this model differ in {difference[0]}")
-    return {theirs: ours[name] for name, theirs in names.items()}
+    return {theirs: ours[name] for name, theirs in mapped.items()}
+
+
+def train_yaml(config: ListenConfig, chat_template: str, task_tokens: int) -> dict[str, Any]:
+    """The inverse of `read_listen_config`, with the chat template and the number of task embeddings."""
+    encoder, adapter = config.encoder, config.adapter
+    size = encoder.size
+    transformer = {
+        "attention-dim": size,
+        "attention-dropout-rate": encoder.attention_dropout,
+        "attention-heads": encoder.heads,
+        "chunk_size": encoder.chunk_frames,
+        "concat-after": encoder.concat_after,
+        "dropout-rate": encoder.dropout,
+        "dynamic-chunks": encoder.dynamic_chunks,
+        "input-dim": size,
+        "left_chunks": encoder.left_chunks,
+        "linear-units": encoder.ffn_size,
+        "num-blocks": encoder.layers,
+        "output-dim": size,
+        "positional-dropout-rate": encoder.dropout,
+    }
+    transformer = {f"transformer-{key}": value for key, value in transformer.items()}
+    transformer |= {key: value for key, value in _FIXED.items() if key.startswith("transformer-")}
+    subsampling = {"dropout-rate": encoder.dropout, "input-dim": encoder.input_size, "output-dim": size, "rate": 4}
+    overview = {"encoder-input-dim": encoder.input_size, "encoder-output-dim": size}
+    model = {key: value for key, value in _FIXED.items() if "-" not in key}
+    model |= {
+        "activation_func": adapter.activation,
+        "chat_template": chat_template,
+        "chunk_size": encoder.chunk_frames,
+        "enc_out_dim": size,
+        "freeze_adpter": True,
+        "freeze_encoder": True,
+        "freeze_llm": True,
+        "kernel_size": adapter.kernel,
+        "llm_embed_dim": config.llm_size,
+        "norm": adapter.norm,
+        "prompt_num": config.prompt,
+        "task_num": task_tokens,
+    }
+    return {
+        "cmvn_file": config.cmvn_file,
+        "encoder_conf": {
+            "overview_conf": overview | {"encoder-layer-config": _FIXED["encoder-layer-config"]},
+            "para_conf": {
+                "subsampling": {f"subsampling-{key}": value for key, value in subsampling.items()},
+                "transformer": transformer,
+            },
+        },
+        "input_dim": encoder.input_size,
+        "is_json_cmvn": config.json_cmvn,
+        "model_conf": model,
+    }
 
 
 def _encoder(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -233,7 +302,7 @@ def _adapter(options: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _names(config: ListenConfig) -> dict[str, str]:
+def names(config: ListenConfig) -> dict[str, str]:
     """Our name: theirs."""
     names = {f"encoder.{ours}": f"encoder.{theirs}" for ours, theirs in _ENCODER.items()}
     block = _BLOCK | ({"concat": "concat_linear"} if config.encoder.concat_after else {})

@@ -127,12 +127,12 @@ def from_released(theirs: Mapping[str, Tensor], config: SpeechDecoderConfig) -> 
     """
     if config.layers > len(theirs):
         raise ValueError(f"{len(theirs)} tensors are too few for {config.layers} layers")
-    names = _names(config)
-    check_names(theirs, {name for group in names.values() for name in group})
-    for ours, group in names.items():
+    mapped = names(config)
+    check_names(theirs, {name for group in mapped.values() for name in group})
+    for ours, group in mapped.items():
         for name in group:
             check_shape(name, theirs[name], _shape(ours, config), "model.json")
-    return {ours: taken(torch.cat([theirs[name] for name in group])) for ours, group in names.items()}
+    return {ours: taken(torch.cat([theirs[name] for name in group])) for ours, group in mapped.items()}
 
 
 def _shape(ours: str, config: SpeechDecoderConfig) -> tuple[int, ...]:
@@ -152,25 +152,23 @@ def to_released(ours: Mapping[str, Tensor], config: SpeechDecoderConfig) -> dict
 
     Raises ValueError for a model that the published layout cannot hold.
     """
-    if (
-        config.text_rows != "reshape"
-        or config.positions != "plain"
-        or config.pre_layers != config.layers // 2
-    ):
+    plain = (config.text_rows, config.positions, config.text_units) == ("reshape", "plain", "tokens")
+    if not plain or config.pre_layers != config.layers // 2:
         raise ValueError(
-            "the published layout has text_rows: reshape, positions: plain, pre_layers: layers // 2"
+            "speech_decoder: only text_rows: reshape, positions: plain, text_units: tokens and pre_layers: layers // 2 "
+            "can be expressed"
         )
-    names = _names(config)
-    if set(ours) != set(names):
-        raise ValueError(f"not a speech decoder's tensors: {sorted(set(ours) ^ set(names))[0]}")
+    mapped = names(config)
+    if set(ours) != set(mapped):
+        raise ValueError(f"not a speech decoder's tensors: {sorted(set(ours) ^ set(mapped))[0]}")
     theirs = {}
-    for name, group in names.items():
+    for name, group in mapped.items():
         parts = ours[name].chunk(len(group)) if len(group) > 1 else (ours[name],)
         theirs.update({their: part.clone() for their, part in zip(group, parts, strict=True)})
     return theirs
 
 
-def _names(config: SpeechDecoderConfig) -> dict[str, tuple[str, ...]]:
+def names(config: SpeechDecoderConfig) -> dict[str, tuple[str, ...]]:
     """Our name: their names, whose tensors are stacked on the first axis."""
     names = {ours: (theirs,) for ours, theirs in _SINGLE.items()}
     for stack, ours in _STACKS.items():

@@ -58,6 +58,8 @@ class TurnConfig:
         max_turn_chunks: a user who never stops is answered then.
         silent_chunks: so long after the gate closed without a decision, the turn ends: it is
             answered if words were heard, else dropped.
+        transcribed: words tell a turn from silence; without a CTC head (imported models) every turn counts as
+            one with words.
         samples_per_token: guess for a segment that is not spoken to its end (output samples).
     """
 
@@ -68,6 +70,7 @@ class TurnConfig:
     max_turn_chunks: int = 188
     silent_chunks: int = 12
     samples_per_token: int = 6600
+    transcribed: bool = True
 
     def __post_init__(self) -> None:
         if self.gate not in ("open", "vad"):
@@ -165,7 +168,7 @@ def _heard(config: TurnConfig, event: Heard, state: Dialogue) -> Out:
         silent = not state.gate_open and state.closed_chunks >= config.silent_chunks
         if not endless and not silent:
             return state, out
-        decided = ANSWER if state.words else NO_ANSWER
+        decided = ANSWER if state.words or not config.transcribed else NO_ANSWER
     state, more = _end_turn(config, state, decided)
     return state, out + more
 
@@ -230,7 +233,7 @@ def _interrupt(config: TurnConfig, event: Interrupt, state: Dialogue) -> Out:
 def _timeout(config: TurnConfig, event: Timeout, state: Dialogue) -> Out:
     if not state.listening:
         return state, []
-    return _end_turn(config, state, ANSWER if state.words else NO_ANSWER)
+    return _end_turn(config, state, ANSWER if state.words or not config.transcribed else NO_ANSWER)
 
 
 def _system(config: TurnConfig, event: SystemPrompt, state: Dialogue) -> Out:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -38,6 +38,8 @@ class SpeechSession:
 
     def __init__(self, model: SpokenModel, config: SessionConfig | None = None) -> None:
         self.model, self.config = model, config or SessionConfig()
+        if not model.transcribes:
+            self.config = replace(self.config, turns=replace(self.config.turns, transcribed=False))
         self.answers = self.config.answers or own_answers(model)
         self.dialogue: Dialogue = initial_dialogue(self.config.turns)
         self.generator = torch.Generator(model.llm.model.device).manual_seed(self.config.seed)
