@@ -105,7 +105,7 @@ def encoded(model: FreezeOmni, recording: Recording) -> Found:
 def streamed(model: FreezeOmni, recording: Recording) -> Found:
     """Greedy speech, token by token through the published server's FIFO, every chunk cut at its quietest point."""
     text, hidden = _inputs(model, recording)
-    most = None
+    most = SPEECH_TOKENS
     if "stream_wav" in recording:
         most = len(recording["stream_wav"]) // model.codec.hop_samples
     fifo = TokenFifo(model.codec, model.voice, STREAM)

@@ -25,8 +25,8 @@ def report(released: Released) -> Iterator[str]:
         total = sum(tensor.numel() for tensor in tensors.values())
         yield f"{file}: {len(tensors)} tensors, {total:,} numbers"
         for pattern, names in _groups(tensors).items():
-            target = ours.get(names[0])
-            became = f"-> {_pattern(target)}" if target else "left out"
+            targets = dict.fromkeys(_pattern(ours[name]) for name in names if name in ours)
+            became = f"-> {', '.join(targets)}" if targets else "left out"
             yield f"  {pattern:<62} {len(names):>3} x {_shapes([tensors[name] for name in names])}  {became}"
     yield "left out:"
     for name, reason in released.left_out.items():

@@ -39,7 +39,11 @@ def own_answers(model: SpokenModel) -> AnswerConfig:
     if not sampling.max_tokens_per_row:
         most = RUNAWAY * config.speech_decoder.tokens_per_row
         sampling = replace(sampling, max_tokens_per_row=most)
-    return AnswerConfig(config.generation, config.segments, sampling)
+    chunks = ChunkSchedule()
+    if config.fifo is not None:
+        first, later = config.fifo.first_chunk_tokens, config.fifo.chunk_tokens
+        chunks = ChunkSchedule(first, max(first, later))
+    return AnswerConfig(config.generation, config.segments, sampling, chunks)
 
 
 @dataclass

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from freeze_omni.codec.fifo import FifoState, TokenFifo
 from freeze_omni.session.events import Spoke
 from freeze_omni.session.history import embed
 from freeze_omni.session.model import SpokenModel
@@ -49,6 +50,7 @@ class Speaker:
     _ready: list[int] = field(default_factory=list)
     _segment_done: bool = False
     _codec: State | None = None
+    _fifo: FifoState | None = None
     _silent_samples: int = 0
 
     @property
@@ -74,6 +76,9 @@ class Speaker:
     @torch.no_grad()
     def flush(self) -> np.ndarray:
         """The end of the answer's audio, which the codec held back."""
+        if self._fifo is not None:
+            rest, self._fifo = self._token_fifo().finish(self._fifo), None
+            return _samples(rest)
         if self._codec is None:
             return np.zeros(0, dtype=np.float32)
         tail = self.model.codec.flush(self._codec, self.model.voice)
@@ -96,7 +101,8 @@ class Speaker:
 
     def _draw(self) -> None:
         """Speech tokens of one codec chunk, fewer where the segment ends."""
-        wanted = self.schedule.first if self._codec is None else self.schedule.later
+        begun = self._codec is not None or self._fifo is not None
+        wanted = self.schedule.later if begun else self.schedule.first
         eos = self.model.speech_decoder.config.eos
         while len(self._ready) < wanted and not self._segment_done:
             token, self._decoder = advance(self.model.speech_decoder, self.sampling, self._decoder, self.generator)
@@ -109,7 +115,9 @@ class Speaker:
     def _decode(self) -> Spoke:
         codec, segment, ends = self.model.codec, self._segment, self._segment_done
         samples = np.zeros(0, dtype=np.float32)
-        if self._ready:
+        if self._ready and self.model.config.fifo is not None:
+            samples, self._ready = self._quiet_pieces(self._ready), []
+        elif self._ready:
             if self._codec is None:
                 self._codec = codec.initial_state(1, self.model.voice.device)
                 self._silent_samples = codec.delay_samples
@@ -121,8 +129,22 @@ class Speaker:
             self._segment, self._decoder = None, None
         return Spoke(samples, segment.first_token, segment.end_token, ends)
 
+    def _quiet_pieces(self, tokens: list[int]) -> np.ndarray:
+        """What the published server's FIFO gives out now: pieces that end where it is quiet."""
+        fifo = self._token_fifo()
+        state = fifo.initial_state() if self._fifo is None else self._fifo
+        pieces, self._fifo = fifo.push(torch.tensor(tokens, device=self.model.voice.device), state)
+        return np.concatenate([np.zeros(0, dtype=np.float32), *map(_samples, pieces)])
+
+    def _token_fifo(self) -> TokenFifo:
+        return TokenFifo(self.model.codec, self.model.voice, self.model.config.fifo)
+
     def _audible(self, wav: Tensor) -> np.ndarray:
         """(1, S) without the silence by which the codec's stream is late."""
         dropped = min(self._silent_samples, wav.shape[1])
         self._silent_samples -= dropped
-        return wav[0, dropped:].clamp(-1, 1).float().cpu().numpy()
+        return _samples(wav[0, dropped:])
+
+
+def _samples(wav: Tensor) -> np.ndarray:
+    return wav.clamp(-1, 1).float().cpu().numpy()
