@@ -78,7 +78,7 @@ class LlmBaseline:
         return decoder(inputs_embeds=embeds, past_key_values=self.cache, use_cache=True).last_hidden_state
 
 
-def speech_tokens(decoder: SpeechDecoder, text: Tensor, hidden: Tensor, count: int) -> tuple[list[int], Pairs]:
+def speech_tokens(decoder: SpeechDecoder, text: Tensor, hidden: Tensor, count: int) -> list[int]:
     """Greedy tokens behind text and hidden states (1, N, E); each token's keys are joined to all before."""
     pairs, place = _read(decoder, text, hidden), text[0].numel() // decoder.config.size + 1
     tokens = [decoder.config.sos]
@@ -86,7 +86,7 @@ def speech_tokens(decoder: SpeechDecoder, text: Tensor, hidden: Tensor, count: i
         token, pairs = _next(decoder, tokens[-1], place, pairs)
         tokens.append(token)
         place += 1
-    return tokens[1:], pairs
+    return tokens[1:]
 
 
 def _read(decoder: SpeechDecoder, text: Tensor, hidden: Tensor) -> Pairs:

@@ -155,8 +155,11 @@ def speaking(model: FreezeOmni, repeats: int) -> Row:
         found = {}
         for way in ("ours", "theirs") if number % 2 else ("theirs", "ours"):
             begin = time.perf_counter()
-            found[way] = _ours(decoder, text, hidden) if way == "ours" else speech_tokens(decoder, text, hidden, TOKENS)[0]
-            (ours if way == "ours" else theirs).append(time.perf_counter() - begin)
+            if way == "ours":
+                found[way], spent = _ours(decoder, text, hidden), ours
+            else:
+                found[way], spent = speech_tokens(decoder, text, hidden, TOKENS), theirs
+            spent.append(time.perf_counter() - begin)
         if found["ours"] != found["theirs"]:
             sys.exit("speech tokens: the baseline says something else")
     return _compared("second of speech tokens, with prefill", ours, theirs)
@@ -185,7 +188,8 @@ def further_user(model: FreezeOmni) -> Row:
     users += [_user(model, cache, vectors, feats) for _ in range(USERS)]
     grown = (_resident() - before) / USERS
     caches = sum(_held(part) for part in users[-1])
-    return Row("memory of a further user : its caches", f"{grown / MB:.1f} MB", f"{caches / MB:.1f} MB", grown / caches, "1")
+    sizes = f"{grown / MB:.1f} MB", f"{caches / MB:.1f} MB"
+    return Row("memory of a further user : its caches", *sizes, grown / caches, "1")
 
 
 def _user(model: FreezeOmni, cache: Any, vectors: torch.Tensor, feats: torch.Tensor) -> list[Any]:
