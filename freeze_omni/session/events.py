@@ -57,13 +57,45 @@ class Timeout:
 
 
 @dataclass(frozen=True)
+class Respond:
+    """Answer what was said in the open turn now, whatever the state head thinks of it."""
+
+
+@dataclass(frozen=True)
+class Truncate:
+    """The user heard only so many samples of the last answer, which may have ended since."""
+
+    samples: int
+
+
+@dataclass(frozen=True)
+class Remember:
+    """A finished exchange in text from before, to be put behind the history."""
+
+    user: str
+    answer: str
+
+
+@dataclass(frozen=True)
 class SystemPrompt:
     """A new system prompt; the dialogue's history stays."""
 
     text: str
 
 
-Event = AudioChunk | VadOpened | VadClosed | TextInput | Interrupt | Played | Timeout | SystemPrompt
+Event = (
+    AudioChunk
+    | VadOpened
+    | VadClosed
+    | TextInput
+    | Interrupt
+    | Played
+    | Timeout
+    | Respond
+    | Truncate
+    | Remember
+    | SystemPrompt
+)
 
 
 @dataclass(frozen=True)
@@ -139,7 +171,7 @@ class StopAudio:
 
 @dataclass(frozen=True)
 class AnswerEnded:
-    """reason: `done`, `length` (a limit cut it), `interrupted`."""
+    """reason: `done`, `length` (a limit cut it), `interrupted`, `nothing` (there was nothing to answer)."""
 
     reason: str
 
@@ -178,7 +210,7 @@ class AnswerText:
 
 @dataclass(frozen=True)
 class StopAnswer:
-    """Stop writing and speaking; the history keeps the answer's first `heard_tokens` LLM tokens."""
+    """Stop writing and speaking; the history keeps the last answer's first `heard_tokens` LLM tokens."""
 
     heard_tokens: int
 
@@ -190,4 +222,12 @@ class ReadSystem:
     text: str
 
 
-Work = OpenTurn | Listen | DropTurn | AnswerTurn | AnswerText | StopAnswer | ReadSystem
+@dataclass(frozen=True)
+class KeepTurn:
+    """Put a finished exchange in text behind the history."""
+
+    user: str
+    answer: str
+
+
+Work = OpenTurn | Listen | DropTurn | AnswerTurn | AnswerText | StopAnswer | ReadSystem | KeepTurn
