@@ -55,7 +55,7 @@ def own_answers(model: SpokenModel) -> AnswerConfig:
     return AnswerConfig(config.generation, config.segments, sampling)
 
 
-@dataclass
+@dataclass(eq=False)
 class Answering:
     """One answer. `milestones` names every piece of work done, for who measures.
 

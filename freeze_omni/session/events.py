@@ -62,6 +62,11 @@ class Respond:
 
 
 @dataclass(frozen=True)
+class Clear:
+    """Forget the open turn and what was kept from before it."""
+
+
+@dataclass(frozen=True)
 class Truncate:
     """The user heard only so many samples of the last answer, which may have ended since."""
 
@@ -92,6 +97,7 @@ Event = (
     | Played
     | Timeout
     | Respond
+    | Clear
     | Truncate
     | Remember
     | SystemPrompt

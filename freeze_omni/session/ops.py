@@ -149,7 +149,13 @@ def _hear(model: SpokenModel, ops: Sequence[Hear]) -> list[tuple[Sent, Ears]]:
 
 
 def _read(model: SpokenModel, ops: Sequence[Read]) -> list[Tensor]:
-    return model.llm.read_rows([op.embeds for op in ops], [op.cache for op in ops])
+    ages = [op.cache.length for op in ops]
+    try:
+        return model.llm.read_rows([op.embeds for op in ops], [op.cache for op in ops])
+    except Exception:
+        for op, age in zip(ops, ages, strict=True):  # whoever is innocent may read again
+            op.cache.cut(age)
+        raise
 
 
 def _predict(model: SpokenModel, ops: Sequence[Predict]) -> list[Tensor]:

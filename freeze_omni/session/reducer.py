@@ -21,6 +21,7 @@ from freeze_omni.session.events import (
     AnswerText,
     AnswerTurn,
     AudioChunk,
+    Clear,
     DropTurn,
     Event,
     Heard,
@@ -248,6 +249,11 @@ def _respond(config: TurnConfig, event: Respond, state: Dialogue) -> Out:
     return _end_turn(config, state, ANSWER)
 
 
+def _clear(config: TurnConfig, event: Clear, state: Dialogue) -> Out:
+    out: list[Action | Work] = [DropTurn()] if state.listening else []
+    return replace(state, listening=False, turn_chunks=0, pre_roll=()), out
+
+
 def _truncate(config: TurnConfig, event: Truncate, state: Dialogue) -> Out:
     if state.answering:
         return _stop(config, replace(state, played=event.samples))
@@ -313,6 +319,7 @@ _RULES: dict[type, Callable[[TurnConfig, object, Dialogue], Out]] = {
     Interrupt: _interrupt,
     Timeout: _timeout,
     Respond: _respond,
+    Clear: _clear,
     Truncate: _truncate,
     Remember: _remember,
     SystemPrompt: _system,

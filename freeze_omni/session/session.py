@@ -79,6 +79,8 @@ class SpeechSession:
         except ValueError:
             self.config, self.answers = before
             raise
+        if self.config.turns.gate != before[0].turns.gate:
+            self.dialogue = replace(self.dialogue, gate_open=self.config.turns.gate == "open")
 
     def chunks(self, samples: np.ndarray) -> list[ev.AudioChunk]:
         """User audio (S,) float32 in [-1, 1] at the model's input rate, any number of samples, to whole chunks.

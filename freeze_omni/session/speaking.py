@@ -32,7 +32,7 @@ class ChunkSchedule:
             raise ValueError(f"chunks of {self.first}, then {self.later} tokens: they must not shrink")
 
 
-@dataclass
+@dataclass(eq=False)
 class Speaker:
     """Speaks the segments of one answer, in order; every `speaking` is one small piece of work."""
 

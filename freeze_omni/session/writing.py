@@ -17,7 +17,7 @@ from freeze_omni.speech_decoder.segment import Segment, SegmentConfig, SegmentSt
 INCOMPLETE = "\ufffd"
 
 
-@dataclass
+@dataclass(eq=False)
 class Writer:
     """An answer in the making. `ids` and `hidden` grow together: the state that predicted a token is its own.
 

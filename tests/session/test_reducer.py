@@ -11,6 +11,7 @@ from freeze_omni.session.events import (
     AnswerText,
     AnswerTurn,
     AudioChunk,
+    Clear,
     DropTurn,
     Heard,
     Interrupt,
@@ -245,3 +246,9 @@ def test_several_turns_with_answers():
     state, out = run(turn * 3)
     assert [item for found in out for item in found].count(AnswerEnded("done")) == 3
     assert not state.answering and not state.listening
+
+
+def test_clear_forgets_the_open_turn_and_what_was_kept():
+    assert run([CHUNK, Clear()])[1][1] == [DropTurn()]
+    config = TurnConfig(gate="vad")
+    assert run([CHUNK, Clear(), VadOpened()], config)[1][1:] == [[], [OpenTurn()]]
