@@ -182,7 +182,14 @@ class AnswerEnded:
     reason: str
 
 
-Action = StateDecision | TranscriptDelta | TextDelta | PlayAudio | StopAudio | AnswerEnded
+@dataclass(frozen=True)
+class AnswerKept:
+    """What the history now has of the last answer: all of it, or what was heard."""
+
+    text: str
+
+
+Action = StateDecision | TranscriptDelta | TextDelta | PlayAudio | StopAudio | AnswerEnded | AnswerKept
 
 
 @dataclass(frozen=True)

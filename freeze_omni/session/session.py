@@ -129,6 +129,8 @@ class SpeechSession:
             for item in out:
                 if isinstance(item, ev.Work):
                     waiting.extend((yield from self._running(item)))
+                    if isinstance(item, ev.StopAnswer):
+                        actions.append(ev.AnswerKept(self.kept_text))
                 else:
                     actions.append(item)
         return actions
@@ -148,6 +150,7 @@ class SpeechSession:
                 actions += yield from self.handling(result)
             if isinstance(result, ev.AnswerMade) and self.answering is answering:
                 self._keep_answer()
+                actions.append(ev.AnswerKept(self.kept_text))
         return actions
 
     def _running(self, work: ev.Work) -> Job[list[ev.Result]]:

@@ -1,0 +1,76 @@
+"""How many sessions a model serves in real time on this machine: measured, not guessed.
+
+The worst case is counted: every session listens and is answered at once.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+from freeze_omni.session.answering import own_answers
+from freeze_omni.session.model import SpokenModel
+from freeze_omni.session.ops import DrawToken, Hear, MakeSound, Op, Predict, Read, StartSpeech, execute, new_ears
+
+CONTEXT_POSITIONS = 256
+CHUNK_TOKENS = 24
+MOST = 256
+REPEATS = 3
+
+
+def work_per_s(model: SpokenModel, sessions: int) -> float:
+    """Seconds of work that a second of `sessions` dialogues takes, when all listen and speak."""
+    rates, answers = model.rates, own_answers(model)
+    size, device = model.llm.hidden_size, model.llm.model.device
+    context = model.llm.embed(torch.zeros(CONTEXT_POSITIONS, dtype=torch.long, device=device)).detach()
+    caches = [model.llm.new_cache() for _ in range(sessions)]
+    execute(model, [Read(context, cache) for cache in caches])
+    silence = np.zeros(rates.chunk_samples, dtype=np.float32)
+    states = execute(model, [StartSpeech(context[:8], context[:8, :size], answers.sampling)] * sessions)
+    generators = [torch.Generator(device).manual_seed(0) for _ in caches]
+    steps_s = 1 / rates.chunk_s
+    words_s = rates.token_hz / model.config.speech_decoder.tokens_per_row
+    tokens = tuple([0] * CHUNK_TOKENS)
+    batches: list[tuple[float, Callable[[int], Op]]] = [
+        (steps_s, lambda row: Hear(silence, new_ears(model))),
+        (steps_s, lambda row: Read(context[:2], caches[row])),
+        (words_s, lambda row: Read(context[:1], caches[row])),
+        (words_s, lambda row: Predict(context[0])),
+        (rates.token_hz, lambda row: DrawToken(states[row], answers.sampling, generators[row])),
+        (rates.token_hz / CHUNK_TOKENS, lambda row: MakeSound(tokens, None)),
+    ]
+    return sum(rate * _time_s(model, [make(row) for row in range(sessions)]) for rate, make in batches)
+
+
+def capacity(model: SpokenModel, load: float, most: int = MOST) -> tuple[int, dict[int, float]]:
+    """The largest number of sessions whose work stays under `load`, at least 1; and what was measured, by number."""
+    seen: dict[int, float] = {}
+
+    def fits(sessions: int) -> bool:
+        seen[sessions] = work_per_s(model, sessions)
+        return seen[sessions] <= load
+
+    good, bad = 1, None
+    while bad is None and good < most:
+        if fits(2 * good):
+            good *= 2
+        else:
+            bad = 2 * good
+    while bad is not None and bad - good > max(1, good // 8):
+        middle = (good + bad) // 2
+        good, bad = (middle, bad) if fits(middle) else (good, middle)
+    return min(good, most), seen
+
+
+def _time_s(model: SpokenModel, ops: list[Op]) -> float:
+    execute(model, ops)
+    spent = []
+    for _ in range(REPEATS):
+        begin = time.perf_counter()
+        execute(model, ops)
+        spent.append(time.perf_counter() - begin)
+    return statistics.median(spent)
