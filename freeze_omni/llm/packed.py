@@ -22,6 +22,9 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from freeze_omni.llm.cache import LlmCache
 
 PREFIX = "packed_"
+SLOW_ROWS = (2, 3)
+FAST_ROWS = 4
+"""Matrix products of two or three rows take longer on a CPU than of four: such passes get rows that nobody reads."""
 
 
 class PackedRows(Cache):
@@ -30,15 +33,20 @@ class PackedRows(Cache):
     def __init__(self, caches: Sequence[LlmCache], sizes: Sequence[int]) -> None:
         super().__init__(layers=[])
         self.caches, self.sizes = caches, list(sizes)
+        self.filling = FAST_ROWS - sum(sizes) if sum(sizes) in SLOW_ROWS else 0
         self.seen: list[tuple[Tensor, Tensor]] = []
 
     def update(
         self, key_states: Tensor, value_states: Tensor, layer_idx: int, *args, **kwargs
     ) -> tuple[Tensor, Tensor]:
         """Keys and values (1, heads, total, dim) of one layer; remembers what each row may look at."""
-        pieces = zip(key_states.split(self.sizes, 2), value_states.split(self.sizes, 2), self.caches, strict=True)
+        pieces = zip(self.split(key_states), self.split(value_states), self.caches, strict=True)
         self.seen = [cache.layers[layer_idx].update(key, value) for key, value, cache in pieces]
         return key_states, value_states
+
+    def split(self, x: Tensor) -> Sequence[Tensor]:
+        """(1, heads, total, dim) to that of each row, without what fills up."""
+        return x[:, :, : sum(self.sizes)].split(self.sizes, 2)
 
 
 @torch.no_grad()
@@ -48,20 +56,21 @@ def read_packed(model: nn.Module, embeds: Sequence[Tensor], caches: Sequence[Llm
     A cache holds one row without padding, and no cache is given twice.
     """
     _switch(model)
-    sizes = [len(row) for row in embeds]
+    rows = PackedRows(caches, [len(row) for row in embeds])
+    fill = embeds[0].new_zeros(rows.filling, embeds[0].shape[1])
     ages = [cache.length for cache in caches]
     device = embeds[0].device
-    positions = torch.cat([torch.arange(age, age + size) for age, size in zip(ages, sizes, strict=True)]).to(device)
-    rows = PackedRows(caches, sizes)
+    positions = [torch.arange(age, age + size) for age, size in zip(ages, rows.sizes, strict=True)]
+    positions = torch.cat([*positions, torch.zeros(rows.filling, dtype=torch.long)]).to(device)
     output = model.get_decoder()(
-        inputs_embeds=torch.cat([row.to(model.dtype) for row in embeds])[None],
+        inputs_embeds=torch.cat([row.to(model.dtype) for row in (*embeds, fill)])[None],
         attention_mask=torch.ones(1, 1, 1, 1, dtype=torch.bool, device=device),  # so that none is built
         position_ids=positions[None],
         past_key_values=rows,
         use_cache=True,
         packed_rows=rows,
     )
-    return list(output.last_hidden_state[0].split(sizes))
+    return list(output.last_hidden_state[0, : sum(rows.sizes)].split(rows.sizes))
 
 
 def _switch(model: nn.Module) -> None:
@@ -98,8 +107,9 @@ def _attend(
     scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
     parts = [
         _attend_row(part, key, value, scaling, sliding_window, softcap)
-        for part, (key, value) in zip(query.split(rows.sizes, 2), rows.seen, strict=True)
+        for part, (key, value) in zip(rows.split(query), rows.seen, strict=True)
     ]
+    parts.append(parts[0].new_zeros(1, query.shape[1], rows.filling, parts[0].shape[3]))
     return torch.cat(parts, dim=2).transpose(1, 2)
 
 

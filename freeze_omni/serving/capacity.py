@@ -1,6 +1,6 @@
 """How many sessions a model serves in real time on this machine: measured, not guessed.
 
-The worst case is counted: every session listens and is answered at once.
+The worst case is counted: every session listens to speech and is answered at once.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from freeze_omni.session.ops import DrawToken, Hear, MakeSound, Op, Predict, Rea
 
 CONTEXT_POSITIONS = 256
 CHUNK_TOKENS = 24
+LLM_TOKENS_S = 4.0
+"""LLM tokens a second of speech: English is spoken at about 3 words a second."""
 MOST = 256
 REPEATS = 3
 
@@ -33,13 +35,14 @@ def work_per_s(model: SpokenModel, sessions: int) -> float:
     states = execute(model, [StartSpeech(context[:8], context[:8, :size], answers.sampling)] * sessions)
     generators = [torch.Generator(device).manual_seed(0) for _ in caches]
     steps_s = 1 / rates.chunk_s
-    words_s = rates.token_hz / model.config.speech_decoder.tokens_per_row
+    heard = 2 if model.config.adapter.ctc is None else 1  # positions a time: of a chunk, or of a token heard
+    heard_s = steps_s if model.config.adapter.ctc is None else LLM_TOKENS_S
     tokens = tuple([0] * CHUNK_TOKENS)
     batches: list[tuple[float, Callable[[int], Op]]] = [
         (steps_s, lambda row: Hear(silence, new_ears(model))),
-        (steps_s, lambda row: Read(context[:2], caches[row])),
-        (words_s, lambda row: Read(context[:1], caches[row])),
-        (words_s, lambda row: Predict(context[0])),
+        (heard_s, lambda row: Read(context[:heard], caches[row])),
+        (LLM_TOKENS_S, lambda row: Read(context[:1], caches[row])),
+        (LLM_TOKENS_S, lambda row: Predict(context[0])),
         (rates.token_hz, lambda row: DrawToken(states[row], answers.sampling, generators[row])),
         (rates.token_hz / CHUNK_TOKENS, lambda row: MakeSound(tokens, None)),
     ]
