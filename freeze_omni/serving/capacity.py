@@ -1,6 +1,7 @@
 """How many sessions a model serves in real time on this machine: measured, not guessed.
 
-The worst case is counted: every session listens to speech and is answered at once.
+A session hears speech or is answered. The costlier of the two is counted for all at once; that they overlap for a
+moment, where somebody interrupts, is what the load leaves room for.
 """
 
 from __future__ import annotations
@@ -23,9 +24,11 @@ LLM_TOKENS_S = 4.0
 MOST = 256
 REPEATS = 3
 
+Load = tuple[float, Callable[[int], Op]]
+
 
 def work_per_s(model: SpokenModel, sessions: int) -> float:
-    """Seconds of work that a second of `sessions` dialogues takes, when all listen and speak."""
+    """Seconds of work that a second of `sessions` dialogues takes, when all listen, or all are answered."""
     rates, answers = model.rates, own_answers(model)
     size, device = model.llm.hidden_size, model.llm.model.device
     context = model.llm.embed(torch.zeros(CONTEXT_POSITIONS, dtype=torch.long, device=device)).detach()
@@ -38,15 +41,21 @@ def work_per_s(model: SpokenModel, sessions: int) -> float:
     heard = 2 if model.config.adapter.ctc is None else 1  # positions a time: of a chunk, or of a token heard
     heard_s = steps_s if model.config.adapter.ctc is None else LLM_TOKENS_S
     tokens = tuple([0] * CHUNK_TOKENS)
-    batches: list[tuple[float, Callable[[int], Op]]] = [
+    listening: list[Load] = [
         (steps_s, lambda row: Hear(silence, new_ears(model))),
         (heard_s, lambda row: Read(context[:heard], caches[row])),
+    ]
+    answering: list[Load] = [
         (LLM_TOKENS_S, lambda row: Read(context[:1], caches[row])),
         (LLM_TOKENS_S, lambda row: Predict(context[0])),
         (rates.token_hz, lambda row: DrawToken(states[row], answers.sampling, generators[row])),
         (rates.token_hz / CHUNK_TOKENS, lambda row: MakeSound(tokens, None)),
     ]
-    return sum(rate * _time_s(model, [make(row) for row in range(sessions)]) for rate, make in batches)
+
+    def spent_s(loads: list[Load]) -> float:
+        return sum(rate * _time_s(model, [make(row) for row in range(sessions)]) for rate, make in loads)
+
+    return max(spent_s(listening), spent_s(answering))
 
 
 def capacity(model: SpokenModel, load: float, most: int = MOST) -> tuple[int, dict[int, float]]:

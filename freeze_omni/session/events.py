@@ -68,9 +68,13 @@ class Clear:
 
 @dataclass(frozen=True)
 class Truncate:
-    """The user heard only so many samples of the last answer, which may have ended since."""
+    """The user heard only so many samples of an answer, which may have ended since; 0 means the last one.
+
+    answer: its number, from 1; nothing is done if it is not the last.
+    """
 
     samples: int
+    answer: int = 0
 
 
 @dataclass(frozen=True)
@@ -183,13 +187,22 @@ class AnswerEnded:
 
 
 @dataclass(frozen=True)
+class AnswerBegun:
+    """The user's turn is in the history and its answer is being made: the session's answer `number`, from 1."""
+
+    number: int
+
+
+@dataclass(frozen=True)
 class AnswerKept:
-    """What the history now has of the last answer: all of it, or what was heard."""
+    """What the history has of the last answer: all of it (`done`, or `length` where a limit cut it) or what was heard
+    (`interrupted`)."""
 
     text: str
+    reason: str
 
 
-Action = StateDecision | TranscriptDelta | TextDelta | PlayAudio | StopAudio | AnswerEnded | AnswerKept
+Action = StateDecision | TranscriptDelta | TextDelta | PlayAudio | StopAudio | AnswerBegun | AnswerKept | AnswerEnded
 
 
 @dataclass(frozen=True)

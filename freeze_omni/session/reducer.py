@@ -102,6 +102,7 @@ class Dialogue:
     turn_chunks: int = 0
     words: bool = False
     answering: bool = False
+    answers: int = 0  # begun so far
     made: str = ""  # why the making of the answer ended; empty while it goes on
     played: int = 0
     spoken: tuple[Spoken, ...] = ()
@@ -193,7 +194,7 @@ def _end_turn(config: TurnConfig, state: Dialogue, decided: int) -> Out:
 
 
 def _begin_answer(state: Dialogue) -> Dialogue:
-    return replace(state, answering=True, made="", played=0, spoken=(), said=())
+    return replace(state, answering=True, answers=state.answers + 1, made="", played=0, spoken=(), said=())
 
 
 def _stop(config: TurnConfig, state: Dialogue) -> Out:
@@ -255,6 +256,8 @@ def _clear(config: TurnConfig, event: Clear, state: Dialogue) -> Out:
 
 
 def _truncate(config: TurnConfig, event: Truncate, state: Dialogue) -> Out:
+    if event.answer not in (0, state.answers):
+        return state, []
     if state.answering:
         return _stop(config, replace(state, played=event.samples))
     if not state.said:

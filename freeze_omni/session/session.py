@@ -130,7 +130,9 @@ class SpeechSession:
                 if isinstance(item, ev.Work):
                     waiting.extend((yield from self._running(item)))
                     if isinstance(item, ev.StopAnswer):
-                        actions.append(ev.AnswerKept(self.kept_text))
+                        actions.append(ev.AnswerKept(self.kept_text, "interrupted"))
+                    elif isinstance(item, ev.AnswerTurn | ev.AnswerText):
+                        actions.append(ev.AnswerBegun(self.dialogue.answers))
                 else:
                     actions.append(item)
         return actions
@@ -150,7 +152,7 @@ class SpeechSession:
                 actions += yield from self.handling(result)
             if isinstance(result, ev.AnswerMade) and self.answering is answering:
                 self._keep_answer()
-                actions.append(ev.AnswerKept(self.kept_text))
+                actions.append(ev.AnswerKept(self.kept_text, "length" if result.cut else "done"))
         return actions
 
     def _running(self, work: ev.Work) -> Job[list[ev.Result]]:

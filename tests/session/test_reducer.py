@@ -232,6 +232,8 @@ def test_truncate_cuts_the_present_answer_and_one_that_is_over():
     over, _ = run([AnswerMade(False), Played(48000)], state=answering())
     assert run([Truncate(4800)], state=over)[1] == [[StopAnswer(1)]]
     assert run([Truncate(4800)])[1] == [[]]
+    assert run([Truncate(4800, answer=1)], state=over)[1] == [[StopAnswer(1)]]
+    assert run([Truncate(4800, answer=7)], state=over)[1] == [[]]
 
 
 def test_an_exchange_from_before_is_kept_and_ends_what_speaks():

@@ -64,7 +64,7 @@ def test_pieces_of_any_size_are_heard_as_whole_chunks(session):
 def test_an_answer_is_written_and_spoken_and_remembered(session):
     session.model.state_head.script = {2: 1}
     decided = session.push(noise(3))
-    assert decided[-1] == ev.TranscriptDelta("", final=True)
+    assert decided[-2:] == [ev.TranscriptDelta("", final=True), ev.AnswerBegun(1)]
     actions = list(session.answer())
     assert {"TextDelta", "PlayAudio"} <= set(kinds(actions))
     assert session.work() == []
