@@ -32,7 +32,15 @@ class Refused:
     reason: str
 
 
-Output = ev.Action | ev.VadOpened | ev.VadClosed | Refused
+@dataclass(frozen=True)
+class Gated:
+    """The gate has opened or closed in the chunk that ended `time_s` after the session's start."""
+
+    is_open: bool
+    time_s: float
+
+
+Output = ev.Action | Gated | Refused
 LISTEN, WRITE, SPEAK = "listen", "write", "speak"
 
 
@@ -75,7 +83,7 @@ class Seat:
         self._told = 0
         self._inbox: deque[tuple[ev.Event | SeatConfig, float]] = deque()
         self._todo: deque[tuple[ev.Event | SeatConfig, float]] = deque()
-        self._waiting_chunks = 0
+        self._waiting_chunks = self._chunks = 0
         self._part = np.zeros(0, dtype=np.float32)
         self._gate = Gate(detector, config.gate_config(serving.gate))
         self._gate_state = self._gate.initial_state(1)
@@ -180,11 +188,12 @@ class Seat:
         was_open = bool(self._gate_state["open"])
         _, self._gate_state = self._gate.step(torch.from_numpy(chunk.samples)[None], self._gate_state)
         is_open = bool(self._gate_state["open"])
+        self._chunks += 1
         self.observe("heard_s", self.model.rates.chunk_s)
         if is_open == was_open:
             return []
         change = ev.VadOpened() if is_open else ev.VadClosed()
-        self.emit([change])
+        self.emit([Gated(is_open, self._chunks * self.model.rates.chunk_s)])
         events: list[ev.Event] = [] if self.config.turns == "manual" else [change]
         if self.config.turns == "vad" and is_open and self.config.interrupt:
             events.insert(0, ev.Interrupt())

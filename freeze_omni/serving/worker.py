@@ -73,7 +73,12 @@ class Worker:
         seen: dict[int, float] = {}
         if not self._limit:
             self._limit, seen = capacity(self._model, self._config.load)
-        facts = {"system_prompt": self._model.system_prompt, "work_per_s": seen}
+        context = getattr(self._model.llm.config, "max_position_embeddings", None) or 2**16
+        facts = {
+            "system_prompt": self._model.system_prompt,
+            "longest_answer": min(4096, context // 4),
+            "work_per_s": seen,
+        }
         self._pipe.send(Ready(self._limit, self._model.rates, facts))
 
     def _report(self) -> None:
@@ -105,6 +110,8 @@ class Worker:
                 self._scheduler.put(key, item)
             case Close(key):
                 self._scheduler.close(key)
+            case _:
+                raise TypeError(f"a worker knows no {type(message).__name__}")
 
     def _recorder(self, key: object, config: SeatConfig) -> Recorder | None:
         if self._record is None:
