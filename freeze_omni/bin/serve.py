@@ -1,4 +1,4 @@
-"""Serve a model: the OpenAI Realtime protocol at /v1/realtime, a page at /, /health and Prometheus metrics at /metrics."""
+"""Serve a model: the OpenAI Realtime protocol at /v1/realtime, a page at /, /health, Prometheus metrics at /metrics."""
 
 from __future__ import annotations
 

@@ -177,9 +177,9 @@ class Conversation:
         self.session["instructions"] = choices.text(joined, "item.content.text", self.limits)
         return self._configure(self.config)
 
-    def _configure(self, config: SeatConfig) -> list[Item]:
-        """Tell the worker of other choices; while an answer is made it keeps its own, and those wait."""
-        if config == self._sent or self._asked or self._response is not None:
+    def _configure(self, config: SeatConfig, now: bool = False) -> list[Item]:
+        """Tell the worker of other choices; while an answer is made it keeps its own, and those wait unless `now`."""
+        if config == self._sent or not now and (self._asked or self._response is not None):
             return []
         self._sent = config
         return [config]
@@ -212,7 +212,8 @@ class Conversation:
         return []
 
     def _create_response(self, event: Event) -> list[Item]:
-        if self._asked or self._response is not None and not self._response.done:
+        active = self._response is not None and not self._response.done and not self._asked_to_stop
+        if self._asked or active:
             raise RequestError(
                 "The conversation already has an active response.", "conversation_already_has_active_response"
             )
@@ -229,8 +230,8 @@ class Conversation:
         if wanted.get("max_output_tokens"):
             session["max_output_tokens"] = choices.tokens(wanted["max_output_tokens"], "response.max_output_tokens")
         self._wanted = {"session": session, "metadata": wanted.get("metadata")}
-        self._response = None  # what is still played of the last answer is stopped by the new one
-        items = self._configure(choices.seat_config(session, self._own_prompt, self._longest))
+        # what is still played of the last answer is stopped by the new one
+        items = self._configure(choices.seat_config(session, self._own_prompt, self._longest), now=True)
         self._asked = True
         if not self._pending:
             return [*items, ev.Respond()]

@@ -77,7 +77,7 @@ UPDATE = "session.update"
             "session.audio.input.format.rate",
         ),
         (
-            {"type": UPDATE, "session": {"audio": {"input": {"turn_detection": {"type": "server_vad", "threshold": 2}}}}},
+            {"type": UPDATE, "session": {"audio": {"input": {"turn_detection": dict(type="server_vad", threshold=2)}}}},
             "invalid_value",
             "session.audio.input.turn_detection.threshold",
         ),
