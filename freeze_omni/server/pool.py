@@ -24,6 +24,7 @@ from freeze_omni.serving.worker import WorkerConfig, run_worker
 
 OUTBOX = 2000
 RESTARTS = 5
+"""So often in a row a worker is started again that never became ready."""
 
 
 class Full(RuntimeError):
@@ -228,7 +229,7 @@ class Pool:
         logging.error("worker on %s is gone with %d sessions", hand.config.device, len(hand.users))
         self._homeless += hand.users.values()
         if hand.restarts < RESTARTS:
-            self._begin(hand.config, hand.restarts + 1)
+            self._begin(hand.config, 0 if hand.ready else hand.restarts + 1)
         elif not self.hands:
             for user in self._homeless:
                 user.failed("its worker was lost, and no other is left")
