@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from freeze_omni.llm.cache import LlmCache
 from freeze_omni.llm.chat import ChatTemplate, ChatTexts
+from freeze_omni.llm.packed import read_packed
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -168,6 +170,13 @@ class FrozenLLM(nn.Module):
                 position_ids=positions,
             )
         return hidden, cache
+
+    def read_rows(self, embeds: Sequence[Tensor], caches: Sequence[LlmCache]) -> list[Tensor]:
+        """Dialogues of any age at once: (P_i, E) to (P_i, E), each behind what its own cache holds.
+
+        A row gets what it would get alone; nothing is padded and no cache is copied.
+        """
+        return read_packed(self.model, embeds, caches)
 
     def _run(self, embeds: Tensor, **arguments: Any) -> Tensor:
         output = self.model.get_decoder()(inputs_embeds=embeds, **arguments)
