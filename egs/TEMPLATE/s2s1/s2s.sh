@@ -30,6 +30,7 @@ test_sets=           # Speech input: test sets, as "a b".
 speed_perturb_factors=  # Speed factors for the training set, as "0.9 1.0 1.1".
 min_wav_duration_s=0.3  # Shorter utterances of the training set are left out.
 max_wav_duration_s=20   # Longer utterances of the training set are left out.
+asr_pad_s="0.1 0.3"  # Seconds of faint noise before and behind speech input: synthesis is cut tightly; "0 0" for recordings.
 tts_train_set=       # Speech output: training set (role tts).
 tts_valid_set=       # Speech output: development set.
 tts_test_set=        # Speech output: test set.

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 from freeze_omni.data.corpora.base import CorpusError, Item, Skipped, Utterance, in_range, option, ranges
 
-AUDIO_COLUMNS = ("audio", "speech", "file")
+AUDIO_COLUMNS = ("audio", "speech", "file", "file_name")
 TEXT_COLUMNS = ("text", "sentence", "transcription", "transcript", "normalized_text", "raw_transcription")
 SPEAKER_COLUMNS = ("speaker_id", "speaker", "client_id")
 ID_COLUMNS = ("id", "utterance_id", "segment_id")
@@ -65,8 +65,9 @@ class FromHf:
 
     def _path(self, cell: Any, name: str, key: str) -> str | None:
         """A file with the sound of a cell: its own where it is on disk, else a copy of what the table holds."""
-        if isinstance(cell, str):
-            return cell
+        if isinstance(cell, str):  # the name of a file, beside the table that has it
+            below = [self.root / name / cell, self.root / cell]
+            return str(next((path for path in below if path.is_file()), cell))
         if not cell:
             return None
         own, content = cell.get("path"), cell.get("bytes")
@@ -93,6 +94,15 @@ def _word(value: Any) -> str:
     return re.sub(r"[^\w.+-]+", "_", str(value))
 
 
+def metadata_tables(root: Path) -> list[Path]:
+    """metadata.csv or metadata.jsonl of a folder of sound files, one a split; read without decoding any sound."""
+    for name in ("metadata.csv", "metadata.jsonl"):
+        found = sorted([*root.glob(name), *root.glob(f"*/{name}")])
+        if found:
+            return found
+    return []
+
+
 @cache
 def load(corpus: FromHf) -> dict[str, Any]:
     """Split name -> rows whose sound is left encoded. Raises CorpusError."""
@@ -104,6 +114,10 @@ def load(corpus: FromHf) -> dict[str, Any]:
     try:
         if (corpus.root / "dataset_dict.json").is_file() or (corpus.root / "state.json").is_file():
             found = datasets.load_from_disk(place)
+        elif tables := metadata_tables(corpus.root):
+            kind = "csv" if tables[0].suffix == ".csv" else "json"
+            files = {path.parent.name if path.parent != corpus.root else "train": str(path) for path in tables}
+            found = datasets.load_dataset(kind, data_files=files)
         else:
             found = datasets.load_dataset(place, corpus.config or None)
     except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:

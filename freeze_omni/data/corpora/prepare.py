@@ -20,6 +20,7 @@ from freeze_omni.data.tables import write_lines
 MADE_FROM = ".made_from.json"
 _TABLES = ("wav.scp", "segments", "text", "utt2spk", "spk2utt", SKIPPED, "questions.jsonl", "dialogues.jsonl")
 _MOST_SHARDS = 64
+_MOST_BASES = 20  # folders below the root in which parts are looked for
 _LISTS = (".csv", ".tsv", ".txt", ".json", ".transcription")
 _SHOWN_REASONS = 5
 
@@ -83,7 +84,7 @@ def plan_shards(
     shards, lists = [], _list_files(corpus.root)
     for number, start in enumerate(range(0, len(parts), size)):
         some = tuple(parts[start : start + size])
-        seen = [_time_of(corpus.root, part) for part in some]
+        seen = _times_of(corpus.root, some)
         asked = repr((corpus, set_name, some, seen, lists, options.lower, options.check_audio))
         print_ = hashlib.sha256(asked.encode()).hexdigest()[:16]
         shards.append(Shard(set_name, some, work / set_name / f"{number:04d}", print_))
@@ -123,12 +124,16 @@ def _made_from(folder: Path) -> str:
     return path.read_text(encoding="utf-8").strip() if path.is_file() else ""
 
 
-def _time_of(root: Path, part: str) -> int:
-    """When the folder or file of a part was changed; 0 for a part that is none of the corpus."""
-    for path in (root / part, Path(part.rpartition(" ")[2])):
-        if path.is_relative_to(root) and path.exists():
-            return path.stat().st_mtime_ns
-    return 0
+def _times_of(root: Path, parts: Sequence[str]) -> list[int]:
+    """When the folder or file of each part was changed; 0 for a part that is none of the corpus (a range of a list)."""
+    bases = [root, *sorted(path for path in root.glob("*") if path.is_dir())[:_MOST_BASES]]
+    times = []
+    for part in parts:
+        named = Path(part.rpartition(" ")[2])
+        places = [named] if named.is_absolute() else [base / named for base in bases]
+        there = (place for place in places if place.is_relative_to(root) and place.exists())
+        times.append(next((place.stat().st_mtime_ns for place in there), 0))
+    return times
 
 
 def _list_files(root: Path) -> list[tuple[str, int]]:
