@@ -33,13 +33,18 @@ def main(arguments: list[str] | None = None) -> int:
             texts.setdefault(text, f"line{number:07d}")
     kept = [(key, text) for text, key in texts.items()]
     if len(kept) <= 2 * args.held_out:
-        print(f"error: {args.text}: {len(kept)} sentences leave none beside --held_out {args.held_out}", file=sys.stderr)
+        print(
+            f"error: {args.text}: {len(kept)} sentences leave none beside --held_out {args.held_out}", file=sys.stderr
+        )
         return 1
     dev, test = len(kept) - 2 * args.held_out, len(kept) - args.held_out
     for name, some in (("train", kept[:dev]), ("dev", kept[dev:test]), ("test", kept[test:])):
         write_table(args.data / name / "text", dict(some))
     write_lines(args.data / "skipped", skipped)
-    print(f"{args.data}: {len(kept)} sentences, {len(skipped)} skipped" + (f" (see {args.data}/skipped)" if skipped else ""))
+    print(
+        f"{args.data}: {len(kept)} sentences, {len(skipped)} skipped"
+        + (f" (see {args.data}/skipped)" if skipped else "")
+    )
     return 0
 
 

@@ -52,9 +52,7 @@ RECIPES = {
     "wenetspeech/asr1": Mini(("train_l", "test_meeting"), spoken.wenetspeech, "WENETSPEECH"),
     "gigaspeech/asr1": Mini(("train_xl", "dev"), spoken.gigaspeech, "GIGASPEECH", BPE),
     "commonvoice/asr1": Mini(("train_cy", "dev_cy"), welsh, "COMMONVOICE", BPE, before=("--lang", "cy")),
-    "from_hf/asr1": Mini(
-        ("train", "validation"), spoken.from_hf, "FROM_HF", BPE, before=("--dataset", "{corpus}")
-    ),
+    "from_hf/asr1": Mini(("train", "validation"), spoken.from_hf, "FROM_HF", BPE, before=("--dataset", "{corpus}")),
     "ljspeech/tts1": Mini(
         ("tr_no_dev", "eval1"), spoken.ljspeech, "LJSPEECH", data_opts=("--prepare_opts", "--held_out=1")
     ),
@@ -92,7 +90,11 @@ def voices() -> tuple[str, str]:
 
 
 def run_recipe(
-    name: str, work: Path, options: tuple[str, ...] = (), before: tuple[str, ...] = (), env: dict[str, str] | None = None
+    name: str,
+    work: Path,
+    options: tuple[str, ...] = (),
+    before: tuple[str, ...] = (),
+    env: dict[str, str] | None = None,
 ) -> subprocess.CompletedProcess:
     """run.sh up to stage 3 at the scale tiny; what it writes lies in `work`/egs/<name>, as it would in the recipe."""
     folder = work / "egs" / name

@@ -76,9 +76,7 @@ def choose_sets(corpus: Corpus, there: dict[str, list[str]], wanted: Sequence[st
     return {name: there[name] for name in wanted or there}
 
 
-def plan_shards(
-    work: Path, set_name: str, parts: list[str], corpus: Corpus, options: PrepareOptions
-) -> list[Shard]:
+def plan_shards(work: Path, set_name: str, parts: list[str], corpus: Corpus, options: PrepareOptions) -> list[Shard]:
     """Parts in order, in at most 64 shards; the fingerprint changes with the files, the corpus' and our options."""
     size = max(-(-len(parts) // _MOST_SHARDS), 1)
     shards, lists = [], _list_files(corpus.root)

@@ -83,7 +83,13 @@ def taskmaster(root: Path) -> Path:
     (folder / "train-dev-test").mkdir(parents=True)
     rows = []
     for i, name in enumerate(("train", "dev", "test")):
-        said = [("USER", "I want"), ("USER", "a pizza."), ("ASSISTANT", "Which size?"), ("USER", "Large."), ("ASSISTANT", "Done.")]
+        said = [
+            ("USER", "I want"),
+            ("USER", "a pizza."),
+            ("ASSISTANT", "Which size?"),
+            ("USER", "Large."),
+            ("ASSISTANT", "Done."),
+        ]
         turns = [{"index": n, "speaker": who, "text": text} for n, (who, text) in enumerate(said)]
         rows.append({"conversation_id": f"dlg-{i}", "instruction_id": "pizza-1", "utterances": turns})
         (folder / "train-dev-test" / f"{name}.csv").write_text(f"dlg-{i},\n")

@@ -102,7 +102,9 @@ def gigaspeech(root: Path) -> Path:
                 "begin_time": round(start, 2),
                 "end_time": round(end, 2),
                 "subsets": subsets,
-                "text_tn": f"{clip(i).words} <PERIOD>" if i else f"{clip(i).words} <COMMA> {clip(i).words} <QUESTIONMARK>",
+                "text_tn": f"{clip(i).words} <PERIOD>"
+                if i
+                else f"{clip(i).words} <COMMA> {clip(i).words} <QUESTIONMARK>",
             }
             for i, (start, end) in enumerate(_recording(root / path))
         ]
@@ -113,7 +115,9 @@ def gigaspeech(root: Path) -> Path:
 
 def commonvoice(root: Path, language: str = "en") -> Path:
     folder = root / language
-    head = "client_id\tpath\tsentence_id\tsentence\tsentence_domain\tup_votes\tdown_votes\tage\tgender\taccents\tlocale\n"
+    head = (
+        "client_id\tpath\tsentence_id\tsentence\tsentence_domain\tup_votes\tdown_votes\tage\tgender\taccents\tlocale\n"
+    )
     for number, name in enumerate(("train", "dev", "test")):
         rows = []
         for i in range(3):

@@ -132,7 +132,12 @@ def test_what_is_broken_is_left_out_and_told(corpora, tmp_path, capsys):
     assert "4 of 7 (57 %) cannot be used" in error and "skipped" in error
     assert prepare("librispeech", root, tmp_path / "data", *sets, "--most_skipped", "0.6") == 0
     reasons = (tmp_path / "data/train_clean_100/skipped").read_text()
-    for reason in ("there is no such audio file", "cannot be read", "no transcript for the audio", "an empty transcript"):
+    for reason in (
+        "there is no such audio file",
+        "cannot be read",
+        "no transcript for the audio",
+        "an empty transcript",
+    ):
         assert reason in reasons
     assert sorted(read_table(tmp_path / "data/train_clean_100/text")) == ["100-1-0001", "200-2-0000", "200-2-0002"]
     assert validate(tmp_path / "data/train_clean_100", role="asr") == []
@@ -179,7 +184,10 @@ BROKEN = [
     ("aishell", lambda root: (root / "data_aishell/transcript/aishell_transcript_v0.8.txt").unlink(), "no transcript/"),
     (
         "aishell",
-        lambda root: (shutil.rmtree(root / "data_aishell/wav"), clip(0).write(root / "data_aishell/wav/S.tar.gz", format="WAV")),
+        lambda root: (
+            shutil.rmtree(root / "data_aishell/wav"),
+            clip(0).write(root / "data_aishell/wav/S.tar.gz", format="WAV"),
+        ),
         "still packed; run",
     ),
     ("wenetspeech", lambda root: (root / "WenetSpeech.json").write_text('{"audios": [{"aid": 1, '), "the file is cut"),
