@@ -51,6 +51,7 @@ system_prompt="You are a helpful voice assistant. Answer in one short sentence."
 # Training and evaluation
 adapters="ctc conv"  # Adapters to train and to compare; the first is the default of the packed model.
 inference_model=valid.loss.ave  # Which averaged checkpoint later stages take.
+normaliser=english   # How transcripts are compared (english, chinese, plain, characters), where the encoder is scored alone.
 judge=               # Folder of the faster-whisper model that transcribes our speech for scoring.
 talk_input=          # Stage 14: a question to answer (wav); a test question by default.
 serve=false          # Stage 14: start the server instead of answering one file.

@@ -14,8 +14,8 @@ task=$(basename "${target}")
 corpus=$(basename "$(dirname "$(realpath -m "${target}")")")
 case "${task}" in
     asr1) role=asr sets=$'    --train_set train --valid_set dev --test_sets "test" \\
-    --unit_kind bpe --nbpe 500 --asr_pad_s "0 0" --stop_stage 5 \\' ;;
-    tts1) role=tts sets=$'    --tts_train_set train --tts_valid_set dev --tts_test_set test --stop_stage 8 \\' ;;
+    --unit_kind bpe --nbpe 500 --asr_pad_s "0 0" \\' ;;
+    tts1) role=tts sets=$'    --tts_train_set train --tts_valid_set dev --tts_test_set test \\' ;;
     s2s1) role=qa sets=$'    --train_set asr_train --valid_set asr_dev --test_sets "asr_test" \\
     --tts_train_set tts_train --tts_valid_set tts_dev --tts_test_set tts_test \\
     --dialogue_conf conf/dialogue.yaml --dialogue_train_set train --dialogue_valid_set dev \\

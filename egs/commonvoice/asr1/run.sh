@@ -12,5 +12,5 @@ name=${lang//-/_}
     --conf conf/base --results "results/base_${name}.json" \
     --datadir "data_${name}" --dumpdir "dump_${name}" --expdir "exp_${name}" \
     --train_set "train_${name}" --valid_set "dev_${name}" --test_sets "test_${name}" \
-    --unit_kind bpe --nbpe 500 --asr_pad_s "0 0" --stop_stage 5 --local_data_opts "--lang ${lang}" \
+    --unit_kind bpe --nbpe 500 --asr_pad_s "0 0" --local_data_opts "--lang ${lang}" \
     "$@"

@@ -11,6 +11,6 @@ done
 ./s2s.sh \
     --conf conf/base --results results/base.json \
     --train_set train --valid_set validation --test_sets test \
-    --unit_kind bpe --nbpe 500 --asr_pad_s "0 0" --stop_stage 5 \
+    --unit_kind bpe --nbpe 500 --asr_pad_s "0 0" \
     --local_data_opts "--dataset ${dataset} ${config:+--dataset_config ${config}}" \
     "$@"

@@ -5,5 +5,5 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
 ./s2s.sh \
     --conf conf/base --results results/base.json \
     --train_set train_xl --valid_set dev --test_sets "dev test" \
-    --unit_kind bpe --nbpe 5000 --asr_pad_s "0 0" --stop_stage 5 \
+    --unit_kind bpe --nbpe 5000 --asr_pad_s "0 0" \
     "$@"

@@ -5,5 +5,5 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
 ./s2s.sh \
     --conf conf/base --results results/base.json \
     --train_set train_clean_100 --valid_set dev_clean --test_sets "dev_clean dev_other test_clean test_other" \
-    --unit_kind bpe --nbpe 500 --asr_pad_s "0 0" --max_wav_duration_s 30 --stop_stage 5 \
+    --unit_kind bpe --nbpe 500 --asr_pad_s "0 0" --max_wav_duration_s 30 \
     "$@"

@@ -4,5 +4,5 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 ./s2s.sh \
     --conf conf/base --results results/base.json \
-    --tts_train_set train_clean_100 --tts_valid_set dev_clean --tts_test_set test_clean --stop_stage 8 \
+    --tts_train_set train_clean_100 --tts_valid_set dev_clean --tts_test_set test_clean \
     "$@"

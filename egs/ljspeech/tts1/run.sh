@@ -4,5 +4,5 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 ./s2s.sh \
     --conf conf/base --results results/base.json \
-    --tts_train_set tr_no_dev --tts_valid_set dev --tts_test_set eval1 --stop_stage 8 \
+    --tts_train_set tr_no_dev --tts_valid_set dev --tts_test_set eval1 \
     "$@"

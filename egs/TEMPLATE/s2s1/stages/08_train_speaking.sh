@@ -48,6 +48,7 @@ stage_8() {
 
 stage_9() {
     [ -n "${tts_train_set}" ] || { log "no --tts_train_set: nothing to do"; return; }
+    [ -n "${llm}${dialogue_train_set}" ] || { log "no --llm: the speech decoder is left out"; return; }
     need llm
     local train valid="${dumpdir}/codec/${tts_valid_set}"
     train=$(basename "$(speaking_train_dir)")
