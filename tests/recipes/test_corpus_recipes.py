@@ -10,6 +10,7 @@ from freeze_omni.data.audio import read_audio
 from freeze_omni.data.datadir import validate
 from freeze_omni.data.tables import read_table
 from tests.recipes.miniature_recipes import RECIPES, run_miniature, run_recipe
+from tests.toy import toy_llm
 
 pytestmark = pytest.mark.corpora
 
@@ -32,6 +33,25 @@ def test_stages_1_to_3(name, tmp_path):
     if not name.endswith("tts1"):
         assert (folder / "data/token_list/units.json").is_file()
         assert (folder / "exp/stats/train/feats_stats.npz").is_file()
+
+
+def test_all_stages_of_speech_input(tmp_path):
+    llm = str(toy_llm(tmp_path / "llm"))
+    run = run_miniature("an4/asr1", tmp_path, "--stop_stage", "14", "--llm", llm, "--unit_kind", "llm")
+    assert run.returncode == 0, run.stdout[-3000:] + run.stderr[-3000:]
+    exp = tmp_path / "egs/an4/asr1/exp"
+    assert (exp / "1.2_adapter_conv/valid.loss.ave.pth").exists()
+    results = (exp / "RESULTS.md").read_text()
+    assert "test, 2 utterances, normaliser english" in results and "| chunk4 |" in results
+
+
+def test_all_stages_of_speech_output(tmp_path):
+    llm = str(toy_llm(tmp_path / "llm"))
+    run = run_miniature("ljspeech/tts1", tmp_path, "--stop_stage", "14", "--llm", llm)
+    assert run.returncode == 0, run.stdout[-3000:] + run.stderr[-3000:]
+    folder = tmp_path / "egs/ljspeech/tts1"
+    assert (folder / "exp/2.2_speech_decoder/valid.loss.ave.pth").exists()
+    assert len(read_table(folder / "dump/codec/tr_no_dev/tokens")) == 4
 
 
 def test_finished_stages_are_not_run_again(tmp_path):

@@ -32,4 +32,4 @@ class Report:
         text = {"title": self.title, "figures": self.figures, "notes": self.notes, "provenance": made}
         write_lines(folder / f"{name}.json", [json.dumps(text, indent=1, ensure_ascii=False)])
         how = f"- made by `{made['command']}` at commit {made['commit']}, {made['date']}"
-        write_lines(folder / f"{name}.md", [*self.lines(), how])
+        write_lines(folder / f"{name}.md", [*self.lines()[:-1], how])
