@@ -37,7 +37,8 @@ def test_stages_1_to_3(name, tmp_path):
 
 def test_all_stages_of_speech_input(tmp_path):
     llm = str(toy_llm(tmp_path / "llm"))
-    run = run_miniature("an4/asr1", tmp_path, "--stop_stage", "14", "--llm", llm, "--unit_kind", "llm")
+    options = ("--stop_stage", "14", "--llm", llm, "--unit_kind", "llm", "--adapters", "conv")
+    run = run_miniature("an4/asr1", tmp_path, *options)
     assert run.returncode == 0, run.stdout[-3000:] + run.stderr[-3000:]
     exp = tmp_path / "egs/an4/asr1/exp"
     assert (exp / "1.2_adapter_conv/valid.loss.ave.pth").exists()

@@ -7,6 +7,7 @@ corpus=${JSON_DIALOGUE}  # Folder of the corpus; JSON_DIALOGUE in db.sh or in th
 data=data  # Where the directories go.
 nj=2  # Parallel processes.
 sets=qa_train,qa_dev,qa_test  # Sets to prepare, with commas between; "all": those that are there.
+judge=  # A CTranslate2 Whisper folder: what it mishears of the synthetic speech is left out.
 voices=kokoro  # The users' voices, with commas between; a back-end alone: all its voices.
 voice=kokoro:af_heart  # The assistant's voice.
 speak_opts=  # Further options of freeze_omni.bin.speak_dialogues, as "--dialogues=1000,--rounds=2".
@@ -23,3 +24,6 @@ case ${voices},${voice} in
 esac
 # shellcheck disable=SC2086
 python -m freeze_omni.bin.speak_dialogues --data "${data}" --nj "${nj}" --voices "${voices}" --voice "${voice}" ${speak_opts//,/ }
+if [ -n "${judge}" ]; then
+    python -m freeze_omni.bin.reject_spoken "${data}"/{asr,tts}_{train,dev,test} --judge "${judge}"
+fi

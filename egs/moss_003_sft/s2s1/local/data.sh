@@ -8,6 +8,7 @@ data=data  # Where the directories go.
 nj=2  # Parallel processes.
 sets=qa_train,qa_dev,qa_test  # Sets to prepare, with commas between; "all": those that are there.
 share=0.06  # Share of the dialogues; 0.06 of the whole corpus are about the 60,000 of the paper.
+judge=  # A CTranslate2 Whisper folder: what it mishears of the synthetic speech is left out.
 voices=kokoro  # The users' voices, with commas between; a back-end alone: all its voices.
 voice=kokoro:af_heart  # The assistant's voice.
 speak_opts=  # Further options of freeze_omni.bin.speak_dialogues, as "--dialogues=1000,--rounds=2".
@@ -24,3 +25,6 @@ case ${voices},${voice} in
 esac
 # shellcheck disable=SC2086
 python -m freeze_omni.bin.speak_dialogues --data "${data}" --nj "${nj}" --voices "${voices}" --voice "${voice}" ${speak_opts//,/ }
+if [ -n "${judge}" ]; then
+    python -m freeze_omni.bin.reject_spoken "${data}"/{asr,tts}_{train,dev,test} --judge "${judge}"
+fi

@@ -7,6 +7,7 @@ sgd=${SGD}  # Folder dstc8-schema-guided-dialogue; empty: without it.
 taskmaster=${TASKMASTER}  # Folder Taskmaster; empty: without it.
 data=data  # Where the directories go.
 nj=2  # Parallel processes.
+judge=  # A CTranslate2 Whisper folder: what it mishears of the synthetic speech is left out.
 voices=kokoro  # The users' voices, with commas between; a back-end alone: all its voices.
 voice=kokoro:af_heart  # The assistant's voice.
 speak_opts=  # Further options of freeze_omni.bin.speak_dialogues, as "--dialogues=1000,--rounds=2".
@@ -30,3 +31,6 @@ for set in qa_train qa_dev qa_test; do
 done
 # shellcheck disable=SC2086
 python -m freeze_omni.bin.speak_dialogues --data "${data}" --nj "${nj}" --voices "${voices}" --voice "${voice}" ${speak_opts//,/ }
+if [ -n "${judge}" ]; then
+    python -m freeze_omni.bin.reject_spoken "${data}"/{asr,tts}_{train,dev,test} --judge "${judge}"
+fi
