@@ -41,7 +41,7 @@ class FromHf:
             who = _word(row[speaker]) if speaker else name
             own = _word(row[key]) if key else f"{number:08d}"
             utterance = own if own.startswith(who) else f"{who}-{own}"
-            path = self._path(row[audio], name, utterance)
+            path = self.sound_of(row[audio], name, utterance)
             if path is None:
                 yield Skipped(f"{name}, row {number}", "the row has no sound")
             else:
@@ -63,7 +63,7 @@ class FromHf:
             found.append(name)
         return tuple(found)
 
-    def _path(self, cell: Any, name: str, key: str) -> str | None:
+    def sound_of(self, cell: Any, name: str, key: str) -> str | None:
         """A file with the sound of a cell: its own where it is on disk, else a copy of what the table holds."""
         if isinstance(cell, str):  # the name of a file, beside the table that has it
             below = [self.root / name / cell, self.root / cell]
