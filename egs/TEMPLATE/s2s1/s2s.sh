@@ -48,6 +48,10 @@ unit_min_count=3     # An LLM token seen less often is spelt with smaller ones (
 nbpe=500             # Number of units (unit_kind=bpe).
 system_prompt="You are a helpful voice assistant. Answer in one short sentence."  # The system turn.
 
+# The codec
+codec=               # A codec of another library in place of stage 2.1, as my_codec:MyCodec (docs/add_a_codec.md).
+codec_conf=          # YAML of its configuration.
+
 # Training and evaluation
 adapters="ctc conv"  # Adapters to train and to compare; the first is the default of the packed model.
 inference_model=valid.loss.ave  # Which averaged checkpoint later stages take.
