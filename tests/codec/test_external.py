@@ -1,4 +1,4 @@
-"""A codec of another library, word for word from docs/add_a_codec.md: wrapped, streamed, dumped, packed, spoken with."""
+"""A codec of another library, word for word from docs/add_a_codec.md: wrapped, streamed, dumped, packed, spoken."""
 
 from __future__ import annotations
 

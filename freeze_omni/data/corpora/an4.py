@@ -11,13 +11,13 @@ from typing import ClassVar
 from freeze_omni.data.corpora.base import CorpusError, Item, Skipped, Utterance, in_range, inside, option, ranges
 
 # `<s> YES </s> (an251-fash-b)`; the test list has no <s>
-_LINE = re.compile(r"(?:<s>)?\s*(.*?)\s*(?:</s>)?\s*\((\w+-(\w+)-\w+)\)\s*$")
+_LINE = re.compile(r"(?:<s>)?\s*(.*?)\s*(?:</s>)?\s*\((\w+)-(\w+)-(\w+)\)\s*$")
 FOLDERS = {"train": "an4_clstk", "test": "an4test_clstk"}
 
 
 @dataclass(frozen=True)
 class An4:
-    """Sets as in ESPnet: train_nodev, train_dev (the last `dev` utterances of the training list), test."""
+    """Sets as in ESPnet: train_dev (the first `dev` training utterances by id), train_nodev (the rest), test."""
 
     role: ClassVar[str] = "asr"
     source: ClassVar[str] = "http://www.speech.cs.cmu.edu/databases/an4"
@@ -28,19 +28,19 @@ class An4:
         return inside(self.root, "an4", "etc/an4_train.transcription")
 
     def _lines(self, which: str) -> list[str]:
+        """The list, sorted by speaker and utterance."""
         path = self._folder() / "etc" / f"an4_{which}.transcription"
         if not path.is_file():
             raise CorpusError(f"{path}: no such file; unpack the archive again")
-        return path.read_text(encoding="utf-8").splitlines()
+        return sorted(path.read_text(encoding="utf-8").splitlines(), key=_sort_key)
 
     def sets(self, work: Path) -> dict[str, list[str]]:
         train, test = len(self._lines("train")), len(self._lines("test"))
-        first_dev = train - self.dev
-        if first_dev < 1:
+        if train <= self.dev:
             raise CorpusError(f"{self._folder()}: {train} training utterances leave none beside --dev {self.dev}")
         return {
-            "train_nodev": [f"train {part}" for part in ranges(first_dev)],
-            "train_dev": [f"train {first_dev}:{train}"],
+            "train_nodev": [f"train {self.dev}:{train}"],
+            "train_dev": [f"train 0:{self.dev}"],
             "test": [f"test {part}" for part in ranges(test)],
         }
 
@@ -51,6 +51,11 @@ class An4:
             if found is None:
                 yield Skipped(line, "not a line `WORDS (id)`")
                 continue
-            text, key, speaker = found.groups()
-            audio = self._folder() / "wav" / FOLDERS[which] / speaker / f"{key}.sph"
-            yield Utterance(f"{speaker}-{key}", speaker, text, str(audio))
+            text, first, speaker, last = found.groups()
+            audio = self._folder() / "wav" / FOLDERS[which] / speaker / f"{first}-{speaker}-{last}.sph"
+            yield Utterance(f"{speaker}-{first}-{last}", speaker, text, str(audio))
+
+
+def _sort_key(line: str) -> tuple[str, ...]:
+    found = _LINE.match(line)
+    return (found[3], found[2], found[4]) if found else ("",)

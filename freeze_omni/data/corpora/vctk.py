@@ -15,7 +15,7 @@ LAYOUTS = {"wav48_silence_trimmed": "_{mic}.flac", "wav48": ".wav"}
 
 @dataclass(frozen=True)
 class Vctk:
-    """Sets as in ESPnet: of every speaker the last utterances are eval1, those before dev, the rest tr_no_dev."""
+    """Sets have ESPnet's names: of every speaker the last are eval1, those before dev, the rest tr_no_dev."""
 
     role: ClassVar[str] = "tts"
     source: ClassVar[str] = "https://datashare.ed.ac.uk/handle/10283/3443"

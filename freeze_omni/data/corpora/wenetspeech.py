@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import ClassVar
 from freeze_omni.data.corpora.audios_json import read_audios, split_audios
 from freeze_omni.data.corpora.base import CorpusError, Item, Skipped, Utterance, inside, option
 
+_BESIDE_SIGN = re.compile(r"(?<=[\u3400-\u9fff])\s+|\s+(?=[\u3400-\u9fff])")
 TRAIN = ("S", "M", "L")
 
 
@@ -49,4 +51,9 @@ class WenetSpeech:
                     yield Skipped(key, f"confidence below {self.least_confidence:g}")
                 else:
                     start_s, end_s = float(segment["begin_time"]), float(segment["end_time"])
-                    yield Utterance(key, key, segment["text"], path, audio["aid"], start_s, end_s)
+                    yield Utterance(key, key, without_blanks(segment["text"]), path, audio["aid"], start_s, end_s)
+
+
+def without_blanks(text: str) -> str:
+    """Blanks stay between English words alone."""
+    return _BESIDE_SIGN.sub("", text)

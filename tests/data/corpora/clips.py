@@ -52,11 +52,16 @@ class Clip:
         return path
 
 
+def packed() -> Path:
+    """The archive in the installed ESPnet."""
+    files = importlib.metadata.files("espnet") or []
+    return Path(next(file for file in files if file.match("mini_an4/*/downloads.tar.gz")).locate())
+
+
 @cache
 def clips() -> list[Clip]:
     """All utterances, the shortest first."""
-    packed = next(f for f in importlib.metadata.files("espnet") if f.match("mini_an4/*/downloads.tar.gz"))
-    with tarfile.open(packed.locate()) as archive:
+    with tarfile.open(packed()) as archive:
         content = {name: archive.extractfile(name).read() for name in archive.getnames() if "." in name}
     found = []
     for name in ("train", "test"):

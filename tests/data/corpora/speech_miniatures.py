@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import tarfile
 from pathlib import Path
 
 import soundfile
 
-from tests.data.corpora.clips import clip, clips
+from tests.data.corpora.clips import clip, clips, packed
 
 
 def librispeech(root: Path) -> Path:
@@ -172,3 +173,10 @@ def aishell3(root: Path) -> Path:
             lines.append(f"{key}.wav\t{' '.join(f'{sign} pin1' for sign in clip(i % 3).signs)}\n")
         (root / name / "content.txt").write_text("".join(lines), encoding="utf-8")
     return root
+
+
+def an4(root: Path) -> Path:
+    """The part of it that the installed ESPnet brings along, as it is."""
+    with tarfile.open(packed()) as archive:
+        archive.extractall(root, filter="data")
+    return root / "downloads"

@@ -17,6 +17,11 @@ from tests.data.corpora.clips import clip
 
 # corpus: (options, sets with utterances, an utterance, its text)
 CORPORA = {
+    "an4": (
+        ["--dev", "2", "--case", "lower"],
+        {"train_nodev": 3, "train_dev": 2, "test": 2},
+        ("train_dev", "fash-an251-b", "yes"),
+    ),
     "librispeech": (
         ["--case", "lower"],
         {"train_clean_100": 6, "dev_clean": 2, "dev_other": 2, "test_clean": 2, "test_other": 2},
@@ -73,7 +78,7 @@ def make(corpora: Path, name: str) -> Path:
     if not folder.exists():
         folder.mkdir()
         return getattr(miniatures, name)(folder)
-    return next((below for below in (folder / "LibriSpeech",) if below.exists()), folder)
+    return next((below for below in (folder / "LibriSpeech", folder / "downloads") if below.exists()), folder)
 
 
 def prepare(name: str, root: Path, data: Path, *options: str) -> int:
@@ -106,6 +111,12 @@ def test_segments_are_where_the_words_are(corpora, tmp_path):
     cut = wav[round(float(start) * hz) : round(float(end) * hz)]
     size = min(len(cut), len(clip(4).wav))
     assert np.corrcoef(cut[:size], clip(4).wav[:size])[0, 1] > 0.9
+
+
+def test_blanks_stay_between_english_words():
+    from freeze_omni.data.corpora.wenetspeech import without_blanks
+
+    assert without_blanks("今天 是 GOOD DAY 吗") == "今天是GOOD DAY吗"
 
 
 def test_processes_give_the_same(corpora, tmp_path):
