@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from freeze_omni.adapter.choice import AdapterChoice, build_adapter
-from freeze_omni.codec.codec import Codec
+from freeze_omni.codec.build import build_codec
 from freeze_omni.codec.config import CodecConfig
 from freeze_omni.codec.fifo import FifoConfig
 from freeze_omni.duplex.state_head import StateHead, StateHeadConfig
@@ -113,7 +113,7 @@ def build_parts(config: SystemConfig, unit_embeds: Tensor | None = None) -> dict
         "prompt": nn.Embedding(config.prompt, config.llm_size),
         "state_head": StateHead(config.state_head, config.llm_size, encoder.output_size),
         "speech_decoder": SpeechDecoder(config.speech_decoder, config.llm_size),
-        "codec": Codec(config.codec),
+        "codec": build_codec(config.codec),
     }
     if config.task_tokens:
         parts["task_tokens"] = nn.Embedding(config.task_tokens, config.llm_size)

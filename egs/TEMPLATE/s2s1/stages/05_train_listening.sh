@@ -28,6 +28,7 @@ stage_5() {
 
 stage_6() {
     [ -n "${train_set}" ] || { log "no --train_set: nothing to do"; return; }
+    [ -n "${llm}${dialogue_train_set}" ] || { log "no --llm: the adapter is left out"; return; }
     need llm
     local adapter name before
     before=$(averaged 1.1_encoder)

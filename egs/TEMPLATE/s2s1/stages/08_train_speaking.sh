@@ -33,14 +33,23 @@ speaking_train_dir() {
     echo "${dir}"
 }
 
+# The codec of stage 2.1: trained, or one of another library.
+make_codec() { # make_codec <train dir> <valid dir>
+    if [ -n "${codec}" ]; then
+        once 2.1_codec "${codec}" "${codec_conf}" -- job "${expdir}/2.1_codec/wrap.log" \
+            python -m freeze_omni.bin.wrap_codec --codec "${codec}" ${codec_conf:+--config "${codec_conf}"} \
+            --output "${expdir}/2.1_codec"
+    else
+        once 2.1_codec "${conf}/2.1_codec.yaml" "$1/wav.scp" -- \
+            train_part 2.1_codec codec 2.1_codec --train_dir "$1" --valid_dir "$2"
+    fi
+}
+
 stage_8() {
     [ -n "${tts_train_set}" ] || { log "no --tts_train_set: nothing to do"; return; }
     local set dir train valid="${dumpdir}/raw/${tts_valid_set}"
     train=$(speaking_train_dir)
-    if [ -z "${init_model}" ]; then
-        once 2.1_codec "${conf}/2.1_codec.yaml" "${train}/wav.scp" -- \
-            train_part 2.1_codec codec 2.1_codec --train_dir "${train}" --valid_dir "${valid}"
-    fi
+    if [ -z "${init_model}" ]; then make_codec "${train}" "${valid}"; fi
     for dir in "${train}" "${valid}"; do
         set=$(basename "${dir}")
         once "codec_${set}" "$(codec_of)" "${dir}/wav.scp" -- dump_codec "${dir}" "${dumpdir}/codec/${set}"
@@ -53,6 +62,7 @@ stage_8() {
 
 stage_9() {
     [ -n "${tts_train_set}" ] || { log "no --tts_train_set: nothing to do"; return; }
+    [ -n "${llm}${dialogue_train_set}" ] || { log "no --llm: the speech decoder is left out"; return; }
     need llm
     local train valid="${dumpdir}/codec/${tts_valid_set}"
     train=$(basename "$(speaking_train_dir)")
