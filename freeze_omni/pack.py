@@ -7,30 +7,34 @@ model.safetensors   our weights: encoder. ctc. adapter. prompt. state_head. spee
 llm/                the frozen LLM (or a path or hub id in config.yaml instead)
 units/              the CTC units
 RESULTS.md          what the model reached, where it was scored
+NOTICE.txt          the licence notice of the weights, where there is one
 """
 
 from __future__ import annotations
 
 import dataclasses
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 import yaml
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from freeze_omni.config import ConfigError, as_mapping, build, read_yaml
 from freeze_omni.llm.frozen import FrozenLLM
 from freeze_omni.llm.units import CtcUnits
 from freeze_omni.system import FreezeOmni, SystemConfig, build_parts, empty_voice
 
-CONFIG, WEIGHTS, LLM, UNITS, RESULTS = (
+CONFIG, WEIGHTS, LLM, UNITS, RESULTS, NOTICE = (
     "config.yaml",
     "model.safetensors",
     "llm",
     "units",
     "RESULTS.md",
+    "NOTICE.txt",
 )
 LLM_FILES = ("*.json", "*.jinja", "*.safetensors", "*.model", "*.txt", "LICENSE*", "NOTICE*")
 
@@ -61,6 +65,8 @@ def save(
     weights = {name: weight.contiguous().cpu() for name, weight in model.state_dict().items()}
     save_file(weights, new / WEIGHTS)
     model.units.save(new / UNITS)
+    if config.notice:
+        (new / NOTICE).write_text(config.notice + "\n", encoding="utf-8")
     if results is not None:
         shutil.copy(results, new / RESULTS)
     if folder.exists():
@@ -83,14 +89,11 @@ def load(
     shape than the configuration says; for another LLM than the one trained with.
     """
     folder = Path(folder)
-    if not (folder / CONFIG).exists():
-        raise PackError(f"{folder}: no {CONFIG} in it; give a folder that stage 13 packed")
-    config = build(SystemConfig, read_yaml(folder / CONFIG), where=str(folder / CONFIG))
+    config = read_config(folder)
     _check_weights(config, folder / WEIGHTS)
     units = CtcUnits.load(folder / UNITS)
-    inside = folder / config.llm.path
-    source = llm or (inside if inside.is_dir() else config.llm.path)
-    frozen = FrozenLLM.load(source, dtype=config.llm.dtype, device=device)
+    source = llm or llm_source(folder, config)
+    frozen = FrozenLLM.load(source, dtype=config.llm.dtype, device=device, texts=config.chat)
     wanted = config.llm.fingerprint
     if verify and wanted and frozen.fingerprint() != wanted:
         raise PackError(
@@ -98,11 +101,48 @@ def load(
             "give that one, or verify=False"
         )
     try:
-        model = FreezeOmni(config, frozen, units)
+        model = FreezeOmni(config, frozen, units, load_file(folder / WEIGHTS))
     except ValueError as error:
         raise PackError(f"{folder}: {error}") from None
-    model.load_state_dict(load_file(folder / WEIGHTS))
     return model.to(device)
+
+
+def is_pack(path: str | Path) -> bool:
+    """Whether a path is that of a packed folder."""
+    return (Path(path) / CONFIG).is_file() and (Path(path) / WEIGHTS).is_file()
+
+
+def read_config(folder: str | Path) -> SystemConfig:
+    """What config.yaml says. Raises PackError where there is none, ConfigError for a wrong one."""
+    path = Path(folder) / CONFIG
+    if not path.exists():
+        raise PackError(f"{folder}: no {CONFIG} in it; give a folder that stage 13 packed")
+    return build(SystemConfig, read_yaml(path), where=str(path))
+
+
+def llm_source(folder: str | Path, config: SystemConfig) -> str:
+    """Folder or hub id of the LLM of a packed folder."""
+    inside = Path(folder) / config.llm.path
+    return str(inside) if inside.is_dir() else config.llm.path
+
+
+def read_weights(folder: str | Path, parts: Sequence[str]) -> dict[str, dict[str, Tensor]]:
+    """The tensors of some parts by part name, without its prefix, after the check of all shapes.
+
+    Raises PackError as `load`, and for a part that the model does not have.
+    """
+    config, path = read_config(folder), Path(folder) / WEIGHTS
+    _check_weights(config, path)
+    found: dict[str, dict[str, Tensor]] = {}
+    with safe_open(path, framework="pt") as file:
+        names = list(file.keys())
+        for part in parts:
+            mine = [name for name in names if name.startswith(part + ".")]
+            if not mine:
+                known = ", ".join(sorted({name.split(".")[0] for name in names} - {"voice"}))
+                raise PackError(f"{path}: holds no '{part}'; it has: {known}")
+            found[part] = {name[len(part) + 1 :]: file.get_tensor(name) for name in mine}
+    return found
 
 
 def expected_shapes(config: SystemConfig) -> dict[str, tuple[int, ...]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -10,13 +11,15 @@ import torch
 from torch import Tensor, nn
 
 from freeze_omni.adapter.choice import AdapterChoice, build_adapter
-from freeze_omni.codec.codec import Codec
+from freeze_omni.codec.build import build_codec
 from freeze_omni.codec.config import CodecConfig
+from freeze_omni.codec.fifo import FifoConfig
 from freeze_omni.duplex.state_head import StateHead, StateHeadConfig
 from freeze_omni.encoder.config import EncoderConfig
-from freeze_omni.encoder.ctc import CtcHead
+from freeze_omni.encoder.ctc import build_ctc
 from freeze_omni.encoder.encoder import SpeechEncoder
 from freeze_omni.frontend.fbank import Fbank, FbankConfig
+from freeze_omni.llm.chat import ChatTexts
 from freeze_omni.llm.frozen import FrozenLLM
 from freeze_omni.llm.generate import GenerationConfig
 from freeze_omni.llm.units import CtcUnits
@@ -27,6 +30,7 @@ from freeze_omni.speech_decoder.normalise import normalise, spoken_english
 from freeze_omni.speech_decoder.sampling import SamplingConfig
 from freeze_omni.speech_decoder.segment import SegmentConfig
 from freeze_omni.speech_decoder.spell import text_ids
+from freeze_omni.weights import fill, without_weights
 
 TEXT_STYLES = {"plain": str.strip, "released": normalise, "english": spoken_english}
 
@@ -45,10 +49,13 @@ class LlmConfig:
 class SystemConfig:
     """Everything that a packed folder's config.yaml says.
 
-    ctc_units, llm_size: sizes by which the weights are checked before anything large is read.
+    ctc_units, llm_size: sizes by which the weights are checked before anything large is read; a model of 0 units
+    has no CTC head and transcribes nothing.
     prompt: prompt vectors in front of every user turn's speech (stage 1.3). task_tokens: vectors
     of stage 1.2, which nothing reads afterwards; 0 leaves them out. text_style: what is done to a
     text before it is spoken. generation, segments, sampling: how answers are written, cut, spoken.
+    chat: the template that the model was trained with; None is the LLM's own. fifo: speech is streamed as the
+    published server does, cut at quiet points; None is ours, exact. notice: of the weights' licence.
     """
 
     adapter: AdapterChoice
@@ -68,6 +75,9 @@ class SystemConfig:
     generation: GenerationConfig = field(default_factory=GenerationConfig)
     segments: SegmentConfig = field(default_factory=lambda: SegmentConfig(rule="sentence"))
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
+    chat: ChatTexts | None = None
+    fifo: FifoConfig | None = None
+    notice: str = ""
 
     def __post_init__(self) -> None:
         rates, fbank = self.rates, self.fbank
@@ -98,12 +108,12 @@ def build_parts(config: SystemConfig, unit_embeds: Tensor | None = None) -> dict
     encoder = SpeechEncoder(config.encoder)
     parts = {
         "encoder": encoder,
-        "ctc": CtcHead(encoder.output_size, config.ctc_units),
+        "ctc": build_ctc(encoder.output_size, config.ctc_units),
         "adapter": build_adapter(config.adapter, encoder.output_size, config.llm_size, unit_embeds),
         "prompt": nn.Embedding(config.prompt, config.llm_size),
         "state_head": StateHead(config.state_head, config.llm_size, encoder.output_size),
         "speech_decoder": SpeechDecoder(config.speech_decoder, config.llm_size),
-        "codec": Codec(config.codec),
+        "codec": build_codec(config.codec),
     }
     if config.task_tokens:
         parts["task_tokens"] = nn.Embedding(config.task_tokens, config.llm_size)
@@ -120,25 +130,38 @@ class FreezeOmni(nn.Module):
         voice: (1, ...) the codec's global code of the voice that answers.
     """
 
-    def __init__(self, config: SystemConfig, llm: FrozenLLM, units: CtcUnits) -> None:
-        """Raises ValueError where LLM or units are of another size than the configuration says."""
+    def __init__(
+        self, config: SystemConfig, llm: FrozenLLM, units: CtcUnits, state: Mapping[str, Tensor] | None = None
+    ) -> None:
+        """state: all tensors, which become the model's own without a copy; None draws fresh weights.
+
+        Raises ValueError where LLM or units are of another size than the configuration says.
+        """
         super().__init__()
         for name, found, expected in (
             ("llm_size", llm.hidden_size, config.llm_size),
-            ("ctc_units", len(units), config.ctc_units),
+            ("ctc_units", len(units) if config.ctc_units else 0, config.ctc_units),
         ):
             if found != expected:
                 raise ValueError(f"{name} is {expected} in the configuration, {found} in fact")
         self.config, self.units, self.rates = config, units, config.rates
         self.fbank = Fbank(config.fbank)
         embeds = units.embeddings(llm) if config.adapter.needs_unit_embeds else None
-        parts = build_parts(config, embeds)
+        with nullcontext() if state is None else without_weights():
+            parts = build_parts(config, embeds)
         self.trained_parts = tuple(parts)
         for name, part in parts.items():
             self.add_module(name, part)
         self.llm = llm
         self.register_buffer("voice", empty_voice(config.codec))
+        if state is not None:
+            fill(self, state)
         self.eval()
+
+    @property
+    def transcribes(self) -> bool:
+        """Whether there is a CTC head, so that words tell speech from silence."""
+        return self.config.ctc_units > 0
 
     @property
     def system_prompt(self) -> str:

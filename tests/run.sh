@@ -3,6 +3,7 @@
 #
 #   tests/run.sh                 everything that takes minutes
 #   tests/run.sh --recipe        the tiny recipe, all stages, from data to an answer
+#   tests/run.sh --corpora       stages 1 to 3 of every recipe, on miniatures of their corpora
 #   tests/run.sh -k encoder -x   anything else goes to pytest (and the linters are left out)
 set -euo pipefail
 
@@ -21,6 +22,12 @@ if [ "${1:-}" = --recipe ]; then
   shift
   cd egs/mini/s2s1
   exec ./run.sh --scale tiny "$@"
+fi
+
+if [ "${1:-}" = --corpora ]; then
+  shift
+  export OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
+  exec python -m pytest -n 2 -m corpora tests/recipes "$@"
 fi
 
 shell_scripts() {

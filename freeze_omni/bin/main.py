@@ -13,6 +13,10 @@ COMMANDS = {
     "decode": ("decode_all", "decode all test sets with a packed model (stage 11)"),
     "score": ("score", "score what was decoded (stage 12)"),
     "results": ("results", "write RESULTS.md from the figures of one or more scales"),
+    "eval": ("evaluate", "score a packed model, or a folder of another system's outputs"),
+    "suite": ("run_suite", "write what a public test suite's scorer reads"),
+    "prepare-corpus": ("prepare_corpus", "turn a published corpus into data directories"),
+    "check-llm": ("check_llm", "say whether an LLM can be the frozen backbone"),
     "train": ("train", "train one stage"),
     "import-released": ("import_released", "turn the published checkpoints into a model folder"),
     "export-released": ("export_released", "write a model in the layout of the published ones"),
@@ -38,7 +42,9 @@ def main(arguments: list[str] | None = None) -> None:
     if name not in commands:
         sys.exit(f"freeze-omni: error: no command '{name}'; there are {', '.join(commands)}")
     sys.argv = [f"freeze-omni {name}", *rest]
-    importlib.import_module(f"freeze_omni.bin.{commands[name]}").main()
+    code = importlib.import_module(f"freeze_omni.bin.{commands[name]}").main()
+    if code:
+        sys.exit(code)
 
 
 def available() -> dict[str, str]:

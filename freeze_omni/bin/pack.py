@@ -13,23 +13,27 @@ from freeze_omni.config import ConfigError, as_mapping, build, read_yaml
 from freeze_omni.data.audio import AudioError, read_audio
 from freeze_omni.llm.frozen import FrozenLLM, LlmError
 from freeze_omni.llm.units import CtcUnits
-from freeze_omni.pack import save
+from freeze_omni.pack import load, save
 from freeze_omni.system import FreezeOmni, LlmConfig, SystemConfig
-from freeze_omni.tasks.checkpoint import PartsSource, inherit_config, load_parts
+from freeze_omni.tasks.checkpoint import PartsSource, config_keys, inherit_config, load_parts
 
 
 def parser() -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--output", required=True, help="folder to write")
-    options.add_argument("--llm", required=True, help="folder or hub id of the frozen LLM")
+    options.add_argument("--llm", help="folder or hub id of the frozen LLM; needed without --base")
     options.add_argument("--llm_dtype", default="float32", help="float32, bfloat16 or float16")
-    options.add_argument("--units", required=True, help="folder of the CTC units")
+    options.add_argument("--units", help="folder of the CTC units; needed without --base")
     options.add_argument(
         "--parts",
         required=True,
         nargs="+",
         metavar="PATH:PART,PART",
         help="checkpoints, config.yaml beside each, and the parts to take from them",
+    )
+    options.add_argument(
+        "--base",
+        help="packed model (such as an imported one) that gives what --parts does not name, and LLM, units and voice",
     )
     options.add_argument("--voice", help="sound file of the voice to speak with")
     options.add_argument("--config", help="YAML with further keys of SystemConfig")
@@ -42,6 +46,11 @@ def parser() -> argparse.ArgumentParser:
 def assemble(args: argparse.Namespace) -> FreezeOmni:
     """The model of the command line. Raises ConfigError or ValueError for what does not fit."""
     sources = [PartsSource.parse(text) for text in args.parts]
+    if args.base:
+        return replace_parts(args.base, sources)
+    for name in ("llm", "units"):
+        if getattr(args, name) is None:
+            raise ConfigError(f"--{name} is missing: give it, or --base PACK")
     mapping: dict[str, Any] = read_yaml(args.config) if args.config else {}
     mapping = inherit_config(mapping, sources, where=args.config or "--parts")
     if args.system is not None:
@@ -55,16 +64,27 @@ def assemble(args: argparse.Namespace) -> FreezeOmni:
     if missing := set(model.trained_parts) - set(parts):
         raise ConfigError(f"--parts: no checkpoint for {', '.join(sorted(missing))}")
     model.fill(parts)
-    if args.voice:
-        wav, _ = read_audio(args.voice, model.rates.output_hz)
-        model.set_voice(torch.from_numpy(wav))
     return model
+
+
+def replace_parts(base: str, sources: list[PartsSource]) -> FreezeOmni:
+    """The packed model with some parts from elsewhere. Raises ConfigError or ValueError for what does not fit."""
+    model, found = load(base), load_parts(sources)
+    mapping = as_mapping(model.config)
+    for source in sources:
+        described = source.described()
+        mapping |= {key: described[key] for part in source.parts for key in config_keys(part) if key in described}
+    kept = {name: value for name, value in model.state_dict().items() if name.split(".")[0] not in found}
+    new = {f"{part}.{name}": value for part, state in found.items() for name, value in state.items()}
+    return FreezeOmni(build(SystemConfig, mapping, where=base), model.llm, model.units, kept | new)
 
 
 def main() -> None:
     args = parser().parse_args()
     try:
         model = assemble(args)
+        if args.voice:
+            model.set_voice(torch.from_numpy(read_audio(args.voice, model.rates.output_hz)[0]))
         folder = save(model, args.output, args.results, copy_llm=not args.link_llm)
     except (ConfigError, LlmError, AudioError, OSError, ValueError) as error:
         sys.exit(f"pack: error: {error}")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 
+from freeze_omni.codec.build import build_codec
 from freeze_omni.codec.codec import Codec
 from freeze_omni.codec.config import CodecConfig
 from freeze_omni.config import ConfigError, build, read_yaml
@@ -29,7 +30,7 @@ def read_checkpoint(path: str | Path) -> Codec:
     model = read_yaml(where).get("model", {})
     if "codec" not in model:
         raise ConfigError(f"{where}: no `codec` under `model`: not a folder of stage 2.1")
-    codec = Codec(build(CodecConfig, model["codec"], f"{where}: model: codec"))
+    codec = build_codec(build(CodecConfig, model["codec"], f"{where}: model: codec"))
     content = torch.load(path, map_location="cpu", weights_only=True)
     content = content.get("model", content)
     state = {k[len(PREFIX) :]: v for k, v in content.items() if k.startswith(PREFIX)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 
 @dataclass(frozen=True)
@@ -103,20 +103,32 @@ class TimeDomainConfig:
 
 
 @dataclass(frozen=True)
+class ExternalConfig:
+    """A codec of another library: `module:Class`, a subclass of ExternalCodec, and what it is made with."""
+
+    code: str = ""
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class CodecConfig:
     """A single-codebook codec at 24 kHz, 600 samples (25 ms) a token (paper section 3.3.1)."""
 
-    architecture: Literal["spectral", "time_domain"] = "spectral"
+    architecture: Literal["spectral", "time_domain", "external"] = "spectral"
     sample_rate_hz: int = 24000
     hop_samples: int = 600
     quantiser: QuantiserConfig = field(default_factory=QuantiserConfig)
     global_code: GlobalCodeConfig = field(default_factory=GlobalCodeConfig)
     spectral: SpectralConfig = field(default_factory=SpectralConfig)
     time_domain: TimeDomainConfig = field(default_factory=TimeDomainConfig)
+    external: ExternalConfig = field(default_factory=ExternalConfig)
 
     def __post_init__(self) -> None:
         if self.architecture == "spectral":
             _check_spectral(self.spectral, self.hop_samples)
+        elif self.architecture == "external":
+            if not self.external.code:
+                raise ValueError("architecture external needs external.code, as my_module:MyCodec")
         elif math.prod(self.time_domain.rates) != self.hop_samples:
             raise ValueError(
                 f"rates {self.time_domain.rates} make {math.prod(self.time_domain.rates)} samples "

@@ -22,7 +22,7 @@ class FifoConfig:
     """Tokens decoded at a time, tokens of overlap on each side, and the quiet window.
 
     `threshold` is a mean absolute sample value (audio in [-1, 1]); a chunk with no window quieter
-    waits as a whole.
+    waits as a whole. `first_threshold` is that of the first chunk; None takes `threshold`.
     """
 
     first_chunk_tokens: int = 20
@@ -30,8 +30,11 @@ class FifoConfig:
     pad_tokens: int = 10
     window_samples: int = 1201
     threshold: float = 0.1
+    first_threshold: float | None = None
 
     def __post_init__(self) -> None:
+        if self.pad_tokens < 0 or self.chunk_tokens < 1 or self.window_samples < 1:
+            raise ValueError("chunk_tokens and window_samples must be at least 1, pad_tokens at least 0")
         if self.first_chunk_tokens < self.pad_tokens:
             raise ValueError(f"first_chunk_tokens {self.first_chunk_tokens} is less than pad_tokens {self.pad_tokens}")
 
@@ -53,6 +56,11 @@ class TokenFifo:
         """`global_code` is one row, as `Codec.decode` takes it."""
         self.codec, self.global_code, self.config = codec, global_code, config
 
+    @property
+    def first_threshold(self) -> float:
+        config = self.config
+        return config.threshold if config.first_threshold is None else config.first_threshold
+
     def initial_state(self) -> FifoState:
         device = self.global_code.device
         return FifoState(torch.zeros(0, dtype=torch.long, device=device), torch.zeros(0, device=device))
@@ -62,8 +70,9 @@ class TokenFifo:
         state = replace(state, tokens=torch.cat([state.tokens, tokens]))
         pieces = []
         while len(state.tokens) >= self._wanted(state):
+            threshold = self.config.threshold if state.begun else self.first_threshold
             wav, state = self._decode_chunk(state)
-            piece, state = self._cut(wav, state)
+            piece, state = self._cut(wav, threshold, state)
             if len(piece):
                 pieces.append(piece)
         return pieces, state
@@ -91,9 +100,9 @@ class TokenFifo:
         wav = wav[first * self.codec.hop_samples : (count - pad) * self.codec.hop_samples]
         return wav, replace(state, tokens=state.tokens[count - 2 * pad :], begun=True)
 
-    def _cut(self, wav: Tensor, state: FifoState) -> tuple[Tensor, FifoState]:
+    def _cut(self, wav: Tensor, threshold: float, state: FifoState) -> tuple[Tensor, FifoState]:
         """Split what waits and the new chunk at a quiet point of the chunk, if it has one."""
-        cut = quiet_cut(wav, self.config.window_samples, self.config.threshold)
+        cut = quiet_cut(wav, self.config.window_samples, threshold)
         if cut is None:
             return wav[:0], replace(state, audio=torch.cat([state.audio, wav]))
         return torch.cat([state.audio, wav[:cut]]), replace(state, audio=wav[cut:])

@@ -44,8 +44,6 @@ class TimeDecoder(nn.Module):
                 self.resblocks.append(residual_block(time_domain.block, channels, size, dilations))
         self.block_count = len(time_domain.block_kernels)
         self.conv_post = normed_conv(channels, 1, ENDS_KERNEL)
-        if not any(self.voice_after):
-            raise ValueError(f"no stage of the generator has {self.voice_dim} channels, the global code's width")
 
     def forward(self, values: Tensor, voice: Tensor, valid: Tensor) -> Tensor:
         """All at once; tokens where `valid` (B, T) is False count as absent."""

@@ -1,15 +1,20 @@
-"""Stage 2: a Kaldi directory to one of single wav files at one rate, cut, padded, filtered by length."""
+"""Stage 2: a Kaldi directory to one of single files at one rate, cut, padded, filtered by length.
+
+A mono wav or flac file of the right rate that needs no change is named as it is: nothing is decoded or written.
+"""
 
 from __future__ import annotations
 
 import functools
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import soundfile
 
+from freeze_omni.data import audio_header
 from freeze_omni.data.audio import AudioError, Wav, change_speed, read_audio, write_wav
 from freeze_omni.data.augment import coloured_noise
 from freeze_omni.data.progress import parallel_map
@@ -19,22 +24,30 @@ from freeze_omni.data.tables import (
     read_segments,
     read_table,
     require_same_ids,
+    write_lines,
     write_speakers,
     write_table,
 )
 
 _PAD_LEVEL = 10 ** (-66 / 20)
+_FITTING = (".wav", ".flac")  # formats that training reads as quickly as ours
+_CHUNK = 32
+_LATE_S = 0.1  # a segment may end so much behind its recording
 
 
 @dataclass(frozen=True)
 class PrepareConfig:
-    """pad_s: faint noise put before and behind, as recordings have it (synthesis is cut tightly)."""
+    """pad_s: faint noise put before and behind, as recordings have it (synthesis is cut tightly).
+
+    most_skipped: a larger share of utterances whose audio cannot be used is an error.
+    """
 
     hz: int = 16000
     min_s: float = 0.2
     max_s: float = 30.0
     speeds: tuple[float, ...] = (1.0,)
     pad_s: tuple[float, float] = (0.0, 0.0)
+    most_skipped: float = 0.1
 
     def __post_init__(self) -> None:
         if self.hz < 8000 or not self.speeds or min(self.speeds) <= 0:
@@ -44,54 +57,72 @@ class PrepareConfig:
 
 
 @dataclass(frozen=True)
-class Cut:
-    """One utterance to be written: where it comes from, which part, how fast."""
+class Recording:
+    """One entry of wav.scp with the utterances that are cut from it (None: the whole is one)."""
+
+    entry: str
+    utterances: tuple[tuple[str, Segment | None], ...]
+
+
+@dataclass(frozen=True)
+class Made:
+    """One prepared utterance: its file and length, or why there is none."""
 
     utterance: str
-    entry: str
-    segment: Segment | None
     speed: float
-    output: Path
+    path: str = ""
+    samples: int = 0
+    reason: str = ""
+
+    @property
+    def key(self) -> str:
+        return self.prefix + self.utterance
+
+    @property
+    def prefix(self) -> str:
+        return "" if self.speed == 1 else f"sp{self.speed:g}-"
 
 
 def prepare_dir(source: str | Path, output: str | Path, config: PrepareConfig, nj: int = 1) -> int:
     """Write `output`/{wav.scp,text,utt2spk,spk2utt,utt2num_samples,wav/}; returns the utterances kept.
 
-    Speeds other than 1 get `sp0.9-` before utterance and speaker. Rerunning takes up finished files.
+    Speeds other than 1 get `sp0.9-` before utterance and speaker. Rerunning takes up finished files. Audio that
+    cannot be used is listed in `output`/skipped.
     Raises:
-        TableError, AudioError: inputs that do not fit together or cannot be read; every directory
-            is checked before any audio is.
+        TableError: tables that do not fit together (checked before any audio is), or no utterance of the right length.
+        AudioError: more than the allowed share of utterances cannot be used; the text is that of the first.
     """
-    source, output = Path(source), Path(output)
+    source, output = Path(source), Path(output).resolve()
     entries, segments, texts, speakers = _read_dir(source)
-    cuts = []
-    for speed in config.speeds:
-        prefix = "" if speed == 1 else f"sp{speed:g}-"
-        for utterance in texts:
-            entry, segment = _where(utterance, entries, segments)
-            name = f"{prefix}{utterance}-{_fingerprint(entry, segment, speed, config)}.wav"
-            cuts.append(Cut(prefix + utterance, entry, segment, speed, output / "wav" / name))
-    work = functools.partial(_write_cut, config=config)
-    samples = {}
-    for cut, count in zip(cuts, parallel_map(work, cuts, nj, f"{output.name}", chunk=16), strict=True):
-        if config.min_s * config.hz <= count <= config.max_s * config.hz:
-            samples[cut.utterance] = count
-    if not samples:
+    recordings = list(_recordings(texts, entries, segments))
+    (output / "wav").mkdir(parents=True, exist_ok=True)
+    work = functools.partial(_prepare, folder=output / "wav", config=config)
+    kept: list[Made] = []
+    skipped: list[Made] = []
+    paths: set[str] = set()
+    for group in parallel_map(work, recordings, nj, output.name, chunk=_CHUNK):
+        for made in group:
+            paths.add(made.path)
+            if made.reason:
+                skipped.append(made)
+            elif config.min_s * config.hz <= made.samples <= config.max_s * config.hz:
+                kept.append(made)
+    if len(skipped) > config.most_skipped * len(texts) * len(config.speeds):
+        raise AudioError(f"{skipped[0].reason} ({len(skipped)} such)" if len(skipped) > 1 else skipped[0].reason)
+    if not kept:
         raise TableError(f"{source}: no utterance lasts {config.min_s:g} to {config.max_s:g} s")
-    kept = {cut.utterance: cut for cut in cuts if cut.utterance in samples}
-    origin = {key: key.removeprefix(f"sp{cut.speed:g}-") for key, cut in kept.items()}
-    write_table(output / "wav.scp", {key: cut.output.resolve() for key, cut in kept.items()})
-    write_table(output / "text", {key: texts[origin[key]] for key in kept})
-    prefix = {key: key[: len(key) - len(origin[key])] for key in kept}
-    write_speakers(output, {key: prefix[key] + speakers[origin[key]] for key in kept})
-    write_table(output / "utt2num_samples", samples)
-    _remove_others(output / "wav", {cut.output.name for cut in cuts})
-    return len(samples)
+    write_lines(output / "skipped", (f"{made.key}\t{made.reason}" for made in skipped))
+    write_table(output / "wav.scp", {made.key: made.path for made in kept})
+    write_table(output / "text", {made.key: texts[made.utterance] for made in kept})
+    write_speakers(output, {made.key: made.prefix + speakers[made.utterance] for made in kept})
+    write_table(output / "utt2num_samples", {made.key: made.samples for made in kept})
+    _remove_others(output / "wav", paths)
+    return len(kept)
 
 
 def _remove_others(folder: Path, current: set[str]) -> None:
     for path in folder.glob("*.wav"):
-        if path.name not in current:
+        if str(path) not in current:
             path.unlink()
 
 
@@ -109,9 +140,53 @@ def _read_dir(source: Path) -> tuple[dict, dict[str, Segment], dict[str, str], d
     return entries, segments, texts, speakers
 
 
-def _where(utterance: str, entries: dict[str, str], segments: dict[str, Segment]) -> tuple[str, Segment | None]:
-    segment = segments.get(utterance)
-    return entries[segment.recording if segment else utterance], segment
+def _recordings(texts: dict, entries: dict[str, str], segments: dict[str, Segment]) -> Iterator[Recording]:
+    """What is decoded at once, in the order of `text`."""
+    if not segments:
+        yield from (Recording(entries[key], ((key, None),)) for key in texts)
+        return
+    cuts: dict[str, list[tuple[str, Segment | None]]] = {}
+    for key in texts:
+        cuts.setdefault(segments[key].recording, []).append((key, segments[key]))
+    yield from (Recording(entries[name], tuple(found)) for name, found in cuts.items())
+
+
+def _prepare(recording: Recording, folder: Path, config: PrepareConfig) -> list[Made]:
+    """Prepare all utterances of a recording, which is decoded only where something is missing, and once."""
+    whole: Wav | None = None
+    made = []
+    for utterance, segment in recording.utterances:
+        for speed in config.speeds:
+            try:
+                fits = _as_it_is(recording.entry, segment, speed, config)
+                if fits:
+                    made.append(Made(utterance, speed, recording.entry, fits))
+                    continue
+                mark = _fingerprint(recording.entry, segment, speed, config)
+                path = folder / f"{Made(utterance, speed).key}-{mark}.wav"
+                if path.exists():
+                    made.append(Made(utterance, speed, str(path), soundfile.info(path).frames))
+                    continue
+                if whole is None:
+                    whole, _ = read_audio(recording.entry, config.hz)
+                wav = _cut(whole, utterance, segment, recording.entry, config.hz)
+                wav = _pad(change_speed(wav, speed, config.hz), config.hz, config.pad_s, Made(utterance, speed).key)
+                write_wav(path, wav, config.hz)
+                made.append(Made(utterance, speed, str(path), len(wav)))
+            except AudioError as error:
+                made.append(Made(utterance, speed, reason=str(error)))
+    return made
+
+
+def _as_it_is(entry: str, segment: Segment | None, speed: float, config: PrepareConfig) -> int:
+    """Samples of a file that needs no change; 0 where it needs one. Raises AudioError: broken."""
+    if segment is not None or speed != 1 or any(config.pad_s) or not entry.endswith(_FITTING):
+        return 0
+    try:
+        header = audio_header.read_header(entry)
+    except audio_header.AudioError as error:
+        raise AudioError(f"{entry}: {error}; mend or remove it") from None
+    return header.samples if (header.rate_hz, header.channels) == (config.hz, 1) else 0
 
 
 def _fingerprint(entry: str, segment: Segment | None, speed: float, config: PrepareConfig) -> str:
@@ -126,24 +201,19 @@ def _fingerprint(entry: str, segment: Segment | None, speed: float, config: Prep
     return hashlib.sha256(made.encode()).hexdigest()[:8]
 
 
-def _write_cut(cut: Cut, config: PrepareConfig) -> int:
-    """Write one utterance; returns its samples, from the file where a run before had written it."""
-    if cut.output.exists():
-        return soundfile.info(cut.output).frames
-    wav, hz = read_audio(cut.entry, config.hz)
-    if cut.segment is not None:
-        start, end = round(cut.segment.start_s * hz), round(cut.segment.end_s * hz)
-        if end > len(wav) + hz // 10:
+def _cut(whole: Wav, utterance: str, segment: Segment | None, entry: str, hz: int) -> Wav:
+    """The utterance's part of the recording. Raises AudioError: it ends behind it, or is all silence."""
+    wav = whole
+    if segment is not None:
+        start, end = round(segment.start_s * hz), round(segment.end_s * hz)
+        if end > len(whole) + _LATE_S * hz:
             raise AudioError(
-                f"{cut.entry}: {len(wav) / hz:.2f} s long, but {cut.utterance} ends at"
-                f" {cut.segment.end_s:g} s; mend segments"
+                f"{entry}: {len(whole) / hz:.2f} s long, but {utterance} ends at {segment.end_s:g} s; mend segments"
             )
-        wav = wav[start:end]
+        wav = whole[start:end]
     if not wav.any():
-        raise AudioError(f"{cut.entry}: {cut.utterance} is all silence; remove it from the directory")
-    wav = _pad(change_speed(wav, cut.speed, hz), hz, config.pad_s, cut.utterance)
-    write_wav(cut.output, wav, hz)
-    return len(wav)
+        raise AudioError(f"{entry}: {utterance} is all silence; remove it from the directory")
+    return wav
 
 
 def _pad(wav: Wav, hz: int, pad_s: tuple[float, float], key: str) -> Wav:

@@ -50,15 +50,15 @@ class StateHead(nn.Module):
     def forward(self, hidden: Tensor, summary: Tensor | None = None) -> Tensor:
         """hidden (..., E), summary (..., S) to logits (..., 3).
 
-        An imported head's fourth logit is dropped here, so a softmax over the result is always over
-        the three states.
+        An imported head's fourth logit is never computed, so a softmax over the result is always over
+        the three states, and the bits are those of a head that has three.
         """
         features = hidden.to(self.output.weight.dtype)
         if self.config.summary:
             if summary is None:
                 raise ValueError("this state head reads each chunk's summary too: pass summary")
             features = torch.cat([features, summary.to(features.dtype)], dim=-1)
-        return self.output(features)[..., :STATES]
+        return F.linear(features, self.output.weight[:STATES], self.output.bias[:STATES])
 
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Weighted cross entropy of logits (..., 3) and labels (...), where -1 is no label.

@@ -67,3 +67,30 @@ class CtcHead(nn.Module):
         starts = unit_starts(path, state["unit"], self.blank)
         units = [row[new].tolist() for row, new in zip(path, starts, strict=True)]
         return units, {"unit": path[:, -1]}
+
+
+class NoCtcHead(nn.Module):
+    """Stands where a model has no CTC head (imported ones): nothing is transcribed, nothing is stored."""
+
+    blank = 0
+
+    def forward(self, enc: Tensor) -> Tensor:
+        """(B, T, D) to logits (B, T, 1) of the blank."""
+        return enc.new_zeros(*enc.shape[:2], 1)
+
+    def greedy(self, logits: Tensor, lengths: Tensor) -> list[list[int]]:
+        """No unit in any row."""
+        return [[] for _ in logits]
+
+    def initial_state(self, batch_size: int, device: torch.device | str | None = None) -> State:
+        """As that of `CtcHead`."""
+        return {"unit": torch.zeros(batch_size, dtype=torch.long, device=device)}
+
+    def step(self, logits: Tensor, state: State) -> tuple[list[list[int]], State]:
+        """No unit, ever."""
+        return [[] for _ in logits], state
+
+
+def build_ctc(input_size: int, units: int) -> CtcHead | NoCtcHead:
+    """The head for so many units; none for 0."""
+    return CtcHead(input_size, units) if units else NoCtcHead()

@@ -94,6 +94,10 @@ class Judge:
                 report(len(texts), len(clips))
         return {key: texts[key] for key in clips}
 
+    def words(self, audio: np.ndarray) -> list[Word]:
+        """Words of (S,) samples at 16 kHz with their times."""
+        return self._words(audio)
+
     def _window(self, audio: np.ndarray, placed: Sequence[Placed], clips: Mapping[str, np.ndarray]) -> dict[str, str]:
         if all(clip.silent for clip in placed):
             return {clip.key: "" for clip in placed}

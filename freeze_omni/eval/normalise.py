@@ -3,6 +3,8 @@
 `english` is the normaliser that the Whisper authors published (the transformers library has it): lower case, no
 punctuation, numbers and money as digits, contractions written out, fillers dropped. `plain` only lowers the case and
 drops punctuation; `characters` puts a blank between all characters, so that a word error rate becomes a CER.
+`chinese` makes a word of every Chinese sign and keeps words in other letters whole, after full-width forms became plain
+ones: the CER of Mandarin test sets with some English in them.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from collections.abc import Callable
 from functools import lru_cache
 
 _CLOCK = re.compile(r"\bo\s*['’]\s*clock\b", re.IGNORECASE)
+_SIGN = re.compile(r"[\u3400-\u9fff\uf900-\ufaff]")
 _APOSTROPHES = str.maketrans({"’": "'", "‘": "'", "`": "'"})
 
 
@@ -41,6 +44,11 @@ def characters(text: str) -> str:
     return " ".join(plain(text).replace(" ", ""))
 
 
+def chinese(text: str) -> str:
+    """Every Chinese sign a word of its own, other words whole, in lower case without punctuation."""
+    return " ".join(_SIGN.sub(r" \g<0> ", plain(text)).split())
+
+
 def untouched(text: str) -> str:
     """The text with single blanks."""
     return " ".join(text.split())
@@ -50,6 +58,7 @@ NORMALISERS: dict[str, Callable[[str], str]] = {
     "english": english,
     "plain": plain,
     "characters": characters,
+    "chinese": chinese,
     "none": untouched,
 }
 

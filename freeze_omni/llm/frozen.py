@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from freeze_omni.llm.cache import LlmCache
-from freeze_omni.llm.chat import ChatTemplate
+from freeze_omni.llm.chat import ChatTemplate, ChatTexts
+from freeze_omni.llm.packed import read_packed
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -35,12 +37,16 @@ class FrozenLLM(nn.Module):
         source: str = "",
         chat: ChatTemplate | None = None,
     ) -> None:
-        """chat: in place of the tokenizer's own template. Without tokenizer there is neither."""
+        """chat: in place of the tokenizer's own template; then only its end token ends an answer.
+
+        Without tokenizer there is neither.
+        """
         super().__init__()
         self.model = model.requires_grad_(False)
         self.source = source
         self.tokenizer = tokenizer
         self.chat = chat
+        self.given_chat = chat is not None
         if chat is None and tokenizer is not None:
             self.chat = ChatTemplate.from_tokenizer(tokenizer)
         self._load_prefix = ""
@@ -49,11 +55,15 @@ class FrozenLLM(nn.Module):
 
     @classmethod
     def load(
-        cls, path_or_id: str | Path, dtype: str = "float32", device: str | torch.device = "cpu"
+        cls,
+        path_or_id: str | Path,
+        dtype: str = "float32",
+        device: str | torch.device = "cpu",
+        texts: ChatTexts | None = None,
     ) -> FrozenLLM:
         """Load from a folder, or from the hub where `path_or_id` is no path.
 
-        dtype: float32, bfloat16, float16 or auto (as stored).
+        dtype: float32, bfloat16, float16 or auto (as stored). texts: a chat template in place of its own.
         Raises LlmError for a wrong path, a GGUF file, a model that is no causal LM;
         ChatTemplateError for a tokenizer without chat template (before the weights are read).
         """
@@ -62,14 +72,16 @@ class FrozenLLM(nn.Module):
             raise LlmError(f"LLM dtype '{dtype}' is none of {', '.join(DTYPES)}, auto")
         try:
             tokenizer = AutoTokenizer.from_pretrained(source)
-            ChatTemplate.from_tokenizer(tokenizer)
+            chat = None if texts is None else ChatTemplate(tokenizer, texts)
+            if chat is None:
+                ChatTemplate.from_tokenizer(tokenizer)
             model = AutoModelForCausalLM.from_pretrained(source, dtype=DTYPES.get(dtype, dtype))
         except OSError as error:
             raise LlmError(
                 f"{source}: neither a folder here nor a model on the hub that transformers can "
                 f"load: {error}"
             ) from error
-        llm = cls(model.to(device), tokenizer, source)
+        llm = cls(model.to(device), tokenizer, source, chat)
         llm.check_logits()
         return llm
 
@@ -102,7 +114,12 @@ class FrozenLLM(nn.Module):
 
     @property
     def end_ids(self) -> frozenset[int]:
-        """Tokens that end an answer: of the template, the tokenizer, the generation config."""
+        """Tokens that end an answer: of the template, the tokenizer, the generation config.
+
+        Of a chat template that was given, its own end token alone (released checkpoints: `eod`).
+        """
+        if self.given_chat:
+            return frozenset([self.chat.end_id])
         generation = getattr(self.model.generation_config, "eos_token_id", None)
         found = list(generation) if isinstance(generation, list | tuple) else [generation]
         if self.tokenizer is not None:
@@ -153,6 +170,13 @@ class FrozenLLM(nn.Module):
                 position_ids=positions,
             )
         return hidden, cache
+
+    def read_rows(self, embeds: Sequence[Tensor], caches: Sequence[LlmCache]) -> list[Tensor]:
+        """Dialogues of any age at once: (P_i, E) to (P_i, E), each behind what its own cache holds.
+
+        A row gets what it would get alone; nothing is padded and no cache is copied.
+        """
+        return read_packed(self.model, embeds, caches)
 
     def _run(self, embeds: Tensor, **arguments: Any) -> Tensor:
         output = self.model.get_decoder()(inputs_embeds=embeds, **arguments)

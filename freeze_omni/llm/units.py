@@ -58,6 +58,11 @@ class CtcUnits:
         """At most `size` sentencepiece BPE pieces."""
         return cls("bpe", BpeSpeller.from_texts(map(_tidy, texts), size))
 
+    @classmethod
+    def none(cls) -> CtcUnits:
+        """Of a model without CTC head: nothing can be written."""
+        return cls("char", CharSpeller([]))
+
     def __len__(self) -> int:
         return len(self.tokens)
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +18,14 @@ from freeze_omni.codec.config import (
     QuantiserConfig,
     TimeDomainConfig,
 )
+from freeze_omni.codec.time_decoder import LATENT_DIM
+from freeze_omni.codec.time_encoder import FIRST_CHANNELS
+from freeze_omni.released.files import ReleasedError, read_checkpoint, read_json, shapes_only, state_dict, taken
+from freeze_omni.weights import fill, without_weights
 
 GROUPS = ("generator", "quantizer", "encoder")
+VOICE_DIM = 128  # of all global tokens together
+MOST = 1 << 16  # of any size in model.json
 _UNUSED = ("linear.0.weight", "linear.0.bias")  # of the encoder: takes no part in its output
 _VOICE = "encoder.GlobalTokenEncoder"
 # theirs, behind the group's name -> ours
@@ -51,25 +56,48 @@ def read_codec(folder: str | Path) -> tuple[Codec, Tensor | None, dict[str, str]
         the codec; its global tokens (1, n), None where model.json has none; left-out tensor name ->
         why.
     Raises:
-        ValueError: a file that is not of this layout: names the file and what is wrong with it.
+        ReleasedError: a file that is not of this layout: names the file and what is wrong with it.
     """
     folder = Path(folder)
     path = folder / "final.pt"
-    model = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+    model = read_json(folder / "model.json")
     try:
-        config = codec_config(model)
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{folder / 'model.json'}: {error}") from None
-    groups = torch.load(path, map_location="cpu", weights_only=True)
-    codec = Codec(config)
+        config, voice = codec_config(model), _voice(model)
+        with shapes_only():
+            shapes = Codec(config).state_dict()
+    except (AttributeError, KeyError, TypeError, IndexError, ValueError) as error:
+        reason = f"key {error} is missing" if isinstance(error, KeyError) else error
+        raise ReleasedError(f"{folder / 'model.json'}: {reason}") from None
+    groups = read_checkpoint(path)
     try:
-        tensors, left_out = from_released(groups)
-        check_against(tensors, codec.state_dict())
+        tensors, left_out = from_released({key: state_dict(value, path) for key, value in _groups(groups)})
+        check_against(tensors, shapes)
+    except ReleasedError:
+        raise
     except ValueError as error:
-        raise ValueError(f"{path}: {error}") from None
-    codec.load_state_dict(tensors)
-    voice = model.get("global_tokens")
-    return codec.eval(), None if voice is None else torch.tensor([voice]), left_out
+        raise ReleasedError(f"{path}: {error}") from None
+    with without_weights():
+        codec = Codec(config)
+    fill(codec, {name: taken(tensor) for name, tensor in tensors.items()})
+    return codec.eval(), voice, left_out
+
+
+def _groups(content: Any) -> Iterable[tuple[str, Any]]:
+    if not isinstance(content, dict) or set(content) != set(GROUPS):
+        raise ValueError(f"expected the state dicts {', '.join(GROUPS)}")
+    return content.items()
+
+
+def _voice(model: Mapping[str, Any]) -> Tensor | None:
+    """The fixed global tokens (1, n). Raises ValueError where they are none of the codebooks'."""
+    tokens = model.get("global_tokens")
+    if tokens is None:
+        return None
+    count, codes = model["global_code_num"], model["n_codes"]
+    right = isinstance(tokens, list) and all(isinstance(t, int) and 0 <= t < codes for t in tokens)
+    if not right or len(tokens) != count:
+        raise ValueError(f"global_tokens must be {count} whole numbers from 0 to {codes - 1}")
+    return torch.tensor([tokens])
 
 
 def codec_config(model: Mapping[str, Any]) -> CodecConfig:
@@ -78,6 +106,14 @@ def codec_config(model: Mapping[str, Any]) -> CodecConfig:
         raise ValueError("n_code_groups and residul_layer must be 1: one codebook")
     rates = tuple(model["upsample_rates"])
     conv = tuple(model["global_feature_conv"])
+    if FIRST_CHANNELS << len(rates) != LATENT_DIM:
+        raise ValueError(f"{len(rates)} upsample_rates; the codes' width of {LATENT_DIM} needs 4")
+    if str(model["resblock"]) not in ("1", "2"):
+        raise ValueError(f"resblock is {model['resblock']!r}, only '1' and '2' are known")
+    sizes = [*rates, *model["upsample_kernel_sizes"], *model["resblock_kernel_sizes"], *conv]
+    for size in (*sizes, model["n_codes"], model["global_code_num"], model["upsample_initial_channel"]):
+        if not isinstance(size, int) or not 1 <= size <= MOST:
+            raise ValueError(f"{size!r} where a whole number from 1 to {MOST} is expected")
     return CodecConfig(
         architecture="time_domain",
         sample_rate_hz=model.get("sampling_rate", 24000),
@@ -85,9 +121,9 @@ def codec_config(model: Mapping[str, Any]) -> CodecConfig:
         quantiser=QuantiserConfig(
             codebook_size=model["n_codes"], dim=0, normalise=False, restart_below=0.0
         ),
-        global_code=GlobalCodeConfig(conv[2], model["global_code_num"], model["n_codes"]),
+        global_code=GlobalCodeConfig(VOICE_DIM, model["global_code_num"], model["n_codes"]),
         time_domain=TimeDomainConfig(
-            block="1" if str(model["resblock"]) == "1" else "2",
+            block=str(model["resblock"]),
             rates=rates,
             rate_kernels=tuple(model["upsample_kernel_sizes"]),
             channels=model["upsample_initial_channel"],
@@ -128,10 +164,8 @@ def from_released(
     """The state dicts of `final.pt` as one of `Codec`, weight norm kept; and name -> why left out.
 
     Raises:
-        ValueError: other groups, or a tensor that has no place here.
+        ValueError: a tensor that has no place here.
     """
-    if not isinstance(groups, dict) or set(groups) != set(GROUPS):
-        raise ValueError(f"expected the state dicts {', '.join(GROUPS)}")
     ours: dict[str, Tensor] = {}
     left_out: dict[str, str] = {}
     for group in GROUPS:
@@ -139,7 +173,7 @@ def from_released(
             if group == "encoder" and name in _UNUSED:
                 left_out[f"{group}.{name}"] = "takes no part in the encoder's output"
             else:
-                ours[_our_name(f"{group}.{name}")] = tensor
+                ours[our_name(f"{group}.{name}")] = tensor
     for name in [name for name in ours if name.endswith(".codebook")]:
         ours |= _running_means(name.removesuffix("codebook"), ours[name])
     return ours, left_out
@@ -176,11 +210,14 @@ def _check_expressible(config: CodecConfig) -> None:
     quantiser, voice = config.quantiser, config.global_code
     if quantiser.kind != "vq" or quantiser.dim or quantiser.normalise:
         raise ValueError("only kind vq with dim 0 and without normalise can be exported")
+    if voice.dim != VOICE_DIM:
+        raise ValueError(f"only a global code of width {VOICE_DIM} can be exported, not {voice.dim}")
     if not voice.tokens or voice.codebook_size != quantiser.codebook_size:
         raise ValueError("only global tokens from codebooks of the same size can be exported")
 
 
-def _our_name(name: str) -> str:
+def our_name(name: str) -> str:
+    """Our name of `GROUP.NAME` in theirs. Raises ValueError where it has none."""
     for theirs, ours in _NAMES:
         match = re.fullmatch(theirs, name)
         if match:

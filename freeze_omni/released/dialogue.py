@@ -6,6 +6,7 @@ speech; suffix and answer (see `freeze_omni.llm.chat`).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,22 +18,25 @@ from torch import Tensor, nn
 from freeze_omni.config import read_yaml
 from freeze_omni.duplex.state_head import STATES, StateHead, StateHeadConfig
 from freeze_omni.llm.chat import ChatTemplate, ChatTexts
+from freeze_omni.released.files import ReleasedError, check_shape, taken
+from freeze_omni.released.listen import read_listen_config
 
 AUDIO, END = "<audio>", "<|im_end|>"
+HEADER = re.compile(r"((?:<\|im_start\|>system\n)?)(.*)", re.DOTALL)
 UNUSED = "task_embeddings.weight"  # of stage 1.2; not read at inference
 
 
 @dataclass(frozen=True)
 class ReleasedDialogue:
-    """prompt.weight (N, E); state_head; texts: the template's pieces; system: the role text that
-    stands in `texts.before_system` already, so nothing is to be put behind it."""
+    """prompt.weight (N, E); state_head; texts: the template's pieces; system: the text of the system turn."""
 
     prompt: nn.Embedding
     state_head: StateHead
     texts: ChatTexts
+    system: str
 
     def chat(self, tokenizer: Any) -> ChatTemplate:
-        """The template with a tokenizer; `system("")` gives the ids of the system turn."""
+        """The template with a tokenizer."""
         return ChatTemplate(tokenizer, self.texts)
 
 
@@ -40,36 +44,56 @@ def read_dialogue(folder: str | Path, others: Mapping[str, Tensor]) -> ReleasedD
     """Prompt, state head and template of an `audiollm` folder.
 
     others: the tensors that `freeze_omni.released.listen.read_listen` leaves over.
-    Raises ValueError, with the file, for tensors or a template that are not of this layout.
+    Raises ReleasedError, with the file, for tensors or a template that are not of this layout.
     """
     folder = Path(folder)
     path = folder / "final.pt"
-    needed = {"prompt_embeddings.weight", "predictor_head.weight", "predictor_head.bias"}
-    if missing := sorted(needed - set(others)):
-        raise ValueError(f"{path}: tensors are missing: {', '.join(missing)}")
-    if unknown := sorted(set(others) - needed - {UNUSED}):
-        raise ValueError(f"{path}: tensors have no place in the model: {', '.join(unknown)}")
-    weight = others["predictor_head.weight"]
-    if len(weight) != STATES + 1:
-        raise ValueError(f"{path}: a state head of {len(weight)} logits, only 4 are known")
-    head = StateHead(StateHeadConfig(summary=False, released=True), weight.shape[1])
-    head.output.load_state_dict({"weight": weight, "bias": others["predictor_head.bias"]})
-    with torch.no_grad():
-        prompt = nn.Embedding.from_pretrained(others["prompt_embeddings.weight"])
-    return ReleasedDialogue(prompt, head.eval(), read_texts(folder / "train.yaml"))
+    config = read_listen_config(folder / "train.yaml")
+    size = config.llm_size
+    shapes = {
+        "prompt_embeddings.weight": (config.prompt, size),
+        "predictor_head.weight": (STATES + 1, size),
+        "predictor_head.bias": (STATES + 1,),
+    }
+    if missing := sorted(set(shapes) - set(others)):
+        raise ReleasedError(f"{path}: tensors are missing: {', '.join(missing)}")
+    if unknown := sorted(set(others) - set(shapes) - {UNUSED}):
+        raise ReleasedError(f"{path}: tensors have no place in the model: {', '.join(unknown)}")
+    try:
+        for name, shape in shapes.items():
+            check_shape(name, others[name], shape, "train.yaml")
+    except ValueError as error:
+        raise ReleasedError(f"{path}: {error}") from None
+    head = StateHead(StateHeadConfig(summary=False, released=True), size)
+    head.output.load_state_dict({name: taken(others[f"predictor_head.{name}"]) for name in ("weight", "bias")})
+    prompt = nn.Embedding.from_pretrained(taken(others["prompt_embeddings.weight"]))
+    texts, system = read_texts(folder / "train.yaml")
+    return ReleasedDialogue(prompt, head.eval(), texts, system)
 
 
-def read_texts(path: str | Path) -> ChatTexts:
-    """`chat_template` of train.yaml, cut at `<audio>` and at the end of the role text."""
+def read_texts(path: str | Path) -> tuple[ChatTexts, str]:
+    """`chat_template` of train.yaml, cut at `<audio>` and at the ends of turns; and the system text in it."""
     try:
         template = read_yaml(path)["model_conf"]["chat_template"]
         role, rest = template.split(END, 1)
         prefix, suffix = rest.split(AUDIO)
-    except (KeyError, ValueError):
-        raise ValueError(
-            f"{path}: its chat_template is not 'role{END}prefix{AUDIO}suffix'"
-        ) from None
-    return ChatTexts(role, END + prefix, suffix, END + prefix)
+    except (AttributeError, KeyError, TypeError, ValueError):
+        raise ReleasedError(f"{path}: its chat_template is not 'role{END}prefix{AUDIO}suffix'") from None
+    head, text = HEADER.fullmatch(role).groups()
+    if text != text.strip():  # what a system text of another form would lose
+        head, text = role, ""
+    return ChatTexts(head, END + prefix, suffix, END + prefix), text
+
+
+def chat_template(texts: ChatTexts, system: str) -> str:
+    """The inverse of `read_texts`. Raises ValueError for a template that the published layout cannot hold."""
+    if texts.after_system != texts.between:
+        raise ValueError("the LLM's chat template opens the first user turn otherwise than later ones")
+    template = f"{texts.before_system}{system.strip()}{texts.after_system}{AUDIO}{texts.user_suffix}"
+    role, end, _ = template.partition(END)
+    if not end or not texts.after_system.startswith(END) or role != texts.before_system + system.strip():
+        raise ValueError(f"turns of the LLM's chat template do not end in {END}")
+    return template
 
 
 def to_released(prompt: nn.Embedding, state_head: StateHead) -> dict[str, Tensor]:

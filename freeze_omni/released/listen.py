@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from freeze_omni.adapter.conv import ConvAdapter, ConvAdapterConfig
-from freeze_omni.config import read_yaml
+from freeze_omni.config import ConfigError, build, read_yaml
 from freeze_omni.encoder.config import EncoderConfig
 from freeze_omni.encoder.encoder import SpeechEncoder
+from freeze_omni.released.files import (
+    ReleasedError,
+    check_shape,
+    read_checkpoint,
+    read_text,
+    shapes_only,
+    state_dict,
+    taken,
+)
+from freeze_omni.weights import fill, state_shapes, without_weights
 
 _ENCODER = {
     "cmvn.mean": "global_cmvn.mean",
@@ -56,16 +65,38 @@ _FIXED = {
     "transformer-pos-enc-class": "rel-enc",
     "transformer-positionwise-layer-type": "linear",
     "adpter_type": "subsampling",
+    "add_prompt_before": True,
+    "prompt_finetune": True,
+    "predict_usr_state": 4,
+}
+# keys that say one width twice: (the key that is read, those that must agree with it where they are there)
+_SAME = {
+    "subsampling-input-dim": ("encoder-input-dim", "input_dim"),
+    "transformer-attention-dim": (
+        "subsampling-output-dim",
+        "transformer-input-dim",
+        "transformer-output-dim",
+        "encoder-output-dim",
+        "enc_out_dim",
+    ),
+    "transformer-chunk_size": ("chunk_size",),
 }
 
 
 @dataclass(frozen=True)
 class ListenConfig:
-    """What `train.yaml` says of encoder and adapter. llm_size: width of the LLM's embeddings."""
+    """What `train.yaml` says of the listening half.
+
+    llm_size: width of the LLM's embeddings. prompt: number of prompt vectors. json_cmvn, cmvn_file: form and name of
+    the statistics file.
+    """
 
     encoder: EncoderConfig
     adapter: ConvAdapterConfig
     llm_size: int
+    prompt: int
+    json_cmvn: bool = True
+    cmvn_file: str = "global_cmvn"
 
 
 def read_listen(folder: str | Path) -> tuple[SpeechEncoder, ConvAdapter, dict[str, Tensor]]:
@@ -74,45 +105,71 @@ def read_listen(folder: str | Path) -> tuple[SpeechEncoder, ConvAdapter, dict[st
     The others keep their published names: prompts, task embeddings, state head.
 
     Raises:
-        ValueError: a file that is not of this layout: names the file and what is wrong with it.
+        ReleasedError: a file that is not of this layout: names the file and what is wrong with it.
     """
     folder = Path(folder)
     config = read_listen_config(folder / "train.yaml")
     path = folder / "final.pt"
-    theirs = torch.load(path, map_location="cpu", weights_only=True)
-    if not isinstance(theirs, dict) or not all(isinstance(v, Tensor) for v in theirs.values()):
-        raise ValueError(f"{path}: holds no state dict")
+    theirs = state_dict(read_checkpoint(path), path)
     try:
         ours, others = from_released(theirs, config)
     except ValueError as error:
-        raise ValueError(f"{path}: {error}") from None
-    encoder = SpeechEncoder(config.encoder)
-    adapter = ConvAdapter(config.adapter, config.encoder.size, config.llm_size)
+        raise ReleasedError(f"{path}: {error}") from None
+    with without_weights():
+        encoder, adapter = _parts(config)
     for part, prefix in ((encoder, "encoder."), (adapter, "adapter.")):
-        part.load_state_dict(
-            {k.removeprefix(prefix): v for k, v in ours.items() if k.startswith(prefix)}
-        )
+        fill(part, {k.removeprefix(prefix): taken(v) for k, v in ours.items() if k.startswith(prefix)})
     return encoder.eval(), adapter.eval(), others
 
 
 def read_listen_config(path: str | Path) -> ListenConfig:
-    """`train.yaml` as our configurations. Raises ValueError for what was never published."""
-    content = read_yaml(path)
+    """`train.yaml` as our configurations. Raises ReleasedError for what was never published."""
+    read_text(Path(path))
     try:
-        conf = content["encoder_conf"]
-        model = content["model_conf"]
+        content = read_yaml(path)
+        conf, model = content["encoder_conf"], content["model_conf"]
         options = {
+            **{key: value for key, value in content.items() if not key.endswith("_conf")},
             **conf["overview_conf"],
             **conf["para_conf"]["subsampling"],
             **conf["para_conf"]["transformer"],
             **model,
         }
-        for key, value in _FIXED.items():
-            if options[key] != value:
-                raise ValueError(f"{path}: {key} is {options[key]!r}, only {value!r} is known")
-        return ListenConfig(_encoder(options), _adapter(options), options["llm_embed_dim"])
+        _check(options)
+        return ListenConfig(
+            build(EncoderConfig, _encoder(options), "encoder"),
+            build(ConvAdapterConfig, _adapter(options), "adapter"),
+            _count(options, "llm_embed_dim"),
+            _count(options, "prompt_num"),
+            bool(options.get("is_json_cmvn", True)),
+            Path(str(options.get("cmvn_file", "global_cmvn"))).name,
+        )
     except KeyError as error:
-        raise ValueError(f"{path}: key {error} is missing") from None
+        raise ReleasedError(f"{path}: key {error} is missing") from None
+    except (TypeError, ConfigError, ValueError) as error:
+        where = "" if str(error).startswith(str(path)) else f"{path}: "
+        raise ReleasedError(f"{where}{error}") from None
+
+
+def _check(options: Mapping[str, Any]) -> None:
+    for key, value in _FIXED.items():
+        if options[key] != value:
+            raise ValueError(f"{key} is {options[key]!r}, only {value!r} is known")
+    for key, others in _SAME.items():
+        for other in others:
+            if options.get(other, options[key]) != options[key]:
+                raise ValueError(f"{other} is {options[other]!r}, but {key} is {options[key]!r}: they must agree")
+
+
+def _count(options: Mapping[str, Any], key: str) -> int:
+    if not isinstance(options[key], int) or not 1 <= options[key] <= 1 << 20:
+        raise ValueError(f"{key} is {options[key]!r}, expected a whole number above 0")
+    return options[key]
+
+
+def _parts(config: ListenConfig) -> tuple[SpeechEncoder, ConvAdapter]:
+    adapter = ConvAdapter(config.adapter, config.encoder.size, config.llm_size)
+    return SpeechEncoder(config.encoder), adapter
 
 
 def from_released(
@@ -120,17 +177,24 @@ def from_released(
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """Our tensors (`encoder.`, `adapter.`) from theirs, and those of other parts as they are.
 
-    Raises ValueError unless every tensor of encoder and adapter has its counterpart.
+    Raises ValueError unless every tensor of encoder and adapter has its counterpart of the same shape.
     """
-    names = _names(config)
-    if missing := sorted(set(names.values()) - set(theirs)):
+    if config.encoder.layers > len(theirs):
+        raise ValueError(f"{len(theirs)} tensors are too few for {config.encoder.layers} blocks")
+    mapped = names(config)
+    if missing := sorted(set(mapped.values()) - set(theirs)):
         raise ValueError(f"{len(missing)} tensors are missing, the first is {missing[0]}")
-    others = {name: theirs[name] for name in set(theirs) - set(names.values())}
+    others = {name: theirs[name] for name in set(theirs) - set(mapped.values())}
     if unknown := sorted(name for name in others if name.startswith(("encoder.", "adpter."))):
         raise ValueError(
             f"{len(unknown)} tensors have no place in the model, the first is {unknown[0]}"
         )
-    return {ours: theirs[name] for ours, name in names.items()}, others
+    with shapes_only():
+        encoder, adapter = _parts(config)
+    shapes = state_shapes(encoder, "encoder.") | state_shapes(adapter, "adapter.")
+    for ours, name in mapped.items():
+        check_shape(name, theirs[name], shapes[ours], "train.yaml")
+    return {ours: theirs[name] for ours, name in mapped.items()}, others
 
 
 def to_released(ours: Mapping[str, Tensor], config: ListenConfig) -> dict[str, Tensor]:
@@ -138,45 +202,107 @@ def to_released(ours: Mapping[str, Tensor], config: ListenConfig) -> dict[str, T
 
     Raises ValueError for a model that the published layout cannot hold.
     """
-    if (config.encoder.positions, config.encoder.start) != ("released", "zero_features"):
-        raise ValueError("the published layout needs positions: released, start: zero_features")
-    names = _names(config)
-    if difference := sorted(set(ours) ^ set(names)):
+    encoder, adapter = config.encoder, config.adapter
+    if (encoder.positions, encoder.start) != ("released", "zero_features"):
+        raise ValueError("encoder: only positions: released with start: zero_features can be expressed")
+    if encoder.conv_kernel or encoder.channels != encoder.size:
+        raise ValueError("encoder: conv_kernel and subsampling_channels cannot be expressed")
+    two = 4 * encoder.size < config.llm_size
+    if adapter.convolutions not in (0, 2 if two else 1):
+        raise ValueError(f"adapter: the widths {encoder.size} and {config.llm_size} make {1 + two} convolutions there")
+    if two and (adapter.norm, adapter.activation) != ("batch", "relu"):
+        raise ValueError("adapter: two convolutions have norm: batch and activation: relu there")
+    config = replace(config, adapter=replace(adapter, convolutions=2 if two else 1))
+    mapped = names(config)
+    if difference := sorted(set(ours) ^ set(mapped)):
         raise ValueError(f"the published layout and this model differ in {difference[0]}")
-    return {theirs: ours[name] for name, theirs in names.items()}
+    return {theirs: ours[name] for name, theirs in mapped.items()}
 
 
-def _encoder(options: Mapping[str, Any]) -> EncoderConfig:
-    return EncoderConfig(
-        input_size=options["subsampling-input-dim"],
-        size=options["transformer-attention-dim"],
-        layers=options["transformer-num-blocks"],
-        heads=options["transformer-attention-heads"],
-        ffn_size=options["transformer-linear-units"],
-        dropout=options["transformer-dropout-rate"],
-        attention_dropout=options["transformer-attention-dropout-rate"],
-        chunk_frames=options["transformer-chunk_size"],
-        left_chunks=options["transformer-left_chunks"],
-        dynamic_chunks=options["transformer-dynamic-chunks"],
-        concat_after=options["transformer-concat-after"],
-        positions="released",
-        start="zero_features",
-    )
+def train_yaml(config: ListenConfig, chat_template: str, task_tokens: int) -> dict[str, Any]:
+    """The inverse of `read_listen_config`, with the chat template and the number of task embeddings."""
+    encoder, adapter = config.encoder, config.adapter
+    size = encoder.size
+    transformer = {
+        "attention-dim": size,
+        "attention-dropout-rate": encoder.attention_dropout,
+        "attention-heads": encoder.heads,
+        "chunk_size": encoder.chunk_frames,
+        "concat-after": encoder.concat_after,
+        "dropout-rate": encoder.dropout,
+        "dynamic-chunks": encoder.dynamic_chunks,
+        "input-dim": size,
+        "left_chunks": encoder.left_chunks,
+        "linear-units": encoder.ffn_size,
+        "num-blocks": encoder.layers,
+        "output-dim": size,
+        "positional-dropout-rate": encoder.dropout,
+    }
+    transformer = {f"transformer-{key}": value for key, value in transformer.items()}
+    transformer |= {key: value for key, value in _FIXED.items() if key.startswith("transformer-")}
+    subsampling = {"dropout-rate": encoder.dropout, "input-dim": encoder.input_size, "output-dim": size, "rate": 4}
+    overview = {"encoder-input-dim": encoder.input_size, "encoder-output-dim": size}
+    model = {key: value for key, value in _FIXED.items() if "-" not in key}
+    model |= {
+        "activation_func": adapter.activation,
+        "chat_template": chat_template,
+        "chunk_size": encoder.chunk_frames,
+        "enc_out_dim": size,
+        "freeze_adpter": True,
+        "freeze_encoder": True,
+        "freeze_llm": True,
+        "kernel_size": adapter.kernel,
+        "llm_embed_dim": config.llm_size,
+        "norm": adapter.norm,
+        "prompt_num": config.prompt,
+        "task_num": task_tokens,
+    }
+    return {
+        "cmvn_file": config.cmvn_file,
+        "encoder_conf": {
+            "overview_conf": overview | {"encoder-layer-config": _FIXED["encoder-layer-config"]},
+            "para_conf": {
+                "subsampling": {f"subsampling-{key}": value for key, value in subsampling.items()},
+                "transformer": transformer,
+            },
+        },
+        "input_dim": encoder.input_size,
+        "is_json_cmvn": config.json_cmvn,
+        "model_conf": model,
+    }
 
 
-def _adapter(options: Mapping[str, Any]) -> ConvAdapterConfig:
+def _encoder(options: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "input_size": options["subsampling-input-dim"],
+        "size": options["transformer-attention-dim"],
+        "layers": options["transformer-num-blocks"],
+        "heads": options["transformer-attention-heads"],
+        "ffn_size": options["transformer-linear-units"],
+        "dropout": options["transformer-dropout-rate"],
+        "attention_dropout": options["transformer-attention-dropout-rate"],
+        "chunk_frames": options["transformer-chunk_size"],
+        "left_chunks": options["transformer-left_chunks"],
+        "dynamic_chunks": options["transformer-dynamic-chunks"],
+        "concat_after": options["transformer-concat-after"],
+        "positions": "released",
+        "start": "zero_features",
+    }
+
+
+def _adapter(options: Mapping[str, Any]) -> dict[str, Any]:
     two = 4 * options["enc_out_dim"] < options["llm_embed_dim"]
     # the branch of two convolutions looks at neither switch
-    return ConvAdapterConfig(
-        kernel=options["kernel_size"],
-        norm="batch" if two else options["norm"],
-        activation="relu" if two else options["activation_func"],
-        convolutions=2 if two else 1,
-        chunk_frames=options["transformer-chunk_size"],
-    )
+    return {
+        "kernel": options["kernel_size"],
+        "norm": "batch" if two else options["norm"],
+        "activation": "relu" if two else options["activation_func"],
+        "convolutions": 2 if two else 1,
+        "chunk_frames": options["transformer-chunk_size"],
+    }
 
 
-def _names(config: ListenConfig) -> dict[str, str]:
+def names(config: ListenConfig) -> dict[str, str]:
     """Our name: theirs."""
     names = {f"encoder.{ours}": f"encoder.{theirs}" for ours, theirs in _ENCODER.items()}
     block = _BLOCK | ({"concat": "concat_linear"} if config.encoder.concat_after else {})

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from freeze_omni.config import ConfigError, build
+from freeze_omni.released.files import (
+    ReleasedError,
+    check_names,
+    check_shape,
+    read_checkpoint,
+    read_json,
+    state_dict,
+    taken,
+)
 from freeze_omni.speech_decoder.config import SpeechDecoderConfig
 
 _STACKS = {"layers_pre_nn": "nar", "layers_prefix": "prefix", "layers": "ar"}
@@ -28,63 +38,113 @@ _SINGLE = {
 }
 
 
+# options that have one published value, and what they say
+_FIXED = {"encoder_criterion": "ce", "encoder_upsample_rate": 1, "kv_cache_prefix_finetune": 1}
+_WIDTHS = ("idim", "encoder_input_dim", "encoder_output_dim")
+
+
 def read_speech_decoder(folder: str | Path) -> tuple[SpeechDecoderConfig, dict[str, Tensor]]:
     """Configuration and state dict of a `decoder` folder in the published layout.
 
     Raises:
-        ValueError: a file that is not of this layout: names the file and what is wrong with it.
+        ReleasedError: a file that is not of this layout: names the file and what is wrong with it.
     """
     folder = Path(folder)
     config = read_config(folder / "model.json")
     path = folder / "final.pt"
-    content = torch.load(path, map_location="cpu", weights_only=True)
-    theirs = content.get("model", content) if isinstance(content, dict) else None
-    if not isinstance(theirs, dict) or not all(
-        isinstance(value, Tensor) for value in theirs.values()
-    ):
-        raise ValueError(f"{path}: holds no state dict")
+    content = read_checkpoint(path)
+    theirs = state_dict(content.get("model", content) if isinstance(content, dict) else content, path)
     try:
         return config, from_released(theirs, config)
     except ValueError as error:
-        raise ValueError(f"{path}: {error}") from None
+        raise ReleasedError(f"{path}: {error}") from None
 
 
 def read_config(path: str | Path) -> SpeechDecoderConfig:
-    """`model.json`, which is [idim, odim, {options}], as our configuration."""
-    content = json.loads(Path(path).read_text(encoding="utf-8"))
+    """`model.json`, which is [idim, odim, {options}], as our configuration.
+
+    Raises ReleasedError for what was never published.
+    """
+    content = read_json(Path(path))
     if not (isinstance(content, list) and len(content) == 3 and isinstance(content[2], dict)):
-        raise ValueError(f"{path}: expected [idim, odim, {{options}}]")
-    _, codes, options = content
+        raise ReleasedError(f"{path}: expected [idim, odim, {{options}}]")
+    width, codes, options = content
     try:
-        layers = int(options["transformer_num_blocks"])
-        return SpeechDecoderConfig(
-            size=int(options["transformer_attention_dim"]),
-            heads=int(options["transformer_attention_heads"]),
-            ffn_size=int(options["transformer_linear_units"]),
-            layers=layers,
-            pre_layers=layers // 2,
-            codes=int(codes),
-            dropout=float(options.get("transformer_dropout_rate", 0.1)),
-            text_rows="reshape",
-        )
+        _check(width, codes, options)
+        layers = options["transformer_num_blocks"]
+        mapping = {
+            "size": options["transformer_attention_dim"],
+            "heads": options["transformer_attention_heads"],
+            "ffn_size": options["transformer_linear_units"],
+            "layers": layers,
+            "pre_layers": layers // 2,
+            "codes": codes,
+            "dropout": options.get("transformer_dropout_rate", 0.1),
+            "text_rows": "reshape",
+        }
+        return build(SpeechDecoderConfig, mapping, "model")
     except KeyError as error:
-        raise ValueError(f"{path}: option {error} is missing") from None
+        raise ReleasedError(f"{path}: option {error} is missing") from None
+    except (TypeError, ConfigError, ValueError) as error:
+        raise ReleasedError(f"{path}: {error}") from None
+
+
+def _check(width: Any, codes: Any, options: Mapping[str, Any]) -> None:
+    for key, value in _FIXED.items():
+        if options.get(key, value) != value:
+            raise ValueError(f"{key} is {options[key]!r}, only {value!r} is known")
+    size = options["transformer_attention_dim"]
+    widths = {"the first entry": width} | {key: options.get(key, size) for key in _WIDTHS}
+    for key, value in widths.items():
+        if value != size:
+            raise ValueError(f"{key} is {value!r}, but transformer_attention_dim is {size!r}: they must agree")
+    if options.get("odim", codes) != codes:
+        raise ValueError(f"odim is {options['odim']!r}, but the second entry is {codes!r}: they must agree")
+
+
+def model_json(config: SpeechDecoderConfig) -> list[Any]:
+    """The inverse of `read_config`."""
+    size = config.size
+    options = {
+        **dict.fromkeys(_WIDTHS, size),
+        "odim": config.codes,
+        "encoder_pre_norm_type": "ln",
+        "encoder_drop_rate": 0.0,
+        **_FIXED,
+        "transformer_attention_dim": size,
+        "transformer_linear_units": config.ffn_size,
+        "transformer_num_blocks": config.layers,
+        "transformer_attention_heads": config.heads,
+        "transformer_dropout_rate": config.dropout,
+    }
+    return [size, config.codes, options]
 
 
 def from_released(theirs: Mapping[str, Tensor], config: SpeechDecoderConfig) -> dict[str, Tensor]:
     """Our state dict from theirs.
 
-    Raises ValueError unless every tensor on both sides has its counterpart.
+    Raises ValueError unless every tensor on both sides has its counterpart of the same shape.
     """
-    names = _names(config)
-    wanted = {name for group in names.values() for name in group}
-    if missing := sorted(wanted - set(theirs)):
-        raise ValueError(f"{len(missing)} tensors are missing, the first is {missing[0]}")
-    if unknown := sorted(set(theirs) - wanted):
-        raise ValueError(
-            f"{len(unknown)} tensors have no place in the model, the first is {unknown[0]}"
-        )
-    return {ours: torch.cat([theirs[name] for name in group]) for ours, group in names.items()}
+    if config.layers > len(theirs):
+        raise ValueError(f"{len(theirs)} tensors are too few for {config.layers} layers")
+    mapped = names(config)
+    check_names(theirs, {name for group in mapped.values() for name in group})
+    for ours, group in mapped.items():
+        for name in group:
+            check_shape(name, theirs[name], _shape(ours, config), "model.json")
+    return {ours: taken(torch.cat([theirs[name] for name in group])) for ours, group in mapped.items()}
+
+
+def _shape(ours: str, config: SpeechDecoderConfig) -> tuple[int, ...]:
+    """The published shape of what is a part of our tensor."""
+    size, part = config.size, ours.removesuffix(".weight").rpartition(".")[2]
+    if ours == "output.bias":
+        return (config.vocabulary,)
+    if part in ("output", "embedding"):
+        return (config.vocabulary, size)
+    if part in ("norm", "attention_norm", "ffn_norm"):
+        return (size,)
+    return {"gate_up": (config.ffn_size, size), "down": (size, config.ffn_size)}.get(part, (size, size))
 
 
 def to_released(ours: Mapping[str, Tensor], config: SpeechDecoderConfig) -> dict[str, Tensor]:
@@ -92,25 +152,23 @@ def to_released(ours: Mapping[str, Tensor], config: SpeechDecoderConfig) -> dict
 
     Raises ValueError for a model that the published layout cannot hold.
     """
-    if (
-        config.text_rows != "reshape"
-        or config.positions != "plain"
-        or config.pre_layers != config.layers // 2
-    ):
+    plain = (config.text_rows, config.positions, config.text_units) == ("reshape", "plain", "tokens")
+    if not plain or config.pre_layers != config.layers // 2:
         raise ValueError(
-            "the published layout has text_rows: reshape, positions: plain, pre_layers: layers // 2"
+            "speech_decoder: only text_rows: reshape, positions: plain, text_units: tokens and pre_layers: layers // 2 "
+            "can be expressed"
         )
-    names = _names(config)
-    if set(ours) != set(names):
-        raise ValueError(f"not a speech decoder's tensors: {sorted(set(ours) ^ set(names))[0]}")
+    mapped = names(config)
+    if set(ours) != set(mapped):
+        raise ValueError(f"not a speech decoder's tensors: {sorted(set(ours) ^ set(mapped))[0]}")
     theirs = {}
-    for name, group in names.items():
+    for name, group in mapped.items():
         parts = ours[name].chunk(len(group)) if len(group) > 1 else (ours[name],)
         theirs.update({their: part.clone() for their, part in zip(group, parts, strict=True)})
     return theirs
 
 
-def _names(config: SpeechDecoderConfig) -> dict[str, tuple[str, ...]]:
+def names(config: SpeechDecoderConfig) -> dict[str, tuple[str, ...]]:
     """Our name: their names, whose tensors are stacked on the first axis."""
     names = {ours: (theirs,) for ours, theirs in _SINGLE.items()}
     for stack, ours in _STACKS.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -11,6 +12,7 @@ from freeze_omni.llm.cache import LlmCache
 from freeze_omni.llm.generate import GenerationConfig
 from freeze_omni.session.events import AnswerMade, Result, Spoke, Wrote
 from freeze_omni.session.model import SpokenModel
+from freeze_omni.session.ops import Job
 from freeze_omni.session.speaking import ChunkSchedule, Speaker
 from freeze_omni.session.writing import Writer
 from freeze_omni.speech_decoder.sampling import SamplingConfig
@@ -29,6 +31,17 @@ class AnswerConfig:
     speech: bool = True
 
 
+class Generators(NamedTuple):
+    """Of what is drawn: one for the text and one for the speech, so that neither depends on the other's pace."""
+
+    text: torch.Generator
+    speech: torch.Generator
+
+    @classmethod
+    def seeded(cls, seed: int, device: torch.device) -> Generators:
+        return cls(*(torch.Generator(device).manual_seed(2 * seed + lane) for lane in (0, 1)))
+
+
 RUNAWAY = 3.0
 """A segment that takes so many times the speech tokens that its text should take is stopped."""
 
@@ -39,41 +52,56 @@ def own_answers(model: SpokenModel) -> AnswerConfig:
     if not sampling.max_tokens_per_row:
         most = RUNAWAY * config.speech_decoder.tokens_per_row
         sampling = replace(sampling, max_tokens_per_row=most)
-    return AnswerConfig(config.generation, config.segments, sampling)
+    chunks = ChunkSchedule()
+    if config.fifo is not None:
+        first, later = config.fifo.first_chunk_tokens, config.fifo.chunk_tokens
+        chunks = ChunkSchedule(first, max(first, later))
+    return AnswerConfig(config.generation, config.segments, sampling, chunks)
 
 
-@dataclass
+@dataclass(eq=False)
 class Answering:
-    """One answer. `milestones` names every piece of work done, for who measures."""
+    """One answer. `milestones` names every piece of work done, for who measures.
+
+    Writing and speaking are two lanes: pieces of one may be made while a piece of the other is being made.
+    """
 
     config: AnswerConfig
     writer: Writer
     speaker: Speaker
     milestones: list[str] = field(default_factory=list)
+    ended: bool = False
 
     @classmethod
     def begin(
-        cls,
-        model: SpokenModel,
-        last: Tensor,
-        cache: LlmCache,
-        config: AnswerConfig,
-        generator: torch.Generator | None = None,
+        cls, model: SpokenModel, last: Tensor, cache: LlmCache, config: AnswerConfig, generators: Generators
     ) -> Answering:
         """last (E,): hidden state of the last position in `cache`, from which the answer follows."""
-        writer = Writer.begin(model, last, cache, config.generation, config.segments, generator)
-        speaker = Speaker(model, config.sampling, config.chunks, generator, config.prefix)
+        writer = Writer(model, cache, last, config.generation, config.segments, generators.text)
+        speaker = Speaker(model, config.sampling, config.chunks, generators.speech, config.prefix)
         return cls(config, writer, speaker)
 
-    def work(self) -> list[Result]:
+    @property
+    def may_write(self) -> bool:
+        return not self.writer.done
+
+    @property
+    def may_speak(self) -> bool:
+        """Something is there to be spoken, or all is spoken and the end is to be told."""
+        return not self.ended and (not self.speaker.idle or self.writer.done)
+
+    def working(self) -> Job[list[Result]]:
         """One small piece of work: what is cut is spoken before more is written."""
+        return self.speaking() if self.may_speak else self.writing()
+
+    def speaking(self) -> Job[list[Result]]:
+        """One piece of the voice; the last is the end of the answer."""
         if not self.speaker.idle:
-            name, spoke = self.speaker.speak()
+            name, spoke = yield from self.speaker.speaking()
             self.milestones.append(name)
             return [] if spoke is None else [spoke]
-        if not self.writer.done:
-            return self._write()
-        tail = self.speaker.flush()
+        self.ended = True
+        tail = yield from self.speaker.ending()
         self.milestones.append("end")
         made = AnswerMade(self.writer.cut)
         if not len(tail):
@@ -81,8 +109,9 @@ class Answering:
         end = len(self.writer.ids)
         return [Spoke(tail, end, end, True), made]
 
-    def _write(self) -> list[Result]:
-        delta, segments = self.writer.write()
+    def writing(self) -> Job[list[Result]]:
+        """One token more."""
+        delta, segments = yield from self.writer.writing()
         self.milestones.append("segment" if segments else "token")
         if self.config.speech:
             for segment in segments:

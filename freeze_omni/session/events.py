@@ -57,13 +57,55 @@ class Timeout:
 
 
 @dataclass(frozen=True)
+class Respond:
+    """Answer what was said in the open turn now, whatever the state head thinks of it."""
+
+
+@dataclass(frozen=True)
+class Clear:
+    """Forget the open turn and what was kept from before it."""
+
+
+@dataclass(frozen=True)
+class Truncate:
+    """The user heard only so many samples of an answer, which may have ended since; 0 means the last one.
+
+    answer: its number, from 1; nothing is done if it is not the last.
+    """
+
+    samples: int
+    answer: int = 0
+
+
+@dataclass(frozen=True)
+class Remember:
+    """A finished exchange in text from before, to be put behind the history."""
+
+    user: str
+    answer: str
+
+
+@dataclass(frozen=True)
 class SystemPrompt:
     """A new system prompt; the dialogue's history stays."""
 
     text: str
 
 
-Event = AudioChunk | VadOpened | VadClosed | TextInput | Interrupt | Played | Timeout | SystemPrompt
+Event = (
+    AudioChunk
+    | VadOpened
+    | VadClosed
+    | TextInput
+    | Interrupt
+    | Played
+    | Timeout
+    | Respond
+    | Clear
+    | Truncate
+    | Remember
+    | SystemPrompt
+)
 
 
 @dataclass(frozen=True)
@@ -139,12 +181,28 @@ class StopAudio:
 
 @dataclass(frozen=True)
 class AnswerEnded:
-    """reason: `done`, `length` (a limit cut it), `interrupted`."""
+    """reason: `done`, `length` (a limit cut it), `interrupted`, `nothing` (there was nothing to answer)."""
 
     reason: str
 
 
-Action = StateDecision | TranscriptDelta | TextDelta | PlayAudio | StopAudio | AnswerEnded
+@dataclass(frozen=True)
+class AnswerBegun:
+    """The user's turn is in the history and its answer is being made: the session's answer `number`, from 1."""
+
+    number: int
+
+
+@dataclass(frozen=True)
+class AnswerKept:
+    """What the history has of the last answer: all of it (`done`, or `length` where a limit cut it) or what was heard
+    (`interrupted`)."""
+
+    text: str
+    reason: str
+
+
+Action = StateDecision | TranscriptDelta | TextDelta | PlayAudio | StopAudio | AnswerBegun | AnswerKept | AnswerEnded
 
 
 @dataclass(frozen=True)
@@ -178,7 +236,7 @@ class AnswerText:
 
 @dataclass(frozen=True)
 class StopAnswer:
-    """Stop writing and speaking; the history keeps the answer's first `heard_tokens` LLM tokens."""
+    """Stop writing and speaking; the history keeps the last answer's first `heard_tokens` LLM tokens."""
 
     heard_tokens: int
 
@@ -190,4 +248,12 @@ class ReadSystem:
     text: str
 
 
-Work = OpenTurn | Listen | DropTurn | AnswerTurn | AnswerText | StopAnswer | ReadSystem
+@dataclass(frozen=True)
+class KeepTurn:
+    """Put a finished exchange in text behind the history."""
+
+    user: str
+    answer: str
+
+
+Work = OpenTurn | Listen | DropTurn | AnswerTurn | AnswerText | StopAnswer | ReadSystem | KeepTurn

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from freeze_omni.llm.cache import LlmCache
 from freeze_omni.session.model import SpokenModel
+from freeze_omni.session.ops import Job, Read
 
 
 @dataclass(frozen=True)
@@ -25,21 +26,33 @@ class History:
 
 def embed(model: SpokenModel, ids: list[int]) -> Tensor:
     """LLM ids to positions (P, E)."""
-    return model.llm.embed(torch.tensor(ids, dtype=torch.long, device=model.llm.model.device))
+    with torch.no_grad():
+        return model.llm.embed(torch.tensor(ids, dtype=torch.long, device=model.llm.model.device))
 
 
-@torch.no_grad()
-def read(model: SpokenModel, system: str, turns: tuple[Tensor, ...] = ()) -> History:
+READ_POSITIONS = 32
+"""The LLM reads long texts in pieces of so many positions, so that nobody's listening waits for one."""
+
+
+def reading(embeds: Tensor, cache: LlmCache) -> Job[Tensor]:
+    """Read positions (P, E), P > 0, piece by piece; the hidden state (E,) of the last."""
+    hidden = None
+    for piece in embeds.split(READ_POSITIONS):
+        hidden = yield Read(piece, cache)
+    return hidden[-1].clone()
+
+
+def starting(model: SpokenModel, system: str, turns: tuple[Tensor, ...] = ()) -> Job[History]:
     """Read system prompt and turns from nothing."""
     cache = model.llm.new_cache()
     pieces = [embed(model, model.llm.chat.system(system))]
     for number, turn in enumerate(turns):
         pieces += [embed(model, model.llm.chat.user_prefix(first=number == 0)), turn]
-    model.llm(torch.cat(pieces)[None], cache=cache)
+    yield from reading(torch.cat(pieces), cache)
     return History(system, cache, turns)
 
 
-def make_room(model: SpokenModel, history: History, positions: int) -> History:
+def making_room(model: SpokenModel, history: History, positions: int) -> Job[History]:
     """Drop the oldest turns, never the system prompt, until `positions` more fit into the LLM's context."""
     limit = getattr(model.llm.config, "max_position_embeddings", None) or 2**31
     if not history.turns or history.cache.length + positions <= limit:
@@ -47,7 +60,7 @@ def make_room(model: SpokenModel, history: History, positions: int) -> History:
     turns, excess = list(history.turns), history.cache.length + positions - limit
     while turns and excess > 0:
         excess -= len(turns.pop(0))
-    return read(model, history.system, tuple(turns))
+    return (yield from starting(model, history.system, tuple(turns)))
 
 
 def add_turn(history: History, cache: LlmCache, turn: Tensor) -> History:
@@ -63,6 +76,8 @@ def extend_last_turn(history: History, positions: Tensor) -> History:
 
 def cut_last_turn(history: History, positions: int) -> History:
     """Forget all of the last turn but its first `positions`."""
+    if not history.turns:
+        return history
     *before, last = history.turns
     dropped = len(last) - positions
     if dropped <= 0:

@@ -32,6 +32,7 @@ class SpokenModel(Protocol):
     voice: Tensor
     units: Any
     system_prompt: str
+    transcribes: bool
 
     def spoken_ids(self, text: str) -> list[int]:
         """LLM ids by which the speech decoder speaks a text: normalised, in its own text units."""

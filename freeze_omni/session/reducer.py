@@ -21,15 +21,19 @@ from freeze_omni.session.events import (
     AnswerText,
     AnswerTurn,
     AudioChunk,
+    Clear,
     DropTurn,
     Event,
     Heard,
     Interrupt,
+    KeepTurn,
     Listen,
     OpenTurn,
     PlayAudio,
     Played,
     ReadSystem,
+    Remember,
+    Respond,
     Result,
     Spoke,
     StateDecision,
@@ -40,6 +44,7 @@ from freeze_omni.session.events import (
     TextInput,
     Timeout,
     TranscriptDelta,
+    Truncate,
     VadClosed,
     VadOpened,
     Work,
@@ -58,6 +63,8 @@ class TurnConfig:
         max_turn_chunks: a user who never stops is answered then.
         silent_chunks: so long after the gate closed without a decision, the turn ends: it is
             answered if words were heard, else dropped.
+        transcribed: words tell a turn from silence; without a CTC head (imported models) every turn counts as
+            one with words.
         samples_per_token: guess for a segment that is not spoken to its end (output samples).
     """
 
@@ -68,6 +75,7 @@ class TurnConfig:
     max_turn_chunks: int = 188
     silent_chunks: int = 12
     samples_per_token: int = 6600
+    transcribed: bool = True
 
     def __post_init__(self) -> None:
         if self.gate not in ("open", "vad"):
@@ -97,9 +105,11 @@ class Dialogue:
     turn_chunks: int = 0
     words: bool = False
     answering: bool = False
+    answers: int = 0  # begun so far
     made: str = ""  # why the making of the answer ended; empty while it goes on
     played: int = 0
     spoken: tuple[Spoken, ...] = ()
+    said: tuple[Spoken, ...] = ()  # of the last answer, when it is over
 
 
 Out = tuple[Dialogue, list[Action | Work]]
@@ -165,7 +175,7 @@ def _heard(config: TurnConfig, event: Heard, state: Dialogue) -> Out:
         silent = not state.gate_open and state.closed_chunks >= config.silent_chunks
         if not endless and not silent:
             return state, out
-        decided = ANSWER if state.words else NO_ANSWER
+        decided = ANSWER if state.words or not config.transcribed else NO_ANSWER
     state, more = _end_turn(config, state, decided)
     return state, out + more
 
@@ -187,7 +197,7 @@ def _end_turn(config: TurnConfig, state: Dialogue, decided: int) -> Out:
 
 
 def _begin_answer(state: Dialogue) -> Dialogue:
-    return replace(state, answering=True, made="", played=0, spoken=())
+    return replace(state, answering=True, answers=state.answers + 1, made="", played=0, spoken=(), said=())
 
 
 def _stop(config: TurnConfig, state: Dialogue) -> Out:
@@ -196,7 +206,11 @@ def _stop(config: TurnConfig, state: Dialogue) -> Out:
         return state, []
     heard = heard_tokens(state.spoken, state.played, config.samples_per_token)
     out = [StopAudio(), StopAnswer(heard), AnswerEnded("interrupted")]
-    return replace(state, answering=False, spoken=(), played=0), out
+    return _over(state), out
+
+
+def _over(state: Dialogue) -> Dialogue:
+    return replace(state, answering=False, said=state.spoken, spoken=(), played=0)
 
 
 def heard_tokens(spoken: tuple[Spoken, ...], played: int, samples_per_token: int) -> int:
@@ -230,7 +244,33 @@ def _interrupt(config: TurnConfig, event: Interrupt, state: Dialogue) -> Out:
 def _timeout(config: TurnConfig, event: Timeout, state: Dialogue) -> Out:
     if not state.listening:
         return state, []
-    return _end_turn(config, state, ANSWER if state.words else NO_ANSWER)
+    return _end_turn(config, state, ANSWER if state.words or not config.transcribed else NO_ANSWER)
+
+
+def _respond(config: TurnConfig, event: Respond, state: Dialogue) -> Out:
+    if not state.listening:
+        return state, [AnswerEnded("nothing")]
+    return _end_turn(config, state, ANSWER)
+
+
+def _clear(config: TurnConfig, event: Clear, state: Dialogue) -> Out:
+    out: list[Action | Work] = [DropTurn()] if state.listening else []
+    return replace(state, listening=False, turn_chunks=0, pre_roll=()), out
+
+
+def _truncate(config: TurnConfig, event: Truncate, state: Dialogue) -> Out:
+    if event.answer not in (0, state.answers):
+        return state, []
+    if state.answering:
+        return _stop(config, replace(state, played=event.samples))
+    if not state.said:
+        return state, []
+    return state, [StopAnswer(heard_tokens(state.said, event.samples, config.samples_per_token))]
+
+
+def _remember(config: TurnConfig, event: Remember, state: Dialogue) -> Out:
+    state, stop = _stop(config, state)
+    return replace(state, said=()), [*stop, KeepTurn(event.user, event.answer)]
 
 
 def _system(config: TurnConfig, event: SystemPrompt, state: Dialogue) -> Out:
@@ -273,7 +313,7 @@ def _maybe_ended(state: Dialogue) -> Out:
     total = state.spoken[-1].end if state.spoken else 0
     if not state.made or state.played < total:
         return state, []
-    return replace(state, answering=False, spoken=(), played=0), [AnswerEnded(state.made)]
+    return _over(state), [AnswerEnded(state.made)]
 
 
 _RULES: dict[type, Callable[[TurnConfig, object, Dialogue], Out]] = {
@@ -284,6 +324,10 @@ _RULES: dict[type, Callable[[TurnConfig, object, Dialogue], Out]] = {
     TextInput: _text,
     Interrupt: _interrupt,
     Timeout: _timeout,
+    Respond: _respond,
+    Clear: _clear,
+    Truncate: _truncate,
+    Remember: _remember,
     SystemPrompt: _system,
     Wrote: _wrote,
     Spoke: _spoke,

@@ -8,10 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from freeze_omni.codec.fifo import FifoState, TokenFifo
 from freeze_omni.session.events import Spoke
 from freeze_omni.session.history import embed
 from freeze_omni.session.model import SpokenModel
-from freeze_omni.speech_decoder.generate import advance, begin
+from freeze_omni.session.ops import DrawToken, Job, MakeSound, StartSpeech
 from freeze_omni.speech_decoder.sampling import SamplingConfig
 from freeze_omni.speech_decoder.segment import Segment
 from freeze_omni.streaming import State
@@ -32,14 +33,14 @@ class ChunkSchedule:
             raise ValueError(f"chunks of {self.first}, then {self.later} tokens: they must not shrink")
 
 
-@dataclass
+@dataclass(eq=False)
 class Speaker:
-    """Speaks the segments of one answer, in order; every `speak` is one small piece of work."""
+    """Speaks the segments of one answer, in order; every `speaking` is one small piece of work."""
 
     model: SpokenModel
     sampling: SamplingConfig
     schedule: ChunkSchedule
-    generator: torch.Generator | None = None
+    generator: torch.Generator
     prefix: bool = True
     tokens_made: int = 0
     _queue: list[tuple[Segment, Tensor]] = field(default_factory=list)
@@ -49,6 +50,7 @@ class Speaker:
     _ready: list[int] = field(default_factory=list)
     _segment_done: bool = False
     _codec: State | None = None
+    _fifo: FifoState | None = None
     _silent_samples: int = 0
 
     @property
@@ -60,27 +62,28 @@ class Speaker:
         """Queue a segment with the hidden states (N, E) of its tokens."""
         self._queue.append((segment, hidden))
 
-    @torch.no_grad()
-    def speak(self) -> tuple[str, Spoke | None]:
+    def speaking(self) -> Job[tuple[str, Spoke | None]]:
         """The next piece of work: its name (`prefill`, `tokens`, `audio`), and the audio that it made."""
         if self._segment is None:
-            self._prefill()
+            yield from self._prefilling()
             return "prefill", None
         if not self._ready and not self._segment_done:
-            self._draw()
+            yield from self._drawing()
             return "tokens", None
-        return "audio", self._decode()
+        return "audio", (yield from self._decoding())
 
-    @torch.no_grad()
-    def flush(self) -> np.ndarray:
+    def ending(self) -> Job[np.ndarray]:
         """The end of the answer's audio, which the codec held back."""
+        if self._fifo is not None:
+            rest, self._fifo = self._token_fifo().finish(self._fifo), None
+            return _samples(rest)
         if self._codec is None:
             return np.zeros(0, dtype=np.float32)
-        tail = self.model.codec.flush(self._codec, self.model.voice)
+        tail, _ = yield MakeSound((), self._codec)
         self._codec = None
         return self._audible(tail)
 
-    def _prefill(self) -> None:
+    def _prefilling(self) -> Job[None]:
         """The decoder reads text and hidden states."""
         self._segment, hidden = self._queue.pop(0)
         ids = self.model.spoken_ids(self._segment.text)
@@ -89,40 +92,55 @@ class Speaker:
             return
         decoder = self.model.speech_decoder
         dtype = next(decoder.parameters()).dtype
-        text = embed(self.model, ids).to(dtype)[None]
-        rows = hidden.to(dtype)[None] if self.prefix else None
-        self._decoder = begin(decoder, self.sampling, text, rows)
+        text = embed(self.model, ids).to(dtype)
+        rows = hidden.to(dtype) if self.prefix else None
+        self._decoder = yield StartSpeech(text, rows, self.sampling)
         self._room = decoder.config.max_positions - int(self._decoder["rows"].max()) - 2
 
-    def _draw(self) -> None:
+    def _drawing(self) -> Job[None]:
         """Speech tokens of one codec chunk, fewer where the segment ends."""
-        wanted = self.schedule.first if self._codec is None else self.schedule.later
+        begun = self._codec is not None or self._fifo is not None
+        wanted = self.schedule.later if begun else self.schedule.first
         eos = self.model.speech_decoder.config.eos
         while len(self._ready) < wanted and not self._segment_done:
-            token, self._decoder = advance(self.model.speech_decoder, self.sampling, self._decoder, self.generator)
+            token, self._decoder = yield DrawToken(self._decoder, self.sampling, self.generator)
             self._room -= 1
-            self._segment_done = int(token) == eos or self._room <= 0
-            if int(token) != eos:
-                self._ready.append(int(token))
+            self._segment_done = token == eos or self._room <= 0
+            if token != eos:
+                self._ready.append(token)
         self.tokens_made += len(self._ready)
 
-    def _decode(self) -> Spoke:
-        codec, segment, ends = self.model.codec, self._segment, self._segment_done
+    def _decoding(self) -> Job[Spoke]:
+        segment, ends = self._segment, self._segment_done
         samples = np.zeros(0, dtype=np.float32)
-        if self._ready:
+        if self._ready and self.model.config.fifo is not None:
+            samples, self._ready = self._quiet_pieces(self._ready), []
+        elif self._ready:
             if self._codec is None:
-                self._codec = codec.initial_state(1, self.model.voice.device)
-                self._silent_samples = codec.delay_samples
-            tokens = torch.tensor([self._ready], device=self.model.voice.device)
-            wav, self._codec = codec.step(tokens, self._codec, self.model.voice)
+                self._silent_samples = self.model.codec.delay_samples
+            wav, self._codec = yield MakeSound(tuple(self._ready), self._codec)
             samples = self._audible(wav)
             self._ready = []
         if ends:
             self._segment, self._decoder = None, None
         return Spoke(samples, segment.first_token, segment.end_token, ends)
 
-    def _audible(self, wav: Tensor) -> np.ndarray:
-        """(1, S) without the silence by which the codec's stream is late."""
-        dropped = min(self._silent_samples, wav.shape[1])
+    def _quiet_pieces(self, tokens: list[int]) -> np.ndarray:
+        """What the published server's FIFO gives out now: pieces that end where it is quiet."""
+        fifo = self._token_fifo()
+        state = fifo.initial_state() if self._fifo is None else self._fifo
+        pieces, self._fifo = fifo.push(torch.tensor(tokens, device=self.model.voice.device), state)
+        return np.concatenate([np.zeros(0, dtype=np.float32), *map(_samples, pieces)])
+
+    def _token_fifo(self) -> TokenFifo:
+        return TokenFifo(self.model.codec, self.model.voice, self.model.config.fifo)
+
+    def _audible(self, wav: np.ndarray) -> np.ndarray:
+        """(S,) without the silence by which the codec's stream is late."""
+        dropped = min(self._silent_samples, len(wav))
         self._silent_samples -= dropped
-        return wav[0, dropped:].clamp(-1, 1).float().cpu().numpy()
+        return wav[dropped:]
+
+
+def _samples(wav: Tensor) -> np.ndarray:
+    return wav.clamp(-1, 1).float().cpu().numpy()

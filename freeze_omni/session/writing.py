@@ -2,28 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from freeze_omni.llm.cache import LlmCache
-from freeze_omni.llm.generate import GenerationConfig, generate
+from freeze_omni.llm.generate import GenerationConfig, choose
+from freeze_omni.session.history import embed
 from freeze_omni.session.model import SpokenModel
+from freeze_omni.session.ops import Job, Predict, Read
 from freeze_omni.speech_decoder.segment import Segment, SegmentConfig, SegmentState, finish, push
 
 INCOMPLETE = "\ufffd"
 
 
-@dataclass
+@dataclass(eq=False)
 class Writer:
-    """An answer in the making. `ids` and `hidden` grow together: the state that predicted a token is its own."""
+    """An answer in the making. `ids` and `hidden` grow together: the state that predicted a token is its own.
+
+    last (E,): hidden state of the last position that `cache` holds, at first of the user's suffix. A token enters the
+    cache when what follows it is asked for, so the last one may stay out, and so does the end token, which is no part
+    of the answer: the next turn's prefix begins with it.
+    """
 
     model: SpokenModel
+    cache: LlmCache
+    last: Tensor
+    generation: GenerationConfig
     segmenting: SegmentConfig
-    limit: int
-    stream: Iterator[tuple[int, Tensor]]
+    generator: torch.Generator | None = None
     ids: list[int] = field(default_factory=list)
     hidden: list[Tensor] = field(default_factory=list)
     done: bool = False
@@ -31,34 +39,20 @@ class Writer:
     _unshown: int = 0
     _waiting: SegmentState = SegmentState()
 
-    @classmethod
-    def begin(
-        cls,
-        model: SpokenModel,
-        last: Tensor,
-        cache: LlmCache,
-        generation: GenerationConfig,
-        segmenting: SegmentConfig,
-        generator: torch.Generator | None = None,
-    ) -> Writer:
-        """last (E,): hidden state of the last position that `cache` holds, the user's suffix."""
-        stream = generate(model.llm, last, cache, generation, generator)
-        return cls(model, segmenting, generation.max_new_tokens, stream)
-
     @property
     def cut(self) -> bool:
         """Whether the limit ended the answer."""
-        return self.done and len(self.ids) >= self.limit
+        return self.done and len(self.ids) >= self.generation.max_new_tokens
 
-    def write(self) -> tuple[str, list[Segment]]:
+    def writing(self) -> Job[tuple[str, list[Segment]]]:
         """One more token: the new text (maybe none yet), and the segments that became ready."""
-        found = next(self.stream, None)
-        if found is None:
+        token = yield from self._next()
+        if token is None:
             self.done = True
             segments, self._waiting = finish(self._waiting)
             return "", segments
-        self.ids.append(found[0])
-        self.hidden.append(found[1])
+        self.ids.append(token)
+        self.hidden.append(self.last)
         self._unshown += 1
         text = self.model.llm.tokenizer.decode(self.ids, skip_special_tokens=True)
         if text.endswith(INCOMPLETE):  # half a character
@@ -67,6 +61,17 @@ class Writer:
         segments, self._waiting = push(self.segmenting, self._waiting, delta, self._unshown)
         self._unshown = 0
         return delta, segments
+
+    def _next(self) -> Job[int | None]:
+        """The next token; None where the answer ends."""
+        if len(self.ids) >= self.generation.max_new_tokens:
+            return None
+        if self.ids:
+            hidden = yield Read(embed(self.model, self.ids[-1:]), self.cache)
+            self.last = hidden[-1].clone()
+        logits = yield Predict(self.last)
+        token = int(choose(logits[None], self.generation, self.generator)[0])
+        return None if token in self.model.llm.end_ids else token
 
     def states(self, segment: Segment) -> Tensor:
         """Hidden states (N, E) of a segment's tokens."""

@@ -26,7 +26,7 @@ def rotate(x: Tensor, rotary: Rotary) -> Tensor:
 
 
 class Layer(nn.Module):
-    """One pre-norm layer in two moves, so that a cache can stand between them."""
+    """One pre-norm layer in moves, so that a cache can stand between them."""
 
     def __init__(self, size: int, heads: int, ffn_size: int, dropout: float) -> None:
         super().__init__()
@@ -55,7 +55,10 @@ class Layer(nn.Module):
 
         mask is (B, 1, T, K) bool, True where a query may look, or None for everywhere.
         """
-        context = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+        return self.finish(x, F.scaled_dot_product_attention(query, key, value, attn_mask=mask))
+
+    def finish(self, x: Tensor, context: Tensor) -> Tensor:
+        """What follows the attention: its output context (B, H, T, d) joins x, then the feed-forward."""
         x = x + self.dropout(self.attention_out(context.transpose(1, 2).flatten(2)))
         gate, up = self.gate_up(self.ffn_norm(x)).chunk(2, dim=-1)
         return x + self.dropout(self.down(F.silu(gate) * up))

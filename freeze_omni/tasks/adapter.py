@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from freeze_omni.adapter.choice import build_adapter
-from freeze_omni.encoder.ctc import CtcHead
+from freeze_omni.encoder.ctc import build_ctc
 from freeze_omni.encoder.encoder import SpeechEncoder
 from freeze_omni.tasks.adapter_model import AdapterModel, AdapterModelConfig
 from freeze_omni.tasks.base import BaseTask, Preprocess
@@ -57,7 +57,7 @@ def listening_parts(config: Any, sizes: Resources) -> dict[str, nn.Module]:
         embeds = unit_embeddings(sizes) if sizes.loads else torch.empty(sizes.unit_size, sizes.llm_size)
     return {
         "encoder": encoder,
-        "ctc": CtcHead(encoder.output_size, sizes.unit_size),
+        "ctc": build_ctc(encoder.output_size, sizes.unit_size),
         "adapter": build_adapter(config.adapter, encoder.output_size, sizes.llm_size, embeds),
     }
 

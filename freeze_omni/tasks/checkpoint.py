@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from freeze_omni.config import ConfigError, read_yaml
+from freeze_omni.pack import is_pack, read_weights
 
 # The keys of a stage's `model:` that describe a part, where they are not just the part's name.
 CONFIG_KEYS = {
@@ -23,9 +24,9 @@ CONFIG_KEYS = {
 
 @dataclass(frozen=True)
 class PartsSource:
-    """Parts to take from a checkpoint, or their configuration alone from a YAML file.
+    """Parts to take from a checkpoint or a packed folder, or their configuration alone from a YAML file.
 
-    Written on a command line as `exp/1.1_encoder/valid.loss.ave.pth:encoder,ctc`.
+    Written on a command line as `exp/1.1_encoder/valid.loss.ave.pth:encoder,ctc` or `exp/pack:encoder,adapter`.
     """
 
     path: Path
@@ -46,7 +47,19 @@ class PartsSource:
 
     @property
     def config_path(self) -> Path:
+        if self.is_pack:
+            return self.path / "config.yaml"
         return self.path if self.is_config else self.path.parent / "config.yaml"
+
+    @property
+    def is_pack(self) -> bool:
+        """Whether the parts are those of a packed model, such as an imported one."""
+        return is_pack(self.path)
+
+    def described(self) -> dict[str, Any]:
+        """The configuration of the parts by their keys."""
+        content = read_yaml(self.config_path)
+        return content if self.is_pack else content.get("model", {})
 
 
 def config_keys(part: str) -> tuple[str, ...]:
@@ -62,7 +75,7 @@ def inherit_config(model: dict[str, Any], sources: Sequence[PartsSource], where:
     """
     completed = dict(model)
     for source in sources:
-        theirs = read_yaml(source.config_path).get("model", {})
+        theirs = source.described()
         for key in (key for part in source.parts for key in config_keys(part)):
             if key not in theirs:
                 continue
@@ -89,6 +102,9 @@ def load_parts(sources: Iterable[PartsSource]) -> dict[str, dict[str, Tensor]]:
     """
     found: dict[str, dict[str, Tensor]] = {}
     for source in sources:
+        if source.is_pack:
+            found |= read_weights(source.path, source.parts)
+            continue
         if not source.path.exists():
             raise ConfigError(f"{source.path}: no such checkpoint; train that stage first or mend --init_parts")
         state = torch.load(source.path, map_location="cpu", weights_only=True)

@@ -47,6 +47,12 @@ class CodecModelConfig:
     preview_weight: float = 1.0
     gan: GanConfig | None = None
 
+    def __post_init__(self) -> None:
+        codec, stages = self.codec, self.codec.time_domain
+        widths = [stages.channels >> stage for stage in range(1, len(stages.rates) + 1)]
+        if codec.architecture == "time_domain" and codec.global_code.dim not in widths:
+            raise ValueError(f"no stage of the generator has {codec.global_code.dim} channels, the global code's width")
+
     @property
     def segment_samples(self) -> int:
         """A whole number of tokens."""

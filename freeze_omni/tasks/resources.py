@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from freeze_omni.config import ConfigError
+from freeze_omni.pack import is_pack, llm_source, read_config
+from freeze_omni.tasks.checkpoint import PartsSource
 
 if TYPE_CHECKING:
     from freeze_omni.llm.frozen import FrozenLLM
@@ -35,20 +37,15 @@ class Resources:
 
     @classmethod
     def from_options(cls, args: argparse.Namespace) -> Resources:
-        return cls(
-            args.llm,
-            args.llm_dtype,
-            args.llm_size,
-            args.units,
-            args.unit_size,
-            args.system,
-            args.cmvn,
-        )
+        """What is not given is taken from the packed model that --init_parts names, if there is one."""
+        llm, units, unit_size = _of_pack(args)
+        return cls(llm, args.llm_dtype, args.llm_size, units, unit_size, args.system, args.cmvn)
 
     @classmethod
     def sizes_only(cls, args: argparse.Namespace) -> Resources:
         """For a dry run: weights are not read."""
-        return cls(args.llm, args.llm_dtype, args.llm_size, args.units, args.unit_size, loads=False)
+        llm, units, unit_size = _of_pack(args)
+        return cls(llm, args.llm_dtype, args.llm_size, units, unit_size, loads=False)
 
     @property
     def llm(self) -> FrozenLLM:
@@ -75,8 +72,11 @@ class Resources:
         """Width of the LLM's embeddings."""
         if self.llm_path is not None and self.loads:
             return self.embedding.hidden_size
-        if self.llm_path is not None and (Path(self.llm_path) / "config.json").exists():
-            return json.loads((Path(self.llm_path) / "config.json").read_text(encoding="utf-8"))["hidden_size"]
+        if self.llm_path is not None:
+            if is_pack(self.llm_path):
+                return read_config(self.llm_path).llm_size
+            if (Path(self.llm_path) / "config.json").exists():
+                return json.loads((Path(self.llm_path) / "config.json").read_text(encoding="utf-8"))["hidden_size"]
         if self.given_llm_size is None:
             raise ConfigError("the width of the LLM is not known: give --llm FOLDER or --llm_size")
         return self.given_llm_size
@@ -91,10 +91,26 @@ class Resources:
         return self.given_unit_size
 
 
+def _of_pack(args: argparse.Namespace) -> tuple[str | None, str | None, int | None]:
+    """llm, units and unit_size of the command line, completed from a packed model in --init_parts."""
+    packs = [source.path for source in map(PartsSource.parse, args.init_parts or ()) if source.is_pack]
+    llm, units, unit_size = args.llm, args.units, args.unit_size
+    if packs:
+        llm = llm or str(packs[0])
+        config = read_config(packs[0])
+        if units is None and unit_size is None:
+            units, unit_size = (str(packs[0] / "units"), None) if config.ctc_units else (None, 0)
+    return llm, units, unit_size
+
+
 @functools.cache
 def _load_llm(path: str, dtype: str) -> FrozenLLM:
+    """path: of a model, or of a packed folder, whose chat template is then used."""
     from freeze_omni.llm.frozen import FrozenLLM
 
+    if is_pack(path):
+        config = read_config(path)
+        return FrozenLLM.load(llm_source(path, config), dtype=dtype, device="cpu", texts=config.chat)
     return FrozenLLM.load(path, dtype=dtype, device="cpu")
 
 
@@ -102,6 +118,8 @@ def _load_llm(path: str, dtype: str) -> FrozenLLM:
 def _load_embedding(path: str, dtype: str) -> FrozenLLM | LlmEmbedding:
     from freeze_omni.tasks.llm_embedding import LlmEmbedding
 
+    if is_pack(path):
+        return _load_llm(path, dtype)
     return LlmEmbedding.load(path, dtype) or _load_llm(path, dtype)
 
 

@@ -12,7 +12,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from freeze_omni.llm.frozen import FrozenLLM
 from freeze_omni.llm.generate import GenerationConfig, generate
-from freeze_omni.released.dialogue import read_dialogue, to_released
+from freeze_omni.released.dialogue import read_dialogue, read_texts, to_released
 from freeze_omni.released.listen import read_listen
 
 ROOT = Path(os.environ.get("FREEZE_OMNI_GOLDEN", Path(__file__).parents[3] / "shared" / "golden"))
@@ -51,7 +51,7 @@ def test_two_turns_are_as_recorded(golden):
     def ids(tokens):
         return llm.embed(torch.tensor(tokens))
 
-    states.append(read(ids(llm.chat.system("")))[1])
+    states.append(read(ids(llm.chat.system(dialogue.system)))[1])
     for turn in range(2):
         opening = [ids(llm.chat.user_prefix(first=turn == 0)), dialogue.prompt.weight]
         for speech in recorded["adapter_out"].split(2):
@@ -80,8 +80,7 @@ def test_tensors_of_another_layout_are_errors(golden):
         read_dialogue(folder, others | {"extra": torch.zeros(1)})
 
 
-def test_a_template_of_another_form_is_an_error(tmp_path, golden):
-    _, others, _, _ = golden
+def test_a_template_of_another_form_is_an_error(tmp_path):
     (tmp_path / "train.yaml").write_text("model_conf: {chat_template: hello}\n")
     with pytest.raises(ValueError, match="train.yaml"):
-        read_dialogue(tmp_path, others)
+        read_texts(tmp_path / "train.yaml")

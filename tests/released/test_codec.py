@@ -8,19 +8,17 @@ from pathlib import Path
 import pytest
 import torch
 
-from freeze_omni.codec import Codec
+from freeze_omni.codec import Codec, CodecConfig
+from freeze_omni.config import build
 from freeze_omni.released.codec import model_json, read_codec, to_released
-from tests.contract.parts.codec import toy_codec
+from tests.contract.parts.codec import TIME_DOMAIN, toy_codec
 
 
 def toy_published() -> Codec:
-    """The toy time-domain codec with the published sizes that are fixed."""
-    from freeze_omni.codec import CodecConfig
-    from freeze_omni.config import build
-    from tests.contract.parts.codec import TIME_DOMAIN
-
-    sizes = {"global_code": {"dim": 16, "tokens": 4, "codebook_size": 16}}
-    return Codec(build(CodecConfig, TIME_DOMAIN | sizes)).eval()
+    """The toy time-domain codec with the published sizes that are fixed: a voice of 128 numbers."""
+    sizes = {"global_code": {"dim": 128, "tokens": 4, "codebook_size": 16}}
+    time_domain = TIME_DOMAIN["time_domain"] | {"channels": 256}
+    return Codec(build(CodecConfig, TIME_DOMAIN | sizes | {"time_domain": time_domain})).eval()
 
 
 @pytest.fixture

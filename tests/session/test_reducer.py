@@ -11,14 +11,18 @@ from freeze_omni.session.events import (
     AnswerText,
     AnswerTurn,
     AudioChunk,
+    Clear,
     DropTurn,
     Heard,
     Interrupt,
+    KeepTurn,
     Listen,
     OpenTurn,
     PlayAudio,
     Played,
     ReadSystem,
+    Remember,
+    Respond,
     Spoke,
     StateDecision,
     StopAnswer,
@@ -28,6 +32,7 @@ from freeze_omni.session.events import (
     TextInput,
     Timeout,
     TranscriptDelta,
+    Truncate,
     VadClosed,
     VadOpened,
     Wrote,
@@ -186,3 +191,66 @@ def test_the_reducer_forgets_nothing_that_it_was_given():
 def test_what_is_no_event_is_refused():
     with pytest.raises(TypeError, match="str is no event"):
         run(["hello"])
+
+
+def test_state_1_while_speaking_stops_within_the_step_that_decides():
+    """No chunk lies between the one that was decided on and the stop: 160 ms and the time of the step itself."""
+    state, out = run([CHUNK, Heard("stop", ANSWER)], state=answering(played=12000))
+    assert StopAudio() in out[1] and state.chunks == 2
+    assert out[1].index(StopAudio()) < out[1].index(AnswerTurn())
+
+
+def test_side_talk_in_a_row_never_answers():
+    log = [CHUNK, Heard("she said", IGNORE)] * 5
+    _, out = run(log)
+    assert AnswerTurn() not in [item for found in out for item in found]
+
+
+def test_an_empty_turn_is_dropped_and_the_next_one_opens():
+    config = TurnConfig(gate="vad", silent_chunks=1)
+    log = [VadOpened(), VadClosed(), CHUNK, Heard("", GO_ON), CHUNK, VadOpened(), CHUNK, Heard("hi", ANSWER)]
+    state, out = run(log, config)
+    assert out[3][-1] == DropTurn() and out[4] == []
+    assert names(out[5]) == ["OpenTurn", "Listen"] and out[7][-1] == AnswerTurn()
+    assert state.answering
+
+
+def test_long_silence_with_an_open_gate_costs_nothing_but_listening():
+    state, out = run([CHUNK, Heard("", GO_ON)] * 100)
+    assert names(out[-1]) == ["StateDecision"] and state.turn_chunks == 100
+    state, out = run([CHUNK, Heard("", GO_ON)] * 88, state=state)
+    assert out[-1][-1] == DropTurn() and not state.listening  # an endless turn without words
+
+
+def test_respond_answers_the_open_turn_whatever_was_heard():
+    assert run([CHUNK, Heard("", GO_ON), Respond()])[1][2] == [TranscriptDelta("", final=True), AnswerTurn()]
+    assert run([Respond()])[1] == [[AnswerEnded("nothing")]]
+
+
+def test_truncate_cuts_the_present_answer_and_one_that_is_over():
+    assert run([Truncate(24000)], state=answering(played=48000))[1][0][:2] == [StopAudio(), StopAnswer(5)]
+    over, _ = run([AnswerMade(False), Played(48000)], state=answering())
+    assert run([Truncate(4800)], state=over)[1] == [[StopAnswer(1)]]
+    assert run([Truncate(4800)])[1] == [[]]
+    assert run([Truncate(4800, answer=1)], state=over)[1] == [[StopAnswer(1)]]
+    assert run([Truncate(4800, answer=7)], state=over)[1] == [[]]
+
+
+def test_an_exchange_from_before_is_kept_and_ends_what_speaks():
+    assert run([Remember("Hi", "Hello.")])[1] == [[KeepTurn("Hi", "Hello.")]]
+    state, out = run([Remember("Hi", "Hello."), Truncate(0)], state=answering(played=24000))
+    assert names(out[0]) == ["StopAudio", "StopAnswer", "AnswerEnded", "KeepTurn"]
+    assert out[1] == []  # the answer before is not the last exchange any more
+
+
+def test_several_turns_with_answers():
+    turn = [CHUNK, Heard("a", ANSWER), Wrote("b"), Spoke(np.ones(4), 0, 1, True), AnswerMade(False), Played(4)]
+    state, out = run(turn * 3)
+    assert [item for found in out for item in found].count(AnswerEnded("done")) == 3
+    assert not state.answering and not state.listening
+
+
+def test_clear_forgets_the_open_turn_and_what_was_kept():
+    assert run([CHUNK, Clear()])[1][1] == [DropTurn()]
+    config = TurnConfig(gate="vad")
+    assert run([CHUNK, Clear(), VadOpened()], config)[1][1:] == [[], [OpenTurn()]]

@@ -64,7 +64,7 @@ def test_pieces_of_any_size_are_heard_as_whole_chunks(session):
 def test_an_answer_is_written_and_spoken_and_remembered(session):
     session.model.state_head.script = {2: 1}
     decided = session.push(noise(3))
-    assert decided[-1] == ev.TranscriptDelta("", final=True)
+    assert decided[-2:] == [ev.TranscriptDelta("", final=True), ev.AnswerBegun(1)]
     actions = list(session.answer())
     assert {"TextDelta", "PlayAudio"} <= set(kinds(actions))
     assert session.work() == []
@@ -150,3 +150,52 @@ def test_a_new_system_prompt_is_read_before_the_history(session):
 def test_odd_samples_are_refused(session, samples):
     with pytest.raises(ValueError, match="finite samples"):
         session.push(samples)
+
+
+def test_truncating_an_answer_that_is_over_cuts_the_history(session):
+    session.handle(ev.TextInput("Hello"))
+    actions = list(session.answer())
+    total = sum(len(a.samples) for a in actions if isinstance(a, ev.PlayAudio))
+    session.handle(ev.Played(total))
+    whole, text = len(session.history.turns[0]), session.kept_text
+    session.handle(ev.Truncate(total // 2))
+    assert whole - 10 < len(session.history.turns[0]) < whole
+    assert text.startswith(session.kept_text) and session.kept_text != text
+    torch.testing.assert_close(continued(session), reread(session), rtol=1e-4, atol=1e-4)
+
+
+def test_an_exchange_from_before_is_read_as_if_it_had_happened(session):
+    session.handle(ev.Remember("Hello", "The cow says moo."))
+    assert len(session.history.turns) == 1
+    torch.testing.assert_close(continued(session), reread(session), rtol=1e-4, atol=1e-4)
+    chat = session.model.llm.chat
+    ids = chat.dialogue(session.history.system, [("Hello", "The cow says moo.")])
+    assert session.history.cache.length == len(ids)
+
+
+def test_a_text_that_does_not_fit_is_refused_and_the_session_goes_on(model, monkeypatch):
+    monkeypatch.setattr(model.llm.config, "max_position_embeddings", 120)
+    session = SpeechSession(model, SessionConfig(answers=ANSWERS))
+    with pytest.raises(ValueError, match="does not fit into the LLM's context of 120"):
+        session.handle(ev.TextInput("moo " * 100))
+    session.handle(ev.TextInput("moo"))
+    assert session.answering is not None
+    assert session.config.turns.max_turn_chunks < 30
+
+
+def test_a_context_that_holds_no_turn_is_refused(model, monkeypatch):
+    monkeypatch.setattr(model.llm.config, "max_position_embeddings", 60)
+    with pytest.raises(ValueError, match="shorten the prompt or the answers"):
+        SpeechSession(model, SessionConfig(answers=ANSWERS))
+
+
+def test_the_user_who_never_stops_stays_within_the_context(model, monkeypatch):
+    monkeypatch.setattr(model.llm.config, "max_position_embeddings", 120)
+    model.state_head.script = {}
+    session = SpeechSession(model, SessionConfig(answers=ANSWERS))
+    for number in range(4):
+        session.push(noise(20, seed=number))
+        list(session.answer())
+        session.handle(ev.Played(10**9))
+        assert session.history.cache.length <= 120
+    assert session.turn is None or session.turn.cache.length <= 120

@@ -1,10 +1,16 @@
-# Where the corpora are on your machine. An empty value is asked for by the recipe that needs it.
-LIBRISPEECH=
-AISHELL=
-WENETSPEECH=
-GIGASPEECH=
-COMMONVOICE=
-LJSPEECH=
-LIBRITTS=
-VCTK=
-AISHELL3=
+# Where the corpora are on your machine: write the folder behind `:-`, or set the variable in the environment.
+# A value that is empty is asked for by the recipe that needs it.
+LIBRISPEECH=${LIBRISPEECH:-}
+AISHELL=${AISHELL:-}
+WENETSPEECH=${WENETSPEECH:-}
+GIGASPEECH=${GIGASPEECH:-}
+COMMONVOICE=${COMMONVOICE:-}
+AN4=${AN4:-}
+LJSPEECH=${LJSPEECH:-}
+LIBRITTS=${LIBRITTS:-}
+VCTK=${VCTK:-}
+AISHELL3=${AISHELL3:-}
+MOSS=${MOSS:-}
+JSON_DIALOGUE=${JSON_DIALOGUE:-}
+SGD=${SGD:-}
+TASKMASTER=${TASKMASTER:-}

@@ -30,6 +30,7 @@ test_sets=           # Speech input: test sets, as "a b".
 speed_perturb_factors=  # Speed factors for the training set, as "0.9 1.0 1.1".
 min_wav_duration_s=0.3  # Shorter utterances of the training set are left out.
 max_wav_duration_s=20   # Longer utterances of the training set are left out.
+asr_pad_s="0.1 0.3"  # Seconds of faint noise before and behind speech input: synthesis is cut tightly; "0 0" for recordings.
 tts_train_set=       # Speech output: training set (role tts).
 tts_valid_set=       # Speech output: development set.
 tts_test_set=        # Speech output: test set.
@@ -47,9 +48,15 @@ unit_min_count=3     # An LLM token seen less often is spelt with smaller ones (
 nbpe=500             # Number of units (unit_kind=bpe).
 system_prompt="You are a helpful voice assistant. Answer in one short sentence."  # The system turn.
 
+# The codec
+codec=               # A codec of another library in place of stage 2.1, as my_codec:MyCodec (docs/add_a_codec.md).
+codec_conf=          # YAML of its configuration.
+
 # Training and evaluation
 adapters="ctc conv"  # Adapters to train and to compare; the first is the default of the packed model.
 inference_model=valid.loss.ave  # Which averaged checkpoint later stages take.
+init_model=          # Packed (e.g. imported) model: stage 7 and 10 start from it, stage 8 takes its codec.
+normaliser=english   # How transcripts are compared (english, chinese, plain, characters), where the encoder is scored alone.
 judge=               # Folder of the faster-whisper model that transcribes our speech for scoring.
 talk_input=          # Stage 14: a question to answer (wav); a test question by default.
 serve=false          # Stage 14: start the server instead of answering one file.

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Makes a new recipe: egs/TEMPLATE/s2s1/setup.sh egs/<corpus>/<task>1   (task: asr, tts or s2s)
+# It has one file to be written, local/data.sh.
 set -euo pipefail
 usage="Usage: $0 <recipe folder, as egs/mycorpus/asr1>   (the task, asr1 tts1 or s2s1, is the folder's name)"
 if [ $# -ne 1 ] || [[ "$1" == -* ]]; then
@@ -12,11 +13,13 @@ target=$1
 task=$(basename "${target}")
 corpus=$(basename "$(dirname "$(realpath -m "${target}")")")
 case "${task}" in
-    asr1) role=asr sets=$'    --train_set train --valid_set dev --test_sets "test" \\' ;;
+    asr1) role=asr sets=$'    --train_set train --valid_set dev --test_sets "test" \\
+    --unit_kind bpe --nbpe 500 --asr_pad_s "0 0" \\' ;;
     tts1) role=tts sets=$'    --tts_train_set train --tts_valid_set dev --tts_test_set test \\' ;;
     s2s1) role=qa sets=$'    --train_set asr_train --valid_set asr_dev --test_sets "asr_test" \\
     --tts_train_set tts_train --tts_valid_set tts_dev --tts_test_set tts_test \\
-    --qa_train_set qa_train --qa_valid_set qa_dev --qa_test_set qa_test \\' ;;
+    --dialogue_conf conf/dialogue.yaml --dialogue_train_set train --dialogue_valid_set dev \\
+    --qa_test_set test --spoken_test_set spoken_test --scene_test_set duplex_test \\' ;;
     *) echo "setup.sh: unknown task '${task}': name the folder asr1, tts1 or s2s1. ${usage}" >&2; exit 2 ;;
 esac
 if [ -e "${target}/run.sh" ]; then
@@ -24,14 +27,10 @@ if [ -e "${target}/run.sh" ]; then
     exit 1
 fi
 mkdir -p "${target}/local" "${target}/conf"
-link() { ln -sfn "$(realpath --relative-to="${target}" "${template}/$1")" "${target}/$1"; }
-for file in s2s.sh path.sh; do link "${file}"; done
-for file in cmd.sh db.sh; do cp "${template}/${file}" "${target}/${file}"; done
-for scale in mini base paper; do
-    if [ -d "${template}/conf/${scale}" ]; then
-        ln -sfn "$(realpath --relative-to="${target}/conf" "${template}/conf/${scale}")" "${target}/conf/${scale}"
-    fi
-done
+link() { ln -sfn "$(realpath --relative-to="$(dirname "${target}/$1")" "${template}/$1")" "${target}/$1"; }
+for file in s2s.sh path.sh db.sh conf/tiny conf/mini conf/base conf/paper; do link "${file}"; done
+cp "${template}/cmd.sh" "${target}/cmd.sh"
+if [ "${task}" = s2s1 ]; then cp "${template}/conf/dialogue.yaml" "${target}/conf/dialogue.yaml"; fi
 cat >"${target}/run.sh" <<END
 #!/usr/bin/env bash
 # ${corpus}/${task}: set names and configuration; the stages are the template's (./s2s.sh --help).
@@ -44,14 +43,18 @@ ${sets}
 END
 cat >"${target}/local/data.sh" <<END
 #!/usr/bin/env bash
-# Stage 1 of ${corpus}/${task}: write Kaldi directories data/<set>/{wav.scp,text,utt2spk,spk2utt} for each set of run.sh.
+# Stage 1 of ${corpus}/${task}: write a Kaldi directory data/<set>/ for each set of run.sh:
 # wav.scp: "<utt-id> <path of an audio file>"; text: "<utt-id> <words>"; utt2spk: "<utt-id> <speaker>".
+# utils/fix_data_dir.sh sorts them and makes spk2utt. docs/add_a_corpus.md goes through it.
 set -euo pipefail
 . ./path.sh
 . ./db.sh
+data=data  # Where the directories go.
+nj=2       # Parallel processes.
+. parse_options.sh
 
-echo "local/data.sh: write the sets of ${corpus} here, then check each with:" >&2
-echo "    utils/validate_data_dir.sh --role ${role} data/<set>" >&2
+echo "local/data.sh: write the sets of ${corpus} to \${data}/<set>/ here; then check each with:" >&2
+echo "    utils/validate_data_dir.sh --role ${role} \${data}/<set>" >&2
 exit 1
 END
 chmod +x "${target}/run.sh" "${target}/local/data.sh"

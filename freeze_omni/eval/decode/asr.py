@@ -14,6 +14,8 @@ from freeze_omni.eval.decode import options, sets
 from freeze_omni.eval.decode.answers import greedy_answers
 from freeze_omni.eval.decode.listening import hear
 
+_HELD = 1000  # utterances whose sound is in memory at once
+
 
 def chunk_name(chunk_size: int) -> str:
     """`chunk4`, and `chunk_inf` for 0."""
@@ -31,15 +33,16 @@ def decode(arguments: argparse.Namespace) -> None:
         model = options.load_model(arguments.model, arguments.threads, arguments.seed)
         if config.llm and not hasattr(model, "task_tokens"):
             raise ConfigError(f"{arguments.model}: no task_tokens in it; pack them too, or set asr.llm: false")
-        sounds = sets.read_sound(table, todo, model.rates.input_hz)
-        lengths = {key: len(sound) for key, sound in sounds.items()}
-        for batch in sets.batches(todo, lengths, config.batch):
-            texts = transcribe(model, [sounds[key] for key in batch], config)
-            records.add(
-                {"id": key, "seconds": lengths[key] / model.rates.input_hz, "texts": row}
-                for key, row in zip(batch, texts, strict=True)
-            )
-            options.progress("asr", len(records.found), len(keys), started_s)
+        for group in (todo[start : start + _HELD] for start in range(0, len(todo), _HELD)):
+            sounds = sets.read_sound(table, group, model.rates.input_hz)
+            lengths = {key: len(sound) for key, sound in sounds.items()}
+            for batch in sets.batches(group, lengths, config.batch):
+                texts = transcribe(model, [sounds[key] for key in batch], config)
+                records.add(
+                    {"id": key, "seconds": lengths[key] / model.rates.input_hz, "texts": row}
+                    for key, row in zip(batch, texts, strict=True)
+                )
+                options.progress("asr", len(records.found), len(keys), started_s)
     names = [chunk_name(size) for size in config.chunk_sizes] + ["llm"] * config.llm
     for name in names:
         found = {key: records.found[key]["texts"][name] for key in keys}

@@ -27,6 +27,9 @@ check_options() {
     [ -d "${conf}" ] || die "--conf ${conf}: no such folder; there is one for each scale under conf/"
     [ -z "${llm}" ] || [[ "${llm}" != /* && "${llm}" != .* ]] || [ -d "${llm}" ] ||
         die "--llm ${llm}: no such folder; give the folder of a transformers causal LM or a hub id"
+    if [ -n "${dialogue_train_set}" ] && [ -z "${llm}" ] && ! "${dry_run}" && ((stop_stage >= 4)); then
+        die "--llm is empty: from stage 4 on everything is around a frozen LLM. Give one, or end with --stop_stage 3"
+    fi
     local free_kb
     mkdir -p "${expdir}" "${dumpdir}" || die "cannot make ${expdir} or ${dumpdir}: check permissions and disk"
     free_kb=$(df -Pk "${expdir}" | awk 'NR == 2 {print $4}')

@@ -9,7 +9,9 @@ format_set() { # format_set <set> <hz> [options]
 
 # Silence around speech input: a streaming CTC head needs some behind the last word to say it.
 stage_2() {
-    local set padding=(--pad_s 0.1 0.3) lengths=(--min_s "${min_wav_duration_s}" --max_s "${max_wav_duration_s}")
+    local set padding lengths=(--min_s "${min_wav_duration_s}" --max_s "${max_wav_duration_s}")
+    # shellcheck disable=SC2206
+    padding=(--pad_s ${asr_pad_s})
     for set in ${train_set}; do
         once "raw_${set}" "${datadir}/${set}" -- \
             format_set "${set}" 16000 "${padding[@]}" "${lengths[@]}" --speeds "${speed_perturb_factors:-1.0}"

@@ -28,6 +28,7 @@ stage_5() {
 
 stage_6() {
     [ -n "${train_set}" ] || { log "no --train_set: nothing to do"; return; }
+    [ -n "${llm}${dialogue_train_set}" ] || { log "no --llm: the adapter is left out"; return; }
     need llm
     local adapter name before
     before=$(averaged 1.1_encoder)
@@ -44,6 +45,12 @@ stage_7() {
     [ -n "${dialogue_train_set}" ] || { log "no --dialogue_train_set: nothing to do"; return; }
     need llm
     local adapter name before train="${dumpdir}/dialogue/${dialogue_train_set}" valid="${dumpdir}/dialogue/${dialogue_valid_set}"
+    if [ -n "${init_model}" ]; then
+        once 1.3_dialogue_init "${conf}/1.3_dialogue.yaml" "${init_model}" "${llm}" "${train}/states" "${train}/answer" -- \
+            train_part 1.3_dialogue_init dialogue 1.3_dialogue --init_parts "${init_model}:encoder,adapter" \
+            --llm "${llm}" --system "${system_prompt}" --train_dir "${train}" --valid_dir "${valid}"
+        return
+    fi
     for adapter in ${adapters}; do
         name="1.3_dialogue_${adapter}"
         before=$(averaged "1.2_adapter_${adapter}")

@@ -1,8 +1,11 @@
 # Stages 8 to 10: the paper's 2.1, 2.2 and 2.3, speaking with the frozen LLM's words and hidden states.
 
+# The codec whose tokens are spoken: of the model that is started from, or of stage 2.1.
+codec_of() { if [ -n "${init_model}" ]; then echo "${init_model}"; else averaged 2.1_codec; fi; }
+
 dump_codec() { # dump_codec <data dir> <output dir>
     job "$2/log/dump.log" "${threads[@]}" python -m freeze_omni.bin.codec_dump \
-        --checkpoint "$(averaged 2.1_codec)" --data_dir "$1" --output_dir "$2"
+        --checkpoint "$(codec_of)" --data_dir "$1" --output_dir "$2"
 }
 
 # The spoken answers of a dialogue set as a data directory of their own.
@@ -30,24 +33,36 @@ speaking_train_dir() {
     echo "${dir}"
 }
 
+# The codec of stage 2.1: trained, or one of another library.
+make_codec() { # make_codec <train dir> <valid dir>
+    if [ -n "${codec}" ]; then
+        once 2.1_codec "${codec}" "${codec_conf}" -- job "${expdir}/2.1_codec/wrap.log" \
+            python -m freeze_omni.bin.wrap_codec --codec "${codec}" ${codec_conf:+--config "${codec_conf}"} \
+            --output "${expdir}/2.1_codec"
+    else
+        once 2.1_codec "${conf}/2.1_codec.yaml" "$1/wav.scp" -- \
+            train_part 2.1_codec codec 2.1_codec --train_dir "$1" --valid_dir "$2"
+    fi
+}
+
 stage_8() {
     [ -n "${tts_train_set}" ] || { log "no --tts_train_set: nothing to do"; return; }
     local set dir train valid="${dumpdir}/raw/${tts_valid_set}"
     train=$(speaking_train_dir)
-    once 2.1_codec "${conf}/2.1_codec.yaml" "${train}/wav.scp" -- \
-        train_part 2.1_codec codec 2.1_codec --train_dir "${train}" --valid_dir "${valid}"
+    if [ -z "${init_model}" ]; then make_codec "${train}" "${valid}"; fi
     for dir in "${train}" "${valid}"; do
         set=$(basename "${dir}")
-        once "codec_${set}" "$(averaged 2.1_codec)" "${dir}/wav.scp" -- dump_codec "${dir}" "${dumpdir}/codec/${set}"
+        once "codec_${set}" "$(codec_of)" "${dir}/wav.scp" -- dump_codec "${dir}" "${dumpdir}/codec/${set}"
     done
     for set in ${dialogue_train_set} ${dialogue_valid_set}; do
         dir=$(answer_dir "${set}")
-        once "codec_${set}" "$(averaged 2.1_codec)" "${dir}/wav.scp" -- dump_codec "${dir}" "${dumpdir}/codec/${set}"
+        once "codec_${set}" "$(codec_of)" "${dir}/wav.scp" -- dump_codec "${dir}" "${dumpdir}/codec/${set}"
     done
 }
 
 stage_9() {
     [ -n "${tts_train_set}" ] || { log "no --tts_train_set: nothing to do"; return; }
+    [ -n "${llm}${dialogue_train_set}" ] || { log "no --llm: the speech decoder is left out"; return; }
     need llm
     local train valid="${dumpdir}/codec/${tts_valid_set}"
     train=$(basename "$(speaking_train_dir)")
@@ -61,11 +76,14 @@ stage_10() {
     [ -n "${tts_train_set}" ] && [ -n "${dialogue_train_set}" ] ||
         { log "no --tts_train_set or no --dialogue_train_set: nothing to do"; return; }
     need llm
-    local before train="${dumpdir}/codec/${dialogue_train_set}" valid="${dumpdir}/codec/${dialogue_valid_set}"
+    local before more=() train="${dumpdir}/codec/${dialogue_train_set}" valid="${dumpdir}/codec/${dialogue_valid_set}"
     before=$(averaged 2.2_speech_decoder)
+    if [ -n "${init_model}" ]; then # go on with its prefix
+        before=${init_model} more=(--model prefix_from_ar=false)
+    fi
     once 2.3_prefix "${conf}/2.3_prefix.yaml" "${before}" "${train}/tokens" "${llm}" -- \
         train_part 2.3_prefix prefix 2.3_prefix --llm "${llm}" --system "${system_prompt}" \
-        --init_parts "${before}:speech_decoder" \
+        --init_parts "${before}:speech_decoder" "${more[@]}" \
         --train_dir "${train}" "${dumpdir}/dialogue/${dialogue_train_set}/answers" \
         --valid_dir "${valid}" "${dumpdir}/dialogue/${dialogue_valid_set}/answers"
 }

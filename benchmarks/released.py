@@ -1,0 +1,260 @@
+"""The published architecture at its full size, random weights: import, cost of a step, memory of a further user.
+
+    python -m benchmarks.released --work /a/folder/with/8GB [--output docs/benchmarks.md]
+
+Run by hand: it takes minutes and about 6 GB of memory. Ratios are ours to `benchmarks.baseline`, on the same weights.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks.baseline import EncoderBaseline, LlmBaseline, speech_tokens
+from freeze_omni.eval.provenance import provenance
+from freeze_omni.pack import load
+from freeze_omni.session.answering import own_answers
+from freeze_omni.session.question import ask
+from freeze_omni.session.session import SessionConfig
+from freeze_omni.speech_decoder.sampling import SamplingConfig
+from freeze_omni.streaming import state_bytes
+from freeze_omni.system import FreezeOmni
+from tests.released.make import FULL, write_checkpoint
+from tests.toy import toy_llm
+
+BEGIN, END = "<!-- released: begin -->", "<!-- released: end -->"
+CONTEXT = 512  # positions that the LLM has read before the token that is measured
+ROWS = 12  # LLM tokens of a segment: 48 rows
+TOKENS = 40  # one second
+USERS = 8
+MB = 1e6
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table; values as they are printed."""
+
+    what: str
+    ours: str
+    compared: str
+    ratio: float | None
+    bound: str
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--work", required=True, type=Path, help="folder for checkpoint and pack; files are kept")
+    options.add_argument("--output", type=Path, help="markdown file whose table is written anew")
+    options.add_argument("--seed", type=int, default=0)
+    options.add_argument("--repeats", type=int, default=15)
+    args = options.parse_args()
+    torch.manual_seed(args.seed)
+    started = time.time()
+    rows = [*imported(args.work, args.seed)]
+    model = load(args.work / "pack", verify=False)
+    rows += [*answered(model, args.seed)]
+    with torch.no_grad():
+        rows += [listening(model, args.repeats), writing(model, args.repeats), speaking(model, args.repeats)]
+        rows.append(further_user(model))
+    table = render(rows, provenance(args.seed, started))
+    print(table)
+    if args.output:
+        put(args.output, table)
+
+
+def imported(work: Path, seed: int) -> list[Row]:
+    """Import in a process of its own, with its time and the most memory that it held."""
+    if not (work / "llm").exists():
+        write_checkpoint(work / "checkpoints", FULL, seed)
+        toy_llm(work / "llm", hidden_size=FULL.llm)
+    command = [sys.executable, "-m", "freeze_omni.bin.main", "import-released", "--checkpoint", work / "checkpoints"]
+    command += ["--llm", work / "llm", "--output", work / "pack"]
+    begin = time.perf_counter()
+    process = subprocess.Popen(list(map(str, command)), stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    spent_s = time.perf_counter() - begin
+    if os.waitstatus_to_exitcode(status):
+        sys.exit(f"import-released failed: {' '.join(map(str, command))}")
+    weights = sum(path.stat().st_size for path in work.rglob("*") if path.parts[len(work.parts)] != "pack")
+    peak = usage.ru_maxrss * 1024
+    return [
+        Row("import, time", f"{spent_s:.1f} s", "", None, "under 120 s"),
+        Row("import, peak memory : weights", f"{peak / MB:,.0f} MB", f"{weights / MB:,.0f} MB", peak / weights, "< 3"),
+    ]
+
+
+def answered(model: FreezeOmni, seed: int) -> list[Row]:
+    """One turn, with an answer that is cut short."""
+    sound = 0.1 * np.random.default_rng(seed).standard_normal(2 * model.rates.input_hz).astype(np.float32)
+    answers = own_answers(model)
+    answers = replace(
+        answers,
+        generation=replace(answers.generation, max_new_tokens=6),
+        sampling=replace(answers.sampling, max_tokens=TOKENS),
+    )
+    asked = ask(model, sound, SessionConfig(answers=answers, seed=seed))
+    said = f"{asked.llm_tokens} LLM tokens, {len(asked.audio) / model.rates.output_hz:.2f} s of speech"
+    return [Row("answers a question of 2 s", said, "", None, "speaks")]
+
+
+def listening(model: FreezeOmni, repeats: int) -> Row:
+    """One 160 ms step of a stream whose cache is full."""
+    encoder, baseline = model.encoder, EncoderBaseline(model.encoder)
+    feats = [torch.randn(1, model.rates.chunk_feats, model.rates.mel_bins) + 12 for _ in range(24 + repeats)]
+    state, ours, theirs = encoder.initial_state(1), [], []
+    for number, chunk in enumerate(feats):
+        order = [0, 1] if number % 2 else [1, 0]
+        found: dict[int, Any] = {}
+        for which in order:
+            begin = time.perf_counter()
+            found[which] = encoder.step(chunk, state) if which == 0 else baseline.step(chunk)
+            (ours, theirs)[which].append(time.perf_counter() - begin)
+        mine, state = found[0]
+        _same("encoder step", mine, found[1])
+    return _compared("streaming step of the encoder", ours[-repeats:], theirs[-repeats:])
+
+
+def writing(model: FreezeOmni, repeats: int) -> Row:
+    """One token of the LLM behind a dialogue."""
+    llm = model.llm
+    read = torch.randn(1, CONTEXT, llm.hidden_size)
+    cache, baseline = llm.new_cache(), LlmBaseline(llm, read)
+    llm(read, cache=cache)
+    token, ours, theirs = torch.randn(1, 1, llm.hidden_size), [], []
+    for number in range(repeats + 5):
+        ways: list[tuple[list[float], Callable[[], Any]]] = [
+            (ours, lambda: llm(token, cache=cache)[0]),
+            (theirs, lambda: baseline.step(token)),
+        ]
+        found = {}
+        for spent, way in ways if number % 2 else reversed(ways):
+            begin = time.perf_counter()
+            found[id(spent)] = way()
+            spent.append(time.perf_counter() - begin)
+        _same("LLM token", found[id(ours)], found[id(theirs)])
+    return _compared(f"LLM token behind {CONTEXT} positions", ours[-repeats:], theirs[-repeats:])
+
+
+def speaking(model: FreezeOmni, repeats: int) -> Row:
+    """One second of speech tokens behind 48 + 48 rows."""
+    decoder, size = model.speech_decoder, model.llm.hidden_size
+    text, hidden = torch.randn(1, ROWS, size), torch.randn(1, ROWS, size)
+    ours, theirs = [], []
+    for number in range(max(5, repeats // 3)):
+        found = {}
+        for way in ("ours", "theirs") if number % 2 else ("theirs", "ours"):
+            begin = time.perf_counter()
+            if way == "ours":
+                found[way], spent = _ours(decoder, text, hidden), ours
+            else:
+                found[way], spent = speech_tokens(decoder, text, hidden, TOKENS), theirs
+            spent.append(time.perf_counter() - begin)
+        if found["ours"] != found["theirs"]:
+            sys.exit("speech tokens: the baseline says something else")
+    return _compared("second of speech tokens, with prefill", ours, theirs)
+
+
+def _ours(decoder: torch.nn.Module, text: torch.Tensor, hidden: torch.Tensor) -> list[int]:
+    from freeze_omni.speech_decoder.generate import advance, begin
+
+    # the end is forbidden, so that random weights speak for a whole second
+    sampling = SamplingConfig(top_k=1, penalty_window=0, min_tokens_per_row=TOKENS)
+    state, tokens = begin(decoder, sampling, text, hidden), []
+    for _ in range(TOKENS):
+        token, state = advance(decoder, sampling, state)
+        tokens.append(int(token))
+    return tokens
+
+
+def further_user(model: FreezeOmni) -> Row:
+    """What eight users more take of the process's memory, and what their caches hold."""
+    cache = model.llm.new_cache()
+    model.llm(torch.randn(1, CONTEXT, model.llm.hidden_size), cache=cache)
+    vectors = torch.randn(1, ROWS, model.llm.hidden_size)
+    feats = torch.randn(1, model.rates.chunk_feats, model.rates.mel_bins)
+    users = [_user(model, cache, vectors, feats)]
+    before = _resident()
+    users += [_user(model, cache, vectors, feats) for _ in range(USERS)]
+    grown = (_resident() - before) / USERS
+    caches = sum(_held(part) for part in users[-1])
+    sizes = f"{grown / MB:.1f} MB", f"{caches / MB:.1f} MB"
+    return Row("memory of a further user : its caches", *sizes, grown / caches, "1")
+
+
+def _user(model: FreezeOmni, cache: Any, vectors: torch.Tensor, feats: torch.Tensor) -> list[Any]:
+    _, encoder = model.encoder.step(feats, model.encoder.initial_state(1))
+    return [encoder, model.adapter.initial_state(1), model.speech_decoder.start(vectors, vectors), cache.fork()]
+
+
+def _held(part: Any) -> int:
+    if isinstance(part, dict):
+        return state_bytes(part)
+    return sum(layer.keys.numel() * 2 * layer.keys.element_size() for layer in part.layers)
+
+
+def _resident() -> int:
+    """Anonymous memory of this process in bytes: what no file backs."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("RssAnon"):
+            return int(line.split()[1]) * 1024
+    sys.exit("this benchmark reads RssAnon from /proc/self/status: run it on Linux")
+
+
+def _same(what: str, ours: torch.Tensor, theirs: torch.Tensor) -> None:
+    if (ours - theirs).abs().max() > 1e-3 * theirs.abs().max():
+        sys.exit(f"{what}: the baseline computes something else")
+
+
+def _compared(what: str, ours: list[float], theirs: list[float]) -> Row:
+    mine, other = (1000 * statistics.median(spent) for spent in (ours, theirs))
+    return Row(what, f"{mine:.1f} ms", f"{other:.1f} ms", mine / other, "<= 1")
+
+
+def render(rows: list[Row], made: dict[str, Any]) -> str:
+    """The table with its origin."""
+    lines = [
+        "## The published architecture at full size",
+        "",
+        "Random weights; an LLM of width 3584 with 2 layers stands for the 7B one. Compared with our own baseline of "
+        "the released way of working, which copies whole caches at each step and token (`benchmarks/baseline.py`), "
+        "and gives the same results. Times are medians.",
+        "",
+        "| | ours | compared with | ratio | aim |",
+        "|---|---|---|---|---|",
+    ]
+    for row in rows:
+        ratio = "" if row.ratio is None else f"{row.ratio:.2f}"
+        lines.append(f"| {row.what} | {row.ours} | {row.compared} | {ratio} | {row.bound} |")
+    machine = made["machine"]
+    where = f"{machine['processor']}, {machine['threads']} thread(s), {machine['memory_gb']} GB"
+    lines += [
+        "",
+        f"`python -m benchmarks.released`, commit {made['commit']}, seed {made['seed']}, {where}, "
+        f"torch {made['versions']['torch']}, {made['date']}.",
+    ]
+    return "\n".join(lines)
+
+
+def put(path: Path, table: str) -> None:
+    """Replace this benchmark's part of the file, or add it; the rest stays."""
+    old = path.read_text(encoding="utf-8") if path.exists() else "# Benchmarks\n"
+    before, found, rest = old.partition(BEGIN)
+    after = rest.partition(END)[2] if found else "\n"
+    if not found:
+        before = before.rstrip("\n") + "\n\n"
+    path.write_text(f"{before}{BEGIN}\n{table}\n{END}{after}", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

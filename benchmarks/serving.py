@@ -1,0 +1,82 @@
+"""Measure serving: prints a table, and writes docs/benchmarks/serving.json.
+
+Parts: throughput (8 sessions in a batch against one by one), memory, limit (as many users as are admitted, and one
+more), faults (bad clients and killed workers beside good users), official (the `openai` client).
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+PARTS = ("throughput", "memory", "limit", "faults", "official")
+
+
+def parser() -> argparse.ArgumentParser:
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--model", required=True, type=Path, help="packed model folder")
+    options.add_argument("--parts", nargs="+", default=PARTS, choices=PARTS)
+    options.add_argument("--questions", type=Path, help="wav.scp of what the users say; without it, bursts of noise")
+    options.add_argument("--sessions", type=int, default=1000, help="that come and go (memory)")
+    options.add_argument("--limit_s", type=float, default=60, help="how long the users at the limit talk")
+    options.add_argument("--max_sessions", type=int, default=0, help="admission limit; 0 as the server measures it")
+    options.add_argument("--fault_minutes", type=float, default=30)
+    options.add_argument("--threads", type=int, default=0, help="threads of torch; 0: as found")
+    options.add_argument("--output", type=Path, default=ROOT / "docs/benchmarks/serving.json")
+    return options
+
+
+def main() -> None:
+    chosen, started_s = parser().parse_args(), time.time()
+    from freeze_omni.eval.provenance import provenance
+
+    found: dict[str, Any] = {}
+    if chosen.output.exists():
+        found = json.loads(chosen.output.read_text(encoding="utf-8"))
+    for part in chosen.parts:
+        print(f"{part} ...", file=sys.stderr, flush=True)
+        result = _measure(part, chosen)
+        found[part] = {**result, "made": provenance(0, started_s)}
+        found |= {key: value for key, value in result.items() if key in HEADLINES}
+        chosen.output.parent.mkdir(parents=True, exist_ok=True)
+        chosen.output.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        for name, value in result.items():
+            print(f"{part:<11} {name:<28} {value}", flush=True)
+    print(f"wrote {chosen.output}")
+
+
+HEADLINES = (
+    "batch8_speedup",
+    "step_p90_ms_at_limit",
+    "fault_minutes",
+    "crashes",
+    "cross_talk",
+    "realtime_client_scenarios",
+)
+
+
+def _measure(part: str, chosen: argparse.Namespace) -> dict[str, Any]:
+    from freeze_omni.eval.decode.options import load_model
+    from freeze_omni.eval.serving import faults, limit, material, memory, official, throughput
+
+    sounds = material.sounds(chosen.questions, 8)
+    if part == "throughput":
+        return throughput.measure(load_model(chosen.model, chosen.threads), sounds)
+    if part == "memory":
+        return memory.measure(load_model(chosen.model, chosen.threads), chosen.sessions)
+    if part == "limit":
+        return asyncio.run(limit.measure(chosen.model, sounds, chosen.limit_s, chosen.max_sessions))
+    if part == "faults":
+        return asyncio.run(faults.measure(chosen.model, chosen.fault_minutes))
+    return asyncio.run(official.measure(chosen.model, sounds))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,87 @@
+"""Score one test set: a packed model, or a folder of another system's outputs. Prints a table, writes JSON beside it.
+
+    freeze-omni eval asr     --data data/test_clean --model exp/pack          (or an encoder: exp/1.1_encoder/X.pth)
+    freeze-omni eval asr     --data data/test_clean --outputs their/hypotheses
+    freeze-omni eval qa      --data web_questions.json --outputs their/answers.jsonl --text_outputs llm/answers.jsonl
+    freeze-omni eval tts     --data data/test --outputs their/wavs --judge whisper
+    freeze-omni eval duplex  --data dump/dialogue/duplex_test --outputs their/wavs_in_time
+    freeze-omni eval latency --data dump/dialogue/test --model exp/pack
+
+All of the set is scored: no cap on utterances, and none on the length of an answer but --max_new_tokens.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import time
+from pathlib import Path
+
+import yaml
+
+from freeze_omni.config import read_yaml
+from freeze_omni.data.tables import write_lines
+from freeze_omni.eval.decode.options import run
+from freeze_omni.eval.normalise import NORMALISERS
+
+TASKS = ("asr", "tts", "qa", "duplex", "latency")
+_ALL = 10**9
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Exits with one line where something cannot be read."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("task", choices=TASKS)
+    parser.add_argument(
+        "--data", required=True, type=Path, help="test set: a data directory; qa: a file of questions too"
+    )
+    system = parser.add_mutually_exclusive_group(required=True)
+    system.add_argument("--model", type=Path, help="packed model folder; asr: an encoder's checkpoint too")
+    system.add_argument("--outputs", type=Path, help="what another system wrote; docs/evaluation.md has the forms")
+    parser.add_argument("--text_outputs", type=Path, help="qa: answers of its LLM to the questions as text")
+    parser.add_argument("--units", type=Path, help="asr with an encoder's checkpoint: folder of the CTC units")
+    parser.add_argument("--set", default="", help="name of the test set, by which the paper's figures are found")
+    parser.add_argument("--normaliser", choices=sorted(NORMALISERS), default="english")
+    parser.add_argument("--judge", type=Path, help="tts: CTranslate2 Whisper folder")
+    parser.add_argument("--language", default="en", help="tts: language of the judge")
+    parser.add_argument("--max_new_tokens", type=int, default=512, help="qa: longest answer")
+    parser.add_argument("--config", type=Path, help="decode.yaml: its settings, but the whole set")
+    parser.add_argument("--output", type=Path, default=Path("exp/eval"), help="folder of decodings and figures")
+    parser.add_argument("--seed", type=int, default=777)
+    parser.add_argument("--threads", type=int, default=0, help="threads of torch; 0: as found")
+    run(evaluate, parser.parse_args(arguments))
+
+
+def evaluate(args: argparse.Namespace) -> None:
+    """Decode if need be, score, print, write."""
+    started_s = time.time()
+    args.output.mkdir(parents=True, exist_ok=True)
+    args.config = whole_set(args)
+    try:
+        report = importlib.import_module(f"freeze_omni.eval.evaluate.{args.task}").evaluate(args)
+    except ValueError as error:
+        raise SystemExit(f"eval: error: {error}") from None
+    print("\n".join(report.lines()))
+    name = "_".join(filter(None, (args.task, args.set or args.data.stem)))
+    report.write(args.output, name, started_s, args.seed)
+
+
+def whole_set(args: argparse.Namespace) -> Path:
+    """A copy of the configuration without its limits on how much is decoded."""
+    content = {} if args.config is None else read_yaml(args.config)
+    limits = {
+        "asr": {"utterances": _ALL},
+        "qa": {"questions": _ALL, "max_new_tokens": args.max_new_tokens},
+        "tts": {"sentences": _ALL},
+        "states": {"scenes": _ALL},
+        "latency": {"questions": _ALL},
+    }
+    for part, limit in limits.items():
+        content[part] = {**(content.get(part) or {}), **limit}
+    path = args.output / "decode.yaml"
+    write_lines(path, [yaml.safe_dump(content)])
+    return path
+
+
+if __name__ == "__main__":
+    main()

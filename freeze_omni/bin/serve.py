@@ -1,0 +1,92 @@
+"""Serve a model: the OpenAI Realtime protocol at /v1/realtime, a page at /, /health, Prometheus metrics at /metrics."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from freeze_omni.config import ConfigError, build, read_yaml
+
+KEY = "FREEZE_OMNI_API_KEY"
+
+
+def parser() -> argparse.ArgumentParser:
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    options.add_argument("--model", required=True, type=Path, help="packed model folder")
+    options.add_argument("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 for all")
+    options.add_argument("--port", type=int, default=8765)
+    options.add_argument("--devices", nargs="+", default=["cpu"], help="one worker each: cpu, cuda:0, ...")
+    options.add_argument("--threads", type=int, default=0, help="torch's threads of a worker; 0: as found")
+    options.add_argument("--max_sessions", type=int, default=0, help="of a worker; 0 measures how many it serves")
+    options.add_argument("--config", type=Path, help="YAML with `serving` and `limits`; without it, their defaults")
+    options.add_argument("--api_key", default="", help=f"ask clients for this key; better given as ${KEY}")
+    options.add_argument("--tls_cert", type=Path, help="certificate, PEM")
+    options.add_argument("--tls_key", type=Path, help="its key, PEM")
+    options.add_argument("--tls_self_made", type=Path, metavar="FOLDER", help="make a certificate there, or take it")
+    options.add_argument("--record", type=Path, metavar="FOLDER", help="write a log of every session, with its audio")
+    options.add_argument("--log_level", default="info", choices=("debug", "info", "warning", "error"))
+    return options
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Exits with 1 and one line for what cannot be served."""
+    chosen = parser().parse_args(arguments)
+    logging.basicConfig(level=chosen.log_level.upper(), format="%(asctime)s %(message)s")
+    try:
+        run(chosen)
+    except (ConfigError, ValueError, OSError, ImportError) as error:
+        sys.exit(f"serve: error: {error}")
+
+
+def run(chosen: argparse.Namespace) -> None:
+    try:
+        from freeze_omni.server.run import make
+    except ImportError as error:
+        raise ImportError(f"{error}; install the extra: pip install 'freeze_omni[serve]'") from None
+    from freeze_omni.server.config import ServerConfig
+    from freeze_omni.server.tls import self_made
+
+    if not (chosen.model / "config.yaml").exists():
+        raise ConfigError(f"{chosen.model}: no config.yaml in it; give a folder that stage 13 packed")
+    if (chosen.tls_cert is None) != (chosen.tls_key is None):
+        raise ConfigError("--tls_cert and --tls_key belong together")
+    given = read_yaml(chosen.config) if chosen.config else {}
+    plain = {name: given.pop(name) for name in ("serving", "limits") if name in given}
+    if given:
+        raise ConfigError(f"{chosen.config}: '{next(iter(given))}' is neither `serving` nor `limits`")
+    config = ServerConfig(
+        model=chosen.model,
+        host=chosen.host,
+        port=chosen.port,
+        devices=tuple(chosen.devices),
+        threads=chosen.threads,
+        api_key=chosen.api_key or os.environ.get(KEY, ""),
+        tls_cert=chosen.tls_cert,
+        tls_key=chosen.tls_key,
+        record=chosen.record,
+        **_sections(plain, str(chosen.config)),
+    )
+    if chosen.max_sessions:
+        config = replace(config, serving=replace(config.serving, max_sessions=chosen.max_sessions))
+    if chosen.tls_self_made is not None:
+        cert, key = self_made(chosen.tls_self_made, chosen.host)
+        config = replace(config, tls_cert=cert, tls_key=key)
+    scheme = "https" if config.tls_cert else "http"
+    logging.info("%s is loaded; then the page is at %s://%s:%d", config.model, scheme, config.host, config.port)
+    make(config, log_level=chosen.log_level).run()
+
+
+def _sections(plain: dict, where: str) -> dict:
+    from freeze_omni.server.config import Limits
+    from freeze_omni.serving.config import ServingConfig
+
+    kinds = {"serving": ServingConfig, "limits": Limits}
+    return {name: build(kinds[name], value, where) for name, value in plain.items()}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Talks to a running server: a small Realtime client, and what a terminal does with it."""

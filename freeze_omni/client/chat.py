@@ -1,0 +1,123 @@
+"""A dialogue in a terminal: what is heard and answered as lines, both voices on one time line."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from freeze_omni.client.realtime import HZ, Realtime, decode
+from freeze_omni.session.report import STATES
+
+
+@dataclass
+class Voices:
+    """Both voices from the start of the dialogue, samples at 24 kHz. The answer is played as it comes."""
+
+    now_s: Callable[[], float]
+    answers: list[tuple[float, np.ndarray]] = field(default_factory=list)
+    ends_s: float = 0.0
+
+    def play(self, samples: np.ndarray) -> None:
+        begin_s = max(self.ends_s, self.now_s())
+        self.answers.append((begin_s, samples))
+        self.ends_s = begin_s + len(samples) / HZ
+
+    def heard_ms(self, since: int) -> int:
+        """Of the pieces from number `since` on, how much was played up to now."""
+        now_s = self.now_s()
+        played_s = sum(min(max(0.0, now_s - at), len(part) / HZ) for at, part in self.answers[since:])
+        return round(1000 * played_s)
+
+    def stop(self) -> None:
+        """Drop what has not been played."""
+        now_s = self.now_s()
+        kept = [(at, part[: max(0, round((now_s - at) * HZ))]) for at, part in self.answers]
+        self.answers = [(at, part) for at, part in kept if len(part)]
+        self.ends_s = min(self.ends_s, now_s)
+
+    def track(self) -> np.ndarray:
+        """The answers (S,) on the dialogue's time line."""
+        track = np.zeros(round(self.ends_s * HZ) + 1, dtype=np.float32)
+        for at, part in self.answers:
+            begin = round(at * HZ)
+            part = part[: len(track) - begin]
+            track[begin : begin + len(part)] = part
+        return track
+
+
+class Chat:
+    """Follows a session's events. `say` is given lines; `speaker` pieces of sound, None where it stops."""
+
+    def __init__(
+        self,
+        talk: Realtime,
+        say: Callable[[str], None] = print,
+        speaker: Callable[[np.ndarray | None], None] = lambda samples: None,
+        states: bool = False,
+    ) -> None:
+        self._talk, self._say, self._speaker, self._states = talk, say, speaker, states
+        self._begin_s = time.monotonic()
+        self.voices = Voices(lambda: time.monotonic() - self._begin_s)
+        self.responses = 0
+        self._response: dict[str, Any] = {}
+        self._last: dict[str, Any] = {}
+        self._text = ""
+        self._state = None
+
+    @property
+    def playing(self) -> bool:
+        return bool(self._response) or self.voices.ends_s > self.voices.now_s()
+
+    async def take(self, event: dict[str, Any]) -> None:
+        """Do what an event asks for."""
+        match event["type"]:
+            case "freeze_omni.state" if self._states and event["state"] != self._state:
+                self._state = event["state"]
+                self._line("state", f"{self._state} ({STATES[self._state]})")
+            case "conversation.item.input_audio_transcription.completed":
+                self._line("you", event["transcript"])
+            case "response.created":
+                self._response, self._text = {"first": len(self.voices.answers), "audio": False}, ""
+            case "response.output_item.added":
+                self._response["item"] = event["item"]["id"]
+            case "response.output_audio_transcript.delta" | "response.output_text.delta":
+                self._text += event["delta"]
+            case "response.output_audio.delta":
+                self._play(decode(event["delta"]))
+            case "output_audio_buffer.cleared":
+                await self._cut()
+            case "response.done":
+                self._line("answer", f"{self._text.strip()}{self._note(event['response'])}")
+                self._last, self._response = self._response, {}
+                self.responses += 1
+            case "error":
+                self._line("error", event["error"]["message"])
+
+    def _play(self, samples: np.ndarray) -> None:
+        if not self._response.get("audio"):
+            self._response["audio"] = True
+            self._line("speaks", "")
+        self.voices.play(samples)
+        self._speaker(samples)
+
+    async def _cut(self) -> None:
+        """The server has stopped an answer: tell it what was heard."""
+        response = self._response or self._last
+        if "item" in response:
+            heard_ms = self.voices.heard_ms(response["first"])
+            await self._talk.send(
+                "conversation.item.truncate", item_id=response["item"], content_index=0, audio_end_ms=heard_ms
+            )
+        self.voices.stop()
+        self._speaker(None)
+
+    @staticmethod
+    def _note(response: dict[str, Any]) -> str:
+        return {"cancelled": " [interrupted]", "incomplete": " [cut by length]"}.get(response["status"], "")
+
+    def _line(self, name: str, text: str) -> None:
+        self._say(f"{self.voices.now_s():8.2f} s  {name:<7} {text}".rstrip())

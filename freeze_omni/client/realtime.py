@@ -1,0 +1,114 @@
+"""A small client of the Realtime protocol: sends sound at the pace of speech, takes events as they come."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import ssl
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import websockets
+
+HZ = 24000
+PIECE_S = 0.04
+
+
+class ServerError(RuntimeError):
+    """What the server refused; `code` is the protocol's."""
+
+    def __init__(self, message: str, code: str | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+@dataclass
+class Realtime:
+    """One session. `async with Realtime(url) as talk: ...`
+
+    url: ws://host:port or wss://host:port. ca: certificate to trust, for a self-made one.
+    Raises ServerError where there is no server, or it refuses.
+    """
+
+    url: str
+    api_key: str = ""
+    ca: Path | None = None
+    session: dict[str, Any] = field(default_factory=dict)
+
+    async def __aenter__(self) -> Realtime:
+        headers = {"Authorization": f"Bearer {self.api_key}"} if self.api_key else {}
+        options: dict[str, Any] = {"additional_headers": headers, "max_size": None}
+        if self.url.startswith("wss"):
+            options["ssl"] = ssl.create_default_context(cafile=self.ca)
+        try:
+            self._socket = await websockets.connect(f"{self.url.rstrip('/')}/v1/realtime", **options)
+        except websockets.InvalidStatus as error:
+            raise ServerError(f"{self.url}: refused: {error.response.body.decode(errors='replace')}") from None
+        except (OSError, websockets.WebSocketException) as error:
+            raise ServerError(f"{self.url}: no server answers there ({error}); is `freeze-omni serve` up?") from None
+        first = await self.next()
+        if first["type"] == "error":
+            raise ServerError(first["error"]["message"], first["error"]["code"])
+        self.session = first["session"]
+        return self
+
+    async def __aexit__(self, *_: Any) -> None:
+        await self._socket.close()
+
+    async def send(self, kind: str, **content: Any) -> None:
+        await self._socket.send(json.dumps({"type": kind, **content}))
+
+    async def next(self) -> dict[str, Any]:
+        """The next event. Raises ServerError where the server ends the session."""
+        try:
+            return json.loads(await self._socket.recv())
+        except websockets.ConnectionClosed as closed:
+            reason = closed.rcvd.reason if closed.rcvd else "the connection was lost"
+            raise ServerError(reason or "the server has ended the session") from None
+
+    async def events(self) -> AsyncIterator[dict[str, Any]]:
+        while True:
+            yield await self.next()
+
+    async def until(self, kind: str) -> list[dict[str, Any]]:
+        """All events up to the first of a kind. Raises ServerError for an error before it."""
+        found: list[dict[str, Any]] = []
+        while not found or found[-1]["type"] != kind:
+            found.append(await self.next())
+            if found[-1]["type"] == "error" and kind != "error":
+                raise ServerError(found[-1]["error"]["message"], found[-1]["error"]["code"])
+        return found
+
+    async def configure(self, **session: Any) -> None:
+        """Change the session's object, by its own names."""
+        await self.send("session.update", session={"type": "realtime", **session})
+
+    async def type(self, text: str) -> None:
+        """A typed turn, to be answered."""
+        item = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": text}]}
+        await self.send("conversation.item.create", item=item)
+        await self.send("response.create")
+
+    async def speak(self, samples: np.ndarray, paced: bool = True) -> None:
+        """Samples (S,) in [-1, 1] at 24 kHz; paced: as fast as they are spoken."""
+        size, begin_s = round(PIECE_S * HZ), time.monotonic()
+        for at in range(0, len(samples), size):
+            ahead_s = begin_s + at / HZ - time.monotonic()
+            if paced and ahead_s > 0:
+                await asyncio.sleep(ahead_s)
+            await self.send("input_audio_buffer.append", audio=encode(samples[at : at + size]))
+
+
+def encode(samples: np.ndarray) -> str:
+    """Samples in [-1, 1] to base64 of 16 bits."""
+    return base64.b64encode((np.clip(samples, -1, 1) * 32767).astype("<i2").tobytes()).decode("ascii")
+
+
+def decode(text: str) -> np.ndarray:
+    """The inverse of `encode`: (S,) float32."""
+    return np.frombuffer(base64.b64decode(text), dtype="<i2").astype(np.float32) / 32768

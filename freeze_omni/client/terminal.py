@@ -1,0 +1,88 @@
+"""What `freeze-omni chat` does: turns from files, from the keyboard or from the microphone."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from freeze_omni.client.chat import Chat
+from freeze_omni.client.microphone import devices
+from freeze_omni.client.realtime import HZ, Realtime
+from freeze_omni.data.audio import write_wav
+from freeze_omni.session.sound import read_question
+
+Said = list[tuple[float, np.ndarray]]
+
+
+async def run(chosen: argparse.Namespace) -> None:
+    """Raises ServerError, NoDevice, AudioError."""
+    sounds = [read_question(path, HZ)[0] for path in chosen.input]
+    async with Realtime(chosen.url, chosen.api_key, chosen.ca) as talk:
+        settings = {"freeze_omni": {"states": chosen.states}}
+        await talk.configure(**settings, **({"instructions": chosen.system} if chosen.system else {}))
+        if not sounds and not chosen.text:
+            return await _by_microphone(talk, chosen)
+        chat = Chat(talk, say=lambda text: print(text, flush=True), states=chosen.states)
+        following = asyncio.create_task(_follow(talk, chat))
+        user = await (_by_files(talk, chat, sounds, chosen) if sounds else _by_typing(talk, chat, chosen))
+        following.cancel()
+        if chosen.output:
+            _write(chosen.output, user, chat.voices.track(), HZ)
+
+
+async def _follow(talk: Realtime, chat: Chat) -> None:
+    async for event in talk.events():
+        await chat.take(event)
+
+
+async def _by_files(talk: Realtime, chat: Chat, sounds: list[np.ndarray], chosen: argparse.Namespace) -> Said:
+    """Each file, then silence until it was answered; what was said when."""
+    said = []
+    for path, sound in zip(chosen.input, sounds, strict=True):
+        print(f"{chat.voices.now_s():8.2f} s  plays   {path}", flush=True)
+        said.append((chat.voices.now_s(), sound))
+        before = chat.responses
+        await talk.speak(np.concatenate([sound, np.zeros(round(chosen.pause_s * HZ), dtype=np.float32)]))
+        await _answered(talk, chat, before, chosen.wait_s)
+    return said
+
+
+async def _by_typing(talk: Realtime, chat: Chat, chosen: argparse.Namespace) -> Said:
+    while line := await asyncio.to_thread(sys.stdin.readline):
+        if line.strip():
+            before = chat.responses
+            await talk.type(line.strip())
+            await _answered(talk, chat, before, chosen.wait_s)
+    return []
+
+
+async def _answered(talk: Realtime, chat: Chat, before: int, wait_s: float) -> None:
+    """Until an answer was made and played; silence goes on meanwhile, as from a microphone."""
+    end_s = chat.voices.now_s() + wait_s
+    while chat.voices.now_s() < end_s and (chat.responses == before or chat.playing):
+        await talk.speak(np.zeros(HZ // 10, dtype=np.float32))
+        await asyncio.sleep(0.05)
+
+
+async def _by_microphone(talk: Realtime, chosen: argparse.Namespace) -> None:
+    with devices() as (speaker, pieces):
+        chat = Chat(talk, lambda text: print(text, flush=True), speaker, chosen.states)
+        print("Speak; Ctrl-C ends. Wear headphones: the model hears its own voice otherwise.")
+        following = asyncio.create_task(_follow(talk, chat))
+        async for piece in pieces:
+            await talk.speak(piece, paced=False)
+            if following.done():
+                return following.result()
+
+
+def _write(path: Path, user: Said, answers: np.ndarray, hz: int) -> None:
+    ends = [round(at * hz) + len(sound) for at, sound in user]
+    both = np.zeros((max([len(answers), *ends]), 2), dtype=np.float32)
+    for at, sound in user:
+        both[round(at * hz) : round(at * hz) + len(sound), 0] = sound
+    both[: len(answers), 1] = answers
+    write_wav(path, both, hz)

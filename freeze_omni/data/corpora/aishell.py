@@ -1,0 +1,66 @@
+"""AISHELL-1 (openslr 33): transcript/aishell_transcript_v0.8.txt and wav/{train,dev,test}/<speaker>/<id>.wav."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import ClassVar
+
+from freeze_omni.data.corpora.base import CorpusError, Item, Skipped, Utterance, inside, option
+
+TRANSCRIPT = "transcript/aishell_transcript_v0.8.txt"
+SETS = ("train", "dev", "test")
+
+
+@dataclass(frozen=True)
+class Aishell:
+    """Mandarin; blanks between words are taken out of the transcripts, as ESPnet does."""
+
+    role: ClassVar[str] = "asr"
+    source: ClassVar[str] = "https://www.openslr.org/33"
+    root: Path = option(None, "the folder data_aishell, or the one that holds it")
+
+    def _folder(self) -> Path:
+        return inside(self.root, "data_aishell", TRANSCRIPT)
+
+    def sets(self, work: Path) -> dict[str, list[str]]:
+        folder, found = self._folder(), {}
+        for name in SETS:
+            there = folder / "wav" / name
+            if there.is_dir():
+                speakers = sorted(entry.name for entry in os.scandir(there) if entry.is_dir())
+                found[name] = [f"wav/{name}/{speaker}" for speaker in speakers]
+        if not found and any((folder / "wav").glob("*.tar.gz")):
+            raise CorpusError(
+                f"{folder}/wav: the speakers' archives are still packed; run"
+                f" `cd {folder}/wav && for file in *.tar.gz; do tar xzf $file; done`"
+            )
+        return found
+
+    def read(self, name: str, part: str) -> Iterator[Item]:
+        folder = self._folder()
+        texts = read_transcripts(folder / TRANSCRIPT)
+        for file in sorted(os.listdir(folder / part)):
+            key = file.removesuffix(".wav")
+            if key == file:
+                continue
+            path = f"{folder}/{part}/{file}"
+            if key in texts:
+                yield Utterance(key, part.rsplit("/", 1)[1], texts[key].replace(" ", ""), path)
+            else:
+                yield Skipped(path, "no transcript for the audio")
+
+
+@cache
+def read_transcripts(path: Path) -> dict[str, str]:
+    """Id to words, kept for all parts that a process reads. Raises CorpusError."""
+    texts = {}
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        key, _, text = line.partition(" ")
+        if not text.strip():
+            raise CorpusError(f"{path}:{number}: expected `<id> <words>`; unpack the archive again")
+        texts[key] = text
+    return texts

@@ -1,0 +1,57 @@
+"""AISHELL-3 (openslr 93): {train,test}/content.txt (`<id>.wav<tab>sign pinyin ...`) and {train,test}/wav/<speaker>/."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from freeze_omni.data.corpora.base import (
+    CorpusError,
+    Item,
+    Skipped,
+    Utterance,
+    in_range,
+    inside,
+    option,
+    ranges,
+    share_of,
+)
+
+_SPEAKER_SIGNS = 7  # of SSB00050001
+
+
+@dataclass(frozen=True)
+class Aishell3:
+    """Sets: train_no_dev, dev (a share of the training part), test. The text has the signs, no pinyin."""
+
+    role: ClassVar[str] = "tts"
+    source: ClassVar[str] = "https://www.openslr.org/93"
+    root: Path = option(None, "the folder with train/ and test/, or the one that holds it as data_aishell3")
+    dev_share: float = option(0.01, "share of the training part that is dev")
+
+    def _lines(self, which: str) -> list[str]:
+        path = inside(self.root, "data_aishell3", "train/content.txt") / which / "content.txt"
+        if not path.is_file():
+            raise CorpusError(f"{path}: no such file; unpack the archive again")
+        return path.read_text(encoding="utf-8-sig").splitlines()
+
+    def sets(self, work: Path) -> dict[str, list[str]]:
+        train, test = ranges(len(self._lines("train"))), ranges(len(self._lines("test")))
+        return {"train_no_dev": train, "dev": list(train), "test": test}
+
+    def read(self, name: str, part: str) -> Iterator[Item]:
+        which = "test" if name == "test" else "train"
+        folder = inside(self.root, "data_aishell3", "train/content.txt") / which / "wav"
+        for line in self._lines(which)[in_range(part)]:
+            file, _, spelt = line.partition("\t")
+            key = file.strip().removesuffix(".wav")
+            if which == "train" and (share_of(key) < self.dev_share) != (name == "dev"):
+                continue
+            signs = spelt.split()[0::2]
+            if not signs or not key.startswith("SSB"):
+                yield Skipped(file or line, "not a line `<id>.wav<tab>sign pinyin ...`")
+                continue
+            speaker = key[:_SPEAKER_SIGNS]
+            yield Utterance(key, speaker, "".join(signs), f"{folder}/{speaker}/{key}.wav")

@@ -1,0 +1,61 @@
+"""AN4 (CMU): etc/an4_{train,test}.transcription and wav/{an4_clstk,an4test_clstk}/<speaker>/<id>.sph."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from freeze_omni.data.corpora.base import CorpusError, Item, Skipped, Utterance, in_range, inside, option, ranges
+
+# `<s> YES </s> (an251-fash-b)`; the test list has no <s>
+_LINE = re.compile(r"(?:<s>)?\s*(.*?)\s*(?:</s>)?\s*\((\w+)-(\w+)-(\w+)\)\s*$")
+FOLDERS = {"train": "an4_clstk", "test": "an4test_clstk"}
+
+
+@dataclass(frozen=True)
+class An4:
+    """Sets as in ESPnet: train_dev (the first `dev` training utterances by id), train_nodev (the rest), test."""
+
+    role: ClassVar[str] = "asr"
+    source: ClassVar[str] = "http://www.speech.cs.cmu.edu/databases/an4"
+    root: Path = option(None, "the folder an4, or the one that holds it")
+    dev: int = option(100, "utterances of the training list that train_dev has")
+
+    def _folder(self) -> Path:
+        return inside(self.root, "an4", "etc/an4_train.transcription")
+
+    def _lines(self, which: str) -> list[str]:
+        """The list, sorted by speaker and utterance."""
+        path = self._folder() / "etc" / f"an4_{which}.transcription"
+        if not path.is_file():
+            raise CorpusError(f"{path}: no such file; unpack the archive again")
+        return sorted(path.read_text(encoding="utf-8").splitlines(), key=_sort_key)
+
+    def sets(self, work: Path) -> dict[str, list[str]]:
+        train, test = len(self._lines("train")), len(self._lines("test"))
+        if train <= self.dev:
+            raise CorpusError(f"{self._folder()}: {train} training utterances leave none beside --dev {self.dev}")
+        return {
+            "train_nodev": [f"train {self.dev}:{train}"],
+            "train_dev": [f"train 0:{self.dev}"],
+            "test": [f"test {part}" for part in ranges(test)],
+        }
+
+    def read(self, name: str, part: str) -> Iterator[Item]:
+        which, rows = part.split(" ")
+        for line in self._lines(which)[in_range(rows)]:
+            found = _LINE.match(line)
+            if found is None:
+                yield Skipped(line, "not a line `WORDS (id)`")
+                continue
+            text, first, speaker, last = found.groups()
+            audio = self._folder() / "wav" / FOLDERS[which] / speaker / f"{first}-{speaker}-{last}.sph"
+            yield Utterance(f"{speaker}-{first}-{last}", speaker, text, str(audio))
+
+
+def _sort_key(line: str) -> tuple[str, ...]:
+    found = _LINE.match(line)
+    return (found[3], found[2], found[4]) if found else ("",)

@@ -1,0 +1,64 @@
+"""The JSON that WenetSpeech and GigaSpeech share: long recordings under `audios`, each with its segments."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from freeze_omni.data.corpora.base import CorpusError
+from freeze_omni.data.corpora.json_stream import stream_array
+from freeze_omni.data.tables import write_lines
+
+_RECORDINGS_A_PART = 50
+
+
+def split_audios(path: Path, work: Path, subsets: Mapping[str, str]) -> dict[str, list[str]]:
+    """Cut the file to lists of some recordings each, for the sets that are wanted; set name -> lists below `work`.
+
+    subsets: subset as the segments name it -> name of our set. A list that was cut before, of the same file, is kept.
+    Raises CorpusError where the file is missing or not as published.
+    """
+    if not path.is_file():
+        raise CorpusError(f"{path}: no such file; give the folder that the download made")
+    stat = path.stat()
+    state = json.dumps([str(path), stat.st_size, stat.st_mtime_ns, sorted(subsets.items())])
+    mark = hashlib.sha256(state.encode()).hexdigest()[:8]
+    done = work / "parts.json"
+    if done.is_file():
+        kept = json.loads(done.read_text(encoding="utf-8"))
+        if kept["of"] == state:
+            return kept["parts"]
+    parts: dict[str, list[str]] = {}
+    waiting: dict[str, list[str]] = {name: [] for name in subsets.values()}
+
+    def write(name: str) -> None:
+        file = f"{name}.{mark}.{len(parts.setdefault(name, [])):05d}.jsonl"
+        write_lines(work / file, waiting[name])
+        parts[name].append(str(work / file))
+        waiting[name].clear()
+
+    try:
+        for audio in stream_array(path, "audios"):
+            for subset, name in subsets.items():
+                segments = [segment for segment in audio["segments"] if subset in segment["subsets"]]
+                if segments:
+                    waiting[name].append(json.dumps({**audio, "segments": segments}, ensure_ascii=False))
+                    if len(waiting[name]) == _RECORDINGS_A_PART:
+                        write(name)
+    except (ValueError, KeyError, TypeError) as error:
+        raise CorpusError(f"{path}: not as published ({error!r}); fetch it again") from None
+    for name in waiting:
+        if waiting[name]:
+            write(name)
+    write_lines(done, [json.dumps({"of": state, "parts": parts})])
+    return parts
+
+
+def read_audios(part: str) -> Iterator[dict[str, Any]]:
+    """The recordings of one list."""
+    with open(part, encoding="utf-8") as file:
+        for line in file:
+            yield json.loads(line)

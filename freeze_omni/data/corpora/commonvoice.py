@@ -1,0 +1,66 @@
+"""Common Voice (any language): <language>/{train,dev,test,...}.tsv and <language>/clips/*.mp3."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from freeze_omni.data.corpora.base import CorpusError, Item, Skipped, Utterance, in_range, option, ranges
+
+SETS = ("train", "dev", "test", "validated", "other")
+COLUMNS = ("client_id", "path", "sentence")
+_SPEAKER_DIGITS = 16
+
+
+@dataclass(frozen=True)
+class CommonVoice:
+    """Sets as in ESPnet: train_<language>, dev_<language>, test_<language>; also validated_ and other_."""
+
+    role: ClassVar[str] = "asr"
+    source: ClassVar[str] = "https://commonvoice.mozilla.org/datasets"
+    root: Path = option(None, "the folder cv-corpus-*, or the one of the language in it")
+    language: str = option("en", "language code, as the folder is called")
+
+    def _folder(self) -> Path:
+        for folder in (self.root / self.language, self.root):
+            if (folder / "clips").is_dir():
+                return folder
+        raise CorpusError(f"{self.root}: no {self.language}/clips in it; give the folder that the archive made")
+
+    def _set_name(self, name: str) -> str:
+        return f"{name}_{self.language.replace('-', '_')}"
+
+    def sets(self, work: Path) -> dict[str, list[str]]:
+        folder, found = self._folder(), {}
+        for name in SETS:
+            table = folder / f"{name}.tsv"
+            if table.is_file():
+                found[self._set_name(name)] = [f"{name}.tsv {part}" for part in ranges(len(read_tsv(table)))]
+        if not found:
+            raise CorpusError(f"{folder}: no train.tsv, dev.tsv or test.tsv; unpack the archive again")
+        return found
+
+    def read(self, name: str, part: str) -> Iterator[Item]:
+        folder = self._folder()
+        file, rows = part.split(" ")
+        for row in read_tsv(folder / file)[in_range(rows)]:
+            clip = row["path"] if row["path"].endswith(".mp3") else f"{row['path']}.mp3"
+            if not row["client_id"]:
+                yield Skipped(clip, "no client_id")
+                continue
+            speaker = row["client_id"][:_SPEAKER_DIGITS]
+            key = f"{speaker}-{clip.removesuffix('.mp3')}"
+            yield Utterance(key, speaker, row["sentence"], f"{folder}/clips/{clip}")
+
+
+def read_tsv(path: Path) -> list[dict[str, str]]:
+    """Rows by the names of the first line, which differ between releases. Raises CorpusError."""
+    with open(path, encoding="utf-8", newline="") as file:
+        rows = csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
+        missing = [column for column in COLUMNS if column not in (rows.fieldnames or ())]
+        if missing:
+            raise CorpusError(f"{path}:1: no column '{missing[0]}'; this is not a list of Common Voice")
+        return [{column: row[column] or "" for column in COLUMNS} for row in rows]

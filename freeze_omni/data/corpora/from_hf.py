@@ -1,0 +1,132 @@
+"""Any audio data set of the Hugging Face `datasets` library: a hub name, a folder saved by it, or a folder of files."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, ClassVar
+
+from freeze_omni.data.corpora.base import CorpusError, Item, Skipped, Utterance, in_range, option, ranges
+
+AUDIO_COLUMNS = ("audio", "speech", "file", "file_name")
+TEXT_COLUMNS = ("text", "sentence", "transcription", "transcript", "normalized_text", "raw_transcription")
+SPEAKER_COLUMNS = ("speaker_id", "speaker", "client_id")
+ID_COLUMNS = ("id", "utterance_id", "segment_id")
+
+
+@dataclass(frozen=True)
+class FromHf:
+    """Sets are the splits. Columns are found by their usual names where they are not given."""
+
+    role: ClassVar[str] = "asr"
+    source: ClassVar[str] = "https://huggingface.co/datasets"
+    root: Path = option(None, "hub name (as user/name), or a folder")
+    config: str = option("", "configuration of the data set, as a language")
+    audio: str = option("", f"audio column; else the first of {', '.join(AUDIO_COLUMNS)}")
+    text: str = option("", f"text column; else the first of {', '.join(TEXT_COLUMNS)}")
+    speaker: str = option("", f"speaker column; else the first of {', '.join(SPEAKER_COLUMNS)}, or none")
+    audio_dir: Path = option(Path("downloads/from_hf"), "where sound that is stored inside tables is written")
+
+    def sets(self, work: Path) -> dict[str, list[str]]:
+        return {name: ranges(len(rows), 500) for name, rows in load(self).items()}
+
+    def read(self, name: str, part: str) -> Iterator[Item]:
+        rows, cut = load(self)[name], in_range(part)
+        audio, text, speaker, key = self.columns(rows.column_names)
+        for number in range(cut.start, cut.stop):
+            row = rows[number]
+            who = _word(row[speaker]) if speaker else name
+            own = _word(row[key]) if key else f"{number:08d}"
+            utterance = own if own.startswith(who) else f"{who}-{own}"
+            path = self.sound_of(row[audio], name, utterance)
+            if path is None:
+                yield Skipped(f"{name}, row {number}", "the row has no sound")
+            else:
+                yield Utterance(utterance, who, str(row[text] or ""), path)
+
+    def columns(self, there: list[str]) -> tuple[str, str, str, str]:
+        """Names of the columns with audio, text, speaker and id ("" for none). Raises CorpusError."""
+        found = []
+        for given, usual, what in (
+            (self.audio, AUDIO_COLUMNS, "audio"),
+            (self.text, TEXT_COLUMNS, "text"),
+            (self.speaker, SPEAKER_COLUMNS, ""),
+            ("", ID_COLUMNS, ""),
+        ):
+            name = given or next((column for column in usual if column in there), "")
+            if given and given not in there or what and not name:
+                listed = ", ".join(there)
+                raise CorpusError(f"{self.root}: no column '{given or what}'; name one of {listed} by --{what or name}")
+            found.append(name)
+        return tuple(found)
+
+    def sound_of(self, cell: Any, name: str, key: str) -> str | None:
+        """A file with the sound of a cell: its own where it is on disk, else a copy of what the table holds."""
+        if isinstance(cell, str):  # the name of a file, beside the table that has it
+            below = [self.root / name / cell, self.root / cell]
+            return str(next((path for path in below if path.is_file()), cell))
+        if not cell:
+            return None
+        own, content = cell.get("path"), cell.get("bytes")
+        if content is None:
+            return own
+        path = self.audio_dir.resolve() / name / f"{key}{Path(own or '').suffix or suffix_of(content)}"
+        if not path.is_file() or path.stat().st_size != len(content):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            passing = path.with_name(f".{path.name}")
+            passing.write_bytes(content)
+            passing.replace(path)
+        return str(path)
+
+
+def suffix_of(content: bytes) -> str:
+    """File ending of encoded sound, by its first bytes."""
+    for start, suffix in ((b"fLaC", ".flac"), (b"OggS", ".ogg"), (b"ID3", ".mp3"), (b"\xff\xfb", ".mp3")):
+        if content.startswith(start):
+            return suffix
+    return ".wav"
+
+
+def _word(value: Any) -> str:
+    return re.sub(r"[^\w.+-]+", "_", str(value))
+
+
+def metadata_tables(root: Path) -> list[Path]:
+    """metadata.csv or metadata.jsonl of a folder of sound files, one a split; read without decoding any sound."""
+    for name in ("metadata.csv", "metadata.jsonl"):
+        found = sorted([*root.glob(name), *root.glob(f"*/{name}")])
+        if found:
+            return found
+    return []
+
+
+@cache
+def load(corpus: FromHf) -> dict[str, Any]:
+    """Split name -> rows whose sound is left encoded. Raises CorpusError."""
+    try:
+        import datasets
+    except ImportError:
+        raise CorpusError("from_hf needs the datasets library: pip install 'freeze-omni[recipes]'") from None
+    place = str(corpus.root)
+    try:
+        if (corpus.root / "dataset_dict.json").is_file() or (corpus.root / "state.json").is_file():
+            found = datasets.load_from_disk(place)
+        elif tables := metadata_tables(corpus.root):
+            kind = "csv" if tables[0].suffix == ".csv" else "json"
+            files = {path.parent.name if path.parent != corpus.root else "train": str(path) for path in tables}
+            found = datasets.load_dataset(kind, data_files=files)
+        else:
+            found = datasets.load_dataset(place, corpus.config or None)
+    except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
+        raise CorpusError(f"{place}: datasets cannot load it: {str(error).splitlines()[0]}") from None
+    splits = found if isinstance(found, dict) else {"train": found}
+    named = {}
+    for name, rows in splits.items():
+        audio = corpus.columns(rows.column_names)[0]
+        if isinstance(rows.features[audio], datasets.Audio):
+            rows = rows.cast_column(audio, datasets.Audio(decode=False))
+        named[_word(name).replace(".", "_")] = rows
+    return named

@@ -1,0 +1,112 @@
+"""Dialogues of instruction data in JSON: Alpaca, ShareGPT, OpenAI messages, OASST trees; .json, .jsonl, .jsonl.gz."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+from freeze_omni.data.corpora.base import CorpusError, Item, Skipped, option, share_of
+from freeze_omni.data.corpora.json_stream import stream_array
+from freeze_omni.data.corpora.jsonl import byte_ranges, read_rows
+from freeze_omni.data.corpora.speakable import speakable_dialogue
+
+USER = ("human", "user", "prompter")
+ASSISTANT = ("gpt", "assistant", "chatgpt", "bing", "bard")
+_SUFFIXES = (".json", ".jsonl", ".jsonl.gz")
+
+
+@dataclass(frozen=True)
+class JsonDialogue:
+    """Sets qa_train, qa_dev, qa_test, cut by the dialogues' ids. The form is known by the keys of each object."""
+
+    role: ClassVar[str] = "qa"
+    source: ClassVar[str] = "a file of yours"
+    root: Path = option(None, f"a file ({', '.join(_SUFFIXES)}) or a folder of such files")
+    language: str = option("", "OASST: only messages of this language, as en")
+    held_out: float = option(0.02, "share of the dialogues in qa_dev, and as many in qa_test")
+    least_rounds: int = option(1, "shorter dialogues are skipped")
+    most_words: int = option(60, "a longer turn of the user ends the dialogue")
+
+    def sets(self, work: Path) -> dict[str, list[str]]:
+        files = [self.root] if self.root.is_file() else sorted(self.root.rglob("*"))
+        files = [file for file in files if file.is_file() and file.name.endswith(_SUFFIXES)]
+        if not files:
+            raise CorpusError(f"{self.root}: no file that ends in {', '.join(_SUFFIXES)}")
+        parts = []
+        for file in files:
+            parts += [f"{part} {file}" for part in (["array"] if file.suffix == ".json" else byte_ranges(file))]
+        return {name: list(parts) for name in ("qa_train", "qa_dev", "qa_test")}
+
+    def read(self, name: str, part: str) -> Iterator[Item]:
+        where, _, file = part.partition(" ")
+        path = Path(file)
+        rows = enumerate(stream_array(path, "")) if where == "array" else read_rows(path, where)
+        stem = path.name.split(".")[0]
+        try:
+            for place, row in rows:
+                rounds = rounds_of(row or {}, self.language)
+                key = re.sub(r"\W+", "-", f"{stem}-{_id_of(row or {}) or place}").lower()
+                if self._set_of(key) != name:
+                    continue
+                if rounds is None:
+                    yield Skipped(f"{file}: {key}", "none of the known forms of a dialogue")
+                else:
+                    yield speakable_dialogue(key, rounds, "dialogue", self.most_words, self.least_rounds)
+        except ValueError as error:
+            raise CorpusError(str(error)) from None
+
+    def _set_of(self, key: str) -> str:
+        place = share_of(key)
+        return "qa_dev" if place < self.held_out else "qa_test" if place < 2 * self.held_out else "qa_train"
+
+
+def _id_of(row: dict[str, Any]) -> str:
+    return str(row.get("id") or row.get("message_tree_id") or row.get("conversation_id") or "")
+
+
+def rounds_of(row: dict[str, Any], language: str = "") -> list[tuple[str, str]] | None:
+    """(user, assistant) of each round; None where the object has none of the known forms."""
+    if "instruction" in row and "output" in row:  # Alpaca, with the history of its multi-round form
+        asked = " ".join(filter(None, (row["instruction"], row.get("input") or "")))
+        return [*(tuple(pair) for pair in row.get("history") or ()), (asked, row["output"])]
+    if isinstance(row.get("conversations"), list):  # ShareGPT
+        return pair_up([(turn.get("from"), turn.get("value")) for turn in row["conversations"]])
+    if isinstance(row.get("messages"), list):  # OpenAI
+        return pair_up([(turn.get("role"), turn.get("content")) for turn in row["messages"]])
+    if isinstance(row.get("prompt"), dict):  # OASST
+        return pair_up(best_path(row["prompt"], language))
+    return None
+
+
+def best_path(message: dict[str, Any], language: str) -> list[tuple[str, str]]:
+    """The turns of an OASST tree that people ranked best at each reply."""
+    turns = []
+    while message and not message.get("deleted") and language in ("", message.get("lang", language)):
+        turns.append((message.get("role"), message.get("text")))
+        replies = message.get("replies") or []
+        message = min(replies, key=lambda reply: _rank(reply), default=None)
+    return turns
+
+
+def _rank(reply: dict[str, Any]) -> float:
+    return float("inf") if reply.get("rank") is None else reply["rank"]
+
+
+def pair_up(turns: list[tuple[Any, Any]]) -> list[tuple[str, str]]:
+    """Rounds of turns that alternate; what comes before the first turn of the user (a system turn) is passed over."""
+    rounds: list[tuple[str, str]] = []
+    user: str | None = None
+    for role, text in turns:
+        if role in USER and isinstance(text, str):
+            if user is not None:
+                break
+            user = text
+        elif role in ASSISTANT and isinstance(text, str) and user is not None:
+            rounds.append((user, text))
+            user = None
+        elif rounds or user is not None:
+            break
+    return rounds

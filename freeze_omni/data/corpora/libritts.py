@@ -1,0 +1,50 @@
+"""LibriTTS (openslr 60): <subset>/<reader>/<chapter>/ with wav, .normalized.txt and .original.txt of each utterance."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from freeze_omni.data.corpora.base import CorpusError, Item, Skipped, Utterance, option
+from freeze_omni.data.corpora.librispeech import SUBSETS, LibriSpeech
+
+TEXTS = ("normalized", "original")
+
+
+@dataclass(frozen=True)
+class LibriTts:
+    """Sets as in ESPnet: train_clean_100, dev_clean, ... Audio is 24 kHz."""
+
+    role: ClassVar[str] = "tts"
+    source: ClassVar[str] = "https://www.openslr.org/60"
+    root: Path = option(None, "the folder LibriTTS, or the one that holds it")
+    text: str = option("normalized", f"which text: {' or '.join(TEXTS)}")
+
+    def __post_init__(self) -> None:
+        if self.text not in TEXTS:
+            raise CorpusError(f"--text {self.text}: {' or '.join(TEXTS)}")
+
+    def sets(self, work: Path) -> dict[str, list[str]]:
+        return LibriSpeech(self._folder()).sets(work)
+
+    def _folder(self) -> Path:
+        for folder in (self.root, self.root / "LibriTTS"):
+            if any((folder / subset).is_dir() for subset in SUBSETS):
+                return folder
+        raise CorpusError(f"{self.root}: no subset (as {SUBSETS[0]}) in it, nor in LibriTTS below it; mend --root")
+
+    def read(self, name: str, part: str) -> Iterator[Item]:
+        folder = self._folder() / part
+        speaker = part.split("/")[1]
+        files = set(os.listdir(folder))
+        wavs = {file.removesuffix(".wav") for file in files if file.endswith(".wav")}
+        suffix = f".{self.text}.txt"
+        texts = {file.removesuffix(suffix) for file in files if file.endswith(suffix)}
+        for key in sorted(wavs & texts):
+            text = (folder / f"{key}{suffix}").read_text(encoding="utf-8")
+            yield Utterance(key, speaker, text, f"{folder}/{key}.wav")
+        yield from (Skipped(f"{folder}/{key}.wav", f"no {suffix[1:]} for the audio") for key in sorted(wavs - texts))
+        yield from (Skipped(f"{folder}/{key}{suffix}", "no audio for the text") for key in sorted(texts - wavs))

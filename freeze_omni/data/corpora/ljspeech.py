@@ -1,0 +1,47 @@
+"""LJSpeech 1.1: metadata.csv (id|text|normalised text) and wavs/<id>.wav, one voice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from freeze_omni.data.corpora.base import CorpusError, Item, Skipped, Utterance, in_range, inside, option, ranges
+
+SPEAKER = "LJ"
+
+
+@dataclass(frozen=True)
+class LjSpeech:
+    """Sets as in ESPnet: the last utterances are dev and eval1, what comes before is tr_no_dev."""
+
+    role: ClassVar[str] = "tts"
+    source: ClassVar[str] = "https://keithito.com/LJ-Speech-Dataset"
+    root: Path = option(None, "the folder LJSpeech-1.1, or the one that holds it")
+    held_out: int = option(250, "utterances of dev, and as many of eval1")
+
+    def _lines(self) -> list[str]:
+        path = inside(self.root, "LJSpeech-1.1", "metadata.csv") / "metadata.csv"
+        return path.read_text(encoding="utf-8").splitlines()
+
+    def sets(self, work: Path) -> dict[str, list[str]]:
+        count = len(self._lines())
+        if count <= 2 * self.held_out:
+            raise CorpusError(f"{self.root}: {count} utterances leave none beside --held_out {self.held_out}")
+        dev, evaluation = count - 2 * self.held_out, count - self.held_out
+        return {
+            "tr_no_dev": ranges(dev),
+            "dev": [f"{dev}:{evaluation}"],
+            "eval1": [f"{evaluation}:{count}"],
+        }
+
+    def read(self, name: str, part: str) -> Iterator[Item]:
+        folder = inside(self.root, "LJSpeech-1.1", "metadata.csv")
+        for line in self._lines()[in_range(part)]:
+            columns = line.split("|")
+            if len(columns) != 3:
+                yield Skipped(columns[0], "not a line `id|text|normalised text`")
+                continue
+            key = columns[0]
+            yield Utterance(f"{SPEAKER}-{key}", SPEAKER, columns[2] or columns[1], f"{folder}/wavs/{key}.wav")

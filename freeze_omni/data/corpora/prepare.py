@@ -1,0 +1,140 @@
+"""A corpus becomes data directories: checked, read in parallel, merged; what was left out is said and written down."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from freeze_omni.data.corpora.base import Corpus, CorpusError
+from freeze_omni.data.corpora.merge import merge_shards, table_names
+from freeze_omni.data.corpora.shards import SKIPPED, Shard, add_up, write_shard
+from freeze_omni.data.progress import parallel_map
+from freeze_omni.data.tables import write_lines
+
+MADE_FROM = ".made_from.json"
+_TABLES = ("wav.scp", "segments", "text", "utt2spk", "spk2utt", SKIPPED, "questions.jsonl", "dialogues.jsonl")
+_MOST_SHARDS = 64
+_MOST_BASES = 20  # folders below the root in which parts are looked for
+_LISTS = (".csv", ".tsv", ".txt", ".json", ".transcription")
+_SHOWN_REASONS = 5
+
+
+@dataclass(frozen=True)
+class PrepareOptions:
+    """lower: transcripts in lower case. most_skipped: a larger share of a set that cannot be used is an error."""
+
+    sets: tuple[str, ...] = ()
+    nj: int = 2
+    lower: bool = False
+    check_audio: bool = True
+    most_skipped: float = 0.1
+
+
+def prepare_corpus(name: str, corpus: Corpus, data: Path, options: PrepareOptions) -> None:
+    """Write data/<set>/ for each set, and say what was kept and skipped.
+
+    Sets that were made before of the same files and options are not made again.
+    Raises CorpusError: the layout is wrong, a set is not there or empty, or too much of it cannot be used.
+    """
+    work = data / f".{name}"
+    work.mkdir(parents=True, exist_ok=True)
+    chosen = choose_sets(corpus, corpus.sets(work), options.sets)
+    plan = {set_name: plan_shards(work, set_name, parts, corpus, options) for set_name, parts in chosen.items()}
+    todo = {}
+    for set_name, shards in plan.items():
+        if _made_from(data / set_name) == _identity(shards):
+            print(f"{data / set_name}: made before of the same files, kept")
+        else:
+            todo[set_name] = shards
+    shards = [shard for group in todo.values() for shard in group]
+    write = functools.partial(
+        write_shard, corpus=corpus, lower=options.lower, check_audio=options.check_audio and corpus.role != "qa"
+    )
+    start = time.monotonic()
+    reports = dict(zip(shards, parallel_map(write, shards, options.nj, f"reading {name}"), strict=True))
+    kept = sum(finish_set(data / s, group, [reports[x] for x in group], options) for s, group in todo.items())
+    if kept:
+        seconds = max(time.monotonic() - start, 1e-3)
+        print(f"{name}: {kept} in {seconds:.1f} s, {kept / seconds:.0f} a second")
+    shutil.rmtree(work, ignore_errors=True)
+
+
+def choose_sets(corpus: Corpus, there: dict[str, list[str]], wanted: Sequence[str]) -> dict[str, list[str]]:
+    """The wanted sets, or all. Raises CorpusError where one is not there."""
+    missing = [name for name in wanted if name not in there]
+    if missing or not there:
+        raise CorpusError(
+            f"{corpus.root}: no set '{' '.join(missing) or 'at all'}' in it; there are: {', '.join(there) or 'none'}. "
+            f"Unpack it too (from {corpus.source}), or mend the names of the sets"
+        )
+    return {name: there[name] for name in wanted or there}
+
+
+def plan_shards(work: Path, set_name: str, parts: list[str], corpus: Corpus, options: PrepareOptions) -> list[Shard]:
+    """Parts in order, in at most 64 shards; the fingerprint changes with the files, the corpus' and our options."""
+    size = max(-(-len(parts) // _MOST_SHARDS), 1)
+    shards, lists = [], _list_files(corpus.root)
+    for number, start in enumerate(range(0, len(parts), size)):
+        some = tuple(parts[start : start + size])
+        seen = _times_of(corpus.root, some)
+        asked = repr((corpus, set_name, some, seen, lists, options.lower, options.check_audio))
+        print_ = hashlib.sha256(asked.encode()).hexdigest()[:16]
+        shards.append(Shard(set_name, some, work / set_name / f"{number:04d}", print_))
+    return shards
+
+
+def finish_set(folder: Path, shards: list[Shard], reports: list[dict], options: PrepareOptions) -> int:
+    """Merge the shards of a set, report, and return how many utterances or dialogues it has."""
+    kept, reasons = add_up(reports)
+    skipped = sum(reasons.values())
+    folders = [shard.folder for shard in shards]
+    if not kept or skipped > options.most_skipped * (kept + skipped):
+        if skipped:
+            merge_shards(folders, folder, [SKIPPED])
+        why = "; ".join(f"{count} {reason}" for reason, count in reasons.most_common(_SHOWN_REASONS))
+        share = 100 * skipped / max(kept + skipped, 1)
+        raise CorpusError(
+            f"{folder}: {skipped} of {kept + skipped} ({share:.0f} %) cannot be used: {why or 'it is empty'}. "
+            f"See {folder / SKIPPED}; mend the corpus, or allow it with --most_skipped {max(share, 1) / 100:.2f}"
+        )
+    merge_shards(folders, folder, sorted({*table_names(folders), *(set(_TABLES) - {"spk2utt"})}))
+    print(f"{folder}: {kept} kept, {skipped} skipped" + (f" (see {folder / SKIPPED})" if skipped else ""))
+    for reason, count in reasons.most_common(_SHOWN_REASONS):
+        print(f"  {count}: {reason}")
+    write_lines(folder / MADE_FROM, [_identity(shards)])
+    for shard in shards:
+        shutil.rmtree(shard.folder)
+    return kept
+
+
+def _identity(shards: list[Shard]) -> str:
+    return json.dumps([shard.fingerprint for shard in shards])
+
+
+def _made_from(folder: Path) -> str:
+    path = folder / MADE_FROM
+    return path.read_text(encoding="utf-8").strip() if path.is_file() else ""
+
+
+def _times_of(root: Path, parts: Sequence[str]) -> list[int]:
+    """When the folder or file of each part was changed; 0 for a part that is none of the corpus (a range of a list)."""
+    bases = [root, *sorted(path for path in root.glob("*") if path.is_dir())[:_MOST_BASES]]
+    times = []
+    for part in parts:
+        named = Path(part.rpartition(" ")[2])
+        places = [named] if named.is_absolute() else [base / named for base in bases]
+        there = (place for place in places if place.is_relative_to(root) and place.exists())
+        times.append(next((place.stat().st_mtime_ns for place in there), 0))
+    return times
+
+
+def _list_files(root: Path) -> list[tuple[str, int]]:
+    """The lists of a corpus (metadata.csv, ...), which lie near its root, and when they were changed."""
+    found = [path for path in (*root.glob("*.*"), *root.glob("*/*.*")) if path.suffix in _LISTS]
+    return sorted((str(path.relative_to(root)), path.stat().st_mtime_ns) for path in found)

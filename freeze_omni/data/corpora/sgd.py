@@ -1,0 +1,55 @@
+"""Schema-Guided Dialogue: {train,dev,test}/dialogues_*.json, arrays of dialogues with USER and SYSTEM turns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from freeze_omni.data.corpora.base import CorpusError, Item, inside, option
+from freeze_omni.data.corpora.json_stream import stream_array
+from freeze_omni.data.corpora.speakable import speakable_dialogue
+
+
+@dataclass(frozen=True)
+class Sgd:
+    """Sets qa_train, qa_dev, qa_test, as published."""
+
+    role: ClassVar[str] = "qa"
+    source: ClassVar[str] = "https://github.com/google-research-datasets/dstc8-schema-guided-dialogue"
+    root: Path = option(None, "the folder dstc8-schema-guided-dialogue, or the one that holds it")
+    most_words: int = option(60, "a longer turn of the user ends the dialogue")
+
+    def sets(self, work: Path) -> dict[str, list[str]]:
+        folder = inside(self.root, "dstc8-schema-guided-dialogue", "train/schema.json")
+        found = {
+            f"qa_{name}": [str(path) for path in sorted((folder / name).glob("dialogues_*.json"))]
+            for name in ("train", "dev", "test")
+        }
+        return {name: parts for name, parts in found.items() if parts}
+
+    def read(self, name: str, part: str) -> Iterator[Item]:
+        try:
+            for dialogue in stream_array(Path(part), ""):
+                turns = [(turn["speaker"], turn["utterance"]) for turn in dialogue["turns"]]
+                key = f"sgd-{name.removeprefix('qa_')}-{dialogue['dialogue_id']}"
+                yield speakable_dialogue(key, alternate(turns, "USER"), "task", self.most_words)
+        except (ValueError, KeyError, TypeError) as error:
+            raise CorpusError(f"{part}: not as published ({error!r}); fetch it again") from None
+
+
+def alternate(turns: list[tuple[str, str]], user: str) -> list[tuple[str, str]]:
+    """Rounds (user, other): turns in a row of one side are joined; an opening of the other side is passed over."""
+    rounds: list[list[str]] = []
+    last_user = False
+    for side, text in turns:
+        if side == user:
+            if last_user:
+                rounds[-1][0] += f" {text}"
+            else:
+                rounds.append([text, ""])
+        elif rounds:
+            rounds[-1][1] = f"{rounds[-1][1]} {text}".strip()
+        last_user = side == user
+    return [(asked, said) for asked, said in rounds if said]

@@ -1,0 +1,142 @@
+"""Parts of a corpus become shards: sorted tables in a folder of their own, written whole or not at all.
+
+So several processes work without a word to one another, a killed run goes on with the shards that are missing, and
+the tables of a set are made by merging sorted files: nobody holds a set in memory.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from freeze_omni.data.audio_header import AudioError, AudioHeader, read_header
+from freeze_omni.data.corpora.base import Corpus, Dialogue, Item, Skipped, Utterance
+from freeze_omni.data.tables import write_lines
+
+REPORT = "report.json"
+SKIPPED = "skipped"
+_BLANKS = re.compile(r"\s+")
+_SLACK_S = 0.1  # a segment may end so much behind its recording
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Some parts of one set, and the folder of its tables."""
+
+    name: str
+    parts: tuple[str, ...]
+    folder: Path
+    fingerprint: str
+
+
+@dataclass
+class Tables:
+    """Lines of a set by file, and reasons for what was left out."""
+
+    lines: dict[str, list[str]] = field(default_factory=dict)
+    reasons: Counter[str] = field(default_factory=Counter)
+    kept: int = 0
+
+    def add(self, file: str, line: str) -> None:
+        self.lines.setdefault(file, []).append(line)
+
+    def skip(self, where: str, reason: str) -> None:
+        self.reasons[re.sub(r"\d+", "N", reason)] += 1
+        self.add(SKIPPED, f"{_BLANKS.sub(' ', where)}\t{reason}")
+
+
+def write_shard(shard: Shard, corpus: Corpus, lower: bool, check_audio: bool) -> dict[str, object]:
+    """Read the parts of a shard and write its tables; returns its report (kept, reasons). A finished one is kept."""
+    done = shard.folder / REPORT
+    if done.is_file():
+        report = json.loads(done.read_text(encoding="utf-8"))
+        if report["fingerprint"] == shard.fingerprint:
+            return report
+    shutil.rmtree(shard.folder, ignore_errors=True)
+    tables = Tables()
+    headers: dict[str, AudioHeader | str] = {}
+    for part in shard.parts:
+        headers.clear()
+        for item in corpus.read(shard.name, part):
+            _add(tables, item, headers, lower, check_audio)
+    for file, lines in tables.lines.items():
+        write_lines(shard.folder / file, sorted(set(lines) if file == "wav.scp" else lines))
+    report = {"kept": tables.kept, "reasons": dict(tables.reasons), "fingerprint": shard.fingerprint}
+    write_lines(done, [json.dumps(report, ensure_ascii=False)])
+    return report
+
+
+def _add(tables: Tables, item: Item, headers: dict, lower: bool, check_audio: bool) -> None:
+    if isinstance(item, Skipped):
+        tables.skip(item.where, item.reason)
+    elif isinstance(item, Dialogue):
+        _add_dialogue(tables, item)
+    else:
+        _add_utterance(tables, item, headers, lower, check_audio)
+
+
+def _add_utterance(tables: Tables, item: Utterance, headers: dict, lower: bool, check_audio: bool) -> None:
+    text = _BLANKS.sub(" ", item.text).strip()
+    reason = "an empty transcript" if not text else None
+    if reason is None and (_BLANKS.search(item.id) or _BLANKS.search(item.speaker) or not item.speaker):
+        reason = "a blank in the id or in the speaker's name"
+    if reason is None and check_audio:
+        reason = _audio_problem(item, headers)
+    if reason is not None:
+        tables.skip(f"{item.id} {item.audio}", reason)
+        return
+    tables.kept += 1
+    tables.add("wav.scp", f"{item.recording or item.id} {item.audio}")
+    tables.add("text", f"{item.id} {text.lower() if lower else text}")
+    tables.add("utt2spk", f"{item.id} {item.speaker}")
+    if item.recording:
+        tables.add("segments", f"{item.id} {item.recording} {item.start_s:.3f} {item.end_s:.3f}")
+
+
+def _audio_problem(item: Utterance, headers: dict[str, AudioHeader | str]) -> str | None:
+    """Why the sound cannot be used; a recording is looked at once for all its segments."""
+    if item.audio not in headers:
+        try:
+            headers[item.audio] = read_header(item.audio)
+        except (AudioError, OSError) as error:
+            headers[item.audio] = str(error)
+    header = headers[item.audio]
+    if isinstance(header, str):
+        return header
+    if item.recording:
+        if not 0 <= item.start_s < item.end_s:
+            return "the segment does not end behind its start"
+        if item.end_s > header.samples / header.rate_hz + _SLACK_S:
+            return "the segment ends behind its recording"
+    return None
+
+
+def _add_dialogue(tables: Tables, item: Dialogue) -> None:
+    """A dialogue, and its first question as the role qa has it; no answer is a reference, the LLM gives its own."""
+    tables.kept += 1
+    rounds = [{"user": user, "assistant": assistant} for user, assistant in item.rounds]
+    question = {
+        "id": item.id,
+        "question": item.rounds[0][0],
+        "answers": [],
+        "kind": item.kind,
+        "phrasing": "as written",
+        "fact": item.id,
+    }
+    dialogue = {"id": item.id, "kind": item.kind, "rounds": rounds}
+    tables.add("questions.jsonl", json.dumps(question, ensure_ascii=False))
+    tables.add("dialogues.jsonl", json.dumps(dialogue, ensure_ascii=False))
+
+
+def add_up(reports: Iterable[dict]) -> tuple[int, Counter[str]]:
+    """Utterances kept and reasons of all shards of a set."""
+    kept, reasons = 0, Counter()
+    for report in reports:
+        kept += report["kept"]
+        reasons.update(report["reasons"])
+    return kept, reasons

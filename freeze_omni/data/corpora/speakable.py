@@ -1,0 +1,47 @@
+"""Which written turns of a user can be spoken: a synthesiser would read code and addresses letter by letter."""
+
+from __future__ import annotations
+
+import re
+
+from freeze_omni.data.corpora.base import Dialogue, Skipped
+
+_CODE = re.compile(r"```|[{}<>\\]|\w\(\)|==|::")
+_ADDRESS = re.compile(r"https?://|www\.|\S+@\S+\.\S+")
+_LETTER = re.compile(r"\w")
+_SIGN_OF_ITS_OWN = re.compile(r"[\u3400-\u9fff\u3040-\u30ff]")
+
+
+def unspeakable(text: str, most_words: int) -> str | None:
+    """Why the text cannot be spoken as a turn, in words that many texts share; None where it can.
+
+    A Chinese or Japanese sign counts as a word.
+    """
+    if not _LETTER.search(text):
+        return "no words"
+    if "\n" in text.strip():
+        return "several lines"
+    if _CODE.search(text):
+        return "code"
+    if _ADDRESS.search(text):
+        return "an address"
+    words = len(_SIGN_OF_ITS_OWN.findall(text)) + len(_SIGN_OF_ITS_OWN.sub(" ", text).split())
+    return f"longer than {most_words} words" if words > most_words else None
+
+
+def speakable_dialogue(
+    key: str, rounds: list[tuple[str, str]], kind: str, most_words: int, least_rounds: int = 1
+) -> Dialogue | Skipped:
+    """The dialogue up to its first user turn that cannot be spoken, or why too little is left of it."""
+    kept: list[tuple[str, str]] = []
+    reason = "an empty dialogue"
+    for user, assistant in rounds:
+        user, assistant = " ".join(user.split("\r")).strip(), assistant.strip()
+        why = "an answer is missing" if not assistant else unspeakable(user, most_words)
+        if why is not None:
+            reason = f"a turn of the user: {why}" if assistant else why
+            break
+        kept.append((user, assistant))
+    if len(kept) < least_rounds or not kept:
+        return Skipped(key, reason if len(rounds) >= least_rounds else f"fewer than {least_rounds} rounds")
+    return Dialogue(key, tuple(kept), kind)

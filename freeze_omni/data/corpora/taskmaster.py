@@ -1,0 +1,57 @@
+"""Taskmaster 1 to 3: TM-*/**/*.json, arrays of conversations with USER and ASSISTANT (or SYSTEM) utterances."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from freeze_omni.data.corpora.base import CorpusError, Item, Skipped, option, share_of
+from freeze_omni.data.corpora.json_stream import stream_array
+from freeze_omni.data.corpora.sgd import alternate
+from freeze_omni.data.corpora.speakable import speakable_dialogue
+
+_NOT_DIALOGUES = ("ontology.json", "sample.json", "apis.json")
+
+
+@dataclass(frozen=True)
+class Taskmaster:
+    """Sets qa_train, qa_dev, qa_test. TM-1's lists of self dialogues are followed; the rest is cut by id."""
+
+    role: ClassVar[str] = "qa"
+    source: ClassVar[str] = "https://github.com/google-research-datasets/Taskmaster"
+    root: Path = option(None, "the folder Taskmaster with TM-1-2019, TM-2-2020 or TM-3-2020 in it")
+    held_out: float = option(0.05, "share of the dialogues in qa_dev, and as many in qa_test, where no list says")
+    most_words: int = option(60, "a longer turn of the user ends the dialogue")
+
+    def sets(self, work: Path) -> dict[str, list[str]]:
+        files = [path for path in sorted(self.root.glob("TM-*/**/*.json")) if path.name not in _NOT_DIALOGUES]
+        files = [path for path in files if "ontology" not in path.parts]
+        if not files:
+            raise CorpusError(f"{self.root}: no TM-1-2019, TM-2-2020 or TM-3-2020 with .json files in it")
+        return {name: [str(path) for path in files] for name in ("qa_train", "qa_dev", "qa_test")}
+
+    def read(self, name: str, part: str) -> Iterator[Item]:
+        listed = self._listed(Path(part).parent / "train-dev-test")
+        try:
+            for row in stream_array(Path(part), ""):
+                key = row["conversation_id"]
+                if listed.get(key, self._by_share(key)) == name:
+                    turns = [(turn["speaker"].upper(), turn["text"]) for turn in row["utterances"]]
+                    yield speakable_dialogue(f"tm-{key}", alternate(turns, "USER"), "task", self.most_words)
+        except (ValueError, KeyError, TypeError) as error:
+            yield Skipped(part, f"not an array of conversations ({type(error).__name__})")
+
+    def _listed(self, folder: Path) -> dict[str, str]:
+        found = {}
+        for which in ("train", "dev", "test"):
+            path = folder / f"{which}.csv"
+            if path.is_file():
+                for line in path.read_text(encoding="utf-8").splitlines():
+                    found[line.split(",")[0].strip()] = f"qa_{which}"
+        return found
+
+    def _by_share(self, key: str) -> str:
+        place = share_of(key)
+        return "qa_dev" if place < self.held_out else "qa_test" if place < 2 * self.held_out else "qa_train"

@@ -1,0 +1,62 @@
+"""VCTK: txt/<speaker>/<id>.txt, wav48_silence_trimmed/<speaker>/<id>_mic1.flac (0.92) or wav48/<speaker>/<id>.wav."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from freeze_omni.data.corpora.base import CorpusError, Item, Skipped, Utterance, option
+
+LAYOUTS = {"wav48_silence_trimmed": "_{mic}.flac", "wav48": ".wav"}
+
+
+@dataclass(frozen=True)
+class Vctk:
+    """Sets have ESPnet's names: of every speaker the last are eval1, those before dev, the rest tr_no_dev."""
+
+    role: ClassVar[str] = "tts"
+    source: ClassVar[str] = "https://datashare.ed.ac.uk/handle/10283/3443"
+    root: Path = option(None, "the folder VCTK-Corpus-0.92, or the one that holds it")
+    mic: str = option("mic1", "microphone, mic1 or mic2 (0.92)")
+    held_out: int = option(5, "utterances of each speaker in dev, and as many in eval1")
+
+    def _folder(self) -> tuple[Path, str]:
+        for below in ("", "VCTK-Corpus-0.92", "VCTK-Corpus"):
+            for layout in LAYOUTS:
+                if (self.root / below / layout).is_dir() and (self.root / below / "txt").is_dir():
+                    return self.root / below, layout
+        raise CorpusError(f"{self.root}: no wav48_silence_trimmed (or wav48) beside txt in it; mend --root")
+
+    def sets(self, work: Path) -> dict[str, list[str]]:
+        folder, layout = self._folder()
+        speakers = sorted(entry.name for entry in os.scandir(folder / layout) if entry.is_dir())
+        if not speakers:
+            raise CorpusError(f"{folder / layout}: no speakers' folders; unpack the archive again")
+        return {name: list(speakers) for name in ("tr_no_dev", "dev", "eval1")}
+
+    def read(self, name: str, part: str) -> Iterator[Item]:
+        folder, layout = self._folder()
+        suffix = LAYOUTS[layout].format(mic=self.mic)
+        texts = folder / "txt" / part
+        if not texts.is_dir():
+            if name == "tr_no_dev":  # said once, not by every set
+                yield Skipped(str(texts), "the speaker has no texts")
+            return
+        files = sorted(file for file in os.listdir(folder / layout / part) if file.endswith(suffix))
+        keys = [file.removesuffix(suffix) for file in files]
+        for key in chosen(keys, name, self.held_out):
+            text = texts / f"{key}.txt"
+            audio = f"{folder}/{layout}/{part}/{key}{suffix}"
+            if text.is_file():
+                yield Utterance(key, part, text.read_text(encoding="utf-8"), audio)
+            else:
+                yield Skipped(audio, "no text for the audio")
+
+
+def chosen(keys: list[str], name: str, held_out: int) -> list[str]:
+    """The part of a speaker's sorted utterances that belongs to the set."""
+    dev, evaluation = max(len(keys) - 2 * held_out, 0), max(len(keys) - held_out, 0)
+    return {"tr_no_dev": keys[:dev], "dev": keys[dev:evaluation], "eval1": keys[evaluation:]}[name]

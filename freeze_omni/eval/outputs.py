@@ -1,0 +1,89 @@
+"""What another system wrote, in a folder: texts and sounds by utterance, in the forms that are common."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from freeze_omni.data.tables import TableError, read_table
+
+TEXT_KEYS = ("text", "answer", "response", "prediction", "pred", "hypothesis", "transcript")
+ID_KEYS = ("id", "utt", "utterance", "key", "qid", "question_id", "audio_id")
+SOUNDS = (".wav", ".flac", ".ogg", ".mp3")
+
+
+def read_texts(path: Path) -> dict[str, str]:
+    """Id to text: a Kaldi `text`, a .jsonl with an id and a text, or a folder with one of them or with <id>.txt files.
+
+    Raises TableError where there is none of these, or a line cannot be used.
+    """
+    if path.is_dir():
+        tables = [path / name for name in ("text", "hyp.trn") if (path / name).is_file()] or sorted(
+            path.glob("*.jsonl")
+        )
+        if len(tables) > 1:
+            raise TableError(
+                f"{path}: several .jsonl files ({tables[0].name}, {tables[1].name}, ...); name one of them"
+            )
+        if not tables:
+            texts = {file.stem: file.read_text(encoding="utf-8").strip() for file in sorted(path.glob("*.txt"))}
+            if not texts:
+                raise TableError(f"{path}: no `text` (lines `<id> <words>`), no .jsonl and no <id>.txt files in it")
+            return texts
+        path = tables[0]
+    if path.suffix in (".jsonl", ".json"):
+        return _read_jsonl(path)
+    return read_table(path, need_value=False)
+
+
+def _read_jsonl(path: Path) -> dict[str, str]:
+    if not path.is_file():
+        raise TableError(f"{path}: no such file")
+    texts = {}
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        try:
+            row = json.loads(line)
+            key = next(str(row[name]) for name in ID_KEYS if name in row)
+            text = next(row[name] for name in TEXT_KEYS if name in row)
+        except (ValueError, TypeError, StopIteration):
+            wanted = f"one of {', '.join(ID_KEYS)} and one of {', '.join(TEXT_KEYS)}"
+            raise TableError(f"{path}:{number}: no JSON object with {wanted}; mend the line") from None
+        if key in texts:
+            raise TableError(f"{path}:{number}: the id {key} comes twice")
+        texts[key] = str(text or "")
+    return texts
+
+
+def read_sounds(path: Path) -> dict[str, str]:
+    """Id to sound file: a wav.scp, a folder with one, or sound files named by id (also <id>/output.wav).
+
+    Raises TableError where there is no sound.
+    """
+    if path.is_file():
+        return read_table(path)
+    if (path / "wav.scp").is_file():
+        return read_table(path / "wav.scp")
+    files = [file for file in sorted(path.glob("*")) if file.suffix in SOUNDS]
+    found = {file.stem: str(file) for file in files}
+    found = found or {file.parent.name: str(file) for file in sorted(path.glob("*/output.wav"))}
+    if not found:
+        raise TableError(f"{path}: no wav.scp, no sound files <id>.wav and no <id>/output.wav in it")
+    return found
+
+
+def match(references: dict[str, object], found: dict[str, object], where: Path) -> list[str]:
+    """Warnings about ids that are missing or unknown. Raises TableError where none fits."""
+    known = [key for key in references if key in found]
+    if not known:
+        have, want = next(iter(found), "none"), next(iter(references), "none")
+        raise TableError(f"{where}: none of its ids (as {have}) is one of the test set (as {want})")
+    warnings = []
+    if len(known) < len(references):
+        missing = next(key for key in references if key not in found)
+        warnings.append(
+            f"{len(references) - len(known)} of {len(references)} are missing, as {missing}: counted as empty"
+        )
+    strangers = [key for key in found if key not in references]
+    if strangers:
+        warnings.append(f"{len(strangers)} are not of the test set, as {strangers[0]}: left out")
+    return warnings

@@ -1,0 +1,1 @@
+"""Measures of serving: throughput, memory, the admission limit, faults, the official client."""

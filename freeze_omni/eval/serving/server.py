@@ -1,0 +1,53 @@
+"""A server of worker processes, run beside the measuring clients."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from freeze_omni.server.config import Limits, ServerConfig
+from freeze_omni.server.pool import Pool
+from freeze_omni.server.run import make
+from freeze_omni.serving.config import ServingConfig
+from freeze_omni.serving.worker import WorkerConfig
+
+START_S = 300
+
+
+@dataclass(frozen=True)
+class Served:
+    """url: ws://... of a running server."""
+
+    url: str
+    pool: Pool
+    thread: threading.Thread
+
+
+@contextlib.asynccontextmanager
+async def serving(
+    model: Path, limits: Limits | None = None, workers: int = 1, threads: int = 0, max_sessions: int = 0
+) -> AsyncIterator[Served]:
+    """A server on a free port, with `workers` processes. Raises RuntimeError where it does not come up."""
+    serving_config = ServingConfig(max_sessions=max_sessions)
+    worker = WorkerConfig(model, serving_config, threads=threads)
+    config = ServerConfig(model, port=0, limits=limits or Limits(), serving=serving_config, close_s=1.0)
+    pool = Pool([worker] * workers)
+    server = make(config, pool, log_level="warning")
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    try:
+        for _ in range(START_S * 10):
+            if server.started or not thread.is_alive():
+                break
+            await asyncio.sleep(0.1)
+        if not server.started:
+            raise RuntimeError(f"{model}: the server does not come up")
+        port = server.servers[0].sockets[0].getsockname()[1]
+        yield Served(f"ws://127.0.0.1:{port}", pool, thread)
+    finally:
+        server.should_exit = True
+        await asyncio.to_thread(thread.join, 60)

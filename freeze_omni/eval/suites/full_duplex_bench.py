@@ -1,0 +1,94 @@
+"""Full-Duplex-Bench: <task>/<id>/input.wav; out go <task>/<id>/output.wav in time with it, and output.json.
+
+output.json has the words of output.wav with their times, {"text", "chunks": [{"text", "timestamp": [start, end]}]}; of
+user_interruption only what comes behind the interruption.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from freeze_omni.data.audio import read_audio
+from freeze_omni.data.audio_header import read_header
+from freeze_omni.data.tables import write_lines
+from freeze_omni.eval.judge import RATE_HZ, Word
+from freeze_omni.eval.suites.base import Answer, Item, SuiteError, check_wav
+
+IN_TIME = True
+INTERRUPTION = "user_interruption"
+_LATE_S = 0.2
+
+
+def read(data: Path, work: Path) -> list[Item]:
+    """All samples of a root folder of tasks, or of one task."""
+    items = []
+    for path in sorted([*data.glob("*/input.wav"), *data.glob("*/*/input.wav")]):
+        folder = path.parent
+        task = folder.parent.name
+        fields = {"task": task, "begin_s": 0.0}
+        if task.endswith(INTERRUPTION):
+            fields["begin_s"] = _interruption_end_s(folder / "interrupt.json")
+        items.append(Item(f"{task}/{folder.name}", str(path), fields=fields))
+    if not items:
+        raise SuiteError(f"{data}: no <id>/input.wav and no <task>/<id>/input.wav in it")
+    return items
+
+
+def _interruption_end_s(path: Path) -> float:
+    try:
+        return float(json.loads(path.read_text(encoding="utf-8"))[0]["timestamp"][1])
+    except (OSError, ValueError, KeyError, IndexError, TypeError):
+        raise SuiteError(f'{path}: expected [{{"timestamp": [start, end], ...}}]') from None
+
+
+def write(folder: Path, items: Sequence[Item], answers: Mapping[str, Answer], name: str) -> None:
+    """output.wav of every sample; output.json is `transcribe`'s."""
+    for item in items:
+        target = folder / item.id / "output.wav"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if not answers[item.id].sound:
+            raise SuiteError(f"{item.id}: no sound in time with the input")
+        shutil.copyfile(answers[item.id].sound, target)
+
+
+def transcribe(folder: Path, items: Sequence[Item], words: Callable[[np.ndarray], list[Word]]) -> None:
+    """Write output.json beside every output.wav. words: of (S,) samples at 16 kHz."""
+    for item in items:
+        wav, _ = read_audio(str(folder / item.id / "output.wav"), RATE_HZ)
+        begin_s = item.fields["begin_s"]
+        found = words(wav[round(begin_s * RATE_HZ) :])
+        chunks = [
+            {"text": word.text.strip(), "timestamp": [round(word.start_s + begin_s, 3), round(word.end_s + begin_s, 3)]}
+            for word in found
+        ]
+        whole = {"text": " ".join(chunk["text"] for chunk in chunks), "chunks": chunks}
+        write_lines(folder / item.id / "output.json", [json.dumps(whole, ensure_ascii=False, indent=4)])
+
+
+def check(folder: Path, items: Sequence[Item]) -> None:
+    """Every output.wav is as long as its input; an output.json that is there has words in order."""
+    for item in items:
+        path = folder / item.id / "output.wav"
+        ours, theirs = check_wav(path), read_header(item.sound)
+        late_s = abs(ours.samples / ours.rate_hz - theirs.samples / theirs.rate_hz)
+        if late_s > _LATE_S:
+            raise SuiteError(f"{path}: {late_s:.2f} s longer or shorter than its input: not in time with it")
+        if (path.parent / "output.json").is_file():
+            _check_words(path.parent / "output.json")
+
+
+def _check_words(path: Path) -> None:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        times = [tuple(map(float, chunk["timestamp"])) for chunk in content["chunks"]]
+        words = [chunk["text"] for chunk in content["chunks"]]
+        right = content["text"] == " ".join(words) and all(start <= end for start, end in times)
+    except (ValueError, KeyError, TypeError) as error:
+        raise SuiteError(f"{path}: not {{text, chunks: [{{text, timestamp: [start, end]}}]}}: {error!r}") from None
+    if not right or times != sorted(times):
+        raise SuiteError(f"{path}: `text` is not the words of `chunks`, or their times go back")

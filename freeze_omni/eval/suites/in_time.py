@@ -1,0 +1,76 @@
+"""A session that hears a recording in (virtual) real time, and what it says laid out along the same time line."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from freeze_omni.session import events as ev
+from freeze_omni.session.clock import VirtualClock
+from freeze_omni.session.model import SpokenModel
+from freeze_omni.session.session import SessionConfig, SpeechSession
+
+
+@dataclass
+class TimeLine:
+    """What is played: (S,) at hz, as long as the input, silence where nothing is said; and the text of all answers."""
+
+    wav: np.ndarray
+    hz: int
+    text: str = ""
+    answer_start_s: float | None = None  # where the present answer is heard from
+    played_to_s: float = 0.0
+    starts_s: list[float] = field(default_factory=list)
+
+    def play(self, samples: np.ndarray, now_s: float) -> None:
+        """Behind what is played already, or now; what is behind the end of the input is lost."""
+        if now_s > self.played_to_s:
+            self.played_to_s = now_s
+        if self.answer_start_s is None:
+            self.answer_start_s = self.played_to_s
+        begin = round(self.played_to_s * self.hz)
+        part = samples[: max(len(self.wav) - begin, 0)]
+        self.wav[begin : begin + len(part)] = part
+        self.played_to_s += len(samples) / self.hz
+
+    def stop(self, now_s: float) -> None:
+        """What was not played yet is not played."""
+        self.wav[round(now_s * self.hz) :] = 0
+        self.played_to_s = min(self.played_to_s, now_s)
+
+
+def converse(model: SpokenModel, sound: np.ndarray, config: SessionConfig | None = None) -> TimeLine:
+    """Hear (S,) at the input rate chunk by chunk, answer between chunks, stop where the session says so.
+
+    The clock moves on by as long as the work takes on this machine.
+    """
+    session, clock = SpeechSession(model, config), VirtualClock()
+    rates, size = model.rates, model.rates.chunk_samples
+    line = TimeLine(np.zeros(round(len(sound) / rates.input_hz * rates.output_hz), np.float32), rates.output_hz)
+    for end in range(size, len(sound) + size, size):
+        chunk = sound[end - size : end]
+        clock.wait_until(end / rates.input_hz)
+        if line.answer_start_s is not None:
+            heard_s = min(clock.now_s, line.played_to_s) - line.answer_start_s
+            session.handle(ev.Played(max(round(heard_s * line.hz), 0)))
+        was = session.answering
+        actions = clock.run(session.push, np.pad(chunk, (0, size - len(chunk))))
+        _take(actions, line, clock.now_s)
+        if session.answering is not None and session.answering is not was:
+            line.answer_start_s = None
+        while session.answering is not None and clock.now_s < (end + size) / rates.input_hz:
+            _take(clock.run(session.work), line, clock.now_s)
+    return line
+
+
+def _take(actions: list[ev.Action], line: TimeLine, now_s: float) -> None:
+    for action in actions:
+        if isinstance(action, ev.PlayAudio):
+            if now_s > line.played_to_s:
+                line.starts_s.append(now_s)
+            line.play(action.samples, now_s)
+        elif isinstance(action, ev.StopAudio):
+            line.stop(now_s)
+        elif isinstance(action, ev.TextDelta):
+            line.text += action.text

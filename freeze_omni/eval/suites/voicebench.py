@@ -1,0 +1,53 @@
+"""VoiceBench: rows of its data set with `audio` and `prompt`; out goes a .jsonl with the same fields and `response`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from freeze_omni.data.corpora.from_hf import FromHf, load
+from freeze_omni.data.tables import write_lines
+from freeze_omni.eval.suites.base import Answer, Item, SuiteError, as_line, check_count, read_lines
+
+IN_TIME = False
+WITH_REFERENCE = ("sd-qa", "openbookqa", "mmsu", "bbh")
+
+
+def read(data: Path, work: Path) -> list[Item]:
+    """A subset: a folder saved by the datasets library, or <hub name>@<subset>. Its one split, or `test`, is taken."""
+    root, _, subset = str(data).partition("@")
+    corpus = FromHf(Path(root), config=subset, text="prompt", audio_dir=work / "sound")
+    splits = load(corpus)
+    name = "test" if "test" in splits else next(iter(splits))
+    if len(splits) > 1 and name != "test":
+        raise SuiteError(f"{data}: several splits ({', '.join(splits)}); save the one that is meant to a folder")
+    items = []
+    for number, row in enumerate(splits[name]):
+        sound = corpus.sound_of(row["audio"], name, f"{number:05d}")
+        fields = {key: value for key, value in row.items() if key != "audio"}
+        if sound is None:
+            raise SuiteError(f"{data}, row {number}: no sound")
+        items.append(Item(f"{number:05d}", sound, row["prompt"], fields))
+    return items
+
+
+def file_name(name: str, data: str) -> str:
+    return f"{name}-{data}-test-audio.jsonl"
+
+
+def write(folder: Path, items: Sequence[Item], answers: Mapping[str, Answer], name: str) -> None:
+    """<name>-<folder>-test-audio.jsonl."""
+    lines = (as_line({**item.fields, "response": answers[item.id].text}) for item in items)
+    write_lines(folder / file_name(name, folder.name), lines)
+
+
+def check(folder: Path, items: Sequence[Item]) -> None:
+    files = sorted(folder.glob("*-audio.jsonl"))
+    if len(files) != 1:
+        raise SuiteError(f"{folder}: {len(files)} files *-audio.jsonl in it, not one")
+    needed = ["prompt", "response", *(["reference"] if folder.name in WITH_REFERENCE else [])]
+    rows = list(read_lines(files[0], needed))
+    check_count(files[0], len(rows), items)
+    for number, row in enumerate(rows, start=1):
+        if not isinstance(row["response"], str) or "audio" in row:
+            raise SuiteError(f"{files[0]}:{number}: `response` must be a text, and `audio` left out")

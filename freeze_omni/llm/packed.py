@@ -1,0 +1,142 @@
+"""Several dialogues through the frozen LLM in one pass, each with its own cache, none of them padded or copied.
+
+The new positions of all rows stand one behind another in a batch of one. Whatever works on positions by themselves
+(norms, projections, feed-forward) sees one long row; attention alone goes row by row, over that row's own keys. So rows
+of any age, and prefills beside single tokens, share a pass, and what a row gets does not depend on its company.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from transformers import AttentionInterface, AttentionMaskInterface
+from transformers.cache_utils import Cache
+from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+
+from freeze_omni.llm.cache import LlmCache
+
+PREFIX = "packed_"
+SLOW_ROWS = (2, 3)
+FAST_ROWS = 4
+"""Matrix products of two or three rows take longer on a CPU than of four: such passes get rows that nobody reads."""
+
+
+class PackedRows(Cache):
+    """Takes keys and values of a packed pass apart and puts each row's into its own cache."""
+
+    def __init__(self, caches: Sequence[LlmCache], sizes: Sequence[int]) -> None:
+        super().__init__(layers=[])
+        self.caches, self.sizes = caches, list(sizes)
+        self.filling = FAST_ROWS - sum(sizes) if sum(sizes) in SLOW_ROWS else 0
+        self.seen: list[tuple[Tensor, Tensor]] = []
+
+    def update(
+        self, key_states: Tensor, value_states: Tensor, layer_idx: int, *args, **kwargs
+    ) -> tuple[Tensor, Tensor]:
+        """Keys and values (1, heads, total, dim) of one layer; remembers what each row may look at."""
+        pieces = zip(self.split(key_states), self.split(value_states), self.caches, strict=True)
+        self.seen = [cache.layers[layer_idx].update(key, value) for key, value, cache in pieces]
+        return key_states, value_states
+
+    def split(self, x: Tensor) -> Sequence[Tensor]:
+        """(1, heads, total, dim) to that of each row, without what fills up."""
+        return x[:, :, : sum(self.sizes)].split(self.sizes, 2)
+
+
+@torch.no_grad()
+def read_packed(model: nn.Module, embeds: Sequence[Tensor], caches: Sequence[LlmCache]) -> list[Tensor]:
+    """Embeddings (P_i, E) of each row to hidden states (P_i, E); every cache grows by its row's positions.
+
+    A cache holds one row without padding, and no cache is given twice.
+    """
+    _switch(model)
+    rows = PackedRows(caches, [len(row) for row in embeds])
+    fill = embeds[0].new_zeros(rows.filling, embeds[0].shape[1])
+    ages = [cache.length for cache in caches]
+    device = embeds[0].device
+    positions = [torch.arange(age, age + size) for age, size in zip(ages, rows.sizes, strict=True)]
+    positions = torch.cat([*positions, torch.zeros(rows.filling, dtype=torch.long)]).to(device)
+    output = model.get_decoder()(
+        inputs_embeds=torch.cat([row.to(model.dtype) for row in (*embeds, fill)])[None],
+        attention_mask=torch.ones(1, 1, 1, 1, dtype=torch.bool, device=device),  # so that none is built
+        position_ids=positions[None],
+        past_key_values=rows,
+        use_cache=True,
+        packed_rows=rows,
+    )
+    return list(output.last_hidden_state[0, : sum(rows.sizes)].split(rows.sizes))
+
+
+def _switch(model: nn.Module) -> None:
+    """Let the model's attention know packed passes; passes of other kinds stay what they were."""
+    config = model.config.get_text_config(decoder=True)
+    usual = config._attn_implementation
+    if usual.startswith(PREFIX):
+        return
+
+    def attention(module: nn.Module, *args: Any, packed_rows: PackedRows | None = None, **kwargs: Any) -> Any:
+        if packed_rows is not None:
+            return _attend(module, args[0], packed_rows, **kwargs), None
+        plain = getattr(sys.modules[type(module).__module__], "eager_attention_forward", None)
+        return ALL_ATTENTION_FUNCTIONS.get_interface(usual, plain)(module, *args, **kwargs)
+
+    AttentionInterface.register(PREFIX + usual, attention)
+    AttentionMaskInterface.register(PREFIX + usual, ALL_MASK_ATTENTION_FUNCTIONS[usual])
+    config._attn_implementation = PREFIX + usual
+
+
+def _attend(
+    module: nn.Module,
+    query: Tensor,
+    rows: PackedRows,
+    scaling: float | None = None,
+    sliding_window: int | None = None,
+    softcap: float | None = None,
+    s_aux: Tensor | None = None,
+    **_: Any,
+) -> Tensor:
+    """Queries (1, heads, total, dim), row by row over the row's own keys, to (1, total, heads, dim)."""
+    if s_aux is not None:
+        raise NotImplementedError(f"{type(module).__name__} has attention sinks, which packed passes do not know")
+    scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
+    parts = [
+        _attend_row(part, key, value, scaling, sliding_window, softcap)
+        for part, (key, value) in zip(rows.split(query), rows.seen, strict=True)
+    ]
+    parts.append(parts[0].new_zeros(1, query.shape[1], rows.filling, parts[0].shape[3]))
+    return torch.cat(parts, dim=2).transpose(1, 2)
+
+
+def _attend_row(
+    query: Tensor, key: Tensor, value: Tensor, scaling: float, window: int | None, softcap: float | None
+) -> Tensor:
+    """(1, heads, P, dim) over keys (1, key heads, K, dim), the last P of which are the queries' own."""
+    _, heads, size, dim = query.shape
+    groups = heads // key.shape[1]
+    mask = _mask(size, key.shape[2], window, query.device)
+    # the queries that share a key head stand behind one another, so no key is repeated
+    query = query.reshape(1, key.shape[1], groups * size, dim)
+    mask = None if mask is None else mask.repeat(groups, 1)
+    if softcap is None:
+        out = F.scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=scaling)
+    else:
+        scores = softcap * torch.tanh(query @ key.transpose(2, 3) * scaling / softcap)
+        scores = scores if mask is None else scores.masked_fill(~mask, float("-inf"))
+        out = scores.float().softmax(-1).to(value.dtype) @ value
+    return out.reshape(1, heads, size, -1)
+
+
+def _mask(queries: int, keys: int, window: int | None, device: torch.device) -> Tensor | None:
+    """(queries, keys) bool, True where a query may look; None for everywhere."""
+    if queries == 1 and (window is None or keys <= window):
+        return None
+    own = torch.arange(keys - queries, keys, device=device)[:, None]
+    seen = torch.arange(keys, device=device)[None]
+    mask = seen <= own
+    return mask if window is None else mask & (seen > own - window)

@@ -1,0 +1,137 @@
+"""A model of ours in the published layout, where its switches are those of the published architecture."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from torch import Tensor
+
+from freeze_omni.codec.fifo import FifoConfig
+from freeze_omni.released import codec, dialogue, listen, speech_decoder
+from freeze_omni.released.server import server_json
+from freeze_omni.system import FreezeOmni
+
+MARK = Path("audiollm") / "train.yaml"  # by which a folder is known as one of this layout
+
+
+class ExportError(ValueError):
+    """A model that the published layout cannot hold, with every reason."""
+
+
+def write_released(model: FreezeOmni, folder: str | Path) -> list[str]:
+    """Write the folder; it appears whole or not at all, in place of an older one of this layout.
+
+    Returns what was left behind. Raises ExportError where the layout cannot express the model, or where `folder`
+    holds something else.
+    """
+    folder = Path(folder)
+    if folder.exists() and any(folder.iterdir()) and not (folder / MARK).exists():
+        raise ExportError(f"{folder}: holds files of something else; give another folder")
+    content, left_behind = express(model)
+    new = folder.with_name(f".{folder.name}.new")
+    shutil.rmtree(new, ignore_errors=True)
+    for name, value in content.items():
+        path = new / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.suffix == ".pt":
+            torch.save(value, path)
+        else:
+            path.write_text(_text(path, value), encoding="utf-8")
+    if folder.exists():
+        shutil.rmtree(folder)
+    new.rename(folder)
+    return left_behind
+
+
+def express(model: FreezeOmni) -> tuple[dict[str, Any], list[str]]:
+    """File name -> content, and what has no place in it. Raises ExportError with every reason against it."""
+    config, reasons = model.config, list(_refusals(model))
+    heard = None
+    if config.adapter.conv is not None:
+        heard = listen.ListenConfig(config.encoder, config.adapter.conv, config.llm_size, config.prompt)
+    tasks = model.task_tokens.weight if config.task_tokens else model.prompt.weight.new_zeros(1, config.llm_size)
+    fifo = config.fifo or FifoConfig()
+    parts: dict[str, Callable[[], Any]] = {
+        "audiollm/final.pt": lambda: {
+            **_plain(listen.to_released(_state(model, "encoder", "adapter"), heard)),
+            **_plain(dialogue.to_released(model.prompt, model.state_head)),
+            dialogue.UNUSED: tasks.detach().cpu().clone(),
+        },
+        "audiollm/train.yaml": lambda: listen.train_yaml(
+            heard, dialogue.chat_template(model.llm.chat.texts, config.system_prompt), len(tasks)
+        ),
+        "audiollm/global_cmvn": lambda: _statistics(model),
+        "decoder/final.pt": lambda: {
+            "model": _plain(speech_decoder.to_released(model.speech_decoder.state_dict(), config.speech_decoder))
+        },
+        "decoder/model.json": lambda: speech_decoder.model_json(config.speech_decoder),
+        "codec/final.pt": lambda: {name: _plain(group) for name, group in codec.to_released(model.codec).items()},
+        "codec/model.json": lambda: codec.model_json(model.codec, model.voice),
+        "server.json": lambda: server_json(config.sampling, fifo),
+    }
+    content = {}
+    for name, make in parts.items() if not reasons else ():
+        try:
+            content[name] = make()
+        except ValueError as error:
+            reasons.append(str(error))
+    if reasons:
+        raise ExportError("; ".join(dict.fromkeys(reasons)))
+    return content, _left_behind(model)
+
+
+def _refusals(model: FreezeOmni) -> list[str]:
+    """What no file of the layout can say."""
+    config, reasons = model.config, []
+    if config.adapter.conv is None:
+        reasons.append("adapter: only conv can be expressed, this model has ctc")
+    if config.text_style != "released":
+        reasons.append(f"text_style: only released can be expressed, this model has {config.text_style}")
+    if config.llm_size % config.speech_decoder.size:
+        reasons.append("speech_decoder: its size must divide the LLM's width")
+    return reasons
+
+
+def _left_behind(model: FreezeOmni) -> list[str]:
+    config, left = model.config, []
+    if model.transcribes:
+        left.append("ctc: the layout has no CTC head, so the model will not say what it heard")
+    if not config.task_tokens:
+        left.append("task embeddings: this model has none; zeros stand for them, which nothing reads")
+    if config.segments.rule != "released":
+        left.append("segments: the published server cuts answers by its own rule (rule: released)")
+    if config.fifo is None:
+        left.append("fifo: the published server streams with overlaps; its default numbers are written")
+    left.append("generation: how the LLM's answer is drawn is not part of the layout")
+    return left
+
+
+def _state(model: FreezeOmni, *parts: str) -> dict[str, Tensor]:
+    return {f"{part}.{name}": value for part in parts for name, value in getattr(model, part).state_dict().items()}
+
+
+def _plain(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors as a file shall hold them: on the CPU, each with its own memory."""
+    return {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}
+
+
+def _statistics(model: FreezeOmni) -> dict[str, Any]:
+    """global_cmvn of one frame with the model's mean and deviation; the exact values are in final.pt."""
+    mean, istd = (getattr(model.encoder.cmvn, name).double().cpu() for name in ("mean", "istd"))
+    return {
+        "mean_stat": mean.tolist(),
+        "var_stat": (istd.reciprocal().square() + mean.square()).tolist(),
+        "frame_num": 1,
+    }
+
+
+def _text(path: Path, value: Any) -> str:
+    if path.suffix == ".yaml":
+        return yaml.safe_dump(value, allow_unicode=True)
+    return json.dumps(value, indent=1) + "\n"

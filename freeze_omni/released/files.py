@@ -1,0 +1,105 @@
+"""The files of the published layout, read without trust: no code is run, no size is believed.
+
+A `final.pt` is a pickle. It is mapped, not read, and only tensors are taken out of it; every shape is held against
+the configuration before anything is computed from it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+MOST_TEXT_BYTES = 16_000_000  # of a configuration or statistics file
+
+
+class ReleasedError(ValueError):
+    """A folder or file that is not of the published layout: names it and what is wrong."""
+
+
+def read_text(path: Path) -> str:
+    """A small text file. Raises ReleasedError where it is missing, too large or no UTF-8 text."""
+    try:
+        if path.stat().st_size > MOST_TEXT_BYTES:
+            raise ReleasedError(f"{path}: {path.stat().st_size / 1e6:.0f} MB are too many for such a file")
+        return path.read_text(encoding="utf-8")
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        raise ReleasedError(f"{path}: no such file; give a folder of the published layout") from None
+    except UnicodeDecodeError:
+        raise ReleasedError(f"{path}: not a text file") from None
+
+
+def read_json(path: Path) -> Any:
+    """What a JSON file holds. Raises ReleasedError."""
+    try:
+        return json.loads(read_text(path))
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise ReleasedError(f"{path}: not valid JSON: {error}") from None
+
+
+def read_checkpoint(path: Path) -> Any:
+    """What a `final.pt` holds: nothing but tensors and plain containers, still in the file.
+
+    Raises ReleasedError for a missing, truncated, old or foreign file, and for one that would run code.
+    """
+    if not path.is_file():
+        raise ReleasedError(f"{path}: no such file; give a folder of the published layout")
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except Exception as error:  # a hostile file may raise anything
+        reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
+        if "weights_only" in str(error) or "Unsupported" in str(error):
+            raise ReleasedError(f"{path}: refused, it holds other things than tensors ({reason})") from None
+        raise ReleasedError(f"{path}: truncated, or no checkpoint of torch 1.6 or later ({reason})") from None
+
+
+def state_dict(content: Any, path: Path) -> dict[str, Tensor]:
+    """The content as a state dict of dense tensors. Raises ReleasedError for anything else."""
+    if not isinstance(content, Mapping) or not content:
+        raise ReleasedError(f"{path}: holds no state dict")
+    for name, tensor in content.items():
+        if not isinstance(name, str) or not isinstance(tensor, Tensor):
+            raise ReleasedError(f"{path}: holds no state dict ({str(name)[:80]!r} is no tensor)")
+        if tensor.layout is not torch.strided or tensor.is_complex() or tensor.is_quantized:
+            raise ReleasedError(f"{path}: {name} is a tensor of a kind that no model here has ({tensor.dtype})")
+        if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
+            raise ReleasedError(f"{path}: {name} claims more values than the file holds for it")
+    return dict(content)
+
+
+@contextmanager
+def shapes_only() -> Iterator[None]:
+    """Modules built inside have shapes and no memory. Raises ValueError for sizes that no tensor can have."""
+    try:
+        with torch.device("meta"):
+            yield
+    except (OverflowError, RuntimeError, TypeError) as error:
+        raise ValueError(f"its configuration has impossible sizes ({str(error).splitlines()[0][:120]})") from None
+
+
+def check_names(theirs: Mapping[str, Tensor], wanted: set[str]) -> None:
+    """Raises ValueError unless every wanted tensor is there, and no other."""
+    if missing := sorted(wanted - set(theirs)):
+        raise ValueError(f"{len(missing)} tensors are missing, the first is {missing[0]}")
+    if unknown := sorted(set(theirs) - wanted):
+        raise ValueError(f"{len(unknown)} tensors have no place in the model, the first is {unknown[0]}")
+
+
+def check_shape(name: str, tensor: Tensor, shape: tuple[int, ...], said_by: str) -> None:
+    """Raises ValueError where a tensor is not as large as the configuration says."""
+    if tuple(tensor.shape) != tuple(shape):
+        raise ValueError(f"{name} has the shape {tuple(tensor.shape)}, {said_by} makes it {tuple(shape)}")
+
+
+def taken(tensor: Tensor) -> Tensor:
+    """A tensor as a model of ours holds it: whole numbers as they are, others as float32, memory of its own."""
+    if tensor.is_floating_point():
+        tensor = tensor.float()
+    tensor = tensor.detach().contiguous()
+    own = tensor.untyped_storage().nbytes() == tensor.numel() * tensor.element_size()
+    return tensor if own else tensor.clone()

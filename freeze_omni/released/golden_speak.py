@@ -1,0 +1,136 @@
+"""Recorded runs, the speaking half: speech tokens, teacher forcing, codec, streamed synthesis."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from freeze_omni.codec.fifo import FifoConfig, TokenFifo
+from freeze_omni.speech_decoder.generate import generate
+from freeze_omni.speech_decoder.sampling import SamplingConfig
+from freeze_omni.system import FreezeOmni
+
+SPEECH_TOKENS = 60  # of recorded speech tokens, at most
+GREEDY = SamplingConfig(top_k=1, penalty_window=0)
+PENALISED = SamplingConfig(top_k=1, penalty=1.1, penalty_window=20)
+STREAM = FifoConfig(first_chunk_tokens=8, chunk_tokens=8, pad_tokens=3, window_samples=1201, threshold=10.0)
+CODEC_STEP = 7  # tokens of a step: no divisor of anything
+Recording = Mapping[str, np.ndarray]
+Found = Iterator[tuple[str, np.ndarray]]
+
+
+def rows(model: FreezeOmni, recording: Recording) -> Found:
+    """Text embeddings and hidden states as rows of the decoder."""
+    text, hidden = _inputs(model, recording)
+    for key, make, vectors in (
+        ("tts_nar_in", model.speech_decoder.nar_rows, text),
+        ("tts_prefix_in", model.speech_decoder.prefix_rows, hidden),
+    ):
+        yield key, make(vectors[None], torch.tensor([len(vectors)]))[0][0].numpy()
+
+
+def tokens_step_by_step(model: FreezeOmni, recording: Recording) -> Found:
+    """Greedy tokens with prefix, without, and with the repetition penalty."""
+    text, hidden = _inputs(model, recording)
+    for case, states, sampling in (
+        ("prefix", hidden, GREEDY),
+        ("noprefix", None, GREEDY),
+        ("penalty", hidden, PENALISED),
+    ):
+        key = f"ar_tokens_{case}"
+        most = max(SPEECH_TOKENS, len(recording.get(key, ())))
+        yield key, np.array(list(generate(model.speech_decoder, text, states, sampling, max_tokens=most)), np.int64)
+
+
+def tokens_at_once(model: FreezeOmni, recording: Recording) -> Found:
+    """The likeliest token at each place of the recorded ones, read in one pass; an end must follow where one did."""
+    text, hidden = _inputs(model, recording)
+    for case, states in (("prefix", hidden), ("noprefix", None)):
+        key = f"ar_tokens_{case}"
+        if key in recording:
+            tokens = torch.from_numpy(recording[key])
+            logits = _forced(model, text, states, tokens)
+            config = model.speech_decoder.config
+            logits[:, [config.bos, config.sos, config.pad]] = -torch.inf
+            best = logits.argmax(-1)
+            ended = len(tokens) >= SPEECH_TOKENS or int(best[-1]) == config.eos
+            yield key, (best[:-1] if ended else best).numpy()
+
+
+def forced_step_by_step(model: FreezeOmni, recording: Recording) -> Found:
+    """Teacher forcing, token by token."""
+    text, hidden = _inputs(model, recording)
+    decoder, target = model.speech_decoder, torch.from_numpy(recording["tf_y"])
+    state, logits = decoder.start(text[None], hidden[None]), []
+    for token in [decoder.config.sos, *target.tolist()]:
+        scores, state = decoder.step(torch.tensor([token]), state)
+        logits.append(scores)
+    yield from _teacher_forcing(model, torch.cat(logits), target)
+
+
+def forced_at_once(model: FreezeOmni, recording: Recording) -> Found:
+    """Teacher forcing in one pass."""
+    target = torch.from_numpy(recording["tf_y"])
+    yield from _teacher_forcing(model, _forced(model, *_inputs(model, recording), target), target)
+
+
+def decoded_step_by_step(model: FreezeOmni, recording: Recording) -> Found:
+    """Codec decoding in steps, without the delay. Exact where the context is the receptive field (the default)."""
+    codec, voice = model.codec, model.voice
+    state, pieces = codec.initial_state(1), []
+    for chunk in torch.from_numpy(recording["codec_tokens"])[None].split(CODEC_STEP, dim=1):
+        wav, state = codec.step(chunk, state, voice)
+        pieces.append(wav)
+    pieces.append(codec.flush(state, voice))
+    yield "codec_wav", torch.cat(pieces, dim=1)[0, codec.delay_samples :].numpy()
+
+
+def decoded_at_once(model: FreezeOmni, recording: Recording) -> Found:
+    """Codec decoding of all tokens."""
+    tokens = torch.from_numpy(recording["codec_tokens"])[None]
+    yield "codec_wav", model.codec.decode(tokens, model.voice)[0].numpy()
+
+
+def encoded(model: FreezeOmni, recording: Recording) -> Found:
+    """Codec encoding, which reads whole recordings."""
+    tokens, lengths, voice = model.codec.encode(torch.from_numpy(recording["codec_in_wav"])[None])
+    yield "codec_enc_tokens", tokens[0, : int(lengths[0])].numpy()
+    yield "codec_enc_global", voice[0].numpy()
+
+
+def streamed(model: FreezeOmni, recording: Recording) -> Found:
+    """Greedy speech, token by token through the published server's FIFO, every chunk cut at its quietest point."""
+    text, hidden = _inputs(model, recording)
+    most = SPEECH_TOKENS
+    if "stream_wav" in recording:
+        most = len(recording["stream_wav"]) // model.codec.hop_samples
+    fifo = TokenFifo(model.codec, model.voice, STREAM)
+    state, pieces = fifo.initial_state(), []
+    for token in generate(model.speech_decoder, text, hidden, GREEDY, max_tokens=most):
+        given, state = fifo.push(torch.tensor([token]), state)
+        pieces += given
+    pieces.append(fifo.finish(state))
+    yield "stream_seg_lens", np.array([len(piece) for piece in pieces], dtype=np.int64)
+    yield "stream_wav", torch.cat(pieces).numpy()
+
+
+def _inputs(model: FreezeOmni, recording: Recording) -> tuple[Tensor, Tensor]:
+    """LLM embeddings (N, E) of the text, and the recorded hidden states (M, E) for the prefix."""
+    ids = torch.from_numpy(recording["tts_text_ids"])
+    return model.llm.embed(ids).float(), torch.from_numpy(recording["round0_hidden"]).float()
+
+
+def _forced(model: FreezeOmni, text: Tensor, hidden: Tensor | None, tokens: Tensor) -> Tensor:
+    lengths = (torch.tensor([len(text)]), torch.tensor([len(tokens)]))
+    prefix = () if hidden is None else (hidden[None], torch.tensor([len(hidden)]))
+    return model.speech_decoder(text[None], lengths[0], tokens[None], lengths[1], *prefix)[0]
+
+
+def _teacher_forcing(model: FreezeOmni, logits: Tensor, target: Tensor) -> Found:
+    yield "tf_logits", logits.numpy()
+    wanted = F.pad(target, (0, 1), value=model.speech_decoder.config.eos)
+    yield "tf_loss", np.array(float(F.cross_entropy(logits, wanted, reduction="sum")))

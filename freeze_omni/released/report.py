@@ -1,0 +1,96 @@
+"""What an import says: every group of tensors, what became of it, totals, voice and licence."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+
+from torch import Tensor
+
+from freeze_omni.released import codec, listen, speech_decoder
+from freeze_omni.released.checkpoint import Released
+from freeze_omni.released.files import read_checkpoint
+
+_DIALOGUE = {
+    "prompt_embeddings.weight": "prompt.weight",
+    "predictor_head.weight": "state_head.output.weight",
+    "predictor_head.bias": "state_head.output.bias",
+}
+_SHAPES_SHOWN = 4
+
+
+def report(released: Released) -> Iterator[str]:
+    """The lines of the report on a folder that was read."""
+    for file, (tensors, ours) in _files(released).items():
+        total = sum(tensor.numel() for tensor in tensors.values())
+        yield f"{file}: {len(tensors)} tensors, {total:,} numbers"
+        for pattern, names in _groups(tensors).items():
+            targets = dict.fromkeys(_pattern(ours[name]) for name in names if name in ours)
+            became = f"-> {', '.join(targets)}" if targets else "left out"
+            yield f"  {pattern:<62} {len(names):>3} x {_shapes([tensors[name] for name in names])}  {became}"
+    yield "left out:"
+    for name, reason in released.left_out.items():
+        yield f"  {name}: {reason}"
+    if not released.left_out:
+        yield "  nothing"
+    yield from (f"note: {note}" for note in released.notes)
+    yield "parameters:"
+    sizes = _sizes(released.state)
+    for part, size in sizes.items():
+        yield f"  {part:<16}{size:>14,}"
+    yield f"  {'all':<16}{sum(sizes.values()):>14,}"
+    tokens = " ".join(map(str, released.state["voice"].flatten().tolist()))
+    yield f"voice: global tokens {tokens}" if released.has_voice else "voice: none in model.json"
+
+
+def _files(released: Released) -> dict[str, tuple[dict[str, Tensor], dict[str, str]]]:
+    """File: (its tensors, their names -> ours)."""
+    folder, config = released.folder, released.config
+    heard = listen.read_listen_config(folder / "audiollm" / "train.yaml")
+    names = {theirs: ours for ours, theirs in listen.names(heard).items()} | _DIALOGUE
+    spoken = {
+        theirs: f"speech_decoder.{ours}"
+        for ours, group in speech_decoder.names(config.speech_decoder).items()
+        for theirs in group
+    }
+    decoder = read_checkpoint(folder / "decoder" / "final.pt")
+    groups = read_checkpoint(folder / "codec" / "final.pt")
+    sounds = {f"{group}.{name}": tensor for group, tensors in groups.items() for name, tensor in tensors.items()}
+    left_out = {name.partition(": ")[2] for name in released.left_out}
+    return {
+        "audiollm/final.pt": (read_checkpoint(folder / "audiollm" / "final.pt"), names),
+        "decoder/final.pt": (decoder.get("model", decoder), spoken),
+        "codec/final.pt": (
+            sounds,
+            {name: f"codec.{codec.our_name(name)}" for name in sounds if name not in left_out},
+        ),
+    }
+
+
+def _groups(tensors: Mapping[str, Tensor]) -> dict[str, list[str]]:
+    """Names that differ in a number alone stand together."""
+    groups: dict[str, list[str]] = {}
+    for name in tensors:
+        groups.setdefault(_pattern(name), []).append(name)
+    return groups
+
+
+def _pattern(name: str) -> str:
+    return re.sub(r"(?<=\.)\d+(?=\.)", "*", name)
+
+
+def _shapes(tensors: list[Tensor]) -> str:
+    different = list(dict.fromkeys(tuple(tensor.shape) for tensor in tensors))
+    shown = ", ".join(map(str, different[:_SHAPES_SHOWN]))
+    return shown + (f" and {len(different) - _SHAPES_SHOWN} more" if len(different) > _SHAPES_SHOWN else "")
+
+
+def _sizes(state: Mapping[str, Tensor]) -> dict[str, int]:
+    """Part: its numbers, without what only counts or follows in training."""
+    sizes: dict[str, int] = {}
+    for name, tensor in state.items():
+        if name != "voice" and not name.endswith((".counts", ".sums", ".started", "num_batches_tracked")):
+            part = name.split(".")[0]
+            sizes[part] = sizes.get(part, 0) + tensor.numel()
+    return sizes
+

@@ -1,0 +1,134 @@
+"""The ASGI application: /v1/realtime, /health, /metrics, /v1/models and the page."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hmac
+from collections.abc import AsyncIterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from starlette.applications import Starlette
+from starlette.requests import HTTPConnection, Request
+from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route, WebSocketRoute
+from starlette.websockets import WebSocket
+
+from freeze_omni.server.config import ServerConfig
+from freeze_omni.server.connection import GOING_AWAY, Connection
+from freeze_omni.server.conversation import Conversation
+from freeze_omni.server.exposition import CONTENT_TYPE, expose
+from freeze_omni.server.pool import Full, Pool
+
+PAGE = Path(__file__).parent / "page"
+PAGE_FILES = ("page.js", "audio.js", "timeline.js", "worklet.js", "page.css")
+KEY_PROTOCOL = "openai-insecure-api-key."
+
+
+class Server:
+    """Routes over a pool. `application` is what uvicorn runs."""
+
+    def __init__(self, config: ServerConfig, pool: Pool) -> None:
+        self.config, self.pool = config, pool
+        self.connections: set[Connection] = set()
+        self.application = Starlette(
+            routes=[
+                WebSocketRoute("/v1/realtime", self._realtime),
+                Route("/v1/models", self._models),
+                Route("/health", self._health),
+                Route("/metrics", self._metrics),
+                Route("/", self._page("index.html")),
+                *(Route(f"/{name}", self._page(name)) for name in PAGE_FILES),
+            ],
+            lifespan=self._lifespan,
+        )
+
+    @contextlib.asynccontextmanager
+    async def _lifespan(self, application: Starlette) -> AsyncIterator[None]:
+        await self.pool.open()
+        try:
+            yield
+        finally:
+            await self.pool.close()
+
+    async def drain(self) -> None:
+        """No new sessions; those that are open may end, and are ended after a while."""
+        self.pool.closing = True
+        for _ in range(round(self.config.close_s * 10)):
+            if not self.connections:
+                return
+            await asyncio.sleep(0.1)
+        for connection in list(self.connections):
+            connection.close(GOING_AWAY, "the server is closing", "server_closing")
+        await asyncio.sleep(0.2)
+
+    async def _realtime(self, socket: WebSocket) -> None:
+        if not self._may(socket):
+            return await socket.send_denial_response(_refusal("Wrong API key.", "invalid_api_key", 401))
+        if not self.config.api_key and not _same_origin(socket):
+            text = "Pages of other sites may not use this server without an API key."
+            return await socket.send_denial_response(_refusal(text, "wrong_origin", 403))
+        offered = socket.headers.get("sec-websocket-protocol", "")
+        await socket.accept("realtime" if "realtime" in [part.strip() for part in offered.split(",")] else None)
+        try:
+            facts = self.pool.facts
+        except Full as error:
+            await socket.close(1013, str(error))
+            return
+        name = socket.query_params.get("model", self.config.model.name)[:100]
+        prompt, limits = facts.facts["system_prompt"], self.config.limits
+        conversation = Conversation(name, prompt, facts.facts["longest_answer"], facts.rates, limits)
+        connection = Connection(socket, self.pool, conversation, limits)
+        self.connections.add(connection)
+        try:
+            await connection.serve()
+        finally:
+            self.connections.discard(connection)
+
+    def _may(self, connection: HTTPConnection) -> bool:
+        """Whether the client has shown the key, by header or (a browser's WebSocket) as a subprotocol."""
+        if not self.config.api_key:
+            return True
+        offered = connection.headers.get("sec-websocket-protocol", "").split(",")
+        shown = [part.strip().removeprefix(KEY_PROTOCOL) for part in offered if part.strip().startswith(KEY_PROTOCOL)]
+        shown.append(connection.headers.get("authorization", "").removeprefix("Bearer "))
+        return any(hmac.compare_digest(key.encode(), self.config.api_key.encode()) for key in shown)
+
+    async def _models(self, request: Request) -> Response:
+        if not self._may(request):
+            return _refusal("Wrong API key.", "invalid_api_key", 401)
+        entry = {"id": self.config.model.name, "object": "model", "owned_by": "freeze-omni"}
+        return JSONResponse({"object": "list", "data": [entry]})
+
+    async def _health(self, request: Request) -> Response:
+        pool = self.pool
+        ready = any(hand.ready for hand in pool.hands) and not pool.closing
+        state = {
+            "status": "ok" if ready else "unavailable",
+            "sessions": pool.sessions,
+            "session_limit": pool.limit,
+            "workers": sum(hand.ready is not None for hand in pool.hands),
+            "api_key": bool(self.config.api_key),
+        }
+        return JSONResponse(state, 200 if ready else 503)
+
+    async def _metrics(self, request: Request) -> Response:
+        return PlainTextResponse(expose(self.pool), media_type=CONTENT_TYPE)
+
+    @staticmethod
+    def _page(file: str):
+        async def page(request: Request) -> Response:
+            return FileResponse(PAGE / file, headers={"Cache-Control": "no-cache"})
+
+        return page
+
+
+def _refusal(text: str, code: str, status: int) -> Response:
+    return JSONResponse({"error": {"type": "invalid_request_error", "code": code, "message": text}}, status)
+
+
+def _same_origin(socket: WebSocket) -> bool:
+    """A browser names the site whose page connects: any site's page could reach a server on this machine."""
+    origin = socket.headers.get("origin")
+    return origin is None or urlsplit(origin).netloc == socket.headers.get("host")

@@ -1,0 +1,137 @@
+"""One WebSocket: a user of the pool. It reads, it writes, and it is let go when it passes a limit."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from typing import Any
+
+from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
+
+from freeze_omni.server.config import Limits
+from freeze_omni.server.conversation import AudioSpent, Conversation
+from freeze_omni.server.pool import Full, Pool
+from freeze_omni.serving.config import SeatConfig
+from freeze_omni.serving.seat import Output
+
+POLICY, TRY_LATER, TOO_BIG, GOING_AWAY = 1008, 1013, 1009, 1001
+"""Codes of RFC 6455 with which a connection is closed."""
+
+
+class Closed(Exception):
+    """The connection ends with this code, for this reason."""
+
+    def __init__(self, code: int, reason: str, kind: str) -> None:
+        super().__init__(reason)
+        self.code, self.kind = code, kind
+
+
+class Connection:
+    """Serves one client to its end."""
+
+    def __init__(self, socket: WebSocket, pool: Pool, conversation: Conversation, limits: Limits) -> None:
+        self.key = conversation.key
+        self._socket, self._pool, self._conversation, self._limits = socket, pool, conversation, limits
+        self._out: asyncio.Queue[dict[str, Any]] = asyncio.Queue(limits.waiting_events)
+        self._end: asyncio.Future[Closed] = asyncio.get_running_loop().create_future()
+
+    async def serve(self) -> None:
+        """Until the client leaves or is let go."""
+        tasks = [asyncio.create_task(work) for work in (self._write(), self._read())]
+        try:
+            self._pool.admit(self, self._conversation.config)
+            self._flush()
+            await asyncio.wait([*tasks, self._end], return_when=asyncio.FIRST_COMPLETED)
+        except Full as error:
+            self.close(TRY_LATER, str(error), "server_full")
+        finally:
+            self._pool.release(self)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await self._part()
+
+    def close(self, code: int, reason: str, kind: str) -> None:
+        """End the connection; the first reason counts."""
+        if not self._end.done():
+            self._end.set_result(Closed(code, reason, kind))
+
+    # of the pool
+
+    def did(self, outputs: list[Output]) -> None:
+        for item in self._conversation.from_worker(outputs):
+            self._put(item)
+        self._flush()
+
+    def failed(self, reason: str) -> None:
+        self.close(POLICY, reason, "session_failed")
+
+    def lost(self) -> tuple[SeatConfig, list[Any]]:
+        items = self._conversation.rebuilt()
+        self._flush()
+        return self._conversation.config, items
+
+    async def _read(self) -> None:
+        allowance, seen_s = self._limits.messages_s * self._limits.burst_s, time.monotonic()
+        while True:
+            try:
+                message = await asyncio.wait_for(self._socket.receive(), self._limits.idle_s)
+            except TimeoutError:
+                return self.close(POLICY, f"nothing was sent for {self._limits.idle_s:.0f} s", "idle_timeout")
+            if message["type"] == "websocket.disconnect":
+                return
+            now_s = time.monotonic()
+            allowance = min(allowance + (now_s - seen_s) * self._limits.messages_s, self._limits.messages_s * 5)
+            allowance, seen_s = allowance - 1, now_s
+            if allowance < 0:
+                return self.close(POLICY, f"more than {self._limits.messages_s:.0f} messages a second", "rate_limit")
+            self._take(message)
+
+    def _take(self, message: dict[str, Any]) -> None:
+        text = message.get("text")
+        if text is None:
+            self._conversation.error("Events come as text, not as bytes.", "invalid_event")
+            return self._flush()
+        try:
+            event = json.loads(text)
+        except ValueError:
+            self._conversation.error("The message is not JSON.", "invalid_json")
+            return self._flush()
+        try:
+            for item in self._conversation.from_client(event):
+                self._put(item)
+        except AudioSpent as error:
+            self.close(POLICY, str(error), "audio_limit")
+        self._flush()
+
+    def _put(self, item: Any) -> None:
+        try:
+            self._pool.put(self, item)
+        except Full as error:
+            self.close(TRY_LATER, str(error), "server_busy")
+
+    def _flush(self) -> None:
+        for event in self._conversation.take():
+            if self._out.full():
+                return self.close(POLICY, "the client does not take its events", "slow_client")
+            self._out.put_nowait(event)
+
+    async def _write(self) -> None:
+        while True:
+            event = await self._out.get()
+            await self._socket.send_text(json.dumps(event, ensure_ascii=False))
+
+    async def _part(self) -> None:
+        """Say why, if it was the server's doing."""
+        if not self._end.done() or self._socket.client_state is not WebSocketState.CONNECTED:
+            return
+        end = self._end.result()
+        self._conversation.error(str(end), end.kind, "server_error" if end.code == TRY_LATER else "limit_error")
+        try:
+            async with asyncio.timeout(2):
+                for event in self._conversation.take()[-1:]:
+                    await self._socket.send_text(json.dumps(event))
+                await self._socket.close(end.code, str(end)[:120])
+        except (TimeoutError, RuntimeError, WebSocketDisconnect, OSError):
+            pass

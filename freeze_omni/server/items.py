@@ -1,0 +1,72 @@
+"""The items of a conversation, as the protocol shows them, and the exchanges in text that they amount to."""
+
+from __future__ import annotations
+
+import secrets
+from collections import OrderedDict
+from typing import Any
+
+
+def new_id(prefix: str) -> str:
+    """A fresh identifier: `item_...`, `resp_...`, `event_...`, `sess_...`."""
+    return f"{prefix}_{secrets.token_hex(10)}"
+
+
+def message(role: str, kind: str, status: str = "completed", **content: Any) -> dict[str, Any]:
+    """A message item with one content part."""
+    return {
+        "id": new_id("item"),
+        "object": "realtime.item",
+        "type": "message",
+        "status": status,
+        "role": role,
+        "content": [{"type": kind, **content}],
+    }
+
+
+def words(item: dict[str, Any]) -> str:
+    """What an item says: its texts and transcripts."""
+    parts = (part.get("text") or part.get("transcript") or "" for part in item["content"])
+    return " ".join(part.strip() for part in parts if part.strip())
+
+
+class Items:
+    """In order; the oldest are forgotten beyond `most`."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._items: OrderedDict[str, dict[str, Any]] = OrderedDict()
+
+    def add(self, item: dict[str, Any]) -> str | None:
+        """Behind the others; the id of the item before it."""
+        before = self.last_id
+        self._items[item["id"]] = item
+        while len(self._items) > self._most:
+            self._items.popitem(last=False)
+        return before
+
+    @property
+    def last_id(self) -> str | None:
+        return next(reversed(self._items), None)
+
+    def get(self, key: Any) -> dict[str, Any] | None:
+        return self._items.get(key) if isinstance(key, str) else None
+
+    def before(self, key: str) -> str | None:
+        """The id of the item in front of `key`."""
+        keys = list(self._items)
+        place = keys.index(key) if key in self._items else 0
+        return keys[place - 1] if place else None
+
+    def exchanges(self) -> list[tuple[str, str]]:
+        """What was said and what was answered: by these a lost session is built again."""
+        pairs: list[tuple[str, str]] = []
+        asked: list[str] = []
+        for item in self._items.values():
+            said = words(item)
+            if item["role"] == "user":
+                asked.append(said)
+            elif item["role"] == "assistant":
+                pairs.append((" ".join(asked), said))
+                asked = []
+        return [(user, answer) for user, answer in pairs if user or answer]

@@ -1,0 +1,257 @@
+"""Workers behind one front: each a process with a device, a model and its sessions; which one takes a new session.
+
+All methods are called in the event loop. A worker that dies is started again, and its sessions go on at whichever is
+ready, from what their conversations say.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import multiprocessing
+import queue
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
+from typing import Any, Protocol
+
+from freeze_omni.serving import messages as msg
+from freeze_omni.serving.config import SeatConfig
+from freeze_omni.serving.metrics import Report
+from freeze_omni.serving.seat import Output
+from freeze_omni.serving.worker import WorkerConfig, run_worker
+
+OUTBOX = 2000
+RESTARTS = 5
+"""So often in a row a worker is started again that never became ready."""
+
+
+class Full(RuntimeError):
+    """No session more; says why."""
+
+
+class Unready(RuntimeError):
+    """No worker could load its model; says why."""
+
+
+class User(Protocol):
+    """Whoever a session is for."""
+
+    key: str
+
+    def did(self, outputs: list[Output]) -> None: ...
+
+    def failed(self, reason: str) -> None: ...
+
+    def lost(self) -> tuple[SeatConfig, list[Any]]:
+        """The worker is gone: what a new one is to be opened with, and told."""
+        ...
+
+
+Start = Callable[[WorkerConfig, Connection], Any]
+
+
+def start_process(config: WorkerConfig, pipe: Connection) -> multiprocessing.Process:
+    """A worker in a process of its own."""
+    process = multiprocessing.get_context("spawn").Process(target=run_worker, args=(config, pipe), daemon=True)
+    process.start()
+    pipe.close()  # or the end of the worker would not be seen
+    return process
+
+
+@dataclass(eq=False)
+class Hand:
+    """The front's end of a worker."""
+
+    config: WorkerConfig
+    pipe: Connection
+    body: Any
+    outbox: queue.Queue = field(default_factory=lambda: queue.Queue(OUTBOX))
+    users: dict[str, User] = field(default_factory=dict)
+    ready: msg.Ready | None = None
+    report: Report | None = None
+    restarts: int = 0
+
+    def send(self, message: Any) -> None:
+        """Raises Full where the worker has stopped taking messages."""
+        try:
+            self.outbox.put_nowait(message)
+        except queue.Full:
+            raise Full("the worker takes no more messages") from None
+
+
+class Pool:
+    """See the head of this file. `start` makes a worker at the other end of a pipe."""
+
+    def __init__(self, configs: list[WorkerConfig], start: Start = start_process) -> None:
+        self._configs, self._start = configs, start
+        self.hands: list[Hand] = []
+        self.refusals: dict[str, int] = {}
+        self.lost_workers = 0
+        self.closing = False
+        self._homeless: list[User] = []
+        self._changed = asyncio.Event()
+
+    async def open(self) -> None:
+        """Start the workers and wait until one is ready. Raises Unready."""
+        self._loop = asyncio.get_running_loop()
+        self._fault = ""
+        for config in self._configs:
+            self._begin(config)
+        while not any(hand.ready for hand in self.hands):
+            if not self.hands:
+                raise Unready(self._fault or "no worker came up")
+            self._changed.clear()
+            await self._changed.wait()
+
+    async def close(self) -> None:
+        """Stop the workers."""
+        self.closing = True
+        for hand in self.hands:
+            hand.outbox.put(msg.Stop())
+        for hand in self.hands:
+            await asyncio.to_thread(hand.body.join, 5)
+
+    @property
+    def sessions(self) -> int:
+        return sum(len(hand.users) for hand in self.hands) + len(self._homeless)
+
+    @property
+    def limit(self) -> int:
+        return sum(hand.ready.limit for hand in self.hands if hand.ready)
+
+    @property
+    def facts(self) -> msg.Ready:
+        """What a worker that is ready has told of its model. Raises Full where there is none."""
+        for hand in self.hands:
+            if hand.ready:
+                return hand.ready
+        raise Full("no worker is ready; try again in a moment")
+
+    def admit(self, user: User, config: SeatConfig) -> None:
+        """Give the session to the worker with most room. Raises Full."""
+        try:
+            hand = self._roomiest()
+        except Full as error:
+            reason = str(error).split(":")[0]
+            self.refusals[reason] = self.refusals.get(reason, 0) + 1
+            raise
+        hand.users[user.key] = user
+        hand.send(msg.Open(user.key, config))
+
+    def put(self, user: User, item: Any) -> None:
+        """Tell the session's worker. Raises Full."""
+        hand = self._hand_of(user)
+        if hand is not None:
+            hand.send(msg.Put(user.key, item))
+
+    def release(self, user: User) -> None:
+        """The session is over."""
+        if user in self._homeless:
+            self._homeless.remove(user)
+        hand = self._hand_of(user)
+        if hand is not None:
+            del hand.users[user.key]
+            hand.outbox.put(msg.Close(user.key)) if not hand.outbox.full() else self._kill(hand)
+
+    def _roomiest(self) -> Hand:
+        ready = [hand for hand in self.hands if hand.ready]
+        if self.closing or not ready:
+            raise Full("the server is closing" if self.closing else "no worker is ready; try again in a moment")
+        hand = min(ready, key=lambda hand: len(hand.users) / hand.ready.limit)
+        if len(hand.users) >= hand.ready.limit:
+            raise Full(f"the server is full: {self.sessions} sessions, which is what it serves in real time")
+        late_ms = 1000 * hand.report.late_s if hand.report else 0
+        if hand.users and late_ms > hand.config.serving.late_ms:
+            raise Full(f"the server is late: a step takes {late_ms:.0f} ms; a session more would make all late")
+        return hand
+
+    def _hand_of(self, user: User) -> Hand | None:
+        return next((hand for hand in self.hands if hand.users.get(user.key) is user), None)
+
+    def _begin(self, config: WorkerConfig, restarts: int = 0) -> None:
+        here, there = multiprocessing.Pipe()
+        hand = Hand(config, here, self._start(config, there), restarts=restarts)
+        there.close() if isinstance(hand.body, multiprocessing.process.BaseProcess) else None
+        self.hands.append(hand)
+        for work in (self._sends, self._receives):
+            threading.Thread(target=work, args=(hand,), daemon=True).start()
+
+    def _sends(self, hand: Hand) -> None:
+        """A thread: a worker that is busy must not hold up the event loop."""
+        try:
+            while True:
+                message = hand.outbox.get()
+                hand.pipe.send(message)
+                if isinstance(message, msg.Stop):
+                    return
+        except OSError:
+            return
+
+    def _receives(self, hand: Hand) -> None:
+        """A thread."""
+        try:
+            while True:
+                message = hand.pipe.recv()
+                self._loop.call_soon_threadsafe(self._take, hand, message)
+        except (EOFError, OSError):
+            pass
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._lose, hand)
+
+    def _take(self, hand: Hand, message: Any) -> None:
+        match message:
+            case msg.Did(key, outputs) if key in hand.users:
+                hand.users[key].did(outputs)
+            case msg.Failed(key, reason) if key in hand.users:
+                hand.users.pop(key).failed(reason)
+            case msg.Measured(report):
+                hand.report = report
+            case msg.Ready():
+                hand.ready = message
+                logging.info("worker on %s ready: %d sessions in real time", hand.config.device, message.limit)
+                self._changed.set()
+                self._house()
+            case msg.Unusable(reason):
+                self._fault = reason
+                hand.restarts = RESTARTS  # it would not be usable the next time
+
+    def _lose(self, hand: Hand) -> None:
+        if hand not in self.hands:
+            return
+        self.hands.remove(hand)
+        hand.outbox.put(msg.Stop()) if not hand.outbox.full() else None
+        self._changed.set()
+        if self.closing:
+            return
+        self.lost_workers += 1
+        logging.error("worker on %s is gone with %d sessions", hand.config.device, len(hand.users))
+        self._homeless += hand.users.values()
+        if hand.restarts < RESTARTS:
+            self._begin(hand.config, 0 if hand.ready else hand.restarts + 1)
+        elif not self.hands:
+            for user in self._homeless:
+                user.failed("its worker was lost, and no other is left")
+            self._homeless.clear()
+        self._house()
+
+    def _house(self) -> None:
+        """Sessions without a worker go to those that are ready."""
+        for user in list(self._homeless):
+            ready = [hand for hand in self.hands if hand.ready]
+            if not ready:
+                return
+            self._homeless.remove(user)
+            hand = min(ready, key=lambda hand: len(hand.users) / hand.ready.limit)
+            config, items = user.lost()
+            hand.users[user.key] = user
+            hand.send(msg.Open(user.key, config))
+            for item in items:
+                hand.send(msg.Put(user.key, item))
+
+    def _kill(self, hand: Hand) -> None:
+        """A worker that takes no messages is as good as gone."""
+        if hasattr(hand.body, "kill"):
+            hand.body.kill()
+        hand.pipe.close()

@@ -1,0 +1,48 @@
+"""Runs the server: uvicorn, with a shutdown that lets answers end."""
+
+from __future__ import annotations
+
+import socket
+from typing import Any
+
+import uvicorn
+
+from freeze_omni.server.app import Server
+from freeze_omni.server.config import ServerConfig
+from freeze_omni.server.pool import Pool
+from freeze_omni.serving.worker import WorkerConfig
+
+
+class GracefulServer(uvicorn.Server):
+    """uvicorn's, but sessions are drained before connections are cut."""
+
+    def __init__(self, config: uvicorn.Config, server: Server) -> None:
+        super().__init__(config)
+        self._server = server
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await self._server.drain()
+        await super().shutdown(sockets)
+
+
+def make(config: ServerConfig, pool: Pool | None = None, log_level: str = "info") -> GracefulServer:
+    """The server, ready to `run`. pool: None makes one of processes."""
+    workers = [
+        WorkerConfig(config.model, config.serving, device, config.threads, config.record) for device in config.devices
+    ]
+    server = Server(config, pool or Pool(workers))
+    tls: dict[str, Any] = {}
+    if config.tls_cert is not None:
+        tls = {"ssl_certfile": str(config.tls_cert), "ssl_keyfile": str(config.tls_key)}
+    settings = uvicorn.Config(
+        server.application,
+        host=config.host,
+        port=config.port,
+        log_level=log_level,
+        access_log=False,
+        ws_max_size=config.limits.message_bytes,
+        ws_ping_interval=20.0,
+        lifespan="on",
+        **tls,
+    )
+    return GracefulServer(settings, server)

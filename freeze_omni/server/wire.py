@@ -1,0 +1,111 @@
+"""Audio as the protocol carries it: base64 of PCM of 16 bits at 24 kHz, or of G.711 at 8 kHz."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from dataclasses import dataclass
+
+import numpy as np
+import soxr
+
+RATES_HZ = {"audio/pcm": 24000, "audio/pcmu": 8000, "audio/pcma": 8000}
+
+
+class WireError(ValueError):
+    """Audio that cannot be read."""
+
+
+@dataclass
+class Decoder:
+    """Base64 to int16 samples at `hz`, as a stream: what a resampler holds back comes with the next piece."""
+
+    kind: str
+    hz: int
+
+    def __post_init__(self) -> None:
+        self.rate_hz = RATES_HZ[self.kind]
+        self._resample = _stream(self.rate_hz, self.hz)
+        self.seconds = 0.0
+
+    def __call__(self, text: object) -> np.ndarray:
+        """Raises WireError for what is no base64, or half a sample."""
+        if not isinstance(text, str):
+            raise WireError("audio must be a string of base64")
+        try:
+            data = base64.b64decode(text, validate=True)
+        except (binascii.Error, ValueError):
+            raise WireError("audio is not base64") from None
+        if self.kind == "audio/pcm" and len(data) % 2:
+            raise WireError(f"audio of {len(data)} bytes is no whole number of 16 bit samples")
+        samples = np.frombuffer(data, dtype="<i2") if self.kind == "audio/pcm" else _expand(data, self.kind)
+        self.seconds += len(samples) / self.rate_hz
+        return _run(self._resample, samples.astype(np.int16))
+
+
+@dataclass
+class Encoder:
+    """Float samples at `hz` to base64, as a stream."""
+
+    kind: str
+    hz: int
+
+    def __post_init__(self) -> None:
+        self._resample = _stream(self.hz, RATES_HZ[self.kind])
+
+    def __call__(self, samples: np.ndarray) -> str:
+        whole = np.round(np.clip(samples, -1, 1) * 32767).astype(np.int16)
+        return self._encode(_run(self._resample, whole))
+
+    def end(self) -> str:
+        """What the resampler held back; empty where nothing."""
+        if self._resample is None:
+            return ""
+        return self._encode(self._resample.resample_chunk(np.zeros(0, dtype=np.int16), last=True))
+
+    def _encode(self, samples: np.ndarray) -> str:
+        data = samples.astype("<i2").tobytes() if self.kind == "audio/pcm" else _compress(samples, self.kind)
+        return base64.b64encode(data).decode("ascii")
+
+
+def _stream(from_hz: int, to_hz: int) -> soxr.ResampleStream | None:
+    return None if from_hz == to_hz else soxr.ResampleStream(from_hz, to_hz, 1, dtype="int16")
+
+
+def _run(resample: soxr.ResampleStream | None, samples: np.ndarray) -> np.ndarray:
+    return samples if resample is None or not len(samples) else resample.resample_chunk(samples)
+
+
+def _expand(data: bytes, kind: str) -> np.ndarray:
+    """G.711 bytes to int16 (ITU-T G.711)."""
+    return _TABLES[kind][np.frombuffer(data, dtype=np.uint8)]
+
+
+def _compress(samples: np.ndarray, kind: str) -> bytes:
+    """int16 to G.711 bytes: the nearest of the 256 levels."""
+    order, middles = _NEAREST[kind]
+    return order[np.searchsorted(middles, samples.astype(np.int32))].tobytes()
+
+
+def _ulaw() -> np.ndarray:
+    code = ~np.arange(256, dtype=np.uint8)
+    sign, exponent, mantissa = code & 0x80, (code >> 4) & 7, (code & 15).astype(np.int32)
+    value = (((mantissa << 3) + 0x84) << exponent.astype(np.int32)) - 0x84
+    return np.where(sign, -value, value).astype(np.int16)
+
+
+def _alaw() -> np.ndarray:
+    code = np.arange(256, dtype=np.uint8) ^ 0x55
+    sign, exponent, mantissa = code & 0x80, ((code >> 4) & 7).astype(np.int32), (code & 15).astype(np.int32)
+    value = np.where(exponent, ((mantissa << 4) + 0x108) << np.maximum(exponent - 1, 0), (mantissa << 4) + 8)
+    return np.where(sign, value, -value).astype(np.int16)
+
+
+def _nearest(table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    order = np.argsort(table, kind="stable").astype(np.uint8)
+    levels = table[order].astype(np.int32)
+    return order, (levels[:-1] + levels[1:] + 1) // 2
+
+
+_TABLES = {"audio/pcmu": _ulaw(), "audio/pcma": _alaw()}
+_NEAREST = {kind: _nearest(table) for kind, table in _TABLES.items()}

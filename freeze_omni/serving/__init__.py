@@ -1,0 +1,1 @@
+"""Many sessions on one model: seats, scheduler, admission, worker. No socket inside."""

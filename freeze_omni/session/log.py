@@ -1,0 +1,120 @@
+"""A session on file: everything that went in, piece by piece, and what came out. It replays to the same output.
+
+JSON lines. The first names the format and the session's seed; every other has `do` (`handle`, `write` or `speak`),
+for `handle` the `event`, and the `actions` that came of it. Audio is little-endian float32 in base64.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, TextIO
+
+import numpy as np
+
+from freeze_omni.session import events as ev
+from freeze_omni.session.session import SpeechSession
+
+FORMAT = "freeze-omni session 1"
+KINDS = {kind.__name__: kind for kind in (*ev.Event.__args__, *ev.Action.__args__)}
+
+
+class LogError(ValueError):
+    """A file that is no session log; names the line."""
+
+
+def pack(value: ev.Event | ev.Action) -> dict[str, Any]:
+    """An event or action as JSON."""
+    fields = {name: _plain(item) for name, item in vars(value).items()}
+    return {"type": type(value).__name__, **fields}
+
+
+def unpack(found: dict[str, Any]) -> ev.Event | ev.Action:
+    """The inverse of `pack`. Raises LogError for what it is not."""
+    fields = dict(found)
+    kind = KINDS.get(fields.pop("type", ""))
+    if kind is None:
+        raise LogError(f"'{found.get('type')}' is no event or action of a session")
+    try:
+        return kind(**{name: _value(item) for name, item in fields.items()})
+    except (TypeError, ValueError) as error:
+        raise LogError(f"{kind.__name__}: {error}") from None
+
+
+class Recorder:
+    """Writes what a session does. Whoever runs it tells the recorder after every piece."""
+
+    def __init__(self, file: TextIO, seed: int) -> None:
+        self._file = file
+        self._line({"format": FORMAT, "seed": seed})
+
+    def handled(self, event: ev.Event, actions: list[ev.Action]) -> None:
+        self._line({"do": "handle", "event": pack(event), "actions": [pack(action) for action in actions]})
+
+    def worked(self, lane: str, actions: list[ev.Action]) -> None:
+        """lane: `write` or `speak`."""
+        self._line({"do": lane, "actions": [pack(action) for action in actions]})
+
+    def _line(self, content: dict[str, Any]) -> None:
+        self._file.write(json.dumps(content, ensure_ascii=False) + "\n")
+        self._file.flush()
+
+
+def read_log(path: str | Path) -> tuple[int, Iterator[dict[str, Any]]]:
+    """The seed, and the pieces. Raises LogError with file and line, as they are reached."""
+    lines = Path(path).read_text(encoding="utf-8").splitlines()
+    head = _parse(path, 1, lines[0] if lines else "")
+    if head.get("format") != FORMAT:
+        raise LogError(f"{path}, line 1: no log of a session ('{FORMAT}' expected)")
+    return int(head["seed"]), (_parse(path, number, line) for number, line in enumerate(lines[1:], 2))
+
+
+def replay(pieces: Iterator[dict[str, Any]], session: SpeechSession) -> Iterator[tuple[list[Any], list[Any]]]:
+    """Do with a fresh session what was done; for each piece the recorded actions and those of now."""
+    for piece in pieces:
+        before = [unpack(action) for action in piece["actions"]]
+        if piece["do"] == "handle":
+            yield before, session.handle(unpack(piece["event"]))
+        elif session.answering is None:
+            yield before, []
+        else:
+            yield before, session.work(piece["do"])
+
+
+def same(before: list[ev.Action], now: list[ev.Action], tolerance: float = 1e-4) -> bool:
+    """Equal actions; samples and probabilities within `tolerance`."""
+    return len(before) == len(now) and all(
+        type(one) is type(other) and all(_close(vars(one)[key], vars(other)[key], tolerance) for key in vars(one))
+        for one, other in zip(before, now, strict=True)
+    )
+
+
+def _close(one: Any, other: Any, tolerance: float) -> bool:
+    if isinstance(one, np.ndarray | tuple):
+        one, other = np.asarray(one), np.asarray(other)
+        return one.shape == other.shape and bool(np.allclose(one, other, rtol=0, atol=tolerance))
+    return one == other
+
+
+def _plain(item: Any) -> Any:
+    if isinstance(item, np.ndarray):
+        return {"float32": base64.b64encode(item.astype("<f4").tobytes()).decode("ascii")}
+    return list(item) if isinstance(item, tuple) else item
+
+
+def _value(item: Any) -> Any:
+    if isinstance(item, dict):
+        return np.frombuffer(base64.b64decode(item["float32"]), dtype="<f4").astype(np.float32)
+    return tuple(item) if isinstance(item, list) else item
+
+
+def _parse(path: str | Path, number: int, line: str) -> dict[str, Any]:
+    try:
+        content = json.loads(line)
+    except ValueError:
+        raise LogError(f"{path}, line {number}: not JSON; the log was cut off") from None
+    if not isinstance(content, dict):
+        raise LogError(f"{path}, line {number}: no object")
+    return content

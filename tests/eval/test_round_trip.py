@@ -1,0 +1,62 @@
+"""Synthetic speech that is misheard is taken out, and heard only once."""
+
+import pytest
+
+from freeze_omni.bin import reject_spoken
+from freeze_omni.data.datadir import validate
+from freeze_omni.data.kaldi_dir import write_set
+from freeze_omni.data.tables import read_table
+from tests.data.corpora.clips import clip
+
+HEARD = {"s-a": "Yes!", "s-b": "No, start.", "s-c": "Go."}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    wavs = {key: clip(i).write(tmp_path / "set" / f"{key}.wav") for i, key in enumerate(HEARD)}
+    texts = {"s-a": "Yes.", "s-b": "Start.", "s-c": "go"}
+    write_set(tmp_path / "set", wavs, texts, dict.fromkeys(wavs, "s"))
+    return tmp_path / "set"
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """Ids that the judge was asked for; it hears what HEARD says."""
+    ids = []
+
+    class Fake:
+        def __init__(self, folder, config):
+            assert config.language == "en"
+
+        def transcribe(self, clips):
+            ids.extend(clips)
+            return {key: HEARD[key] for key in clips}
+
+    monkeypatch.setattr(reject_spoken, "Judge", Fake)
+    return ids
+
+
+def test_what_is_misheard_goes_and_is_listed(folder, asked, tmp_path, capsys):
+    command = [str(folder), "--judge", str(tmp_path)]
+    assert reject_spoken.main(command) == 0
+    assert "2 kept, 1 rejected" in capsys.readouterr().out
+    assert sorted(read_table(folder / "text")) == ["s-a", "s-c"] and validate(folder, role="tts") == []
+    assert (folder / "rejected").read_text() == "s-b\t1.00\tStart.\tNo, start.\n"
+    assert sorted(asked) == sorted(HEARD)
+
+
+def test_a_set_that_is_spoken_again_is_not_heard_again(folder, asked, tmp_path):
+    tables = {name: (folder / name).read_text() for name in ("wav.scp", "text", "utt2spk", "spk2utt")}
+    for _ in range(2):
+        for name, text in tables.items():
+            (folder / name).write_text(text)
+        assert reject_spoken.main([str(folder), "--judge", str(tmp_path)]) == 0
+    assert len(asked) == 3
+
+
+def test_a_judge_that_hears_nothing_right_is_told(folder, asked, tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(HEARD, "s-a", "x")
+    monkeypatch.setitem(HEARD, "s-c", "x")
+    assert reject_spoken.main([str(folder), "--judge", str(tmp_path)]) == 1
+    assert "every utterance was misheard" in capsys.readouterr().err
+    assert len(read_table(folder / "text")) == 3, "the set is left as it was"

@@ -1,0 +1,239 @@
+"""What the server does with clients that are wrong, slow, many or unknown; health and metrics; a lost worker."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import httpx
+import numpy as np
+import pytest
+import websockets
+
+from freeze_omni.server.config import Limits
+from freeze_omni.server.tls import self_made
+from tests.server.rig import loud, pcm, serving
+from tests.server.test_openai_client import client, say, talk, until
+from tests.toy import toy_system
+
+LIMITS = Limits(message_bytes=200_000, idle_s=0.7, audio_s=3.0, text_chars=50, messages_s=40, burst_s=2)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return toy_system(tmp_path_factory.mktemp("toy") / "llm")
+
+
+@pytest.fixture(scope="module")
+def place(model):
+    with serving(model, limits=LIMITS) as (place, _):
+        yield place
+
+
+def exchange(place, *messages, wait_s=0.3, **options):
+    """Send messages (objects as JSON), and give all events until the server is silent or closes; and the code."""
+
+    async def run():
+        async with websockets.connect(f"ws://{place}/v1/realtime", **options) as socket:
+            events = []
+            try:
+                for message in messages:
+                    await socket.send(message if isinstance(message, str | bytes) else json.dumps(message))
+                while True:
+                    events.append(json.loads(await asyncio.wait_for(socket.recv(), wait_s)))
+            except TimeoutError:
+                return events, None
+            except websockets.ConnectionClosed as closed:
+                return events, closed.rcvd.code if closed.rcvd else closed.sent.code
+
+    return asyncio.run(run())
+
+
+def codes(events):
+    return [event["error"]["code"] for event in events if event["type"] == "error"]
+
+
+UPDATE = "session.update"
+
+
+@pytest.mark.parametrize(
+    ("message", "code", "param"),
+    [
+        ("not json", "invalid_json", None),
+        (b"\x00\x01", "invalid_event", None),
+        ([1, 2], "invalid_event", None),
+        ({"type": 7}, "invalid_event", None),
+        ({"type": "no.such"}, "unknown_event", "type"),
+        ({"type": UPDATE}, "invalid_value", "session"),
+        ({"type": UPDATE, "session": {"colour": 1}}, "invalid_value", "session.colour"),
+        ({"type": UPDATE, "session": {"instructions": 3}}, "invalid_value", "session.instructions"),
+        ({"type": UPDATE, "session": {"instructions": "x" * 51}}, "invalid_value", "session.instructions"),
+        ({"type": UPDATE, "session": {"output_modalities": ["smell"]}}, "invalid_value", "session.output_modalities"),
+        ({"type": UPDATE, "session": {"max_output_tokens": True}}, "invalid_value", "session.max_output_tokens"),
+        ({"type": UPDATE, "session": {"tools": [{}]}}, "invalid_value", "session.tools"),
+        (
+            {"type": UPDATE, "session": {"audio": {"input": {"format": {"type": "audio/pcm", "rate": 16000}}}}},
+            "invalid_value",
+            "session.audio.input.format.rate",
+        ),
+        (
+            {"type": UPDATE, "session": {"audio": {"input": {"turn_detection": dict(type="server_vad", threshold=2)}}}},
+            "invalid_value",
+            "session.audio.input.turn_detection.threshold",
+        ),
+        ({"type": UPDATE, "session": {"freeze_omni": {"top_p": 0}}}, "invalid_value", "session.freeze_omni.top_p"),
+        ({"type": "input_audio_buffer.append"}, "invalid_audio", "audio"),
+        ({"type": "input_audio_buffer.append", "audio": "!!"}, "invalid_audio", "audio"),
+        ({"type": "input_audio_buffer.append", "audio": "AAAA"}, "invalid_audio", "audio"),
+        ({"type": "conversation.item.create", "item": {"type": "function_call"}}, "invalid_value", "item.type"),
+        ({"type": "conversation.item.truncate", "item_id": []}, "item_not_found", "item_id"),
+        ({"type": "response.create"}, "nothing_to_answer", None),
+        ({"type": "response.create", "response": {"conversation": "none"}}, "invalid_value", "response.conversation"),
+    ],
+)
+def test_a_wrong_event_is_answered_and_the_session_goes_on(place, message, code, param):
+    events, closed = exchange(place, message, {"type": UPDATE, "session": {"instructions": "ok"}})
+    assert codes(events) == [code] and closed is None
+    assert next(event for event in events if event["type"] == "error")["error"]["param"] == param
+    assert "session.updated" in [event["type"] for event in events]
+
+
+def test_the_clients_event_id_comes_back_with_the_error(place):
+    events, _ = exchange(place, {"type": "no.such", "event_id": "mine"})
+    assert events[-1]["error"]["event_id"] == "mine"
+
+
+def test_messages_that_are_too_large_end_the_connection(place):
+    assert exchange(place, "x" * 300_000)[1] == 1009
+
+
+def test_a_flood_ends_the_connection(place):
+    events, closed = exchange(place, *[{"type": "input_audio_buffer.clear"}] * 120)
+    assert closed == 1008 and codes(events)[-1] == "rate_limit"
+
+
+def test_more_audio_than_a_session_may_have_ends_it(place):
+    piece = {"type": "input_audio_buffer.append", "audio": pcm(np.zeros(48_000))}
+    events, closed = exchange(place, piece, piece)
+    assert closed == 1008 and codes(events) == ["audio_limit"]
+
+
+def test_who_says_nothing_is_let_go(place):
+    events, closed = exchange(place, wait_s=5)
+    assert closed == 1008 and codes(events) == ["idle_timeout"]
+
+
+def test_pages_of_other_sites_are_refused(place):
+    with pytest.raises(websockets.InvalidStatus) as refused:
+        exchange(place, origin="http://evil.example")
+    assert refused.value.response.status_code == 403
+    assert exchange(place, origin=f"http://{place}")[0][0]["type"] == "session.created"
+
+
+def test_one_session_too_many_is_refused_at_once_and_counted(model):
+    with serving(model, max_sessions=1) as (place, _):
+
+        async def run():
+            async with client(place).realtime.connect(model="toy") as first:
+                await until(first, "session.created")
+                async with client(place).realtime.connect(model="toy") as second:
+                    refused = (await until(second, "error"))[-1]
+                await say(first, "Hello")
+                return refused
+
+        refused = asyncio.run(run())
+        assert refused.error.code == "server_full" and "1 sessions" in refused.error.message
+        metrics = httpx.get(f"http://{place}/metrics").text
+        assert 'freeze_omni_refusals_total{reason="the server is full"} 1' in metrics
+        talk(place, lambda connection: say(connection, "Hello"))  # there is room again
+
+
+def test_a_key_is_asked_for(model):
+    with serving(model, api_key="secret") as (place, _):
+        for options in ({}, {"additional_headers": {"Authorization": "Bearer wrong"}}):
+            with pytest.raises(websockets.InvalidStatus) as refused:
+                exchange(place, **options)
+            assert refused.value.response.status_code == 401
+        talk(place, lambda connection: say(connection, "Hello"), key="secret")
+        events, _ = exchange(place, subprotocols=["realtime", "openai-insecure-api-key.secret"])
+        assert events[0]["type"] == "session.created"
+        assert httpx.get(f"http://{place}/v1/models").status_code == 401
+
+
+def test_health_and_metrics(model):
+    with serving(model) as (place, _):
+        talk(place, lambda connection: say(connection, "Hello"))
+        health = httpx.get(f"http://{place}/health").json()
+        assert health["status"] == "ok" and health["session_limit"] == 4
+        assert httpx.get(f"http://{place}/v1/models").json()["data"][0]["id"] == "toy"
+
+        async def report():
+            async with httpx.AsyncClient() as web:
+                for _ in range(40):
+                    text = (await web.get(f"http://{place}/metrics")).text
+                    if 'first_audio_seconds_count{worker="0"} 1' in text:
+                        return text
+                    await asyncio.sleep(0.1)
+            raise AssertionError(text)
+
+        text = asyncio.run(report())
+        for name in ("sessions", "waiting_chunks", "real_time_factor", "listen_step_seconds", "refusals_total"):
+            assert f"# TYPE freeze_omni_{name} " in text
+        assert 'freeze_omni_first_audio_seconds{worker="0",quantile="0.9"}' in text
+
+
+def test_a_lost_worker_loses_no_dialogue(model):
+    with serving(model, workers=2) as (place, pool):
+
+        async def run():
+            async with client(place).realtime.connect(model="toy") as connection:
+                await until(connection, "session.created")
+                await say(connection, "Hello")
+                lost = next(hand for hand in pool.hands if hand.users)
+                lost.outbox.put(None)  # what is no message ends the worker's thread
+                told = (await until(connection, "error"))[-1]
+                answer = (await say(connection, "And then?"))[-1].response
+                return lost, told, answer
+
+        lost, told, answer = asyncio.run(run())
+        assert told.error.code == "worker_lost" and lost not in pool.hands and pool.lost_workers == 1
+        assert answer.output[0].content[0].transcript
+        history = [hand for hand in pool.hands if hand.ready]
+        assert len(history) == 2  # it was started again
+
+
+def test_two_users_do_not_hear_each_other(model):
+    """What a session says beside others is what it says alone."""
+
+    async def one(place, text, sound):
+        async with client(place).realtime.connect(model="toy") as connection:
+            await until(connection, "session.created")
+            await connection.session.update(session={"type": "realtime", "audio": {"input": {"turn_detection": None}}})
+            events = await say(connection, text)
+            await connection.input_audio_buffer.append(audio=pcm(sound))
+            await connection.response.create()
+            events += await until(connection, "response.done")
+            kinds = ("response.output_audio.delta", "response.output_audio_transcript.delta")
+            return ["".join(e.delta for e in events if e.type == kind) for kind in kinds]
+
+    users = [("Hello", loud(0.5, seed=1)), ("The cow", loud(0.9, seed=2)), ("Anna", loud(0.3, seed=3))]
+    with serving(model) as (place, _):
+
+        async def together():
+            return await asyncio.gather(*(one(place, *user) for user in users))
+
+        found = asyncio.run(together())
+        alone = [asyncio.run(one(place, *user)) for user in users]
+    assert [text for _, text in found] == [text for _, text in alone]
+    assert [len(audio) for audio, _ in found] == [len(audio) for audio, _ in alone]
+
+
+def test_a_certificate_is_made_once(tmp_path):
+    cert, key = self_made(tmp_path / "tls", "example.org")
+    before = cert.read_bytes()
+    assert self_made(tmp_path / "tls", "example.org") == (cert, key) and cert.read_bytes() == before
+    assert key.stat().st_mode & 0o077 == 0
+    from cryptography import x509
+
+    names = x509.load_pem_x509_certificate(before).extensions.get_extension_for_class(x509.SubjectAlternativeName)
+    assert {"localhost", "example.org"} <= set(names.value.get_values_for_type(x509.DNSName))

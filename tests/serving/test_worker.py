@@ -1,0 +1,77 @@
+"""A worker in a thread, through its pipe."""
+
+from __future__ import annotations
+
+import multiprocessing
+import threading
+
+import numpy as np
+import pytest
+
+from freeze_omni.serving import messages as msg
+from freeze_omni.serving.capacity import capacity
+from freeze_omni.serving.config import SeatConfig, ServingConfig
+from freeze_omni.serving.worker import Worker, detector
+from freeze_omni.session import events as ev
+from freeze_omni.session.log import read_log
+from tests.toy import toy_system
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return toy_system(tmp_path_factory.mktemp("toy") / "llm")
+
+
+@pytest.fixture
+def pipe(model, tmp_path):
+    here, there = multiprocessing.Pipe()
+    thread = threading.Thread(target=Worker(model, ServingConfig(max_sessions=2), there, tmp_path).run)
+    thread.start()
+    yield here
+    here.send(msg.Stop())
+    thread.join(10)
+    assert not thread.is_alive()
+
+
+def until(pipe, wanted):
+    """All messages up to the first that is `wanted`."""
+    found = []
+    while not found or not wanted(found[-1]):
+        assert pipe.poll(20), f"the worker says no more after {found[-3:]}"
+        found.append(pipe.recv())
+    return found
+
+
+def test_a_session_through_the_pipe(pipe, tmp_path):
+    ready = until(pipe, lambda m: isinstance(m, msg.Ready))[-1]
+    assert ready.limit == 2 and ready.rates.chunk_samples == 2560
+    pipe.send(msg.Open("a", SeatConfig()))
+    pipe.send(msg.Put("a", np.zeros(2560, dtype=np.int16)))
+    pipe.send(msg.Put("a", ev.TextInput("Hello")))
+    found = until(pipe, lambda m: isinstance(m, msg.Did) and any(isinstance(o, ev.AnswerKept) for o in m.outputs))
+    assert any(isinstance(o, ev.PlayAudio) for m in found if isinstance(m, msg.Did) for o in m.outputs)
+    report = until(pipe, lambda m: isinstance(m, msg.Measured) and m.report.sums["spoken_s"] > 0)[-1].report
+    assert report.sessions == 1 and report.durations["first_audio_s"].count == 1
+    assert report.durations["listen_s"].count == 1
+    pipe.send(msg.Close("a"))
+    until(pipe, lambda m: isinstance(m, msg.Measured) and m.report.sessions == 0)
+    seed, pieces = read_log(tmp_path / "a.jsonl")
+    assert any(piece["do"] == "speak" for piece in pieces)
+
+
+def test_choices_that_cannot_be_followed_end_the_session(pipe):
+    pipe.send(msg.Open("a", SeatConfig(top_p=7.0)))
+    failed = until(pipe, lambda m: isinstance(m, msg.Failed))[-1]
+    assert failed.key == "a" and "top_p" in failed.reason
+
+
+def test_more_load_serves_more_sessions(model):
+    few, seen = capacity(model, load=1e-9)
+    assert few == 1 and seen[2] > 0
+    more, _ = capacity(model, load=1e9, most=4)
+    assert more == 4
+
+
+def test_an_unknown_detector_is_refused(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        detector(str(tmp_path / "no.safetensors"))

@@ -1,0 +1,89 @@
+"""A recorded session replays to the same output; what is no log is refused with file and line."""
+
+from __future__ import annotations
+
+import io
+import json
+
+import numpy as np
+import pytest
+
+from freeze_omni.session import events as ev
+from freeze_omni.session.log import LogError, Recorder, pack, read_log, replay, same, unpack
+from freeze_omni.session.session import SessionConfig, SpeechSession
+from tests.session.model import toy_model
+from tests.session.test_session import ANSWERS, noise
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return toy_model(tmp_path_factory.mktemp("toy"))
+
+
+def fresh(model, seed=3):
+    model.state_head.script, model.state_head.asked = {1: 1, 3: 1}, 0
+    return SpeechSession(model, SessionConfig(answers=ANSWERS, seed=seed))
+
+
+def record(model):
+    """Two spoken turns, the second of which interrupts the answer to the first, and a typed one."""
+    file, session = io.StringIO(), fresh(model)
+    recorder = Recorder(file, seed=3)
+
+    def handle(event):
+        recorder.handled(event, session.handle(event))
+
+    for chunk in session.chunks(noise(2)):
+        handle(chunk)
+    for lane in ("write", "write", "write", "write", "write", "speak"):
+        recorder.worked(lane, session.work(lane))
+    handle(ev.Played(300))
+    for chunk in session.chunks(noise(2, seed=1)):
+        handle(chunk)
+    while session.answering is not None:
+        lane = "speak" if session.answering.may_speak else "write"
+        recorder.worked(lane, session.work(lane))
+    handle(ev.TextInput("And why?"))
+    return file.getvalue()
+
+
+def test_a_recorded_session_replays_to_the_same_output(model, tmp_path):
+    path = tmp_path / "session.jsonl"
+    path.write_text(record(model), encoding="utf-8")
+    seed, pieces = read_log(path)
+    pairs = list(replay(pieces, fresh(model, seed)))
+    assert all(same(before, now) for before, now in pairs)
+    kinds = {type(action).__name__ for _, now in pairs for action in now}
+    assert {"PlayAudio", "TextDelta", "StateDecision", "StopAudio", "AnswerEnded"} <= kinds
+
+
+def test_a_changed_log_does_not_replay(model, tmp_path):
+    lines = record(model).splitlines()
+    changed = [line for line in lines if '"Played"' not in line]
+    first = json.loads(changed[1])
+    first["event"] = pack(ev.AudioChunk(np.ones(2560, dtype=np.float32)))
+    changed[1] = json.dumps(first)
+    path = tmp_path / "session.jsonl"
+    path.write_text("\n".join(changed), encoding="utf-8")
+    seed, pieces = read_log(path)
+    assert not all(same(before, now) for before, now in replay(pieces, fresh(model, seed)))
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [("", "line 1: not JSON"), ('{"format": "x"}\n', "line 1: no log"), ("[1]\n", "line 1: no object")],
+)
+def test_what_is_no_log_is_refused(tmp_path, text, problem):
+    path = tmp_path / "x.jsonl"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(LogError, match=problem):
+        read_log(path)
+
+
+def test_events_come_back_and_unknown_ones_are_refused():
+    chunk = unpack(json.loads(json.dumps(pack(ev.AudioChunk(np.arange(3, dtype=np.float32))))))
+    assert chunk.samples.tolist() == [0, 1, 2]
+    with pytest.raises(LogError, match="'Nonsense' is no event"):
+        unpack({"type": "Nonsense"})
+    with pytest.raises(LogError, match="TextInput"):
+        unpack({"type": "TextInput", "words": 3})
