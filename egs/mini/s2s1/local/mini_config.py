@@ -16,6 +16,7 @@ class AsrSizes:
     only_kokoro_s: float
     kokoro_voices: int
     asked_recordings: int  # of each question that the LLM has answered
+    scrambled: float  # share of the other seconds in which words come in any order
     held_voices: dict[str, int]  # of each back-end, in the held-out sets of seen voices
     speeds: tuple[float, float]
     dev: int

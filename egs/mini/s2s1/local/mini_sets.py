@@ -9,11 +9,13 @@ from mini_sentences import Sentences
 
 from freeze_omni.data.questions.answers import LlmAnswer
 from freeze_omni.data.questions.plan import Speakers, estimate_s, mixed_voices
+from freeze_omni.data.questions.scramble import scramble, vocabulary
 from freeze_omni.data.tts.base import Voice
 from freeze_omni.data.tts.synthesize import Job
 from freeze_omni.speech_decoder.normalise import spoken_english
 
 Sets = dict[str, list[Job]]
+_SCRAMBLED = 20000
 
 
 def plan_tts(sentences: Sentences, answers: dict[str, LlmAnswer], config: MiniConfig) -> Sets:
@@ -60,13 +62,20 @@ def plan_asr(
         if name == main:
             train += speakers.each(asked, name, names[name], config.asr.asked_recordings)
             spoken_s -= sum(estimate_s(job.text, job.voice.speed) for job in train)
-        train += speakers.fill(sentences.train, name, names[name], spoken_s)
+        mixed_s = config.asr.scrambled * spoken_s
+        train += speakers.fill(sentences.train, name, names[name], spoken_s - mixed_s)
+        train += speakers.fill(_scrambled(sentences, name, config), name, names[name], mixed_s)
     sets = {"asr_train": train} | _plan_held_out(sentences, names, config)
     unseen = Voice.parse(config.unseen)
     if unseen.name in voices.get(unseen.backend, ()):
         speakers = Speakers(random.Random(config.seed), series="unseen")
         sets["asr_test_unseen"] = [_fixed(speakers, job.text, unseen) for job in sets["asr_test_seen"]]
     return sets
+
+
+def _scrambled(sentences: Sentences, name: str, config: MiniConfig) -> list[str]:
+    """More of them than are spoken: the rarest words are chosen first."""
+    return scramble(vocabulary(sentences.train), _SCRAMBLED, random.Random(f"{config.seed} scrambled {name}"))
 
 
 def _plan_held_out(sentences: Sentences, names: dict[str, list[str]], config: MiniConfig) -> Sets:
