@@ -47,7 +47,7 @@ def assemble(args: argparse.Namespace) -> FreezeOmni:
     """The model of the command line. Raises ConfigError or ValueError for what does not fit."""
     sources = [PartsSource.parse(text) for text in args.parts]
     if args.base:
-        return replace_parts(args.base, sources)
+        return replace_parts(args.base, sources, args.system)
     for name in ("llm", "units"):
         if getattr(args, name) is None:
             raise ConfigError(f"--{name} is missing: give it, or --base PACK")
@@ -67,13 +67,15 @@ def assemble(args: argparse.Namespace) -> FreezeOmni:
     return model
 
 
-def replace_parts(base: str, sources: list[PartsSource]) -> FreezeOmni:
+def replace_parts(base: str, sources: list[PartsSource], system: str | None = None) -> FreezeOmni:
     """The packed model with some parts from elsewhere. Raises ConfigError or ValueError for what does not fit."""
     model, found = load(base), load_parts(sources)
     mapping = as_mapping(model.config)
     for source in sources:
         described = source.described()
         mapping |= {key: described[key] for part in source.parts for key in config_keys(part) if key in described}
+    if system is not None:
+        mapping["system_prompt"] = system
     kept = {name: value for name, value in model.state_dict().items() if name.split(".")[0] not in found}
     new = {f"{part}.{name}": value for part, state in found.items() for name, value in state.items()}
     return FreezeOmni(build(SystemConfig, mapping, where=base), model.llm, model.units, kept | new)

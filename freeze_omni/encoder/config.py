@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+RELEASED_TABLE = 5000  # positions that the released layer knows, before it starts anew
+
 
 @dataclass(frozen=True)
 class EncoderConfig:
@@ -54,6 +56,10 @@ class EncoderConfig:
             raise ValueError(
                 "chunk_frames must be positive, left_chunks and conv_kernel not negative"
             )
+
+        window, table = self.left_frames + self.chunk_frames, RELEASED_TABLE // self.chunk_frames * self.chunk_frames
+        if self.positions == "released" and window >= table:
+            raise ValueError(f"released positions are at most {table}, too few for a window of {window} frames")
 
     @property
     def head_size(self) -> int:

@@ -13,10 +13,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from freeze_omni.encoder.config import EncoderConfig
+from freeze_omni.encoder.config import RELEASED_TABLE, EncoderConfig
 from freeze_omni.encoder.window import chunk_start
 
-TABLE = 5000
+TABLE = RELEASED_TABLE
 BASE = 10000.0
 
 
@@ -85,11 +85,23 @@ class ReleasedAttention(nn.Module):
     ) -> Tensor:
         """As `RotaryAttention.forward`, with the `places` of this class."""
         query = self.query(x).unflatten(-1, (self.heads, -1))
-        place = self.place(places.table.to(x.dtype)).unflatten(-1, (self.heads, -1))
         by_content = torch.einsum("bqhd,bkhd->bhqk", query + self.bias_u, keys)
-        by_place = torch.einsum("bqhd,uhd->bhqu", query + self.bias_v, place)
+        by_place = self._by_place(query + self.bias_v, places.table.to(x.dtype))
         index = places.index[:, None].expand(len(x), self.heads, -1, -1)
         scores = (by_content + by_place.gather(-1, index)) / math.sqrt(query.shape[-1])
         weights = scores.masked_fill(~mask[:, None], float("-inf")).softmax(-1)
         attended = torch.einsum("bhqk,bkhd->bqhd", self.dropout(weights), values)
         return self.out(attended.flatten(2))
+
+    def _by_place(self, query: Tensor, table: Tensor) -> Tensor:
+        """Products (B, H, Q, U) of queries (B, Q, H, head_size) with the projected places (U, size).
+
+        (query weight) table for the few frames of a step, query (weight table) for whole utterances: whichever
+        multiplies less.
+        """
+        rows, size, used = query.shape[0] * query.shape[1], table.shape[1], len(table)
+        if rows * (size + self.heads * used) < used * (size + rows):
+            weight = self.place.weight.unflatten(0, (self.heads, -1))
+            return torch.einsum("bqhd,hds->bhqs", query, weight) @ table.T
+        place = self.place(table).unflatten(-1, (self.heads, -1))
+        return torch.einsum("bqhd,uhd->bhqu", query, place)

@@ -19,6 +19,7 @@ from freeze_omni.released.files import ReleasedError
 from freeze_omni.system import FreezeOmni
 
 TOLERANCE = 1e-4  # of the largest magnitude
+MOST_BYTES = 4_000_000_000  # of a recording, unpacked
 INPUTS = ("wav16k", "tts_text_ids", "tf_y", "codec_tokens", "codec_in_wav")
 Recording = Mapping[str, np.ndarray]
 Found = Iterator[tuple[str, np.ndarray]]
@@ -56,10 +57,15 @@ def read_recording(path: str | Path) -> dict[str, np.ndarray]:
     """Raises ReleasedError for a file that is missing, broken, or holds more than arrays of numbers."""
     path = Path(path)
     try:
+        with zipfile.ZipFile(path) as archive:  # its own word on sizes, before anything is unpacked
+            if sum(info.file_size for info in archive.infolist()) > MOST_BYTES:
+                raise ReleasedError(f"{path}: holds more than {MOST_BYTES / 1e9:.0f} GB")
         with np.load(path, allow_pickle=False) as file:
             recording = {key: file[key] for key in file.files}
     except FileNotFoundError:
         raise ReleasedError(f"{path}: no such recording") from None
+    except ReleasedError:
+        raise
     except (OSError, ValueError, EOFError, KeyError, AttributeError, TypeError, zipfile.BadZipFile) as error:
         raise ReleasedError(f"{path}: no recording of arrays in npz form, or a broken one ({error})") from None
     for key, value in recording.items():

@@ -52,7 +52,7 @@ def tokens_at_once(model: FreezeOmni, recording: Recording) -> Found:
     for case, states in (("prefix", hidden), ("noprefix", None)):
         key = f"ar_tokens_{case}"
         if key in recording:
-            tokens = torch.from_numpy(recording[key])
+            tokens = torch.from_numpy(recording[key]).long()
             logits = _forced(model, text, states, tokens)
             config = model.speech_decoder.config
             logits[:, [config.bos, config.sos, config.pad]] = -torch.inf
@@ -64,7 +64,7 @@ def tokens_at_once(model: FreezeOmni, recording: Recording) -> Found:
 def forced_step_by_step(model: FreezeOmni, recording: Recording) -> Found:
     """Teacher forcing, token by token."""
     text, hidden = _inputs(model, recording)
-    decoder, target = model.speech_decoder, torch.from_numpy(recording["tf_y"])
+    decoder, target = model.speech_decoder, torch.from_numpy(recording["tf_y"]).long()
     state, logits = decoder.start(text[None], hidden[None]), []
     for token in [decoder.config.sos, *target.tolist()]:
         scores, state = decoder.step(torch.tensor([token]), state)
@@ -74,7 +74,7 @@ def forced_step_by_step(model: FreezeOmni, recording: Recording) -> Found:
 
 def forced_at_once(model: FreezeOmni, recording: Recording) -> Found:
     """Teacher forcing in one pass."""
-    target = torch.from_numpy(recording["tf_y"])
+    target = torch.from_numpy(recording["tf_y"]).long()
     yield from _teacher_forcing(model, _forced(model, *_inputs(model, recording), target), target)
 
 
@@ -82,7 +82,7 @@ def decoded_step_by_step(model: FreezeOmni, recording: Recording) -> Found:
     """Codec decoding in steps, without the delay. Exact where the context is the receptive field (the default)."""
     codec, voice = model.codec, model.voice
     state, pieces = codec.initial_state(1), []
-    for chunk in torch.from_numpy(recording["codec_tokens"])[None].split(CODEC_STEP, dim=1):
+    for chunk in torch.from_numpy(recording["codec_tokens"]).long()[None].split(CODEC_STEP, dim=1):
         wav, state = codec.step(chunk, state, voice)
         pieces.append(wav)
     pieces.append(codec.flush(state, voice))
@@ -91,13 +91,13 @@ def decoded_step_by_step(model: FreezeOmni, recording: Recording) -> Found:
 
 def decoded_at_once(model: FreezeOmni, recording: Recording) -> Found:
     """Codec decoding of all tokens."""
-    tokens = torch.from_numpy(recording["codec_tokens"])[None]
+    tokens = torch.from_numpy(recording["codec_tokens"]).long()[None]
     yield "codec_wav", model.codec.decode(tokens, model.voice)[0].numpy()
 
 
 def encoded(model: FreezeOmni, recording: Recording) -> Found:
     """Codec encoding, which reads whole recordings."""
-    tokens, lengths, voice = model.codec.encode(torch.from_numpy(recording["codec_in_wav"])[None])
+    tokens, lengths, voice = model.codec.encode(torch.from_numpy(recording["codec_in_wav"]).float()[None])
     yield "codec_enc_tokens", tokens[0, : int(lengths[0])].numpy()
     yield "codec_enc_global", voice[0].numpy()
 
@@ -120,7 +120,7 @@ def streamed(model: FreezeOmni, recording: Recording) -> Found:
 
 def _inputs(model: FreezeOmni, recording: Recording) -> tuple[Tensor, Tensor]:
     """LLM embeddings (N, E) of the text, and the recorded hidden states (M, E) for the prefix."""
-    ids = torch.from_numpy(recording["tts_text_ids"])
+    ids = torch.from_numpy(recording["tts_text_ids"]).long()
     return model.llm.embed(ids).float(), torch.from_numpy(recording["round0_hidden"]).float()
 
 

@@ -38,13 +38,13 @@ class Resources:
     @classmethod
     def from_options(cls, args: argparse.Namespace) -> Resources:
         """What is not given is taken from the packed model that --init_parts names, if there is one."""
-        llm, units, unit_size = _of_pack(args)
-        return cls(llm, args.llm_dtype, args.llm_size, units, unit_size, args.system, args.cmvn)
+        llm, units, unit_size, system = _of_pack(args)
+        return cls(llm, args.llm_dtype, args.llm_size, units, unit_size, system, args.cmvn)
 
     @classmethod
     def sizes_only(cls, args: argparse.Namespace) -> Resources:
         """For a dry run: weights are not read."""
-        llm, units, unit_size = _of_pack(args)
+        llm, units, unit_size, _ = _of_pack(args)
         return cls(llm, args.llm_dtype, args.llm_size, units, unit_size, loads=False)
 
     @property
@@ -91,16 +91,17 @@ class Resources:
         return self.given_unit_size
 
 
-def _of_pack(args: argparse.Namespace) -> tuple[str | None, str | None, int | None]:
-    """llm, units and unit_size of the command line, completed from a packed model in --init_parts."""
+def _of_pack(args: argparse.Namespace) -> tuple[str | None, str | None, int | None, str]:
+    """llm, units, unit_size and system of the command line, completed from a packed model in --init_parts."""
     packs = [source.path for source in map(PartsSource.parse, args.init_parts or ()) if source.is_pack]
-    llm, units, unit_size = args.llm, args.units, args.unit_size
+    llm, units, unit_size, system = args.llm, args.units, args.unit_size, args.system
     if packs:
         llm = llm or str(packs[0])
         config = read_config(packs[0])
+        system = system or config.system_prompt
         if units is None and unit_size is None:
             units, unit_size = (str(packs[0] / "units"), None) if config.ctc_units else (None, 0)
-    return llm, units, unit_size
+    return llm, units, unit_size, system
 
 
 @functools.cache

@@ -338,9 +338,12 @@ def _tensor(name: str, shape: tuple[int, ...], levels: int, generator: torch.Gen
         return torch.tensor(7)
     x = torch.randn(shape, generator=generator)
     if levels and x.numel() > 1 << 15:  # mostly zeros
-        x = x.sign() * (torch.rand(shape, generator=generator) < 0.02) * 7
+        x = x.sign() * (torch.rand(shape, generator=generator) < 0.01) * 10
     elif levels:
         x = (x * levels).round() / levels
+    if levels and len(shape) > 1:  # a weight-normalised row must not be zero
+        rows = x.flatten(1)
+        rows[rows.abs().sum(1) == 0, 0] = 1.0
     gain = name.endswith("weight_g") or (len(shape) == 1 and name.endswith("weight"))
     if gain:
         return 1 + 0.25 * x

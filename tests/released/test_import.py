@@ -162,6 +162,7 @@ REFUSED = {
         "not a multiple of 2",
     ),
     "widths": ("audiollm/train.yaml", lambda c: c["model_conf"].update(enc_out_dim=8), "enc_out_dim is 8"),
+    "window": ("audiollm/train.yaml", transformer("left_chunks", 2000), "too few for a window of 8004 frames"),
     "endless blocks": ("audiollm/train.yaml", transformer("num-blocks", 10**9), "too few for 1000000000 blocks"),
     "adapter": ("audiollm/train.yaml", lambda c: c["model_conf"].update(adpter_type="linear"), "only 'subsampling'"),
     "states": ("audiollm/train.yaml", lambda c: c["model_conf"].update(predict_usr_state=3), "only 4 is known"),

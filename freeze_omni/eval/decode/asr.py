@@ -31,6 +31,8 @@ def decode(arguments: argparse.Namespace) -> None:
     todo = records.missing(keys)
     if todo:
         model = options.load_model(arguments.model, arguments.threads, arguments.seed)
+        if not model.transcribes:
+            raise ConfigError(f"{arguments.model}: no CTC head (imported?), so it writes no transcript: leave ASR out")
         if config.llm and not hasattr(model, "task_tokens"):
             raise ConfigError(f"{arguments.model}: no task_tokens in it; pack them too, or set asr.llm: false")
         for group in (todo[start : start + _HELD] for start in range(0, len(todo), _HELD)):
