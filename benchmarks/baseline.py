@@ -78,15 +78,18 @@ class LlmBaseline:
         return decoder(inputs_embeds=embeds, past_key_values=self.cache, use_cache=True).last_hidden_state
 
 
-def speech_tokens(decoder: SpeechDecoder, text: Tensor, hidden: Tensor, count: int) -> list[int]:
+class SpeechBaseline:
     """Greedy tokens behind text and hidden states (1, N, E); each token's keys are joined to all before."""
-    pairs, place = _read(decoder, text, hidden), text[0].numel() // decoder.config.size + 1
-    tokens = [decoder.config.sos]
-    for _ in range(count):
-        token, pairs = _next(decoder, tokens[-1], place, pairs)
-        tokens.append(token)
-        place += 1
-    return tokens[1:]
+
+    def __init__(self, decoder: SpeechDecoder, text: Tensor, hidden: Tensor) -> None:
+        self.decoder, self.pairs = decoder, _read(decoder, text, hidden)
+        self.place, self.token = text[0].numel() // decoder.config.size + 1, decoder.config.sos
+
+    def step(self) -> int:
+        """The next token."""
+        self.token, self.pairs = _next(self.decoder, self.token, self.place, self.pairs)
+        self.place += 1
+        return self.token
 
 
 def _read(decoder: SpeechDecoder, text: Tensor, hidden: Tensor) -> Pairs:

@@ -22,12 +22,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.baseline import EncoderBaseline, LlmBaseline, speech_tokens
+from benchmarks.baseline import EncoderBaseline, LlmBaseline, SpeechBaseline
 from freeze_omni.eval.provenance import provenance
 from freeze_omni.pack import load
 from freeze_omni.session.answering import own_answers
 from freeze_omni.session.question import ask
 from freeze_omni.session.session import SessionConfig
+from freeze_omni.speech_decoder.generate import advance, begin
 from freeze_omni.speech_decoder.sampling import SamplingConfig
 from freeze_omni.streaming import state_bytes
 from freeze_omni.system import FreezeOmni
@@ -81,10 +82,10 @@ def imported(work: Path, seed: int) -> list[Row]:
         toy_llm(work / "llm", hidden_size=FULL.llm)
     command = [sys.executable, "-m", "freeze_omni.bin.main", "import-released", "--checkpoint", work / "checkpoints"]
     command += ["--llm", work / "llm", "--output", work / "pack"]
-    begin = time.perf_counter()
+    started = time.perf_counter()
     process = subprocess.Popen(list(map(str, command)), stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
-    spent_s = time.perf_counter() - begin
+    spent_s = time.perf_counter() - started
     if os.waitstatus_to_exitcode(status):
         sys.exit(f"import-released failed: {' '.join(map(str, command))}")
     weights = sum(path.stat().st_size for path in work.rglob("*") if path.parts[len(work.parts)] != "pack")
@@ -120,9 +121,9 @@ def listening(model: FreezeOmni, repeats: int) -> Row:
         order = [0, 1] if number % 2 else [1, 0]
         found: dict[int, Any] = {}
         for which in order:
-            begin = time.perf_counter()
+            started = time.perf_counter()
             found[which] = encoder.step(chunk, state) if which == 0 else baseline.step(chunk)
-            (ours, theirs)[which].append(time.perf_counter() - begin)
+            (ours, theirs)[which].append(time.perf_counter() - started)
         mine, state = found[0]
         _same("encoder step", mine, found[1])
     return _compared("streaming step of the encoder", ours[-repeats:], theirs[-repeats:])
@@ -142,42 +143,35 @@ def writing(model: FreezeOmni, repeats: int) -> Row:
         ]
         found = {}
         for spent, way in ways if number % 2 else reversed(ways):
-            begin = time.perf_counter()
+            started = time.perf_counter()
             found[id(spent)] = way()
-            spent.append(time.perf_counter() - begin)
+            spent.append(time.perf_counter() - started)
         _same("LLM token", found[id(ours)], found[id(theirs)])
     return _compared(f"LLM token behind {CONTEXT} positions", ours[-repeats:], theirs[-repeats:])
 
 
 def speaking(model: FreezeOmni, repeats: int) -> Row:
-    """One second of speech tokens behind 48 + 48 rows."""
+    """Speech tokens behind 48 + 48 rows, in turns token by token; a second is 40 times the median."""
     decoder, size = model.speech_decoder, model.llm.hidden_size
-    text, hidden = torch.randn(1, ROWS, size), torch.randn(1, ROWS, size)
-    ours, theirs = [], []
-    for number in range(max(5, repeats // 3)):
-        found = {}
-        for way in ("ours", "theirs") if number % 2 else ("theirs", "ours"):
-            begin = time.perf_counter()
-            if way == "ours":
-                found[way], spent = _ours(decoder, text, hidden), ours
-            else:
-                found[way], spent = speech_tokens(decoder, text, hidden, TOKENS), theirs
-            spent.append(time.perf_counter() - begin)
-        if found["ours"] != found["theirs"]:
-            sys.exit("speech tokens: the baseline says something else")
-    return _compared("second of speech tokens, with prefill", ours, theirs)
-
-
-def _ours(decoder: torch.nn.Module, text: torch.Tensor, hidden: torch.Tensor) -> list[int]:
-    from freeze_omni.speech_decoder.generate import advance, begin
-
     # the end is forbidden, so that random weights speak for a whole second
     sampling = SamplingConfig(top_k=1, penalty_window=0, min_tokens_per_row=TOKENS)
-    state, tokens = begin(decoder, sampling, text, hidden), []
-    for _ in range(TOKENS):
-        token, state = advance(decoder, sampling, state)
-        tokens.append(int(token))
-    return tokens
+    spent: dict[str, list[float]] = {"ours": [], "theirs": []}
+    for _ in range(max(3, repeats // 5)):
+        text, hidden = torch.randn(1, ROWS, size), torch.randn(1, ROWS, size)
+        state, baseline = begin(decoder, sampling, text, hidden), SpeechBaseline(decoder, text, hidden)
+        for number in range(TOKENS):
+            found = {}
+            for way in ("ours", "theirs") if number % 2 else ("theirs", "ours"):
+                started = time.perf_counter()
+                if way == "ours":
+                    token, state = advance(decoder, sampling, state)
+                    found[way] = int(token)
+                else:
+                    found[way] = baseline.step()
+                spent[way].append(TOKENS * (time.perf_counter() - started))
+            if found["ours"] != found["theirs"]:
+                sys.exit("speech tokens: the baseline says something else")
+    return _compared(f"second of speech tokens ({TOKENS} times the median token)", spent["ours"], spent["theirs"])
 
 
 def further_user(model: FreezeOmni) -> Row:
@@ -254,7 +248,7 @@ def put(path: Path, table: str) -> None:
     """Replace this benchmark's part of the file, or add it; the rest stays."""
     old = path.read_text(encoding="utf-8") if path.exists() else "# Benchmarks\n"
     before, found, rest = old.partition(BEGIN)
-    after = rest.partition(END)[2] if found else "\n"
+    after = rest.partition(END)[2] or "\n"
     if not found:
         before = before.rstrip("\n") + "\n\n"
     path.write_text(f"{before}{BEGIN}\n{table}\n{END}{after}", encoding="utf-8")

@@ -51,8 +51,12 @@ def grow(cache: Tensor, capacity: int) -> Tensor:
     return torch.cat([cache, cache.new_zeros(*cache.shape[:4], missing, cache.shape[5])], dim=4)
 
 
-def write(cache: Tensor, layer: int, slots: Tensor, key: Tensor, value: Tensor) -> None:
-    """Put one key and value (B, H, 1, d) into each row's slot (B,), in place."""
+def write(cache: Tensor, layer: int, slots: Tensor | int, key: Tensor, value: Tensor) -> None:
+    """Put one key and value (B, H, 1, d) into each row's slot (B,), or into the one of all rows, in place."""
+    if isinstance(slots, int):
+        cache[:, layer, 0, :, slots : slots + 1] = key
+        cache[:, layer, 1, :, slots : slots + 1] = value
+        return
     rows = torch.arange(len(slots), device=slots.device)
     for which, new in enumerate((key, value)):
         cache[:, layer, which].transpose(1, 2)[rows, slots] = new[:, :, 0].to(cache.dtype)

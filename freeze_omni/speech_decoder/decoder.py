@@ -217,12 +217,13 @@ class SpeechDecoder(nn.Module):
         cache = state["cache"]
         if used > cache.shape[4]:
             cache = kv.grow(cache, 2 * cache.shape[4])
-        mask = valid_mask(slots + 1, used)[:, None, None] if int(slots.min()) + 1 < used else None
+        even = int(slots.min()) + 1 == used  # all rows are equally long
+        mask = None if even else valid_mask(slots + 1, used)[:, None, None]
         x = self.embedding(token)[:, None]
         rotary = self._rotary(state["position"][:, None])
         for index, layer in enumerate(self.ar):
             query, key, value = layer.project(x, rotary)
-            kv.write(cache, index, slots, key, value)
+            kv.write(cache, index, used - 1 if even else slots, key, value)
             x = layer.attend(x, query, *cache[:, index, :, :, :used].unbind(1), mask)
         logits = self.output(self.norm(x[:, 0]))
         return logits, {"cache": cache, "length": slots + 1, "position": state["position"] + 1}

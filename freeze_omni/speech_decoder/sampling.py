@@ -67,7 +67,8 @@ def sample(
     if config.penalty_window > 0:
         logits = penalise(logits, state["recent"], config.penalty)
     logits = logits.clone()
-    logits[:, [decoder.bos, decoder.sos, decoder.pad]] = -torch.inf
+    logits[:, decoder.bos : decoder.sos + 1] = -torch.inf
+    logits[:, decoder.pad] = -torch.inf
     logits = guard(logits, state, decoder.eos, config)
     if config.top_k == 1:
         token = logits.argmax(dim=-1)
@@ -93,6 +94,9 @@ def penalise(logits: Tensor, recent: Tensor, penalty: float) -> Tensor:
 def guard(logits: Tensor, state: State, eos: int, config: SamplingConfig) -> Tensor:
     """Forbid the eos where too little was said, force it where too much was."""
     count, rows = state["count"], state["rows"]
+    bounded = config.min_tokens_per_row > 0 or config.max_tokens_per_row > 0
+    if not bounded and int(count.max()) < config.max_tokens:
+        return logits
     late = count >= config.max_tokens
     if config.max_tokens_per_row > 0:
         late = late | (count >= config.max_tokens_per_row * rows)
