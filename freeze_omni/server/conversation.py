@@ -152,7 +152,7 @@ class Conversation:
         role, content = given.get("role"), given.get("content")
         if not isinstance(content, list) or not all(isinstance(part, dict) for part in content):
             raise RequestError("'item.content' must be a list of parts.", param="item.content")
-        kind = {"user": "input_text", "system": "input_text", "assistant": "output_text"}.get(role)
+        kind = {"user": "input_text", "system": "input_text", "assistant": "output_text"}.get(str(role))
         if kind is None or any(part.get("type") not in (kind, "text") for part in content):
             raise RequestError(f"A {role} message takes parts of type '{kind}' here.", param="item.content")
         said = " ".join(choices.text(part.get("text"), "item.content.text", self.limits) for part in content)

@@ -1,7 +1,8 @@
 """How many sessions a model serves in real time on this machine: measured, not guessed.
 
 A session hears speech or is answered. The costlier of the two is counted for all at once; that they overlap for a
-moment, where somebody interrupts, is what the load leaves room for.
+moment, where somebody interrupts, is what the load leaves room for. And a step of listening, which begins when the
+batch under way is done, must end before the next chunk comes.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -27,8 +29,16 @@ REPEATS = 3
 Load = tuple[float, Callable[[int], Op]]
 
 
-def work_per_s(model: SpokenModel, sessions: int) -> float:
-    """Seconds of work that a second of `sessions` dialogues takes, when all listen, or all are answered."""
+@dataclass(frozen=True)
+class Cost:
+    """Seconds of work for a second of all dialogues, and for one step of listening with what it waits for."""
+
+    work_per_s: float
+    step_s: float
+
+
+def cost(model: SpokenModel, sessions: int) -> Cost:
+    """Of `sessions` dialogues that all listen, or all are answered."""
     rates, answers = model.rates, own_answers(model)
     size, device = model.llm.hidden_size, model.llm.model.device
     context = model.llm.embed(torch.zeros(CONTEXT_POSITIONS, dtype=torch.long, device=device)).detach()
@@ -52,19 +62,25 @@ def work_per_s(model: SpokenModel, sessions: int) -> float:
         (rates.token_hz / CHUNK_TOKENS, lambda row: MakeSound(tokens, None)),
     ]
 
-    def spent_s(loads: list[Load]) -> float:
-        return sum(rate * _time_s(model, [make(row) for row in range(sessions)]) for rate, make in loads)
+    def times(loads: list[Load]) -> list[float]:
+        return [_time_s(model, [make(row) for row in range(sessions)]) for _, make in loads]
 
-    return max(spent_s(listening), spent_s(answering))
+    heard_times, answer_times = times(listening), times(answering)
+    work = [
+        sum(rate * spent_s for (rate, _), spent_s in zip(loads, spent, strict=True))
+        for loads, spent in ((listening, heard_times), (answering, answer_times))
+    ]
+    # on average a chunk comes when half of the batch under way is done
+    return Cost(max(work), sum(heard_times) + max(*heard_times, *answer_times) / 2)
 
 
-def capacity(model: SpokenModel, load: float, most: int = MOST) -> tuple[int, dict[int, float]]:
-    """The largest number of sessions whose work stays under `load`, at least 1; and what was measured, by number."""
-    seen: dict[int, float] = {}
+def capacity(model: SpokenModel, load: float, step_s: float, most: int = MOST) -> tuple[int, dict[int, Cost]]:
+    """The largest number of sessions that stay under `load` and `step_s`, at least 1; and what was measured."""
+    seen: dict[int, Cost] = {}
 
     def fits(sessions: int) -> bool:
-        seen[sessions] = work_per_s(model, sessions)
-        return seen[sessions] <= load
+        seen[sessions] = cost(model, sessions)
+        return seen[sessions].work_per_s <= load and seen[sessions].step_s <= step_s
 
     good, bad = 1, None
     while bad is None and good < most:

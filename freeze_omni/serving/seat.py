@@ -157,6 +157,8 @@ class Seat:
         self.lanes.clear()
         self._inbox.clear()
         self._todo.clear()
+        if self.recorder is not None:
+            self.recorder.close()
         self.session = self.playback = None
 
     def _next(self, now_s: float) -> tuple[ev.Event | SeatConfig, float]:

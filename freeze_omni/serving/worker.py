@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from freeze_omni.frontend.vad import Detector, EnergyDetector
-from freeze_omni.serving.capacity import capacity
+from freeze_omni.serving.capacity import Cost, capacity
 from freeze_omni.serving.config import SeatConfig, ServingConfig
 from freeze_omni.serving.messages import Close, Did, Failed, Measured, Open, Put, Ready, Stop, Unusable
 from freeze_omni.serving.metrics import Measures
@@ -70,14 +70,15 @@ class Worker:
             self._pipe.close()
 
     def _greet(self) -> None:
-        seen: dict[int, float] = {}
+        measured: dict[int, Cost] = {}
         if not self._limit:
-            self._limit, seen = capacity(self._model, self._config.load)
+            config = self._config
+            self._limit, measured = capacity(self._model, config.load, config.late_ms / 1000)
         context = getattr(self._model.llm.config, "max_position_embeddings", None) or 2**16
         facts = {
             "system_prompt": self._model.system_prompt,
             "longest_answer": min(4096, context // 4),
-            "work_per_s": seen,
+            "measured": {number: vars(found) for number, found in measured.items()},
         }
         self._pipe.send(Ready(self._limit, self._model.rates, facts))
 

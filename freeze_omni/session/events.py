@@ -212,7 +212,7 @@ class OpenTurn:
 
 @dataclass(frozen=True)
 class Listen:
-    """Read one chunk into the open turn."""
+    """Read whole chunks into the open turn at once; the state head is asked at the end of the last."""
 
     samples: np.ndarray
 

@@ -18,52 +18,51 @@ from freeze_omni.session.ops import Ears, Hear, Job, Read, drive, new_ears
 class Turn:
     """An open user turn. `body` are the positions read so far behind the turn's prefix: prompt and speech.
 
-    last (E,) is the hidden state of the last position read; cache belongs to this turn alone.
+    last (E,) is the hidden state of the last position read; cache belongs to this turn alone. unread (P, E): what
+    opens the turn, until the LLM reads it together with the first speech.
     """
 
     ears: Ears
     cache: LlmCache
-    last: Tensor
+    unread: Tensor | None
+    last: Tensor | None = None
     units: tuple[int, ...] = ()
     text: str = ""
     body: tuple[Tensor, ...] = ()
 
 
-def opening(model: SpokenModel, cache: LlmCache, prefix: list[int]) -> Job[Turn]:
-    """Fresh streaming states; the LLM reads the turn's prefix and the prompt into `cache`.
+def open_turn(model: SpokenModel, cache: LlmCache, prefix: list[int]) -> Turn:
+    """Fresh streaming states; prefix and prompt are to be read into `cache`.
 
     prefix: LLM ids of the chat template that open the user's turn.
     """
     with torch.no_grad():
         start = model.llm.embed(torch.tensor(prefix, device=model.llm.model.device))
         prompt = model.prompt.weight.detach().to(start.dtype)
-    hidden = yield Read(torch.cat([start, prompt]), cache)
-    return Turn(new_ears(model), cache, hidden[-1].clone(), body=(prompt,))
+    return Turn(new_ears(model), cache, torch.cat([start, prompt]), body=(prompt,))
 
 
 def hearing(model: SpokenModel, samples: np.ndarray, turn: Turn) -> Job[tuple[Heard, Turn]]:
-    """Read one chunk (chunk_samples,).
+    """Read whole chunks (k * chunk_samples,); the state is that at the end of the last.
 
     A chunk in which the adapter sent no position reads the state at the last position before it, which
     the chunk's summary (mean encoder frame) tells apart from the chunk before.
     """
     sent, ears = yield Hear(samples, turn.ears)
+    embeds = sent.embeds if turn.unread is None else torch.cat([turn.unread, sent.embeds.to(turn.unread.dtype)])
     last, body = turn.last, turn.body
+    if len(embeds):
+        hidden = yield Read(embeds, turn.cache)
+        last = hidden[-1].clone()
     if len(sent.embeds):
-        hidden = yield Read(sent.embeds, turn.cache)
-        last, body = hidden[-1].clone(), (*body, sent.embeds)
+        body = (*body, sent.embeds)
     with torch.no_grad():
         states = model.state_head(last[None, None], sent.summary[None])
     probabilities = states[0, -1].float().softmax(-1).tolist()
     units = (*turn.units, *sent.units)
     heard = Heard(_new_text(turn.text, model.units.decode(list(units))), tuple(probabilities))
-    turn = replace(turn, ears=ears, last=last, units=units, text=turn.text + heard.transcript, body=body)
-    return heard, turn
-
-
-def open_turn(model: SpokenModel, cache: LlmCache, prefix: list[int]) -> Turn:
-    """`opening`, at once."""
-    return drive(model, opening(model, cache, prefix))
+    text = turn.text + heard.transcript
+    return heard, replace(turn, ears=ears, unread=None, last=last, units=units, text=text, body=body)
 
 
 def listen(model: SpokenModel, samples: np.ndarray, turn: Turn) -> tuple[Heard, Turn]:

@@ -57,6 +57,10 @@ class Recorder:
         """lane: `write` or `speak`."""
         self._line({"do": lane, "actions": [pack(action) for action in actions]})
 
+    def close(self) -> None:
+        """Nothing more is written."""
+        self._file.close()
+
     def _line(self, content: dict[str, Any]) -> None:
         self._file.write(json.dumps(content, ensure_ascii=False) + "\n")
         self._file.flush()

@@ -33,7 +33,7 @@ class Ears(NamedTuple):
 
 
 class Sent(NamedTuple):
-    """Of one chunk: new units, positions (P, E) for the LLM, the chunk's summary (1, S)."""
+    """Of the chunks: new units, positions (P, E) for the LLM, the last chunk's summary (1, S)."""
 
     units: list[int]
     embeds: Tensor
@@ -42,7 +42,7 @@ class Sent(NamedTuple):
 
 @dataclass(frozen=True)
 class Hear:
-    """A chunk (chunk_samples,) through features, encoder and adapter -> (Sent, Ears)."""
+    """Whole chunks (k * chunk_samples,) through features, encoder and adapter -> (Sent, Ears)."""
 
     samples: np.ndarray
     ears: Ears
@@ -106,6 +106,8 @@ def drive[R](model: SpokenModel, job: Job[R]) -> R:
 def group_key(op: Op) -> tuple[Any, ...]:
     """Operations with equal keys can be executed together."""
     match op:
+        case Hear():
+            return Hear, len(op.samples)
         case StartSpeech():
             return StartSpeech, op.hidden is None, op.sampling
         case DrawToken():

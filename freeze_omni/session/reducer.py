@@ -146,7 +146,9 @@ def _chunk(config: TurnConfig, event: AudioChunk, state: Dialogue) -> Out:
 
 def _open(state: Dialogue) -> Out:
     """Begin a turn with what was said before the gate opened."""
-    work: list[Action | Work] = [OpenTurn(), *map(Listen, state.pre_roll)]
+    work: list[Action | Work] = [OpenTurn()]
+    if state.pre_roll:
+        work.append(Listen(np.concatenate(state.pre_roll)))
     heard = len(state.pre_roll)
     opened = replace(state, listening=True, pre_roll=(), turn_chunks=heard, words=False, closed_chunks=0)
     return opened, work

@@ -14,7 +14,7 @@ from freeze_omni.llm.cache import LlmCache
 from freeze_omni.session import events as ev
 from freeze_omni.session import history as past
 from freeze_omni.session.answering import AnswerConfig, Answering, Generators, own_answers
-from freeze_omni.session.listening import Turn, hearing, opening
+from freeze_omni.session.listening import Turn, hearing, open_turn
 from freeze_omni.session.model import SpokenModel
 from freeze_omni.session.ops import Job, drive
 from freeze_omni.session.reducer import Dialogue, TurnConfig, initial_dialogue, step
@@ -160,15 +160,14 @@ class SpeechSession:
             case ev.OpenTurn():
                 yield from self._opening()
             case ev.Listen(samples):
-                if self.turn is not None:  # a decision inside the pre-roll may have closed it
-                    heard, self.turn = yield from hearing(self.model, samples, self.turn)
-                    return [heard]
+                heard, self.turn = yield from hearing(self.model, samples, self.turn)
+                return [heard]
             case ev.DropTurn():
                 self.turn = None
             case ev.AnswerTurn():
                 turn, self.turn = self.turn, None
                 # what was heard behind another history than the present one is read again
-                same = self._heard_behind is self.history
+                same = self._heard_behind is self.history and turn.unread is None
                 yield from self._begin_answer(torch.cat(turn.body), turn.cache if same else None)
             case ev.AnswerText(text):
                 self.turn = None
@@ -194,7 +193,7 @@ class SpeechSession:
         self._heard_behind = behind
         cache = behind.cache.fork() if behind is self.history else behind.cache
         prefix = self.model.llm.chat.user_prefix(first=not behind.turns)
-        self.turn = yield from opening(self.model, cache, prefix)
+        self.turn = open_turn(self.model, cache, prefix)
 
     def _prefix(self) -> list[int]:
         return self.model.llm.chat.user_prefix(first=not self.history.turns)

@@ -86,6 +86,12 @@ UPDATE = "session.update"
         ({"type": "input_audio_buffer.append", "audio": "!!"}, "invalid_audio", "audio"),
         ({"type": "input_audio_buffer.append", "audio": "AAAA"}, "invalid_audio", "audio"),
         ({"type": "conversation.item.create", "item": {"type": "function_call"}}, "invalid_value", "item.type"),
+        ("[" * 100_000, "invalid_json", None),
+        (
+            {"type": "conversation.item.create", "item": {"type": "message", "role": [], "content": [{}]}},
+            "invalid_value",
+            "item.content",
+        ),
         ({"type": "conversation.item.truncate", "item_id": []}, "item_not_found", "item_id"),
         ({"type": "response.create"}, "nothing_to_answer", None),
         ({"type": "response.create", "response": {"conversation": "none"}}, "invalid_value", "response.conversation"),

@@ -66,10 +66,10 @@ def test_choices_that_cannot_be_followed_end_the_session(pipe):
 
 
 def test_more_load_serves_more_sessions(model):
-    few, seen = capacity(model, load=1e-9)
-    assert few == 1 and seen[2] > 0
-    more, _ = capacity(model, load=1e9, most=4)
-    assert more == 4
+    few, seen = capacity(model, load=1e-9, step_s=1e9)
+    assert few == 1 and 0 < seen[2].step_s < seen[2].work_per_s
+    assert capacity(model, load=1e9, step_s=1e-9)[0] == 1
+    assert capacity(model, load=1e9, step_s=1e9, most=4)[0] == 4
 
 
 def test_an_unknown_detector_is_refused(tmp_path):

@@ -199,3 +199,26 @@ def test_the_user_who_never_stops_stays_within_the_context(model, monkeypatch):
         session.handle(ev.Played(10**9))
         assert session.history.cache.length <= 120
     assert session.turn is None or session.turn.cache.length <= 120
+
+
+def test_what_was_said_before_the_gate_opened_is_heard_at_once_as_if_chunk_by_chunk(model):
+    sound, outcomes = noise(5), []
+    for gate in ("open", "vad"):
+        model.state_head.script, model.state_head.asked = {}, 0
+        session = SpeechSession(model, SessionConfig(TurnConfig(gate=gate, pre_roll_chunks=4), ANSWERS))
+        session.push(sound[: 4 * 2560])
+        session.handle(ev.VadOpened())
+        actions = session.push(sound[4 * 2560 :])
+        outcomes.append((session.turn, session.turn.text, actions[-1].probabilities))
+    (one, said, first), (other, same, second) = outcomes
+    assert said == same and first == pytest.approx(second, abs=1e-5)
+    torch.testing.assert_close(torch.cat(one.body), torch.cat(other.body), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(one.last, other.last, rtol=1e-4, atol=1e-4)
+
+
+def test_a_turn_answered_before_anything_was_heard(model):
+    session = SpeechSession(model, SessionConfig(TurnConfig(gate="vad", pre_roll_chunks=0), ANSWERS))
+    session.handle(ev.VadOpened())
+    assert session.handle(ev.Respond())[-1] == ev.AnswerBegun(1)
+    list(session.answer())
+    torch.testing.assert_close(continued(session), reread(session), rtol=1e-4, atol=1e-4)

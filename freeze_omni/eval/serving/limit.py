@@ -12,6 +12,7 @@ import numpy as np
 
 from freeze_omni.client.realtime import HZ, Realtime, ServerError, decode
 from freeze_omni.eval.percentiles import summarise
+from freeze_omni.eval.serving.material import QUESTIONS
 from freeze_omni.eval.serving.server import Served, serving
 
 SILENCE_S = 2.5
@@ -51,13 +52,17 @@ def _ms(seconds: float | None) -> float | None:
 
 
 class _User:
-    """Speaks, listens to the answer to its end, speaks again; turns are ended by the gate."""
+    """Speaks and types in turns, and listens to the answers to their ends; spoken turns are ended by the gate.
+
+    What is typed is always answered, so that the load does not hang on what the model makes of the sounds.
+    """
 
     def __init__(self, url: str, sound: np.ndarray, number: int) -> None:
         self.url, self.sound, self.number = url, sound, number
         self.first_audio_s: list[float] = []
         self.answered = self.stutters = 0
         self.fault = ""
+        self._asked_s: float | None = None
         self._plays_until_s = 0.0
 
     async def run(self, end_s: float) -> None:
@@ -70,6 +75,10 @@ class _User:
                 while time.monotonic() < end_s and not listening.done():
                     await talk.speak(self.sound)
                     await talk.speak(silence)
+                    if time.monotonic() > self._plays_until_s:
+                        self._asked_s = time.monotonic()
+                        await talk.type(QUESTIONS[self.number % len(QUESTIONS)])
+                        await talk.speak(silence)
                     while time.monotonic() < min(self._plays_until_s, end_s):
                         await talk.speak(silence[: HZ // 5])
                 listening.cancel()
@@ -79,21 +88,21 @@ class _User:
             self.fault = str(error)
 
     async def _listen(self, talk: Realtime) -> None:
-        begun_s, first = 0.0, False
         async for event in talk.events():
             now_s = time.monotonic()
             match event["type"]:
-                case "error":
+                case "error" if event["error"]["code"] != "conversation_already_has_active_response":
                     raise ServerError(event["error"]["message"], event["error"]["code"])
                 case "input_audio_buffer.speech_stopped":
-                    begun_s, first = now_s, True
+                    self._asked_s = now_s
                 case "response.output_audio.delta":
-                    if first:
-                        self.first_audio_s.append(now_s - begun_s)
+                    if self._asked_s is not None:
+                        self.first_audio_s.append(now_s - self._asked_s)
                     elif now_s - self._plays_until_s > STUTTER_S:
                         self.stutters += 1
                     begin_s = max(now_s, self._plays_until_s)
-                    self._plays_until_s, first = begin_s + len(decode(event["delta"])) / HZ, False
+                    self._plays_until_s = begin_s + len(decode(event["delta"])) / HZ
+                    self._asked_s = None
                 case "output_audio_buffer.cleared":
                     self._plays_until_s = now_s
                 case "response.done":

@@ -113,7 +113,9 @@ stage_14() {
     [ -n "${dialogue_train_set}" ] || { log "no --dialogue_train_set: no whole model to talk to"; return; }
     local question=${talk_input}
     if "${serve}"; then
-        die "--serve true: there is no server yet; leave it out to answer a wav file"
+        log "freeze-omni serve --model ${expdir}/pack   (Ctrl-C ends it)"
+        "${threads[@]}" python -m freeze_omni.bin.main serve --model "${expdir}/pack" --threads "${nthreads}"
+        return
     fi
     if [ -z "${question}" ]; then
         question=$(awk 'NR == 1 {print $2}' "${dumpdir}/dialogue/${qa_test_set}/wav.scp")
