@@ -43,14 +43,15 @@ stage_6() {
 
 stage_7() {
     [ -n "${dialogue_train_set}" ] || { log "no --dialogue_train_set: nothing to do"; return; }
-    need llm
     local adapter name before train="${dumpdir}/dialogue/${dialogue_train_set}" valid="${dumpdir}/dialogue/${dialogue_valid_set}"
     if [ -n "${init_model}" ]; then
-        once 1.3_dialogue_init "${conf}/1.3_dialogue.yaml" "${init_model}" "${llm}" "${train}/states" "${train}/answer" -- \
+        # the LLM is the packed model's own, with the chat template that it was trained with
+        once 1.3_dialogue_init "${conf}/1.3_dialogue.yaml" "${init_model}" "${train}/states" "${train}/answer" -- \
             train_part 1.3_dialogue_init dialogue 1.3_dialogue --init_parts "${init_model}:encoder,adapter" \
-            --llm "${llm}" --system "${system_prompt}" --train_dir "${train}" --valid_dir "${valid}"
+            --system "${system_prompt}" --train_dir "${train}" --valid_dir "${valid}"
         return
     fi
+    need llm
     for adapter in ${adapters}; do
         name="1.3_dialogue_${adapter}"
         before=$(averaged "1.2_adapter_${adapter}")
