@@ -12,6 +12,8 @@ from freeze_omni.eval import figures
 from freeze_omni.eval.decode.options import run
 from freeze_omni.eval.render import render
 from freeze_omni.eval.results import read_results
+from freeze_omni.eval.spectrograms import spectrogram_pairs
+from freeze_omni.eval.waterfall import latency_waterfall
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -20,7 +22,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--results", required=True, nargs="+", type=Path, help="results/<scale>.json")
     parser.add_argument("--output", required=True, type=Path, help="RESULTS.md")
     parser.add_argument("--title", default="Results", help="its heading")
-    parser.add_argument("--root", type=Path, help="decoding root of the first scale's default model: state pictures")
+    parser.add_argument("--root", type=Path, help="decoding root of the first scale's default model: its pictures")
     parser.add_argument("--curves", nargs="*", default=[], type=Path, help="training folders")
     run(write, parser.parse_args(arguments))
 
@@ -36,12 +38,21 @@ def write(chosen: argparse.Namespace) -> None:
     folder = chosen.results[0].with_suffix("")
     pictures = [
         *figures.chunk_sizes(results[0], folder),
-        *(figures.states(chosen.root / "states", folder) if chosen.root else []),
+        *(decoded(chosen.root, folder) if chosen.root else []),
         *figures.curves(chosen.curves, folder),
     ]
     links = [(title, os.path.relpath(path, chosen.output.parent)) for title, path in pictures]
     write_lines(chosen.output, render(chosen.title, results, links).splitlines())
     print(f"wrote {chosen.output}")
+
+
+def decoded(root: Path, folder: Path) -> list[figures.Picture]:
+    """Pictures of what a decoding root holds."""
+    return [
+        *figures.states(root / "states", folder),
+        *latency_waterfall(root / "latency", folder),
+        *spectrogram_pairs(root / "codec", folder),
+    ]
 
 
 if __name__ == "__main__":

@@ -30,13 +30,13 @@ def chunk_sizes(results: Mapping[str, Any], folder: Path) -> list[Picture]:
     lines = [(label, sorted(points, key=_chunk)) for label, points in lines if len(points) > 1]
     if not lines:
         return []
-    figure, axes = _figure(5, 3)
+    figure, axes = new_figure(5, 3)
     for label, points in lines:
         names = [name.removeprefix("chunk").removeprefix("_") for name, _ in points]
         axes.plot(names, [value for _, value in points], marker="o", label=label)
     axes.set(xlabel="chunk, encoder frames of 40 ms", ylabel="WER %", ylim=(0, None))
     axes.legend(fontsize=7)
-    return [("WER by chunk size", _save(figure, folder / "chunk_wer.png"))]
+    return [("WER by chunk size", save_figure(figure, folder / "chunk_wer.png"))]
 
 
 def _chunk(point: tuple[str, float]) -> float:
@@ -58,13 +58,13 @@ def states(folder: Path, output: Path, count: int = 3) -> list[Picture]:
     keys = list(chosen.values())[:count]
     if not keys:
         return []
-    figure, grid = _figure(8, 2 * len(keys), rows=len(keys))
+    figure, grid = new_figure(8, 2 * len(keys), rows=len(keys))
     for axes, key in zip(np.atleast_1d(grid), keys, strict=True):
         wav, hz = read_audio(table[key])
         draw_states(axes, wav, hz, np.asarray(records[key]["probabilities"]), labels[key])
         axes.set_title(f"{key}: {records[key]['transcript']}", fontsize=8)
     np.atleast_1d(grid)[0].legend(fontsize=7, loc="upper left")
-    return [("State decisions on the wave form", _save(figure, output / "states.png"))]
+    return [("State decisions on the wave form", save_figure(figure, output / "states.png"))]
 
 
 def draw_states(axes: Any, wav: np.ndarray, hz: int, said: np.ndarray, labels: Sequence[int]) -> None:
@@ -96,16 +96,18 @@ def curves(folders: Sequence[Path], output: Path) -> list[Picture]:
     return found
 
 
-def _figure(width: float, height: float, rows: int = 1) -> tuple[Any, Any]:
+def new_figure(width: float, height: float, rows: int = 1, columns: int = 1) -> tuple[Any, Any]:
+    """A figure of so many inches, and its axes (one, or an array)."""
     import matplotlib
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    return plt.subplots(rows, 1, figsize=(width, height), constrained_layout=True)
+    return plt.subplots(rows, columns, figsize=(width, height), constrained_layout=True)
 
 
-def _save(figure: Any, path: Path) -> Path:
+def save_figure(figure: Any, path: Path) -> Path:
+    """Write a PNG and forget the figure; returns the path."""
     import matplotlib.pyplot as plt
 
     path.parent.mkdir(parents=True, exist_ok=True)
