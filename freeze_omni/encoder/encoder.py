@@ -49,6 +49,7 @@ class SpeechEncoder(nn.Module):
         chunk_size: int | None = None,
         augment: Augment | None = None,
         taps: list[Tensor] | None = None,
+        layers: int | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Raw features (B, F, input_size), lengths (B,) to frames (B, F // 4, size), lengths.
 
@@ -56,6 +57,7 @@ class SpeechEncoder(nn.Module):
         for the configured size or, in training with dynamic chunks, a drawn one.
         augment: (normalised feats, lengths) to the same, such as SpecAugment.
         taps: takes the output (B, F // 4, size) of every block, for losses beside the last one.
+        layers: the blocks behind this many are passed by; None for none.
         Padding may hold anything; the output's is zero.
         """
         x = silence_padding(self._normalised(feats), lengths)
@@ -72,7 +74,7 @@ class SpeechEncoder(nn.Module):
         mask = mask | torch.eye(x.shape[1], dtype=torch.bool, device=x.device)
         places = ATTENTION[self.config.positions].places(self.config, frames, frames, chunk)
         past = self._past(len(x), 0, x.device, x.dtype)
-        for layer, block in enumerate(self.blocks):
+        for layer, block in enumerate(self.blocks[:layers]):
             x, _ = block(x, {key: value[:, layer] for key, value in past.items()}, mask, places)
             if taps is not None:
                 taps.append(x)

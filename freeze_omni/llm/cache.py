@@ -22,9 +22,7 @@ class GrowingLayer(DynamicLayer):
         self.is_sliding = is_sliding
         self.length = 0
 
-    def update(
-        self, key_states: Tensor, value_states: Tensor, *args, **kwargs
-    ) -> tuple[Tensor, Tensor]:
+    def update(self, key_states: Tensor, value_states: Tensor, *args, **kwargs) -> tuple[Tensor, Tensor]:
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
             self._key_room, self._value_room = key_states[:, :, :0], value_states[:, :, :0]
@@ -79,9 +77,7 @@ class LlmCache(DynamicCache):
     def __init__(self, config: object) -> None:
         super().__init__(config=config)
         self.layers = [
-            GrowingLayer(layer.is_sliding)
-            if type(layer) in (DynamicLayer, DynamicSlidingWindowLayer)
-            else layer
+            GrowingLayer(layer.is_sliding) if type(layer) in (DynamicLayer, DynamicSlidingWindowLayer) else layer
             for layer in self.layers
         ]
         self.mask: Tensor | None = None

@@ -11,6 +11,7 @@ frozen LLM").
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -18,6 +19,7 @@ from jinja2.exceptions import TemplateError
 
 SYSTEM, USER, ANSWER, NEXT_USER = "SysMark0x", "UserMark1x", "AnswerMark2x", "NextMark3x"
 FIXED_DATE = "26 Jul 2024"
+_STOP = "."  # what running text is read behind
 
 
 class ChatTemplateError(ValueError):
@@ -62,8 +64,7 @@ class ChatTemplate:
                 return cls(tokenizer, _without_system_role(tokenizer))
             except TemplateError:
                 raise ChatTemplateError(
-                    f"{tokenizer.name_or_path}: its chat template fails on a plain dialogue: "
-                    f"{error}"
+                    f"{tokenizer.name_or_path}: its chat template fails on a plain dialogue: {error}"
                 ) from error
 
     def system(self, text: str) -> list[int]:
@@ -91,6 +92,16 @@ class ChatTemplate:
             return inside[len(before) :]
         return self._ids(text)
 
+    def running_text(self, text: str) -> list[int]:
+        """Ids of a text as they come out in the middle of running text: a first word that follows a space
+        has the token that it has everywhere else. Scripts without spaces are not given one."""
+        text = text.strip()
+        if not text or unicodedata.east_asian_width(text[0]) in "WF":
+            return self._ids(text)
+        before = self._ids(_STOP)
+        inside = self._ids(f"{_STOP} {text}")
+        return inside[len(before) :] if inside[: len(before)] == before else self._ids(text)
+
     def dialogue(self, system: str, turns: Sequence[tuple[str, str | None]]) -> list[int]:
         """Ids of a dialogue in text; with a last answer of None, up to where one has to begin.
 
@@ -114,8 +125,7 @@ class ChatTemplate:
                 return token
         if self.tokenizer.eos_token_id is None:
             raise ChatTemplateError(
-                f"{self.tokenizer.name_or_path}: neither the template nor the tokenizer has an "
-                "end token; set eos_token"
+                f"{self.tokenizer.name_or_path}: neither the template nor the tokenizer has an end token; set eos_token"
             )
         return self.tokenizer.eos_token_id
 

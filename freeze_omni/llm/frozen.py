@@ -78,8 +78,7 @@ class FrozenLLM(nn.Module):
             model = AutoModelForCausalLM.from_pretrained(source, dtype=DTYPES.get(dtype, dtype))
         except OSError as error:
             raise LlmError(
-                f"{source}: neither a folder here nor a model on the hub that transformers can "
-                f"load: {error}"
+                f"{source}: neither a folder here nor a model on the hub that transformers can load: {error}"
             ) from error
         llm = cls(model.to(device), tokenizer, source, chat)
         llm.check_logits()
@@ -154,9 +153,7 @@ class FrozenLLM(nn.Module):
             embeds = embeds.masked_fill(~mask[..., None], 0)
         embeds = embeds.to(self.model.dtype)
         if cache is None:
-            arguments = (
-                {} if mask is None else {"attention_mask": mask, "position_ids": _count(mask)}
-            )
+            arguments = {} if mask is None else {"attention_mask": mask, "position_ids": _count(mask)}
             return self._run(embeds, use_cache=False, **arguments), None
         size = embeds.shape[1]
         whole = cache.extend_mask(mask, embeds.shape[0], size)
@@ -248,13 +245,9 @@ def check_source(path_or_id: str | Path) -> str:
         )
     if path.is_dir():
         if not (path / "config.json").exists():
-            raise LlmError(
-                f"{path}: no config.json in this folder; give the folder of a transformers model"
-            )
+            raise LlmError(f"{path}: no config.json in this folder; give the folder of a transformers model")
         return str(path)
     looks_like_path = isinstance(path_or_id, Path) or text.startswith((".", "/", "~"))
     if looks_like_path or path.exists() or text.count("/") > 1:
-        raise LlmError(
-            f"{text}: no such folder; give the folder of a transformers model or a hub id"
-        )
+        raise LlmError(f"{text}: no such folder; give the folder of a transformers model or a hub id")
     return text

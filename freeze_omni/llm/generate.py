@@ -31,9 +31,7 @@ class GenerationConfig:
             raise ValueError(f"top_p {self.top_p} is not in (0, 1]")
 
 
-def choose(
-    logits: Tensor, config: GenerationConfig, generator: torch.Generator | None = None
-) -> Tensor:
+def choose(logits: Tensor, config: GenerationConfig, generator: torch.Generator | None = None) -> Tensor:
     """Logits (B, V) to ids (B,): temperature, top_k, then the smallest set that holds top_p."""
     if config.temperature == 0:
         return logits.argmax(-1)

@@ -29,7 +29,8 @@ class Speller(Protocol):
 
 
 class LlmSpeller:
-    """Tokens as the LLM's tokenizer makes them of a user's text inside the chat template.
+    """Tokens as the LLM's tokenizer makes them inside running text, the first word's too: a name is one unit
+    wherever it stands.
 
     A token that is no unit is cut into the longest units from left to right, at last into
     characters (bytes, where the LLM's tokenizer works on bytes).
@@ -46,16 +47,10 @@ class LlmSpeller:
         """Units: tokens seen min_count times or more, and the single characters of all seen."""
         chat, counts = ChatTemplate.from_tokenizer(tokenizer), Counter()
         for text in texts:
-            counts.update(chat.user_text(text))
+            counts.update(chat.running_text(text))
         seen = dict(zip(counts, tokenizer.convert_ids_to_tokens(list(counts)), strict=True))
         alphabet = tokenizer.convert_ids_to_tokens(
-            sorted(
-                {
-                    i
-                    for letter in ALPHABET
-                    for i in tokenizer.encode(letter, add_special_tokens=False)
-                }
-            )
+            sorted({i for letter in ALPHABET for i in tokenizer.encode(letter, add_special_tokens=False)})
         )
         characters = {character for name in [*seen.values(), *alphabet] for character in name}
         vocabulary = tokenizer.get_vocab()
@@ -66,9 +61,7 @@ class LlmSpeller:
             if count >= min_count and token not in special
         ]
         known = set(often)
-        return cls(
-            tokenizer, often + sorted(c for c in characters if c in vocabulary and c not in known)
-        )
+        return cls(tokenizer, often + sorted(c for c in characters if c in vocabulary and c not in known))
 
     @classmethod
     def load(cls, folder: Path, names: list[str]) -> LlmSpeller:
@@ -80,7 +73,7 @@ class LlmSpeller:
         self.tokenizer.save_pretrained(folder / TOKENIZER_FOLDER)
 
     def spell(self, text: str) -> list[str]:
-        tokens = self.tokenizer.convert_ids_to_tokens(self._chat.user_text(text))
+        tokens = self.tokenizer.convert_ids_to_tokens(self._chat.running_text(text))
         return [name for token in tokens for name in self._cut(token)]
 
     def _cut(self, token: str) -> list[str]:
@@ -131,9 +124,7 @@ class BpeSpeller:
             _sentencepiece().SentencePieceProcessor(model_proto=model),
         )
         kept = range(self._processor.get_piece_size())
-        self.names = [
-            self._processor.id_to_piece(i) for i in kept if not self._processor.is_unknown(i)
-        ]
+        self.names = [self._processor.id_to_piece(i) for i in kept if not self._processor.is_unknown(i)]
 
     @classmethod
     def from_texts(cls, texts: Iterable[str], size: int) -> BpeSpeller:
@@ -169,7 +160,5 @@ def _sentencepiece() -> Any:
     try:
         import sentencepiece
     except ImportError:
-        raise ImportError(
-            "CTC units of kind bpe need sentencepiece: pip install 'freeze-omni[train]'"
-        ) from None
+        raise ImportError("CTC units of kind bpe need sentencepiece: pip install 'freeze-omni[train]'") from None
     return sentencepiece

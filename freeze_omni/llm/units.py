@@ -93,8 +93,7 @@ class CtcUnits:
         ids = self.llm_ids[2:]
         if llm.tokenizer.convert_ids_to_tokens(ids.tolist()) != self.tokens[2:]:
             raise ConfigError(
-                f"these CTC units were made with another tokenizer than that of {llm.source}: "
-                "make them again (stage 3)"
+                f"these CTC units were made with another tokenizer than that of {llm.source}: make them again (stage 3)"
             )
         found = llm.embed(ids.to(llm.model.device))
         return torch.cat([found.new_zeros(2, found.shape[1]), found])
@@ -121,9 +120,7 @@ class CtcUnits:
         except FileNotFoundError:
             raise ConfigError(f"{path}: no such file; give the folder that stage 3 wrote") from None
         except (ValueError, KeyError, TypeError) as error:
-            raise ConfigError(
-                f"{path}: no description of CTC units ({error}); run stage 3 again"
-            ) from None
+            raise ConfigError(f"{path}: no description of CTC units ({error}); run stage 3 again") from None
         names = tokens[2:]
         spellers = {
             "llm": lambda: LlmSpeller.load(folder, names),

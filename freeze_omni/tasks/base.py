@@ -20,6 +20,7 @@ from torch import nn
 
 from freeze_omni.config import as_mapping, build
 from freeze_omni.eval.provenance import provenance
+from freeze_omni.tasks.autocast import autocast_dtype
 from freeze_omni.tasks.budget import BudgetCosine
 from freeze_omni.tasks.checkpoint import PartsSource, fill_parts, inherit_config, load_parts
 from freeze_omni.tasks.data_dirs import FileKinds, add_data_dirs
@@ -80,6 +81,7 @@ class BaseTask(AbsTask):
         for part, state in found.items():
             fill_parts(holder, {part: state})
         model = cls.assemble(config, parts, resources)
+        model.autocast = autocast_dtype(args.autocast, "cuda" if args.ngpu else "cpu")
         args.model = as_mapping(config)  # what ESPnet writes into the folder's config.yaml
         logging.info("\n" + cls.parameter_table(config, parts))
         return model

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from freeze_omni.data.augment import AugmentConfig
 from freeze_omni.encoder.config import EncoderConfig
 from freeze_omni.frontend.fbank import Fbank, FbankConfig
+from freeze_omni.tasks.join import JoinConfig, draw_groups, join_labels, join_sounds
 from freeze_omni.tasks.parts_model import PartsModel, training_result
 from freeze_omni.tasks.spec_augment import SpecAugmentConfig, build_spec_augment
 
@@ -23,17 +24,21 @@ class SpellingConfig:
     Attributes:
         layer: the block whose output is read, counted from 1.
         weight: of this loss; the units' has the rest.
+        alone: share of the training, its beginning, in which there is no other loss, and no block behind
+            `layer`. Units that are trained before anything can be heard learn when words begin, not which.
     """
 
     layer: int = 4
     weight: float = 0.5
+    alone: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.layer < 1 or not 0 < self.weight < 1:
-            raise ValueError("spelling: layer counts from 1, weight is between 0 and 1")
+        if self.layer < 1 or not 0 < self.weight < 1 or not 0 <= self.alone < 1:
+            raise ValueError("spelling: layer counts from 1, weight and alone are shares")
 
 
 BYTES = 256
+BETWEEN = (ord(" ") + 1,)  # two utterances' bytes, as labels
 
 
 def spell_bytes(text: str) -> list[int]:
@@ -49,6 +54,7 @@ class EncoderModelConfig:
         augment: rooms, noises, levels put on training speech on the fly.
         spec_augment: masks put on its features.
         spelling: a second loss on an earlier block; None leaves it out.
+        join: several training utterances of a batch become one row; None leaves them apart.
     """
 
     encoder: EncoderConfig
@@ -56,6 +62,7 @@ class EncoderModelConfig:
     augment: AugmentConfig | None = None
     spec_augment: SpecAugmentConfig | None = None
     spelling: SpellingConfig | None = None
+    join: JoinConfig | None = None
 
     def __post_init__(self) -> None:
         if self.spelling is not None and self.spelling.layer > self.encoder.layers:
@@ -69,7 +76,7 @@ class EncoderModel(PartsModel):
         super().__init__(parts, trained)
         self.fbank = Fbank(config.fbank)
         self.spec_augment = None if config.spec_augment is None else build_spec_augment(config.spec_augment)
-        self.spelt = config.spelling
+        self.spelt, self.join = config.spelling, config.join
 
     def forward(
         self,
@@ -88,22 +95,36 @@ class EncoderModel(PartsModel):
             loss (CTC, mean over utterances; in training with the spelling's), stats (in validation
             also `unit_error`, edits per unit), weight.
         """
+        if self.join is not None and self.training:
+            groups = draw_groups(len(speech), self.join.utterances)
+            hz = self.fbank.config.sample_hz
+            speech, speech_lengths = join_sounds(speech, speech_lengths, groups, self.join, hz)
+            text, text_lengths = join_labels(text, text_lengths, groups)
+            spelling, spelling_lengths = join_labels(spelling, spelling_lengths, groups, BETWEEN)
         feats, lengths = self.fbank(speech, speech_lengths)
         augment = self.spec_augment if self.training else None
+        spelt = self.spelt if self.training else None
         taps: list[Tensor] = []
+        if spelt is not None and self.progress < spelt.alone:
+            _, lengths = self.encoder(feats, lengths, augment=augment, taps=taps, layers=spelt.layer)
+            loss = self._spelling_loss(taps, lengths, spelling, spelling_lengths)
+            return training_result(loss, {"spelling": loss.detach()}, rows=len(speech))
         frames, lengths = self.encoder(feats, lengths, augment=augment, taps=taps)
         logits = self.ctc(frames)
         loss = self.ctc.loss(logits, lengths, text, text_lengths)
         stats = {"units": loss.detach()}
-        if self.spelt is not None and self.training:
-            letters = self.spelling(taps[self.spelt.layer - 1])
-            second = self.spelling.loss(letters, lengths, spelling, spelling_lengths)
+        if spelt is not None:
+            second = self._spelling_loss(taps, lengths, spelling, spelling_lengths)
             stats["spelling"] = second.detach()
-            loss = (1 - self.spelt.weight) * loss + self.spelt.weight * second
+            loss = (1 - spelt.weight) * loss + spelt.weight * second
         if not self.training:
             references = [row[:size].tolist() for row, size in zip(text, text_lengths, strict=True)]
             stats["unit_error"] = unit_error(self.ctc.greedy(logits, lengths), references)
         return training_result(loss, stats, rows=len(speech))
+
+    def _spelling_loss(self, taps: list[Tensor], lengths: Tensor, labels: Tensor, label_lengths: Tensor) -> Tensor:
+        letters = self.spelling(taps[self.spelt.layer - 1])
+        return self.spelling.loss(letters, lengths, labels, label_lengths)
 
     def collect_feats(self, speech: Tensor, speech_lengths: Tensor, **_: object) -> dict[str, Tensor]:
         """Raw features, of which ESPnet sums the statistics for CMVN."""

@@ -40,6 +40,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--lr_scale", action=NestedDictAction, default={}, help="Part: its share of the rate")
     group.add_argument("--max_minutes", type=float_or_none, default=None, help="Wall-clock budget of budgetcosine")
     group.add_argument(
+        "--autocast",
+        choices=("auto", "float32", "bfloat16"),
+        default="float32",
+        help="What training computes in where it can; auto: bfloat16 where the hardware does it itself",
+    )
+    group.add_argument(
         "--num_threads",
         type=int_or_none,
         default=None,

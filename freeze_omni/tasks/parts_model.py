@@ -35,7 +35,13 @@ class PartsModel(AbsESPnetModel):
             parameter.requires_grad_(parameter.requires_grad and self._learns(name))
         self.train(self.training)
 
+    autocast: torch.dtype | None = None  # in training, what forward computes in where it can; None: the weights' own
     progress: float = 0.0  # share of the training that is done, set by the trainer before every batch
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        kind = next(self.parameters()).device.type
+        with torch.autocast(kind, self.autocast, enabled=self.training and self.autocast is not None):
+            return super().__call__(*args, **kwargs)
 
     @property
     def saved(self) -> set[str]:

@@ -20,9 +20,7 @@ def rendered(tokenizer, turns, system=SYSTEM):
         first = messages.pop(0)["content"]
         messages[0]["content"] = f"{first}\n\n{messages[0]['content']}"
     prompt = turns[-1][1] is None
-    text = tokenizer.apply_chat_template(
-        messages, tokenize=False, add_generation_prompt=prompt, date_string=FIXED_DATE
-    )
+    text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=prompt, date_string=FIXED_DATE)
     return tokenizer(text, add_special_tokens=False)["input_ids"]
 
 
@@ -31,9 +29,7 @@ def rendered(tokenizer, turns, system=SYSTEM):
 def test_a_question_is_what_the_template_renders(kind, turns):
     tokenizer = toy_tokenizer(kind)
     asked = [*TURNS[: turns - 1], (TURNS[turns - 1][0], None)]
-    assert ChatTemplate.from_tokenizer(tokenizer).dialogue(SYSTEM, asked) == rendered(
-        tokenizer, asked
-    )
+    assert ChatTemplate.from_tokenizer(tokenizer).dialogue(SYSTEM, asked) == rendered(tokenizer, asked)
 
 
 @pytest.mark.parametrize("kind", list(KINDS))

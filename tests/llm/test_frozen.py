@@ -37,9 +37,7 @@ def test_logits_are_those_of_the_wrapped_model(folders, kind):
     torch.testing.assert_close(llm.logits(llm(llm.embed(ids))[0]), expected)
 
 
-@pytest.mark.parametrize(
-    ("kind", "scale"), [("granite", {"logits_scaling": 7.0}), ("cohere", {"logit_scale": 0.3})]
-)
+@pytest.mark.parametrize(("kind", "scale"), [("granite", {"logits_scaling": 7.0}), ("cohere", {"logit_scale": 0.3})])
 def test_scaled_logits_too(kind, scale, llm):
     from transformers import AutoConfig, AutoModelForCausalLM
 

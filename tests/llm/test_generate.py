@@ -70,9 +70,7 @@ def test_a_batch_gives_what_single_runs_give(folders, kind):
     # let some rows end early: the last token of one run becomes an end token
     llm.model.generation_config.eos_token_id = [singles[0][4][0]]
     singles = [run(llm, question, config)[0] for question in QUESTIONS]
-    answers = generate_batch(
-        llm, [prompt(llm, question) for question in QUESTIONS], config, keep_hidden=True
-    )
+    answers = generate_batch(llm, [prompt(llm, question) for question in QUESTIONS], config, keep_hidden=True)
     for single, answer in zip(singles, answers, strict=True):
         assert answer.ids == [token for token, _ in single]
         assert answer.ended == (len(single) < 10)
@@ -92,10 +90,7 @@ def test_sampling_keeps_to_top_k_and_top_p():
 
 def test_the_same_generator_draws_the_same(llm):
     config = GenerationConfig(max_new_tokens=8, temperature=1.5)
-    runs = [
-        [t for t, _ in run(llm, "Hello", config, torch.Generator().manual_seed(seed))[0]]
-        for seed in (1, 1, 2)
-    ]
+    runs = [[t for t, _ in run(llm, "Hello", config, torch.Generator().manual_seed(seed))[0]] for seed in (1, 1, 2)]
     assert runs[0] == runs[1] != runs[2]
 
 

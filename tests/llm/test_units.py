@@ -26,8 +26,14 @@ def test_tokens_seen_often_are_the_llms_own(units):
     tokenizer = units.speller.tokenizer
     for text in TEXTS:
         ids = units.encode(text)
-        assert units.llm_ids[ids].tolist() == tokenizer.encode(text, add_special_tokens=False)
+        running = tokenizer.encode(f"So. {text}", add_special_tokens=False)
+        assert units.llm_ids[ids].tolist() == running[-len(ids) :]
         assert units.decode(ids) == text
+
+
+def test_a_first_word_has_the_unit_that_it_has_inside(units):
+    said = units.encode("capital of capital")
+    assert said[0] == said[-1]
 
 
 def test_rare_tokens_are_spelt_with_smaller_units():

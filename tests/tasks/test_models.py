@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from freeze_omni.llm.generate import GenerationConfig, generate
+from tests.tasks.corpus import ENCODER
 
 
 def test_encoder_model_counts_errors_in_validation_only(toy):
@@ -23,6 +24,20 @@ def test_spelling_is_a_share_of_the_training_loss(toy):
     assert batch["spelling"].max() <= 256 and batch["spelling_lengths"].min() > 0
     loss, stats, _ = model.train()(**batch)
     assert float(loss) == pytest.approx(0.5 * float(stats["units"]) + 0.5 * float(stats["spelling"]))
+
+
+def test_letters_alone_ask_nothing_of_units_and_later_blocks(toy):
+    model, args = toy.build("1.1", model={"encoder": ENCODER | {"layers": 2}, "spelling": {"layer": 1, "alone": 0.5}})
+    batch = toy.batch("1.1", args)
+    model.progress = 0.49
+    loss, stats, _ = model.train()(**batch)
+    loss.backward()
+    assert set(stats) == {"loss", "spelling"} and float(loss) == float(stats["spelling"])
+    assert model.ctc.output.weight.grad is None and model.encoder.blocks[1].norm1.weight.grad is None
+    assert model.encoder.blocks[0].norm1.weight.grad.abs().sum() > 0
+    assert "units" in model.eval()(**batch)[1]
+    model.progress = 0.5
+    assert {"units", "spelling"} <= set(model.train()(**batch)[1])
 
 
 def test_transcript_loss_is_that_of_one_row_at_a_time(toy):

@@ -1,0 +1,86 @@
+"""Training rows joined to longer ones: a sentence then begins anywhere, not always with the recording.
+
+Where every recording is one sentence, its first unit is said at the first frame, before it can have been
+heard, and stays a guess. A sentence behind another one has to be listened to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from freeze_omni.shapes import pad_rows
+
+
+@dataclass(frozen=True)
+class JoinConfig:
+    """Attributes:
+    utterances: so many of a batch become one row.
+    gap_s: faint noise in front of each utterance, seconds (least, most).
+    gap_db: its level against full scale (least, most).
+    trim_db: what an utterance's edges have of its loudest 10 ms, when they are cut off; None leaves them.
+        A fifth of synthetic speech is silence around it.
+    """
+
+    utterances: int = 2
+    gap_s: tuple[float, float] = (0.0, 0.6)
+    gap_db: tuple[float, float] = (-90.0, -50.0)
+    trim_db: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.utterances < 1:
+            raise ValueError("join: utterances is a count")
+        if not 0 <= self.gap_s[0] <= self.gap_s[1] or self.gap_db[0] > self.gap_db[1]:
+            raise ValueError("join: gap_s and gap_db are (least, most)")
+
+
+def draw_groups(rows: int, utterances: int) -> list[list[int]]:
+    """Rows 0 ... rows - 1 in random groups of `utterances`; the last may be smaller."""
+    order = torch.randperm(rows).tolist()
+    return [order[start : start + utterances] for start in range(0, rows, utterances)]
+
+
+def join_sounds(
+    speech: Tensor, lengths: Tensor, groups: Sequence[Sequence[int]], config: JoinConfig, hz: int
+) -> tuple[Tensor, Tensor]:
+    """Speech (B, S), lengths (B,) to one row (len(groups), S'), lengths, for each group: gap, utterance,
+    gap, utterance ..."""
+    rows = []
+    for group in groups:
+        pieces = []
+        for row in group:
+            said = speech[row, : lengths[row]]
+            if config.trim_db is not None:
+                said = trimmed(said, config.trim_db, hz)
+            pieces += [_gap(config, hz).to(speech), said]
+        rows.append(torch.cat(pieces))
+    return pad_rows(rows)
+
+
+def join_labels(
+    labels: Tensor, lengths: Tensor, groups: Sequence[Sequence[int]], between: Sequence[int] = ()
+) -> tuple[Tensor, Tensor]:
+    """Labels (B, U), lengths (B,) to those of the groups, `between` two utterances' labels."""
+    rows, separator = [], labels.new_tensor(between)
+    for group in groups:
+        pieces = [piece for row in group for piece in (separator, labels[row, : lengths[row]])]
+        rows.append(torch.cat(pieces[1:]))
+    return pad_rows(rows, value=-1)
+
+
+def trimmed(sound: Tensor, trim_db: float, hz: int) -> Tensor:
+    """Sound (S,) without those edges, in whole 10 ms, that are `trim_db` (below 0) under its loudest 10 ms."""
+    size = hz // 100
+    power = sound[: len(sound) // size * size].reshape(-1, size).square().mean(-1)
+    if len(power) == 0:
+        return sound
+    loud = (power > power.max() * 10 ** (trim_db / 10)).nonzero()
+    return sound[int(loud[0]) * size : (int(loud[-1]) + 1) * size] if len(loud) else sound
+
+
+def _gap(config: JoinConfig, hz: int) -> Tensor:
+    seconds, db = (least + (most - least) * torch.rand(()).item() for least, most in (config.gap_s, config.gap_db))
+    return torch.randn(round(seconds * hz)) * 10 ** (db / 20)
