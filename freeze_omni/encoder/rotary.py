@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from freeze_omni.attention import attend
 from freeze_omni.encoder.config import EncoderConfig
 
 BASE = 10000.0
@@ -60,11 +61,11 @@ class RotaryAttention(nn.Module):
         mask (B or 1, Q, K) bool, True where seen; turn: what `places` gave. Returns (B, Q, size).
         """
         query = self.query(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)
-        attended = nn.functional.scaled_dot_product_attention(
+        attended = attend(
             rotate(query, turn[:, -x.shape[1] :]),
             rotate(keys.transpose(1, 2), turn),
             values.transpose(1, 2),
-            attn_mask=mask[:, None],
-            dropout_p=self.dropout if self.training else 0.0,
+            mask[:, None],
+            self.dropout if self.training else 0.0,
         )
         return self.out(attended.transpose(1, 2).flatten(2))

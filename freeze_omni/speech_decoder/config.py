@@ -18,6 +18,8 @@ class SpeechDecoderConfig:
         codes: entries of the codec's codebook; bos, sos, eos and pad follow them.
         max_positions: most rows and tokens of one segment together.
         dropout: on the input rows and on what each sub-layer adds.
+        token_dropout: share of the speech tokens that the AR does not get to read in training. Little data is
+            otherwise learnt by heart: the AR goes on with a sentence that it knows, whatever the text says.
         text_rows: "project" brings an LLM vector of any width to one row by a learned projection;
             "reshape" (published layout) cuts it into llm_size / size rows.
         text_units: what the caller tokenises: "tokens" of the LLM, or "chars", each character as
@@ -43,6 +45,7 @@ class SpeechDecoderConfig:
     codes: int = 1024
     max_positions: int = 2048
     dropout: float = 0.1
+    token_dropout: float = 0.0
     text_rows: Literal["project", "reshape"] = "project"
     text_units: Literal["tokens", "chars"] = "tokens"
     positions: Literal["plain", "progress"] = "plain"
@@ -65,6 +68,8 @@ class SpeechDecoderConfig:
             raise ValueError(
                 "layers, codes and max_positions must be at least 1, pre_layers at least 0"
             )
+        if not 0 <= self.token_dropout < 1:
+            raise ValueError(f"token_dropout is a share, below 1, not {self.token_dropout}")
         if self.tokens_per_row <= 0:
             raise ValueError(f"tokens_per_row must be above 0, not {self.tokens_per_row}")
         if not 0 <= self.guide_layer < self.layers or not 1 <= self.guide_heads <= self.heads:

@@ -238,9 +238,10 @@ class SpeechDecoder(nn.Module):
         """
         config, rows, steps = self.config, told.rows.shape[1], tokens.shape[1] + 1
         self._check_size(rows + steps)
-        inputs = F.pad(
-            tokens.where(valid_mask(token_lengths, steps - 1), config.pad), (1, 0), value=config.sos
-        )
+        read = valid_mask(token_lengths, steps - 1)
+        if self.training and config.token_dropout:
+            read = read & (torch.rand(tokens.shape, device=tokens.device) >= config.token_dropout)
+        inputs = F.pad(tokens.where(read, config.pad), (1, 0), value=config.sos)
         x = torch.cat([told.rows, self.dropout(self.embedding(inputs)).to(told.rows.dtype)], dim=1)
         clock = told.places.sos[:, None] + torch.arange(steps, device=tokens.device)
         rotary = self._rotary(torch.cat([told.places.text, clock], dim=1))

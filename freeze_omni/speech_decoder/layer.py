@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from freeze_omni.attention import attend
+
 ROTARY_BASE = 10000.0
 NORM_EPS = 1e-6
 Rotary = tuple[Tensor, Tensor]
@@ -55,7 +57,7 @@ class Layer(nn.Module):
 
         mask is (B, 1, T, K) bool, True where a query may look, or None for everywhere.
         """
-        return self.finish(x, F.scaled_dot_product_attention(query, key, value, attn_mask=mask))
+        return self.finish(x, attend(query, key, value, mask))
 
     def finish(self, x: Tensor, context: Tensor) -> Tensor:
         """What follows the attention: its output context (B, H, T, d) joins x, then the feed-forward."""

@@ -71,6 +71,19 @@ def test_loss_counts_tokens_and_eos_once(decoder):
     assert not [name for name, grad in grads.items() if grad is None or not grad.isfinite().all()]
 
 
+def test_token_dropout_hides_tokens_from_the_ar_in_training_alone():
+    torch.manual_seed(0)
+    decoder = toy_decoder(replace(TOY, dropout=0.0, token_dropout=0.9))
+    batch = toy_batch()
+    assert torch.equal(decoder.loss(*batch.all())[0], decoder.loss(*batch.all())[0])
+    heard = []
+    decoder.embedding.register_forward_hook(lambda _, given, out: heard.append(given[0]))
+    decoder.train().loss(*batch.all())
+    assert heard[0][:, 0].eq(TOY.sos).all()
+    lost = heard[0][:, 1:].eq(TOY.pad) & (torch.arange(heard[0].shape[1] - 1) < batch.token_lengths[:, None])
+    assert 0.7 < float(lost.sum() / batch.token_lengths.sum()) <= 1
+
+
 def test_stage_without_prefix_leaves_it_alone(decoder):
     batch = toy_batch()
     decoder.loss(*batch.all()[:4])[0].backward()

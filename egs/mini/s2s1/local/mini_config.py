@@ -31,6 +31,7 @@ class TtsSizes:
 
     voice: str
     train_s: float
+    scrambled: float  # share of them in which words come in any order
     dev: int
     test: int
     answer_words: int  # longer answers of the LLM are not spoken

@@ -19,7 +19,8 @@ _SCRAMBLED = 20000
 
 
 def plan_tts(sentences: Sentences, answers: dict[str, LlmAnswer], config: MiniConfig) -> Sets:
-    """One voice: the LLM's answers to training questions, then statements, up to the seconds asked.
+    """One voice: the LLM's answers to training questions, then statements, up to the seconds asked; in a share
+    of these their words in any order.
 
     Held out are the answers to the dev and test questions.
     """
@@ -31,7 +32,11 @@ def plan_tts(sentences: Sentences, answers: dict[str, LlmAnswer], config: MiniCo
     train = [text for text in train if text not in held_texts]
     rest = [text for text in sentences.statements if text not in held_texts]
     voice = Voice.parse(config.tts.voice)
-    sets = {"tts_train": _until(train, rest, config.tts.train_s, voice.speed)}
+    mixed_s = config.tts.scrambled * config.tts.train_s
+    sensible = _until(train, rest, config.tts.train_s - mixed_s, voice.speed)
+    rng = random.Random(f"{config.seed} scrambled answers")
+    mixed = scramble(vocabulary(train + sensible), _SCRAMBLED, rng) if mixed_s else []
+    sets = {"tts_train": sensible + _until(mixed, [], mixed_s, voice.speed)}
     known = set(sets["tts_train"])
     for name, count in (("dev", config.tts.dev), ("test", config.tts.test)):
         sets[f"tts_{name}"] = [text for text in held[name] if text not in known][:count]
