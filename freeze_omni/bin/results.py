@@ -23,6 +23,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--output", required=True, type=Path, help="RESULTS.md")
     parser.add_argument("--title", default="Results", help="its heading")
     parser.add_argument("--root", type=Path, help="decoding root of the first scale's default model: its pictures")
+    parser.add_argument("--notes", type=Path, help="Markdown that is shown below the figures")
     parser.add_argument("--curves", nargs="*", default=[], type=Path, help="training folders")
     run(write, parser.parse_args(arguments))
 
@@ -42,7 +43,11 @@ def write(chosen: argparse.Namespace) -> None:
         *figures.curves(chosen.curves, folder),
     ]
     links = [(title, os.path.relpath(path, chosen.output.parent)) for title, path in pictures]
-    write_lines(chosen.output, render(chosen.title, results, links).splitlines())
+    try:
+        notes = chosen.notes.read_text(encoding="utf-8") if chosen.notes else ""
+    except OSError as error:
+        sys.exit(f"results: error: {chosen.notes}: {error.strerror}; mend --notes")
+    write_lines(chosen.output, render(chosen.title, results, links, notes).splitlines())
     print(f"wrote {chosen.output}")
 
 

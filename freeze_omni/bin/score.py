@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 from freeze_omni.config import ConfigError
+from freeze_omni.data.sources import read_sources
 from freeze_omni.eval.decode.options import read_config, run
 from freeze_omni.eval.provenance import provenance, without_home
 from freeze_omni.eval.results import KEYS, headline, stage_seconds, wall_min, write_results
@@ -32,6 +34,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--judge", type=Path, help="CTranslate2 Whisper folder; none: no speech WER")
     parser.add_argument("--seen", default="asr_test_seen", help="ASR test set of known voices")
     parser.add_argument("--unseen", default="asr_test_unseen", help="ASR test set of unknown voices")
+    parser.add_argument("--real", default="asr_test_real", help="ASR test set of recorded human speech")
+    parser.add_argument("--sources", type=Path, help="sources.jsonl of stage 1: what the sets were made of")
     parser.add_argument("--stage_seconds", type=Path, help="folder with files seconds.<stage>")
     parser.add_argument("--fact", nargs="*", default=[], metavar="NAME=TEXT", help="put into results")
     parser.add_argument("--seed", type=int, default=777, help="the seed of training and decoding")
@@ -46,7 +50,7 @@ def score(chosen: argparse.Namespace) -> None:
     for name, folder in roots.items():
         judge = chosen.judge if (Path(folder) / "tts").exists() else None
         models[name] = score_root(Path(folder), config, judge)
-        models[name]["headline"] = headline(models[name], chosen.seen, chosen.unseen)
+        models[name]["headline"] = headline(models[name], chosen.seen, chosen.unseen, chosen.real)
     stages = stage_seconds(chosen.stage_seconds)
     default = next(iter(models.values()))
     figures = default["headline"] | {"wall_min": wall_min(stages, time.time() - started_s)}
@@ -55,6 +59,7 @@ def score(chosen: argparse.Namespace) -> None:
         "toy": chosen.toy,
         "models": models,
         "sizes": {name: pack_sizes(folder) for name, folder in packs.items()},
+        "sources": [asdict(source) for source in (read_sources(chosen.sources) if chosen.sources else ())],
         "stage_seconds": stages,
         "facts": {
             **pairs([without_home(text) for text in chosen.fact]),

@@ -24,7 +24,8 @@ def main() -> int:
     parser.add_argument(
         "--role",
         choices=ROLES,
-        help="what the data is for: asr and tts have no features; qa is a questions.jsonl",
+        help="what the data is for: asr and tts have no features; qa is a questions.jsonl; "
+        "dialogue is a set of stage 4",
     )
     args = parser.parse_args()
     problems = validate(
@@ -40,7 +41,7 @@ def main() -> int:
     if len(problems) > SHOWN:
         print(f"... and {len(problems) - SHOWN} more problems", file=sys.stderr)
     if problems:
-        mend = "" if args.role == "qa" else f"; utils/fix_data_dir.sh {args.folder} mends most"
+        mend = "" if args.role in ("qa", "dialogue") else f"; utils/fix_data_dir.sh {args.folder} mends most"
         print(
             f"validate_data_dir.sh: {args.folder} has {len(problems)} problems{mend}",
             file=sys.stderr,

@@ -6,12 +6,22 @@ import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 
+from freeze_omni.data import dialogue_checks
 from freeze_omni.data.audio_header import AudioError, read_header
 from freeze_omni.data.checked_table import Problem, Table, read_table
 from freeze_omni.data.question_checks import check_questions
 
-ROLES = ("asr", "tts", "qa")
+ROLES = ("asr", "tts", "qa", "dialogue")
 PER_UTTERANCE = ("feats.scp", "utt2dur", "utt2lang", "utt2num_samples", "utt2uniq", "answer")
+SPOKEN = ("wav.scp", "segments", "text", "utt2spk", *PER_UTTERANCE)
+SCENES = ("wav.scp", "text", "utt2spk", "utt2num_samples")
+# What is looked at for each role; docs/data_dir.md describes each of them.
+FILES = {
+    "asr": (*SPOKEN, "spk2utt"),
+    "tts": (*SPOKEN, "spk2utt"),
+    "qa": ("questions.jsonl",),
+    "dialogue": (*SCENES, "spk2utt", *dialogue_checks.FILES),
+}
 UNPRINTABLE = ("Cc", "Co", "Cn", "Cs")  # Unicode: control, private, unassigned, surrogate
 
 
@@ -26,8 +36,8 @@ def validate(
     """All problems of a data directory, in the order of its files; an empty list means it is fine.
 
     Args:
-        role: asr, tts (audio, text and speakers) or qa (questions.jsonl); None checks what the
-            flags ask for.
+        role: asr, tts (audio, text and speakers), qa (questions.jsonl) or dialogue (a set of stage
+            4, where a scene may be without words); None checks what the flags ask for.
         feats, wav, text: whether feats.scp, wav.scp and text must be there.
         non_print: allow characters in `text` that cannot be printed.
     """
@@ -41,7 +51,7 @@ def validate(
     problems: list[Problem] = []
     wanted = {"wav.scp": wav, "text": text, "feats.scp": feats, "utt2spk": True}
     tables = {}
-    for name in ("wav.scp", "segments", "text", "utt2spk", *PER_UTTERANCE):
+    for name in SCENES if role == "dialogue" else SPOKEN:
         if (folder / name).is_file():
             tables[name] = read_table(folder / name, problems)
             if not tables[name].values:
@@ -52,7 +62,9 @@ def validate(
         problems += check_audio(tables["wav.scp"])
     if "segments" in tables:
         problems += check_segments(tables["segments"], tables.get("wav.scp"))
-    if "text" in tables:
+    if role == "dialogue" and "wav.scp" in tables:
+        problems += dialogue_checks.check_dialogue(folder, tables["wav.scp"])
+    elif "text" in tables:
         problems += check_text(tables["text"], non_print)
     problems += check_ids(tables)
     if "utt2spk" in tables:

@@ -69,9 +69,14 @@ class LatencyDecodeConfig:
 
 @dataclass(frozen=True)
 class ScoreConfig:
-    """normaliser: of eval/normalise.py."""
+    """normaliser: of eval/normalise.py. dnsmos, speaker_similarity: figures beside WER, see eval/quality.py, on
+    `quality_clips` clips of each kind of speech.
+    """
 
     normaliser: str = "english"
+    dnsmos: bool = False
+    speaker_similarity: bool = False
+    quality_clips: int = 12
     judge: JudgeConfig = field(default_factory=JudgeConfig)
     takes: TakeRule = field(default_factory=TakeRule)
 

@@ -13,6 +13,7 @@ from freeze_omni.eval.score import best_setting
 KEYS = (
     "asr_wer_seen",
     "asr_wer_unseen",
+    "asr_wer_real",
     "qa_accuracy",
     "qa_accuracy_text",
     "qa_ratio",
@@ -26,15 +27,17 @@ KEYS = (
 )
 
 
-def headline(figures: Mapping[str, Any], seen: str, unseen: str) -> dict[str, float | None]:
+def headline(figures: Mapping[str, Any], seen: str, unseen: str, real: str) -> dict[str, float | None]:
     """The table's figures of one model; None for what was not measured.
 
-    figures: of `score_root`. seen, unseen: names of the ASR test sets with known and with unknown voices.
+    figures: of `score_root`. seen, unseen, real: names of the ASR test sets with known voices, with unknown voices,
+    and of recorded human speech.
     """
     speech = figures.get("speech", {})
     return {
         "asr_wer_seen": _get(figures, "asr", seen, "chunk4", "percent"),
         "asr_wer_unseen": _get(figures, "asr", unseen, "chunk4", "percent"),
+        "asr_wer_real": _get(figures, "asr", real, "chunk4", "percent"),
         "qa_accuracy": _get(figures, "qa", "spoken", "accuracy"),
         "qa_accuracy_text": _get(figures, "qa", "text", "accuracy"),
         "qa_ratio": _get(figures, "qa", "ratio"),

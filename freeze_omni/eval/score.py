@@ -20,6 +20,7 @@ from freeze_omni.eval.decode.codec import COPY, ORIGINAL
 from freeze_omni.eval.decode.sets import question_answers, read_jsonl, read_states
 from freeze_omni.eval.judge import Judge
 from freeze_omni.eval.latency import score_latency
+from freeze_omni.eval.quality import score_quality
 from freeze_omni.eval.records import read_records
 from freeze_omni.eval.speech import judged_texts
 from freeze_omni.eval.states import Scene, score_scenes
@@ -44,6 +45,8 @@ def score_root(root: Path, config: DecodeConfig, judge_dir: Path | None) -> dict
         found["latency"] = score_latency(read_records(root / "latency" / "records.jsonl").values())
     if judge_dir is not None:
         found["speech"] = score_speech(root, config, judge_dir)
+    if (config.score.dnsmos or config.score.speaker_similarity) and (root / "codec" / "decode.json").exists():
+        found["quality"] = score_quality(spoken_folders(root, found.get("speech", {})), config.score)
     return {name: figures for name, figures in found.items() if figures}
 
 
@@ -115,6 +118,16 @@ def score_speech(root: Path, config: DecodeConfig, judge_dir: Path) -> dict[str,
         heard = judged_texts(root / "latency", config.score.judge, judge_dir, judge)
         figures[STREAMED] = _speech_rate(texts, heard, config)
     return figures
+
+
+def spoken_folders(root: Path, speech: dict[str, Any]) -> dict[str, Path]:
+    """Folders of speech whose quality is scored: originals, copies, the best setting, streamed answers."""
+    wanted = {ORIGINAL: root / "codec" / ORIGINAL, COPY: root / "codec" / COPY}
+    best = best_setting(speech)
+    if best is not None:
+        wanted[best] = root / "tts" / best
+    wanted[STREAMED] = root / "latency"
+    return {name: folder for name, folder in wanted.items() if (folder / "wav.scp").exists() and any_spoken(folder)}
 
 
 def any_spoken(folder: Path) -> bool:

@@ -37,6 +37,13 @@ def share(figures: Mapping[str, Any] | None, key: str = "share") -> str:
     return f"{100 * figures[key]:.1f} ({low:.1f}-{high:.1f}), {count}"
 
 
+def mean(figures: Mapping[str, Any] | None, digits: int = 2) -> str:
+    """A mean with its interval: `3.21 (3.10-3.30)`."""
+    if not figures:
+        return MISSING
+    return f"{figures['mean']:.{digits}f} ({figures['low']:.{digits}f}-{figures['high']:.{digits}f})"
+
+
 def summary(figures: Mapping[str, Any] | None, digits: int = 0) -> str:
     """average | 50 % | 90 %, as in the paper's latency table, with slashes."""
     if not figures or figures.get("average") is None:

@@ -115,3 +115,50 @@ def test_two_thousand_utterances_take_a_second(tmp_path):
     start = time.process_time()
     assert validate(folder, role="asr") == []
     assert time.process_time() - start < 1
+
+
+def scene_line(key, kind, start_s, end_s):
+    return json.dumps({"id": key, "segments": [{"kind": kind, "start_s": start_s, "end_s": end_s}]})
+
+
+@pytest.fixture
+def scenes(data):
+    """A dialogue set of six scenes, one with an answer and one without words."""
+    keys = ids(data / "wav.scp")
+    edit(data / "text", 2, keys[1])
+    (data / "states").write_text("".join(f"{key} 0 0 1 -1\n" for key in keys))
+    (data / "scene").write_text("".join(scene_line(key, "complete", 0.0, 0.4) + "\n" for key in keys))
+    (data / "answer").write_text(f"{keys[0]} Paris.\n")
+    (data / "utt2question").write_text(f"{keys[0]} q1\n")
+    question = {"id": "q1", "question": "What?", "answers": ["Paris"], "kind": "capital", "phrasing": 1}
+    (data / "questions.jsonl").write_text(json.dumps(question) + "\n")
+    return data
+
+
+def test_a_whole_dialogue_set_has_no_problem(scenes):
+    assert found(scenes, role="dialogue") == []
+
+
+@pytest.mark.parametrize(
+    ("name", "line", "new", "problem"),
+    [
+        ("states", 2, "s0-u2 0 3", "states:2: s0-u2 has the state '3'"),
+        ("states", 1, None, "wav.scp:1: s0-u0 is not in states"),
+        ("scene", 1, "{}", "scene:1: no JSON object with id"),
+        ("scene", 1, None, "wav.scp:1: s0-u0 is not in scene"),
+        ("scene", 1, scene_line("s0-u0", "hm", 0, 1), "scene:1: s0-u0: kind 'hm' is none of"),
+        ("scene", 1, scene_line("s0-u0", "side", 2, 1), "scene:1: s0-u0: a segment starts at 2.0 s and ends at 1.0 s"),
+        ("answer", 1, "s9-u9 Paris.", "answer:1: s9-u9 is not in wav.scp"),
+        ("utt2question", 1, "s0-u0 q2", "utt2question:1: s0-u0 asks q2, which is not in questions.jsonl"),
+        ("questions.jsonl", 1, "{}", "questions.jsonl:1: 'question' is missing"),
+    ],
+)
+def test_one_mistake_of_a_dialogue_set_is_named(scenes, name, line, new, problem):
+    edit(scenes / name, line, new)
+    problems = found(scenes, role="dialogue")
+    assert any(text.startswith(problem) for text in problems), problems
+
+
+def test_a_dialogue_set_needs_its_states(scenes):
+    (scenes / "states").unlink()
+    assert found(scenes, role="dialogue") == ["states: is missing; stage 4 writes it"]

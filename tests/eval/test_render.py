@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 
 import pytest
 
+from freeze_omni.config import ConfigError
+from freeze_omni.data.sources import FILE, Source, read_sources, write_sources
 from freeze_omni.eval import figures
 from freeze_omni.eval.latency import score_latency
 from freeze_omni.eval.provenance import provenance
@@ -16,6 +19,7 @@ from freeze_omni.eval.wer import error_rate
 RATE = error_rate({"a": "one cat"}, {"a": "one dog"}).as_dict()
 SHARE = {"share": 0.9, "low": 0.8, "high": 1.0, "count": 10}
 NONE = {"share": None, "low": None, "high": None, "count": 0}
+SOURCES = (Source("asr_train", "flite", 4, 100, 12.34), Source("asr_test_real", "prompts", missing="left out"))
 ACCURACY = {"accuracy": 0.5, "low": 0.3, "high": 0.7, "questions": 20}
 
 
@@ -37,7 +41,10 @@ def timed(decided=2.0, audio=3.0):
 
 def model():
     return {
-        "asr": {"seen": {"chunk4": RATE, "chunk_inf": RATE}},
+        "asr": {
+            "seen": {"chunk4": RATE, "chunk_inf": RATE},
+            "real": {"chunk4": RATE | {"percent": 70.0}, "chunk_inf": RATE},
+        },
         "qa": {"spoken": ACCURACY, "own": ACCURACY, "text": ACCURACY, "ratio": 1.0, "transcript": RATE},
         "states": {
             "take": SHARE,
@@ -59,12 +66,13 @@ def model():
 
 
 def results(scale="mini", toy=False):
-    figures_ = headline(model(), "seen", "unseen") | {"wall_min": 40.0}
+    figures_ = headline(model(), "seen", "unseen", "real") | {"wall_min": 40.0}
     return figures_ | {
         "scale": scale,
         "toy": toy,
         "models": {"ctc": model(), "conv": {"asr": model()["asr"]}},
         "sizes": {"ctc": {"parameters": {"encoder": 5_300_000}, "total": 6_000_000, "megabytes": 24.0}},
+        "sources": [asdict(source) for source in SOURCES],
         "stage_seconds": {"1": 60.0},
         "facts": {"voices": "28 of kokoro-js"},
         "provenance": provenance(777),
@@ -93,16 +101,17 @@ def test_latency_of_nothing_is_none():
 
 
 def test_the_headline_takes_the_best_setting_and_leaves_gaps():
-    found = headline(model(), "seen", "unseen")
+    found = headline(model(), "seen", "unseen", "real")
     assert found["speech_wer"] == 20.0 and found["codec_wer"] == 50.0
-    assert found["asr_wer_unseen"] is None and found["state_take"] == 0.9
+    assert found["asr_wer_unseen"] is None and found["asr_wer_real"] == 70.0 and found["state_take"] == 0.9
     assert set(found) | {"wall_min"} == set(KEYS)
-    assert set(headline({}, "seen", "unseen").values()) == {None}
+    assert set(headline({}, "seen", "unseen", "real").values()) == {None}
 
 
 def test_every_table_is_there_with_both_adapters():
     text = render("Mini", [results()], [("WER by chunk size", "results/mini/chunk_wer.png")])
     assert "| `asr_wer_seen` | 50.000 |" in text and "| `asr_wer_unseen` | - |" in text
+    assert "| `asr_wer_real` | 70.000 |" in text and "| mini, ctc (default) | real | 70.0" in text
     assert "| mini, ctc (default) | seen | 50.0 (50.0-50.0) |" in text and "| mini, conv | seen |" in text
     assert "| mini, ctc (default) | no prefix | 30.0 (50.0-50.0) | - |" in text
     assert "| mini, ctc (default) | with prefix | - | 20.0 (50.0-50.0) |" in text
@@ -147,3 +156,35 @@ def test_provenance_is_plain_json():
     made = json.loads(json.dumps(provenance(3, 0.0)))
     assert made["seed"] == 3 and made["machine"]["cores"] >= 1 and made["seconds"] > 0
     assert made["commit"] and "torch" in made["versions"]
+
+
+def test_quality_is_a_table_where_it_was_measured():
+    mean = {"mean": 3.25, "low": 3.0, "high": 3.5, "clips": 8}
+    quality = {"rows": {"copy": {"overall": mean, "similarity": mean | {"mean": 0.9}}}, "missing": ["DNSMOS was not"]}
+    found = results()
+    assert "## Speech output: quality" not in render("Mini", [found], [])
+    found["models"]["ctc"]["quality"] = quality
+    text = render("Mini", [found], [])
+    row = "| mini, ctc (default) | copy | 3.25 (3.00-3.50) | - | - | - | 0.90 (3.00-3.50) | 8 |"
+    assert row in text and "- mini, ctc (default): DNSMOS was not" in text
+
+
+def test_sources_and_the_recipes_notes_are_shown():
+    text = render("Mini", [results()], [], "- **Easy questions**\n  by choice.\n")
+    assert "| mini, asr_train | flite | 4 | 100 | 12.3 |" in text
+    assert "| mini, asr_test_real | prompts | - | - | left out |" in text
+    assert "- **Easy questions**\n  by choice.\n" in text
+    assert text.index("by choice") < text.index("## Speech input")
+    without = render("Mini", [{key: value for key, value in results().items() if key != "sources"}], [])
+    assert "## Data" not in without and "To be known" not in without
+
+
+def test_sources_are_read_as_they_were_written(tmp_path):
+    write_sources(tmp_path, SOURCES)
+    assert read_sources(tmp_path / FILE) == list(SOURCES)
+    (tmp_path / FILE).write_text('{"set": "a", "source": "b", "minuts": 1}\n')
+    with pytest.raises(ConfigError, match="sources.jsonl:1: unknown key 'minuts'"):
+        read_sources(tmp_path / FILE)
+    (tmp_path / FILE).write_text("set\n")
+    with pytest.raises(ConfigError, match="sources.jsonl:1: no JSON object"):
+        read_sources(tmp_path / FILE)

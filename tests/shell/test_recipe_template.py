@@ -1,8 +1,10 @@
 """The driver of the recipes: --help, checks before work, finished work that is not done again, new recipes."""
 
+import os
+
 import pytest
 
-from tests.shell.bash import ROOT, ok, run
+from tests.shell.bash import ROOT, make_data_dir, ok, run
 
 TEMPLATE = ROOT / "egs" / "TEMPLATE" / "s2s1"
 
@@ -33,6 +35,27 @@ def test_work_is_skipped_until_an_input_changes(tmp_path):
     assert "work_done=true" in once(tmp_path, "conf.yaml", command=command).stdout
     kept = list((tmp_path / "exp").glob("work.*/ran"))
     assert len(kept) == 1, "the old folder must be kept"
+
+
+def test_what_python_leaves_beside_a_script_and_the_time_of_a_small_file_change_nothing(tmp_path):
+    (tmp_path / "local/__pycache__").mkdir(parents=True)
+    (tmp_path / "local/data.sh").write_text("true\n")
+    (tmp_path / "conf.yaml").write_text("a: 1\n")
+    assert "work_done=true" in once(tmp_path, "local", "conf.yaml").stdout
+    (tmp_path / "local/__pycache__/data.pyc").write_bytes(b"compiled")
+    os.utime(tmp_path / "conf.yaml", (1, 1))
+    assert "work_done=false" in once(tmp_path, "local", "conf.yaml").stdout
+    (tmp_path / "local/data.sh").write_text("false\n")
+    assert "work_done=true" in once(tmp_path, "local", "conf.yaml").stdout
+
+
+def test_a_large_file_counts_by_size_and_time(tmp_path):
+    with open(tmp_path / "large.pth", "wb") as file:
+        file.truncate(300_000_000)  # a hole: takes no room
+    assert "work_done=true" in once(tmp_path, "large.pth").stdout
+    assert "work_done=false" in once(tmp_path, "large.pth").stdout
+    os.utime(tmp_path / "large.pth", (1, 1))
+    assert "work_done=true" in once(tmp_path, "large.pth").stdout
 
 
 def test_failed_work_is_named_and_continued_in_its_folder(tmp_path):
@@ -68,3 +91,65 @@ def test_wrong_options_are_told_before_work(recipe, options, message):
     result = run(recipe / "s2s.sh", "--conf", "conf/base", *options, cwd=recipe)
     assert result.returncode != 0
     assert message in result.stderr + result.stdout
+
+
+def stage(folder, script, **options):
+    """Run lines of a stage in `folder`, with the template's functions and these options."""
+    values = {"datadir": "data", "dumpdir": "dump", "expdir": "exp", "decode_cmd": "run.pl"} | options
+    given = "".join(f"{name}='{value}'; " for name, value in values.items())
+    sources = f"for file in {TEMPLATE}/stages/*.sh; do . $file; done; work_done=false; "
+    path = f"export PATH={folder}/bin:{ROOT}/utils:$PATH; mkdir -p exp/.stages; set -euo pipefail; "
+    return run("bash", "-c", path + sources + given + script, cwd=folder)
+
+
+def test_an_optional_set_is_used_where_it_is_and_left_out_with_a_line_where_not(tmp_path):
+    make_data_dir(tmp_path / "data/real")
+    sets = {"train_set": "train", "optional_train_sets": "more", "test_sets": "seen", "optional_test_sets": "real gone"}
+    found = stage(tmp_path, "asr_test_sets; asr_train_dir", **sets)
+    assert found.stdout.splitlines() == ["seen real", "dump/raw/train"]
+    assert "data/gone: not there, so gone is left out" in found.stderr and "data/real" not in found.stderr
+
+
+def test_training_sets_are_joined_once(tmp_path):
+    for name in ("train", "more"):
+        make_data_dir(tmp_path / "data" / name)
+        folder = make_data_dir(tmp_path / "dump/raw" / name)
+        for table in ("wav.scp", "text", "utt2spk"):
+            lines = (folder / table).read_text().splitlines()
+            (folder / table).write_text("".join(f"{name}-{line}\n" for line in lines))
+    join = "join_train_sets; asr_train_dir"
+    sets = {"train_set": "train", "optional_train_sets": "more"}
+    first, again = (stage(tmp_path, join, **sets) for _ in range(2))
+    assert first.stdout.splitlines()[-1] == "dump/raw/train_and_more", first.stderr
+    assert len((tmp_path / "dump/raw/train_and_more/text").read_text().splitlines()) == 12
+    assert "raw_train_and_more: nothing changed, skipped" in again.stdout
+
+
+def test_the_answer_is_given_once_and_shown_again_unless_it_is_called_for(tmp_path):
+    for folder in ("bin", "exp/pack"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "bin/python").write_text('#!/bin/sh\necho ran >>ran\necho "I say Paris."\n')
+    (tmp_path / "bin/python").chmod(0o755)
+    options = {"dialogue_train_set": "train", "talk_input": "q.wav", "serve": "false", "nthreads": "1", "conf": "mini"}
+
+    def talk(first_stage):
+        found = stage(tmp_path, f"threads=(env); stage={first_stage}; stage_14", **options)
+        assert "I say Paris." in found.stdout, found.stderr
+        return len((tmp_path / "ran").read_text().splitlines())
+
+    assert [talk(1), talk(1), talk(14)] == [1, 1, 2]
+
+
+def test_spoken_answers_are_joined_to_the_output_voice_once(tmp_path):
+    raw = make_data_dir(tmp_path / "dump/raw/tts_train")
+    dialogue = tmp_path / "dump/dialogue/train"
+    dialogue.mkdir(parents=True)
+    (dialogue / "answer_wav.scp").write_text(f"q1 {raw}/wav/s0-u0.wav\n")
+    (dialogue / "answer").write_text("q1 It is Paris.\nq2 It is not spoken.\n")
+    (dialogue / "text").write_text("q1 What is it?\nq2 What?\n")
+    options = {"tts_train_set": "tts_train", "dialogue_train_set": "train", "dialogue_valid_set": ""}
+    first, again = (stage(tmp_path, "join_speaking_sets; speaking_train_dir", **options) for _ in range(2))
+    assert first.stdout.splitlines()[-1] == "dump/raw/tts_train_and_answers", first.stderr
+    texts = (tmp_path / "dump/raw/tts_train_and_answers/text").read_text()
+    assert len(texts.splitlines()) == 7 and "q1 It is Paris.\n" in texts
+    assert again.stdout.count("nothing changed, skipped") == 2

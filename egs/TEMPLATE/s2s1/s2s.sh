@@ -20,13 +20,16 @@ dumpdir=dump         # Prepared audio, dialogues, codec tokens.
 expdir=exp           # Models, statistics, logs, decoding results.
 conf=conf/mini       # Folder with one YAML for each training stage, and decode.yaml.
 results=results/mini.json  # Figures of this run, from which RESULTS.md is written.
+result_notes=        # Markdown that RESULTS.md shows below its figures: what a reader should know of the data.
 dry_run=false        # Only build each model of --conf, print its parameters, and stop.
 
 # Data
 local_data_opts=     # Options for local/data.sh.
-train_set=           # Speech input: training set (role asr).
+train_set=           # Speech input: training set (role asr), or several that are joined, as "a b".
+optional_train_sets=  # Speech input: more training sets, joined where stage 1 could make them.
 valid_set=           # Speech input: development set.
 test_sets=           # Speech input: test sets, as "a b".
+optional_test_sets=  # Speech input: more test sets, decoded where stage 1 could make them.
 speed_perturb_factors=  # Speed factors for the training set, as "0.9 1.0 1.1".
 min_wav_duration_s=0.3  # Shorter utterances of the training set are left out.
 max_wav_duration_s=20   # Longer utterances of the training set are left out.

@@ -16,10 +16,11 @@ if [ "${scale}" = tiny ]; then results=exp_tiny/tiny.json; fi
 . ./local/parts.sh
 
 ./s2s.sh \
-    --conf "conf/${scale}" --results "${results}" \
+    --conf "conf/${scale}" --results "${results}" --result_notes results/notes.md \
     --datadir "data${suffix}" --dumpdir "dump${suffix}" --expdir "exp${suffix}" \
     --local_data_opts "--scale ${scale} --llm ${llm}" \
-    --train_set asr_train --valid_set asr_dev --test_sets "asr_test_seen asr_test_unseen" \
+    --train_set asr_train --optional_train_sets asr_real_train --valid_set asr_dev \
+    --test_sets "asr_test_seen asr_test_unseen" --optional_test_sets asr_test_real \
     --tts_train_set tts_train --tts_valid_set tts_dev --tts_test_set tts_test \
     --dialogue_conf "local/dialogue/${scale}.yaml" --dialogue_train_set train --dialogue_valid_set dev \
     --qa_test_set test --spoken_test_set spoken_test --scene_test_set duplex_test \

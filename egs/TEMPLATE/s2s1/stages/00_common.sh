@@ -37,14 +37,16 @@ check_options() {
         die "only $((free_kb / 1024)) MB are free for ${expdir}: make room or move --expdir and --dumpdir"
 }
 
-# Fingerprint of files (contents; a folder counts with the names, sizes and times of its files) and words.
+# Fingerprint of files (contents; a folder, and a file over 256 MB, counts with names, sizes and times) and words.
 fingerprint() {
     local item
     for item in "$@"; do
-        if [ -f "${item}" ]; then
+        if [ -d "${item}" ]; then
+            (cd "${item}" && find -L . -name __pycache__ -prune -o -type f -printf '%p %s %T@\n' | sort)
+        elif [ -f "${item}" ] && (($(wc -c <"${item}") > 256000000)); then
+            find -L "${item}" -maxdepth 0 -printf '%p %s %T@\n'
+        elif [ -f "${item}" ]; then
             sha256sum <"${item}"
-        elif [ -d "${item}" ]; then
-            (cd "${item}" && find -L . -type f -printf '%p %s %T@\n' | sort)
         else
             echo "${item}"
         fi

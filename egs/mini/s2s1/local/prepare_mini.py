@@ -13,12 +13,14 @@ from pathlib import Path
 from mini_config import MiniConfig
 from mini_sentences import Sentences, make_sentences
 from mini_sets import plan_asr, plan_duplex, plan_tts
+from mini_sources import missing_voices, recorded_sources, spoken_sources
 from real_speech import write_real_speech
 
 from freeze_omni.config import ConfigError, build, read_yaml
 from freeze_omni.data.kaldi_dir import write_spoken_set
 from freeze_omni.data.questions.answers import LlmAnswer, answer_questions
 from freeze_omni.data.questions.facts import write_questions
+from freeze_omni.data.sources import write_sources
 from freeze_omni.data.tables import TableError, write_lines
 from freeze_omni.data.tts.base import TtsError
 from freeze_omni.data.tts.registry import TtsFolders, available_voices, default_cache
@@ -43,11 +45,17 @@ def main(arguments: list[str]) -> None:
     sets["asr_train"] += sets["tts_train"]  # one more voice for speech input, already paid for
     jobs = [job for name in sorted(sets) for job in sets[name]]
     paths = timed("synthesis", synthesize, jobs, TtsFolders(), args.nj)
+    sources = missing_voices(config, voices)
     for name, members in sets.items():
         seconds = write_spoken_set(args.data / name, members, paths)
         print(f"{args.data / name}: {len(members)} utterances, {seconds / 60:.1f} min")
+        sources += spoken_sources(name, members, paths, voices["kokoro"])
     if args.real_speech:
         write_real_speech(args.real_speech, args.data, config.asr.real_train, config.asr.real_test)
+    else:
+        print("no recorded prompts: asr_real_train and asr_test_real are left out")
+    sources += recorded_sources(args.data, wanted=args.real_speech is not None)
+    write_sources(args.data, sorted(sources, key=lambda one: one.set))
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:

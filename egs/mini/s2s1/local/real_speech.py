@@ -8,6 +8,7 @@ from pathlib import Path
 
 from freeze_omni.data.kaldi_dir import write_set
 
+TEST_SET, TRAIN_SET = "asr_test_real", "asr_real_train"
 _LEAST_WORDS, _MOST_WORDS = 2, 14
 
 
@@ -17,8 +18,8 @@ def write_real_speech(folder: Path, data: Path, train: int, test: int) -> None:
     names = sorted(prompts)
     random.Random(0).shuffle(names)
     for set_name, chosen in (
-        ("asr_test_real", names[:test]),
-        ("asr_real_train", names[test : test + train]),
+        (TEST_SET, names[:test]),
+        (TRAIN_SET, names[test : test + train]),
     ):
         wavs = {f"allison-{name}": folder.resolve() / "wav" / f"{name}.wav" for name in chosen}
         texts = {f"allison-{name}": prompts[name] for name in chosen}

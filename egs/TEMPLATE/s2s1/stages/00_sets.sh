@@ -1,0 +1,39 @@
+# Which sets of speech input there are: those that must be, and those that a corpus may lack (--optional_*_sets).
+
+# present SET...: those that stage 1 has made; says in the log which are left out.
+present() {
+    local set
+    for set in "$@"; do
+        if [ -s "${datadir}/${set}/wav.scp" ]; then
+            echo "${set}"
+        else
+            log "${datadir}/${set}: not there, so ${set} is left out (an optional set)" >&2
+        fi
+    done
+}
+
+# shellcheck disable=SC2046,SC2086
+asr_train_sets() { echo ${train_set} $(present ${optional_train_sets}); }
+# shellcheck disable=SC2046,SC2086
+asr_test_sets() { echo ${test_sets} $(present ${optional_test_sets}); }
+
+# The prepared training directory of speech input: that of the one set, or of all of them, which stage 2 joins.
+asr_train_dir() {
+    local sets
+    sets=$(asr_train_sets 2>/dev/null)
+    echo "${dumpdir}/raw/${sets// /_and_}"
+}
+
+# The ids of the sets' utterances must differ.
+join_train_sets() {
+    local set joined dirs=() tables=()
+    joined=$(asr_train_dir)
+    for set in $(asr_train_sets 2>/dev/null); do
+        dirs+=("${dumpdir}/raw/${set}")
+        tables+=("${dumpdir}/raw/${set}/wav.scp" "${dumpdir}/raw/${set}/text")
+    done
+    if ((${#dirs[@]} > 1)); then
+        once "raw_$(basename "${joined}")" "${tables[@]}" -- \
+            job "${joined}/log/combine.log" combine_data.sh "${joined}" "${dirs[@]}"
+    fi
+}

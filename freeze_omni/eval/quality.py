@@ -1,0 +1,125 @@
+"""Figures beside WER for speech that was decoded: DNSMOS, and likeness to the voice that was meant.
+
+Both are optional (`score:` of decode.yaml) and need weights of third parties. Where those are not there, nothing is
+measured and the figures say so. What was measured is kept beside the clips, so a rerun measures only what is new.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from freeze_omni.data.audio import read_audio
+from freeze_omni.data.tables import read_table
+from freeze_omni.data.tts.registry import default_cache
+from freeze_omni.eval.bootstrap import ratio_interval
+from freeze_omni.eval.config import ScoreConfig
+from freeze_omni.eval.decode.codec import COPY, ORIGINAL
+from freeze_omni.eval.decode.sets import first_keys
+from freeze_omni.eval.dnsmos import SCALES, Dnsmos
+from freeze_omni.eval.records import Records
+from freeze_omni.eval.voiceprint import RATE_HZ, SpeakerEncoder
+
+DNSMOS = ("dnsmos", "FREEZE_OMNI_DNSMOS_DIR", "sig_bak_ovr.onnx")
+SPEAKER_ENCODER = ("speaker_encoder", "FREEZE_OMNI_SPEAKER_ENCODER_DIR", "pretrained.pt")
+NO_WEIGHTS = "{} was not measured: no weights; run tools/installers/{}"
+
+
+class Meter(Protocol):
+    """What measures one clip; its name is that of the folder in which records are kept."""
+
+    name: str
+
+    def measure(self, wav: np.ndarray) -> Mapping[str, Any]: ...
+
+
+def weights_folder(part: tuple[str, str, str]) -> Path | None:
+    """The folder of a part (its name, the variable that names another folder, its key file); None where it is not."""
+    name, variable, key_file = part
+    folder = Path(os.environ.get(variable) or default_cache() / name)
+    return folder if (folder / key_file).is_file() else None
+
+
+def score_quality(folders: Mapping[str, Path], config: ScoreConfig) -> dict[str, Any]:
+    """Quality of the clips of decoding folders, by the names that they have in the tables.
+
+    folders: ORIGINAL and COPY of the codec among them; a copy is compared with its own original, all other speech
+    with the mean voiceprint of the originals, which are of the voice that the model speaks with.
+    Returns:
+        `rows`: for each folder the scores asked for; `missing`: what was asked for and could not be measured.
+    """
+    rows: dict[str, dict[str, Any]] = {name: {} for name in folders}
+    missing: list[str] = []
+    if config.dnsmos:
+        at = weights_folder(DNSMOS)
+        if at is None:
+            missing.append(NO_WEIGHTS.format("DNSMOS", "get_dnsmos.sh"))
+        else:
+            for name, folder in folders.items():
+                found = measured(
+                    folder, at, lambda: Dnsmos(at, config.judge.threads), Dnsmos.name, config.quality_clips
+                )
+                rows[name] |= {scale: _mean([one[scale] for one in found.values()]) for scale in SCALES}
+    if config.speaker_similarity:
+        at = weights_folder(SPEAKER_ENCODER)
+        if at is None:
+            missing.append(NO_WEIGHTS.format("speaker similarity", "get_speaker_encoder.sh"))
+        elif ORIGINAL in folders:
+            prints = {}
+            for name, folder in folders.items():
+                found = measured(folder, at, lambda: SpeakerEncoder.load(at), SpeakerEncoder.name, config.quality_clips)
+                prints[name] = {key: np.asarray(one["voiceprint"]) for key, one in found.items()}
+            for name, own in prints.items():
+                rows[name]["similarity"] = _mean(likeness(name, own, prints[ORIGINAL]))
+    return {"rows": {name: row for name, row in rows.items() if row}, "missing": missing}
+
+
+def measured(
+    folder: Path, weights: Path, make: Callable[[], Meter], name: str, limit: int
+) -> dict[str, dict[str, Any]]:
+    """What the meter finds for up to `limit` clips of folder/wav.scp, spread evenly, kept in folder/<name>.
+
+    make: makes the meter; called where there is work for it.
+    """
+    table = read_table(folder / "wav.scp")
+    table = {key: table[key] for key in first_keys(table, limit)}
+    stats = {key: Path(path).stat() for key, path in table.items()}
+    made_from = {
+        "clips": {key: (stat.st_size, stat.st_mtime_ns) for key, stat in stats.items()},
+        "weights": [(path.name, path.stat().st_size) for path in sorted(weights.iterdir()) if path.is_file()],
+    }
+    records = Records(folder / name, made_from)
+    todo = records.missing(table)
+    if todo:
+        meter = make()
+        records.add({"id": key, **meter.measure(read_audio(table[key], RATE_HZ)[0])} for key in todo)
+    return {key: records.found[key] for key in table}
+
+
+def likeness(name: str, own: Mapping[str, np.ndarray], originals: Mapping[str, np.ndarray]) -> list[float]:
+    """Cosines of voiceprints of length one: of copies to their originals, of other speech to the mean original.
+
+    An original is compared with the mean of the others: the figure that the same voice gets.
+    """
+    if name == COPY:
+        return [float(own[key] @ originals[key]) for key in own if key in originals]
+    total = np.sum(list(originals.values()), axis=0)
+    wanted = {key: total - originals[key] if name == ORIGINAL else total for key in own}
+    return [float(own[key] @ (aim / max(np.linalg.norm(aim), 1e-9))) for key, aim in wanted.items()]
+
+
+def _mean(values: Sequence[float]) -> dict[str, float | int] | None:
+    """Mean with its 95 % interval over clips; None of nothing."""
+    if not values:
+        return None
+    low, high = ratio_interval(values)
+    return {
+        "mean": round(float(np.mean(values)), 4),
+        "low": round(low, 4),
+        "high": round(high, 4),
+        "clips": len(values),
+    }
