@@ -17,12 +17,14 @@ from freeze_omni.shapes import pad_rows
 
 @dataclass(frozen=True)
 class JoinConfig:
-    """Attributes:
-    utterances: so many of a batch become one row.
-    gap_s: faint noise in front of each utterance, seconds (least, most).
-    gap_db: its level against full scale (least, most).
-    trim_db: what an utterance's edges have of its loudest 10 ms, when they are cut off; None leaves them.
-        A fifth of synthetic speech is silence around it.
+    """How utterances of a batch are joined.
+
+    Attributes:
+        utterances: so many of a batch become one row.
+        gap_s: faint noise in front of each utterance, seconds (least, most).
+        gap_db: its level against full scale (least, most).
+        trim_db: edges that are this much (below 0) under an utterance's loudest 10 ms are cut off; None leaves
+            them. A fifth of synthetic speech is silence around it.
     """
 
     utterances: int = 2
