@@ -37,6 +37,8 @@ class JoinConfig:
             raise ValueError("join: utterances is a count")
         if not 0 <= self.gap_s[0] <= self.gap_s[1] or self.gap_db[0] > self.gap_db[1]:
             raise ValueError("join: gap_s and gap_db are (least, most)")
+        if self.trim_db is not None and not self.trim_db < 0:
+            raise ValueError(f"join: trim_db {self.trim_db} is not below 0: edges are cut where they are quieter")
 
 
 def draw_groups(rows: int, utterances: int) -> list[list[int]]:

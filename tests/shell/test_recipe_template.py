@@ -140,6 +140,13 @@ def test_the_answer_is_given_once_and_shown_again_unless_it_is_called_for(tmp_pa
     assert [talk(1), talk(1), talk(14)] == [1, 1, 2]
 
 
+def test_curves_are_those_of_the_trainings_as_they_are_now(tmp_path):
+    aside = ("1.1_encoder.20261125-101500", "1.2_adapter_ctc.20261124-235959")
+    for name in ("1.1_encoder", "2.3_prefix", "stats", *aside):
+        (tmp_path / "exp" / name).mkdir(parents=True)
+    assert stage(tmp_path, "training_folders").stdout.split() == ["exp/1.1_encoder/", "exp/2.3_prefix/"]
+
+
 def test_spoken_answers_are_joined_to_the_output_voice_once(tmp_path):
     raw = make_data_dir(tmp_path / "dump/raw/tts_train")
     dialogue = tmp_path / "dump/dialogue/train"

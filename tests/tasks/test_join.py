@@ -55,7 +55,9 @@ def test_a_gap_is_as_loud_as_asked():
     assert float(joined.std()) == pytest.approx(0.01, rel=0.1)
 
 
-@pytest.mark.parametrize("wrong", [{"utterances": 0}, {"gap_s": (0.5, 0.1)}, {"gap_db": (-10.0, -20.0)}])
+@pytest.mark.parametrize(
+    "wrong", [{"utterances": 0}, {"gap_s": (0.5, 0.1)}, {"gap_db": (-10.0, -20.0)}, {"trim_db": 40.0}]
+)
 def test_wrong_settings_are_told(wrong):
     with pytest.raises(ValueError, match="join"):
         JoinConfig(**wrong)

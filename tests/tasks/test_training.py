@@ -135,11 +135,18 @@ def test_resumes_after_kill_9(toy, tmp_path):
     assert (tmp_path / "valid.loss.ave.pth").exists()
 
 
+STILL = ENCODER | {"dropout": 0.0, "layers": 2}  # nothing random, so that both can be compared
+LETTERS_FIRST = {
+    "model": {"encoder": STILL, "spelling": {"layer": 1, "alone": 0.5}},  # the first of two epochs
+    "unused_parameters": True,
+}
+
+
 @pytest.mark.slow
-def test_two_processes_train_as_one(toy, tmp_path):
+@pytest.mark.parametrize("conf", [{"model": {"encoder": STILL}}, LETTERS_FIRST], ids=["units", "letters first"])
+def test_two_processes_train_as_one(toy, tmp_path, conf):
     """DDP of two CPU processes: the same weights as one process with the same batches."""
-    model = {"encoder": ENCODER | {"dropout": 0.0}}  # nothing random, so that both can be compared
-    conf = {"max_epoch": 2, "max_minutes": 10.0, "model": model}
+    conf = {"max_epoch": 2, "max_minutes": 10.0, **conf}
     ddp = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     both = [sys.executable, *ddp, *command(toy, tmp_path / "two", **conf)]
     both += ["--dist_backend", "gloo"]

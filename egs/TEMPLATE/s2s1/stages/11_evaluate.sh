@@ -70,6 +70,14 @@ stage_11() {
     done
 }
 
+# The training folders as they are now: `once` moves old ones aside under a name that ends in a date.
+training_folders() {
+    local folder
+    for folder in "${expdir}"/[12].[123]_*/; do
+        [[ "${folder}" =~ \.[0-9]{8}-[0-9]{6}/$ ]] || echo "${folder}"
+    done
+}
+
 score_models() {
     local adapter roots=() packs=() toy=() judged=() sources=() notes=() curves
     for adapter in ${adapters}; do
@@ -85,7 +93,7 @@ score_models() {
         --config "${conf}/decode.yaml" --stage_seconds "${expdir}/.stages" --seed "${seed}" \
         --fact "llm=$(basename "${llm}")" "data=${local_data_opts:-as given}"
     tail -n 15 "${expdir}/score.log" | grep -v '^#' || true
-    curves=("${expdir}"/[12].[123]_*/)
+    mapfile -t curves < <(training_folders)
     job "${expdir}/results.log" python -m freeze_omni.bin.results --results "${results}" \
         --output "$(dirname "${results}")/../$(results_file)" --title "Results of $(basename "$(dirname "${PWD}")")" \
         "${notes[@]}" --root "${expdir}/decode_${adapters%% *}" --curves "${curves[@]}"
