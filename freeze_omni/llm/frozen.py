@@ -103,6 +103,16 @@ class FrozenLLM(nn.Module):
         return self.model.config.get_text_config(decoder=True)
 
     @property
+    def plain(self) -> FrozenLLM:
+        """The LLM without anything that was learned beside it (see `llm/tuned.py`)."""
+        return self
+
+    @property
+    def own_positions(self) -> int:
+        """Positions of the context that are taken before anything is read."""
+        return 0
+
+    @property
     def hidden_size(self) -> int:
         return self.config.hidden_size
 
@@ -175,8 +185,8 @@ class FrozenLLM(nn.Module):
         """
         return read_packed(self.model, embeds, caches)
 
-    def _run(self, embeds: Tensor, **arguments: Any) -> Tensor:
-        output = self.model.get_decoder()(inputs_embeds=embeds, **arguments)
+    def _run(self, embeds: Tensor, use_cache: bool, **arguments: Any) -> Tensor:
+        output = self.model.get_decoder()(inputs_embeds=embeds, use_cache=use_cache, **arguments)
         return output.last_hidden_state
 
     def logits(self, hidden: Tensor) -> Tensor:

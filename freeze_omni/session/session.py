@@ -202,7 +202,9 @@ class SpeechSession:
         return self.answers.generation.max_new_tokens + len(self.model.prompt.weight) + 32
 
     def _context(self) -> int:
-        return getattr(self.model.llm.config, "max_position_embeddings", None) or 2**31
+        """Positions of the LLM's context that a dialogue may take."""
+        whole = getattr(self.model.llm.config, "max_position_embeddings", None) or 2**31
+        return whole - self.model.llm.own_positions
 
     def _check_room(self) -> None:
         """Turns end where the context does, at two positions a chunk."""
