@@ -23,11 +23,12 @@ def parser() -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--model", required=True, type=Path, help="packed model folder")
     options.add_argument("--parts", nargs="+", default=PARTS, choices=PARTS)
-    options.add_argument("--questions", type=Path, help="wav.scp of what the users say; without it, bursts of noise")
+    options.add_argument("--questions", type=Path, help="what the users say: data directory, or wav.scp; else noise")
     options.add_argument("--sessions", type=int, default=1000, help="that come and go (memory)")
     options.add_argument("--limit_s", type=float, default=60, help="how long the users at the limit talk")
     options.add_argument("--max_sessions", type=int, default=0, help="admission limit; 0 as the server measures it")
     options.add_argument("--fault_minutes", type=float, default=30)
+    options.add_argument("--fault_users", type=int, default=3, help="who speak, each its own question")
     options.add_argument("--threads", type=int, default=0, help="threads of torch; 0: as found")
     options.add_argument("--output", type=Path, default=ROOT / "docs/benchmarks/serving.json")
     return options
@@ -35,6 +36,8 @@ def parser() -> argparse.ArgumentParser:
 
 def main() -> None:
     chosen, started_s = parser().parse_args(), time.time()
+    if "faults" in chosen.parts and chosen.questions is None:
+        sys.exit("serving: error: faults needs --questions with `text`: users are told apart by what they say")
     from freeze_omni.eval.provenance import provenance
 
     found: dict[str, Any] = {}
@@ -74,7 +77,8 @@ def _measure(part: str, chosen: argparse.Namespace) -> dict[str, Any]:
     if part == "limit":
         return asyncio.run(limit.measure(chosen.model, sounds, chosen.limit_s, chosen.max_sessions))
     if part == "faults":
-        return asyncio.run(faults.measure(chosen.model, chosen.fault_minutes))
+        spoken = material.spoken(chosen.questions, chosen.fault_users)
+        return asyncio.run(faults.measure(chosen.model, spoken, faults.FaultConfig(chosen.fault_minutes)))
     return asyncio.run(official.measure(chosen.model, sounds))
 
 

@@ -1,142 +1,178 @@
-"""Clients that leave, send nonsense or floods, and workers that are killed, beside users who must not notice."""
+"""Users who speak, beside clients that leave, send nonsense, flood or stall, and workers that are killed."""
 
 from __future__ import annotations
 
 import asyncio
-import json
+import itertools
 import random
+import statistics
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import websockets
-
-from freeze_omni.client.realtime import Realtime, ServerError, encode
-from freeze_omni.eval.serving.material import QUESTIONS
+from freeze_omni.client.realtime import ServerError
+from freeze_omni.eval.serving import bad_clients
+from freeze_omni.eval.serving.good_user import Told, converse
+from freeze_omni.eval.serving.markers import choose, foreign
+from freeze_omni.eval.serving.material import Spoken
 from freeze_omni.eval.serving.server import Served, serving
 from freeze_omni.server.config import Limits
+from freeze_omni.server.pool import Hand
 
 LIMITS = Limits(message_bytes=200_000, messages_s=100, idle_s=20)
-STUCK_S = 90
-MARKER = "My name is {}."
 
 
-async def measure(model: Path, minutes: float, users: int = 3, seed: int = 0) -> dict[str, Any]:
-    """crashes: the server or a worker went down without being killed. stuck: an answer never came.
+@dataclass(frozen=True)
+class FaultConfig:
+    """Of the run.
 
-    cross_talk: a user was told an answer that is not the one to its own words, by the answer it gets alone.
+    Attributes:
+        minutes: it lasts. turns: of a session of a good user. paced: they speak at the pace of speech.
+        bad: so many bad clients at a time. patience_s: the longest that one of them stays.
+        kills_s: from one kill of a worker to the next, at least and at most. stuck_s: a session without its
+            answers after so long is stuck.
     """
-    rng, seen = random.Random(seed), Counter()
-    async with serving(model, LIMITS, workers=1, max_sessions=users + 6) as served:
-        expected = [await _ask(served.url, number) for number in range(users)]
-        end_s = time.monotonic() + 60 * minutes
-        good = [_good(served.url, number, expected[number], end_s, seen) for number in range(users)]
-        bad = [_bad(served.url, random.Random(rng.random()), end_s, seen) for _ in range(3)]
-        await asyncio.gather(*good, *bad, _kills(served, rng, end_s, seen))
-        alive = served.thread.is_alive()
-        healthy = await _ask(served.url, 0) == expected[0] if alive else False
-        crashes = served.pool.lost_workers - seen["kills"] + (not alive)
+
+    minutes: float = 30.0
+    turns: int = 2
+    paced: bool = True
+    bad: int = 3
+    patience_s: float = 15.0
+    kills_s: tuple[float, float] = (20.0, 60.0)
+    stuck_s: float = 120.0
+    seed: int = 0
+
+
+def kill_process(hand: Hand) -> None:
+    """kill -9."""
+    hand.body.kill()
+
+
+async def measure(model: Path, spoken: Sequence[Spoken], config: FaultConfig) -> dict[str, Any]:
+    """One good user for each question, two workers. See `run`."""
+    room = len(spoken) + 2 * config.bad
+    async with serving(model, LIMITS, workers=2, max_sessions=room) as served:
+        return await run(served, spoken, config)
+
+
+async def run(
+    served: Served, spoken: Sequence[Spoken], config: FaultConfig, kill: Callable[[Hand], None] = kill_process
+) -> dict[str, Any]:
+    """Every question is asked alone, then all at once beside the faults, then alone again.
+
+    crashes: the server, or a worker that nobody has killed, went down. stuck: sessions without their answers, or
+    that the server still holds when all have left. cross_talk: sessions that told a user the marker of another, a
+    word of that one's question. other_answers: sessions that answered other than alone. stalled_client_cost: the
+    users' time to an answer beside a client that asks on and takes nothing, over beside one that takes it all.
+    Raises ValueError where a question has no word of its own.
+    """
+    lost_before = served.pool.lost_workers
+    alone = [await converse(served.url, one, config.turns, config.paced) for one in spoken]
+    markers = choose([one.text for one in spoken], [told.words for told in alone])
+    cost = await _stalled_cost(served.url, spoken, config)
+    crowd = _Crowd(served, spoken, config, alone, [*markers, bad_clients.MARKER])
+    await crowd.run(kill)
+    alive = served.thread.is_alive()
+    again = [await converse(served.url, one, config.turns, config.paced) for one in spoken] if alive else []
+    left = await _sessions_left(served, config.stuck_s)
+    seen = crowd.seen
     return {
-        "fault_minutes": round(minutes, 2),
-        "crashes": crashes,
+        "fault_minutes": round(config.minutes, 2),
+        "crashes": served.pool.lost_workers - lost_before - seen["kills"] + (not alive),
         "cross_talk": seen["cross_talk"],
-        "stuck": seen["stuck"],
-        "healthy_at_the_end": healthy,
-        **{name: seen[name] for name in ("answers", "refused", "kills", *(fault.__name__[1:] for fault in _FAULTS))},
+        "other_answers": seen["other_answers"],
+        "stuck": seen["stuck"] + left,
+        "good_turns": seen["good_turns"],
+        "good_sessions": seen["good_sessions"],
+        "rebuilt_sessions": seen["rebuilt"],
+        "refused": seen["refused"],
+        "kills": seen["kills"],
+        "same_answers_after": [told.answers for told in again] == [told.answers for told in alone],
+        "markers": markers,
+        "markers_heard": sum(marker in told.words for marker, told in zip(markers, alone, strict=True)),
+        "bad_clients": {kind.__name__: seen[kind.__name__] for kind in bad_clients.KINDS},
+        "stalled_client_cost": cost,
     }
 
 
-async def _ask(url: str, number: int) -> str:
-    """The answer that a user gets to words that are its own, in a session of its own."""
-    async with Realtime(url) as talk:
-        await talk.configure(freeze_omni={"temperature": 0.0})
-        await talk.type(f"{MARKER.format(number)} {QUESTIONS[number % len(QUESTIONS)]}")
-        done = (await talk.until("response.done"))[-1]["response"]
-        return done["status"] + ": " + done["output"][0]["content"][0]["transcript"]
+class _Crowd:
+    """All at once."""
+
+    def __init__(
+        self,
+        served: Served,
+        spoken: Sequence[Spoken],
+        config: FaultConfig,
+        alone: Sequence[Told],
+        markers: Sequence[str],
+    ) -> None:
+        self._served, self._spoken, self._config = served, spoken, config
+        self._alone, self._markers = alone, markers
+        self._rng, self.seen = random.Random(config.seed), Counter()
+        self._kinds = itertools.cycle(self._rng.sample(bad_clients.KINDS, len(bad_clients.KINDS)))
+        self._end_s = time.monotonic() + 60 * config.minutes
+
+    async def run(self, kill: Callable[[Hand], None]) -> None:
+        good = (self._good(number) for number in range(len(self._spoken)))
+        bad = (self._bad(random.Random(self._rng.random())) for _ in range(self._config.bad))
+        await asyncio.gather(*good, *bad, self._kills(kill))
+
+    async def _good(self, number: int) -> None:
+        config = self._config
+        while time.monotonic() < self._end_s:
+            try:
+                async with asyncio.timeout(config.stuck_s):
+                    told = await converse(self._served.url, self._spoken[number], config.turns, config.paced)
+            except ServerError:  # full, late, or no worker is ready
+                self.seen["refused"] += 1
+                await asyncio.sleep(0.5)
+            except TimeoutError:
+                self.seen["stuck"] += 1
+            else:
+                self._judge(number, told)
+
+    def _judge(self, number: int, told: Told) -> None:
+        self.seen["good_sessions"] += 1
+        self.seen["good_turns"] += told.turns
+        self.seen["rebuilt"] += told.rebuilt
+        self.seen["cross_talk"] += bool(foreign(told.words, self._markers, number))
+        self.seen["other_answers"] += told.answers != self._alone[number].answers[: len(told.answers)]
+
+    async def _bad(self, rng: random.Random) -> None:
+        while time.monotonic() < self._end_s:
+            kind = next(self._kinds)
+            await bad_clients.spoil(self._served.url, kind, rng, self._config.patience_s)
+            self.seen[kind.__name__] += 1
+            await asyncio.sleep(rng.uniform(0, 0.3))
+
+    async def _kills(self, kill: Callable[[Hand], None]) -> None:
+        """Now and then, and not at the end, so that what comes of it is seen."""
+        least, most = self._config.kills_s
+        while (wait_s := self._rng.uniform(least, most)) < self._end_s - time.monotonic() - least / 2:
+            await asyncio.sleep(wait_s)
+            ready = [hand for hand in self._served.pool.hands if hand.ready]
+            if ready:
+                self.seen["kills"] += 1
+                kill(self._rng.choice(ready))
 
 
-async def _good(url: str, number: int, expected: str, end_s: float, seen: Counter) -> None:
-    while time.monotonic() < end_s:
-        try:
-            found = await asyncio.wait_for(_ask(url, number), STUCK_S)
-        except ServerError:  # full, or its worker was killed
-            seen["refused"] += 1
-            await asyncio.sleep(0.5)
-        except TimeoutError:
-            seen["stuck"] += 1
-        else:
-            seen["answers"] += 1
-            seen["cross_talk"] += found != expected
+async def _stalled_cost(url: str, spoken: Sequence[Spoken], config: FaultConfig) -> float:
+    async def beside(other: bad_clients.Fault) -> float:
+        asking = asyncio.create_task(bad_clients.spoil(url, other, random.Random(config.seed), config.stuck_s))
+        told = await asyncio.gather(*(converse(url, one, config.turns, config.paced) for one in spoken))
+        asking.cancel()
+        await asyncio.gather(asking, return_exceptions=True)
+        return statistics.median(second for one in told for second in one.seconds)
+
+    takes_all = await beside(bad_clients.asks_on)
+    return round(await beside(bad_clients.stalls) / takes_all, 2)
 
 
-async def _bad(url: str, rng: random.Random, end_s: float, seen: Counter) -> None:
-    while time.monotonic() < end_s:
-        fault = rng.choice(_FAULTS)
-        try:
-            async with websockets.connect(f"{url}/v1/realtime", max_size=None) as socket:
-                await asyncio.wait_for(fault(socket, rng), 15)
-        except (OSError, TimeoutError, websockets.WebSocketException):
-            pass
-        seen[fault.__name__[1:]] += 1
-        await asyncio.sleep(rng.uniform(0, 0.3))
-
-
-async def _kills(served: Served, rng: random.Random, end_s: float, seen: Counter) -> None:
-    """Kill a worker now and then, and not in the last seconds."""
-    while (wait_s := rng.uniform(10, 60)) < end_s - time.monotonic() - 10:
-        await asyncio.sleep(wait_s)
-        ready = [hand for hand in served.pool.hands if hand.ready]
-        if ready:
-            seen["kills"] += 1
-            ready[0].body.kill()
-
-
-async def _leaves(socket: Any, rng: random.Random) -> None:
-    """In the middle of an answer, without a word."""
-    item = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "Tell me a story."}]}
-    await socket.send(json.dumps({"type": "conversation.item.create", "item": item}))
-    await socket.send(json.dumps({"type": "response.create"}))
-    await asyncio.sleep(rng.uniform(0, 2))
-    socket.transport.abort()
-
-
-async def _garbage(socket: Any, rng: random.Random) -> None:
-    for _ in range(20):
-        await socket.send(rng.randbytes(rng.randrange(200)))
-        await socket.send(rng.choice(["{", "null", "[]", '{"type": null}', '{"type": "session.update", "session": 7}']))
-
-
-async def _oversized(socket: Any, rng: random.Random) -> None:
-    await socket.send("x" * 400_000)
-    await socket.recv()
-
-
-async def _mistyped(socket: Any, rng: random.Random) -> None:
-    for content in ({"audio": 5}, {"audio": "%%%"}, {"audio": "AAAA"}, {}):
-        await socket.send(json.dumps({"type": "input_audio_buffer.append", **content}))
-    await socket.send(json.dumps({"type": "conversation.item.truncate", "item_id": 3, "audio_end_ms": "x"}))
-
-
-async def _wrong_rate(socket: Any, rng: random.Random) -> None:
-    wanted = {"audio": {"input": {"format": {"type": "audio/pcm", "rate": rng.choice([8000, 44100, -1, "x"])}}}}
-    await socket.send(json.dumps({"type": "session.update", "session": wanted}))
-
-
-async def _floods(socket: Any, rng: random.Random) -> None:
-    piece = encode(np.zeros(24000, dtype=np.float32))
-    for _ in range(2000):
-        await socket.send(json.dumps({"type": "input_audio_buffer.append", "audio": piece}))
-
-
-async def _reads_nothing(socket: Any, rng: random.Random) -> None:
-    """A stalled client: it asks, and takes no answer."""
-    socket.transport.pause_reading()
-    await _leaves(socket, rng)
-
-
-_FAULTS: tuple[Callable[[Any, random.Random], Awaitable[None]], ...] = (
-    _leaves, _garbage, _oversized, _mistyped, _wrong_rate, _floods, _reads_nothing,
-)  # fmt: skip
+async def _sessions_left(served: Served, patience_s: float) -> int:
+    end_s = time.monotonic() + patience_s
+    while served.pool.sessions and time.monotonic() < end_s:
+        await asyncio.sleep(0.1)
+    return served.pool.sessions

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import soxr
 
-from freeze_omni.data.tables import read_table
+from freeze_omni.data.tables import TableError, read_table
 from freeze_omni.session.sound import read_question
 
 QUESTIONS = (
@@ -23,12 +24,42 @@ QUESTIONS = (
 HZ = 24000
 
 
-def sounds(table: Path | None, count: int) -> list[np.ndarray]:
-    """`count` questions (S,) at 24 kHz: the first of a wav.scp, over again if it has fewer; else bursts of noise."""
-    if table is None:
+@dataclass(frozen=True)
+class Spoken:
+    """A question as sound (S,) at 24 kHz, and its words."""
+
+    sound: np.ndarray
+    text: str
+
+
+def sounds(questions: Path | None, count: int) -> list[np.ndarray]:
+    """`count` questions (S,) at 24 kHz, over again where there are fewer; without a table, bursts of noise.
+
+    questions: a data directory, or a wav.scp.
+    """
+    if questions is None:
         return [_bursts(seed) for seed in range(count)]
-    paths = list(read_table(table).values())
+    paths = list(read_table(_scp(questions)).values())
     return [read_question(paths[number % len(paths)], HZ)[0] for number in range(count)]
+
+
+def spoken(questions: Path, count: int) -> list[Spoken]:
+    """`count` questions of different words, spread over the table; of scenes those that ask for an answer.
+
+    questions: a data directory, or a wav.scp with `text` beside it. Raises TableError where there are fewer.
+    """
+    scp, folder = _scp(questions), _scp(questions).parent
+    paths, texts = read_table(scp), read_table(folder / "text", need_value=False)
+    asked = read_table(folder / "answer") if (folder / "answer").is_file() else paths
+    different = {text: key for key, text in texts.items() if text and key in paths and key in asked}
+    if len(different) < count:
+        raise TableError(f"{scp}: {len(different)} different questions with words in `text`, {count} are needed")
+    chosen = list(different.items())[:: len(different) // count][:count]
+    return [Spoken(read_question(paths[key], HZ)[0], text) for text, key in chosen]
+
+
+def _scp(questions: Path) -> Path:
+    return questions / "wav.scp" if questions.is_dir() else questions
 
 
 def at_rate(sound: np.ndarray, hz: int) -> np.ndarray:

@@ -1,0 +1,84 @@
+"""A user who does all right: asks its question aloud, waits for the answer, asks again."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from freeze_omni.client.realtime import Realtime, ServerError
+from freeze_omni.eval.serving.markers import words_of
+from freeze_omni.eval.serving.material import Spoken
+
+AGAIN_S = 0.2
+AGAIN = ("input_audio_buffer_commit_empty", "nothing_to_answer", "conversation_already_has_active_response")
+"""Errors that follow when a worker is lost in the middle of a turn: the turn is said once more."""
+
+
+@dataclass
+class Told:
+    """What one session told its user.
+
+    Attributes:
+        answers: of each turn up to the first loss of a worker: from there on the history is of text, and answers
+            may be others. turns: all that were answered. seconds: each took from its end to its answer's.
+        words: all that was told in words. rebuilt: the session has lost its worker and answered after that.
+    """
+
+    answers: list[str] = field(default_factory=list)
+    words: str = ""
+    seconds: list[float] = field(default_factory=list)
+    turns: int = 0
+    lost: bool = False
+    rebuilt: bool = False
+
+
+async def converse(url: str, spoken: Spoken, turns: int, paced: bool = True) -> Told:
+    """A session of `turns` turns, greedy, each ended by the user. paced: at the pace of speech.
+
+    Raises ServerError where the server ends or refuses the session.
+    """
+    told, tried = Told(), 0
+    async with Realtime(url) as talk:
+        await talk.configure(audio={"input": {"turn_detection": None}}, freeze_omni={"temperature": 0.0})
+        while told.turns < turns:
+            await _turn(talk, spoken, paced, tried, told)
+            tried += 1
+    return told
+
+
+async def _turn(talk: Realtime, spoken: Spoken, paced: bool, number: int, told: Told) -> None:
+    """Try one turn; it is not counted where the worker is lost meanwhile."""
+    await talk.send("input_audio_buffer.clear")
+    await talk.speak(spoken.sound, paced)
+    begin_s = time.monotonic()
+    await talk.send("input_audio_buffer.commit")
+    await talk.send("response.create", response={"metadata": {"turn": number}})
+    events: list[dict[str, Any]] = []
+    while not events or not _ends(events[-1], number):
+        events.append(await talk.next())
+    told.words += words_of(events)
+    if events[-1]["type"] == "error":
+        told.lost = told.lost or events[-1]["error"]["code"] == "worker_lost"
+        await asyncio.sleep(AGAIN_S)
+        return
+    done = events[-1]["response"]
+    told.turns += 1
+    told.seconds.append(time.monotonic() - begin_s)
+    told.rebuilt = told.lost
+    if not told.lost:
+        told.answers.append(done["status"] + ": " + done["output"][0]["content"][0]["transcript"])
+
+
+def _ends(event: dict[str, Any], number: int) -> bool:
+    """Whether this is the end of try `number`. Raises ServerError for an error that is the session's end."""
+    if event["type"] == "error":
+        code = event["error"]["code"]
+        if code != "worker_lost" and code not in AGAIN:
+            raise ServerError(event["error"]["message"], code)
+        return True
+    if event["type"] != "response.done":
+        return False
+    response = event["response"]
+    return response["metadata"] == {"turn": number} and response["status"] in ("completed", "incomplete")
