@@ -14,6 +14,7 @@ COMMANDS = {
     "score": ("score", "score what was decoded (stage 12)"),
     "results": ("results", "write RESULTS.md from the figures of one or more scales"),
     "eval": ("evaluate", "score a packed model, or a folder of another system's outputs"),
+    "duplex-scenes": ("duplex_scenes", "compose scripted two-voice scenes for eval duplex"),
     "suite": ("run_suite", "write what a public test suite's scorer reads"),
     "prepare-corpus": ("prepare_corpus", "turn a published corpus into data directories"),
     "check-llm": ("check_llm", "say whether an LLM can be the frozen backbone"),

@@ -31,3 +31,16 @@ def ratio_interval(
     values = top[picks].sum(axis=1)[totals > 0] / totals[totals > 0]
     tail = (1 - confidence) / 2
     return float(np.quantile(values, tail)), float(np.quantile(values, 1 - tail))
+
+
+def share_of(hits: Sequence[bool]) -> dict[str, float | int | None]:
+    """The share of hits with its interval and their count; None for the share of nothing."""
+    if not hits:
+        return {"share": None, "low": None, "high": None, "count": 0}
+    low, high = ratio_interval([float(hit) for hit in hits])
+    return {
+        "share": round(sum(hits) / len(hits), 4),
+        "low": round(low, 4),
+        "high": round(high, 4),
+        "count": len(hits),
+    }

@@ -20,7 +20,7 @@ from typing import Any
 
 from freeze_omni.duplex.labels import Segment
 from freeze_omni.duplex.state_head import ANSWER, IGNORE, NO_LABEL, STATES
-from freeze_omni.eval.bootstrap import ratio_interval
+from freeze_omni.eval.bootstrap import share_of
 from freeze_omni.eval.percentiles import summarise
 from freeze_omni.session.reducer import decide
 
@@ -88,11 +88,11 @@ def score_scenes(scenes: Iterable[Scene], rule: TakeRule | None = None) -> dict[
             hit = decision_times(said, ANSWER, rule, start_s, late_s)
             others.setdefault(segment.kind, []).append(bool(hit))
     return {
-        "take": _share(takes),
-        "turns_dropped": _share(dropped),
-        "false_pause": _share(pauses),
-        "false_other": _share([hit for hits in others.values() for hit in hits]),
-        "false_other_by_kind": {kind: _share(hits) for kind, hits in sorted(others.items())},
+        "take": share_of(takes),
+        "turns_dropped": share_of(dropped),
+        "false_pause": share_of(pauses),
+        "false_other": share_of([hit for hits in others.values() for hit in hits]),
+        "false_other_by_kind": {kind: share_of(hits) for kind, hits in sorted(others.items())},
         "delay_s": summarise(delays),
         "f1": state_f1(scenes),
         "scenes": len(scenes),
@@ -127,15 +127,3 @@ def _segments(scenes: Iterable[Scene]) -> Iterator[tuple[Scene, Segment, bool, f
         for segment, paused in zip(scene.segments, scene.paused, strict=True):
             later = [other.start_s for other in scene.segments if other.start_s > segment.start_s]
             yield scene, segment, paused, max(segment.end_s, min(later, default=float("inf")))
-
-
-def _share(hits: Sequence[bool]) -> dict[str, float | int | None]:
-    if not hits:
-        return {"share": None, "low": None, "high": None, "count": 0}
-    low, high = ratio_interval([float(hit) for hit in hits])
-    return {
-        "share": round(sum(hits) / len(hits), 4),
-        "low": round(low, 4),
-        "high": round(high, 4),
-        "count": len(hits),
-    }

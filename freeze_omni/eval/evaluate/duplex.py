@@ -11,16 +11,13 @@ from freeze_omni.data.audio import read_audio
 from freeze_omni.data.tables import TableError, read_table
 from freeze_omni.eval.decode.options import read_config
 from freeze_omni.eval.decode.sets import read_jsonl, read_states
+from freeze_omni.eval.duplex.segments import speech_segments
 from freeze_omni.eval.evaluate.report import Report
 from freeze_omni.eval.outputs import match, read_sounds
 from freeze_omni.eval.records import read_records
 from freeze_omni.eval.score import read_scene
 from freeze_omni.eval.states import Scene, score_scenes
 from freeze_omni.eval.tables import share, summary
-
-_FRAME_S = 0.02
-_QUIET_S = 0.5  # so much silence between two beginnings
-_FLOOR_DB = -40.0
 
 
 def evaluate(args: argparse.Namespace) -> Report:
@@ -68,19 +65,7 @@ def read_takes(args: argparse.Namespace) -> dict[str, list[float]]:
 
 def beginnings(wav: np.ndarray, hz: int) -> list[float]:
     """Seconds at which sound (S,) begins, behind at least half a second of silence."""
-    frame = max(round(_FRAME_S * hz), 1)
-    count = len(wav) // frame
-    level = np.sqrt(np.mean(wav[: count * frame].reshape(count, frame) ** 2, axis=1)) if count else np.zeros(0)
-    if not count or level.max() < 1e-4:
-        return []
-    found: list[float] = []
-    last = -_QUIET_S
-    for index in np.flatnonzero(level > level.max() * 10 ** (_FLOOR_DB / 20)):
-        start_s = index * frame / hz
-        if start_s - last >= _QUIET_S:
-            found.append(start_s)
-        last = start_s
-    return found
+    return [start_s for start_s, _ in speech_segments(wav, hz)]
 
 
 def as_probabilities(takes: Sequence[float], chunks: int, chunk_s: float) -> list[list[float]]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 
+from freeze_omni.rates import Rates
 from freeze_omni.session import events as ev
 from freeze_omni.session.clock import VirtualClock
 from freeze_omni.session.model import SpokenModel
@@ -14,7 +17,10 @@ from freeze_omni.session.session import SessionConfig, SpeechSession
 
 @dataclass
 class TimeLine:
-    """What is played: (S,) at hz, as long as the input, silence where nothing is said; and the text of all answers."""
+    """What is played: (S,) at hz, as long as the input, silence where nothing is said; the text of all answers.
+
+    actions: all that the session did, with the seconds at which it did it.
+    """
 
     wav: np.ndarray
     hz: int
@@ -22,6 +28,7 @@ class TimeLine:
     answer_start_s: float | None = None  # where the present answer is heard from
     played_to_s: float = 0.0
     starts_s: list[float] = field(default_factory=list)
+    actions: list[tuple[float, ev.Action]] = field(default_factory=list)
 
     def play(self, samples: np.ndarray, now_s: float) -> None:
         """Behind what is played already, or now; what is behind the end of the input is lost."""
@@ -40,32 +47,58 @@ class TimeLine:
         self.played_to_s = min(self.played_to_s, now_s)
 
 
-def converse(model: SpokenModel, sound: np.ndarray, config: SessionConfig | None = None) -> TimeLine:
-    """Hear (S,) at the input rate chunk by chunk, answer between chunks, stop where the session says so.
+class Listener(Protocol):
+    """What is needed of a `SpeechSession`."""
 
-    The clock moves on by as long as the work takes on this machine.
+    @property
+    def answering(self) -> object | None: ...
+
+    def push(self, samples: np.ndarray) -> list[ev.Action]: ...
+
+    def work(self) -> list[ev.Action]: ...
+
+    def handle(self, event: ev.Event) -> list[ev.Action]: ...
+
+
+def converse(model: SpokenModel, sound: np.ndarray, config: SessionConfig | None = None) -> TimeLine:
+    """Hear (S,) at the input rate, answer between chunks, stop where the session says so."""
+
+    def piece(at: int, size: int, line: TimeLine) -> np.ndarray:
+        part = sound[at : at + size]
+        return np.pad(part, (0, size - len(part)))
+
+    return follow(SpeechSession(model, config), model.rates, len(sound), piece)
+
+
+def follow(
+    session: Listener, rates: Rates, samples: int, piece: Callable[[int, int, TimeLine], np.ndarray]
+) -> TimeLine:
+    """Hear `samples` at the input rate, chunk by chunk, on a clock that moves on by as long as the work takes here.
+
+    piece: (first sample, count, what was said up to then) to the samples that are heard: they may depend on what is
+    said meanwhile.
     """
-    session, clock = SpeechSession(model, config), VirtualClock()
-    rates, size = model.rates, model.rates.chunk_samples
-    line = TimeLine(np.zeros(round(len(sound) / rates.input_hz * rates.output_hz), np.float32), rates.output_hz)
-    for end in range(size, len(sound) + size, size):
-        chunk = sound[end - size : end]
-        clock.wait_until(end / rates.input_hz)
+    clock, size = VirtualClock(), rates.chunk_samples
+    line = TimeLine(np.zeros(round(samples / rates.input_hz * rates.output_hz), np.float32), rates.output_hz)
+    for at in range(0, samples, size):
+        end_s = (at + size) / rates.input_hz
+        clock.wait_until(end_s)
         if line.answer_start_s is not None:
             heard_s = min(clock.now_s, line.played_to_s) - line.answer_start_s
-            session.handle(ev.Played(max(round(heard_s * line.hz), 0)))
+            _take(session.handle(ev.Played(max(round(heard_s * line.hz), 0))), line, clock.now_s)
         was = session.answering
-        actions = clock.run(session.push, np.pad(chunk, (0, size - len(chunk))))
+        actions = clock.run(session.push, piece(at, size, line))
         _take(actions, line, clock.now_s)
         if session.answering is not None and session.answering is not was:
             line.answer_start_s = None
-        while session.answering is not None and clock.now_s < (end + size) / rates.input_hz:
+        while session.answering is not None and clock.now_s < end_s + rates.chunk_s:
             _take(clock.run(session.work), line, clock.now_s)
     return line
 
 
 def _take(actions: list[ev.Action], line: TimeLine, now_s: float) -> None:
     for action in actions:
+        line.actions.append((now_s, action))
         if isinstance(action, ev.PlayAudio):
             if now_s > line.played_to_s:
                 line.starts_s.append(now_s)

@@ -1,0 +1,83 @@
+"""What a system did in a scene, as a folder: input.wav and output.wav in time with it, output.json, scene.json.
+
+output.json has `events` ([{"time_s", "event", ...}]) of who knows them, and with a recogniser's words `text` and
+`chunks` as Full-Duplex-Bench reads them. scene.json is the scene with its waiting sound where it was played. Of another
+system output.wav is enough.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from freeze_omni.data.audio import read_audio, write_wav
+from freeze_omni.data.tables import TableError, write_lines
+from freeze_omni.eval.duplex.scene import Scene, read_scene, write_scene
+from freeze_omni.eval.duplex.segments import Span, speech_segments
+
+Event = Mapping[str, Any]
+OWN_ENDS = ("done", "length")
+
+
+@dataclass(frozen=True)
+class Heard:
+    """speech: where the system speaks. own_ends_s: where it had no more to say, as far as it told; words with their
+    times, None where nobody has transcribed them."""
+
+    seconds: float
+    speech: list[Span]
+    own_ends_s: list[float] = field(default_factory=list)
+    words: list[tuple[str, float, float]] | None = None
+
+
+def write_output(
+    folder: Path, scene: Scene, heard: tuple[np.ndarray, int], said: tuple[np.ndarray, int], events: Sequence[Event]
+) -> None:
+    """One scene's folder. heard, said: samples (S,) and their rate, of the input and of the system."""
+    write_wav(folder / "input.wav", *heard)
+    write_wav(folder / "output.wav", *said)
+    write_json(folder / "output.json", {"events": list(events)})
+    write_scene(folder / "scene.json", scene)
+
+
+def read_output(folder: Path, planned: Scene) -> tuple[Scene, Heard]:
+    """The scene as it was played, or as planned where nobody wrote that, and what was heard of the system.
+
+    Raises TableError, AudioError.
+    """
+    path = folder / "scene.json"
+    scene = read_scene(path) if path.is_file() else planned
+    if (scene.id, scene.kind) != (planned.id, planned.kind):
+        raise TableError(f"{path}:1: is of scene {scene.id}, not of {planned.id}; remove it or mend the folder's name")
+    wav, hz = read_audio(str(folder / "output.wav"))
+    told = read_json(folder / "output.json")
+    events = told.get("events", [])
+    breaks_s = [event["time_s"] for event in events if event["event"] == "speaks"]
+    ends_s = [event["time_s"] for event in events if event["event"] == "ended" and event["reason"] in OWN_ENDS]
+    words = [(chunk["text"], *map(float, chunk["timestamp"])) for chunk in told["chunks"]] if "chunks" in told else None
+    return scene, Heard(len(wav) / hz, speech_segments(wav, hz, breaks_s=breaks_s), ends_s, words)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """output.json; nothing where there is none. Raises TableError where its form is another."""
+    if not path.is_file():
+        return {}
+    try:
+        told = json.loads(path.read_text(encoding="utf-8"))
+        for event in told.get("events", []):
+            float(event["time_s"]), event["event"], event["event"] != "ended" or event["reason"]
+        for chunk in told.get("chunks", []):
+            chunk["text"], tuple(map(float, chunk["timestamp"]))[1]
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+        form = "{events: [{time_s, event}], text, chunks: [{text, timestamp: [start, end]}]}"
+        raise TableError(f"{path}: not {form} ({error!r}); write it anew or remove it") from None
+    return told
+
+
+def write_json(path: Path, told: Mapping[str, Any]) -> None:
+    write_lines(path, [json.dumps(told, ensure_ascii=False, indent=1)])

@@ -1,0 +1,108 @@
+"""Scenes: composed from sentences, the same from the same seed, checked where they are read."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from freeze_omni.bin import duplex_scenes
+from freeze_omni.data.audio import read_audio
+from freeze_omni.data.tables import TableError
+from freeze_omni.eval.duplex.scene import KINDS, OVER_ANSWER, read_scenes
+from tests.eval.duplex.rig import sentences
+
+IDS = ("q1", "q2", "backchannel-1", "side-1")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    root = tmp_path_factory.mktemp("scenes")
+    data = sentences(root / "data", *IDS)
+    words = ["--data", str(data), "--count", "2", "--seed", "3"]
+    for name in ("a", "b"):
+        duplex_scenes.main([*words, "--output", str(root / name)])
+    return root
+
+
+def test_every_kind_is_there_and_the_seed_repeats_it(folder):
+    first, again = (read_scenes(folder / name) for name in ("a", "b"))
+    assert first == again and {scene.kind for scene in first} == set(KINDS) and len(first) == 2 * len(KINDS)
+    one, two = (folder / name / "side-0000/input.wav" for name in ("a", "b"))
+    assert one.read_bytes() == two.read_bytes() != (folder / "a/side-0001/input.wav").read_bytes()
+
+
+def test_sound_lies_where_the_scene_says(folder):
+    for scene in read_scenes(folder / "a"):
+        wav, hz = read_audio(str(folder / "a" / scene.id / "input.wav"))
+        assert hz == 16000 and len(wav) % 2560 == 0
+        if scene.kind in ("background", "noise", "side"):
+            continue  # may be faint
+        level = np.sqrt(np.convolve(wav**2, np.ones(320) / 320, "same"))
+        loud = np.flatnonzero(level > 0.05) / hz
+        assert loud[0] == pytest.approx(scene.turn.start_s, abs=0.03), scene.id
+        assert loud[-1] == pytest.approx(scene.said[-1].end_s, abs=0.03), scene.id
+        for start_s, end_s in scene.turn.pauses:
+            assert not ((loud > start_s + 0.02) & (loud < end_s - 0.02)).any()
+    pauses = {scene.kind: len(scene.turn.pauses) for scene in read_scenes(folder / "a")}
+    assert pauses["pause"] == 1 and pauses["turn"] == 0
+
+
+def test_a_waiting_sound_is_not_in_the_bed(folder):
+    for scene in read_scenes(folder / "a"):
+        assert (scene.into_answer_s is not None) == (scene.kind in OVER_ANSWER)
+        if scene.into_answer_s is None:
+            continue
+        paths = [folder / "a" / scene.id / f"{name}.wav" for name in ("input", "bed", "event")]
+        whole, bed, event = (read_audio(str(path))[0] for path in paths)
+        start, size = round(scene.event.start_s * 16000), len(event)
+        assert size == pytest.approx((scene.event.end_s - scene.event.start_s) * 16000, abs=16)
+        assert np.abs(whole[start : start + size] - bed[start : start + size] - event).max() < 1e-4
+        assert scene.event.expect == ("stop" if scene.kind == "interruption" else "go_on")
+        assert scene.event.end_s + scene.into_answer_s + 4 < scene.seconds
+
+
+def test_kinds_without_sentences_are_left_out_or_refused(tmp_path, capsys):
+    data = sentences(tmp_path / "data", "q1")
+    words = ["--data", str(data), "--output", str(tmp_path / "out"), "--count", "1"]
+    duplex_scenes.main(words)
+    assert "no side scenes: --data has no utterance whose id begins with side-" in capsys.readouterr().out
+    assert {scene.kind for scene in read_scenes(tmp_path / "out")} == set(KINDS) - {"backchannel", "side"}
+    with pytest.raises(SystemExit, match=r"no utterance side-\* for scenes of kind 'side'; add"):
+        duplex_scenes.main([*words, "--kinds", "side"])
+    with pytest.raises(SystemExit, match="no user's question"):
+        duplex_scenes.main(["--data", str(sentences(tmp_path / "s", "side-1")), "--output", str(tmp_path / "out")])
+
+
+def change(**fields):
+    return lambda scene: json.dumps(json.loads(scene) | fields)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (lambda line: line[:-5], "not JSON"),
+        (change(kind="song"), "kind 'song' is none of turn"),
+        (change(length=3), "unknown key 'length'"),
+        (change(seconds=1.0), "in a scene of 1.0 s"),
+        (change(seconds=99.0), "not the scene's 99.0 s; compose the scenes again"),
+        (change(id="gone"), "there is no such audio file"),
+        (change(id="backchannel-0000"), "the id backchannel-0000 comes twice; remove one line"),
+        (change(echo={"delay_s": 0.1, "level_db": -20}), "`echo` belongs to scenes of kind 'echo'"),
+    ],
+)
+def test_a_wrong_line_is_named_with_its_mend(wrong, message, folder):
+    path = folder / "b" / "scenes.jsonl"
+    right = path.read_text()
+    lines = right.splitlines()
+    assert json.loads(lines[-1])["kind"] == "turn"
+    try:
+        path.write_text("\n".join([*lines[:-1], wrong(lines[-1])]) + "\n")
+        with pytest.raises(TableError, match=message) as error:
+            read_scenes(folder / "b")
+        assert str(error.value).startswith(f"{path}:{len(lines)}: ")
+    finally:
+        path.write_text(right)
+    with pytest.raises(TableError, match="compose scenes with `freeze-omni duplex-scenes`"):
+        read_scenes(folder / "none")
