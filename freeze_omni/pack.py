@@ -3,7 +3,7 @@ it.
 
 config.yaml         SystemConfig
 model.safetensors   our weights: encoder. ctc. adapter. prompt. state_head. speech_decoder. codec.
-                    and the voice
+                    llm_tuning. where there is one, and the voice
 llm/                the frozen LLM (or a path or hub id in config.yaml instead)
 units/              the CTC units
 RESULTS.md          what the model reached, where it was scored
@@ -90,9 +90,9 @@ def load(
     """
     folder = Path(folder)
     config = read_config(folder)
-    _check_weights(config, folder / WEIGHTS)
-    units = CtcUnits.load(folder / UNITS)
     source = llm or llm_source(folder, config)
+    _check_weights(config, folder / WEIGHTS, source)
+    units = CtcUnits.load(folder / UNITS)
     frozen = FrozenLLM.load(source, dtype=config.llm.dtype, device=device, texts=config.chat)
     wanted = config.llm.fingerprint
     if verify and wanted and frozen.fingerprint() != wanted:
@@ -132,7 +132,7 @@ def read_weights(folder: str | Path, parts: Sequence[str]) -> dict[str, dict[str
     Raises PackError as `load`, and for a part that the model does not have.
     """
     config, path = read_config(folder), Path(folder) / WEIGHTS
-    _check_weights(config, path)
+    _check_weights(config, path, llm_source(folder, config))
     found: dict[str, dict[str, Tensor]] = {}
     with safe_open(path, framework="pt") as file:
         names = list(file.keys())
@@ -145,11 +145,15 @@ def read_weights(folder: str | Path, parts: Sequence[str]) -> dict[str, dict[str
     return found
 
 
-def expected_shapes(config: SystemConfig) -> dict[str, tuple[int, ...]]:
-    """Name and shape of every tensor that a model of this configuration has; takes no memory."""
+def expected_shapes(config: SystemConfig, llm: str | Path | None = None) -> dict[str, tuple[int, ...]]:
+    """Name and shape of every tensor that a model of this configuration has; takes no memory.
+
+    llm: folder or hub id of the LLM, whose architecture is read where something was learned beside it.
+    """
+    plan = None if config.llm_tuning is None else FrozenLLM.on_meta(llm)
     with torch.device("meta"):
         embeds = torch.empty(config.ctc_units, config.llm_size)
-        parts = build_parts(config, embeds)
+        parts = build_parts(config, embeds, plan)
         shapes = {
             f"{name}.{key}": tuple(value.shape)
             for name, part in parts.items()
@@ -158,8 +162,8 @@ def expected_shapes(config: SystemConfig) -> dict[str, tuple[int, ...]]:
         return shapes | {"voice": tuple(empty_voice(config.codec).shape)}
 
 
-def _check_weights(config: SystemConfig, path: Path) -> None:
-    expected = expected_shapes(config)
+def _check_weights(config: SystemConfig, path: Path, llm: str | Path) -> None:
+    expected = expected_shapes(config, llm)
     try:
         with safe_open(path, framework="pt") as file:
             found = {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}

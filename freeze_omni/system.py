@@ -22,6 +22,7 @@ from freeze_omni.frontend.fbank import Fbank, FbankConfig
 from freeze_omni.llm.chat import ChatTexts
 from freeze_omni.llm.frozen import FrozenLLM
 from freeze_omni.llm.generate import GenerationConfig
+from freeze_omni.llm.tuned import PART, LlmTuningConfig, build_tuning, tuned
 from freeze_omni.llm.units import CtcUnits
 from freeze_omni.rates import Rates
 from freeze_omni.speech_decoder.config import SpeechDecoderConfig
@@ -56,6 +57,7 @@ class SystemConfig:
     text before it is spoken. generation, segments, sampling: how answers are written, cut, spoken.
     chat: the template that the model was trained with; None is the LLM's own. fifo: speech is streamed as the
     published server does, cut at quiet points; None is ours, exact. notice: of the weights' licence.
+    llm_tuning: what was learned beside the LLM, for ablations; None is the paper's way.
     """
 
     adapter: AdapterChoice
@@ -78,6 +80,7 @@ class SystemConfig:
     chat: ChatTexts | None = None
     fifo: FifoConfig | None = None
     notice: str = ""
+    llm_tuning: LlmTuningConfig | None = None
 
     def __post_init__(self) -> None:
         rates, fbank = self.rates, self.fbank
@@ -100,10 +103,12 @@ class SystemConfig:
                 raise ValueError(f"{names} must be equal, not {one} and {other}")
 
 
-def build_parts(config: SystemConfig, unit_embeds: Tensor | None = None) -> dict[str, nn.Module]:
+def build_parts(
+    config: SystemConfig, unit_embeds: Tensor | None = None, llm: FrozenLLM | None = None
+) -> dict[str, nn.Module]:
     """Our parts with fresh weights, by the prefixes of their checkpoints.
 
-    unit_embeds (ctc_units, llm_size): where `config.adapter.needs_unit_embeds`.
+    unit_embeds (ctc_units, llm_size): where `config.adapter.needs_unit_embeds`. llm: where `config.llm_tuning`.
     """
     encoder = SpeechEncoder(config.encoder)
     parts = {
@@ -117,6 +122,8 @@ def build_parts(config: SystemConfig, unit_embeds: Tensor | None = None) -> dict
     }
     if config.task_tokens:
         parts["task_tokens"] = nn.Embedding(config.task_tokens, config.llm_size)
+    if config.llm_tuning is not None:
+        parts[PART] = build_tuning(config.llm_tuning, llm)
     return parts
 
 
@@ -146,13 +153,14 @@ class FreezeOmni(nn.Module):
                 raise ValueError(f"{name} is {expected} in the configuration, {found} in fact")
         self.config, self.units, self.rates = config, units, config.rates
         self.fbank = Fbank(config.fbank)
+        llm = llm.plain
         embeds = units.embeddings(llm) if config.adapter.needs_unit_embeds else None
         with nullcontext() if state is None else without_weights():
-            parts = build_parts(config, embeds)
+            parts = build_parts(config, embeds, llm)
         self.trained_parts = tuple(parts)
         for name, part in parts.items():
             self.add_module(name, part)
-        self.llm = llm
+        self.llm = tuned(llm, parts.get(PART))
         self.register_buffer("voice", empty_voice(config.codec))
         if state is not None:
             fill(self, state)

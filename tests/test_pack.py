@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 import freeze_omni
 from freeze_omni.config import ConfigError
 from freeze_omni.pack import PackError, expected_shapes, load, save
-from tests.toy import toy_llm, toy_system
+from tests.toy import TUNINGS, toy_llm, toy_system
 
 
 @pytest.fixture(scope="module")
@@ -96,6 +96,23 @@ def test_a_reference_to_the_llm_holds_no_copy(model, tmp_path):
     folder = save(model, tmp_path / "light", copy_llm=False)
     assert not (folder / "llm").exists()
     assert load(folder).llm.fingerprint() == model.llm.fingerprint()
+
+
+@pytest.mark.parametrize("name", TUNINGS)
+def test_what_was_learned_beside_the_llm_is_packed_with_it(name, tmp_path):
+    model = toy_system(tmp_path / "llm", llm_tuning=TUNINGS[name])
+    folder, positions = save(model, tmp_path / "model"), torch.randn(1, 4, model.llm.hidden_size)
+    again = load(folder)
+    assert torch.equal(again.llm(positions)[0], model.llm(positions)[0])
+    assert not torch.allclose(again.llm(positions)[0], again.llm.plain(positions)[0], atol=1e-3)
+    assert again.llm.fingerprint() == model.llm.fingerprint() == again.config.llm.fingerprint
+    assert expected_shapes(again.config, folder / "llm") == {k: tuple(v.shape) for k, v in model.state_dict().items()}
+    weights = load_file(folder / "model.safetensors")
+    key = next(key for key in weights if key.startswith("llm_tuning."))
+    weights.pop(key)
+    save_file(weights, folder / "model.safetensors")
+    with pytest.raises(PackError, match=f"missing: {key}"):
+        load(folder)
 
 
 def test_packing_again_replaces_a_pack_and_nothing_else(model, copy, tmp_path):

@@ -19,6 +19,9 @@ from freeze_omni.codec.config import CodecConfig, SpectralConfig
 from freeze_omni.encoder.config import EncoderConfig
 from freeze_omni.llm.frozen import FrozenLLM
 from freeze_omni.llm.generate import GenerationConfig
+from freeze_omni.llm.learned_prefix import LearnedPrefixConfig
+from freeze_omni.llm.lora import LoraConfig
+from freeze_omni.llm.tuned import LlmTuningConfig
 from freeze_omni.llm.units import CtcUnits
 from freeze_omni.speech_decoder.config import SpeechDecoderConfig
 from freeze_omni.system import FreezeOmni, SystemConfig
@@ -138,6 +141,21 @@ def toy_llm(
     return folder
 
 
+TUNINGS = {
+    "prefix": LlmTuningConfig(prefix=LearnedPrefixConfig(positions=3)),
+    "lora": LlmTuningConfig(lora=LoraConfig(rank=2)),
+}
+
+
+def as_if_learned(tuning: torch.nn.Module, seed: int = 1) -> torch.nn.Module:
+    """What is learned beside an LLM, moved as by some steps: fresh adapters add nothing."""
+    draw = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for weight in tuning.parameters():
+            weight.add_(0.1 * torch.randn(weight.shape, generator=draw))
+    return tuning
+
+
 def toy_config(llm_size: int, ctc_units: int, **changes: Any) -> SystemConfig:
     """A whole system of tiny sizes with the CTC adapter; `changes` are fields of SystemConfig."""
     fields = {
@@ -161,4 +179,6 @@ def toy_system(folder: Path, **changes: Any) -> FreezeOmni:
         torch.manual_seed(5)
         model = FreezeOmni(toy_config(llm.hidden_size, len(units), **changes), llm, units)
         model.set_voice(0.1 * torch.randn(24000))
+    if model.config.llm_tuning is not None:
+        as_if_learned(model.llm_tuning)
     return model

@@ -15,7 +15,7 @@ from freeze_omni.llm.frozen import FrozenLLM, LlmError
 from freeze_omni.llm.units import CtcUnits
 from freeze_omni.pack import load, save
 from freeze_omni.system import FreezeOmni, LlmConfig, SystemConfig
-from freeze_omni.tasks.checkpoint import PartsSource, config_keys, inherit_config, load_parts
+from freeze_omni.tasks.checkpoint import PartsSource, config_keys, inherit_config, load_parts, require_tuning
 
 
 def parser() -> argparse.ArgumentParser:
@@ -69,6 +69,7 @@ def assemble(args: argparse.Namespace) -> FreezeOmni:
 
 def replace_parts(base: str, sources: list[PartsSource], system: str | None = None) -> FreezeOmni:
     """The packed model with some parts from elsewhere. Raises ConfigError or ValueError for what does not fit."""
+    require_tuning(sources)
     model, found = load(base), load_parts(sources)
     mapping = as_mapping(model.config)
     for source in sources:

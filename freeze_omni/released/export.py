@@ -91,6 +91,8 @@ def _refusals(model: FreezeOmni) -> list[str]:
     config, reasons = model.config, []
     if config.adapter.conv is None:
         reasons.append("adapter: only conv can be expressed, this model has ctc")
+    if config.llm_tuning is not None:
+        reasons.append("llm_tuning: what was learned beside the LLM has no place in it")
     if config.text_style != "released":
         reasons.append(f"text_style: only released can be expressed, this model has {config.text_style}")
     if config.llm_size % config.speech_decoder.size:

@@ -11,8 +11,10 @@ from torch import Tensor, nn
 from freeze_omni.adapter.choice import build_adapter
 from freeze_omni.encoder.ctc import build_ctc
 from freeze_omni.encoder.encoder import SpeechEncoder
+from freeze_omni.llm.tuned import PART
 from freeze_omni.tasks.adapter_model import AdapterModel, AdapterModelConfig
 from freeze_omni.tasks.base import BaseTask, Preprocess
+from freeze_omni.tasks.llm_tuning import stage_llm, tuning_part
 from freeze_omni.tasks.preprocess import Reader, build_augment, tokenise
 from freeze_omni.tasks.resources import Resources
 
@@ -26,11 +28,13 @@ class AdapterTask(BaseTask):
 
     @classmethod
     def build_parts(cls, config: AdapterModelConfig, sizes: Resources) -> dict[str, nn.Module]:
-        return listening_parts(config, sizes) | {"task_tokens": nn.Embedding(config.task_tokens, sizes.llm_size)}
+        tasks = {"task_tokens": nn.Embedding(config.task_tokens, sizes.llm_size)}
+        return listening_parts(config, sizes) | tasks | tuning_part(config, sizes)
 
     @classmethod
     def trained(cls, config: AdapterModelConfig, parts: dict[str, nn.Module]) -> tuple[str, ...]:
-        return ("encoder", "adapter", "task_tokens", *(("ctc",) if config.ctc_weight else ()))
+        more = (("ctc",) if config.ctc_weight else ()) + ((PART,) if PART in parts else ())
+        return ("encoder", "adapter", "task_tokens", *more)
 
     @classmethod
     def assemble(cls, config: AdapterModelConfig, parts: dict[str, Any], resources: Resources) -> AdapterModel:
@@ -38,7 +42,7 @@ class AdapterTask(BaseTask):
         if config.warm_start is not None:
             table = unit_embeddings(resources)
             table[parts["ctc"].blank] = filler_embedding(resources)
-        return AdapterModel(parts, config, cls.trained(config, parts), resources.llm, table)
+        return AdapterModel(parts, config, cls.trained(config, parts), stage_llm(parts, resources), table)
 
     @classmethod
     def preprocess(cls, config: AdapterModelConfig, resources: Resources, train: bool) -> Preprocess:

@@ -15,6 +15,7 @@ from freeze_omni.data.augment import AugmentConfig
 from freeze_omni.encoder.config import EncoderConfig
 from freeze_omni.frontend.fbank import Fbank, FbankConfig
 from freeze_omni.llm.frozen import FrozenLLM
+from freeze_omni.llm.tuned import LlmTuningConfig
 from freeze_omni.shapes import valid_mask
 from freeze_omni.tasks.alignment import unit_ends
 from freeze_omni.tasks.listening import Heard, listen
@@ -36,6 +37,7 @@ class AdapterModelConfig:
             alone. The CTC adapter needs it, or its spikes drift.
         augment, spec_augment: as in stage 1.1.
         warm_start: for the convolution adapter; none is the paper's way.
+        llm_tuning: what else is learned beside the LLM (ours); none is the paper's way.
     """
 
     encoder: EncoderConfig
@@ -46,6 +48,7 @@ class AdapterModelConfig:
     augment: AugmentConfig | None = None
     spec_augment: SpecAugmentConfig | None = None
     warm_start: WarmStartConfig | None = None
+    llm_tuning: LlmTuningConfig | None = None
 
     def __post_init__(self) -> None:
         if self.warm_start is not None and self.adapter.conv is None:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from freeze_omni.config import ConfigError, read_yaml
+from freeze_omni.llm.tuned import PART
 from freeze_omni.pack import is_pack, read_weights
 
 # The keys of a stage's `model:` that describe a part, where they are not just the part's name.
@@ -20,6 +21,7 @@ CONFIG_KEYS = {
     "ctc": (),
     "speech_decoder": ("speech_decoder", "text_style"),
 }
+LISTENING = {"adapter", "prompt", "state_head"}  # what learns through the LLM
 
 
 @dataclass(frozen=True)
@@ -71,8 +73,9 @@ def inherit_config(model: dict[str, Any], sources: Sequence[PartsSource], where:
     """The mapping `model` completed with the configuration of the parts that are taken over.
 
     Raises:
-        ConfigError: a part is described here and there, and not in the same way.
+        ConfigError: a part is described here and there, and not in the same way; or see `require_tuning`.
     """
+    require_tuning(sources)
     completed = dict(model)
     for source in sources:
         theirs = source.described()
@@ -85,6 +88,14 @@ def inherit_config(model: dict[str, Any], sources: Sequence[PartsSource], where:
                 )
             completed[key] = theirs[key]
     return completed
+
+
+def require_tuning(sources: Sequence[PartsSource]) -> None:
+    """Raises ConfigError where parts are taken, and not what was learned beside the LLM together with them."""
+    for source in sources:
+        learned = not source.is_pack and source.described().get(PART)
+        if learned and LISTENING & set(source.parts) and not any(PART in other.parts for other in sources):
+            raise ConfigError(f"{source.path}: its parts were trained with {PART}: take {PART}, too")
 
 
 def _agrees(mine: Any, theirs: Any) -> bool:

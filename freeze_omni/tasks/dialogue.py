@@ -8,9 +8,11 @@ from typing import Any
 from torch import nn
 
 from freeze_omni.duplex.state_head import StateHead
+from freeze_omni.llm.tuned import PART
 from freeze_omni.tasks.adapter import listening_parts
 from freeze_omni.tasks.base import BaseTask, Preprocess
 from freeze_omni.tasks.dialogue_model import DialogueModel, DialogueModelConfig
+from freeze_omni.tasks.llm_tuning import stage_llm, tuning_part
 from freeze_omni.tasks.preprocess import Reader, build_augment, dialogue_context, tokenise
 from freeze_omni.tasks.resources import Resources
 
@@ -34,18 +36,19 @@ class DialogueTask(BaseTask):
     @classmethod
     def build_parts(cls, config: DialogueModelConfig, sizes: Resources) -> dict[str, nn.Module]:
         parts = listening_parts(config, sizes)
-        return parts | {
+        own = {
             "prompt": nn.Embedding(config.prompt, sizes.llm_size),
             "state_head": StateHead(config.state_head, sizes.llm_size, parts["encoder"].output_size),
         }
+        return parts | own | tuning_part(config, sizes)
 
     @classmethod
     def trained(cls, config: DialogueModelConfig, parts: dict[str, nn.Module]) -> tuple[str, ...]:
-        return ("prompt", "state_head")
+        return ("prompt", "state_head", *((PART,) if PART in parts else ()))
 
     @classmethod
     def assemble(cls, config: DialogueModelConfig, parts: dict[str, Any], resources: Resources) -> DialogueModel:
-        return DialogueModel(parts, config, cls.trained(config, parts), resources.llm)
+        return DialogueModel(parts, config, cls.trained(config, parts), stage_llm(parts, resources))
 
     @classmethod
     def preprocess(cls, config: DialogueModelConfig, resources: Resources, train: bool) -> Preprocess:

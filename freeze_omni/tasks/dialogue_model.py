@@ -15,6 +15,7 @@ from freeze_omni.duplex.state_head import NO_LABEL, STATES, StateHeadConfig, chu
 from freeze_omni.encoder.config import EncoderConfig
 from freeze_omni.frontend.fbank import Fbank, FbankConfig
 from freeze_omni.llm.frozen import FrozenLLM
+from freeze_omni.llm.tuned import LlmTuningConfig
 from freeze_omni.shapes import valid_mask
 from freeze_omni.tasks.listening import Heard, listen
 from freeze_omni.tasks.parts_model import PartsModel, training_result
@@ -31,6 +32,7 @@ class DialogueModelConfig:
         prompt: number of prompt vectors, the same in all turns (published: 25).
         state_weight: of the state loss beside the answer's.
         augment, spec_augment: as in stage 1.1, but without a change of speed.
+        llm_tuning: what else is learned beside the LLM (ours); none is the paper's way.
     """
 
     encoder: EncoderConfig
@@ -41,6 +43,7 @@ class DialogueModelConfig:
     state_weight: float = 1.0
     augment: AugmentConfig | None = None
     spec_augment: SpecAugmentConfig | None = None
+    llm_tuning: LlmTuningConfig | None = None
 
     def __post_init__(self) -> None:
         if self.augment is not None and self.augment.speed != (1.0, 1.0):

@@ -9,6 +9,7 @@ from torch import nn
 
 from freeze_omni.speech_decoder import SpeechDecoder
 from freeze_omni.tasks.base import BaseTask, Preprocess
+from freeze_omni.tasks.llm_tuning import stage_llm, tuning_part
 from freeze_omni.tasks.prefix_model import PrefixModel, PrefixModelConfig
 from freeze_omni.tasks.preprocess import Reader, answer_context, tokenise
 from freeze_omni.tasks.resources import Resources
@@ -28,7 +29,8 @@ class PrefixTask(BaseTask):
 
     @classmethod
     def build_parts(cls, config: PrefixModelConfig, sizes: Resources) -> dict[str, nn.Module]:
-        return {"speech_decoder": SpeechDecoder(config.speech_decoder, sizes.llm_size)}
+        decoder = SpeechDecoder(config.speech_decoder, sizes.llm_size)
+        return {"speech_decoder": decoder, **tuning_part(config, sizes)}
 
     @classmethod
     def trained(cls, config: PrefixModelConfig, parts: dict[str, nn.Module]) -> tuple[str, ...]:
@@ -38,7 +40,7 @@ class PrefixTask(BaseTask):
     def assemble(cls, config: PrefixModelConfig, parts: dict[str, Any], resources: Resources) -> PrefixModel:
         if config.prefix_from_ar:
             parts["speech_decoder"].copy_ar_to_prefix()
-        return PrefixModel(parts, cls.trained(config, parts), resources.llm)
+        return PrefixModel(parts, cls.trained(config, parts), stage_llm(parts, resources))
 
     @classmethod
     def preprocess(cls, config: PrefixModelConfig, resources: Resources, train: bool) -> Preprocess:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from freeze_omni.llm.frozen import FrozenLLM
+from freeze_omni.llm.tuned import LlmTuningConfig
 from freeze_omni.shapes import valid_mask
 from freeze_omni.speech_decoder.config import SpeechDecoderConfig
 from freeze_omni.tasks.parts_model import PartsModel, training_result
@@ -25,11 +26,13 @@ class PrefixModelConfig:
     Attributes:
         prefix_from_ar: start the prefix from the trained AR layers, whose keys and values it has to
             speak.
+        llm_tuning: of stage 1.3, where that had one: it stays as it is here.
     """
 
     speech_decoder: SpeechDecoderConfig
     text_style: TextStyle = "plain"
     prefix_from_ar: bool = True
+    llm_tuning: LlmTuningConfig | None = None
 
 
 class PrefixModel(PartsModel):

@@ -54,6 +54,18 @@ class Resources:
         return _load_llm(self.llm_path, self.llm_dtype)
 
     @property
+    def llm_plan(self) -> FrozenLLM:
+        """The LLM; in a dry run its architecture alone, on the meta device."""
+        if self.loads:
+            return self.llm
+        if self.llm_path is None:
+            raise ConfigError("what is learned beside the LLM has its sizes: give --llm FOLDER")
+        from freeze_omni.llm.frozen import FrozenLLM
+
+        pack = is_pack(self.llm_path)
+        return FrozenLLM.on_meta(llm_source(self.llm_path, read_config(self.llm_path)) if pack else self.llm_path)
+
+    @property
     def embedding(self) -> FrozenLLM | LlmEmbedding:
         """The LLM's tokenizer and input embedding, without the rest of it where that can be left
         out."""

@@ -20,16 +20,17 @@ from freeze_omni.eval.records import Records, read_records
 from freeze_omni.llm.generate import GenerationConfig, generate_batch
 from freeze_omni.session.events import StateDecision
 from freeze_omni.session.session import SpeechSession
-from tests.toy import toy_system
+from tests.toy import TUNINGS, toy_system
 
 CHUNK = 2560
 
 
-@pytest.fixture(scope="module", params=["conv", "ctc"])
+@pytest.fixture(scope="module", params=["conv", "ctc", "conv prefix", "conv lora"])
 def model(request, tmp_path_factory):
     kinds = {"conv": ConvAdapterConfig(), "ctc": CtcAdapterConfig()}
-    adapter = AdapterChoice(**{request.param: kinds[request.param]})
-    return toy_system(tmp_path_factory.mktemp(request.param) / "llm", adapter=adapter)
+    kind, _, tuning = request.param.partition(" ")
+    adapter = AdapterChoice(**{kind: kinds[kind]})
+    return toy_system(tmp_path_factory.mktemp(kind) / "llm", adapter=adapter, llm_tuning=TUNINGS.get(tuning))
 
 
 @pytest.fixture(scope="module")

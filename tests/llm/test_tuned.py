@@ -11,19 +11,14 @@ from freeze_omni.llm.frozen import FrozenLLM
 from freeze_omni.llm.generate import GenerationConfig, generate_batch
 from freeze_omni.llm.lora import Lora, LoraConfig
 from freeze_omni.llm.tuned import LlmTuningConfig, TunedLLM, build_tuning, tuned
+from tests.toy import TUNINGS, as_if_learned
 
 KINDS = ["qwen2", "smollm", "llama", "gemma"]
-TUNINGS = {"prefix": {"prefix": {"positions": 3}}, "lora": {"lora": {"rank": 2}}}
 
 
-def make(llm: FrozenLLM, name: str, seed: int = 1) -> TunedLLM:
-    """The LLM with something learned, as after some steps."""
-    torch.manual_seed(seed)
-    tuning = build_tuning(build(LlmTuningConfig, TUNINGS[name]), llm)
-    with torch.no_grad():
-        for weight in tuning.parameters():
-            weight.add_(0.1 * torch.randn_like(weight))
-    return tuned(llm, tuning)
+def make(llm: FrozenLLM, name: str) -> TunedLLM:
+    """The LLM with something learned beside it."""
+    return tuned(llm, as_if_learned(build_tuning(TUNINGS[name], llm)))
 
 
 @pytest.fixture(params=TUNINGS)
@@ -78,7 +73,7 @@ def test_a_fresh_lora_changes_nothing_and_a_fresh_prefix_is_what_the_llm_knows(l
     embeds = torch.randn(1, 5, llm.hidden_size)
     lora = tuned(llm, build_tuning(LlmTuningConfig(lora=LoraConfig()), llm))
     torch.testing.assert_close(lora(embeds)[0], llm(embeds)[0], rtol=0, atol=0)
-    prefix = tuned(llm, build_tuning(build(LlmTuningConfig, TUNINGS["prefix"]), llm))
+    prefix = tuned(llm, build_tuning(TUNINGS["prefix"], llm))
     known = llm.embed(torch.tensor([llm.chat.system("You are a helpful assistant.")[:3]]))
     expected = llm(torch.cat([known, embeds], dim=1))[0][:, 3:]
     torch.testing.assert_close(prefix(embeds)[0], expected, atol=2e-5, rtol=1e-4)
@@ -128,7 +123,7 @@ def test_half_precision_and_autocast(folders, name):
 
 
 def test_the_meta_device_knows_the_shapes(folders, name):
-    config = build(LlmTuningConfig, TUNINGS[name])
+    config = TUNINGS[name]
     real = build_tuning(config, FrozenLLM.load(folders["gemma"])).state_dict()
     with torch.device("meta"):
         planned = build_tuning(config, FrozenLLM.on_meta(folders["gemma"])).state_dict()

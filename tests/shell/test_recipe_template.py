@@ -3,6 +3,7 @@
 import os
 
 import pytest
+import yaml
 
 from tests.shell.bash import ROOT, make_data_dir, ok, run
 
@@ -123,6 +124,15 @@ def test_training_sets_are_joined_once(tmp_path):
     assert first.stdout.splitlines()[-1] == "dump/raw/train_and_more", first.stderr
     assert len((tmp_path / "dump/raw/train_and_more/text").read_text().splitlines()) == 12
     assert "raw_train_and_more: nothing changed, skipped" in again.stdout
+
+
+def test_what_was_learned_beside_the_llm_is_taken_along(tmp_path):
+    for name, tuning in (("tuned", {"lora": {"rank": 2}}), ("plain", None)):
+        (tmp_path / "exp" / name).mkdir(parents=True)
+        text = yaml.safe_dump({"model": {"prompt": 5, "llm_tuning": tuning}})
+        (tmp_path / "exp" / name / "config.yaml").write_text(text)
+    found = stage(tmp_path, 'for name in tuned plain none; do echo "parts$(tuning_of "${name}")"; done')
+    assert found.stdout.split() == ["parts,llm_tuning", "parts", "parts"], found.stderr
 
 
 def test_the_answer_is_given_once_and_shown_again_unless_it_is_called_for(tmp_path):

@@ -25,6 +25,14 @@ STAGES = {
     "1.3": ("dialogue", {"prompt": 5}, {"1.2_ctc": "encoder,adapter", "1.1": "ctc"}),
     "2.2": ("speech_decoder", {"speech_decoder": DECODER, "text_style": "english"}, {}),
     "2.3": ("prefix", {}, {"2.2": "speech_decoder"}),
+    "1.2_lora": ("adapter", {"adapter": {"conv": {}}, "llm_tuning": {"lora": {"rank": 2}}}, {"1.1": "encoder,ctc"}),
+    "1.3_lora": ("dialogue", {"prompt": 5}, {"1.2_lora": "encoder,adapter,llm_tuning", "1.1": "ctc"}),
+    "1.3_prefix": (
+        "dialogue",
+        {"prompt": 5, "llm_tuning": {"prefix": {"positions": 3}}},
+        {"1.2_ctc": "encoder,adapter", "1.1": "ctc"},
+    ),
+    "2.3_prefix": ("prefix", {}, {"2.2": "speech_decoder", "1.3_prefix": "llm_tuning"}),
 }
 
 

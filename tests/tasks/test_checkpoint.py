@@ -50,6 +50,16 @@ def test_a_configuration_that_disagrees_is_refused(tmp_path):
         inherit_config({"encoder": {"size": 3}}, sources, "here")
 
 
+def test_what_was_learned_beside_the_llm_is_not_forgotten(tmp_path):
+    model = {"adapter": {"conv": {}}, "llm_tuning": {"lora": {"rank": 2}}}
+    path = stage(tmp_path / "a", model, adapter=nn.Linear(2, 3), llm_tuning=nn.Linear(2, 2))
+    with pytest.raises(ConfigError, match="take llm_tuning, too"):
+        inherit_config({}, [PartsSource.parse(f"{path}:adapter")], "here")
+    assert inherit_config({}, [PartsSource.parse(f"{path}:adapter,llm_tuning")], "here") == model
+    (tmp_path / "a/config.yaml").write_text(yaml.safe_dump({"model": model | {"llm_tuning": None}}))
+    inherit_config({}, [PartsSource.parse(f"{path}:adapter")], "here")
+
+
 @pytest.mark.parametrize("text", ["exp/latest.pth", "exp/latest.pth:", ":encoder"])
 def test_what_is_no_source_is_refused(text):
     with pytest.raises(ConfigError, match="PATH:PART"):

@@ -16,6 +16,10 @@ LEARNS = {
     "1.3": {"prompt", "state_head"},
     "2.2": {f"speech_decoder.{part}" for part in ("nar_rows", "nar", "embedding", "ar", "norm", "output")},
     "2.3": {"speech_decoder.prefix_rows", "speech_decoder.prefix"},
+    "1.2_lora": {"encoder", "adapter", "task_tokens", "llm_tuning"},
+    "1.3_lora": {"prompt", "state_head", "llm_tuning"},
+    "1.3_prefix": {"prompt", "state_head", "llm_tuning"},
+    "2.3_prefix": {"speech_decoder.prefix_rows", "speech_decoder.prefix"},
 }
 
 

@@ -18,6 +18,11 @@ train_part() {
 
 averaged() { echo "${expdir}/$1/${inference_model}.pth"; }
 
+# ",llm_tuning" where the training NAME learned something beside the LLM: who takes its parts takes that, too.
+tuning_of() {
+    if grep -qsE '^ +llm_tuning:$' "${expdir}/$1/config.yaml"; then echo ",llm_tuning"; fi
+}
+
 stage_5() {
     [ -n "${train_set}" ] || { log "no --train_set: nothing to do"; return; }
     local train valid="${dumpdir}/raw/${valid_set}"
@@ -57,7 +62,7 @@ stage_7() {
         name="1.3_dialogue_${adapter}"
         before=$(averaged "1.2_adapter_${adapter}")
         once "${name}" "${conf}/1.3_dialogue.yaml" "${before}" "${llm}" "${train}/states" "${train}/answer" -- \
-            train_part "${name}" dialogue 1.3_dialogue --init_parts "${before}:encoder,ctc,adapter" \
+            train_part "${name}" dialogue 1.3_dialogue --init_parts "${before}:encoder,ctc,adapter$(tuning_of "1.2_adapter_${adapter}")" \
             --units "${datadir}/token_list" --llm "${llm}" --system "${system_prompt}" \
             --train_dir "${train}" --valid_dir "${valid}"
     done

@@ -91,17 +91,19 @@ stage_9() {
 stage_10() {
     [ -n "${tts_train_set}" ] && [ -n "${dialogue_train_set}" ] ||
         { log "no --tts_train_set or no --dialogue_train_set: nothing to do"; return; }
-    local before more=() train="${dumpdir}/codec/${dialogue_train_set}" valid="${dumpdir}/codec/${dialogue_valid_set}"
+    local before listens taken=() more=() train="${dumpdir}/codec/${dialogue_train_set}" valid="${dumpdir}/codec/${dialogue_valid_set}"
     before=$(averaged 2.2_speech_decoder)
     if [ -n "${init_model}" ]; then # go on with its prefix, around its LLM
         before=${init_model} more=(--model prefix_from_ar=false)
     else
         need llm
         more=(--llm "${llm}")
+        listens=1.3_dialogue_${adapters%% *}
+        if [ -n "$(tuning_of "${listens}")" ]; then taken+=("$(averaged "${listens}"):llm_tuning"); fi
     fi
-    once 2.3_prefix "${conf}/2.3_prefix.yaml" "${before}" "${train}/tokens" "${llm}" -- \
+    once 2.3_prefix "${conf}/2.3_prefix.yaml" "${before}" "${taken[@]%:*}" "${train}/tokens" "${llm}" -- \
         train_part 2.3_prefix prefix 2.3_prefix --system "${system_prompt}" \
-        --init_parts "${before}:speech_decoder" "${more[@]}" \
+        --init_parts "${before}:speech_decoder" "${taken[@]}" "${more[@]}" \
         --train_dir "${train}" "${dumpdir}/dialogue/${dialogue_train_set}/answers" \
         --valid_dir "${valid}" "${dumpdir}/dialogue/${dialogue_valid_set}/answers"
 }

@@ -8,7 +8,7 @@ pack_model() {
     job "${folder}.log" "${threads[@]}" python -m freeze_omni.bin.pack --output "${folder}" --llm "${llm}" \
         --units "${datadir}/token_list" --voice "${voice}" --system "${system_prompt}" \
         --parts "$(averaged "1.2_adapter_${adapter}"):encoder,ctc,adapter" \
-        "$(averaged "1.3_dialogue_${adapter}"):prompt,state_head" \
+        "$(averaged "1.3_dialogue_${adapter}"):prompt,state_head$(tuning_of "1.3_dialogue_${adapter}")" \
         "$(averaged 2.1_codec):codec" "$(averaged 2.3_prefix):speech_decoder" "$@"
 }
 
