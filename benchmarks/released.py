@@ -23,6 +23,7 @@ import numpy as np
 import torch
 
 from benchmarks.baseline import EncoderBaseline, LlmBaseline, SpeechBaseline
+from freeze_omni.eval.generated import put
 from freeze_omni.eval.provenance import provenance
 from freeze_omni.pack import load
 from freeze_omni.session.answering import own_answers
@@ -35,7 +36,6 @@ from freeze_omni.system import FreezeOmni
 from tests.released.make import FULL, write_checkpoint
 from tests.toy import toy_llm
 
-BEGIN, END = "<!-- released: begin -->", "<!-- released: end -->"
 CONTEXT = 512  # positions that the LLM has read before the token that is measured
 ROWS = 12  # LLM tokens of a segment: 48 rows
 TOKENS = 40  # one second
@@ -72,7 +72,7 @@ def main() -> None:
     table = render(rows, provenance(args.seed, started))
     print(table)
     if args.output:
-        put(args.output, table)
+        put(args.output, "released", table)
 
 
 def imported(work: Path, seed: int) -> list[Row]:
@@ -242,16 +242,6 @@ def render(rows: list[Row], made: dict[str, Any]) -> str:
         f"torch {made['versions']['torch']}, {made['date']}.",
     ]
     return "\n".join(lines)
-
-
-def put(path: Path, table: str) -> None:
-    """Replace this benchmark's part of the file, or add it; the rest stays."""
-    old = path.read_text(encoding="utf-8") if path.exists() else "# Benchmarks\n"
-    before, found, rest = old.partition(BEGIN)
-    after = rest.partition(END)[2] or "\n"
-    if not found:
-        before = before.rstrip("\n") + "\n\n"
-    path.write_text(f"{before}{BEGIN}\n{table}\n{END}{after}", encoding="utf-8")
 
 
 if __name__ == "__main__":

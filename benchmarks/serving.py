@@ -1,4 +1,4 @@
-"""Measure serving: prints a table, and writes docs/benchmarks/serving.json.
+"""Measure serving: prints a table, writes it to docs/benchmarks.md, and the figures to docs/benchmarks/serving.json.
 
 Parts: throughput (8 sessions in a batch against one by one), memory, limit (as many users as are admitted, and one
 more), faults (bad clients and killed workers beside good users), official (the `openai` client).
@@ -31,6 +31,7 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--fault_users", type=int, default=3, help="who speak, each its own question")
     options.add_argument("--threads", type=int, default=0, help="threads of torch; 0: as found")
     options.add_argument("--output", type=Path, default=ROOT / "docs/benchmarks/serving.json")
+    options.add_argument("--table", type=Path, default=ROOT / "docs/benchmarks.md", help="document to put it into")
     return options
 
 
@@ -38,7 +39,9 @@ def main() -> None:
     chosen, started_s = parser().parse_args(), time.time()
     if "faults" in chosen.parts and chosen.questions is None:
         sys.exit("serving: error: faults needs --questions with `text`: users are told apart by what they say")
+    from freeze_omni.eval.generated import put
     from freeze_omni.eval.provenance import provenance
+    from freeze_omni.eval.serving import report
 
     found: dict[str, Any] = {}
     if chosen.output.exists():
@@ -50,9 +53,8 @@ def main() -> None:
         found |= {key: value for key, value in result.items() if key in HEADLINES}
         chosen.output.parent.mkdir(parents=True, exist_ok=True)
         chosen.output.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-        for name, value in result.items():
-            print(f"{part:<11} {name:<28} {value}", flush=True)
-    print(f"wrote {chosen.output}")
+    put(chosen.table, "serving", report.markdown(found))
+    print(f"{report.plain(found)}\n\nwrote {chosen.output} and {chosen.table}")
 
 
 HEADLINES = (
@@ -73,7 +75,7 @@ def _measure(part: str, chosen: argparse.Namespace) -> dict[str, Any]:
     if part == "throughput":
         return throughput.measure(load_model(chosen.model, chosen.threads), sounds)
     if part == "memory":
-        return memory.measure(load_model(chosen.model, chosen.threads), chosen.sessions)
+        return memory.measure(load_model(chosen.model, chosen.threads), chosen.sessions, sounds)
     if part == "limit":
         return asyncio.run(limit.measure(chosen.model, sounds, chosen.limit_s, chosen.max_sessions))
     if part == "faults":

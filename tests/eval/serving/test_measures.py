@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from freeze_omni import pack
-from freeze_omni.eval.serving import material, memory, official, throughput
+from freeze_omni.eval.serving import material, official, throughput
 from tests.toy import toy_system
 
 
@@ -27,11 +27,6 @@ def test_another_answer_is_no_equal():
     one, other = throughput.Said(1.0), throughput.Said(1.0)
     other.sounds.append(np.ones(3, dtype=np.float32))
     assert one.equals(throughput.Said(1.0)) and not one.equals(other)
-
-
-def test_memory_of_sessions_that_come_and_go(model):
-    found = memory.measure(model, 10)
-    assert found["sessions_come_and_gone"] == 10 and found["idle_mb"] < 50
 
 
 def test_the_official_client_against_a_worker_process(model, tmp_path):
