@@ -1,7 +1,7 @@
 """Stage 11 in one process: everything that one packed model is scored by, into one root folder.
 
-Writes ROOT/asr_<set>, ROOT/qa, ROOT/states, ROOT/latency, ROOT/codec, ROOT/tts for the sets that are given;
-finished work is not done again. The model is loaded once.
+Writes ROOT/asr_<set>, ROOT/qa, ROOT/states, ROOT/latency, ROOT/codec, ROOT/tts, ROOT/duplex for the sets that are
+given; finished work is not done again. The model is loaded once.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from freeze_omni.eval.decode import asr, codec, latency, options, qa, states, tts
+from freeze_omni.eval.decode import asr, codec, duplex, latency, options, qa, states, tts
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -21,6 +21,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--asr", nargs="*", default=[], type=Path, help="Kaldi directories (16 kHz)")
     parser.add_argument("--qa", type=Path, help="dialogue set of test questions; latency too")
     parser.add_argument("--scenes", type=Path, help="dialogue set of duplex scenes")
+    parser.add_argument("--duplex", type=Path, help="scripted two-voice scenes (freeze-omni duplex-scenes)")
     parser.add_argument("--tts", type=Path, help="dialogue set (answers are spoken) or Kaldi directory")
     parser.add_argument("--copies", type=Path, help="originals that the codec copies; those of --tts by default")
     parser.add_argument("--seed", type=int, default=777, help="seed of all sampling")
@@ -37,6 +38,7 @@ def decode(chosen: argparse.Namespace) -> None:
         (codec.decode, chosen.copies or originals(chosen.tts), "codec"),
         (tts.decode, chosen.tts, "tts"),
         (latency.decode, chosen.qa, "latency"),
+        (duplex.decode, chosen.duplex, "duplex"),
     ]
     for decoder, data, name in jobs:
         if data is not None:

@@ -5,6 +5,7 @@
     freeze-omni eval qa      --data web_questions.json --outputs their/answers.jsonl --text_outputs llm/answers.jsonl
     freeze-omni eval tts     --data data/test --outputs their/wavs --judge whisper
     freeze-omni eval duplex  --data dump/dialogue/duplex_test --outputs their/wavs_in_time
+    freeze-omni eval duplex  --scenes scenes --model exp/pack        (or --server ws://127.0.0.1:8765)
     freeze-omni eval latency --data dump/dialogue/test --model exp/pack
 
 All of the set is scored: no cap on utterances, and none on the length of an answer but --max_new_tokens.
@@ -14,12 +15,13 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import time
 from pathlib import Path
 
 import yaml
 
-from freeze_omni.config import read_yaml
+from freeze_omni.config import ConfigError, read_yaml
 from freeze_omni.data.tables import write_lines
 from freeze_omni.eval.decode.options import run
 from freeze_omni.eval.normalise import NORMALISERS
@@ -32,19 +34,22 @@ def main(arguments: list[str] | None = None) -> None:
     """Exits with one line where something cannot be read."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("task", choices=TASKS)
-    parser.add_argument(
-        "--data", required=True, type=Path, help="test set: a data directory; qa: a file of questions too"
-    )
+    tests = parser.add_mutually_exclusive_group(required=True)
+    tests.add_argument("--data", type=Path, help="test set: a data directory; qa: a file of questions too")
+    tests.add_argument("--scenes", type=Path, help="duplex: scenes of freeze-omni duplex-scenes")
     system = parser.add_mutually_exclusive_group(required=True)
     system.add_argument("--model", type=Path, help="packed model folder; asr: an encoder's checkpoint too")
     system.add_argument("--outputs", type=Path, help="what another system wrote; docs/evaluation.md has the forms")
+    system.add_argument("--server", help="duplex --scenes: a Realtime server, played to in real time")
+    parser.add_argument("--api_key", default=os.environ.get("FREEZE_OMNI_API_KEY", ""), help="of the server")
+    parser.add_argument("--ca", type=Path, help="certificate of the server to trust, such as a self-made one")
     parser.add_argument("--text_outputs", type=Path, help="qa: answers of its LLM to the questions as text")
     parser.add_argument("--units", type=Path, help="asr with an encoder's checkpoint: folder of the CTC units")
     parser.add_argument("--set", default="", help="name of the test set, by which the paper's figures are found")
     parser.add_argument("--normaliser", choices=sorted(NORMALISERS), default="english")
-    parser.add_argument("--judge", type=Path, help="tts: CTranslate2 Whisper folder")
-    parser.add_argument("--language", default="en", help="tts: language of the judge")
-    parser.add_argument("--max_new_tokens", type=int, default=512, help="qa: longest answer")
+    parser.add_argument("--judge", type=Path, help="tts, duplex --scenes: CTranslate2 Whisper folder")
+    parser.add_argument("--language", default="en", help="language of the judge")
+    parser.add_argument("--max_new_tokens", type=int, default=512, help="qa, duplex --scenes: longest answer")
     parser.add_argument("--config", type=Path, help="decode.yaml: its settings, but the whole set")
     parser.add_argument("--output", type=Path, default=Path("exp/eval"), help="folder of decodings and figures")
     parser.add_argument("--seed", type=int, default=777)
@@ -55,6 +60,8 @@ def main(arguments: list[str] | None = None) -> None:
 def evaluate(args: argparse.Namespace) -> None:
     """Decode if need be, score, print, write."""
     started_s = time.time()
+    if args.task != "duplex" and (args.scenes or args.server) or args.server and not args.scenes:
+        raise ConfigError("--scenes is for the task duplex, and --server for --scenes")
     args.output.mkdir(parents=True, exist_ok=True)
     args.config = whole_set(args)
     try:
@@ -62,7 +69,7 @@ def evaluate(args: argparse.Namespace) -> None:
     except ValueError as error:
         raise SystemExit(f"eval: error: {error}") from None
     print("\n".join(report.lines()))
-    name = "_".join(filter(None, (args.task, args.set or args.data.stem)))
+    name = "_".join(filter(None, (args.task, args.set or (args.data or args.scenes).stem)))
     report.write(args.output, name, started_s, args.seed)
 
 
@@ -75,6 +82,7 @@ def whole_set(args: argparse.Namespace) -> Path:
         "tts": {"sentences": _ALL},
         "states": {"scenes": _ALL},
         "latency": {"questions": _ALL},
+        "duplex": {"max_new_tokens": args.max_new_tokens},
     }
     for part, limit in limits.items():
         content[part] = {**(content.get(part) or {}), **limit}

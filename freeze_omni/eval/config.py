@@ -55,6 +55,13 @@ class StateDecodeConfig:
 
 
 @dataclass(frozen=True)
+class DuplexDecodeConfig:
+    """Scripted scenes of two voices, played in closed loop. max_new_tokens: the longest answer."""
+
+    max_new_tokens: int = 40
+
+
+@dataclass(frozen=True)
 class LatencyDecodeConfig:
     """Questions asked one by one through a session.
 
@@ -91,5 +98,6 @@ class DecodeConfig:
     codec: CodecDecodeConfig = field(default_factory=CodecDecodeConfig)
     states: StateDecodeConfig = field(default_factory=StateDecodeConfig)
     latency: LatencyDecodeConfig = field(default_factory=LatencyDecodeConfig)
+    duplex: DuplexDecodeConfig = field(default_factory=DuplexDecodeConfig)
     answers: AnswerConfig | None = None
     score: ScoreConfig = field(default_factory=ScoreConfig)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from freeze_omni.eval.dnsmos import SCALES
+from freeze_omni.eval.duplex.score import HEAD, NOTES, backchannel_line, scene_rows
 from freeze_omni.eval.latency import ROWS
 from freeze_omni.eval.results import KEYS
 from freeze_omni.eval.score import best_setting
@@ -32,7 +33,7 @@ def render(title: str, results: Sequence[Results], pictures: Sequence[tuple[str,
         ]
     lines += _section("Figures", _headline(results))
     lines += _section("To be known when reading them", [*notes.strip().splitlines(), ""] if notes.strip() else [])
-    tables = {"asr": _asr, "speech": _speech, "quality": _quality, "qa": _qa, "duplex": _duplex}
+    tables = {"asr": _asr, "speech": _speech, "quality": _quality, "qa": _qa, "duplex": _duplex, "scenes": _scenes}
     for name, rows in tables.items():
         lines += _section(TITLES[name], rows(results), _paper(name, results))
     lines += _section(TITLES["latency"], _latency(results), _paper("latency", results))
@@ -51,6 +52,7 @@ TITLES = {
     "quality": "Speech output: quality estimated from the sound (DNSMOS, 1 to 5), and likeness to the voice (cosine)",
     "qa": "Spoken question answering: accuracy in percent",
     "duplex": "Turn taking",
+    "scenes": "Talking at once: scripted scenes of two voices, in closed loop",
     "latency": "Latency in ms: average / 50 % / 90 %",
 }
 
@@ -148,6 +150,13 @@ def _duplex(results: Sequence[Results]) -> list[str]:
         f1_rows.append([model, *(number(states["f1"][state]["f1"], 3) for state in "012")])
     head = ["model", "turns taken %", "false takes in pauses %", "replies to other sounds %", "delay s"]
     return [*table(head, rows), *table(["F1 of the states", "0", "1", "2"], f1_rows)]
+
+
+def _scenes(results: Sequence[Results]) -> list[str]:
+    found = [(model, figures["duplex"]) for model, figures in _models(results) if "duplex" in figures]
+    lines = table(["model", *HEAD], [[model, *row] for model, figures in found for row in scene_rows(figures)])
+    notes = [f"- {model}: {backchannel_line(figures)}" for model, figures in found]
+    return [*lines, *notes, *(f"- {note}" for note in NOTES), ""] if found else []
 
 
 def _latency(results: Sequence[Results]) -> list[str]:

@@ -1,7 +1,7 @@
 """Stage 12: from decoding folders to one file of figures.
 
-A root holds what stage 11 decoded with one model: asr_<set>/, qa/, states/, latency/, codec/, tts/. What is not
-there is not scored. WER is in percent, shares and accuracies are fractions, times are seconds.
+A root holds what stage 11 decoded with one model: asr_<set>/, qa/, states/, latency/, codec/, tts/, duplex/. What is
+not there is not scored. WER is in percent, shares and accuracies are fractions, times are seconds.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from freeze_omni.eval.config import DecodeConfig
 from freeze_omni.eval.decode.asr import chunk_name
 from freeze_omni.eval.decode.codec import COPY, ORIGINAL
 from freeze_omni.eval.decode.sets import question_answers, read_jsonl, read_states
+from freeze_omni.eval.duplex.scene import read_scenes
+from freeze_omni.eval.duplex.score import score_outputs
 from freeze_omni.eval.judge import Judge
 from freeze_omni.eval.latency import score_latency
 from freeze_omni.eval.quality import score_quality
@@ -43,6 +45,9 @@ def score_root(root: Path, config: DecodeConfig, judge_dir: Path | None) -> dict
             found[name] = scorer(root / name, config)
     if (root / "latency" / "decode.json").exists():
         found["latency"] = score_latency(read_records(root / "latency" / "records.jsonl").values())
+    if (root / "duplex" / "decode.json").exists():
+        scenes = read_scenes(data_of(root / "duplex"), sound=False)
+        found["duplex"] = score_outputs(root / "duplex", scenes)
     if judge_dir is not None:
         found["speech"] = score_speech(root, config, judge_dir)
     if (config.score.dnsmos or config.score.speaker_similarity) and (root / "codec" / "decode.json").exists():

@@ -56,7 +56,7 @@ def summarise_outcomes(outcomes: Iterable[Outcome]) -> dict[str, Any]:
     }
 
 
-def rows(figures: Mapping[str, Any]) -> list[list[str]]:
+def scene_rows(figures: Mapping[str, Any]) -> list[list[str]]:
     """The table's lines, one a kind; columns as HEAD has them."""
     return [
         [

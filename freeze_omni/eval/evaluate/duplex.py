@@ -11,6 +11,7 @@ from freeze_omni.data.audio import read_audio
 from freeze_omni.data.tables import TableError, read_table
 from freeze_omni.eval.decode.options import read_config
 from freeze_omni.eval.decode.sets import read_jsonl, read_states
+from freeze_omni.eval.duplex.evaluate import evaluate as evaluate_scenes
 from freeze_omni.eval.duplex.segments import speech_segments
 from freeze_omni.eval.evaluate.report import Report
 from freeze_omni.eval.outputs import match, read_sounds
@@ -21,7 +22,12 @@ from freeze_omni.eval.tables import share, summary
 
 
 def evaluate(args: argparse.Namespace) -> Report:
-    """One row. Outputs: `takes` (lines `<id> <second> ...`), or sounds that run in time with the input."""
+    """One row. Outputs: `takes` (lines `<id> <second> ...`), or sounds that run in time with the input.
+
+    With --scenes a row for each kind of scene.
+    """
+    if args.scenes is not None:
+        return evaluate_scenes(args)
     rule = read_config(args.config).score.takes
     scenes, labels = read_jsonl(args.data / "scene"), read_states(args.data / "states")
     notes: list[str] = []

@@ -10,6 +10,7 @@ import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -61,13 +62,17 @@ def transcribe(folder: Path, items: Sequence[Item], words: Callable[[np.ndarray]
     for item in items:
         wav, _ = read_audio(str(folder / item.id / "output.wav"), RATE_HZ)
         begin_s = item.fields["begin_s"]
-        found = words(wav[round(begin_s * RATE_HZ) :])
-        chunks = [
-            {"text": word.text.strip(), "timestamp": [round(word.start_s + begin_s, 3), round(word.end_s + begin_s, 3)]}
-            for word in found
-        ]
-        whole = {"text": " ".join(chunk["text"] for chunk in chunks), "chunks": chunks}
+        whole = as_content(words(wav[round(begin_s * RATE_HZ) :]), begin_s)
         write_lines(folder / item.id / "output.json", [json.dumps(whole, ensure_ascii=False, indent=4)])
+
+
+def as_content(words: Sequence[Word], begin_s: float = 0.0) -> dict[str, Any]:
+    """What output.json says of words whose times count from `begin_s`."""
+    chunks = [
+        {"text": word.text.strip(), "timestamp": [round(word.start_s + begin_s, 3), round(word.end_s + begin_s, 3)]}
+        for word in words
+    ]
+    return {"text": " ".join(chunk["text"] for chunk in chunks), "chunks": chunks}
 
 
 def check(folder: Path, items: Sequence[Item]) -> None:

@@ -10,7 +10,7 @@ from freeze_omni.data.tables import TableError
 from freeze_omni.eval.duplex.measures import distance, measure
 from freeze_omni.eval.duplex.outputs import Heard, read_output, write_json
 from freeze_omni.eval.duplex.scene import Echo, Said, Scene
-from freeze_omni.eval.duplex.score import backchannel_line, rows, score_outputs, summarise_outcomes
+from freeze_omni.eval.duplex.score import backchannel_line, scene_rows, score_outputs, summarise_outcomes
 from freeze_omni.eval.duplex.segments import speech_segments
 from tests.eval.duplex.rig import spoken
 
@@ -128,7 +128,7 @@ def test_outputs_of_another_system_are_sound_alone(tmp_path):
     turn, cut = figures["kinds"]["turn"], figures["kinds"]["interruption"]
     assert turn["takeover"]["share"] == 1.0 and turn["response_s"]["average"] == pytest.approx(0.5, abs=0.02)
     assert cut["stop_s"]["average"] == pytest.approx(0.4, abs=0.02) and cut["respond"]["count"] == 1
-    assert [row[0] for row in rows(figures)] == ["turn", "interruption"] and rows(figures)[1][4] == "1 of 1"
+    assert [row[0] for row in scene_rows(figures)] == ["turn", "interruption"] and scene_rows(figures)[1][4] == "1 of 1"
     with pytest.raises(TableError, match="no <id>/output.wav in it for any scene, as turn-0/output.wav"):
         score_outputs(tmp_path / "none", list(SCENES.values()))
 

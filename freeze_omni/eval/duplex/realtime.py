@@ -1,0 +1,115 @@
+"""Play scenes to a running server in real time, through the Realtime protocol: any server that speaks it."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from freeze_omni.client.chat import Chat
+from freeze_omni.client.realtime import HZ, PIECE_S, Realtime, ServerError
+from freeze_omni.client.realtime import encode as encoded
+from freeze_omni.config import ConfigError
+from freeze_omni.eval.decode import options
+from freeze_omni.eval.duplex.hearing import Hearing, resampled
+from freeze_omni.eval.duplex.outputs import write_output
+from freeze_omni.eval.duplex.scene import Scene
+from freeze_omni.eval.records import Records
+
+OWN = "freeze_omni"  # of our server's sessions: the state decisions can be asked for
+
+
+def play_scenes(args: argparse.Namespace, scenes: Sequence[Scene]) -> None:
+    """All scenes of args.data, each in a session of its own; a killed run goes on. Raises ConfigError."""
+    made_from = {"server": args.server, "scenes": [repr(scene) for scene in scenes]}
+    records, started_s = Records(args.output, made_from), time.time()
+    todo = set(records.missing([scene.id for scene in scenes]))
+    for scene in (one for one in scenes if one.id in todo):
+        hearing = Hearing.of(args.data, scene, HZ)
+        try:
+            asyncio.run(_one(args, hearing, args.output / scene.id))
+        except ServerError as error:
+            raise ConfigError(f"--server: {error}") from None
+        records.add([{"id": scene.id}])
+        options.progress("duplex", len(records.found), len(scenes), started_s)
+
+
+async def _one(args: argparse.Namespace, hearing: Hearing, folder: Path) -> None:
+    async with Realtime(args.server, args.api_key, args.ca) as talk:
+        if OWN in talk.session:
+            await talk.configure(**{OWN: {"states": True}})
+        await play_realtime(talk, hearing, folder)
+
+
+async def play_realtime(talk: Realtime, hearing: Hearing, folder: Path) -> None:
+    """One scene from now on, and its folder of outputs. hearing: at 24 kHz. Raises ServerError."""
+    log, size = Log(Chat(talk, say=lambda line: None)), round(PIECE_S * HZ)
+    following = asyncio.create_task(log.follow(talk))
+    try:
+        for at in range(0, len(hearing), size):  # a microphone hands a piece over when it is full
+            await asyncio.sleep(max((at + size) / HZ - log.now_s, 0))
+            if following.done():
+                following.result()
+            piece = hearing.piece(at, size, log.begins_s, resampled(log.track(len(hearing)), HZ, HZ))
+            await talk.send("input_audio_buffer.append", audio=encoded(piece))
+    finally:
+        following.cancel()
+    write_output(folder, hearing.scene, (hearing.heard, HZ), (log.track(len(hearing)), HZ), log.events)
+
+
+@dataclass
+class Log:
+    """What a server does, on the scene's time line. begins_s: when its voice began, behind silence."""
+
+    chat: Chat
+    events: list[dict[str, Any]] = field(default_factory=list)
+    begins_s: list[float] = field(default_factory=list)
+    _silent: bool = True
+
+    @property
+    def now_s(self) -> float:
+        return self.chat.voices.now_s()
+
+    def track(self, samples: int) -> np.ndarray:
+        """Its voice (samples,) at 24 kHz."""
+        track = self.chat.voices.track()[:samples]
+        return np.pad(track, (0, samples - len(track)))
+
+    async def follow(self, talk: Realtime) -> None:
+        """Raises ServerError where the server ends the session."""
+        async for event in talk.events():
+            self._note(event)
+            await self.chat.take(event)
+
+    def _note(self, event: dict[str, Any]) -> None:
+        now_s, voices = self.now_s, self.chat.voices
+        match event["type"]:
+            case "freeze_omni.state" if event["state"]:
+                self._tell(now_s, "state", state=event["state"])
+            case "response.created":
+                self._silent = True
+                self._tell(now_s, "answer")
+            case "response.output_audio.delta":
+                if self._silent:
+                    self._tell(max(now_s, voices.ends_s), "speaks")
+                if voices.ends_s <= now_s:
+                    self.begins_s.append(now_s)
+                self._silent = False
+            case "output_audio_buffer.cleared":
+                # an answer that was all made has not ended by itself after all
+                self.events = [one for one in self.events if one["event"] != "ended" or one["time_s"] <= now_s]
+                self._tell(now_s, "stops")
+            case "response.done" if event["response"]["status"] in ("completed", "incomplete"):
+                reason = "done" if event["response"]["status"] == "completed" else "length"
+                self._tell(max(now_s, voices.ends_s), "ended", reason=reason)
+            case "error":
+                self._tell(now_s, "error", message=event["error"]["message"])
+
+    def _tell(self, time_s: float, event: str, **more: Any) -> None:
+        self.events.append({"time_s": round(time_s, 3), "event": event, **more})

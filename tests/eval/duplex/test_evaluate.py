@@ -1,0 +1,133 @@
+"""`freeze-omni eval duplex --scenes`: a packed model, another system's outputs, words, Full-Duplex-Bench's folders."""
+
+from __future__ import annotations
+
+import json
+from argparse import Namespace
+
+import pytest
+import soundfile
+
+from freeze_omni import pack
+from freeze_omni.bin import duplex_scenes, evaluate
+from freeze_omni.data.audio import write_wav
+from freeze_omni.eval.duplex.bench import TASKS
+from freeze_omni.eval.duplex.scene import read_scenes
+from freeze_omni.eval.judge import Word
+from freeze_omni.eval.score import score_root
+from tests.eval.duplex.rig import sentences, spoken
+from tests.eval.duplex.test_scene import IDS
+from tests.toy import toy_system
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory):
+    root = tmp_path_factory.mktemp("scenes")
+    data = sentences(root / "data", *IDS, seconds=0.8)
+    duplex_scenes.main(["--data", str(data), "--output", str(root / "scenes"), "--count", "1"])
+    return root / "scenes"
+
+
+@pytest.fixture
+def theirs(scenes, tmp_path):
+    """Of a system that speaks from 1 s behind the turn to the end, and stops 0.6 s after an interruption begins."""
+    for scene in read_scenes(scenes):
+        begin_s = scene.turn.end_s + 1.0
+        spans = [(begin_s, scene.seconds)]
+        if scene.kind == "interruption":
+            start_s, end_s = scene.event.start_s, scene.event.end_s
+            spans = [(begin_s, start_s + 0.6), (end_s + 0.9, scene.seconds)]
+        write_wav(tmp_path / "theirs" / scene.id / "output.wav", spoken(scene.seconds, *spans), 16000)
+    return tmp_path / "theirs"
+
+
+class Judge:
+    """Hears a word in every second of sound."""
+
+    name = "knowing"
+
+    def __init__(self, folder, config):
+        assert config.language == "en"
+
+    def words(self, wav):
+        return [Word(" word", at + 0.1, at + 0.3) for at in range(len(wav) // 16000) if wav[round(16000 * (at + 0.2))]]
+
+
+def run(tmp_path, scenes, *words):
+    evaluate.main(["duplex", "--scenes", str(scenes), *map(str, words), "--output", str(tmp_path / "out")])
+    return json.loads((tmp_path / "out/duplex_scenes.json").read_text())["figures"]["duplex"]
+
+
+def test_outputs_of_another_system(scenes, theirs, tmp_path, capsys):
+    figures = run(tmp_path, scenes, "--outputs", theirs)
+    kinds = figures["kinds"]
+    assert kinds["turn"]["response_s"]["average"] == pytest.approx(1.0, abs=0.03)
+    assert kinds["interruption"]["stop_s"]["average"] == pytest.approx(0.6, abs=0.03)
+    assert kinds["interruption"]["respond"]["share"] == kinds["side"]["resume"]["share"] == 1.0
+    assert kinds["pause"]["takeover"]["share"] == kinds["echo"]["takeover"]["share"] == 0.0
+    out = capsys.readouterr().out
+    assert "| interruption | 100.0 (100.0-100.0), 1 | high |" in out
+    assert f"full_duplex_bench/{{{','.join(sorted(TASKS.values()))}}}" in out
+
+
+def test_full_duplex_bench_gets_its_folders(scenes, theirs, tmp_path, monkeypatch):
+    monkeypatch.setattr("freeze_omni.eval.judge.Judge", Judge)
+    run(tmp_path, scenes, "--outputs", theirs, "--judge", tmp_path)
+    told = json.loads((theirs / "turn-0000/output.json").read_text())
+    assert told["chunks"] and set(told["text"].split()) == {"word"}
+    for scene in read_scenes(scenes):
+        if scene.kind not in TASKS:
+            continue
+        folder = tmp_path / "out/full_duplex_bench" / TASKS[scene.kind] / scene.id
+        length_s = scene.turn.end_s if scene.kind == "pause" else scene.seconds
+        for name in ("input", "output"):
+            info = soundfile.info(folder / f"{name}.wav")
+            assert info.duration == pytest.approx(length_s, abs=0.001)
+        chunks = json.loads((folder / "output.json").read_text())["chunks"]
+        if scene.kind == "pause":
+            assert not chunks, "all that is said in the user's turn is a takeover to its script"
+            assert json.loads((folder / "pause.json").read_text())[0]["timestamp"] == list(scene.turn.pauses[0])
+        elif scene.kind == "turn":
+            assert json.loads((folder / "turn_taking.json").read_text())[0]["timestamp"][0] == scene.turn.end_s
+        else:
+            meta = json.loads((folder / "metadata.json").read_text())
+            assert meta["timestamps"] == [scene.event.start_s, scene.event.end_s]
+        if scene.kind == "interruption":
+            (row,) = json.loads((folder / "interrupt.json").read_text())
+            assert row == {"context": scene.turn.text, "interrupt": scene.event.text, "timestamp": meta["timestamps"]}
+            assert all(chunk["timestamp"][0] >= scene.event.end_s for chunk in chunks) and chunks
+
+
+def test_a_packed_model_is_played_to_and_goes_on(scenes, tmp_path):
+    folder = pack.save(toy_system(tmp_path / "llm"), tmp_path / "pack", copy_llm=False)
+    some = tmp_path / "scenes"
+    some.mkdir()
+    (line,) = [one for one in (scenes / "scenes.jsonl").read_text().splitlines() if json.loads(one)["kind"] == "turn"]
+    (some / "scenes.jsonl").write_text(line + "\n")
+    (some / "turn-0000").symlink_to(scenes / "turn-0000")
+    words = ("--model", folder, "--max_new_tokens", "3")
+    figures = run(tmp_path, some, *words)
+    assert figures["scenes"] == 1 and not figures["missing"]
+    written = (tmp_path / "out/duplex/turn-0000/output.wav").stat().st_mtime_ns
+    assert run(tmp_path, some, *words) == figures
+    assert (tmp_path / "out/duplex/turn-0000/output.wav").stat().st_mtime_ns == written, "not played again"
+    scored = score_root(tmp_path / "out", Namespace(score=Namespace(dnsmos=False, speaker_similarity=False)), None)
+    assert scored == {"duplex": figures}
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["asr", "--scenes", "x", "--model", "y"], "--scenes is for the task duplex"),
+        (["duplex", "--data", "x", "--server", "ws://127.0.0.1:9"], "--server for --scenes"),
+        (["duplex", "--scenes", "/no", "--outputs", "y"], "compose scenes with"),
+    ],
+)
+def test_what_does_not_fit_is_told(words, message, tmp_path):
+    with pytest.raises(SystemExit, match=message):
+        evaluate.main([*words, "--output", str(tmp_path)])
+
+
+def test_no_server_is_told(scenes, tmp_path):
+    with pytest.raises(SystemExit, match="--server: .*no server answers there"):
+        run(tmp_path, scenes, "--server", "ws://127.0.0.1:9")
