@@ -15,16 +15,21 @@ from freeze_omni.llm.tuned import PART
 from freeze_omni.tasks.adapter_model import AdapterModel, AdapterModelConfig
 from freeze_omni.tasks.base import BaseTask, Preprocess
 from freeze_omni.tasks.llm_tuning import stage_llm, tuning_part
-from freeze_omni.tasks.preprocess import Reader, build_augment, tokenise
+from freeze_omni.tasks.preprocess import Reader, build_augment, dialogue_context, tokenise
 from freeze_omni.tasks.resources import Resources
 
 
 class AdapterTask(BaseTask):
     """Reads wav.scp (16 kHz) and text; trains encoder, adapter, task tokens, and the CTC head if it
-    has a weight."""
+    has a weight. answer, of stage 4, is needed where answers are the targets, and may lack ids."""
 
     config_class = AdapterModelConfig
-    files = {"speech": ("wav.scp", "sound"), "text": ("text", "text")}
+    files = {"speech": ("wav.scp", "sound"), "text": ("text", "text"), "answer": ("answer", "sparse_text")}
+    optional = ("answer",)
+
+    @classmethod
+    def needed(cls, config: AdapterModelConfig) -> tuple[str, ...]:
+        return ("answer",) if config.targets == "answers" else ()
 
     @classmethod
     def build_parts(cls, config: AdapterModelConfig, sizes: Resources) -> dict[str, nn.Module]:
@@ -46,10 +51,15 @@ class AdapterTask(BaseTask):
 
     @classmethod
     def preprocess(cls, config: AdapterModelConfig, resources: Resources, train: bool) -> Preprocess:
+        chat = resources.llm.chat
         texts = {
-            "text": ("text", partial(tokenise, tokenizer=resources.llm.tokenizer)),
+            "text": ("text", partial(tokenise, tokenizer=chat.tokenizer)),
             "units": ("text", resources.units.encode),
+            "answer": ("answer", partial(tokenise, tokenizer=chat.tokenizer)),
         }
+        if config.targets == "answers":
+            texts["context"] = ("history", partial(dialogue_context, chat=chat, system=resources.system))
+            texts["question"] = ("text", chat.user_text)
         return Reader(texts, ("speech",), build_augment(config.augment, train, cls.sample_hz))
 
 

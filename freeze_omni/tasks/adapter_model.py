@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +19,7 @@ from freeze_omni.llm.frozen import FrozenLLM
 from freeze_omni.llm.tuned import LlmTuningConfig
 from freeze_omni.shapes import valid_mask
 from freeze_omni.tasks.alignment import unit_ends
+from freeze_omni.tasks.answer_loss import Turn, answer_turn
 from freeze_omni.tasks.listening import Heard, listen
 from freeze_omni.tasks.parts_model import PartsModel, training_result
 from freeze_omni.tasks.rows import join, predicting, text_loss, with_end
@@ -25,6 +27,7 @@ from freeze_omni.tasks.spec_augment import SpecAugmentConfig, build_spec_augment
 from freeze_omni.tasks.warm_start import WarmStartConfig, aligned_units, alignment_loss
 
 Result = tuple[Tensor, dict[str, Tensor], Tensor]
+TURN = tuple(f"{name}{kind}" for name in ("context", "question", "answer") for kind in ("", "_lengths"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +36,8 @@ class AdapterModelConfig:
 
     Attributes:
         task_tokens: learned vectors in front of the speech (the paper: "a few").
+        targets: what the LLM has to write: the transcript (the paper's way), or, in a dialogue, its own answer to
+            the transcript (ours). kl_weight: with answers, as in stage 1.3.
         ctc_weight: of the CTC loss beside the LLM's; 0 is the paper's way and leaves the CTC head
             alone. The CTC adapter needs it, or its spikes drift.
         augment, spec_augment: as in stage 1.1.
@@ -44,6 +49,8 @@ class AdapterModelConfig:
     adapter: AdapterChoice
     fbank: FbankConfig = field(default_factory=FbankConfig)
     task_tokens: int = 4
+    targets: Literal["transcript", "answers"] = "transcript"
+    kl_weight: float = 0.0
     ctc_weight: float = 0.0
     augment: AugmentConfig | None = None
     spec_augment: SpecAugmentConfig | None = None
@@ -53,10 +60,12 @@ class AdapterModelConfig:
     def __post_init__(self) -> None:
         if self.warm_start is not None and self.adapter.conv is None:
             raise ValueError("warm_start is for the convolution adapter; remove it")
+        if self.kl_weight and self.targets != "answers":
+            raise ValueError("kl_weight compares answers: set targets: answers")
 
 
 class AdapterModel(PartsModel):
-    """Speech to transcript through the LLM. Parts: encoder, ctc, adapter, task_tokens; frozen: llm.
+    """Speech to transcript, or answer, through the LLM. Parts: encoder, ctc, adapter, task_tokens; frozen: llm.
 
     unit_table (V, E): the LLM's embedding of each CTC unit, the filler's in the blank's row; for
     the warm start.
@@ -84,15 +93,17 @@ class AdapterModel(PartsModel):
         text_lengths: Tensor,
         units: Tensor,
         units_lengths: Tensor,
-        **_: object,
+        **turn: Tensor,
     ) -> Result:
         """speech (B, S) at 16 kHz, text (B, N) the transcript in LLM tokens, units (B, U) in CTC
-        units."""
+        units; turn: context, question and answer as in stage 1.3, and lengths, where answers are the targets."""
         augment = self.spec_augment if self.training else None
         heard = listen(self, self.fbank, speech, speech_lengths, augment)
         stats = {}
         if self.training and self.config.warm_start is not None and self.progress < self.config.warm_start.share:
             loss, stats["nearest"] = self._alignment_loss(heard, units, units_lengths)
+        elif self.config.targets == "answers":
+            loss, stats = self._answer_loss(heard, **{name: turn[name] for name in TURN})
         else:
             loss, stats["acc"] = self._transcript_loss(heard, text, text_lengths)
         if self.config.ctc_weight:
@@ -116,6 +127,23 @@ class AdapterModel(PartsModel):
         states = predicting(hidden, joined.starts[:, 2], target_lengths)
         real = valid_mask(target_lengths, targets.shape[1])
         return text_loss(self.llm.logits(states[real]), targets[real])
+
+    def _answer_loss(
+        self,
+        heard: Heard,
+        context: Tensor,
+        context_lengths: Tensor,
+        question: Tensor,
+        question_lengths: Tensor,
+        answer: Tensor,
+        answer_lengths: Tensor,
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        tasks = self.task_tokens.weight.expand(len(answer), -1, -1)
+        task_lengths = torch.full_like(answer_lengths, tasks.shape[1])
+        pieces = [(tasks, task_lengths), (heard.adapted.embeds, heard.adapted.lengths)]
+        turn = Turn((context, context_lengths), (question, question_lengths), (answer, answer_lengths))
+        loss, stats, _ = answer_turn(self.llm, turn, pieces, self.config.kl_weight)
+        return loss, stats
 
     def _alignment_loss(self, heard: Heard, units: Tensor, units_lengths: Tensor) -> tuple[Tensor, Tensor]:
         ends = unit_ends(heard.logits, heard.lengths, units, units_lengths, self.ctc.blank)

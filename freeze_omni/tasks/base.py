@@ -47,6 +47,11 @@ class BaseTask(AbsTask):
     sample_hz: ClassVar[int] = 16000
 
     @classmethod
+    def needed(cls, config: Any) -> tuple[str, ...]:
+        """Names of `optional` that a training with this configuration cannot do without."""
+        return ()
+
+    @classmethod
     def build_parts(cls, config: Any, sizes: Resources) -> dict[str, nn.Module]:
         """The parts by their prefix, trained or not, with fresh weights (also on the meta
         device)."""
@@ -152,9 +157,9 @@ class BaseTask(AbsTask):
 
     @classmethod
     def main_worker(cls, args: argparse.Namespace):
-        cls.model_config(args)  # a wrong key is told before anything else is done
+        needed = cls.needed(cls.model_config(args))  # a wrong key is told before anything else is done
         cls.settle_options(args)
-        add_data_dirs(args, cls.files, cls.optional, cls.sample_hz)
+        add_data_dirs(args, cls.files, tuple(set(cls.optional) - set(needed)), cls.sample_hz)
         first = int(os.environ.get("RANK", args.dist_rank or 0)) == 0
         if first:
             start_records(args)

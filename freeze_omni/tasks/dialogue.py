@@ -21,7 +21,7 @@ class DialogueTask(BaseTask):
     """Reads wav.scp (16 kHz), answer, states, and optionally history; trains prompt and state head.
 
     answer may lack ids: such turns are not answered. history has, behind the id, a JSON list of
-    [user text, answer] pairs that were said before.
+    [user text, answer] pairs that were said before. text, what is said, is needed where kl_weight has a teacher read.
     """
 
     config_class = DialogueModelConfig
@@ -30,8 +30,13 @@ class DialogueTask(BaseTask):
         "answer": ("answer", "sparse_text"),
         "states": ("states", "lazy_ints"),
         "history": ("history", "sparse_text"),
+        "question": ("text", "sparse_text"),
     }
-    optional = ("history",)
+    optional = ("history", "question")
+
+    @classmethod
+    def needed(cls, config: DialogueModelConfig) -> tuple[str, ...]:
+        return ("question",) if config.kl_weight else ()
 
     @classmethod
     def build_parts(cls, config: DialogueModelConfig, sizes: Resources) -> dict[str, nn.Module]:
@@ -56,5 +61,6 @@ class DialogueTask(BaseTask):
         texts = {
             "context": ("history", partial(dialogue_context, chat=chat, system=resources.system)),
             "answer": ("answer", partial(tokenise, tokenizer=chat.tokenizer)),
+            "question": ("question", chat.user_text),
         }
         return Reader(texts, ("speech",), build_augment(config.augment, train, cls.sample_hz))

@@ -17,9 +17,9 @@ from freeze_omni.frontend.fbank import Fbank, FbankConfig
 from freeze_omni.llm.frozen import FrozenLLM
 from freeze_omni.llm.tuned import LlmTuningConfig
 from freeze_omni.shapes import valid_mask
+from freeze_omni.tasks.answer_loss import Turn, Written, answer_turn
 from freeze_omni.tasks.listening import Heard, listen
 from freeze_omni.tasks.parts_model import PartsModel, training_result
-from freeze_omni.tasks.rows import Joined, join, predicting, text_loss, with_end
 from freeze_omni.tasks.spec_augment import SpecAugmentConfig, build_spec_augment
 
 
@@ -31,6 +31,8 @@ class DialogueModelConfig:
     Attributes:
         prompt: number of prompt vectors, the same in all turns (published: 25).
         state_weight: of the state loss beside the answer's.
+        kl_weight: of the divergence between the LLM that hears and the LLM that reads the question, token by token
+            (ours); 0 is the paper's way.
         augment, spec_augment: as in stage 1.1, but without a change of speed.
         llm_tuning: what else is learned beside the LLM (ours); none is the paper's way.
     """
@@ -41,6 +43,7 @@ class DialogueModelConfig:
     prompt: int = 25
     state_head: StateHeadConfig = field(default_factory=StateHeadConfig)
     state_weight: float = 1.0
+    kl_weight: float = 0.0
     augment: AugmentConfig | None = None
     spec_augment: SpecAugmentConfig | None = None
     llm_tuning: LlmTuningConfig | None = None
@@ -76,63 +79,34 @@ class DialogueModel(PartsModel):
         states_lengths: Tensor,
         answer: Tensor,
         answer_lengths: Tensor,
+        question: Tensor,
+        question_lengths: Tensor,
         **_: object,
     ) -> tuple[Tensor, dict[str, Tensor], Tensor]:
         """One user turn for each row.
 
         speech (B, S) at 16 kHz; context (B, K) LLM ids up to where the user's turn opens; states
         (B, C), one for each 160 ms chunk, -1 without label; answer (B, N) LLM ids, none where the
-        turn is not to be answered.
+        turn is not to be answered; question (B, Q) LLM ids of what is said, for the teacher.
         """
         with torch.no_grad():
             augment = self.spec_augment if self.training else None
             heard = listen(self, self.fbank, speech, speech_lengths, augment)
-        targets, target_lengths = with_end(answer, answer_lengths, self.llm.chat.end_id)
-        target_lengths = target_lengths.where(answer_lengths > 0, 0)
-        joined = self._joined(heard, context, context_lengths, targets, target_lengths)
-        hidden, _ = self.llm(joined.embeds, joined.mask)
-        loss_answer, acc = self._answer_loss(hidden, joined, targets, target_lengths)
-        loss_state, stats = self._state_loss(hidden, joined, heard, states, states_lengths)
-        stats |= {"loss_answer": loss_answer, "acc": acc, "loss_state": loss_state}
-        return training_result(loss_answer + self.config.state_weight * loss_state, stats, rows=len(speech))
-
-    def _joined(
-        self,
-        heard: Heard,
-        context: Tensor,
-        context_lengths: Tensor,
-        targets: Tensor,
-        target_lengths: Tensor,
-    ) -> Joined:
-        """Context, prompt, speech; then, where there is an answer, the turn's end and the
-        answer."""
-        rows = len(context)
-        prompt = self.prompt.weight.expand(rows, -1, -1)
-        suffix = torch.tensor(self.llm.chat.user_suffix(), device=context.device).expand(rows, -1)
-        answered = target_lengths > 0
-        return join(
-            [
-                (self.llm.embed(context.clamp(min=0)), context_lengths),
-                (prompt, torch.full_like(context_lengths, prompt.shape[1])),
-                (heard.adapted.embeds, heard.adapted.lengths),
-                (self.llm.embed(suffix), suffix.shape[1] * answered.long()),
-                (self.llm.embed(targets), (target_lengths - 1).clamp(min=0)),
-            ]
-        )
-
-    def _answer_loss(
-        self, hidden: Tensor, joined: Joined, targets: Tensor, target_lengths: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        real = valid_mask(target_lengths, targets.shape[1])
-        states = predicting(hidden, joined.starts[:, 4], torch.full_like(target_lengths, targets.shape[1]))
-        return text_loss(self.llm.logits(states[real]), targets[real])
+        prompt = self.prompt.weight.expand(len(speech), -1, -1)
+        prompt_lengths = torch.full_like(context_lengths, prompt.shape[1])
+        pieces = [(prompt, prompt_lengths), (heard.adapted.embeds, heard.adapted.lengths)]
+        turn = Turn((context, context_lengths), (question, question_lengths), (answer, answer_lengths))
+        loss, answer_stats, written = answer_turn(self.llm, turn, pieces, self.config.kl_weight)
+        loss_state, stats = self._state_loss(written, heard, states, states_lengths)
+        stats |= answer_stats | {"loss_state": loss_state}
+        return training_result(loss + self.config.state_weight * loss_state, stats, rows=len(speech))
 
     def _state_loss(
-        self, hidden: Tensor, joined: Joined, heard: Heard, states: Tensor, states_lengths: Tensor
+        self, written: Written, heard: Heard, states: Tensor, states_lengths: Tensor
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Read at each chunk's last sent position; where none was sent yet, at the prompt's."""
         chunks = min(states.shape[1], heard.adapted.ends.shape[1])
-        at_ends = chunk_hidden(hidden, joined.starts[:, 2], heard.adapted.ends[:, :chunks])
+        at_ends = chunk_hidden(written.hidden, written.starts[:, 2], heard.adapted.ends[:, :chunks])
         logits = self.state_head(at_ends, heard.adapted.summary[:, :chunks])
         real = valid_mask(states_lengths, states.shape[1])
         labels = states.masked_fill(~real, NO_LABEL)[:, :chunks]

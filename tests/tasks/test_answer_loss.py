@@ -1,0 +1,105 @@
+"""Targets of stages 1.2 and 1.3: transcripts, answers, and what the same LLM says that reads the question."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+import torch
+
+from freeze_omni.bin.train import load_task
+from freeze_omni.config import ConfigError, build
+from freeze_omni.llm.frozen import FrozenLLM
+from freeze_omni.llm.tuned import build_tuning, tuned
+from freeze_omni.shapes import pad_rows
+from freeze_omni.tasks.adapter_model import AdapterModelConfig
+from freeze_omni.tasks.answer_loss import Turn, answer_turn, divergence
+from tests.tasks.corpus import ENCODER
+from tests.toy import TUNINGS, as_if_learned
+
+
+@pytest.fixture(scope="module")
+def llm(toy):
+    return FrozenLLM.load(toy.folder / "llm")
+
+
+@pytest.fixture
+def turn(llm):
+    """Two rows, of which one is answered."""
+    chat = llm.chat
+    context = torch.tensor(chat.system("Be kind.") + chat.user_prefix())
+    questions = pad_rows([torch.tensor(chat.user_text(text)) for text in ("Hello Anna", "What is a cow?")], value=-1)
+    answers = pad_rows([torch.tensor(llm.tokenizer("Paris, please!")["input_ids"]), torch.tensor([]).long()], value=-1)
+    return Turn((context.expand(2, -1), torch.full((2,), len(context))), questions, answers)
+
+
+def embedded(llm, piece):
+    return llm.embed(piece[0].clamp(min=0)), piece[1]
+
+
+def test_who_hears_what_the_teacher_reads_has_nothing_to_learn(llm, turn):
+    heard = embedded(llm, turn.question)
+    _, stats, _ = answer_turn(llm, turn, [heard], kl_weight=0.5)
+    assert float(stats["kl"]) == pytest.approx(0, abs=1e-6) and stats["loss_answer"] > 0
+    noisy = (torch.randn_like(heard[0]).requires_grad_(), heard[1])
+    loss, stats, written = answer_turn(llm, turn, [noisy], kl_weight=0.5)
+    assert loss.item() == pytest.approx((stats["loss_answer"] + 0.5 * stats["kl"]).item()) and stats["kl"] > 0.01
+    assert len(written.targets) == int(turn.answer[1][0]) + 1  # the end token, and nothing of the silent row
+    stats["kl"].backward()
+    assert noisy[0].grad[0].abs().sum() > 0 and noisy[0].grad[1].abs().sum() == 0
+
+
+def test_the_teacher_is_the_llm_as_it_was(llm, turn):
+    changed = tuned(llm, as_if_learned(build_tuning(TUNINGS["lora"], llm)))
+    _, stats, _ = answer_turn(changed, turn, [embedded(llm, turn.question)], kl_weight=1.0)
+    assert stats["kl"] > 1e-3
+
+
+def test_the_divergence_is_that_of_the_distributions():
+    teacher, student = torch.tensor([[0.0, 1.0], [2.0, 0.0]]), torch.tensor([[0.0, 0.0], [2.0, 0.0]])
+    p = teacher[0].softmax(-1)
+    expected = (p * (p / 0.5).log()).sum() / 2  # the second token agrees
+    assert float(divergence(teacher, student)) == pytest.approx(float(expected), rel=1e-5)
+    assert divergence(teacher[:0], student[:0]) == 0
+
+
+def test_the_divergence_is_a_part_of_the_loss_of_stage_1_3(toy):
+    plain, args = toy.build("1.3")
+    batch = toy.batch("1.3", args)
+    taught, _ = toy.build("1.3", model={"prompt": 5, "kl_weight": 2.0})
+    taught.load_state_dict(plain.state_dict())
+    loss, stats, _ = taught.eval()(**batch)
+    assert (loss - plain.eval()(**batch)[0]).item() == pytest.approx(2 * stats["kl"].item(), rel=1e-4)
+    assert stats["kl"] > 0
+
+
+def test_stage_1_2_learns_from_answers(toy):
+    answers = {"adapter": {"conv": {}}, "targets": "answers", "kl_weight": 1.0}
+    model, args = toy.build("1.2_conv", model=answers, system="Be kind.")
+    batch = toy.batch("1.2_conv", args)
+    loss, stats, _ = model.train()(**batch)
+    assert float(loss) == pytest.approx(float(stats["loss_answer"] + stats["kl"]), rel=1e-5)
+    loss.backward()
+    for part in (model.encoder, model.adapter, model.task_tokens):
+        assert sum(float(weight.grad.abs().sum()) for weight in part.parameters() if weight.grad is not None) > 0
+    others = batch | {"text": torch.ones_like(batch["text"])}  # which is no target now
+    assert model.eval()(**batch)[1]["loss_answer"] == model(**others)[1]["loss_answer"]
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "more"),
+    [("1.2_conv", "answer", {"adapter": {"conv": {}}, "targets": "answers"}), ("1.3", "text", {"kl_weight": 1.0})],
+)
+def test_data_that_lack_what_is_learned_from_are_refused(toy, tmp_path, name, file, more):
+    data = shutil.copytree(toy.folder / "data", tmp_path / "data")
+    (data / file).unlink()
+    options = toy.options(name, model=more) + ["--train_dir", str(data), "--output_dir", str(tmp_path / "exp")]
+    task = load_task("adapter" if name == "1.2_conv" else "dialogue")
+    with pytest.raises(ConfigError, match=f"no {file}; run the stage that makes it"):
+        task.main_worker(task.get_parser().parse_args(options))
+
+
+def test_a_divergence_from_transcripts_is_refused():
+    mapping = {"encoder": ENCODER, "adapter": {"conv": {}}, "kl_weight": 1.0}
+    with pytest.raises(ConfigError, match="targets: answers"):
+        build(AdapterModelConfig, mapping)
