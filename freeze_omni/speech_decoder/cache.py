@@ -4,6 +4,7 @@ A state holds
     cache     (B, layers, 2, heads, S, d)  keys and values of prefix, text, speech, from slot 0 on
     length    (B,)  slots in use
     position  (B,)  rotary position of the next speech token
+    script, ends    what `reading` looks up, in a decoder that is told the row: (B, N + 3, D), (B, N)
 The capacity S is a power of two, and doubles when a row is full, so a token costs no copy of what
 is there. Writing goes to the slot behind `length`; an older state stays valid until another
 continuation of it is computed, which then takes over the slots (clone `cache` to keep both).
@@ -15,6 +16,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from freeze_omni.streaming import State, join_states
 
@@ -65,4 +67,17 @@ def write(cache: Tensor, layer: int, slots: Tensor | int, key: Tensor, value: Te
 def join(states: Sequence[State]) -> State:
     """States of several users, of any age and capacity, in one batch."""
     capacity = max(state["cache"].shape[4] for state in states)
-    return join_states([{**state, "cache": grow(state["cache"], capacity)} for state in states])
+    even = [{**state, "cache": grow(state["cache"], capacity)} for state in states]
+    if "script" in states[0]:
+        rows = max(state["ends"].shape[1] for state in states)
+        even = [state | lengthen_script(state, rows) for state in even]
+    return join_states(even)
+
+
+def lengthen_script(state: State, rows: int) -> State:
+    """Script and ends of a state for `rows` rows: silence, at a time that never comes."""
+    missing = rows - state["ends"].shape[1]
+    return {
+        "script": F.pad(state["script"], (0, 0, 0, missing)),
+        "ends": F.pad(state["ends"], (0, missing), value=torch.inf),
+    }

@@ -32,6 +32,10 @@ class SpeechDecoderConfig:
             output with an L1 loss on the log of the utterance's length.
         length_weight, length_noise: weight of that loss; deviation of the log-normal noise on the
             true length in training, so that a prediction that is a little off does no harm.
+        reading: "attended" (published) leaves it to attention which row a speech token says; "told"
+            adds the NAR's output for the row spoken now, and how far in it is, to each token's
+            embedding. Its times are the `durations` that stage 9 aligns in training, and predicted
+            row by row afterwards; it needs positions: progress and length: predicted.
         label_smoothing: of the cross entropy.
         guide_weight, guide_layer, guide_heads, guide_width: auxiliary guided-attention loss that
             asks the first heads of one AR layer to look along the diagonal of text and speech.
@@ -53,6 +57,7 @@ class SpeechDecoderConfig:
     length: Literal["constant", "predicted"] = "constant"
     length_weight: float = 1.0
     length_noise: float = 0.1
+    reading: Literal["attended", "told"] = "attended"
     label_smoothing: float = 0.0
     guide_weight: float = 0.0
     guide_layer: int = 0
@@ -79,6 +84,12 @@ class SpeechDecoderConfig:
         if self.length == "predicted" and self.positions == "plain":
             raise ValueError(
                 "length: predicted has no use with positions: plain; set positions: progress"
+            )
+
+        if self.reading == "told" and (self.length != "predicted" or self.text_rows != "project"):
+            raise ValueError(
+                "reading: told needs a duration for each row: set length: predicted, positions:"
+                " progress and text_rows: project"
             )
 
     @property

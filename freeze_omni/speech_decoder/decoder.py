@@ -19,6 +19,7 @@ from freeze_omni.speech_decoder import positions
 from freeze_omni.speech_decoder.config import SpeechDecoderConfig
 from freeze_omni.speech_decoder.guide import guided_attention
 from freeze_omni.speech_decoder.layer import NORM_EPS, Layer, Rotary, key_mask, rotary_tables
+from freeze_omni.speech_decoder.reading import Reading, as_script, row_ends
 from freeze_omni.speech_decoder.rows import make_rows
 from freeze_omni.streaming import State
 
@@ -34,7 +35,9 @@ class Condition:
     prefix: list[KeyValue]  # for each layer (B, H, M, d); empty without hidden states
     prefix_valid: Tensor  # (B, M)
     places: positions.Places
-    durations: Tensor | None  # (B, N), where lengths are predicted
+    durations: Tensor | None  # (B, N) as predicted, where they are
+    script: Tensor | None = None  # (B, N + 3, D) and
+    ends: Tensor | None = None  # (B, N), of `reading`, where the AR is told the row
 
     @property
     def row_valid(self) -> Tensor:
@@ -70,6 +73,8 @@ class SpeechDecoder(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
         if config.length == "predicted":
             self.nar_length = positions.LengthHead(config.size, config.tokens_per_row)
+        if config.reading == "told":
+            self.reading = Reading(config.size)
         # Of the last prefix layer only keys and values are used: the rest gets no gradient.
         last = self.prefix[-1]
         for part in (last.attention_out, last.ffn_norm, last.gate_up, last.down):
@@ -112,14 +117,17 @@ class SpeechDecoder(nn.Module):
         token_lengths: Tensor,
         hidden: Tensor | None = None,
         hidden_lengths: Tensor | None = None,
+        row_tokens: Tensor | None = None,
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Mean cross entropy of tokens and eos (and the optional parts), arguments as in `forward`.
 
+        Args:
+            row_tokens: (B, N) how many of its tokens each row takes, where that is known.
         Returns:
             the loss, and detached stats: loss, ce, acc and acc10 (top 1, top 10), length, guide.
         """
         config = self.config
-        condition = self.condition(text, text_lengths, hidden, hidden_lengths, token_lengths)
+        condition = self.condition(text, text_lengths, hidden, hidden_lengths, token_lengths, row_tokens)
         logits, guide = self.speech(condition, tokens, token_lengths)
         step = torch.arange(logits.shape[1], device=tokens.device)
         targets = F.pad(tokens, (0, 1)).where(step < token_lengths[:, None], config.eos)
@@ -133,7 +141,10 @@ class SpeechDecoder(nn.Module):
             "acc10": best.any(dim=-1).float().mean(),
         }
         if condition.durations is not None:
-            stats["length"] = positions.LengthHead.loss(condition.durations, token_lengths)
+            if row_tokens is None:
+                stats["length"] = positions.LengthHead.loss(condition.durations, token_lengths)
+            else:
+                stats["length"] = positions.LengthHead.row_loss(condition.durations, row_tokens, condition.row_lengths)
             loss = loss + config.length_weight * stats["length"]
         if guide is not None:
             stats["guide"] = guide
@@ -147,8 +158,9 @@ class SpeechDecoder(nn.Module):
         hidden: Tensor | None = None,
         hidden_lengths: Tensor | None = None,
         token_lengths: Tensor | None = None,
+        row_tokens: Tensor | None = None,
     ) -> Condition:
-        """Run NAR and prefix. token_lengths (B,): the true lengths where known (for progress)."""
+        """Run NAR and prefix; for progress the true lengths (B,), or row_tokens (B, N), where known."""
         x, row_lengths = self.nar_rows(text, text_lengths)
         x = self.dropout(x)
         valid = valid_mask(row_lengths, x.shape[1])
@@ -162,9 +174,8 @@ class SpeechDecoder(nn.Module):
             hidden_lengths = torch.full_like(text_lengths, hidden.shape[1])
         prefix_x, prefix_lengths = self.prefix_rows(hidden, hidden_lengths)
         durations = self.nar_length(x, row_lengths) if self.config.length == "predicted" else None
-        places = self._places(
-            row_lengths, x.shape[1], prefix_lengths, prefix_x.shape[1], durations, token_lengths
-        )
+        timing = self._timing(row_lengths, x.shape[1], durations, token_lengths, row_tokens)
+        places = self._places(row_lengths, x.shape[1], prefix_lengths, prefix_x.shape[1], timing)
         bos = self.embedding.weight[self.config.bos].expand(len(x), 1, -1)
         prefix_valid = valid_mask(prefix_lengths, prefix_x.shape[1])
         prefix = self._prefix(prefix_x, prefix_valid, places) if prefix_x.shape[1] else []
@@ -175,6 +186,7 @@ class SpeechDecoder(nn.Module):
             prefix_valid,
             places,
             durations,
+            *self._script(x, row_lengths, timing),
         )
 
     @torch.no_grad()
@@ -207,7 +219,8 @@ class SpeechDecoder(nn.Module):
             pairs.append(_behind(told.prefix, index, key, value))
             x = layer.attend(x, query, *pairs[-1], mask)
         cache, length = kv.pack(pairs, valid)
-        return {"cache": cache, "length": length, "position": told.places.sos.clone()}
+        state = {"cache": cache, "length": length, "position": told.places.sos.clone()}
+        return state if told.script is None else state | {"script": told.script, "ends": told.ends}
 
     @torch.no_grad()
     def step(self, token: Tensor, state: State) -> tuple[Tensor, State]:
@@ -220,13 +233,15 @@ class SpeechDecoder(nn.Module):
         even = int(slots.min()) + 1 == used  # all rows are equally long
         mask = None if even else valid_mask(slots + 1, used)[:, None, None]
         x = self.embedding(token)[:, None]
+        if "script" in state:
+            x = x + self.reading(state["script"], state["ends"], state["position"][:, None])
         rotary = self._rotary(state["position"][:, None])
         for index, layer in enumerate(self.ar):
             query, key, value = layer.project(x, rotary)
             kv.write(cache, index, used - 1 if even else slots, key, value)
             x = layer.attend(x, query, *cache[:, index, :, :, :used].unbind(1), mask)
         logits = self.output(self.norm(x[:, 0]))
-        return logits, {"cache": cache, "length": slots + 1, "position": state["position"] + 1}
+        return logits, {**state, "cache": cache, "length": slots + 1, "position": state["position"] + 1}
 
     def speech(
         self, told: Condition, tokens: Tensor, token_lengths: Tensor
@@ -242,8 +257,11 @@ class SpeechDecoder(nn.Module):
         if self.training and config.token_dropout:
             read = read & (torch.rand(tokens.shape, device=tokens.device) >= config.token_dropout)
         inputs = F.pad(tokens.where(read, config.pad), (1, 0), value=config.sos)
-        x = torch.cat([told.rows, self.dropout(self.embedding(inputs)).to(told.rows.dtype)], dim=1)
         clock = told.places.sos[:, None] + torch.arange(steps, device=tokens.device)
+        spoken = self.embedding(inputs).to(told.rows.dtype)
+        if told.script is not None:
+            spoken = spoken + self.reading(told.script, told.ends, clock)
+        x = torch.cat([told.rows, self.dropout(spoken)], dim=1)
         rotary = self._rotary(torch.cat([told.places.text, clock], dim=1))
         mask = self._mask(told, steps)
         guide = None
@@ -282,25 +300,41 @@ class SpeechDecoder(nn.Module):
                 x = layer.attend(x, query, key, value, mask)
         return pairs
 
-    def _places(
+    def _timing(
         self,
         row_lengths: Tensor,
         rows: int,
-        prefix_lengths: Tensor,
-        prefix_rows: int,
         durations: Tensor | None,
         token_lengths: Tensor | None,
-    ) -> positions.Places:
+        row_tokens: Tensor | None,
+    ) -> Tensor | None:
+        """Speech tokens (B, N) of each row, as well as they are known; None with plain positions."""
         if self.config.positions == "plain":
-            return positions.plain_places(row_lengths, rows, prefix_rows)
+            return None
+        if row_tokens is not None:
+            return row_tokens.to(torch.float32) * valid_mask(row_lengths, rows)
         if durations is None:
-            durations = self.config.tokens_per_row * valid_mask(row_lengths, rows).float()
-        elif token_lengths is not None:
+            return self.config.tokens_per_row * valid_mask(row_lengths, rows).float()
+        if token_lengths is not None:
             total = token_lengths.float()
             if self.training:
                 total = total * torch.exp(self.config.length_noise * torch.randn_like(total))
             durations = positions.stretch(durations, total)
-        return positions.progress_places(durations.detach(), prefix_lengths, prefix_rows)
+        return durations.detach()
+
+    def _places(
+        self, row_lengths: Tensor, rows: int, prefix_lengths: Tensor, prefix_rows: int, timing: Tensor | None
+    ) -> positions.Places:
+        if timing is None:
+            return positions.plain_places(row_lengths, rows, prefix_rows)
+        return positions.progress_places(timing, prefix_lengths, prefix_rows)
+
+    def _script(
+        self, x: Tensor, row_lengths: Tensor, timing: Tensor | None
+    ) -> tuple[Tensor | None, Tensor | None]:
+        if self.config.reading == "attended":
+            return None, None
+        return as_script(x, row_lengths), row_ends(timing, row_lengths)
 
     def _rotary(self, places: Tensor) -> Rotary:
         return rotary_tables(places, self.head_size)

@@ -14,7 +14,6 @@ from freeze_omni.speech_decoder.layer import rotary_tables
 from freeze_omni.speech_decoder.sampling import SamplingConfig, sample
 from freeze_omni.streaming import State, join_states, split_state
 
-OF_DECODER = ("length", "position")
 OF_SAMPLING = ("recent", "count", "rows")
 
 
@@ -44,6 +43,8 @@ def _step(decoder: SpeechDecoder, states: Sequence[State]) -> tuple[Tensor, list
     slots = [int(state["length"]) for state in states]
     caches = [_roomy(state["cache"], slot) for state, slot in zip(states, slots, strict=True)]
     x = decoder.embedding(torch.cat([state["last"] for state in states]))[:, None]
+    if decoder.config.reading == "told":
+        x = x + torch.cat([_read(decoder, state) for state in states])
     positions = torch.cat([state["position"] for state in states])
     rotary = rotary_tables(positions[:, None], decoder.head_size)
     for index, layer in enumerate(decoder.ar):
@@ -61,6 +62,10 @@ def _step(decoder: SpeechDecoder, states: Sequence[State]) -> tuple[Tensor, list
         for state, cache in zip(states, caches, strict=True)
     ]
     return logits, after
+
+
+def _read(decoder: SpeechDecoder, state: State) -> Tensor:
+    return decoder.reading(state["script"], state["ends"], state["position"][:, None])
 
 
 def _roomy(cache: Tensor, slot: int) -> Tensor:

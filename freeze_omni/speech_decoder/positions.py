@@ -54,7 +54,7 @@ def stretch(durations: Tensor, total: Tensor) -> Tensor:
 
 
 class LengthHead(nn.Module):
-    """Speech tokens that each text row takes, learned from the total alone; starts constant."""
+    """Speech tokens that each text row takes, learned from the total or row by row; starts constant."""
 
     def __init__(self, size: int, tokens_per_row: float) -> None:
         super().__init__()
@@ -74,3 +74,13 @@ class LengthHead(nn.Module):
         """Mean distance of the logarithms of predicted and true length."""
         predicted = durations.sum(dim=1).clamp(min=1e-3)
         return (predicted.log() - token_lengths.clamp(min=1).log()).abs().mean()
+
+    @staticmethod
+    def row_loss(durations: Tensor, row_tokens: Tensor, row_lengths: Tensor) -> Tensor:
+        """Mean distance of the square roots of predicted and true durations (B, N), over real rows.
+
+        The root makes a token more or less matter most in short rows, and is defined for rows of 0.
+        """
+        apart = (durations.clamp(min=1e-3).sqrt() - row_tokens.to(durations.dtype).clamp(min=0).sqrt()).abs()
+        real = valid_mask(row_lengths, durations.shape[1])
+        return (apart * real).sum() / real.sum().clamp(min=1)

@@ -17,15 +17,17 @@ from freeze_omni.tasks.speech_decoder import children, text_reader
 
 
 class PrefixTask(BaseTask):
-    """Reads text (the question), answer (of the LLM itself) and tokens (of the answer's speech);
-    trains the prefix."""
+    """Reads text (the question), answer (of the LLM itself) and tokens (of the answer's speech), with
+    durations where the AR is told the row; trains the prefix."""
 
     config_class = PrefixModelConfig
     files = {
         "text": ("text", "text"),
         "answer": ("answer", "text"),
         "tokens": ("tokens", "lazy_ints"),
+        "row_tokens": ("durations", "lazy_ints"),
     }
+    optional = ("row_tokens",)
 
     @classmethod
     def build_parts(cls, config: PrefixModelConfig, sizes: Resources) -> dict[str, nn.Module]:

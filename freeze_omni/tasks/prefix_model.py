@@ -15,7 +15,7 @@ from freeze_omni.shapes import valid_mask
 from freeze_omni.speech_decoder.config import SpeechDecoderConfig
 from freeze_omni.tasks.parts_model import PartsModel, training_result
 from freeze_omni.tasks.rows import join, predicting
-from freeze_omni.tasks.speech_decoder_model import TextStyle
+from freeze_omni.tasks.speech_decoder_model import TextStyle, check_row_tokens
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,16 +52,19 @@ class PrefixModel(PartsModel):
         text_lengths: Tensor,
         tokens: Tensor,
         tokens_lengths: Tensor,
+        row_tokens: Tensor | None = None,
+        row_tokens_lengths: Tensor | None = None,
         **_: object,
     ) -> tuple[Tensor, dict[str, Tensor], Tensor]:
         """context (B, K) LLM ids up to where the answer begins, answer (B, N) its LLM ids, text (B,
-        M) the ids it is spoken by, tokens (B, T) of its speech."""
+        M) the ids it is spoken by, tokens (B, T) of its speech, row_tokens (B, M) of them for each id."""
+        check_row_tokens(self.speech_decoder.config, text_lengths, row_tokens_lengths)
         dtype = self.speech_decoder.embedding.weight.dtype
         with torch.no_grad():
             hidden = self.answer_states(context, context_lengths, answer, answer_lengths).to(dtype)
             embeds = self.llm.embed(text.clamp(min=0)).to(dtype)
         loss, stats = self.speech_decoder.loss(
-            embeds, text_lengths, tokens.clamp(min=0), tokens_lengths, hidden, answer_lengths
+            embeds, text_lengths, tokens.clamp(min=0), tokens_lengths, hidden, answer_lengths, row_tokens
         )
         return training_result(loss, stats, rows=len(text))
 

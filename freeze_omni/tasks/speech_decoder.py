@@ -15,11 +15,12 @@ from freeze_omni.tasks.speech_decoder_model import SpeechDecoderModel, SpeechDec
 
 
 class SpeechDecoderTask(BaseTask):
-    """Reads text and tokens (the codec's, dumped in stage 8); trains the speech decoder without its
-    prefix."""
+    """Reads text, tokens (the codec's, dumped in stage 8) and, where a row is told to the AR, the rows'
+    durations; trains the speech decoder without its prefix."""
 
     config_class = SpeechDecoderModelConfig
-    files = {"text": ("text", "text"), "tokens": ("tokens", "lazy_ints")}
+    files = {"text": ("text", "text"), "tokens": ("tokens", "lazy_ints"), "row_tokens": ("durations", "lazy_ints")}
+    optional = ("row_tokens",)
 
     @classmethod
     def build_parts(cls, config: SpeechDecoderModelConfig, sizes: Resources) -> dict[str, nn.Module]:

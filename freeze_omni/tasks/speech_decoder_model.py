@@ -41,9 +41,23 @@ class SpeechDecoderModel(PartsModel):
         text_lengths: Tensor,
         tokens: Tensor,
         tokens_lengths: Tensor,
+        row_tokens: Tensor | None = None,
+        row_tokens_lengths: Tensor | None = None,
         **_: object,
     ) -> tuple[Tensor, dict[str, Tensor], Tensor]:
-        """text (B, N) LLM ids, tokens (B, T) of the codec; both right-padded."""
+        """text (B, N) LLM ids, tokens (B, T) of the codec, row_tokens (B, N) of them for each id; all
+        right-padded. Raises ValueError where row_tokens are needed or do not fit."""
+        check_row_tokens(self.speech_decoder.config, text_lengths, row_tokens_lengths)
         embeds = self.llm.embed(text.clamp(min=0)).to(self.speech_decoder.embedding.weight.dtype)
-        loss, stats = self.speech_decoder.loss(embeds, text_lengths, tokens.clamp(min=0), tokens_lengths)
+        spoken = (tokens.clamp(min=0), tokens_lengths)
+        loss, stats = self.speech_decoder.loss(embeds, text_lengths, *spoken, row_tokens=row_tokens)
         return training_result(loss, stats, rows=len(text))
+
+
+def check_row_tokens(config: SpeechDecoderConfig, text_lengths: Tensor, row_tokens_lengths: Tensor | None) -> None:
+    """Raises ValueError: `reading: told` without durations, or durations of another text."""
+    if row_tokens_lengths is None:
+        if config.reading == "told":
+            raise ValueError("reading: told needs a file `durations` beside the tokens: stage 9 makes it (time_text)")
+    elif not bool((row_tokens_lengths == text_lengths).all()):
+        raise ValueError("`durations` beside the tokens has not one number for each row of the text: make it again")

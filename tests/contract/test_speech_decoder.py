@@ -23,6 +23,7 @@ CONFIGS = {
     "reshape": replace(TOY, text_rows="reshape"),
     "progress": replace(TOY, positions="progress"),
     "predicted": replace(TOY, positions="progress", length="predicted"),
+    "told": replace(TOY, positions="progress", length="predicted", reading="told"),
 }
 
 

@@ -17,6 +17,7 @@ VARIANTS = {
     "reshape": replace(TOY, text_rows="reshape"),
     "progress": replace(TOY, positions="progress"),
     "predicted": replace(TOY, positions="progress", length="predicted"),
+    "told": replace(TOY, positions="progress", length="predicted", reading="told"),
     "without_pre_network": replace(TOY, pre_layers=0),
 }
 

@@ -19,7 +19,10 @@ def fresh(decoder, told, sampling):
     return [{key: value.clone() for key, value in row.items()} for row in split_state(state)]
 
 
-@pytest.mark.parametrize("config", [TOY, replace(TOY, positions="progress", length="predicted")])
+PREDICTED = replace(TOY, positions="progress", length="predicted")
+
+
+@pytest.mark.parametrize("config", [TOY, PREDICTED, replace(PREDICTED, reading="told")])
 @pytest.mark.parametrize("top_k", [1, 4])
 def test_rows_get_the_tokens_that_they_get_alone(config, top_k):
     decoder, told, sampling = toy_decoder(config), toy_batch(), SamplingConfig(top_k=top_k)

@@ -76,12 +76,26 @@ stage_8() {
     done
 }
 
+# When each row of a text is spoken, for all sets that the speech decoder learns from, together.
+time_texts() { # time_texts <train set>
+    local set data=("${dumpdir}/raw/$1" "${dumpdir}/raw/${tts_valid_set}") texts=(text text)
+    local tokens=("${dumpdir}/codec/$1" "${dumpdir}/codec/${tts_valid_set}")
+    for set in ${dialogue_train_set} ${dialogue_valid_set}; do
+        data+=("$(answer_dir "${set}")") texts+=(answer) tokens+=("${dumpdir}/codec/${set}")
+    done
+    once durations "${conf}/2.2_speech_decoder.yaml" "${tokens[@]/%//tokens}" "${llm}" -- \
+        job "${dumpdir}/codec/log/time_text.log" "${threads[@]}" python -m freeze_omni.bin.time_text \
+        --config "${conf}/2.2_speech_decoder.yaml" --llm "${llm}" --nj "${nj}" \
+        --data_dir "${data[@]}" --text "${texts[@]}" --token_dir "${tokens[@]}"
+}
+
 stage_9() {
     [ -n "${tts_train_set}" ] || { log "no --tts_train_set: nothing to do"; return; }
     [ -n "${llm}${dialogue_train_set}" ] || { log "no --llm: the speech decoder is left out"; return; }
     need llm
     local train valid="${dumpdir}/codec/${tts_valid_set}"
     train=$(basename "$(speaking_train_dir)")
+    time_texts "${train}"
     once 2.2_speech_decoder "${conf}/2.2_speech_decoder.yaml" "${dumpdir}/codec/${train}/tokens" "${llm}" -- \
         train_part 2.2_speech_decoder speech_decoder 2.2_speech_decoder --llm "${llm}" \
         --train_dir "${dumpdir}/codec/${train}" "${dumpdir}/raw/${train}" \

@@ -1,0 +1,75 @@
+"""When each row of a text is spoken, for stage 2.2: `python -m freeze_omni.bin.time_text --help`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from freeze_omni.config import ConfigError, build, read_yaml
+from freeze_omni.data.audio import AudioError
+from freeze_omni.data.tables import TableError, read_table, write_table
+from freeze_omni.data.timing.durations import durations
+from freeze_omni.llm.frozen import FrozenLLM
+from freeze_omni.tasks.preprocess import spoken_ids
+from freeze_omni.tasks.speech_decoder_model import SpeechDecoderModelConfig
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Align data directories, all together. Returns 1 after one line on what is wrong with one."""
+    parser = argparse.ArgumentParser(
+        prog="time_text",
+        description="Where `length: predicted` asks for it, write `durations` beside `tokens`: how many speech "
+        "tokens each row of the text takes, by aligning text and speech (a "
+        "hidden Markov model that is trained on just these directories).",
+    )
+    parser.add_argument("--config", required=True, help="YAML of stage 2.2: its text units and style")
+    parser.add_argument("--llm", required=True, help="folder of the LLM whose tokens the rows are")
+    parser.add_argument("--data_dir", required=True, nargs="+", type=Path, help="with wav.scp and the text file")
+    parser.add_argument("--text", nargs="+", default=["text"], help="name of the text file in each of them [text]")
+    parser.add_argument("--token_dir", required=True, nargs="+", type=Path, help="of each: where its tokens are")
+    parser.add_argument("--nj", type=int, default=1, help="processes that read sound [1]")
+    args = parser.parse_args(arguments)
+    if len(args.data_dir) != len(args.token_dir):
+        parser.error("as many --token_dir as --data_dir are needed")
+    names = args.text * len(args.data_dir) if len(args.text) == 1 else args.text
+    if len(names) != len(args.data_dir):
+        parser.error("one --text for all, or one for each --data_dir")
+    try:
+        config = build(SpeechDecoderModelConfig, read_yaml(args.config).get("model"), f"{args.config}: model")
+        if config.speech_decoder.length == "constant":
+            for folder in args.token_dir:
+                (folder / "durations").unlink(missing_ok=True)
+            print("time_text: nothing to do, length: constant needs no durations")
+            return 0
+        count = _time(config, FrozenLLM.on_meta(args.llm).tokenizer, args, names)
+    except (AudioError, ConfigError, TableError, OSError, ValueError) as error:
+        print(f"time_text: error: {error}", file=sys.stderr)
+        return 1
+    print(f"time_text: {count} utterances timed")
+    return 0
+
+
+def _time(config: SpeechDecoderModelConfig, tokenizer: Any, args: argparse.Namespace, names: list[str]) -> int:
+    rows: dict[str, list[str]] = {}
+    recordings: dict[str, str] = {}
+    counts: dict[str, int] = {}
+    for number, (data, tokens, name) in enumerate(zip(args.data_dir, args.token_dir, names, strict=True)):
+        spoken, texts = read_table(data / "wav.scp"), read_table(data / name)
+        for uid, line in read_table(tokens / "tokens").items():
+            if uid not in spoken or uid not in texts:
+                continue  # training leaves it out and says so
+            key = f"{number} {uid}"
+            ids = spoken_ids(texts[uid], tokenizer, config.speech_decoder.text_units, config.text_style)
+            rows[key] = [tokenizer.decode([one]) for one in ids]
+            recordings[key], counts[key] = spoken[uid], len(line.split())
+    found = durations(rows, recordings, counts, args.nj)
+    for number, tokens in enumerate(args.token_dir):
+        own = {key: row for key, row in found.items() if key.startswith(f"{number} ")}
+        write_table(tokens / "durations", {key.split(" ", 1)[1]: " ".join(map(str, row)) for key, row in own.items()})
+    return len(found)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
