@@ -35,7 +35,7 @@ def decode(chosen: argparse.Namespace) -> None:
     jobs += [
         (qa.decode, chosen.qa, "qa"),
         (states.decode, chosen.scenes, "states"),
-        (codec.decode, chosen.copies or originals(chosen.tts), "codec"),
+        (codec.decode, chosen.copies or (chosen.tts and codec.originals(chosen.tts)), "codec"),
         (tts.decode, chosen.tts, "tts"),
         (latency.decode, chosen.qa, "latency"),
         (duplex.decode, chosen.duplex, "duplex"),
@@ -43,12 +43,6 @@ def decode(chosen: argparse.Namespace) -> None:
     for decoder, data, name in jobs:
         if data is not None:
             decoder(argparse.Namespace(**vars(chosen) | {"data": data, "output": chosen.root / name}))
-
-
-def originals(data: Path | None) -> Path | None:
-    """The set itself, where it has recordings of its sentences: a plain one, or a dialogue set's answers."""
-    recorded = data is not None and ((data / "answer_wav.scp").exists() or not (data / "answer").exists())
-    return data if recorded else None
 
 
 if __name__ == "__main__":

@@ -48,15 +48,20 @@ RUNAWAY = 3.0
 
 def own_answers(model: SpokenModel) -> AnswerConfig:
     """How the packed model says that its answers are written, cut and spoken, with a guard against a missing end."""
-    config, sampling = model.config, model.config.sampling
-    if not sampling.max_tokens_per_row:
-        most = RUNAWAY * config.speech_decoder.tokens_per_row
-        sampling = replace(sampling, max_tokens_per_row=most)
+    config, sampling = model.config, own_sampling(model)
     chunks = ChunkSchedule()
     if config.fifo is not None:
         first, later = config.fifo.first_chunk_tokens, config.fifo.chunk_tokens
         chunks = ChunkSchedule(first, max(first, later))
     return AnswerConfig(config.generation, config.segments, sampling, chunks)
+
+
+def own_sampling(model: SpokenModel) -> SamplingConfig:
+    """How the model says that its speech tokens are drawn, with the guard."""
+    sampling = model.config.sampling
+    if sampling.max_tokens_per_row:
+        return sampling
+    return replace(sampling, max_tokens_per_row=RUNAWAY * model.config.speech_decoder.tokens_per_row)
 
 
 @dataclass(eq=False)

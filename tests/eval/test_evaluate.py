@@ -13,10 +13,12 @@ import yaml
 from freeze_omni import pack
 from freeze_omni.bin import evaluate
 from freeze_omni.config import as_mapping
-from freeze_omni.data.audio import write_wav
+from freeze_omni.data.audio import read_audio, write_wav
 from freeze_omni.data.kaldi_dir import write_set
 from freeze_omni.data.tables import read_table
 from freeze_omni.encoder.config import EncoderConfig
+from freeze_omni.eval.config import AsrDecodeConfig
+from freeze_omni.eval.decode import asr
 from freeze_omni.eval.decode.encoder import Recogniser
 from freeze_omni.eval.evaluate.duplex import as_probabilities, beginnings
 from freeze_omni.frontend.fbank import FbankConfig
@@ -114,13 +116,59 @@ def test_an_encoder_alone_is_decoded_whole(data, tmp_path):
     words = ("asr", "--data", data, "--model", folder / "ave.pth", "--units", tmp_path / "units")
     figures = run(tmp_path, *words, "--config", tmp_path / "decode.yaml")["figures"]["asr"]
     assert set(figures) == {"chunk4", "chunk_inf"} and figures["chunk4"]["utterances"] == 2, "the limit is lifted"
-    from freeze_omni.data.audio import read_audio
-
     sounds = [read_audio(str(data / f"{key}.wav"), 16000)[0] for key in TEXTS]
     written = read_table(tmp_path / "out/asr_test_clean/text.chunk4", need_value=False)
     assert list(written.values()) == recogniser.transcribe(sounds, 4)
     with pytest.raises(SystemExit, match="no such checkpoint"):
         run(tmp_path / "b", "asr", "--data", data, "--model", folder / "no.pth", "--units", tmp_path / "units")
+
+
+def checkpoint(model, folder: Path, *parts: str) -> Path:
+    """A checkpoint of a stage with these parts of a whole model, and the configuration beside it."""
+    state = {key: value for key, value in model.state_dict().items() if key.split(".")[0] in parts}
+    folder.mkdir()
+    torch.save(state, folder / "ave.pth")
+    (folder / "config.yaml").write_text(yaml.safe_dump({"model": as_mapping(model.config)}))
+    return folder / "ave.pth"
+
+
+def test_what_stage_1_2_trains_is_heard_by_the_llm(data, tmp_path):
+    """Encoder, adapter and task tokens of a checkpoint transcribe as those of the whole model."""
+    model = toy_system(tmp_path / "llm", task_tokens=3)
+    model.units.save(tmp_path / "units")
+    path = checkpoint(model, tmp_path / "1.2_adapter_ctc", "encoder", "ctc", "adapter", "task_tokens")
+    words = ("asr", "--data", data, "--units", tmp_path / "units", "--max_new_tokens", 6)
+    run(tmp_path, *words, "--model", path, "--llm", tmp_path / "llm")
+    sounds = [read_audio(str(data / f"{key}.wav"), 16000)[0] for key in TEXTS]
+    expected = asr.transcribe(model, sounds, AsrDecodeConfig(llm=True, llm_max_tokens=6))
+    for way in ("llm", "chunk4", "chunk_inf"):
+        written = read_table(tmp_path / f"out/asr_test_clean/text.{way}", need_value=False)
+        assert list(written.values()) == [row[way] for row in expected] and any(written.values())
+    with pytest.raises(SystemExit, match="does not fit"):
+        other = checkpoint(model, tmp_path / "1.1_encoder", "encoder", "ctc")
+        run(tmp_path / "b", *words, "--model", other, "--llm", tmp_path / "llm")
+
+
+def test_what_stage_2_2_trains_speaks_as_the_whole_model(data, tmp_path, capsys):
+    model = toy_system(tmp_path / "llm")
+    voice = data / "a.wav"
+    model.set_voice(torch.from_numpy(read_audio(str(voice), 24000)[0]))
+    codec = checkpoint(model, tmp_path / "2.1_codec", "codec")
+    speech = checkpoint(model, tmp_path / "2.2_speech_decoder", "speech_decoder")
+    (tmp_path / "decode.yaml").write_text("tts: {sentences: 1, top_k: [1]}\n")
+    words = ("tts", "--data", data, "--config", tmp_path / "decode.yaml")
+    parts = ("--model", speech, "--codec", codec, "--llm", tmp_path / "llm", "--voice", voice)
+    figures = run(tmp_path / "parts", *words, *parts)["figures"]["tts"]
+    assert {name: one["utterances"] for name, one in figures.items()} == {"no_prefix_top1": 2, "copy": 2, "original": 2}
+    assert figures["original"]["speech_s"] == pytest.approx(2.0) and figures["no_prefix_top1"]["speech_s"] > 0
+    assert "no --judge was given" in capsys.readouterr().out
+    run(tmp_path / "whole", *words, "--model", pack.save(model, tmp_path / "pack", copy_llm=False))
+    for kind in ("tts_test_clean/wav/no_prefix_top1", "codec_test_clean/wav/copy"):
+        paths = [tmp_path / name / "out" / kind / "a.wav" for name in ("parts", "whole")]
+        np.testing.assert_array_equal(*(read_audio(str(path), 24000)[0] for path in paths))
+    assert set(run(tmp_path / "codec", *words, "--model", codec)["figures"]["tts"]) == {"copy", "original"}
+    with pytest.raises(SystemExit, match="needs --codec, --llm and --voice"):
+        run(tmp_path / "b", *words, *parts[:4])
 
 
 def test_a_packed_model_hears_and_answers(data, tmp_path, capsys):

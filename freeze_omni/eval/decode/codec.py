@@ -10,7 +10,7 @@ import torch
 
 from freeze_omni.data.audio import write_wav
 from freeze_omni.data.tables import read_table, write_table
-from freeze_omni.eval.decode import options, sets
+from freeze_omni.eval.decode import options, sets, speaker
 
 COPY, ORIGINAL = "copy", "original"
 
@@ -27,13 +27,18 @@ def decode(arguments: argparse.Namespace) -> None:
     keys = sets.first_keys({key: texts[key] for key in originals if texts.get(key)}, config.utterances)
     records = options.open_records(arguments, config)
     if records.missing([COPY, ORIGINAL]):
-        model = options.load_model(arguments.model, arguments.threads, arguments.seed)
+        model = speaker.load(arguments)
         records.add(copy(model, originals, keys, arguments.output, config.batch))
         options.progress("codec copies", len(keys), len(keys), started_s)
     for name in (COPY, ORIGINAL):
         scp = {key: arguments.output / "wav" / name / f"{key}.wav" for key in keys}
         write_table(arguments.output / name / "wav.scp", scp)
     options.finish(arguments, {key: texts[key] for key in keys}, started_s)
+
+
+def originals(data: Path) -> Path | None:
+    """The set itself, where it has recordings of its sentences: a plain one, or a dialogue set's answers."""
+    return data if (data / "answer_wav.scp").exists() or not (data / "answer").exists() else None
 
 
 @torch.no_grad()

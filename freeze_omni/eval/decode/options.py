@@ -71,9 +71,15 @@ def run(main: Callable[[argparse.Namespace], None], arguments: argparse.Namespac
 
 
 def open_records(arguments: argparse.Namespace, part: Any) -> Records:
-    """The decoding folder; what it was made from: the model's files, the data, this part of the config."""
+    """The decoding folder; what it was made from: the model's files, the data, this part of the config.
+
+    The model is a packed folder, or a checkpoint (.pth), which may have its codec beside it.
+    """
+    files = [arguments.model, *filter(None, [getattr(arguments, "codec", None)])]
+    if arguments.model.suffix != ".pth":
+        files = _files(arguments.model)
     made_from = {
-        "model": [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in _files(arguments.model)],
+        "model": [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files],
         "data": str(arguments.data),
         "config": repr(part),
         "seed": arguments.seed,

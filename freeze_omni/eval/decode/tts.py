@@ -17,8 +17,8 @@ from torch import Tensor
 from freeze_omni.data.audio import write_wav
 from freeze_omni.data.tables import read_table, write_table
 from freeze_omni.eval.config import TtsDecodeConfig
-from freeze_omni.eval.decode import options, sets
-from freeze_omni.session.answering import own_answers
+from freeze_omni.eval.decode import options, sets, speaker
+from freeze_omni.session.answering import own_sampling
 from freeze_omni.session.history import embed
 from freeze_omni.shapes import pad_rows
 from freeze_omni.speech_decoder.generate import generate_batch
@@ -39,8 +39,9 @@ def decode(arguments: argparse.Namespace) -> None:
     records = options.open_records(arguments, (config, whole.answers))
     for number, setting in enumerate(settings, start=1):
         if records.missing([setting_name(*setting)]):
-            model = options.load_model(arguments.model, arguments.threads, arguments.seed)
-            sampling = replace((whole.answers or own_answers(model)).sampling, top_k=setting[0])
+            model = speaker.load(arguments)
+            sampling = whole.answers.sampling if whole.answers else own_sampling(model)
+            sampling = replace(sampling, top_k=setting[0])
             inputs = {key: (texts[key], (questions or {}).get(key)) for key in keys}
             records.add([speak(model, inputs, setting, sampling, arguments.output, config)])
             options.progress("tts settings", number, len(settings), started_s)
