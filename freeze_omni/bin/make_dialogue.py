@@ -14,6 +14,7 @@ from freeze_omni.data.make_dialogue import make_dialogues
 from freeze_omni.data.tables import TableError
 from freeze_omni.data.tts.base import TtsError
 from freeze_omni.data.tts.registry import TtsFolders
+from freeze_omni.eval.round_trip import of_dialogues
 from freeze_omni.llm.frozen import LlmError
 
 
@@ -24,13 +25,19 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--output", type=Path, default=Path("dump/dialogue"))
     parser.add_argument("--llm", required=True, help="folder or hub id of the frozen LLM")
     parser.add_argument("--cache", default="", help="folder of voices and of what was spoken")
+    parser.add_argument("--judge", type=Path, help="CTranslate2 Whisper folder, for `rejection` of the YAML")
     parser.add_argument("--nj", type=int, default=2, help="processes for synthesis")
     args = parser.parse_args(arguments)
     start = time.monotonic()
     try:
         config = build(DialogueConfig, read_yaml(args.config), args.config)
-        make_dialogues(config, args.data, args.output, args.llm, TtsFolders(cache=args.cache), args.nj)
-    except (ConfigError, TableError, AudioError, TtsError, LlmError) as error:
+        judge = None
+        if config.rejection is not None:
+            if args.judge is None:
+                raise ConfigError(f"{args.config}: rejection needs a recogniser: give --judge, or remove the key")
+            judge = of_dialogues(args.judge, config.rejection, args.nj)
+        make_dialogues(config, args.data, args.output, args.llm, TtsFolders(cache=args.cache), args.nj, judge)
+    except (ConfigError, TableError, AudioError, TtsError, LlmError, FileNotFoundError, ImportError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     print(f"dialogues took {time.monotonic() - start:.0f} s")

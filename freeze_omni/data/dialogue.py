@@ -1,8 +1,8 @@
 """Stage 4: spoken dialogues and duplex scenes from questions, recordings of them, and the frozen LLM.
 
 Every set is a folder below the output: wav.scp (16 kHz, silence after the end included), text, utt2spk,
-answer (the LLM's own), answer_wav.scp (24 kHz), states, scene (jsonl), utt2question, questions.jsonl.
-A scene that asks for no answer is in none of the answer tables.
+answer (the LLM's own), answer_wav.scp (24 kHz), states, scene (jsonl), utt2question, questions.jsonl, and history where
+a turn is not the first of its dialogue. A scene that asks for no answer is in none of the answer tables.
 """
 
 from __future__ import annotations
@@ -32,6 +32,8 @@ class SetConfig:
 
     complete and paused turns carry a question's answer; a question has up to `recordings` of them.
     answer_words: questions whose answer is longer, or did not end, are left out (0: none is).
+    rounds: turns of the user, from the dialogue's start, as far as they are spoken by one voice; the later ones of
+    qa/dialogues.jsonl are asked behind the LLM's own answers to the earlier ones. Test sets are decoded as first turns.
     """
 
     speech: str
@@ -40,20 +42,45 @@ class SetConfig:
     questions: int = 0  # 0: all that have a recording
     recordings: int = 1
     answer_words: int = 0
+    rounds: int = 1
     speak_answers: bool = False
     paused_share: float = 0.0
     scenes: dict[str, int] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        if self.rounds < 1:
+            raise ValueError(f"rounds {self.rounds}: it counts the user's turns of a dialogue, from 1")
+
+
+@dataclass(frozen=True)
+class RejectionConfig:
+    """Speech that the judge (--judge) does not hear as it was written is left out of the sets.
+
+    most_wer: error rate (a fraction) of a clip above which it goes. questions: their recordings, for corpora that were
+    synthesised and not judged in stage 1; answers: what stage 4 speaks itself.
+    """
+
+    most_wer: float = 0.2
+    normaliser: str = "english"
+    language: str = "en"
+    questions: bool = True
+    answers: bool = True
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.most_wer:
+            raise ValueError(f"most_wer {self.most_wer}: it is a share of the words, 0.2 for a fifth")
+
 
 @dataclass(frozen=True)
 class DialogueConfig:
-    """All sets of a recipe by name, the answers' voice, and how scenes are composed."""
+    """All sets of a recipe by name, the answers' voice, and how scenes are composed; rejection: None keeps all."""
 
     sets: dict[str, SetConfig]
     voice: str = "kokoro:af_heart@1.1"
     seed: int = 0
     answers: AnswerConfig = field(default_factory=AnswerConfig)
     scene: SceneConfig = field(default_factory=SceneConfig)
+    rejection: RejectionConfig | None = None
 
 
 @dataclass(frozen=True)
@@ -68,13 +95,16 @@ class Recording:
 
 @dataclass(frozen=True)
 class Dialogue:
-    """One utterance of a set before it is composed: which recording, as what, to which question."""
+    """One utterance of a set before it is composed: which recording, as what, to which question, behind which
+    (user text, answer) pairs.
+    """
 
     id: str
     kind: str
     recording: Recording
     question: Question | None = None
     answer: str = ""
+    history: tuple[tuple[str, str], ...] = ()
 
 
 def read_recordings(folder: Path) -> list[Recording]:
@@ -190,11 +220,18 @@ def _write_tables(
     write_lines(folder / "scene", (_scene_line(key, scenes[key]) for key in sorted(scenes)))
     write_table(folder / "answer", {d.id: d.answer for d in answered})
     write_table(folder / "utt2question", {d.id: d.question.id for d in answered})
+    later = {d.id: json.dumps(d.history, ensure_ascii=False) for d in answered if d.history}
+    if later:
+        write_table(folder / "history", later)
+    else:  # of an earlier run with more rounds; 1.3 and 2.3 would read it
+        (folder / "history").unlink(missing_ok=True)
     unique = {d.question.id: d.question for d in answered}
     write_questions(folder / "questions.jsonl", unique.values())
     spoken = {d.id: answer_wavs[d.answer] for d in answered if d.answer in answer_wavs}
     if spoken:
         write_table(folder / "answer_wav.scp", spoken)
+    else:  # of an earlier run that spoke them
+        (folder / "answer_wav.scp").unlink(missing_ok=True)
 
 
 def _scene_line(key: str, scene: Scene) -> str:

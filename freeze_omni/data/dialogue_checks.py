@@ -11,11 +11,11 @@ from freeze_omni.data.question_checks import check_questions
 
 STATES = ("0", "1", "2", "-1")
 ANSWERED = ("answer", "answer_wav.scp", "utt2question")  # tables of those scenes that ask for an answer
-FILES = ("states", "scene", *ANSWERED, "questions.jsonl")
+FILES = ("states", "scene", *ANSWERED, "history", "questions.jsonl")
 
 
 def check_dialogue(folder: Path, recordings: Table) -> list[Problem]:
-    """Problems of states, scene, the tables of answered scenes, and questions.jsonl.
+    """Problems of states, scene, the tables of answered scenes, history, and questions.jsonl.
 
     recordings: wav.scp of the set, which says what scenes there are.
     """
@@ -27,10 +27,13 @@ def check_dialogue(folder: Path, recordings: Table) -> list[Problem]:
         problems += _check_states(read_table(folder / "states", problems), recordings)
     if (folder / "scene").is_file():
         problems += _check_scenes(folder / "scene", recordings)
-    tables = {name: read_table(folder / name, problems) for name in ANSWERED if (folder / name).is_file()}
+    names = [name for name in (*ANSWERED, "history") if (folder / name).is_file()]
+    tables = {name: read_table(folder / name, problems) for name in names}
     for table in tables.values():
         for key in (key for key in table.values if key not in recordings.values):
             problems.append(Problem(table.path, table.lines[key], f"{key} is not in {recordings.path.name}"))
+    if "history" in tables:
+        problems += _check_history(tables["history"])
     if "utt2question" in tables:
         problems += check_questions(folder / "questions.jsonl")
         problems += _check_named(tables["utt2question"], folder)
@@ -45,6 +48,17 @@ def _check_states(table: Table, recordings: Table) -> Iterator[Problem]:
             yield Problem(table.path, table.lines[key], text)
     for key in (key for key in recordings.values if key not in table.values):
         yield Problem(recordings.path, recordings.lines[key], f"{key} is not in {table.path.name}")
+
+
+def _check_history(table: Table) -> Iterator[Problem]:
+    """A JSON list of [user text, answer] pairs behind each id."""
+    for key, value in table.values.items():
+        try:
+            good = all(isinstance(text, str) for user, answer in json.loads(value) for text in (user, answer))
+        except (ValueError, TypeError):
+            good = False
+        if not good:
+            yield Problem(table.path, table.lines[key], f"{key} has no JSON list of [user text, answer] pairs")
 
 
 def _check_scenes(path: Path, recordings: Table) -> Iterator[Problem]:

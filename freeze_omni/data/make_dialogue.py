@@ -4,49 +4,83 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 
 from freeze_omni.data.dialogue import Dialogue, DialogueConfig, plan_set, write_dialogues
-from freeze_omni.data.questions.answers import LlmAnswer, answer_questions
+from freeze_omni.data.questions.answers import AnswerConfig, Asked, answer_rounds
 from freeze_omni.data.questions.facts import read_questions
+from freeze_omni.data.rounds import Ask, later_rounds
 from freeze_omni.data.scenes import SceneMaker
 from freeze_omni.data.tables import read_table
 from freeze_omni.data.tts.base import Voice
 from freeze_omni.data.tts.registry import TtsFolders, default_cache
 from freeze_omni.data.tts.synthesize import Job, synthesize
 
+# (a folder for what was heard, sound by id, text by id) -> ids of what is misheard
+Misheard = Callable[[Path, Mapping[str, object], Mapping[str, str]], set[str]]
+
 
 def make_dialogues(
-    config: DialogueConfig, data: Path, output: Path, llm_folder: str, folders: TtsFolders, nj: int
+    config: DialogueConfig,
+    data: Path,
+    output: Path,
+    llm_folder: str,
+    folders: TtsFolders,
+    nj: int,
+    misheard: Misheard | None = None,
 ) -> None:
-    """Write `output`/<set>/ for each set. Raises TableError, TtsError and LlmError before long work."""
-    answers = _ask(config, data, llm_folder, folders)
-    plans = {}
+    """Write `output`/<set>/ for each set; misheard: judges what `config.rejection` names, which needs it.
+
+    Raises TableError, TtsError and LlmError before long work.
+    """
+    ask = _asker(config.answers, llm_folder, folders)
+    answers = {one.question: answer for one, answer in ask(_wanted_of_all(config, data)).items()}
+    plans, draws = {}, {}
     for number, (name, one) in enumerate(config.sets.items()):
-        rng = random.Random(1000 * config.seed + number)
-        plans[name] = plan_set(one, data, answers, rng)
+        draws[name] = random.Random(1000 * config.seed + number)
+        plans[name] = plan_set(one, data, answers, draws[name])
+    for name, one in config.sets.items():
+        plans[name] += later_rounds(one, data, plans[name], ask, draws[name])
+    rejection = config.rejection
+    if rejection and rejection.questions:
+        plans = _without_misheard(plans, misheard, output / "judged/questions")
     spoken = [d for name, one in config.sets.items() if one.speak_answers for d in plans[name]]
     answer_wavs = _speak(spoken, config.voice, folders, nj)
+    if rejection and rejection.answers and answer_wavs:
+        texts = {path.stem: text for text, path in answer_wavs.items()}
+        wavs = {path.stem: path for path in answer_wavs.values()}
+        for key in misheard(output / "judged/answers", wavs, texts):
+            del answer_wavs[texts[key]]
     maker = SceneMaker(config.scene)
     for name, planned in plans.items():
         counts = write_dialogues(output / name, planned, answer_wavs, maker, config.seed)
         said = ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items()))
-        print(f"{output / name}: {said}", flush=True)
+        later = sum(bool(dialogue.history) for dialogue in planned)
+        print(f"{output / name}: {said}" + (f"; {later} in later rounds" if later else ""), flush=True)
 
 
-def _ask(config: DialogueConfig, data: Path, llm_folder: str, folders: TtsFolders) -> dict[str, LlmAnswer]:
-    """The LLM's answers to what is spoken. Questions that stage 1 has asked come from the cache."""
+def _asker(config: AnswerConfig, llm_folder: str, folders: TtsFolders) -> Ask:
+    """Asks the LLM, which is read when there is something to ask."""
+
+    @lru_cache(maxsize=1)
+    def llm():
+        from freeze_omni.llm.frozen import FrozenLLM
+
+        return FrozenLLM.load(llm_folder, "float32", "cpu")
+
+    cache = Path(folders.cache) if folders.cache else default_cache()
+    return lambda asked: answer_rounds(llm(), asked, config, cache) if asked else {}
+
+
+def _wanted_of_all(config: DialogueConfig, data: Path) -> list[Asked]:
+    """First questions of all sets. Those that stage 1 has asked come from the cache."""
     wanted: dict[str, None] = {}
     for one in config.sets.values():
         if one.qa:
             wanted.update(dict.fromkeys(_wanted(data / one.qa, data / one.speech)))
-    if not wanted:
-        return {}
-    from freeze_omni.llm.frozen import FrozenLLM
-
-    llm = FrozenLLM.load(llm_folder, "float32", "cpu")
-    cache = Path(folders.cache) if folders.cache else default_cache()
-    return answer_questions(llm, list(wanted), config.answers, cache)
+    return [Asked(question) for question in wanted]
 
 
 def _wanted(qa: Path, speech: Path) -> list[str]:
@@ -62,6 +96,18 @@ def read_asked(path: Path) -> set[str]:
     if not path.exists():
         return set()
     return {json.loads(line)["id"] for line in path.read_text(encoding="utf-8").splitlines()}
+
+
+def _without_misheard(
+    plans: Mapping[str, Sequence[Dialogue]], misheard: Misheard, folder: Path
+) -> dict[str, list[Dialogue]]:
+    """The plans without the questions whose recording the judge does not hear as it was written."""
+    takes = {d.recording.utterance: d.recording for planned in plans.values() for d in planned if d.question}
+    gone = misheard(folder, {key: take.entry for key, take in takes.items()}, {k: t.text for k, t in takes.items()})
+    return {
+        name: [d for d in planned if d.question is None or d.recording.utterance not in gone]
+        for name, planned in plans.items()
+    }
 
 
 def _speak(planned: list[Dialogue], voice: str, folders: TtsFolders, nj: int) -> dict[str, Path]:

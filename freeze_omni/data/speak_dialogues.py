@@ -25,7 +25,7 @@ class SpeakConfig:
     voices: tuple[str, ...]
     voice: str = ""
     dialogues: int = 0  # 0: all
-    rounds: int = 1
+    rounds: int = 3
     sentences: int = 0
     most_words: int = 30  # of a sentence of the assistant
 

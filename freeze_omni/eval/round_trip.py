@@ -2,42 +2,73 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 
+from freeze_omni.config import ConfigError
+from freeze_omni.data.dialogue import RejectionConfig
 from freeze_omni.data.kaldi_dir import write_set
-from freeze_omni.data.tables import TableError, read_table, write_lines
+from freeze_omni.data.make_dialogue import Misheard
+from freeze_omni.data.tables import TableError, read_table, write_lines, write_table
 from freeze_omni.eval.judge import Judge, JudgeConfig
+from freeze_omni.eval.normalise import NORMALISERS
 from freeze_omni.eval.speech import judged_texts
 from freeze_omni.eval.wer import error_rate
 
 REJECTED = "rejected"
 
 
-def reject_misheard(
+def misheard(
     folder: Path, model_dir: Path, config: JudgeConfig, judge: Callable[[], Judge], most_wer: float, normaliser: str
-) -> tuple[int, int]:
-    """Take utterances whose error rate (a fraction) is above most_wer out of a data directory.
+) -> set[str]:
+    """Ids of a folder's wav.scp and text whose error rate (a fraction) is above most_wer.
 
     Writes `rejected` with `<id><tab><error rate><tab>text<tab>what was heard`. Clips that were heard before are not
-    heard again. Returns the numbers of kept and rejected utterances.
-    Raises TableError where nothing would be left.
+    heard again. Raises TableError where nothing would be left.
     """
-    texts, speakers = read_table(folder / "text"), read_table(folder / "utt2spk")
-    wavs = read_table(folder / "wav.scp")
-    heard = judged_texts(folder, config, model_dir, judge)
-    rejected, kept = [], []
-    for key, text in texts.items():
-        rate = error_rate({key: text}, {key: heard[key]}, normaliser).percent / 100
-        if rate > most_wer:
-            rejected.append(f"{key}\t{rate:.2f}\t{text}\t{heard[key]}")
-        else:
-            kept.append(key)
-    write_lines(folder / REJECTED, rejected)
-    if not kept:
+    texts, heard = read_table(folder / "text"), judged_texts(folder, config, model_dir, judge)
+    rates = {key: error_rate({key: text}, {key: heard[key]}, normaliser).percent / 100 for key, text in texts.items()}
+    gone = {key for key, rate in rates.items() if rate > most_wer}
+    write_lines(folder / REJECTED, (f"{k}\t{rates[k]:.2f}\t{texts[k]}\t{heard[k]}" for k in texts if k in gone))
+    if len(gone) == len(texts):
         raise TableError(
             f"{folder}: every utterance was misheard, see {folder / REJECTED}; is the judge's language right?"
         )
-    if rejected:
-        write_set(folder, *({key: table[key] for key in kept} for table in (wavs, texts, speakers)))
-    return len(kept), len(rejected)
+    return gone
+
+
+def reject_misheard(
+    folder: Path, model_dir: Path, config: JudgeConfig, judge: Callable[[], Judge], most_wer: float, normaliser: str
+) -> tuple[int, int]:
+    """Take what is misheard out of a data directory. Returns the numbers of kept and rejected utterances.
+
+    Raises TableError where nothing would be left.
+    """
+    gone = misheard(folder, model_dir, config, judge, most_wer, normaliser)
+    tables = [read_table(folder / name) for name in ("wav.scp", "text", "utt2spk")]
+    kept = [key for key in tables[1] if key not in gone]
+    if gone:
+        write_set(folder, *({key: table[key] for key in kept} for table in tables))
+    return len(kept), len(gone)
+
+
+def of_dialogues(model_dir: Path, config: RejectionConfig, threads: int) -> Misheard:
+    """The judge of stage 4: a folder that keeps what was heard, sounds and texts by id, to the ids that are misheard.
+
+    Raises ConfigError where there is no such normaliser.
+    """
+    if config.normaliser not in NORMALISERS:
+        raise ConfigError(f"rejection: normaliser '{config.normaliser}' is none of {', '.join(sorted(NORMALISERS))}")
+    how = replace(JudgeConfig(), language=config.language, threads=threads)
+    judge = lru_cache(maxsize=1)(lambda: Judge(model_dir, how))
+
+    def judged(folder: Path, wavs: Mapping[str, object], texts: Mapping[str, str]) -> set[str]:
+        write_table(folder / "wav.scp", wavs)
+        write_table(folder / "text", texts)
+        gone = misheard(folder, model_dir, how, judge, config.most_wer, config.normaliser)
+        print(f"{folder}: {len(texts) - len(gone)} kept, {len(gone)} rejected (see {folder / REJECTED})", flush=True)
+        return gone
+
+    return judged

@@ -18,7 +18,8 @@ from freeze_omni.tasks.speech_decoder import children, text_reader
 
 class PrefixTask(BaseTask):
     """Reads text (the question), answer (of the LLM itself) and tokens (of the answer's speech), with
-    durations where the AR is told the row; trains the prefix."""
+    durations where the AR is told the row, and optionally history, as stage 1.3 does; trains the
+    prefix."""
 
     config_class = PrefixModelConfig
     files = {
@@ -26,8 +27,9 @@ class PrefixTask(BaseTask):
         "answer": ("answer", "text"),
         "tokens": ("tokens", "lazy_ints"),
         "row_tokens": ("durations", "lazy_ints"),
+        "history": ("history", "sparse_text"),
     }
-    optional = ("row_tokens",)
+    optional = ("row_tokens", "history")
 
     @classmethod
     def build_parts(cls, config: PrefixModelConfig, sizes: Resources) -> dict[str, nn.Module]:
@@ -49,7 +51,7 @@ class PrefixTask(BaseTask):
         chat = resources.llm.chat
         return Reader(
             {
-                "context": ("text", partial(answer_context, chat=chat, system=resources.system)),
+                "context": (("text", "history"), partial(answer_context, chat=chat, system=resources.system)),
                 "answer": ("answer", partial(tokenise, tokenizer=chat.tokenizer)),
                 "text": ("answer", text_reader(config, chat.tokenizer)),
             }

@@ -15,7 +15,7 @@ from freeze_omni.speech_decoder.spell import text_ids
 if TYPE_CHECKING:
     from freeze_omni.llm.chat import ChatTemplate
 
-TextReader = Callable[[str], list[int]]
+TextReader = Callable[..., list[int]]
 Augment = Callable[[np.ndarray], np.ndarray]
 
 
@@ -23,8 +23,8 @@ class Reader:
     """Texts to ids, sound to one channel.
 
     Args:
-        texts: entry to make -> (entry it is read from, what makes ids of that text). A missing
-            entry reads as "".
+        texts: entry to make -> (entry it is read from, or several, what makes ids of their texts).
+            A missing entry reads as "".
         sound: names of entries that are sound.
         augment: changes training sound (S,) on the fly; None leaves it.
     Raises:
@@ -33,15 +33,16 @@ class Reader:
 
     def __init__(
         self,
-        texts: Mapping[str, tuple[str, TextReader]],
+        texts: Mapping[str, tuple[str | tuple[str, ...], TextReader]],
         sound: tuple[str, ...] = (),
         augment: Augment | None = None,
     ):
-        self.texts, self.sound, self.augment = dict(texts), sound, augment
+        self.texts = {name: ((read,) if isinstance(read, str) else read, ids) for name, (read, ids) in texts.items()}
+        self.sound, self.augment = sound, augment
 
     def __call__(self, uid: str, data: dict[str, Any]) -> dict[str, Any]:
-        read = {name: ids(data.get(source, "")) for name, (source, ids) in self.texts.items()}
-        sources = {source for source, _ in self.texts.values()}
+        read = {name: ids(*(data.get(one, "") for one in named)) for name, (named, ids) in self.texts.items()}
+        sources = {one for named, _ in self.texts.values() for one in named}
         entries = {name: value for name, value in data.items() if name not in sources}
         entries |= {name: np.asarray(ids, dtype=np.int64) for name, ids in read.items()}
         for name in self.sound:
@@ -83,13 +84,18 @@ def tokenise(text: str, tokenizer: Any) -> list[int]:
 def dialogue_context(history: str, chat: ChatTemplate, system: str) -> list[int]:
     """All that the LLM reads before a user's speech; history: a JSON list of [user text, answer],
     or nothing."""
-    turns = [(user, answer) for user, answer in json.loads(history or "[]")]
+    turns = said_before(history)
     return chat.dialogue(system, turns) + chat.user_prefix(first=not turns)
 
 
-def answer_context(question: str, chat: ChatTemplate, system: str) -> list[int]:
-    """All that the LLM reads before it answers a question in text."""
-    return chat.dialogue(system, [(question, None)])
+def answer_context(question: str, history: str, chat: ChatTemplate, system: str) -> list[int]:
+    """All that the LLM reads before it answers a question in text; history as above."""
+    return chat.dialogue(system, [*said_before(history), (question, None)])
+
+
+def said_before(history: str) -> list[tuple[str, str]]:
+    """A line of `history` as (user text, answer) pairs."""
+    return [(user, answer) for user, answer in json.loads(history or "[]")]
 
 
 def spoken_ids(text: str, tokenizer: Any, text_units: str, style: str) -> list[int]:

@@ -129,6 +129,7 @@ def scenes(data):
     (data / "states").write_text("".join(f"{key} 0 0 1 -1\n" for key in keys))
     (data / "scene").write_text("".join(scene_line(key, "complete", 0.0, 0.4) + "\n" for key in keys))
     (data / "answer").write_text(f"{keys[0]} Paris.\n")
+    (data / "history").write_text(f'{keys[0]} [["Hi.", "Hello."]]\n')
     (data / "utt2question").write_text(f"{keys[0]} q1\n")
     question = {"id": "q1", "question": "What?", "answers": ["Paris"], "kind": "capital", "phrasing": 1}
     (data / "questions.jsonl").write_text(json.dumps(question) + "\n")
@@ -149,6 +150,8 @@ def test_a_whole_dialogue_set_has_no_problem(scenes):
         ("scene", 1, scene_line("s0-u0", "hm", 0, 1), "scene:1: s0-u0: kind 'hm' is none of"),
         ("scene", 1, scene_line("s0-u0", "side", 2, 1), "scene:1: s0-u0: a segment starts at 2.0 s and ends at 1.0 s"),
         ("answer", 1, "s9-u9 Paris.", "answer:1: s9-u9 is not in wav.scp"),
+        ("history", 1, 's0-u0 [["Hi."]]', "history:1: s0-u0 has no JSON list of [user text, answer] pairs"),
+        ("history", 1, 's9-u9 [["Hi.", "Hello."]]', "history:1: s9-u9 is not in wav.scp"),
         ("utt2question", 1, "s0-u0 q2", "utt2question:1: s0-u0 asks q2, which is not in questions.jsonl"),
         ("questions.jsonl", 1, "{}", "questions.jsonl:1: 'question' is missing"),
     ],

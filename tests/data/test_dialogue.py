@@ -6,13 +6,14 @@ from pathlib import Path
 import pytest
 import soundfile
 
-from freeze_omni.config import build
+from freeze_omni.config import ConfigError, build
 from freeze_omni.data import make_dialogue as module
+from freeze_omni.data.datadir import validate
 from freeze_omni.data.dialogue import DialogueConfig, spoken_answer
 from freeze_omni.data.kaldi_dir import write_spoken_set
 from freeze_omni.data.make_dialogue import make_dialogues
 from freeze_omni.data.questions.answers import LlmAnswer
-from freeze_omni.data.questions.facts import make_questions, write_questions
+from freeze_omni.data.questions.facts import make_questions, read_questions, write_questions
 from freeze_omni.data.tables import TableError, read_table
 from freeze_omni.data.tts.base import Voice
 from freeze_omni.data.tts.registry import TtsFolders
@@ -55,13 +56,13 @@ def data(tmp_path: Path, toy_facts: Path, toy_program: str) -> Path:
 def answers(monkeypatch: pytest.MonkeyPatch) -> None:
     """The toy LLM: a long answer to the first question, short ones to the others."""
 
-    def ask(config, data, llm_folder, folders):
-        questions = module.read_questions(data / "qa/questions.jsonl")
-        said = {q.question: LlmAnswer("It is 2.", True) for q in questions}
-        said[questions[0].question] = LlmAnswer("This goes on and on and on.", True)
+    def ask(asked):
+        said = {one: LlmAnswer(f"It is {2 + len(one.history)}.", True) for one in asked}
+        if asked and not asked[0].history:
+            said[asked[0]] = LlmAnswer("This goes on and on and on.", True)
         return said
 
-    monkeypatch.setattr(module, "_ask", ask)
+    monkeypatch.setattr(module, "_asker", lambda config, llm_folder, folders: ask)
 
 
 def test_a_set_has_every_table(data: Path, toy_program: str, answers: None) -> None:
@@ -81,6 +82,73 @@ def test_a_set_has_every_table(data: Path, toy_program: str, answers: None) -> N
     assert sum(scene["kind"] in ("complete", "paused") for scene in scenes) == 3
     asked = {json.loads(line)["id"] for line in (out / "questions.jsonl").read_text().splitlines()}
     assert asked == set(read_table(out / "utt2question").values())
+
+
+@pytest.fixture
+def dialogues(data: Path, toy_program: str) -> Path:
+    """Three rounds to every question; x speaks the second of q1 and q2, y that of q3, nobody the third of q2."""
+    folders = TtsFolders(cache=str(data / "cache"), program=toy_program)
+    questions = read_questions(data / "qa/questions.jsonl")[:4]
+    jobs = [Job(f"x-{i}", q.question, Voice.parse("program:x")) for i, q in enumerate(questions)]
+    rows = []
+    for i, question in enumerate(questions):
+        said = [question.question, f"And word {i}?", f"Or word {i}?"]
+        rows.append({"id": question.id, "rounds": [{"user": text, "assistant": "Unused."} for text in said]})
+        voice = Voice.parse("program:y" if i == 3 else "program:x")
+        jobs.append(Job(f"{voice.speaker}-{i}-1", said[1], voice))
+        if i != 2:
+            jobs.append(Job(f"x-{i}-2", said[2], Voice.parse("program:x")))
+    (data / "qa/dialogues.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    write_spoken_set(data / "asr", jobs, synthesize(jobs, folders))
+    return data
+
+
+def made(data: Path, toy_program: str, misheard=None, **more) -> Path:
+    """Stage 4 with these keys for its one set, and its folder."""
+    config = {**CONFIG, "sets": {"train": {**CONFIG["sets"]["train"], "scenes": {}, **more}}}
+    if misheard is not None:
+        config["rejection"] = {}
+    folders = TtsFolders(cache=str(data / "cache"), program=toy_program)
+    make_dialogues(build(DialogueConfig, config), data, data / "out", "llm", folders, 1, misheard)
+    return data / "out/train"
+
+
+def test_later_rounds_come_behind_the_llms_own_answers(dialogues: Path, toy_program: str, answers: None) -> None:
+    out = made(dialogues, toy_program, rounds=3)
+    asked, histories = read_table(out / "text"), read_table(out / "history")
+    question = read_questions(dialogues / "qa/questions.jsonl")[1].question
+    first = {key: text for key, text in asked.items() if key not in histories}
+    assert len(first) == 3, "one answer is too long"
+    later = {tuple(key.rsplit("-", 1)[1] for key in histories if asked[key].endswith(f"word {i}?")) for i in range(4)}
+    assert later == {(), ("round2", "round3"), ("round2",)}, "q1 has all, q2 two, q3 is spoken by another voice"
+    key = next(key for key in histories if asked[key] == "Or word 1?")
+    assert json.loads(histories[key]) == [[question, "It is two."], ["And word 1?", "It is three."]]
+    assert read_table(out / "answer")[key] == "It is four." and "1" in read_table(out / "states")[key].split()
+    assert validate(out, role="dialogue") == []
+    made(dialogues, toy_program)
+    assert not (out / "history").exists() and read_table(out / "text") == first
+
+
+def test_what_is_misheard_is_left_out(data: Path, toy_program: str, answers: None) -> None:
+    before = made(data, toy_program)
+    everything = read_table(before / "text")
+
+    def misheard(folder, wavs, texts):
+        assert set(wavs) == set(texts) and all(Path(path).is_file() for path in wavs.values())
+        if folder.name == "answers":
+            assert set(texts.values()) == {"It is two."}
+            return set(texts)
+        return {next(key for key, text in texts.items() if text == everything[min(everything)])}
+
+    out = made(data, toy_program, misheard)
+    assert set(everything) - set(read_table(out / "text")) == {min(everything)}, "its question was misheard"
+    assert len(read_table(out / "answer")) == 2 and not (out / "answer_wav.scp").exists()
+
+
+def test_rounds_and_rejection_are_checked() -> None:
+    for wrong in ({"sets": {"a": {"speech": "asr", "rounds": 0}}}, {"sets": {}, "rejection": {"most_wer": -1}}):
+        with pytest.raises(ConfigError, match="rounds 0|most_wer -1"):
+            build(DialogueConfig, wrong, "dialogue.yaml")
 
 
 def test_rerunning_gives_the_same(data: Path, toy_program: str, answers: None) -> None:

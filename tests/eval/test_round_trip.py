@@ -2,10 +2,13 @@
 
 import pytest
 
-from freeze_omni.bin import reject_spoken
+from freeze_omni.bin import make_dialogue, reject_spoken
+from freeze_omni.config import ConfigError
 from freeze_omni.data.datadir import validate
+from freeze_omni.data.dialogue import RejectionConfig
 from freeze_omni.data.kaldi_dir import write_set
 from freeze_omni.data.tables import read_table
+from freeze_omni.eval import round_trip
 from tests.data.corpora.clips import clip
 
 HEARD = {"s-a": "Yes!", "s-b": "No, start.", "s-c": "Go."}
@@ -21,7 +24,7 @@ def folder(tmp_path):
 
 @pytest.fixture
 def asked(monkeypatch):
-    """Ids that the judge was asked for; it hears what HEARD says."""
+    """Ids that a judge was asked for; it hears what HEARD says."""
     ids = []
 
     class Fake:
@@ -33,6 +36,7 @@ def asked(monkeypatch):
             return {key: HEARD[key] for key in clips}
 
     monkeypatch.setattr(reject_spoken, "Judge", Fake)
+    monkeypatch.setattr(round_trip, "Judge", Fake)
     return ids
 
 
@@ -60,3 +64,22 @@ def test_a_judge_that_hears_nothing_right_is_told(folder, asked, tmp_path, capsy
     assert reject_spoken.main([str(folder), "--judge", str(tmp_path)]) == 1
     assert "every utterance was misheard" in capsys.readouterr().err
     assert len(read_table(folder / "text")) == 3, "the set is left as it was"
+
+
+def test_stage_4_hears_a_clip_once_and_lists_what_is_misheard(folder, asked, tmp_path):
+    wavs, texts = read_table(folder / "wav.scp"), read_table(folder / "text")
+    for _ in range(2):
+        misheard = round_trip.of_dialogues(tmp_path, RejectionConfig(), threads=1)
+        assert misheard(tmp_path / "judged/answers", wavs, texts) == {"s-b"}
+    assert (tmp_path / "judged/answers/rejected").read_text() == "s-b\t1.00\tStart.\tNo, start.\n"
+    assert sorted(asked) == sorted(HEARD)
+    lenient = round_trip.of_dialogues(tmp_path, RejectionConfig(most_wer=1.0), threads=1)
+    assert lenient(tmp_path / "judged/answers", wavs, texts) == set()
+    with pytest.raises(ConfigError, match="normaliser 'klingon' is none of"):
+        round_trip.of_dialogues(tmp_path, RejectionConfig(normaliser="klingon"), threads=1)
+
+
+def test_stage_4_does_not_pass_over_a_rejection_without_a_judge(tmp_path, capsys):
+    (tmp_path / "dialogue.yaml").write_text("sets: {}\nrejection: {most_wer: 0.2}\n")
+    assert make_dialogue.main(["--config", str(tmp_path / "dialogue.yaml"), "--llm", "none"]) == 1
+    assert "rejection needs a recogniser: give --judge" in capsys.readouterr().err

@@ -66,8 +66,17 @@ def test_contexts_are_the_chat_templates():
     assert fresh == chat.system("Be brief.") + chat.user_prefix()
     later = tokenizer.decode(dialogue_context('[["Hi", "Hello"]]', chat, "Be brief."))
     assert later.startswith(tokenizer.decode(fresh) + "Hi") and later.endswith("user\n")
-    asked = tokenizer.decode(answer_context("Hi", chat, "Be brief."))
+    asked = tokenizer.decode(answer_context("Hi", "", chat, "Be brief."))
     assert asked == tokenizer.decode(fresh) + "Hi" + tokenizer.decode(chat.user_suffix())
+    behind = tokenizer.decode(answer_context("And you?", '[["Hi", "Hello"]]', chat, "Be brief."))
+    assert behind == later + "And you?" + tokenizer.decode(chat.user_suffix())
+
+
+def test_several_entries_are_read_into_one():
+    reader = Reader({"context": (("text", "history"), lambda text, history: [len(text), len(history)])})
+    entries = reader("u", {"text": "Hi", "history": "abc", "tokens": np.zeros(2)})
+    assert entries["context"].tolist() == [2, 3] and set(entries) == {"context", "tokens"}
+    assert reader("u", {"text": "Hi"})["context"].tolist() == [2, 0]
 
 
 def test_spoken_text_is_styled_before_it_is_cut_into_units():

@@ -60,7 +60,7 @@ adapters="ctc conv"  # Adapters to train and to compare; the first is the defaul
 inference_model=valid.loss.ave  # Which averaged checkpoint later stages take.
 init_model=          # Packed (e.g. imported) model: stage 7 and 10 start from it, stage 8 takes its codec.
 normaliser=english   # How transcripts are compared (english, chinese, plain, characters), where the encoder is scored alone.
-judge=               # Folder of the faster-whisper model that transcribes our speech for scoring.
+judge=               # Folder of the faster-whisper model that transcribes speech: for scoring, and for rejection in stage 4.
 talk_input=          # Stage 14: a question to answer (wav); a test question by default.
 serve=false          # Stage 14: start the server instead of answering one file.
 

@@ -24,6 +24,14 @@ class AnswerConfig:
 
 
 @dataclass(frozen=True)
+class Asked:
+    """A question, and what was said before it: (user text, the LLM's own answer) of each earlier round."""
+
+    question: str
+    history: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
 class LlmAnswer:
     """What the LLM wrote, and whether it came to an end of its own."""
 
@@ -34,31 +42,45 @@ class LlmAnswer:
 def answer_questions(
     llm: FrozenLLM, questions: Sequence[str], config: AnswerConfig, cache: Path
 ) -> dict[str, LlmAnswer]:
-    """Greedy answers by question. Answers are kept below `cache` by LLM, system text and length.
+    """Greedy answers to first questions, as `answer_rounds` gives them."""
+    found = answer_rounds(llm, [Asked(question) for question in questions], config, cache)
+    return {one.question: answer for one, answer in found.items()}
+
+
+def answer_rounds(llm: FrozenLLM, asked: Sequence[Asked], config: AnswerConfig, cache: Path) -> dict[Asked, LlmAnswer]:
+    """Greedy answers to questions behind their histories, kept below `cache` by LLM, system text and length.
 
     A killed run continues with the batch that it was in.
     """
     asked_how = json.dumps([llm.fingerprint(), config.system, config.max_new_tokens])
     path = cache / "answers" / f"{hashlib.sha256(asked_how.encode()).hexdigest()}.jsonl"
     known = _read(path)
-    missing = sorted({q for q in questions if q not in known}, key=lambda q: (len(q), q))
+    missing = sorted({one for one in asked if one not in known}, key=_size)
     path.parent.mkdir(parents=True, exist_ok=True)
     for start in range(0, len(missing), _BATCH):
         batch = missing[start : start + _BATCH]
-        for question, answer in zip(batch, _answer_batch(llm, batch, config), strict=True):
-            known[question] = answer
-        lines = [json.dumps({"question": q, "text": known[q].text, "ended": known[q].ended}) for q in batch]
+        known |= zip(batch, _answer_batch(llm, batch, config), strict=True)
         with path.open("a", encoding="utf-8") as stream:
-            stream.write("".join(f"{line}\n" for line in lines))
-    return {question: known[question] for question in questions}
+            stream.write("".join(f"{json.dumps(_row(one, known[one]))}\n" for one in batch))
+    return {one: known[one] for one in asked}
 
 
-def _answer_batch(llm: FrozenLLM, batch: list[str], config: AnswerConfig) -> list[LlmAnswer]:
+def _size(one: Asked) -> tuple[int, str, tuple]:
+    """Like lengths together, which wastes least on padding; always in the same order."""
+    return len(one.question) + sum(len(text) for turn in one.history for text in turn), one.question, one.history
+
+
+def _row(one: Asked, answer: LlmAnswer) -> dict[str, object]:
+    before = {"history": one.history} if one.history else {}
+    return {"question": one.question, **before, "text": answer.text, "ended": answer.ended}
+
+
+def _answer_batch(llm: FrozenLLM, batch: list[Asked], config: AnswerConfig) -> list[LlmAnswer]:
     from freeze_omni.llm.chat import ChatTemplate  # torch is only needed where something is missing
     from freeze_omni.llm.generate import GenerationConfig, generate_batch
 
     chat = ChatTemplate.from_tokenizer(llm.tokenizer)
-    prompts = [chat.dialogue(config.system, [(question, None)]) for question in batch]
+    prompts = [chat.dialogue(config.system, [*one.history, (one.question, None)]) for one in batch]
     how = GenerationConfig(max_new_tokens=config.max_new_tokens)
     return [
         LlmAnswer(llm.tokenizer.decode(answer.ids, skip_special_tokens=True).strip(), answer.ended)
@@ -66,13 +88,14 @@ def _answer_batch(llm: FrozenLLM, batch: list[str], config: AnswerConfig) -> lis
     ]
 
 
-def _read(path: Path) -> dict[str, LlmAnswer]:
+def _read(path: Path) -> dict[Asked, LlmAnswer]:
     """What was answered before; a last line that a killed run left unfinished is passed over."""
-    known: dict[str, LlmAnswer] = {}
+    known: dict[Asked, LlmAnswer] = {}
     for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
         try:
             row = json.loads(line)
         except json.JSONDecodeError:
             continue
-        known[row["question"]] = LlmAnswer(row["text"], row["ended"])
+        history = tuple((user, answer) for user, answer in row.get("history", ()))
+        known[Asked(row["question"], history)] = LlmAnswer(row["text"], row["ended"])
     return known

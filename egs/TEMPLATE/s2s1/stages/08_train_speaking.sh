@@ -19,6 +19,10 @@ make_answer_dir() {
     awk '{print $1, "answer"}' "${dir}/wav.scp" >"${dir}/utt2spk"
     filter_scp.pl "${dir}/wav.scp" "${dialogue}/answer" >"${dir}/answer"
     filter_scp.pl "${dir}/wav.scp" "${dialogue}/text" >"${dir}/text"
+    rm -f "${dir}/history" # an empty table is taken for a broken one
+    if grep -qs . "${dialogue}/history"; then
+        filter_scp.pl "${dir}/wav.scp" "${dialogue}/history" >"${dir}/history"
+    fi
 }
 
 # All speech of the output voice that may be trained on: the set of the recipe and the training dialogues' answers.
