@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+import yaml
+
 from tests.data.corpora import dialogue_miniatures as written
 from tests.data.corpora import speech_miniatures as spoken
 from tests.shell.bash import ROOT
 
 EGS = ROOT / "egs"
+BUDGET, DIALOGUE = (Path(__file__).with_name(f"toy_{name}.yaml") for name in ("budget", "dialogue"))
 BPE = ("--nbpe", "30")
 CHAR = ("--unit_kind", "char")
 SPOKEN = ("--voices", "{voices}", "--voice", "{voice}", "--speak_opts", "--dialogues=2,--sentences=3")
@@ -87,6 +91,29 @@ def voices() -> tuple[str, str]:
     if flite.returncode == 0:
         return "flite:slt,flite:rms", "flite:slt"
     return "kokoro:af_heart", "kokoro:af_heart"
+
+
+def toy_conf(folder: Path) -> Path:
+    """conf/tiny with the toy budget: a few updates a stage."""
+    conf = folder / "tiny"  # by this name a run knows that it is a toy
+    shutil.copytree(EGS / "TEMPLATE/s2s1/conf/tiny", conf)
+    for path in conf.glob("[12].*.yaml"):
+        content = yaml.safe_load(path.read_text()) | yaml.safe_load(BUDGET.read_text())
+        path.write_text(yaml.safe_dump(content))
+    return conf
+
+
+def toy_dialogue(folder: Path, **more: object) -> Path:
+    """The toy configuration of stage 4, in the voice that is there."""
+    path = folder / "dialogue.yaml"
+    path.write_text(yaml.safe_dump({**yaml.safe_load(DIALOGUE.read_text()), "voice": voices()[1], **more}))
+    return path
+
+
+def judge() -> str:
+    """The smallest recogniser, or nothing where it cannot be had."""
+    found = subprocess.run([ROOT / "tools/installers/get_whisper_tiny_en.sh"], capture_output=True, text=True)
+    return found.stdout.strip() if found.returncode == 0 else ""
 
 
 def run_recipe(

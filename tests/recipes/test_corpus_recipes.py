@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+from pathlib import Path
 
 import pytest
 
 from freeze_omni.data.audio import read_audio
 from freeze_omni.data.datadir import validate
 from freeze_omni.data.tables import read_table
-from tests.recipes.miniature_recipes import RECIPES, run_miniature, run_recipe
+from tests.recipes.miniature_recipes import RECIPES, judge, run_miniature, run_recipe, toy_conf, toy_dialogue
 from tests.toy import toy_llm
 
 pytestmark = pytest.mark.corpora
@@ -35,24 +37,58 @@ def test_stages_1_to_3(name, tmp_path):
         assert (folder / "exp/stats/train/feats_stats.npz").is_file()
 
 
-def test_all_stages_of_speech_input(tmp_path):
-    llm = str(toy_llm(tmp_path / "llm"))
-    options = ("--stop_stage", "14", "--llm", llm, "--unit_kind", "llm", "--adapters", "conv")
-    run = run_miniature("an4/asr1", tmp_path, *options)
+def all_stages(name: str, work: Path, *more: str) -> Path:
+    """Every stage of a recipe with a toy LLM and toy trainings; returns the folder of what was made."""
+    conf, llm = toy_conf(work), toy_llm(work / "llm")
+    run = run_miniature(name, work, "--stop_stage", "14", "--conf", str(conf), "--llm", str(llm), *more)
     assert run.returncode == 0, run.stdout[-3000:] + run.stderr[-3000:]
-    exp = tmp_path / "egs/an4/asr1/exp"
-    assert (exp / "1.2_adapter_conv/valid.loss.ave.pth").exists()
+    return work / "egs" / name
+
+
+def test_all_stages_of_speech_input(tmp_path):
+    exp = all_stages("an4/asr1", tmp_path, "--unit_kind", "llm", "--adapters", "ctc conv") / "exp"
     results = (exp / "RESULTS.md").read_text()
-    assert "test, 2 utterances, normaliser english" in results and "| chunk4 |" in results
+    assert "A toy" in results
+    tables = results.split("## Speech input, test, 2 utterances, normaliser english")[1:]
+    assert len(tables) == 3, "by the encoder of 1.1, and by 1.2 with each adapter"
+    assert all("| chunk4 |" in table for table in tables)
+    assert ["| llm |" in table for table in tables] == [False, True, True]
+    for adapter in ("ctc", "conv"):
+        assert len(read_table(exp / f"decode_adapter_{adapter}/asr_test/text.llm", need_value=False)) == 2
 
 
 def test_all_stages_of_speech_output(tmp_path):
-    llm = str(toy_llm(tmp_path / "llm"))
-    run = run_miniature("ljspeech/tts1", tmp_path, "--stop_stage", "14", "--llm", llm)
-    assert run.returncode == 0, run.stdout[-3000:] + run.stderr[-3000:]
-    folder = tmp_path / "egs/ljspeech/tts1"
-    assert (folder / "exp/2.2_speech_decoder/valid.loss.ave.pth").exists()
+    folder = all_stages("ljspeech/tts1", tmp_path)
     assert len(read_table(folder / "dump/codec/tr_no_dev/tokens")) == 4
+    results = (folder / "exp/RESULTS.md").read_text()
+    assert "A toy" in results and "## Speech output, eval1, 1 utterances" in results
+    for name, kind in (("no_prefix_top1", "tts"), ("no_prefix_top2", "tts"), ("copy", "codec"), ("original", "codec")):
+        assert f"| {name} |" in results
+        (path,) = read_table(folder / f"exp/decode_voice/{kind}_eval1/{name}/wav.scp").values()
+        assert read_audio(path)[1] == 24000
+
+
+def test_all_stages_of_dialogue(tmp_path):
+    """Spoken dialogues of two rounds, from written ones to an answer; where there is a judge, it rejects and scores."""
+    judged = judge()
+    rejection = {"rejection": {"most_wer": 0.5, "answers": False}} if judged else {}  # a toy's answers are no words
+    options = ("--adapters", "conv", "--judge", judged, "--dialogue_conf", str(toy_dialogue(tmp_path, **rejection)))
+    folder = all_stages("moss_003_sft/s2s1", tmp_path, *options)
+    train = folder / "dump/dialogue/train"
+    assert validate(train, role="dialogue") == []
+    for key, before in read_table(train / "history").items():
+        ((asked, answer),) = json.loads(before)
+        assert read_table(train / "answer")[key.removesuffix("-round2")] == answer != ""
+        assert read_table(train / "text")[key.removesuffix("-round2")] == asked
+    if judged:
+        assert (folder / "dump/dialogue/judged/questions/rejected").is_file()
+    listening, speaking = ("1.1_encoder", "1.2_adapter_conv", "1.3_dialogue_conv"), ("2.1_codec", "2.2_speech_decoder")
+    for stage in (*listening, *speaking, "2.3_prefix"):
+        assert (folder / f"exp/{stage}/valid.loss.ave.pth").exists()
+    results = (folder / "exp/RESULTS.md").read_text()
+    assert "Scale tiny is a toy" in results and "| tiny, conv | asr_test |" in results
+    assert (folder / "exp/pack/RESULTS.md").read_text() == results
+    assert (folder / "exp/talk/answer.txt").read_text()
 
 
 def test_finished_stages_are_not_run_again(tmp_path):
