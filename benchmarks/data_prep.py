@@ -1,30 +1,35 @@
 #!/usr/bin/env python3
 """How fast data preparation is: a corpus in LibriSpeech's layout, made of tiny FLAC files, through stages 1 and 2.
 
-    benchmarks/data_prep.py [--utterances 28539] [--nj 1 2] [--output figures.json]
+    python -m benchmarks.data_prep [--utterances 28539] [--nj 1 2]
 
-Prints seconds, utterances a second and the most memory of a process for each step and number of processes. The
-default is the size of train-clean-100: 251 readers, 585 chapters, 28,539 utterances.
+Measures seconds, utterances a second and the memory of the largest process for each step and number of processes, on
+the corpus and on a quarter of it, so that memory which grows with the corpus shows. Prints a table, writes it to
+docs/benchmarks.md, and the figures to docs/benchmarks/data_prep.json. The default is the size of train-clean-100: 251
+readers, 585 chapters, 28,539 utterances.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
-import resource
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile
 
+from freeze_omni.eval.generated import put
 from freeze_omni.eval.provenance import provenance
+from freeze_omni.eval.tables import table
 
+ROOT = Path(__file__).resolve().parents[1]
 READERS, CHAPTERS, UTTERANCES = 251, 585, 28539
 STEPS = {
     "prepare_corpus (stage 1)": ["prepare_corpus", "librispeech", "--root", "{corpus}", "--data", "{data}"],
@@ -32,6 +37,14 @@ STEPS = {
     "format_wav_scp (stage 2)": ["format_wav_scp", "{data}/train_clean_100", "{dump}/raw", "--min_s", "0.1"],
 }
 TAKES_NJ = ("prepare_corpus", "format_wav_scp")
+# Runs a command and prints its most KB. A small process of its own: a child's figure begins with its parent's size.
+METER = """
+import resource, subprocess, sys
+code = subprocess.call(sys.argv[1:], stdout=subprocess.DEVNULL)
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+sys.exit(code)
+"""
+AIMS = {"utterances_per_s": 2000, "whole_s": 60}
 
 
 def make_corpus(root: Path, utterances: int, seconds: float) -> None:
@@ -52,7 +65,7 @@ def make_corpus(root: Path, utterances: int, seconds: float) -> None:
         (folder / f"{reader}-{chapter}.trans.txt").write_text("".join(lines))
 
 
-def measure(work: Path, nj: int) -> list[dict[str, object]]:
+def measure(work: Path, utterances: int, nj: int) -> list[dict[str, Any]]:
     """Run the steps from nothing with nj processes."""
     for name in ("data", "dump"):
         shutil.rmtree(work / name, ignore_errors=True)
@@ -62,10 +75,50 @@ def measure(work: Path, nj: int) -> list[dict[str, object]]:
         command = [sys.executable, "-m", f"freeze_omni.bin.{module}", *(word.format(**places) for word in words)]
         if module in TAKES_NJ:
             command += ["--nj", str(nj)]
-        start = time.monotonic()
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        rows.append({"step": title, "nj": nj if module in TAKES_NJ else 1, "seconds": time.monotonic() - start})
+        seconds, megabytes = run(command)
+        rate = utterances / seconds
+        row = {"step": title, "utterances": utterances, "nj": nj, "seconds": seconds, "utterances_per_s": rate}
+        rows.append({**row, "most_mb": megabytes})
     return rows
+
+
+def run(command: Sequence[str]) -> tuple[float, float]:
+    """Seconds, and MB of the largest of the command's processes. Raises CalledProcessError."""
+    start = time.monotonic()
+    meter = [sys.executable, "-S", "-c", METER, *command]
+    run = subprocess.run(meter, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    return time.monotonic() - start, int(run.stdout) / 1024
+
+
+def markdown(figures: Mapping[str, Any]) -> str:
+    """The generated part of docs/benchmarks.md: a row for each step and number of processes."""
+    small, large = sorted({row["utterances"] for row in figures["rows"]})
+    found = {(row["step"], row["nj"], row["utterances"]): row for row in figures["rows"]}
+    numbers = sorted({row["nj"] for row in figures["rows"]})
+    lines = []
+    for step in STEPS:
+        for nj in numbers if STEPS[step][0] in TAKES_NJ else numbers[:1]:
+            row, quarter = found[step, nj, large], found[step, nj, small]
+            speed = [f"{row['seconds']:.1f} s", f"{row['utterances_per_s']:,.0f}", f">= {AIMS['utterances_per_s']:,}"]
+            lines.append([step, nj, *speed, f"{quarter['most_mb']:.0f} MB", f"{row['most_mb']:.0f} MB"])
+    for nj in numbers:
+        whole = sum(found[step, nj, large]["seconds"] for step in STEPS)
+        lines.append(["all three", nj, f"{whole:.1f} s", f"{large / whole:,.0f}", f"< {AIMS['whole_s']} s", "", ""])
+    made = figures["provenance"]
+    machine = made["machine"]
+    head = ["step", "processes", "time", "utterances a second", "aim", f"memory, {small:,} utterances", f"{large:,}"]
+    return "\n".join(
+        [
+            "## Data preparation",
+            "",
+            f"A corpus in LibriSpeech's layout: {large:,} FLAC files of {figures['seconds_each']} s, nothing to "
+            "resample. Memory is that of the largest process; it must not grow with the corpus.",
+            "",
+            *table(head, lines),
+            f"`python -m benchmarks.{made['command'].replace('.py', '', 1)}`, commit {made['commit']}, "
+            f"{machine['processor']}, {machine['cores']} cores, {machine['memory_gb']} GB, {made['date']}.",
+        ]
+    )
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -74,26 +127,22 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seconds", type=float, default=0.3, help="length of every file")
     parser.add_argument("--nj", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--work", type=Path, help="where the files go [a temporary folder]")
-    parser.add_argument("--output", type=Path, help="write the figures as JSON too")
+    parser.add_argument("--output", type=Path, default=ROOT / "docs/benchmarks/data_prep.json")
+    parser.add_argument("--table", type=Path, default=ROOT / "docs/benchmarks.md", help="document to put it into")
     args = parser.parse_args(arguments)
-    started_s = time.time()
-    with tempfile.TemporaryDirectory(dir=args.work) as folder:
-        work = Path(folder)
-        (work / "corpus").mkdir()
-        make_corpus(work / "corpus", args.utterances, args.seconds)
-        print(f"{args.utterances} files made in {time.time() - started_s:.0f} s; {os.cpu_count()} cores")
-        rows = [row for nj in args.nj for row in measure(work, nj)]
-    for row in rows:
-        row["utterances_per_s"] = args.utterances / row["seconds"]
-        print(f"{row['step']:<30}nj {row['nj']}  {row['seconds']:7.1f} s  {row['utterances_per_s']:8.0f} utterances/s")
-    for number, nj in enumerate(args.nj):
-        whole = sum(row["seconds"] for row in rows[number * len(STEPS) : (number + 1) * len(STEPS)])
-        print(f"nj {nj}: {whole:.1f} s in all")
-    most_mb = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
-    print(f"most memory of a process: {most_mb:.0f} MB")
-    if args.output:
-        figures = {"utterances": args.utterances, "rows": rows, "most_mb": most_mb}
-        args.output.write_text(json.dumps(figures | {"provenance": provenance(None, started_s)}, indent=1) + "\n")
+    started_s, rows = time.time(), []
+    for utterances in (args.utterances // 4, args.utterances):
+        with tempfile.TemporaryDirectory(dir=args.work) as folder:
+            work = Path(folder)
+            (work / "corpus").mkdir()
+            make_corpus(work / "corpus", utterances, args.seconds)
+            rows += [row for nj in args.nj for row in measure(work, utterances, nj)]
+    made = {"provenance": provenance(None, started_s)}
+    figures = {"utterances": args.utterances, "seconds_each": args.seconds, "aims": AIMS, "rows": rows} | made
+    args.output.parent.mkdir(parents=True, exist_ok=True)
+    args.output.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+    put(args.table, "data_prep", markdown(figures))
+    print(f"{markdown(figures)}\n\nwrote {args.output} and {args.table}")
     return 0
 
 
