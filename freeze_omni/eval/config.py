@@ -56,9 +56,14 @@ class StateDecodeConfig:
 
 @dataclass(frozen=True)
 class DuplexDecodeConfig:
-    """Scripted scenes of two voices, played in closed loop. max_new_tokens: the longest answer."""
+    """Scripted scenes of two voices, played in closed loop.
+
+    max_new_tokens: the longest answer. pace: how much longer the model's work takes on the scenes' clock than here;
+    with 0 latencies are those of its decisions alone, and the same on any machine.
+    """
 
     max_new_tokens: int = 40
+    pace: float = 1.0
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from freeze_omni.eval.dnsmos import SCALES
-from freeze_omni.eval.duplex.score import HEAD, NOTES, backchannel_line, scene_rows
+from freeze_omni.eval.duplex.score import HEAD, NOTES, backchannel_line, clock_line, scene_rows
 from freeze_omni.eval.latency import ROWS
 from freeze_omni.eval.results import KEYS
 from freeze_omni.eval.score import best_setting
@@ -155,7 +155,7 @@ def _duplex(results: Sequence[Results]) -> list[str]:
 def _scenes(results: Sequence[Results]) -> list[str]:
     found = [(model, figures["duplex"]) for model, figures in _models(results) if "duplex" in figures]
     lines = table(["model", *HEAD], [[model, *row] for model, figures in found for row in scene_rows(figures)])
-    notes = [f"- {model}: {backchannel_line(figures)}" for model, figures in found]
+    notes = [f"- {model}: {line}" for model, one in found for line in (backchannel_line(one), *clock_line(one))]
     return [*lines, *notes, *(f"- {note}" for note in NOTES), ""] if found else []
 
 

@@ -47,7 +47,7 @@ def score_root(root: Path, config: DecodeConfig, judge_dir: Path | None) -> dict
         found["latency"] = score_latency(read_records(root / "latency" / "records.jsonl").values())
     if (root / "duplex" / "decode.json").exists():
         scenes = read_scenes(data_of(root / "duplex"), sound=False)
-        found["duplex"] = score_outputs(root / "duplex", scenes)
+        found["duplex"] = score_outputs(root / "duplex", scenes) | {"pace": config.duplex.pace}
     if judge_dir is not None:
         found["speech"] = score_speech(root, config, judge_dir)
     if (config.score.dnsmos or config.score.speaker_similarity) and (root / "codec" / "decode.json").exists():

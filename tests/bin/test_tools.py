@@ -13,6 +13,8 @@ from freeze_omni.adapter.choice import AdapterChoice
 from freeze_omni.adapter.conv import ConvAdapterConfig
 from freeze_omni.bin import answer, decode_all, main, results, score
 from freeze_omni.eval import score as scoring
+from freeze_omni.eval.duplex.compose import ComposeConfig, Composer
+from freeze_omni.eval.duplex.sounds import Pools, read_sounds
 from freeze_omni.eval.results import KEYS
 from freeze_omni.pack import save
 from tests.toy import toy_system
@@ -23,6 +25,7 @@ qa: {questions: 2, batch: 2, max_new_tokens: 4}
 tts: {sentences: 2, top_k: [1, 2], batch: 2}
 codec: {utterances: 2}
 states: {scenes: 3, batch: 2}
+duplex: {max_new_tokens: 4, pace: 0}
 latency: {questions: 1, tail_s: 0.4, max_new_tokens: 6}
 answers:
   generation: {max_new_tokens: 6}
@@ -77,13 +80,15 @@ def work(tmp_path_factory):
         file.writelines(json.dumps({"id": key, "answers": ["moo"]}) + "\n" for key in keys)
     table(dialogue / "utt2question", {"u1": "u1", "u2": "u2"})
     (folder / "decode.yaml").write_text(DECODE)
+    short = ComposeConfig(lead_s=(0.1, 0.1), tail_s=0.4)
+    Composer(Pools(read_sounds(speech)), short).write(folder / "duplex_scenes", ["turn"], 1, 1)
     return folder
 
 
 def decode(work):
     dialogue = str(work / "qa_test")
     sets = ["--asr", str(work / "asr_test_seen"), "--qa", dialogue, "--scenes", dialogue, "--tts", dialogue]
-    sets += ["--copies", dialogue]
+    sets += ["--copies", dialogue, "--duplex", str(work / "duplex_scenes")]
     config = ["--config", str(work / "decode.yaml")]
     decode_all.main(["--model", str(work / "pack"), "--root", str(work / "root"), *config, *sets])
 
@@ -145,6 +150,7 @@ def test_scoring_gives_every_key(scored):
     assert found["sizes"]["conv"]["parameters"]["encoder"] > 0
     assert found["provenance"]["machine"]["cores"] >= 1
     assert found["models"]["conv"]["speech"]["prefix_top1"]["percent"] > 0
+    assert found["models"]["conv"]["duplex"]["kinds"]["turn"]["scenes"] == 1
 
 
 def test_results_are_rendered_with_pictures_and_a_toy_says_so(work, scored, decoded):
@@ -152,8 +158,8 @@ def test_results_are_rendered_with_pictures_and_a_toy_says_so(work, scored, deco
     results.main([*arguments, "--root", str(decoded), "--title", "Toy"])
     text = (work / "RESULTS.md").read_text()
     assert "is a toy" in text and "The paper" not in text
-    for heading in ("## Speech input", "## Speech output", "## Turn taking", "## Latency", "## Sizes"):
-        assert heading in text
+    for heading in ("Speech input", "Speech output", "Turn taking", "Talking at once", "Latency", "Sizes"):
+        assert f"## {heading}" in text
     assert (work / "tiny" / "states.png").stat().st_size > 5000
     assert "![WER by chunk size](tiny/chunk_wer.png)" in text
 

@@ -10,6 +10,8 @@ import pytest
 from freeze_omni.config import ConfigError
 from freeze_omni.data.sources import FILE, Source, read_sources, write_sources
 from freeze_omni.eval import figures
+from freeze_omni.eval.duplex.measures import Outcome
+from freeze_omni.eval.duplex.score import summarise_outcomes
 from freeze_omni.eval.latency import score_latency
 from freeze_omni.eval.provenance import provenance
 from freeze_omni.eval.render import render
@@ -20,6 +22,10 @@ RATE = error_rate({"a": "one cat"}, {"a": "one dog"}).as_dict()
 SHARE = {"share": 0.9, "low": 0.8, "high": 1.0, "count": 10}
 NONE = {"share": None, "low": None, "high": None, "count": 0}
 SOURCES = (Source("asr_train", "flite", 4, 100, 12.34), Source("asr_test_real", "prompts", missing="left out"))
+OVER = (  # stopped and answered; held the floor
+    Outcome("side-0", "side", True, overlapped=True, stop_s=0.75, overlap_s=0.75, behaviour="respond"),
+    Outcome("side-1", "side", False, overlapped=True, overlap_s=1.0, behaviour="resume"),
+)
 ACCURACY = {"accuracy": 0.5, "low": 0.3, "high": 0.7, "questions": 20}
 
 
@@ -55,6 +61,7 @@ def model():
             "f1": {state: {"f1": 0.75} for state in "012"},
         },
         "latency": score_latency([timed()]),
+        "duplex": summarise_outcomes([Outcome("turn-0", "turn", True, True, 0.5), *OVER]) | {"pace": 0.0},
         "speech": {
             "copy": RATE,
             "original": RATE | {"percent": 1.0},
@@ -118,6 +125,11 @@ def test_every_table_is_there_with_both_adapters():
     assert "400 / 400 / 400" in text and "28 of kokoro-js" in text and "The paper" in text
     assert "![WER by chunk size](results/mini/chunk_wer.png)" in text
     assert "90.0 (80.0-100.0), 10" in text and "encoder 5.30" in text
+    half = "50.0 (0.0-100.0), 2"
+    side = f"| mini, ctc (default) | side | {half} | low | - | 2 of 2 | {half} | 0.75 / 0.75 / 0.75 | {half} | {half} |"
+    assert "## Talking at once" in text and side in text
+    assert "| turn | 100.0 (100.0-100.0), 1 | high | 0.50 / 0.50 / 0.50 | - | - | - | 100.0 (100.0-100.0), 1 |" in text
+    assert "- mini, ctc (default): the model's work took no time" in text
     assert not any(word in text for word in ("None", "nan"))
 
 

@@ -157,6 +157,28 @@ def test_curves_are_those_of_the_trainings_as_they_are_now(tmp_path):
     assert stage(tmp_path, "training_folders").stdout.split() == ["exp/1.1_encoder/", "exp/2.3_prefix/"]
 
 
+@pytest.mark.parametrize("scenes", [0, 3])
+def test_duplex_scenes_are_composed_once_and_played_to_the_default_model(tmp_path, scenes):
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/python").write_text(f'#!/bin/sh\necho "$@" >>{tmp_path}/ran\n')
+    (tmp_path / "bin/python").chmod(0o755)
+    make_data_dir(tmp_path / "dump/raw/tts_dev")
+    sets = {"dialogue_train_set": "train", "qa_test_set": "test", "scene_test_set": "duplex_test"}
+    sets |= {"spoken_test_set": "spoken", "test_sets": "seen", "optional_test_sets": "", "tts_valid_set": "tts_dev"}
+    options = sets | {"adapters": "ctc conv", "duplex_scenes": scenes, "llm": "llm", "conf": "conf", "seed": 7}
+    options |= {"inference_model": "valid.loss.ave", "system_prompt": "Hi", "nthreads": 1}
+    for _ in range(2):
+        found = stage(tmp_path, "threads=(env); stage_11", **options)
+        assert found.returncode == 0, found.stderr
+    ran = (tmp_path / "ran").read_text().splitlines()
+    composed = [line for line in ran if "duplex-scenes" in line]
+    played = [line for line in ran if "--duplex dump/duplex_scenes" in line]
+    assert len(composed) == len(played) == (scenes > 0)
+    if scenes:
+        assert "--data dump/dialogue/duplex_test" in composed[0] and "--count 3 --seed 7" in composed[0]
+        assert "--model exp/system_ctc" in played[0]
+
+
 def test_spoken_answers_are_joined_to_the_output_voice_once(tmp_path):
     raw = make_data_dir(tmp_path / "dump/raw/tts_train")
     dialogue = tmp_path / "dump/dialogue/train"

@@ -59,6 +59,7 @@ codec_conf=          # YAML of its configuration.
 adapters="ctc conv"  # Adapters to train and to compare; the first is the default of the packed model.
 inference_model=valid.loss.ave  # Which averaged checkpoint later stages take.
 init_model=          # Packed (e.g. imported) model: stage 7 and 10 start from it, stage 8 takes its codec.
+duplex_scenes=0      # Scripted two-voice scenes of each kind that are composed, played and measured; 0: none.
 normaliser=english   # How transcripts are compared (english, chinese, plain, characters), where the encoder is scored alone.
 judge=               # Folder of the faster-whisper model that transcribes speech: for scoring, and for rejection in stage 4.
 talk_input=          # Stage 14: a question to answer (wav); a test question by default.

@@ -10,8 +10,9 @@ if [ "${1:-}" = --scale ]; then
 fi
 suffix=$([ "${scale}" = mini ] || echo "_${scale}")
 # A toy's figures stay with the toy.
-results=results/${scale}.json
-if [ "${scale}" = tiny ]; then results=exp_tiny/tiny.json; fi
+results=results/${scale}.json duplex_scenes=1
+if [ "${scale}" = base ]; then duplex_scenes=10; fi
+if [ "${scale}" = tiny ]; then results=exp_tiny/tiny.json duplex_scenes=0; fi
 # shellcheck disable=SC1091
 . ./local/parts.sh
 
@@ -23,6 +24,6 @@ if [ "${scale}" = tiny ]; then results=exp_tiny/tiny.json; fi
     --test_sets "asr_test_seen asr_test_unseen" --optional_test_sets asr_test_real \
     --tts_train_set tts_train --tts_valid_set tts_dev --tts_test_set tts_test \
     --dialogue_conf "local/dialogue/${scale}.yaml" --dialogue_train_set train --dialogue_valid_set dev \
-    --qa_test_set test --spoken_test_set spoken_test --scene_test_set duplex_test \
+    --qa_test_set test --spoken_test_set spoken_test --scene_test_set duplex_test --duplex_scenes "${duplex_scenes}" \
     --llm "${llm}" --judge "${judge}" \
     "$@"

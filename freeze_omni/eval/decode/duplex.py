@@ -32,7 +32,8 @@ def decode(arguments: argparse.Namespace) -> None:
         ask(model, Hearing.of(arguments.data, scenes[todo[0]], hz).heard[:hz], session, 0.0)  # first calls are slow
         for key in todo:
             hearing = Hearing.of(arguments.data, scenes[key], hz)
-            line = play_offline(SpeechSession(model, session), model.rates, hearing, arguments.output / key)
+            talk, folder = SpeechSession(model, session), arguments.output / key
+            line = play_offline(talk, model.rates, hearing, folder, config.duplex.pace)
             records.add([{"id": key, "text": " ".join(line.text.split())}])
             options.progress("duplex", len(records.found), len(scenes), started_s)
     options.finish(arguments, {key: records.found[key]["text"] for key in scenes}, started_s)

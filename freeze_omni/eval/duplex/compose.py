@@ -8,15 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
-from freeze_omni.data.audio import Wav, read_audio, trim_silence, write_wav
+from freeze_omni.data.audio import Wav, write_wav
 from freeze_omni.data.augment import coloured_noise
-from freeze_omni.data.dialogue import Recording
 from freeze_omni.data.scenes import Scene as Clip
 from freeze_omni.data.scenes import SceneConfig, SceneMaker, babble_of
-from freeze_omni.data.tables import TableError
-from freeze_omni.eval.duplex.scene import KINDS, OVER_ANSWER, Echo, Said, Scene, write_scenes
+from freeze_omni.eval.duplex.scene import OVER_ANSWER, Echo, Said, Scene, write_scenes
+from freeze_omni.eval.duplex.sounds import Pools, Sound
 
-PREFIXED = ("backchannel", "side")  # utterances of these kinds begin with them: side-0003
 EXPECT = {"interruption": "stop"}
 _MAKER_KIND = {"turn": "complete", "pause": "paused", "background": "side"}
 _BACKGROUND_S = 3.0
@@ -31,29 +29,13 @@ class ComposeConfig:
     """
 
     lead_s: tuple[float, float] = (0.3, 0.8)
-    wait_s: float = 3.0
+    wait_s: float = 4.0
     into_answer_s: tuple[float, float] = (0.5, 1.2)
-    tail_s: float = 4.5
+    tail_s: float = 5.0
     echo_tail_s: float = 8.0
     echo_delay_s: tuple[float, float] = (0.06, 0.2)
     echo_db: tuple[float, float] = (-30.0, -15.0)
     clips: SceneConfig = field(default_factory=SceneConfig)
-
-
-class Pools:
-    """Recordings by what they can be in a scene. Raises TableError without a question."""
-
-    def __init__(self, recordings: Sequence[Recording]) -> None:
-        of = {kind: [one for one in recordings if one.utterance.startswith(f"{kind}-")] for kind in PREFIXED}
-        special = {one.utterance for ones in of.values() for one in ones}
-        self.questions = [one for one in recordings if one.utterance not in special]
-        if not self.questions:
-            raise TableError("--data: no user's question in it: ids that begin with none of backchannel-, side-")
-        self.of = {**of, "background": of["side"] or self.questions, "noise": self.questions}
-
-    def kinds(self) -> list[str]:
-        """The kinds of scenes that these recordings can make."""
-        return [kind for kind in KINDS if kind not in PREFIXED or self.of[kind]]
 
 
 class Composer:
@@ -108,7 +90,7 @@ class Composer:
         seconds = round(len(bed) / self.hz, 3)
         return Scene(key, kind, seconds, tuple(said), into_s, echo), bed.astype(np.float32), event
 
-    def _event(self, kind: str, asked: Recording, rng: np.random.Generator) -> tuple[str, Wav]:
+    def _event(self, kind: str, asked: Sound, rng: np.random.Generator) -> tuple[str, Wav]:
         if kind == "interruption":
             others = [one for one in self.pools.questions if one.text != asked.text] or [asked]
             taken = others[int(rng.integers(len(others)))]
@@ -117,18 +99,18 @@ class Composer:
         taken = pool[int(rng.integers(len(pool)))]
         if kind != "background":
             return "" if kind == "noise" else taken.text, self._clip(kind, taken, rng)[0]
-        voices = [self._speech(pool[int(rng.integers(len(pool)))]) for _ in range(2)]
+        voices = [pool[int(rng.integers(len(pool)))].read(self.hz) for _ in range(2)]
         babble = babble_of(voices, round(_BACKGROUND_S * self.hz), rng) * np.float32(0.1)
         return "", self._cut(self.maker.make("side", babble, rng))
 
-    def _clip(self, kind: str, recording: Recording, rng: np.random.Generator) -> tuple[Wav, list[tuple[float, float]]]:
-        """The sound of one recording as `kind`, and its pauses in seconds of it."""
-        made = self.maker.make(_MAKER_KIND.get(kind, kind), self._speech(recording), rng)
+    def _clip(self, kind: str, sound: Sound, rng: np.random.Generator) -> tuple[Wav, list[tuple[float, float]]]:
+        """One sound as `kind`, and its pauses in seconds of it. What is far away already is not put there again."""
+        speech = sound.read(self.hz)
+        if kind == "side" and sound.span_s is not None:
+            return speech, []
+        made = self.maker.make(_MAKER_KIND.get(kind, kind), speech, rng)
         start_s = made.segments[0].start_s
         return self._cut(made), [(start - start_s, end - start_s) for start, end in made.pauses]
-
-    def _speech(self, recording: Recording) -> Wav:
-        return trim_silence(read_audio(recording.entry, self.hz)[0], self.hz, keep_s=0.0)
 
     def _cut(self, made: Clip) -> Wav:
         (segment,) = made.segments

@@ -8,7 +8,7 @@ from pathlib import Path
 from freeze_omni.eval.decode.options import read_config
 from freeze_omni.eval.duplex.bench import write_bench
 from freeze_omni.eval.duplex.scene import Scene, read_scenes
-from freeze_omni.eval.duplex.score import HEAD, NOTES, backchannel_line, scene_rows, score_outputs
+from freeze_omni.eval.duplex.score import HEAD, NOTES, backchannel_line, clock_line, scene_rows, score_outputs
 from freeze_omni.eval.evaluate.report import Report
 
 
@@ -22,10 +22,12 @@ def evaluate(args: argparse.Namespace) -> Report:
     if args.judge is not None:
         notes.append(_transcribed(args, outputs, scenes))
     figures = score_outputs(outputs, scenes)
+    if args.model is not None:
+        figures["pace"] = read_config(args.config).duplex.pace
     tasks = write_bench(args.output / "full_duplex_bench", args.scenes, outputs, scenes)
     if figures["missing"]:
         notes.append(f"{len(figures['missing'])} scenes have no output.wav, as {figures['missing'][0]}: left out")
-    notes += [backchannel_line(figures), *NOTES]
+    notes += [backchannel_line(figures), *clock_line(figures), *NOTES]
     notes.append(f"for Full-Duplex-Bench's own scripts: full_duplex_bench/{{{','.join(tasks)}}}")
     title = f"Talking at once, {args.set or args.scenes.name}, {figures['scenes']} scenes"
     return Report(title, list(HEAD), scene_rows(figures), {"duplex": figures}, notes)

@@ -13,15 +13,16 @@ from freeze_omni.eval.duplex.outputs import write_output
 from freeze_omni.eval.suites.in_time import Listener, TimeLine, follow
 from freeze_omni.rates import Rates
 from freeze_omni.session import events as ev
+from freeze_omni.session.clock import VirtualClock
 
 
-def play_offline(session: Listener, rates: Rates, hearing: Hearing, folder: Path) -> TimeLine:
-    """The whole scene, and its folder of outputs. hearing: at the session's input rate."""
+def play_offline(session: Listener, rates: Rates, hearing: Hearing, folder: Path, pace: float = 1.0) -> TimeLine:
+    """The whole scene, and its folder of outputs. hearing: at the session's input rate. pace: of the clock."""
 
     def piece(at: int, size: int, line: TimeLine) -> np.ndarray:
         return hearing.piece(at, size, line.starts_s, resampled(line.wav, line.hz, hearing.hz))
 
-    line = follow(session, rates, len(hearing), piece)
+    line = follow(session, rates, len(hearing), piece, VirtualClock(pace))
     events = list(as_events(line.actions))
     write_output(folder, hearing.scene, (hearing.heard, hearing.hz), (line.wav, line.hz), events)
     return line

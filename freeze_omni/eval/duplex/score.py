@@ -81,6 +81,15 @@ def backchannel_line(figures: Mapping[str, Any]) -> str:
     return rate + (f", JSD {number(found['jsd']['mean'], 3)}" if found["jsd"]["count"] else "")
 
 
+def clock_line(figures: Mapping[str, Any]) -> list[str]:
+    """What the times of an offline run rest on; nothing for other runs."""
+    if "pace" not in figures:
+        return []
+    if figures["pace"] == 0:
+        return ["the model's work took no time on the scenes' clock: latencies are those of its decisions alone"]
+    return [f"the model's work took {figures['pace']:g} times as long on the scenes' clock as on this machine"]
+
+
 def _figures(kind: str, ones: Sequence[Outcome]) -> dict[str, Any]:
     over = [one for one in ones if one.overlapped]
     waited = [one for one in ones if one.overlapped is not None]
@@ -107,7 +116,7 @@ def _seconds(values: Iterable[float | None]) -> dict[str, Any]:
 
 
 def _mean(values: Sequence[float], over: Sequence[float] | None = None) -> dict[str, Any]:
-    if not values:
+    if not values or over is not None and not sum(over):
         return {"mean": None, "low": None, "high": None, "count": 0}
     low, high = ratio_interval(values, over)
     mean = sum(values) / (sum(over) if over is not None else len(values))

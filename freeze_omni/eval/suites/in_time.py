@@ -71,14 +71,18 @@ def converse(model: SpokenModel, sound: np.ndarray, config: SessionConfig | None
 
 
 def follow(
-    session: Listener, rates: Rates, samples: int, piece: Callable[[int, int, TimeLine], np.ndarray]
+    session: Listener,
+    rates: Rates,
+    samples: int,
+    piece: Callable[[int, int, TimeLine], np.ndarray],
+    clock: VirtualClock | None = None,
 ) -> TimeLine:
     """Hear `samples` at the input rate, chunk by chunk, on a clock that moves on by as long as the work takes here.
 
     piece: (first sample, count, what was said up to then) to the samples that are heard: they may depend on what is
     said meanwhile.
     """
-    clock, size = VirtualClock(), rates.chunk_samples
+    clock, size = clock or VirtualClock(), rates.chunk_samples
     line = TimeLine(np.zeros(round(samples / rates.input_hz * rates.output_hz), np.float32), rates.output_hz)
     for at in range(0, samples, size):
         end_s = (at + size) / rates.input_hz

@@ -111,8 +111,8 @@ def test_a_packed_model_is_played_to_and_goes_on(scenes, tmp_path):
     written = (tmp_path / "out/duplex/turn-0000/output.wav").stat().st_mtime_ns
     assert run(tmp_path, some, *words) == figures
     assert (tmp_path / "out/duplex/turn-0000/output.wav").stat().st_mtime_ns == written, "not played again"
-    scored = score_root(tmp_path / "out", Namespace(score=Namespace(dnsmos=False, speaker_similarity=False)), None)
-    assert scored == {"duplex": figures}
+    config = Namespace(score=Namespace(dnsmos=False, speaker_similarity=False), duplex=Namespace(pace=1.0))
+    assert score_root(tmp_path / "out", config, None) == {"duplex": figures}
 
 
 @pytest.mark.parametrize(

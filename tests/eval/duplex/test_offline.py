@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 
 from freeze_omni.data.audio import read_audio
-from freeze_omni.data.dialogue import read_recordings
-from freeze_omni.eval.duplex.compose import ComposeConfig, Composer, Pools
+from freeze_omni.eval.duplex.compose import ComposeConfig, Composer
 from freeze_omni.eval.duplex.hearing import Hearing, resampled
 from freeze_omni.eval.duplex.measures import measure
 from freeze_omni.eval.duplex.offline import play_offline
 from freeze_omni.eval.duplex.outputs import read_output
 from freeze_omni.eval.duplex.scene import read_scenes
 from freeze_omni.eval.duplex.score import score_outputs
+from freeze_omni.eval.duplex.sounds import Pools, read_sounds
 from tests.eval.duplex.rig import RATES, Scripted, sentences, voice
 from tests.eval.duplex.test_scene import IDS
 
@@ -26,7 +26,7 @@ KINDS = ("turn", "pause", "interruption", "backchannel", "echo")
 def scenes(tmp_path_factory):
     root = tmp_path_factory.mktemp("scenes")
     config = ComposeConfig(echo_db=(-12.0, -12.0))
-    Composer(Pools(read_recordings(sentences(root / "data", *IDS))), config).write(root / "scenes", KINDS, 1, 1)
+    Composer(Pools(read_sounds(sentences(root / "data", *IDS))), config).write(root / "scenes", KINDS, 1, 1)
     return root / "scenes"
 
 

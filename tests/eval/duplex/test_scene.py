@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 
 from freeze_omni.bin import duplex_scenes
-from freeze_omni.data.audio import read_audio
+from freeze_omni.data.audio import read_audio, write_wav
 from freeze_omni.data.tables import TableError
+from freeze_omni.eval.duplex.compose import Composer
 from freeze_omni.eval.duplex.scene import KINDS, OVER_ANSWER, read_scenes
-from tests.eval.duplex.rig import sentences
+from freeze_omni.eval.duplex.sounds import Pools, read_sounds
+from tests.eval.duplex.rig import sentences, voice
 
 IDS = ("q1", "q2", "backchannel-1", "side-1")
 
@@ -68,7 +70,7 @@ def test_kinds_without_sentences_are_left_out_or_refused(tmp_path, capsys):
     data = sentences(tmp_path / "data", "q1")
     words = ["--data", str(data), "--output", str(tmp_path / "out"), "--count", "1"]
     duplex_scenes.main(words)
-    assert "no side scenes: --data has no utterance whose id begins with side-" in capsys.readouterr().out
+    assert "no side scenes: --data has no utterance side-*" in capsys.readouterr().out
     assert {scene.kind for scene in read_scenes(tmp_path / "out")} == set(KINDS) - {"backchannel", "side"}
     with pytest.raises(SystemExit, match=r"no utterance side-\* for scenes of kind 'side'; add"):
         duplex_scenes.main([*words, "--kinds", "side"])
@@ -107,3 +109,29 @@ def test_a_wrong_line_is_named_with_its_mend(wrong, message, folder):
         path.write_text(right)
     with pytest.raises(TableError, match="compose scenes with `freeze-omni duplex-scenes`"):
         read_scenes(folder / "none")
+
+
+def test_of_a_dialogue_set_the_sounds_are_cut_out_where_they_are(tmp_path):
+    """Its recordings have faint noise around, which level alone would not part from the speech."""
+    data = sentences(tmp_path / "data", "q1", "p1", "side-1")
+    rng = np.random.default_rng(0)
+    for key in ("q1", "p1", "side-1"):
+        wav = 0.02 * rng.standard_normal(3 * 16000).astype(np.float32)
+        wav[16000:32000] += voice(1.0, 16000)
+        write_wav(data / "wav" / f"{key}.wav", wav, 16000)
+    kinds = {"q1": "complete", "p1": "complete", "side-1": "side"}
+    lines = [
+        {"id": key, "segments": [{"kind": kind, "start_s": 1.0, "end_s": 2.0}], "pauses": [key] if key == "p1" else []}
+        for key, kind in kinds.items()
+    ]
+    (data / "scene").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    sounds = read_sounds(data)
+    with pytest.raises(TableError, match="scene: q1 has no segments of kind"):
+        wrong = data / "scene"
+        right = wrong.read_text()
+        wrong.write_text(right.replace('"segments"', '"parts"'))
+        read_sounds(data)
+    assert [(one.kind, one.span_s) for one in sounds] == [("question", (1.0, 2.0)), ("side", (1.0, 2.0))]
+    scene, _, event = Composer(Pools(sounds)).make("side", "side-0000", np.random.default_rng(0))
+    assert scene.turn.end_s - scene.turn.start_s == pytest.approx(1.0) and len(event) == 16000
+    assert scene.event.text == "words of side-1" and np.sqrt(np.mean(event**2)) > 0.2, "it is not put far away twice"

@@ -17,11 +17,21 @@ decode_model() {
     local adapter=$1 root=$2 sets=() set
     for set in $(asr_test_sets 2>/dev/null); do sets+=("${dumpdir}/raw/${set}"); done
     local voice=()
-    if [ "${adapter}" = "${adapters%% *}" ]; then voice=(--tts "${dumpdir}/dialogue/${spoken_test_set}"); fi
+    if [ "${adapter}" = "${adapters%% *}" ]; then
+        voice=(--tts "${dumpdir}/dialogue/${spoken_test_set}")
+        if ((duplex_scenes > 0)); then voice+=(--duplex "${dumpdir}/duplex_scenes"); fi
+    fi
     job "${root}/decode.log" "${threads[@]}" python -m freeze_omni.bin.decode_all --model "${expdir}/system_${adapter}" \
         --root "${root}" --config "${conf}/decode.yaml" --seed "${seed}" --threads "${nthreads}" \
         --asr "${sets[@]}" --qa "${dumpdir}/dialogue/${qa_test_set}" \
         --scenes "${dumpdir}/dialogue/${scene_test_set}" "${voice[@]}"
+}
+
+# Scripted scenes of two voices from the sounds of the scene test set.
+compose_scenes() {
+    job "${dumpdir}/duplex_scenes/compose.log" python -m freeze_omni.bin.main duplex-scenes \
+        --data "${dumpdir}/dialogue/${scene_test_set}" --output "${dumpdir}/duplex_scenes" \
+        --count "${duplex_scenes}" --seed "${seed}"
 }
 
 # evaluate_part NAME TASK SET MODEL [options]: one checkpoint on all of a prepared set, into ${expdir}/NAME.
@@ -98,13 +108,17 @@ stage_11() {
         return
     fi
     need llm qa_test_set scene_test_set spoken_test_set
-    local adapter sets
+    local adapter sets scripts=()
     sets=$(asr_test_sets)
+    if ((duplex_scenes > 0)); then
+        scripts=("${dumpdir}/duplex_scenes/scenes.jsonl")
+        once duplex_scenes "${dumpdir}/dialogue/${scene_test_set}/scene" "${duplex_scenes}" "${seed}" -- compose_scenes
+    fi
     for adapter in ${adapters}; do
         once "system_${adapter}" "$(averaged "1.3_dialogue_${adapter}")" "$(averaged 2.1_codec)" \
             "$(averaged 2.3_prefix)" "${system_prompt}" -- \
             pack_model "${adapter}" "${expdir}/system_${adapter}" --link_llm
-        once "decode_${adapter}" "${conf}/decode.yaml" "${expdir}/system_${adapter}" "${sets}" -- \
+        once "decode_${adapter}" "${conf}/decode.yaml" "${expdir}/system_${adapter}" "${sets}" "${scripts[@]}" -- \
             decode_model "${adapter}" "${expdir}/decode_${adapter}"
     done
 }
