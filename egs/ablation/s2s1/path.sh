@@ -1,0 +1,1 @@
+../../TEMPLATE/s2s1/path.sh
