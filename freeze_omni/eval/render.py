@@ -155,7 +155,7 @@ def _duplex(results: Sequence[Results]) -> list[str]:
 def _scenes(results: Sequence[Results]) -> list[str]:
     found = [(model, figures["duplex"]) for model, figures in _models(results) if "duplex" in figures]
     lines = table(["model", *HEAD], [[model, *row] for model, figures in found for row in scene_rows(figures)])
-    notes = [f"- {model}: {line}" for model, one in found for line in (backchannel_line(one), *clock_line(one))]
+    notes = [f"- {model}: {line}" for model, one in found for line in (*backchannel_line(one), *clock_line(one))]
     return [*lines, *notes, *(f"- {note}" for note in NOTES), ""] if found else []
 
 

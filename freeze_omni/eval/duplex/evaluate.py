@@ -27,7 +27,7 @@ def evaluate(args: argparse.Namespace) -> Report:
     tasks = write_bench(args.output / "full_duplex_bench", args.scenes, outputs, scenes)
     if figures["missing"]:
         notes.append(f"{len(figures['missing'])} scenes have no output.wav, as {figures['missing'][0]}: left out")
-    notes += [backchannel_line(figures), *clock_line(figures), *NOTES]
+    notes += [*backchannel_line(figures), *clock_line(figures), *NOTES]
     notes.append(f"for Full-Duplex-Bench's own scripts: full_duplex_bench/{{{','.join(tasks)}}}")
     title = f"Talking at once, {args.set or args.scenes.name}, {figures['scenes']} scenes"
     return Report(title, list(HEAD), scene_rows(figures), {"duplex": figures}, notes)

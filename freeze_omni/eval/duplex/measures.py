@@ -4,7 +4,8 @@ takeover    the system speaks for a second, or with more than three words, in th
             (`turn`), or anew behind the beginning of the sound over its answer
 response_s  from the end of what asks for an answer to where the system begins; 0 where it began before
 overlapped  the system was speaking when that sound began; what follows is of these scenes alone
-stop_s      from the beginning of the sound to where the system fell silent, if it did before it could end by itself
+ended       it had no more to say before it could have been stopped: nothing is known of that
+stop_s      from the beginning of the sound to where the system fell silent, if it did not end by itself
 overlap_s   how long both sounded: the stop latency of get_timing.py of 1.5
 behaviour   `respond`: it speaks anew behind the sound's beginning; `resume`: it spoke on past the sound, or to its own
             end; `silent`: it stopped and said no more
@@ -40,6 +41,7 @@ class Outcome:
     responded: bool | None = None
     response_s: float | None = None
     overlapped: bool | None = None
+    ended: bool | None = None
     stop_s: float | None = None
     overlap_s: float | None = None
     behaviour: str | None = None
@@ -114,8 +116,10 @@ def _over_answer(event: Said, heard: Heard) -> dict[str, object]:
     cut = next((span for span in heard.speech if span[0] <= event.start_s < span[1]), None)
     if cut is None:
         return found | {"overlapped": False}
-    stopped = cut[1] < event.end_s + REACT_S and not any(abs(end - cut[1]) < _SLACK_S for end in heard.own_ends_s)
-    found |= {"overlapped": True, "overlap_s": round(min(cut[1], event.end_s) - event.start_s, 3)}
+    fell_silent = cut[1] < event.end_s + REACT_S
+    ended = fell_silent and next((own for at_s, own in heard.ends if at_s >= cut[1] - _SLACK_S), False)
+    stopped = fell_silent and not ended
+    found |= {"overlapped": True, "overlap_s": round(min(cut[1], event.end_s) - event.start_s, 3), "ended": ended}
     found["stop_s"] = round(cut[1] - event.start_s, 3) if stopped else None
     found["behaviour"] = "respond" if responded else "silent" if stopped else "resume"
     return found

@@ -8,6 +8,7 @@ system output.wav is enough.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +19,7 @@ import numpy as np
 from freeze_omni.data.audio import read_audio, write_wav
 from freeze_omni.data.tables import TableError, write_lines
 from freeze_omni.eval.duplex.scene import Scene, read_scene, write_scene
-from freeze_omni.eval.duplex.segments import Span, speech_segments
+from freeze_omni.eval.duplex.segments import MERGE_S, Span, speech_segments
 
 Event = Mapping[str, Any]
 OWN_ENDS = ("done", "length")
@@ -26,12 +27,12 @@ OWN_ENDS = ("done", "length")
 
 @dataclass(frozen=True)
 class Heard:
-    """speech: where the system speaks. own_ends_s: where it had no more to say, as far as it told; words with their
-    times, None where nobody has transcribed them."""
+    """speech: where the system speaks. ends: when an answer was over and whether by itself, as far as it told. words:
+    with their times, None where nobody has transcribed them."""
 
     seconds: float
     speech: list[Span]
-    own_ends_s: list[float] = field(default_factory=list)
+    ends: list[tuple[float, bool]] = field(default_factory=list)
     words: list[tuple[str, float, float]] | None = None
 
 
@@ -57,10 +58,13 @@ def read_output(folder: Path, planned: Scene) -> tuple[Scene, Heard]:
     wav, hz = read_audio(str(folder / "output.wav"))
     told = read_json(folder / "output.json")
     events = told.get("events", [])
-    breaks_s = [event["time_s"] for event in events if event["event"] == "speaks"]
-    ends_s = [event["time_s"] for event in events if event["event"] == "ended" and event["reason"] in OWN_ENDS]
+    begins_s = [event["time_s"] for event in events if event["event"] == "speaks"]
+    # who tells when answers begin speaks in answers: silence inside one, where its sound came late, parts nothing
+    merge_s = math.inf if begins_s else MERGE_S
+    over = [event for event in events if event["event"] in ("stops", "ended")]
+    ends = [(event["time_s"], event.get("reason") in OWN_ENDS) for event in over]
     words = [(chunk["text"], *map(float, chunk["timestamp"])) for chunk in told["chunks"]] if "chunks" in told else None
-    return scene, Heard(len(wav) / hz, speech_segments(wav, hz, breaks_s=breaks_s), ends_s, words)
+    return scene, Heard(len(wav) / hz, speech_segments(wav, hz, merge_s, begins_s), ends, words)
 
 
 def read_json(path: Path) -> dict[str, Any]:

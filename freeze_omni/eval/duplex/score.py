@@ -74,11 +74,13 @@ def scene_rows(figures: Mapping[str, Any]) -> list[list[str]]:
     ]
 
 
-def backchannel_line(figures: Mapping[str, Any]) -> str:
-    """How often the system says "uh-huh" in the user's turns."""
+def backchannel_line(figures: Mapping[str, Any]) -> list[str]:
+    """How often the system says "uh-huh" in the user's turns; nothing where no scene is for that."""
     found = figures["backchannels"]
+    if found["per_s"]["mean"] is None:
+        return []
     rate = f"backchannels of the system: {number(found['per_s']['mean'], 3)} a second of the user's turns"
-    return rate + (f", JSD {number(found['jsd']['mean'], 3)}" if found["jsd"]["count"] else "")
+    return [rate + (f", JSD {number(found['jsd']['mean'], 3)}" if found["jsd"]["count"] else "")]
 
 
 def clock_line(figures: Mapping[str, Any]) -> list[str]:
@@ -94,7 +96,8 @@ def _figures(kind: str, ones: Sequence[Outcome]) -> dict[str, Any]:
     over = [one for one in ones if one.overlapped]
     waited = [one for one in ones if one.overlapped is not None]
     answered = [one.responded for one in ones if one.responded is not None]
-    stops = [] if kind == "echo" else over  # of what stops by an echo, sound alone does not tell
+    # an answer that was over by itself could not be stopped; of what stops by an echo, sound alone does not tell
+    stops = [] if kind == "echo" else [one for one in over if not one.ended]
     return {
         "scenes": len(ones),
         "takeover": share_of([one.takeover for one in ones]),

@@ -60,12 +60,13 @@ def test_taking_a_turn(speech, responded, response_s):
 
 
 @pytest.mark.parametrize(
-    ("kind", "speech", "own_ends", "behaviour", "stop_s", "takeover"),
+    ("kind", "speech", "ends", "behaviour", "stop_s", "takeover"),
     [
         ("interruption", [(3.5, 6.0), (7.0, 9.0)], [], "respond", 1.0, True),
         ("interruption", [(3.5, 6.0)], [], "silent", 1.0, False),
         ("interruption", [(3.5, 11.0)], [], "resume", None, False),
-        ("interruption", [(3.5, 6.0)], [6.1], "resume", None, False),  # it had no more to say
+        ("interruption", [(3.5, 6.0)], [(6.6, True)], "resume", None, False),  # it had no more to say
+        ("interruption", [(3.5, 6.0)], [(6.1, False), (8.0, True)], "silent", 1.0, False),
         ("backchannel", [(3.5, 5.75)], [], "silent", 0.75, False),
         ("backchannel", [(3.5, 7.5)], [], "resume", None, False),
         ("backchannel", [(3.5, 5.75), (6.5, 8.0)], [], "respond", 0.75, True),
@@ -73,8 +74,8 @@ def test_taking_a_turn(speech, responded, response_s):
         ("backchannel", [(3.5, 4.5)], [], None, None, False),
     ],
 )
-def test_a_sound_over_the_answer(kind, speech, own_ends, behaviour, stop_s, takeover):
-    found = outcome(kind, *speech, own_ends_s=own_ends)
+def test_a_sound_over_the_answer(kind, speech, ends, behaviour, stop_s, takeover):
+    found = outcome(kind, *speech, ends=ends)
     assert (found.behaviour, found.stop_s, found.takeover) == (behaviour, stop_s, takeover)
     assert found.overlapped is (behaviour is not None)
 
@@ -104,7 +105,7 @@ def test_segments_of_a_sound():
 def test_backchannels_by_number_and_time():
     short = outcome("turn", (1.3, 1.7), (3.0, 5.0))
     assert (short.backchannels, short.user_s, short.jsd) == (1, 2.0, None)
-    line = backchannel_line(summarise_outcomes([short, outcome("pause")]))
+    (line,) = backchannel_line(summarise_outcomes([short, outcome("pause")]))
     assert line == "backchannels of the system: 0.250 a second of the user's turns"
     where = [0.0] * 41
     where[6:9] = [1 / 3] * 3  # the windows of 0.2 s that 1.3 to 1.7 s touch
@@ -138,10 +139,15 @@ def test_a_known_new_answer_and_a_known_end_are_used(tmp_path):
     scene = SCENES["interruption"]
     events = [{"time_s": 5.5, "event": "stops"}, {"time_s": 5.7, "event": "speaks"}]
     events.append({"time_s": 9.0, "event": "ended", "reason": "done"})
-    write(tmp_path, scene, (3.0, 5.5), (5.7, 9.0), told={"events": events})
+    spans = ((3.0, 5.5), (5.7, 7.0), (8.0, 9.0))
+    write(tmp_path, scene, *spans, told={"events": events})
     found = measure(*read_output(tmp_path / scene.id, scene))
     assert found.behaviour == "respond" and found.stop_s == pytest.approx(0.5, abs=0.02)
-    assert read_output(tmp_path / scene.id, scene)[1].own_ends_s == [9.0]
+    _, heard = read_output(tmp_path / scene.id, scene)
+    assert heard.ends == [(5.5, False), (9.0, True)]
+    assert heard.speech == [(3.0, 5.5), (5.7, 9.0)], "sound that came late is no new answer"
+    figures = summarise_outcomes([found, outcome("interruption", (3.5, 6.0), ends=[(6.0, True)])])
+    assert figures["kinds"]["interruption"]["stopped"]["count"] == 1, "an answer that was over was not to be stopped"
 
 
 @pytest.mark.parametrize("told", ['{"events": [{"event": "stops"}]}', "{", '{"chunks": [{"text": "a"}]}', "[]"])
