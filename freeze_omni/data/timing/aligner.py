@@ -24,6 +24,7 @@ MUTE_LETTER = math.log(0.01)
 SILENCE_DB = 30.0  # below the utterance's loudest frame: silence, to begin with
 PASSES = ((1, 8), (2, 3), (4, 3), (8, 4))  # components, and passes over the data with them
 BATCH = 32
+ENOUGH_FRAMES = 60_000  # ten minutes teach what some forty letters sound like
 
 
 @dataclass(frozen=True)
@@ -44,9 +45,20 @@ def row_starts(utterances: Sequence[Spoken], passes: Sequence[tuple[int, int]] =
     if not any(bool((one.kinds != SILENT).any()) for one in utterances):
         raise ValueError("no text has a letter in it")
     count = 2 * (1 + max(int(one.kinds.max()) for one in utterances if len(one.kinds)))
+    mixtures = train(_some(utterances), passes, count)
+    return [_starts(one, path) for one, path in zip(utterances, _paths(mixtures, utterances), strict=True)]
+
+
+def _some(utterances: Sequence[Spoken]) -> Sequence[Spoken]:
+    """Some of them from all over, where there are more than are needed to learn from."""
+    every = max(1, sum(len(one.features) for one in utterances) // ENOUGH_FRAMES)
+    return utterances[::every]
+
+
+def train(utterances: Sequence[Spoken], passes: Sequence[tuple[int, int]], count: int) -> Mixtures:
+    """What `count` states sound like, from texts and speech that are put beside each other over and over."""
     frames = torch.cat([one.features for one in utterances])
     mixtures = one_gaussian(frames, torch.cat([_flat(one) for one in utterances]), count)
-    paths: list[Tensor] = []
     for components, times in passes:
         while mixtures.means.shape[1] < components:
             mixtures = mixtures.split()
@@ -54,7 +66,7 @@ def row_starts(utterances: Sequence[Spoken], passes: Sequence[tuple[int, int]] =
             paths = _paths(mixtures, utterances)
             states = [_states(one)[path] for one, path in zip(utterances, paths, strict=True)]
             mixtures = reestimate(mixtures, frames, torch.cat(states))
-    return [_starts(one, path) for one, path in zip(utterances, paths, strict=True)]
+    return mixtures
 
 
 def _slots(one: Spoken) -> Tensor:

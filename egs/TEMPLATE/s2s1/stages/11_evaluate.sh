@@ -2,14 +2,16 @@
 
 # pack_model ADAPTER FOLDER [options]: join the trained parts into one folder.
 pack_model() {
-    local adapter=$1 folder=$2 voice
+    local adapter=$1 folder=$2 voice further=()
     shift 2
+    if [ -f "${conf}/pack.yaml" ]; then further=(--config "${conf}/pack.yaml"); fi
     voice=$(awk 'NR == 1 {print $2}' "${dumpdir}/raw/${tts_valid_set}/wav.scp")
     job "${folder}.log" "${threads[@]}" python -m freeze_omni.bin.pack --output "${folder}" --llm "${llm}" \
         --units "${datadir}/token_list" --voice "${voice}" --system "${system_prompt}" \
         --parts "$(averaged "1.2_adapter_${adapter}"):encoder,ctc,adapter" \
         "$(averaged "1.3_dialogue_${adapter}"):prompt,state_head$(tuning_of "1.3_dialogue_${adapter}")" \
-        "$(averaged 2.1_codec):codec" "$(averaged 2.3_prefix):speech_decoder" "$@"
+        "$(averaged 2.1_codec):codec" "$(averaged 2.3_prefix):speech_decoder" \
+        "${further[@]}" "$@"
 }
 
 # decode_model ADAPTER ROOT: everything the default model is scored by; of the others what hears.
@@ -116,7 +118,7 @@ stage_11() {
     fi
     for adapter in ${adapters}; do
         once "system_${adapter}" "$(averaged "1.3_dialogue_${adapter}")" "$(averaged 2.1_codec)" \
-            "$(averaged 2.3_prefix)" "${system_prompt}" -- \
+            "$(averaged 2.3_prefix)" "${system_prompt}" "${conf}/pack.yaml" -- \
             pack_model "${adapter}" "${expdir}/system_${adapter}" --link_llm
         once "decode_${adapter}" "${conf}/decode.yaml" "${expdir}/system_${adapter}" "${sets}" "${scripts[@]}" -- \
             decode_model "${adapter}" "${expdir}/decode_${adapter}"
