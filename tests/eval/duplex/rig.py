@@ -12,6 +12,7 @@ from freeze_omni.rates import Rates
 from freeze_omni.session import events as ev
 
 RATES = Rates()
+IDS = ("q1", "q2", "backchannel-1", "side-1")
 LOUD = 0.02  # of what is heard: speech is above it
 
 

@@ -16,16 +16,7 @@ from freeze_omni.eval.duplex.scene import read_scenes
 from freeze_omni.eval.judge import Word
 from freeze_omni.eval.score import score_root
 from tests.eval.duplex.rig import sentences, spoken
-from tests.eval.duplex.test_scene import IDS
 from tests.toy import toy_system
-
-
-@pytest.fixture(scope="module")
-def scenes(tmp_path_factory):
-    root = tmp_path_factory.mktemp("scenes")
-    data = sentences(root / "data", *IDS, seconds=0.8)
-    duplex_scenes.main(["--data", str(data), "--output", str(root / "scenes"), "--count", "1"])
-    return root / "scenes"
 
 
 @pytest.fixture
@@ -100,11 +91,10 @@ def test_full_duplex_bench_gets_its_folders(scenes, theirs, tmp_path, monkeypatc
 
 def test_a_packed_model_is_played_to_and_goes_on(scenes, tmp_path):
     folder = pack.save(toy_system(tmp_path / "llm"), tmp_path / "pack", copy_llm=False)
+    (tmp_path / "short.yaml").write_text("lead_s: [0.1, 0.1]\ntail_s: 0.4\n")
     some = tmp_path / "scenes"
-    some.mkdir()
-    (line,) = [one for one in (scenes / "scenes.jsonl").read_text().splitlines() if json.loads(one)["kind"] == "turn"]
-    (some / "scenes.jsonl").write_text(line + "\n")
-    (some / "turn-0000").symlink_to(scenes / "turn-0000")
+    words = ["--data", str(sentences(tmp_path / "data", "q1", seconds=0.5)), "--output", str(some), "--count", "1"]
+    duplex_scenes.main([*words, "--kinds", "turn", "--config", str(tmp_path / "short.yaml")])
     words = ("--model", folder, "--max_new_tokens", "3")
     figures = run(tmp_path, some, *words)
     assert figures["scenes"] == 1 and not figures["missing"]

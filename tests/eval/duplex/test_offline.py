@@ -8,26 +8,15 @@ import numpy as np
 import pytest
 
 from freeze_omni.data.audio import read_audio
-from freeze_omni.eval.duplex.compose import ComposeConfig, Composer
 from freeze_omni.eval.duplex.hearing import Hearing, resampled
 from freeze_omni.eval.duplex.measures import measure
 from freeze_omni.eval.duplex.offline import play_offline
 from freeze_omni.eval.duplex.outputs import read_output
 from freeze_omni.eval.duplex.scene import read_scenes
 from freeze_omni.eval.duplex.score import score_outputs
-from freeze_omni.eval.duplex.sounds import Pools, read_sounds
-from tests.eval.duplex.rig import RATES, Scripted, sentences, voice
-from tests.eval.duplex.test_scene import IDS
+from tests.eval.duplex.rig import RATES, Scripted, voice
 
 KINDS = ("turn", "pause", "interruption", "backchannel", "echo")
-
-
-@pytest.fixture(scope="module")
-def scenes(tmp_path_factory):
-    root = tmp_path_factory.mktemp("scenes")
-    config = ComposeConfig(echo_db=(-12.0, -12.0))
-    Composer(Pools(read_sounds(sentences(root / "data", *IDS))), config).write(root / "scenes", KINDS, 1, 1)
-    return root / "scenes"
 
 
 @pytest.fixture
@@ -36,9 +25,9 @@ def play(scenes, tmp_path):
 
     def run(**behaviour):
         found = {}
-        for scene in read_scenes(scenes):
+        for scene in (one for one in read_scenes(scenes) if one.kind in KINDS):
             folder = tmp_path / "outputs" / scene.id
-            play_offline(Scripted(**behaviour), RATES, Hearing.of(scenes, scene, RATES.input_hz), folder)
+            play_offline(Scripted(**behaviour), RATES, Hearing.of(scenes, scene, RATES.input_hz), folder, 0)
             found[scene.kind] = measure(*read_output(folder, scene))
         return found
 
@@ -89,7 +78,7 @@ def test_the_waiting_sound_goes_by_the_systems_voice(scenes, tmp_path):
     scene = next(one for one in read_scenes(scenes) if one.kind == "interruption")
     placed = {}
     for name, deaf in (("answers", False), ("silent", True)):
-        line = play_offline(Scripted(deaf=deaf), RATES, Hearing.of(scenes, scene, 16000), tmp_path / name)
+        line = play_offline(Scripted(deaf=deaf), RATES, Hearing.of(scenes, scene, 16000), tmp_path / name, 0)
         after, _ = read_output(tmp_path / name, scene)
         placed[name] = after.event.start_s
         wav, hz = read_audio(str(tmp_path / name / "input.wav"))
@@ -103,7 +92,9 @@ def test_the_waiting_sound_goes_by_the_systems_voice(scenes, tmp_path):
 
 def test_echo_is_the_voice_delayed_and_lowered(scenes, tmp_path):
     scene = next(one for one in read_scenes(scenes) if one.kind == "echo")
-    line = play_offline(Scripted(stop="never", long_s=1.0), RATES, Hearing.of(scenes, scene, 16000), tmp_path / "out")
+    line = play_offline(
+        Scripted(stop="never", long_s=1.0), RATES, Hearing.of(scenes, scene, 16000), tmp_path / "out", 0
+    )
     wav, _ = read_audio(str(tmp_path / "out/input.wav"))
     at = round((line.starts_s[0] + scene.echo.delay_s + 0.1) * 16000)
     assert np.sqrt(np.mean(wav[at : at + 8000] ** 2)) == pytest.approx(0.3 / np.sqrt(2) * 10 ** (-12 / 20), rel=0.05)

@@ -13,32 +13,29 @@ from freeze_omni.data.tables import TableError
 from freeze_omni.eval.duplex.compose import Composer
 from freeze_omni.eval.duplex.scene import KINDS, OVER_ANSWER, read_scenes
 from freeze_omni.eval.duplex.sounds import Pools, read_sounds
-from tests.eval.duplex.rig import sentences, voice
-
-IDS = ("q1", "q2", "backchannel-1", "side-1")
+from tests.eval.duplex.rig import IDS, sentences, voice
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    root = tmp_path_factory.mktemp("scenes")
-    data = sentences(root / "data", *IDS)
-    words = ["--data", str(data), "--count", "2", "--seed", "3"]
-    duplex_scenes.main([*words, "--output", str(root / "a")])
-    duplex_scenes.main([*words, "--output", str(root / "b"), "--kinds", "side", "turn"])
-    return root
+def again(tmp_path_factory):
+    """Two kinds once more, by the same seed, two of each."""
+    root = tmp_path_factory.mktemp("again")
+    words = ["--data", str(sentences(root / "data", *IDS)), "--output", str(root / "scenes"), "--seed", "3"]
+    duplex_scenes.main([*words, "--count", "2", "--kinds", "side", "backchannel"])
+    return root / "scenes"
 
 
-def test_every_kind_is_there_and_the_seed_repeats_it(folder):
-    first, again = (read_scenes(folder / name) for name in ("a", "b"))
-    assert {scene.kind for scene in first} == set(KINDS) and len(first) == 2 * len(KINDS)
-    assert again == [scene for scene in first if scene.kind in ("side", "turn")]
-    one, two = (folder / name / "side-0000/input.wav" for name in ("a", "b"))
-    assert one.read_bytes() == two.read_bytes() != (folder / "a/side-0001/input.wav").read_bytes()
+def test_every_kind_is_there_and_the_seed_repeats_it(scenes, again):
+    assert [scene.kind for scene in read_scenes(scenes)] == sorted(KINDS)
+    one, two = ({scene.id: scene for scene in read_scenes(folder)} for folder in (scenes, again))
+    assert one["side-0000"].said == two["side-0000"].said != two["side-0001"].said
+    assert (scenes / "side-0000/event.wav").read_bytes() == (again / "side-0000/event.wav").read_bytes()
+    assert (again / "side-0000/event.wav").read_bytes() != (again / "side-0001/event.wav").read_bytes()
 
 
-def test_sound_lies_where_the_scene_says(folder):
-    for scene in read_scenes(folder / "a"):
-        wav, hz = read_audio(str(folder / "a" / scene.id / "input.wav"))
+def test_sound_lies_where_the_scene_says(scenes):
+    for scene in read_scenes(scenes):
+        wav, hz = read_audio(str(scenes / scene.id / "input.wav"))
         assert hz == 16000 and len(wav) % 2560 == 0
         if scene.kind in ("background", "noise", "side"):
             continue  # may be faint
@@ -48,16 +45,16 @@ def test_sound_lies_where_the_scene_says(folder):
         assert loud[-1] == pytest.approx(scene.said[-1].end_s, abs=0.03), scene.id
         for start_s, end_s in scene.turn.pauses:
             assert not ((loud > start_s + 0.02) & (loud < end_s - 0.02)).any()
-    pauses = {scene.kind: len(scene.turn.pauses) for scene in read_scenes(folder / "a")}
+    pauses = {scene.kind: len(scene.turn.pauses) for scene in read_scenes(scenes)}
     assert pauses["pause"] == 1 and pauses["turn"] == 0
 
 
-def test_a_waiting_sound_is_not_in_the_bed(folder):
-    for scene in read_scenes(folder / "a"):
+def test_a_waiting_sound_is_not_in_the_bed(scenes):
+    for scene in read_scenes(scenes):
         assert (scene.into_answer_s is not None) == (scene.kind in OVER_ANSWER)
         if scene.into_answer_s is None:
             continue
-        paths = [folder / "a" / scene.id / f"{name}.wav" for name in ("input", "bed", "event")]
+        paths = [scenes / scene.id / f"{name}.wav" for name in ("input", "bed", "event")]
         whole, bed, event = (read_audio(str(path))[0] for path in paths)
         start, size = round(scene.event.start_s * 16000), len(event)
         assert size == pytest.approx((scene.event.end_s - scene.event.start_s) * 16000, abs=16)
@@ -91,24 +88,24 @@ def change(**fields):
         (change(seconds=1.0), "in a scene of 1.0 s"),
         (change(seconds=99.0), "not the scene's 99.0 s; compose the scenes again"),
         (change(id="gone"), "there is no such audio file"),
-        (change(id="side-0000"), "the id side-0000 comes twice; remove one line"),
+        (change(id="backchannel-0000"), "the id backchannel-0000 comes twice; remove one line"),
         (change(echo={"delay_s": 0.1, "level_db": -20}), "`echo` belongs to scenes of kind 'echo'"),
     ],
 )
-def test_a_wrong_line_is_named_with_its_mend(wrong, message, folder):
-    path = folder / "b" / "scenes.jsonl"
+def test_a_wrong_line_is_named_with_its_mend(wrong, message, again):
+    path = again / "scenes.jsonl"
     right = path.read_text()
     lines = right.splitlines()
-    assert json.loads(lines[-1])["kind"] == "turn"
+    assert json.loads(lines[-1])["kind"] == "side"
     try:
         path.write_text("\n".join([*lines[:-1], wrong(lines[-1])]) + "\n")
         with pytest.raises(TableError, match=message) as error:
-            read_scenes(folder / "b")
+            read_scenes(again)
         assert str(error.value).startswith(f"{path}:{len(lines)}: ")
     finally:
         path.write_text(right)
     with pytest.raises(TableError, match="compose scenes with `freeze-omni duplex-scenes`"):
-        read_scenes(folder / "none")
+        read_scenes(again / "none")
 
 
 def test_of_a_dialogue_set_the_sounds_are_cut_out_where_they_are(tmp_path):
