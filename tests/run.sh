@@ -3,7 +3,7 @@
 #
 #   tests/run.sh                 everything that takes minutes
 #   tests/run.sh --recipe        the tiny recipe, all stages, from data to an answer
-#   tests/run.sh --corpora       stages 1 to 3 of every recipe, on miniatures of their corpora
+#   tests/run.sh --corpora       stages 1 to 3 of every recipe, on miniatures of their corpora; of one a task all stages
 #   tests/run.sh -k encoder -x   anything else goes to pytest (and the linters are left out)
 set -euo pipefail
 

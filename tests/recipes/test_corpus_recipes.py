@@ -1,4 +1,7 @@
-"""Stages 1 to 3 of every recipe on a miniature of its corpus: `tests/run.sh --corpora`, a part of CI of its own."""
+"""Stages 1 to 3 of every recipe on a miniature of its corpus, and all stages of one of each task.
+
+`tests/run.sh --corpora`, a part of CI of its own.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +51,7 @@ def all_stages(name: str, work: Path, *more: str) -> Path:
 def test_all_stages_of_speech_input(tmp_path):
     exp = all_stages("an4/asr1", tmp_path, "--unit_kind", "llm", "--adapters", "ctc conv") / "exp"
     results = (exp / "RESULTS.md").read_text()
-    assert "A toy" in results
+    assert "A toy" in results and "# Stage 1.2: the LLM hears through the adapter conv" in results
     tables = results.split("## Speech input, test, 2 utterances, normaliser english")[1:]
     assert len(tables) == 3, "by the encoder of 1.1, and by 1.2 with each adapter"
     assert all("| chunk4 |" in table for table in tables)
@@ -61,7 +64,7 @@ def test_all_stages_of_speech_output(tmp_path):
     folder = all_stages("ljspeech/tts1", tmp_path)
     assert len(read_table(folder / "dump/codec/tr_no_dev/tokens")) == 4
     results = (folder / "exp/RESULTS.md").read_text()
-    assert "A toy" in results and "## Speech output, eval1, 1 utterances" in results
+    assert "A toy" in results and "# Stage 2.2: speech decoder, and codec\n\n## Speech output, eval1" in results
     for name, kind in (("no_prefix_top1", "tts"), ("no_prefix_top2", "tts"), ("copy", "codec"), ("original", "codec")):
         assert f"| {name} |" in results
         (path,) = read_table(folder / f"exp/decode_voice/{kind}_eval1/{name}/wav.scp").values()

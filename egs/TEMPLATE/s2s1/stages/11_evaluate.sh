@@ -86,11 +86,22 @@ part_results() {
         fi
         for table in $(part_tables); do
             echo
+            echo "# $(part_title "$(basename "$(dirname "${table}")")")"
+            echo
             cat "${table}"
         done
     } >"${file}.new"
     mv "${file}.new" "${file}"
     cat "${file}"
+}
+
+part_title() { # part_title <folder of evaluate_part>: which stage it scores
+    case $1 in
+        decode_encoder) echo "Stage 1.1: encoder and CTC head" ;;
+        decode_adapter_*) echo "Stage 1.2: the LLM hears through the adapter ${1#decode_adapter_}" ;;
+        decode_codec) echo "Stage 2.1: codec" ;;
+        decode_voice) echo "Stage 2.2: speech decoder, and codec" ;;
+    esac
 }
 
 # The tables there are, in the order of the training stages and of the test sets.
