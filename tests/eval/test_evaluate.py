@@ -22,6 +22,8 @@ from freeze_omni.eval.decode import asr
 from freeze_omni.eval.decode.encoder import Recogniser
 from freeze_omni.eval.evaluate.duplex import as_probabilities, beginnings
 from freeze_omni.frontend.fbank import FbankConfig
+from freeze_omni.llm.learned_prefix import LearnedPrefixConfig
+from freeze_omni.llm.tuned import PART, LlmTuningConfig
 from freeze_omni.llm.units import CtcUnits
 from tests.toy import toy_system
 
@@ -132,11 +134,12 @@ def checkpoint(model, folder: Path, *parts: str) -> Path:
     return folder / "ave.pth"
 
 
-def test_what_stage_1_2_trains_is_heard_by_the_llm(data, tmp_path):
+@pytest.mark.parametrize("tuning", [None, LlmTuningConfig(prefix=LearnedPrefixConfig())], ids=["frozen", "tuned"])
+def test_what_stage_1_2_trains_is_heard_by_the_llm(data, tmp_path, tuning):
     """Encoder, adapter and task tokens of a checkpoint transcribe as those of the whole model."""
-    model = toy_system(tmp_path / "llm", task_tokens=3)
+    model = toy_system(tmp_path / "llm", task_tokens=3, llm_tuning=tuning)
     model.units.save(tmp_path / "units")
-    path = checkpoint(model, tmp_path / "1.2_adapter_ctc", "encoder", "ctc", "adapter", "task_tokens")
+    path = checkpoint(model, tmp_path / "1.2_adapter_ctc", "encoder", "ctc", "adapter", "task_tokens", PART)
     words = ("asr", "--data", data, "--units", tmp_path / "units", "--max_new_tokens", 6)
     run(tmp_path, *words, "--model", path, "--llm", tmp_path / "llm")
     sounds = [read_audio(str(data / f"{key}.wav"), 16000)[0] for key in TEXTS]

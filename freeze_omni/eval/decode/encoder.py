@@ -25,6 +25,7 @@ from freeze_omni.eval.decode.asr import by_llm, chunk_name
 from freeze_omni.eval.records import Records
 from freeze_omni.frontend.fbank import Fbank, FbankConfig
 from freeze_omni.llm.frozen import FrozenLLM, LlmError
+from freeze_omni.llm.tuned import PART, LlmTuningConfig, build_tuning, tuned
 from freeze_omni.llm.units import CtcUnits
 
 
@@ -55,12 +56,15 @@ class Listener(Recogniser):
         adapter: AdapterChoice,
         task_tokens: int,
         llm: FrozenLLM,
+        tuning: LlmTuningConfig | None = None,
     ) -> None:
         super().__init__(fbank, encoder, units)
         embeds = units.embeddings(llm) if adapter.needs_unit_embeds else None
         self.adapter = build_adapter(adapter, self.encoder.output_size, llm.hidden_size, embeds)
         self.task_tokens = nn.Embedding(task_tokens, llm.hidden_size)
-        self.llm = llm
+        if tuning is not None:
+            self.llm_tuning = build_tuning(tuning, llm)
+        self.llm = tuned(llm, getattr(self, PART, None))
 
 
 def read_recogniser(path: Path, units_folder: Path, llm_folder: Path | None = None) -> Recogniser:
@@ -78,8 +82,10 @@ def read_recogniser(path: Path, units_folder: Path, llm_folder: Path | None = No
         recogniser = Recogniser(fbank, encoder, units)
     else:
         adapter = build(AdapterChoice, model.get("adapter"), f"{where}: model: adapter")
-        recogniser = Listener(fbank, encoder, units, adapter, model.get("task_tokens", 0), read_llm(llm_folder))
-        parts += ["adapter.", "task_tokens."]
+        tuning = model.get(PART) and build(LlmTuningConfig, model[PART], f"{where}: model: {PART}")
+        tokens, llm = model.get("task_tokens", 0), read_llm(llm_folder)
+        recogniser = Listener(fbank, encoder, units, adapter, tokens, llm, tuning)
+        parts += ["adapter.", "task_tokens.", f"{PART}."]
     content = torch.load(path, map_location="cpu", weights_only=True)
     content = content.get("model", content)
     try:
