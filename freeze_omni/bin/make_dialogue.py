@@ -9,7 +9,7 @@ from pathlib import Path
 
 from freeze_omni.config import ConfigError, build, read_yaml
 from freeze_omni.data.audio import AudioError
-from freeze_omni.data.dialogue import DialogueConfig
+from freeze_omni.data.dialogue_config import DialogueConfig
 from freeze_omni.data.make_dialogue import make_dialogues
 from freeze_omni.data.tables import TableError
 from freeze_omni.data.tts.base import TtsError

@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 
-from freeze_omni.data.dialogue import Dialogue, DialogueConfig, plan_set, write_dialogues
+from freeze_omni.data.dialogue import Dialogue, plan_set, write_dialogues
+from freeze_omni.data.dialogue_config import DialogueConfig
 from freeze_omni.data.questions.answers import AnswerConfig, Asked, answer_rounds
 from freeze_omni.data.questions.facts import read_questions
 from freeze_omni.data.rounds import Ask, later_rounds

@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from freeze_omni.data.dialogue import Dialogue, Recording, SetConfig, read_recordings, spoken_answer
+from freeze_omni.data.dialogue import Dialogue, Recording, read_recordings, spoken_answer
+from freeze_omni.data.dialogue_config import SetConfig
 from freeze_omni.data.questions.answers import Asked, LlmAnswer
 from freeze_omni.data.speak_dialogues import read_dialogues
 

@@ -8,7 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from freeze_omni.config import ConfigError
-from freeze_omni.data.dialogue import RejectionConfig
+from freeze_omni.data.dialogue_config import RejectionConfig
 from freeze_omni.data.kaldi_dir import write_set
 from freeze_omni.data.make_dialogue import Misheard
 from freeze_omni.data.tables import TableError, read_table, write_lines, write_table

@@ -9,7 +9,8 @@ import soundfile
 from freeze_omni.config import ConfigError, build
 from freeze_omni.data import make_dialogue as module
 from freeze_omni.data.datadir import validate
-from freeze_omni.data.dialogue import DialogueConfig, spoken_answer
+from freeze_omni.data.dialogue import spoken_answer
+from freeze_omni.data.dialogue_config import DialogueConfig
 from freeze_omni.data.kaldi_dir import write_spoken_set
 from freeze_omni.data.make_dialogue import make_dialogues
 from freeze_omni.data.questions.answers import LlmAnswer

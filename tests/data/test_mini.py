@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from freeze_omni.config import build, read_yaml
-from freeze_omni.data.dialogue import DialogueConfig
+from freeze_omni.data.dialogue_config import DialogueConfig
 from freeze_omni.data.questions.answers import LlmAnswer
 from freeze_omni.data.questions.plan import estimate_s
 from freeze_omni.data.questions.split import coverage
