@@ -75,8 +75,9 @@ def test_all_stages_of_dialogue(tmp_path):
     """Spoken dialogues of two rounds, from written ones to an answer; where there is a judge, it rejects and scores."""
     judged = judge()
     rejection = {"rejection": {"most_wer": 0.5, "answers": False}} if judged else {}  # a toy's answers are no words
-    options = ("--adapters", "conv", "--judge", judged, "--dialogue_conf", str(toy_dialogue(tmp_path, **rejection)))
-    folder = all_stages("moss_003_sft/s2s1", tmp_path, *options)
+    options = ("--unit_kind", "llm", "--adapters", "conv", "--judge", judged)
+    conf = toy_dialogue(tmp_path, **rejection)
+    folder = all_stages("moss_003_sft/s2s1", tmp_path, *options, "--dialogue_conf", str(conf))
     train = folder / "dump/dialogue/train"
     assert validate(train, role="dialogue") == []
     for key, before in read_table(train / "history").items():
