@@ -67,7 +67,7 @@ class Composer:
     def make(self, kind: str, key: str, rng: np.random.Generator) -> tuple[Scene, Wav, Wav | None]:
         """A scene, its bed (S,), and the sound (E,) that waits for the system, if there is one."""
         config = self.config
-        asked = self.pools.questions[int(rng.integers(len(self.pools.questions)))]
+        asked = _any(self.pools.questions, rng)
         clip, pauses = self._clip("pause" if kind == "pause" else "turn", asked, rng)
         lead_s = _drawn(config.lead_s, rng)
         shifted = tuple((round(lead_s + start, 3), round(lead_s + end, 3)) for start, end in pauses)
@@ -93,13 +93,13 @@ class Composer:
     def _event(self, kind: str, asked: Sound, rng: np.random.Generator) -> tuple[str, Wav]:
         if kind == "interruption":
             others = [one for one in self.pools.questions if one.text != asked.text] or [asked]
-            taken = others[int(rng.integers(len(others)))]
+            taken = _any(_by(others, asked, same=True), rng)
             return taken.text, self._clip("turn", taken, rng)[0]
         pool = self.pools.of[kind]
-        taken = pool[int(rng.integers(len(pool)))]
+        taken = _any(_by(pool, asked, same=kind == "backchannel"), rng)
         if kind != "background":
             return "" if kind == "noise" else taken.text, self._clip(kind, taken, rng)[0]
-        voices = [pool[int(rng.integers(len(pool)))].read(self.hz) for _ in range(2)]
+        voices = [_any(_by(pool, asked, same=False), rng).read(self.hz) for _ in range(2)]
         babble = babble_of(voices, round(_BACKGROUND_S * self.hz), rng) * np.float32(0.1)
         return "", self._cut(self.maker.make("side", babble, rng))
 
@@ -122,3 +122,12 @@ class Composer:
 
 def _drawn(limits: tuple[float, float], rng: np.random.Generator) -> float:
     return round(float(rng.uniform(*limits)), 3)
+
+
+def _by(sounds: Sequence[Sound], user: Sound, same: bool) -> Sequence[Sound]:
+    """Those that the user speaks, or that others do; all where there is none."""
+    return [one for one in sounds if (one.speaker == user.speaker) == same] or sounds
+
+
+def _any(sounds: Sequence[Sound], rng: np.random.Generator) -> Sound:
+    return sounds[int(rng.integers(len(sounds)))]

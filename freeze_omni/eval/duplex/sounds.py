@@ -18,12 +18,13 @@ _DIALOGUE_KINDS = {"complete": _QUESTION, "backchannel": "backchannel", "side": 
 
 @dataclass(frozen=True)
 class Sound:
-    """One sentence. span_s: where it is in its file, known; None: all but the silence around it."""
+    """One sentence. span_s: where it is in its file, known; None: all but the silence around it. speaker: if known."""
 
     kind: str
     entry: str
     text: str
     span_s: tuple[float, float] | None = None
+    speaker: str = ""
 
     def read(self, hz: int) -> Wav:
         """Samples (S,). Raises AudioError."""
@@ -41,8 +42,9 @@ def read_sounds(folder: Path) -> list[Sound]:
     missing = [key for key in wavs if key not in texts]
     if missing:
         raise TableError(f"{folder / 'text'}: {missing[0]} of wav.scp is not in it; add its words")
+    speakers = read_table(folder / "utt2spk") if (folder / "utt2spk").is_file() else {}
     if not (folder / "scene").is_file():
-        return [Sound(_kind(key), entry, texts[key]) for key, entry in wavs.items()]
+        return [Sound(_kind(key), entry, texts[key], None, speakers.get(key, "")) for key, entry in wavs.items()]
     sounds = []
     for key, scene in read_jsonl(folder / "scene").items():
         try:
@@ -53,7 +55,7 @@ def read_sounds(folder: Path) -> list[Sound]:
         if key not in wavs:
             raise TableError(f"{folder / 'scene'}: {key} is not in wav.scp; make the set again")
         if kind and not others and not scene.get("pauses"):
-            sounds.append(Sound(kind, wavs[key], texts[key], span_s))
+            sounds.append(Sound(kind, wavs[key], texts[key], span_s, speakers.get(key, "")))
     return sounds
 
 

@@ -12,7 +12,7 @@ from freeze_omni.data.audio import read_audio, write_wav
 from freeze_omni.data.tables import TableError
 from freeze_omni.eval.duplex.compose import Composer
 from freeze_omni.eval.duplex.scene import KINDS, OVER_ANSWER, read_scenes
-from freeze_omni.eval.duplex.sounds import Pools, read_sounds
+from freeze_omni.eval.duplex.sounds import Pools, Sound, read_sounds
 from tests.eval.duplex.rig import IDS, sentences, voice
 
 
@@ -132,3 +132,20 @@ def test_of_a_dialogue_set_the_sounds_are_cut_out_where_they_are(tmp_path):
     scene, _, event = Composer(Pools(sounds)).make("side", "side-0000", np.random.default_rng(0))
     assert scene.turn.end_s - scene.turn.start_s == pytest.approx(1.0) and len(event) == 16000
     assert scene.event.text == "words of side-1" and np.sqrt(np.mean(event**2)) > 0.2, "it is not put far away twice"
+
+
+def test_a_user_interrupts_in_the_same_voice_and_others_talk_in_another():
+    sounds = [
+        Sound(kind, "", f"{kind} of {who}", None, who) for kind in ("question", "side", "backchannel") for who in "ab"
+    ]
+    sounds.append(Sound("question", "", "more of a", None, "a"))
+    composer = Composer(Pools(sounds))
+    composer._clip = lambda kind, sound, rng: (np.full(8000, 0.1, np.float32), [])
+    for seed in range(8):
+        said = {}
+        for kind in ("interruption", "backchannel", "side"):
+            scene, _, _ = composer.make(kind, kind, np.random.default_rng(seed))
+            said[kind] = (scene.turn.text[-1], scene.event.text[-1])
+            assert scene.turn.text != scene.event.text
+        assert said["interruption"] != ("a", "b") and said["backchannel"] in (("a", "a"), ("b", "b"))
+        assert said["side"] in (("a", "b"), ("b", "a"))
