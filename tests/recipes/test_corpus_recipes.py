@@ -67,8 +67,9 @@ def test_all_stages_of_speech_output(tmp_path):
     assert "A toy" in results and "# Stage 2.2: speech decoder, and codec\n\n## Speech output, eval1" in results
     for name, kind in (("no_prefix_top1", "tts"), ("no_prefix_top2", "tts"), ("copy", "codec"), ("original", "codec")):
         assert f"| {name} |" in results
-        (path,) = read_table(folder / f"exp/decode_voice/{kind}_eval1/{name}/wav.scp").values()
-        assert read_audio(path)[1] == 24000
+        spoken = read_table(folder / f"exp/decode_voice/{kind}_eval1/{name}/wav.scp")
+        assert set(spoken) == set(read_table(folder / "dump/raw/eval1/text"))
+        assert all(read_audio(path)[1] == 24000 for path in spoken.values())
 
 
 def test_all_stages_of_dialogue(tmp_path):

@@ -179,6 +179,20 @@ def test_duplex_scenes_are_composed_once_and_played_to_the_default_model(tmp_pat
         assert "--model exp/system_ctc" in played[0]
 
 
+@pytest.mark.parametrize(("line", "given"), [("seed: 1", False), ("rejection: {most_wer: 0.2}", True)])
+def test_stage_4_depends_on_the_judge_where_it_rejects(tmp_path, line, given):
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/python").write_text('#!/bin/sh\necho "$@" >>ran\n')
+    (tmp_path / "bin/python").chmod(0o755)
+    (tmp_path / "dialogue.yaml").write_text(f"{line}\n")
+    options = {"dialogue_conf": "dialogue.yaml", "llm": "llm", "nj": "1"}
+    for judge in ("one", "other"):
+        found = stage(tmp_path, "threads=(env); stage_4", judge=judge, **options)
+        assert found.returncode == 0, found.stderr
+    commands = (tmp_path / "ran").read_text().splitlines()
+    assert [command.split()[-2:] == ["--judge", "one"] for command in commands] == ([True, False] if given else [False])
+
+
 def test_spoken_answers_are_joined_to_the_output_voice_once(tmp_path):
     raw = make_data_dir(tmp_path / "dump/raw/tts_train")
     dialogue = tmp_path / "dump/dialogue/train"

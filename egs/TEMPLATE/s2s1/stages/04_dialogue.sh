@@ -4,7 +4,8 @@ stage_4() {
     [ -n "${dialogue_conf}" ] || { log "no --dialogue_conf: nothing to do"; return; }
     need llm
     local judged=()
-    if [ -n "${judge}" ]; then judged=(--judge "${judge}"); fi # for `rejection` of --dialogue_conf
+    # Elsewhere the judge only scores: another one does not make other dialogues.
+    if [ -n "${judge}" ] && grep -q '^rejection:' "${dialogue_conf}"; then judged=(--judge "${judge}"); fi
     once dialogue "${dialogue_conf}" "${llm}" "${datadir}" -- job "${dumpdir}/dialogue/log/make_dialogue.log" \
         "${threads[@]}" python -m freeze_omni.bin.make_dialogue --config "${dialogue_conf}" --data "${datadir}" \
         --output "${dumpdir}/dialogue" --llm "${llm}" --nj "${nj}" "${judged[@]}"
