@@ -66,7 +66,7 @@ class SpeechSession:
     def _starting(self) -> Job[None]:
         system = self.model.system_prompt if self.config.system is None else self.config.system
         self.history = yield from past.starting(self.model, system)
-        self._heard_behind = self.history
+        self._heard_behind: past.History | None = None
         self._check_room()
 
     def configure(self, turns: TurnConfig | None = None, answers: AnswerConfig | None = None) -> None:
@@ -176,6 +176,7 @@ class SpeechSession:
                 self._keep_answer(heard_tokens)
             case ev.ReadSystem(text):
                 self.history = yield from past.starting(self.model, text, self.history.turns)
+                self._heard_behind = None
             case ev.KeepTurn(user, answer):
                 yield from self._keep_turn(user, answer)
         return []
@@ -235,6 +236,7 @@ class SpeechSession:
             unread = torch.cat([past.embed(self.model, self._prefix()), turn])
         last = yield from past.reading(unread, cache)
         self.history = past.add_turn(self.history, cache, turn)
+        self._heard_behind = None  # the cache from before the turn is not needed any more
         self._answer_start = (len(turn), cache.length)
         self._said: list[int] = []
         self.kept_text = ""

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from freeze_omni.eval.serving.memory import held_bytes
 from freeze_omni.llm.generate import GenerationConfig
 from freeze_omni.session import events as ev
 from freeze_omni.session.answering import AnswerConfig
@@ -73,6 +74,14 @@ def test_an_answer_is_written_and_spoken_and_remembered(session):
     assert session.handle(ev.Played(total)) == [ev.AnswerEnded("length")]
     assert len(session.history.turns) == 1
     torch.testing.assert_close(continued(session), reread(session), rtol=1e-4, atol=1e-4)
+
+
+def test_an_idle_session_holds_its_history_and_nothing_else(session):
+    session.model.state_head.script = {2: 1}
+    session.push(noise(3))
+    total = sum(len(action.samples) for action in session.answer() if isinstance(action, ev.PlayAudio))
+    session.handle(ev.Played(total))
+    assert 0 < held_bytes(session.history) == held_bytes(session)
 
 
 def test_the_same_audio_gives_the_same_answer(model):

@@ -22,6 +22,7 @@ from freeze_omni.eval.serving.server import Served, serving
 from freeze_omni.server.config import Limits
 from freeze_omni.server.pool import Hand
 
+AGAIN_S = 0.5
 LIMITS = Limits(message_bytes=200_000, messages_s=100, idle_s=20)
 
 
@@ -70,13 +71,13 @@ async def run(
     Raises ValueError where a question has no word of its own.
     """
     lost_before = served.pool.lost_workers
-    alone = [await converse(served.url, one, config.turns, config.paced) for one in spoken]
+    alone = [await _insist(served.url, one, config) for one in spoken]
     markers = choose([one.text for one in spoken], [told.words for told in alone])
     cost = await _stalled_cost(served.url, spoken, config)
     crowd = _Crowd(served, spoken, config, alone, [*markers, bad_clients.MARKER])
     await crowd.run(kill)
     alive = served.thread.is_alive()
-    again = [await converse(served.url, one, config.turns, config.paced) for one in spoken] if alive else []
+    again = [await _insist(served.url, one, config) for one in spoken] if alive else []
     left = await _sessions_left(served, config.stuck_s)
     seen = crowd.seen
     return {
@@ -128,7 +129,7 @@ class _Crowd:
                     told = await converse(self._served.url, self._spoken[number], config.turns, config.paced)
             except ServerError:  # full, late, or no worker is ready
                 self.seen["refused"] += 1
-                await asyncio.sleep(0.5)
+                await asyncio.sleep(AGAIN_S)
             except TimeoutError:
                 self.seen["stuck"] += 1
             else:
@@ -159,10 +160,20 @@ class _Crowd:
                 kill(self._rng.choice(ready))
 
 
+async def _insist(url: str, spoken: Spoken, config: FaultConfig) -> Told:
+    """Come again where the server has no room. Raises TimeoutError where that does not help."""
+    async with asyncio.timeout(config.stuck_s):
+        while True:
+            try:
+                return await converse(url, spoken, config.turns, config.paced)
+            except ServerError:
+                await asyncio.sleep(AGAIN_S)
+
+
 async def _stalled_cost(url: str, spoken: Sequence[Spoken], config: FaultConfig) -> float:
     async def beside(other: bad_clients.Fault) -> float:
         asking = asyncio.create_task(bad_clients.spoil(url, other, random.Random(config.seed), config.stuck_s))
-        told = await asyncio.gather(*(converse(url, one, config.turns, config.paced) for one in spoken))
+        told = await asyncio.gather(*(_insist(url, one, config) for one in spoken))
         asking.cancel()
         await asyncio.gather(asking, return_exceptions=True)
         return statistics.median(second for one in told for second in one.seconds)

@@ -61,11 +61,11 @@ def measure(model: SpokenModel, sessions: int, sounds: Sequence[np.ndarray]) -> 
 
 
 def _one(scheduler: Scheduler, number: int, heard: np.ndarray) -> None:
-    """Someone says something, and is answered in a few words."""
+    """Someone says something, and is answered in a few words, which are played to their end."""
     scheduler.open(number, SeatConfig(turns="manual", max_new_tokens=4))
     scheduler.put(number, heard)
     scheduler.put(number, ev.Respond())
-    while scheduler.tick():
+    while scheduler.tick() or scheduler.seats[number].busy:
         pass
 
 
