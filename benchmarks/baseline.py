@@ -13,6 +13,7 @@ from transformers.cache_utils import DynamicCache
 
 from freeze_omni.encoder.encoder import SpeechEncoder
 from freeze_omni.encoder.released_attention import TABLE, sinusoids
+from freeze_omni.llm.cache import cache_argument
 from freeze_omni.llm.frozen import FrozenLLM
 from freeze_omni.speech_decoder.decoder import SpeechDecoder
 from freeze_omni.speech_decoder.layer import rotary_tables
@@ -75,7 +76,7 @@ class LlmBaseline:
     def step(self, embeds: Tensor) -> Tensor:
         """Embeddings (1, P, E) to hidden states."""
         decoder = self.llm.model.get_decoder()
-        return decoder(inputs_embeds=embeds, past_key_values=self.cache, use_cache=True).last_hidden_state
+        return decoder(inputs_embeds=embeds, use_cache=True, **cache_argument(decoder, self.cache)).last_hidden_state
 
 
 class SpeechBaseline:

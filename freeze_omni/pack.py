@@ -24,7 +24,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from freeze_omni.config import ConfigError, as_mapping, build, read_yaml
-from freeze_omni.llm.frozen import FrozenLLM
+from freeze_omni.llm.frozen import FrozenLLM, LlmError
 from freeze_omni.llm.units import CtcUnits
 from freeze_omni.system import FreezeOmni, SystemConfig, build_parts, empty_voice
 
@@ -105,6 +105,16 @@ def load(
     except ValueError as error:
         raise PackError(f"{folder}: {error}") from None
     return model.to(device)
+
+
+LOAD_ERRORS = (ValueError, OSError, RuntimeError, KeyError, SafetensorError)
+"""What `load` may raise for a folder whose files are broken."""
+
+
+def load_fault(folder: str | Path, error: Exception) -> str:
+    """One line that says why a model folder cannot be used. Ours say it themselves."""
+    said, ours = " ".join(str(error).split()), isinstance(error, ConfigError | LlmError)
+    return said if ours else f"{folder}: cannot be loaded: {type(error).__name__}: {said}"
 
 
 def is_pack(path: str | Path) -> bool:

@@ -37,7 +37,7 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(f"chat: error: {error}; install the extra: pip install 'freeze_omni[serve]'")
     try:
         asyncio.run(terminal.run(chosen))
-    except (ServerError, NoDevice, AudioError) as error:
+    except (ServerError, NoDevice, AudioError, OSError) as error:
         sys.exit(f"chat: error: {error}")
     except KeyboardInterrupt:
         print()

@@ -48,6 +48,7 @@ def run(chosen: argparse.Namespace) -> None:
     except ImportError as error:
         raise ImportError(f"{error}; install the extra: pip install 'freeze_omni[serve]'") from None
     from freeze_omni.server.config import ServerConfig
+    from freeze_omni.server.pool import Unready
     from freeze_omni.server.tls import self_made
 
     if not (chosen.model / "config.yaml").exists():
@@ -77,7 +78,10 @@ def run(chosen: argparse.Namespace) -> None:
         config = replace(config, tls_cert=cert, tls_key=key)
     scheme = "https" if config.tls_cert else "http"
     logging.info("%s is loaded; then the page is at %s://%s:%d", config.model, scheme, config.host, config.port)
-    make(config, log_level=chosen.log_level).run()
+    try:
+        make(config, log_level=chosen.log_level).run()
+    except Unready as error:
+        raise ConfigError(str(error)) from None
 
 
 def _sections(plain: dict, where: str) -> dict:

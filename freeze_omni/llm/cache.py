@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
+from functools import lru_cache
+from typing import Any
+
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers.cache_utils import DynamicCache, DynamicLayer, DynamicSlidingWindowLayer
 
 GROW_POSITIONS = 256
@@ -63,6 +67,17 @@ class GrowingLayer(DynamicLayer):
         if self.is_initialized:
             self._key_room, self._value_room = self.keys[rows], self.values[rows]
             self._show(self.length)
+
+
+def cache_argument(decoder: nn.Module, cache: Any) -> dict[str, Any]:
+    """A cache as the keyword argument that this version of transformers takes it by."""
+    return {_cache_word(type(decoder)): cache}
+
+
+@lru_cache
+def _cache_word(kind: type[nn.Module]) -> str:
+    """Newer versions take `cache`, and warn of `past_key_values`."""
+    return "cache" if "cache" in inspect.signature(kind.forward).parameters else "past_key_values"
 
 
 class LlmCache(DynamicCache):

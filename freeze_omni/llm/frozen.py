@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
-from freeze_omni.llm.cache import LlmCache
+from freeze_omni.llm.cache import LlmCache, cache_argument
 from freeze_omni.llm.chat import ChatTemplate, ChatTexts
 from freeze_omni.llm.packed import read_packed
 
@@ -172,7 +172,7 @@ class FrozenLLM(nn.Module):
             hidden = self._run(
                 embeds,
                 use_cache=True,
-                past_key_values=cache,
+                cache=cache,
                 attention_mask=whole,
                 position_ids=positions,
             )
@@ -185,8 +185,11 @@ class FrozenLLM(nn.Module):
         """
         return read_packed(self.model, embeds, caches)
 
-    def _run(self, embeds: Tensor, use_cache: bool, **arguments: Any) -> Tensor:
-        output = self.model.get_decoder()(inputs_embeds=embeds, use_cache=use_cache, **arguments)
+    def _run(self, embeds: Tensor, use_cache: bool, cache: Any = None, **arguments: Any) -> Tensor:
+        decoder = self.model.get_decoder()
+        if cache is not None:
+            arguments |= cache_argument(decoder, cache)
+        output = decoder(inputs_embeds=embeds, use_cache=use_cache, **arguments)
         return output.last_hidden_state
 
     def logits(self, hidden: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from transformers.cache_utils import DynamicLayer
 
-from freeze_omni.llm.cache import GrowingLayer, LlmCache
+from freeze_omni.llm.cache import GrowingLayer, LlmCache, cache_argument
 
 
 @dataclass(frozen=True)
@@ -79,8 +79,8 @@ class LearnedPrefix(nn.Module):
 @torch.no_grad()
 def read_layers(model: nn.Module, embeds: Tensor) -> list[Any]:
     """The cache's layers after a pass over embeds (1, P, E). Raises ValueError where one of them keeps no keys."""
-    cache = LlmCache(model.config)
-    model.get_decoder()(inputs_embeds=embeds.to(model.dtype), use_cache=True, past_key_values=cache)
+    cache, decoder = LlmCache(model.config), model.get_decoder()
+    decoder(inputs_embeds=embeds.to(model.dtype), use_cache=True, **cache_argument(decoder, cache))
     for layer in cache.layers:
         if not isinstance(layer, GrowingLayer):
             raise ValueError(f"prefix: a {type(layer).__name__} of the LLM's cache keeps no keys: use lora")

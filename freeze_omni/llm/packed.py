@@ -19,7 +19,7 @@ from transformers.cache_utils import Cache
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
-from freeze_omni.llm.cache import LlmCache
+from freeze_omni.llm.cache import LlmCache, cache_argument
 
 PREFIX = "packed_"
 SLOW_ROWS = (2, 3)
@@ -62,13 +62,14 @@ def read_packed(model: nn.Module, embeds: Sequence[Tensor], caches: Sequence[Llm
     device = embeds[0].device
     positions = [torch.arange(age, age + size) for age, size in zip(ages, rows.sizes, strict=True)]
     positions = torch.cat([*positions, torch.zeros(rows.filling, dtype=torch.long)]).to(device)
-    output = model.get_decoder()(
+    decoder = model.get_decoder()
+    output = decoder(
         inputs_embeds=torch.cat([row.to(model.dtype) for row in (*embeds, fill)])[None],
         attention_mask=torch.ones(1, 1, 1, 1, dtype=torch.bool, device=device),  # so that none is built
         position_ids=positions[None],
-        past_key_values=rows,
         use_cache=True,
         packed_rows=rows,
+        **cache_argument(decoder, rows),
     )
     return list(output.last_hidden_state[0, : sum(rows.sizes)].split(rows.sizes))
 

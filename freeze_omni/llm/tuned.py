@@ -99,7 +99,7 @@ class TunedLLM(FrozenLLM):
             mask = arguments["attention_mask"]
             arguments["attention_mask"] = torch.cat([mask.new_ones(rows, size), mask], dim=1)
             arguments["position_ids"] = arguments["position_ids"] + size
-        return arguments | {"past_key_values": cache}
+        return arguments | {"cache": cache}
 
 
 def tuned(llm: FrozenLLM, tuning: nn.Module | None) -> FrozenLLM:

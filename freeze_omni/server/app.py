@@ -27,7 +27,7 @@ KEY_PROTOCOL = "openai-insecure-api-key."
 
 
 class Server:
-    """Routes over a pool. `application` is what uvicorn runs."""
+    """Routes over a pool, which whoever runs `application` opens before."""
 
     def __init__(self, config: ServerConfig, pool: Pool) -> None:
         self.config, self.pool = config, pool
@@ -46,7 +46,6 @@ class Server:
 
     @contextlib.asynccontextmanager
     async def _lifespan(self, application: Starlette) -> AsyncIterator[None]:
-        await self.pool.open()
         try:
             yield
         finally:

@@ -72,6 +72,7 @@ class Hand:
     ready: msg.Ready | None = None
     report: Report | None = None
     restarts: int = 0
+    fault: str = ""
 
     def send(self, message: Any) -> None:
         """Raises Full where the worker has stopped taking messages."""
@@ -214,8 +215,10 @@ class Pool:
                 self._changed.set()
                 self._house()
             case msg.Unusable(reason):
-                self._fault = reason
+                self._fault = hand.fault = reason
                 hand.restarts = RESTARTS  # it would not be usable the next time
+                if len(self.hands) > 1:  # or `open` says it
+                    logging.error("worker on %s: %s", hand.config.device, reason)
 
     def _lose(self, hand: Hand) -> None:
         if hand not in self.hands:
@@ -225,8 +228,9 @@ class Pool:
         self._changed.set()
         if self.closing:
             return
-        self.lost_workers += 1
-        logging.error("worker on %s is gone with %d sessions", hand.config.device, len(hand.users))
+        if not hand.fault:
+            self.lost_workers += 1
+            logging.error("worker on %s is gone with %d sessions", hand.config.device, len(hand.users))
         self._homeless += hand.users.values()
         if hand.restarts < RESTARTS:
             self._begin(hand.config, 0 if hand.ready else hand.restarts + 1)

@@ -14,11 +14,16 @@ from freeze_omni.serving.worker import WorkerConfig
 
 
 class GracefulServer(uvicorn.Server):
-    """uvicorn's, but sessions are drained before connections are cut."""
+    """uvicorn's, but workers come first, and sessions are drained before connections are cut."""
 
     def __init__(self, config: uvicorn.Config, server: Server) -> None:
         super().__init__(config)
         self._server = server
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Workers first. Raises Unready for a model that cannot be loaded: uvicorn would make a traceback of it."""
+        await self._server.pool.open()
+        await super().startup(sockets)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         await self._server.drain()

@@ -136,14 +136,14 @@ def run_worker(config: WorkerConfig, pipe: Connection) -> None:
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s worker: %(message)s")
     import torch
 
-    from freeze_omni.pack import load
+    from freeze_omni.pack import LOAD_ERRORS, load, load_fault
 
     try:
         if config.threads:
             torch.set_num_threads(config.threads)
         model = load(config.folder, config.device)
         worker = Worker(model, config.serving, pipe, config.record)
-    except (ValueError, OSError, RuntimeError) as error:
-        pipe.send(Unusable(str(error)))
+    except LOAD_ERRORS as error:
+        pipe.send(Unusable(load_fault(config.folder, error)))
         return
     worker.run()

@@ -8,6 +8,8 @@ from freeze_omni.session.events import Action, PlayAudio, StateDecision, TextDel
 from freeze_omni.session.question import Asked
 
 STATES = ("listening on", "answer", "nothing to answer")
+NO_TRANSCRIPT = "(no transcript)"
+"""Of a model without a CTC head, or of sound in which no words were heard."""
 
 
 def event_line(action: Action) -> str:
@@ -50,7 +52,7 @@ def summary(asked: Asked, output_hz: int) -> dict[str, Any]:
 
 def report(found: dict[str, Any], timed: bool) -> list[str]:
     """A summary in lines; timed: with the time to the first audio."""
-    lines = [f"user:     {found['transcript']}"]
+    lines = [f"user:     {found['transcript'] or NO_TRANSCRIPT}"]
     for change in found["states"]:
         said = f"{change['state']} from {change['time_s']:.2f} s ({STATES[change['state']]})"
         lines.append(f"state:    {said}")

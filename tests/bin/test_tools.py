@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 
 import numpy as np
@@ -197,6 +198,15 @@ def test_a_model_that_is_none_is_one_line(work, tmp_path):
     for model in (tmp_path, tmp_path / "nowhere"):
         with pytest.raises(SystemExit, match="answer: error: .*"):
             answer.main(["--model", str(model), "--input", str(sound(tmp_path / "q.wav", 1))])
+
+
+@pytest.mark.parametrize("broken", ["llm/config.json", "llm/model.safetensors", "units/units.json"])
+def test_a_model_with_a_broken_file_is_one_line(work, tmp_path, broken):
+    folder = shutil.copytree(work / "pack", tmp_path / "pack")
+    (folder / broken).write_bytes((folder / broken).read_bytes()[:50])
+    with pytest.raises(SystemExit, match="answer: error: .*pack") as stop:
+        answer.main(["--model", str(folder), "--input", str(sound(tmp_path / "q.wav", 1))])
+    assert "\n" not in stop.value.code
 
 
 def test_a_wrong_key_in_the_config_is_one_line(work, tmp_path):

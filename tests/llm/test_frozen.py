@@ -103,6 +103,7 @@ def test_padding_may_hold_anything_and_moves_nothing(llm):
     torch.testing.assert_close(hidden[0], llm(embeds[:1])[0][0])
 
 
+@pytest.mark.filterwarnings("error::FutureWarning")
 @pytest.mark.parametrize("kind", KINDS)
 def test_step_by_step_is_all_at_once(folders, kind):
     llm = FrozenLLM.load(folders[kind])

@@ -52,14 +52,13 @@ def load_model(folder: Path, threads: int = 0, seed: int = 0) -> Any:
 def _load(folder: Path) -> Any:
     from transformers.utils import logging
 
-    from freeze_omni.llm.frozen import LlmError
-    from freeze_omni.pack import load
+    from freeze_omni.pack import LOAD_ERRORS, load, load_fault
 
     logging.disable_progress_bar()
     try:
         return load(folder)
-    except LlmError as error:
-        raise ConfigError(str(error)) from None
+    except LOAD_ERRORS as error:
+        raise ConfigError(load_fault(folder, error)) from None
 
 
 def run(main: Callable[[argparse.Namespace], None], arguments: argparse.Namespace) -> None:

@@ -1,0 +1,64 @@
+"""`freeze-omni serve` with a model that cannot be loaded."""
+
+from __future__ import annotations
+
+import multiprocessing
+import threading
+
+import pytest
+
+from freeze_omni.bin import serve
+from freeze_omni.server import run
+from freeze_omni.server.pool import Pool
+from freeze_omni.serving import worker
+from freeze_omni.serving.messages import Unusable
+from freeze_omni.serving.worker import WorkerConfig, run_worker
+
+
+@pytest.fixture
+def broken(tmp_path):
+    """A folder that looks like a pack, with a configuration that cannot be."""
+    folder = tmp_path / "pack"
+    folder.mkdir()
+    (folder / "config.yaml").write_text("llm_size: 48\nctc_units: 9\nno_such_part: {}\n")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def signals(monkeypatch):
+    monkeypatch.setattr(worker.signal, "signal", lambda *_: None)
+
+
+def start(config, pipe):
+    """A worker in a thread."""
+
+    def work():
+        run_worker(config, pipe)
+        pipe.close()
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    return thread
+
+
+def test_a_worker_says_in_one_line_why_it_cannot_load(broken):
+    here, there = multiprocessing.Pipe()
+    run_worker(WorkerConfig(broken), there)
+    found = here.recv()
+    assert isinstance(found, Unusable) and "\n" not in found.reason
+    assert "config.yaml" in found.reason and "no_such_part" in found.reason
+
+
+def test_serving_it_is_one_line_and_code_1(broken, monkeypatch, capsys, caplog):
+    monkeypatch.setattr(run, "Pool", lambda configs: Pool(configs, start))
+    with pytest.raises(SystemExit, match="^serve: error: .*no_such_part") as ended:
+        serve.main(["--model", str(broken), "--port", "0"])
+    assert isinstance(ended.value.code, str) and "\n" not in ended.value.code  # Python exits with 1 for a text
+    told = capsys.readouterr()
+    assert "Traceback" not in told.err + told.out + caplog.text
+    assert "is gone" not in caplog.text
+
+
+def test_a_folder_that_is_no_pack_is_refused_at_once(tmp_path):
+    with pytest.raises(SystemExit, match="no config.yaml in it"):
+        serve.main(["--model", str(tmp_path)])
