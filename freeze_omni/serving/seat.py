@@ -41,6 +41,7 @@ class Gated:
 
 
 Output = ev.Action | Gated | Refused
+AHEAD_S = 0.5
 LISTEN, WRITE, SPEAK = "listen", "write", "speak"
 
 
@@ -61,7 +62,8 @@ class Lane:
 
 class Seat:
     """See the head of this file. `emit` is given what came of a piece of work, `observe` what was measured:
-    seconds of listen_s (from a chunk's arrival to its end), first_audio_s, heard_s, spoken_s."""
+    seconds of listen_s (from a chunk's arrival to its end; what comes more than AHEAD_S ahead of real time counts from
+    there: a flood must not have others refused), first_audio_s, heard_s, spoken_s."""
 
     def __init__(
         self,
@@ -84,6 +86,8 @@ class Seat:
         self._inbox: deque[tuple[ev.Event | SeatConfig, float]] = deque()
         self._todo: deque[tuple[ev.Event | SeatConfig, float]] = deque()
         self._waiting_chunks = self._chunks = 0
+        self._due: deque[float] = deque()
+        self._paced_s, self._heard_due_s = float("-inf"), 0.0
         self._part = np.zeros(0, dtype=np.float32)
         self._gate = Gate(detector, config.gate_config(serving.gate))
         self._gate_state = self._gate.initial_state(1)
@@ -105,6 +109,8 @@ class Seat:
             if self._waiting_chunks >= self.serving.max_waiting_chunks:
                 raise Overrun(f"{self._waiting_chunks} chunks of audio wait to be heard: send no faster than real time")
             self._waiting_chunks += 1
+            self._paced_s = max(now_s, self._paced_s + self.model.rates.chunk_s)
+            self._due.append(max(now_s, self._paced_s - AHEAD_S))
             self._inbox.append((ev.AudioChunk(samples[at : at + size].copy()), now_s))
 
     def put(self, event: ev.Event | SeatConfig, now_s: float) -> None:
@@ -168,6 +174,7 @@ class Seat:
             events = [event]
             if isinstance(event, ev.AudioChunk):
                 self._waiting_chunks -= 1
+                self._heard_due_s = self._due.popleft()
                 if self.playback and self.playback.begun:
                     events.insert(0, ev.Played(self.playback.heard(now_s)))
                 events[-1:] = [*self._gated(event), event]
@@ -245,7 +252,7 @@ class Seat:
             elif name != LISTEN:
                 self.recorder.worked(name, value)
         if isinstance(lane.event, ev.AudioChunk):
-            self.observe("listen_s", now_s - lane.arrived_s)
+            self.observe("listen_s", max(0.0, now_s - self._heard_due_s))
         if self.session.answering not in (None, self._answer):
             self._answer, self._told = self.session.answering, 0
             self.playback = Playback(self.model.rates.output_hz, lane.arrived_s)

@@ -60,10 +60,10 @@ def talk(place, scenario, key="none"):
     return asyncio.run(run())
 
 
-async def say(connection, text):
+async def say(connection, text, **response):
     item = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": text}]}
     await connection.conversation.item.create(item=item)
-    await connection.response.create()
+    await connection.response.create(response=response)
     return await until(connection, "response.done")
 
 

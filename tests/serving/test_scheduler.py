@@ -140,6 +140,24 @@ def test_who_sends_too_fast_is_ended_and_nobody_else(model):
     rig.put("fast", np.zeros(10, dtype=np.float32))  # dropped
 
 
+def test_a_flood_does_not_make_the_server_late_for_others(model):
+    """What admission goes by is how late paced audio is heard, not how long a heap of audio waits."""
+    rig = Rig(model)
+    rig.open("flood", "paced", turns="manual")
+    rig.run()
+    rig.put("flood", speech(0, 3.0))
+    for _ in range(2000):
+        rig.now_s += 0.01
+        if not rig.scheduler.tick():
+            break
+    steps = np.asarray(rig.seen["listen_s"])
+    assert len(steps) > 25 and np.quantile(steps, 0.9) < 0.16 < rig.now_s
+    rig.put("paced", speech(0, 0.1)[:2560])
+    rig.now_s += 0.3
+    rig.run()
+    assert rig.seen["listen_s"][-1] == pytest.approx(0.3)
+
+
 def test_a_fault_in_a_batch_ends_no_session_but_its_own(model):
     rig = Rig(model)
     rig.open("good", "bad", seed=1)
