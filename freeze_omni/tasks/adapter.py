@@ -21,11 +21,16 @@ from freeze_omni.tasks.resources import Resources
 
 class AdapterTask(BaseTask):
     """Reads wav.scp (16 kHz) and text; trains encoder, adapter, task tokens, and the CTC head if it
-    has a weight. answer, of stage 4, is needed where answers are the targets, and may lack ids."""
+    has a weight. Where answers are the targets it reads answer and, optionally, history, as stage 1.3."""
 
     config_class = AdapterModelConfig
-    files = {"speech": ("wav.scp", "sound"), "text": ("text", "text"), "answer": ("answer", "sparse_text")}
-    optional = ("answer",)
+    files = {
+        "speech": ("wav.scp", "sound"),
+        "text": ("text", "text"),
+        "answer": ("answer", "sparse_text"),
+        "history": ("history", "sparse_text"),
+    }
+    optional = ("answer", "history")
 
     @classmethod
     def needed(cls, config: AdapterModelConfig) -> tuple[str, ...]:
@@ -55,11 +60,10 @@ class AdapterTask(BaseTask):
         texts = {
             "text": ("text", partial(tokenise, tokenizer=chat.tokenizer)),
             "units": ("text", resources.units.encode),
+            "context": ("history", partial(dialogue_context, chat=chat, system=resources.system)),
+            "question": ("text", chat.user_text),
             "answer": ("answer", partial(tokenise, tokenizer=chat.tokenizer)),
         }
-        if config.targets == "answers":
-            texts["context"] = ("history", partial(dialogue_context, chat=chat, system=resources.system))
-            texts["question"] = ("text", chat.user_text)
         return Reader(texts, ("speech",), build_augment(config.augment, train, cls.sample_hz))
 
 

@@ -96,7 +96,7 @@ class AdapterModel(PartsModel):
         **turn: Tensor,
     ) -> Result:
         """speech (B, S) at 16 kHz, text (B, N) the transcript in LLM tokens, units (B, U) in CTC
-        units; turn: context, question and answer as in stage 1.3, and lengths, where answers are the targets."""
+        units; turn: context, question and answer as in stage 1.3, and their lengths, for answers as targets."""
         augment = self.spec_augment if self.training else None
         heard = listen(self, self.fbank, speech, speech_lengths, augment)
         stats = {}
@@ -107,10 +107,20 @@ class AdapterModel(PartsModel):
         else:
             loss, stats["acc"] = self._transcript_loss(heard, text, text_lengths)
         if self.config.ctc_weight:
-            stats["loss_ctc"] = ctc = self.ctc.loss(heard.logits, heard.lengths, units, units_lengths)
+            stats["loss_ctc"] = ctc = self._ctc_loss(heard, units, units_lengths, turn)
             loss = loss + self.config.ctc_weight * ctc
         stats["positions"] = heard.adapted.lengths.float().mean()
         return training_result(loss, stats, rows=len(speech))
+
+    def _ctc_loss(self, heard: Heard, units: Tensor, units_lengths: Tensor, turn: Mapping[str, Tensor]) -> Tensor:
+        """Of all rows; where answers are the targets of the answered ones alone: scenes that are cut off have the whole
+        sentence as their text."""
+        if self.config.targets == "answers":
+            rows = turn["answer_lengths"] > 0
+            if not rows.any():
+                return heard.logits.sum() * 0.0
+            return self.ctc.loss(heard.logits[rows], heard.lengths[rows], units[rows], units_lengths[rows])
+        return self.ctc.loss(heard.logits, heard.lengths, units, units_lengths)
 
     def _transcript_loss(self, heard: Heard, text: Tensor, text_lengths: Tensor) -> tuple[Tensor, Tensor]:
         adapted = heard.adapted

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +16,7 @@ from freeze_omni.eval.ablation.commands import steps
 from freeze_omni.eval.ablation.rows import merged, read_table_config
 from freeze_omni.eval.ablation.steps import Step, StepError, run_step
 from freeze_omni.eval.ablation.table import render
-from tests.shell.bash import ROOT
+from tests.shell.bash import ROOT, run
 
 RECIPE, CONF = ROOT / "egs/ablation/s2s1", ROOT / "egs/TEMPLATE/s2s1/conf"
 FOLDERS = {"exp": "exp", "dump": "dump", "data": "data", "reference": "reference", "out": "rows"}
@@ -33,9 +35,13 @@ def plans(root: Path):
 
 def words_of(row, name: str) -> dict[str, list[str]]:
     """The command of a step, as option -> values."""
+    return options_of(next(step for step in steps(row) if step.name == name).arguments)
+
+
+def options_of(words) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {"": []}
     values = found[""]
-    for word in next(step for step in steps(row) if step.name == name).arguments:
+    for word in words:
         if word.startswith("--"):
             values = found.setdefault(word[2:], [])
         else:
@@ -78,6 +84,43 @@ def test_data_follow_the_targets(tmp_path):
     reference = words_of(rows["reference"], "1.3_dialogue")
     assert reference["train_dir"] == [f"{tmp_path}/reference/train", f"{dump}/dialogue/train"]
     assert reference["valid_dir"][0] == f"{tmp_path}/reference/dev"
+
+
+TEMPLATE_STAGES = """
+set -euo pipefail
+export PATH={root}/utils:$PATH
+for file in {root}/egs/TEMPLATE/s2s1/stages/*.sh; do . $file; done
+once() {{ while [ "$1" != -- ]; do shift; done; shift; "$@"; }}
+job() {{ :; }}
+train_part() {{ echo "step $2"; shift 3; printf '%s\n' "$@"; }}
+datadir=data dumpdir=dump expdir=exp conf=conf inference_model=valid.loss.ave adapters=ctc init_model= nj=1
+train_set=asr_train optional_train_sets= valid_set=asr_dev tts_train_set=tts_train tts_valid_set=tts_dev
+dialogue_train_set=train dialogue_valid_set=dev llm=LLM system_prompt="Be kind." threads=(env)
+for number in 5 6 7 9 10; do "stage_$number"; done
+job() {{ shift 4; echo "step pack"; printf '%s\n' "$@"; }}
+pack_model ctc system --link_llm
+"""
+
+
+def test_commands_are_those_of_the_template(tmp_path, monkeypatch):
+    """With the row's folders for the recipe's: who changes a stage there is told to change it here."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "dump/raw/tts_dev").mkdir(parents=True)
+    (tmp_path / "dump/raw/tts_dev/wav.scp").write_text("u voice.wav\n")
+    found = run("bash", "-c", TEMPLATE_STAGES.format(root=ROOT), cwd=tmp_path)
+    assert found.returncode == 0, found.stderr
+    row = plans(Path())["frozen"]
+    stages = {stage: {} for stage in ("1.1_encoder", "2.2_speech_decoder")}
+    row = replace(row, name="all", row=replace(row.row, stages=stages))
+    names = {"1.1_encoder": "encoder", "1.2_adapter": "adapter", "1.3_dialogue": "dialogue", "2.3_prefix": "prefix"}
+    names |= {"2.2_speech_decoder": "speech_decoder", "pack": "pack"}
+    theirs = {text.split("\n", 1)[0]: options_of(text.splitlines()[1:]) for text in found.stdout.split("step ")[1:]}
+    for stage, name in names.items():
+        ours = words_of(row, stage)
+        for option in set(theirs[name]) - {"", "output"}:
+            mine = [value.replace("rows/all/", "exp/") for value in ours[option]]
+            mine = [re.sub(r"(1\.2_adapter|1\.3_dialogue)/", r"\1_ctc/", value) for value in mine]
+            assert mine == theirs[name][option], f"{stage} --{option}"
 
 
 def test_every_row_of_the_recipe_is_a_configuration_of_its_stages(tmp_path):

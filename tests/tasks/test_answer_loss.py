@@ -78,12 +78,21 @@ def test_stage_1_2_learns_from_answers(toy):
     model, args = toy.build("1.2_conv", model=answers, system="Be kind.")
     batch = toy.batch("1.2_conv", args)
     loss, stats, _ = model.train()(**batch)
-    assert float(loss) == pytest.approx(float(stats["loss_answer"] + stats["kl"]), rel=1e-5)
+    assert loss.item() == pytest.approx((stats["loss_answer"] + stats["kl"]).item(), rel=1e-5)
     loss.backward()
     for part in (model.encoder, model.adapter, model.task_tokens):
         assert sum(float(weight.grad.abs().sum()) for weight in part.parameters() if weight.grad is not None) > 0
     others = batch | {"text": torch.ones_like(batch["text"])}  # which is no target now
     assert model.eval()(**batch)[1]["loss_answer"] == model(**others)[1]["loss_answer"]
+
+
+def test_transcripts_of_turns_without_an_answer_are_no_targets_of_the_ctc_head(toy):
+    model, args = toy.build("1.2_ctc", model={"adapter": {"ctc": {}}, "targets": "answers", "ctc_weight": 1.0})
+    batch, silent = toy.batch("1.2_ctc", args), slice(1, None, 2)
+    others = batch | {"units": batch["units"].clone()}
+    others["units"][silent] = 1
+    assert model.eval()(**batch)[1]["loss_ctc"] == model(**others)[1]["loss_ctc"] > 0
+    assert model(**{name: value[silent] for name, value in batch.items()})[1]["loss_ctc"] == 0
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,7 @@ class RowPlan:
     row: Row
     sources: Sources
     options: RunOptions
+    _configs: dict[str, dict[str, Any]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def folder(self) -> Path:
@@ -45,11 +46,13 @@ class RowPlan:
 
     def config(self, stage: str) -> dict[str, Any]:
         """The stage's configuration, with what the row changes."""
-        name = f"{stage}_{self.row.adapter}" if stage == "1.2_adapter" else stage
-        base = read_yaml(self.sources.conf / f"{name}.yaml")
-        if stage in self.options.minutes:
-            base["max_minutes"] = self.options.minutes[stage]
-        return merged(base, self.row.stages.get(stage, {}))
+        if stage not in self._configs:
+            name = f"{stage}_{self.row.adapter}" if stage == "1.2_adapter" else stage
+            base = read_yaml(self.sources.conf / f"{name}.yaml")
+            if stage in self.options.minutes:
+                base["max_minutes"] = self.options.minutes[stage]
+            self._configs[stage] = merged(base, self.row.stages.get(stage, {}))
+        return self._configs[stage]
 
     @cached_property
     def trained(self) -> tuple[str, ...]:

@@ -14,4 +14,4 @@ if "${dry_run}"; then
 elif [ -z "${judge}" ]; then
     judge=$("${MAIN_ROOT}/tools/installers/get_whisper_$([ "${scale}" = tiny ] && echo tiny_en || echo base).sh" | tail -n 1)
 fi
-if [ -n "${judge}" ]; then more+=(--judge "${judge}"); fi
+if [ -n "${judge}" ] && [ "${judge}" != none ]; then more+=(--judge "${judge}"); fi
