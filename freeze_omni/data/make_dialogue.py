@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 
+from freeze_omni.data.audio import read_audio, write_wav
+from freeze_omni.data.audio_header import read_header
 from freeze_omni.data.dialogue import Dialogue, plan_set, write_dialogues
 from freeze_omni.data.dialogue_config import DialogueConfig
 from freeze_omni.data.questions.answers import AnswerConfig, Asked, answer_rounds
@@ -48,13 +50,14 @@ def make_dialogues(
     if rejection and rejection.questions:
         plans = _without_misheard(plans, misheard, output / "judged/questions")
     spoken = [d for name, one in config.sets.items() if one.speak_answers for d in plans[name]]
+    maker = SceneMaker(config.scene)
     answer_wavs = _speak(spoken, config.voice, folders, nj)
+    answer_wavs = _at_rate(answer_wavs, maker.rates.output_hz, output / "answer_wav")
     if rejection and rejection.answers and answer_wavs:
         texts = {path.stem: text for text, path in answer_wavs.items()}
         wavs = {path.stem: path for path in answer_wavs.values()}
         for key in misheard(output / "judged/answers", wavs, texts):
             del answer_wavs[texts[key]]
-    maker = SceneMaker(config.scene)
     for name, planned in plans.items():
         counts = write_dialogues(output / name, planned, answer_wavs, maker, config.seed)
         said = ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items()))
@@ -116,3 +119,14 @@ def _speak(planned: list[Dialogue], voice: str, folders: TtsFolders, nj: int) ->
     texts = sorted({dialogue.answer for dialogue in planned if dialogue.answer})
     jobs = [Job(text, text, Voice.parse(voice)) for text in texts]
     return synthesize(jobs, folders, nj)
+
+
+def _at_rate(wavs: Mapping[str, Path], hz: int, folder: Path) -> dict[str, Path]:
+    """The same speech at `hz`; of what a voice speaks at another rate there are copies in `folder`."""
+    found = dict(wavs)
+    for text, path in wavs.items():
+        if read_header(path).rate_hz != hz:
+            found[text] = (folder / path.name).resolve()
+            if not found[text].exists():
+                write_wav(found[text], read_audio(str(path), hz)[0], hz)
+    return found

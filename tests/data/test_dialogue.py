@@ -74,6 +74,7 @@ def test_a_set_has_every_table(data: Path, toy_program: str, answers: None) -> N
     answer, answer_wavs = read_table(out / "answer"), read_table(out / "answer_wav.scp")
     assert len(wavs) == len(states) == 3 + 6 and len(answer) == len(answer_wavs) == 3
     assert set(answer.values()) == {"It is two."} and len(set(answer_wavs.values())) == 1
+    assert {soundfile.info(path).samplerate for path in answer_wavs.values()} == {24000}, "the voice has 16 kHz"
     for key, path in wavs.items():
         info = soundfile.info(path)
         assert info.samplerate == 16000 and info.frames == 2560 * len(states[key].split())
