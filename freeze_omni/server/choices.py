@@ -88,7 +88,7 @@ def seat_config(session: dict[str, Any], own_prompt: str, longest: int) -> SeatC
     if turns is None or not turns["create_response"]:
         return config
     if turns["type"] == "semantic_vad":
-        return replace(config, turns="head")
+        return replace(config, turns="head", interrupt=turns["interrupt_response"])
     return replace(
         config,
         turns="vad",

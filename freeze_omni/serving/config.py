@@ -9,6 +9,7 @@ from freeze_omni.frontend.vad import GateConfig
 from freeze_omni.rates import Rates
 from freeze_omni.session.answering import AnswerConfig
 from freeze_omni.session.reducer import TurnConfig
+from freeze_omni.session.session import SessionConfig
 
 NEVER = 2.0
 """A threshold that no probability passes: the state head does not decide."""
@@ -52,7 +53,7 @@ class SeatConfig:
     Attributes:
         turns: who says that a turn is over: `head` the state head behind the gate; `vad` the gate alone, after
             silence_ms without speech, and its opening interrupts; `manual` the user, who asks for a response.
-        interrupt: whether speech stops the answer, for `vad`.
+        interrupt: whether speech stops the answer; otherwise it is answered behind it. For `head` and `vad`.
         pre_roll_ms: audio from before the gate opened.
         open_above: probability of speech at which the gate opens.
         speech: spoken answers; False for text alone.
@@ -80,6 +81,7 @@ class SeatConfig:
             pre_roll_chunks=round(self.pre_roll_ms / rates.chunk_ms),
             threshold=self.threshold if decided else NEVER,
             silent_chunks=12 if decided else 10**6,
+            interrupt=self.interrupt or self.turns == "manual",
         )
 
     def answer_config(self, own: AnswerConfig) -> AnswerConfig:
@@ -87,6 +89,10 @@ class SeatConfig:
         chosen = {name: getattr(self, name) for name in ("max_new_tokens", "temperature", "top_k", "top_p")}
         chosen = {name: value for name, value in chosen.items() if value is not None}
         return replace(own, generation=replace(own.generation, **chosen), speech=self.speech)
+
+    def session_config(self, rates: Rates, own: AnswerConfig) -> SessionConfig:
+        """What a session begins with. Raises ValueError for impossible choices."""
+        return SessionConfig(self.turn_config(rates), self.answer_config(own), self.system, self.seed)
 
     def gate_config(self, gate: GateConfig) -> GateConfig:
         close_below = min(gate.close_below, self.open_above)

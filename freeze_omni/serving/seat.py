@@ -22,7 +22,7 @@ from freeze_omni.session.answering import Answering, own_answers
 from freeze_omni.session.log import Recorder
 from freeze_omni.session.model import SpokenModel
 from freeze_omni.session.ops import Job, Op
-from freeze_omni.session.session import SessionConfig, SpeechSession
+from freeze_omni.session.session import SpeechSession
 
 
 @dataclass(frozen=True)
@@ -91,9 +91,7 @@ class Seat:
         self._part = np.zeros(0, dtype=np.float32)
         self._gate = Gate(detector, config.gate_config(serving.gate))
         self._gate_state = self._gate.initial_state(1)
-        answers = config.answer_config(own_answers(model))
-        start = SessionConfig(config.turn_config(model.rates), answers, config.system, config.seed)
-        self._begin = SpeechSession.beginning(model, start)
+        self._begin = SpeechSession.beginning(model, config.session_config(model.rates, own_answers(model)))
 
     # what comes in
 
@@ -216,14 +214,17 @@ class Seat:
         return self.session.handling(event)
 
     def _configuring(self, config: SeatConfig) -> Job[list[ev.Action]]:
-        answers = config.answer_config(own_answers(self.model))
-        self.session.configure(config.turn_config(self.model.rates), answers)
+        turns, answers = config.turn_config(self.model.rates), config.answer_config(own_answers(self.model))
+        self.session.configure(turns, answers)
         before, self.config = self.config, config
         self._gate = Gate(self._detector, config.gate_config(self.serving.gate))
-        if config.system == before.system:
-            return []
-        system = self.model.system_prompt if config.system is None else config.system
-        return (yield from self.session.handling(ev.SystemPrompt(system)))
+        system, actions = None, []
+        if config.system != before.system:
+            system = self.model.system_prompt if config.system is None else config.system
+            actions = yield from self.session.handling(ev.SystemPrompt(system))
+        if self.recorder is not None:
+            self.recorder.configured(turns, answers, system, actions)
+        return actions
 
     def _follow_answer(self, now_s: float) -> None:
         """Drop lanes of an answer that is no more, begin those of one that is."""

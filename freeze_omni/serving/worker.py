@@ -18,6 +18,7 @@ from freeze_omni.serving.config import SeatConfig, ServingConfig
 from freeze_omni.serving.messages import Close, Did, Failed, Measured, Open, Put, Ready, Stop, Unusable
 from freeze_omni.serving.metrics import Measures
 from freeze_omni.serving.scheduler import Scheduler
+from freeze_omni.session.answering import own_answers
 from freeze_omni.session.log import Recorder
 from freeze_omni.session.model import SpokenModel
 
@@ -117,8 +118,9 @@ class Worker:
     def _recorder(self, key: object, config: SeatConfig) -> Recorder | None:
         if self._record is None:
             return None
+        start = config.session_config(self._model.rates, own_answers(self._model))
         self._record.mkdir(parents=True, exist_ok=True)
-        return Recorder((self._record / f"{key}.jsonl").open("w", encoding="utf-8"), config.seed)
+        return Recorder((self._record / f"{key}.jsonl").open("w", encoding="utf-8"), start)
 
 
 def detector(vad: str) -> Detector:

@@ -1,7 +1,8 @@
 """A session on file: everything that went in, piece by piece, and what came out. It replays to the same output.
 
-JSON lines. The first names the format and the session's seed; every other has `do` (`handle`, `write` or `speak`),
-for `handle` the `event`, and the `actions` that came of it. Audio is little-endian float32 in base64.
+JSON lines. The first names the format and the session's choices; every other has `do` (`handle`, `write`, `speak` or
+`configure`), for `handle` the `event`, for `configure` the choices from then on, and the `actions` that came of it.
+Audio is little-endian float32 in base64.
 """
 
 from __future__ import annotations
@@ -14,8 +15,11 @@ from typing import Any, TextIO
 
 import numpy as np
 
+from freeze_omni.config import ConfigError, as_mapping, build
 from freeze_omni.session import events as ev
-from freeze_omni.session.session import SpeechSession
+from freeze_omni.session.answering import AnswerConfig
+from freeze_omni.session.reducer import TurnConfig
+from freeze_omni.session.session import SessionConfig, SpeechSession
 
 FORMAT = "freeze-omni session 1"
 KINDS = {kind.__name__: kind for kind in (*ev.Event.__args__, *ev.Action.__args__)}
@@ -46,9 +50,9 @@ def unpack(found: dict[str, Any]) -> ev.Event | ev.Action:
 class Recorder:
     """Writes what a session does. Whoever runs it tells the recorder after every piece."""
 
-    def __init__(self, file: TextIO, seed: int) -> None:
+    def __init__(self, file: TextIO, config: SessionConfig) -> None:
         self._file = file
-        self._line({"format": FORMAT, "seed": seed})
+        self._line({"format": FORMAT, **as_mapping(config)})
 
     def handled(self, event: ev.Event, actions: list[ev.Action]) -> None:
         self._line({"do": "handle", "event": pack(event), "actions": [pack(action) for action in actions]})
@@ -56,6 +60,13 @@ class Recorder:
     def worked(self, lane: str, actions: list[ev.Action]) -> None:
         """lane: `write` or `speak`."""
         self._line({"do": lane, "actions": [pack(action) for action in actions]})
+
+    def configured(
+        self, turns: TurnConfig, answers: AnswerConfig, system: str | None, actions: list[ev.Action]
+    ) -> None:
+        """Other choices; system: a new system prompt, None where it stays."""
+        choices = {"turns": as_mapping(turns), "answers": as_mapping(answers), "system": system}
+        self._line({"do": "configure", **choices, "actions": [pack(action) for action in actions]})
 
     def close(self) -> None:
         """Nothing more is written."""
@@ -66,13 +77,17 @@ class Recorder:
         self._file.flush()
 
 
-def read_log(path: str | Path) -> tuple[int, Iterator[dict[str, Any]]]:
-    """The seed, and the pieces. Raises LogError with file and line, as they are reached."""
+def read_log(path: str | Path) -> tuple[SessionConfig, Iterator[dict[str, Any]]]:
+    """What the session began with, and the pieces. Raises LogError with file and line, as they are reached."""
     lines = Path(path).read_text(encoding="utf-8").splitlines()
     head = _parse(path, 1, lines[0] if lines else "")
     if head.get("format") != FORMAT:
         raise LogError(f"{path}, line 1: no log of a session ('{FORMAT}' expected)")
-    return int(head["seed"]), (_parse(path, number, line) for number, line in enumerate(lines[1:], 2))
+    try:
+        config = build(SessionConfig, {key: value for key, value in head.items() if key != "format"}, f"{path}, line 1")
+    except ConfigError as error:
+        raise LogError(str(error)) from None
+    return config, (_parse(path, number, line) for number, line in enumerate(lines[1:], 2))
 
 
 def replay(pieces: Iterator[dict[str, Any]], session: SpeechSession) -> Iterator[tuple[list[Any], list[Any]]]:
@@ -81,10 +96,17 @@ def replay(pieces: Iterator[dict[str, Any]], session: SpeechSession) -> Iterator
         before = [unpack(action) for action in piece["actions"]]
         if piece["do"] == "handle":
             yield before, session.handle(unpack(piece["event"]))
+        elif piece["do"] == "configure":
+            yield before, _configure(session, piece)
         elif session.answering is None:
             yield before, []
         else:
             yield before, session.work(piece["do"])
+
+
+def _configure(session: SpeechSession, piece: dict[str, Any]) -> list[ev.Action]:
+    session.configure(build(TurnConfig, piece["turns"]), build(AnswerConfig, piece["answers"]))
+    return [] if piece["system"] is None else session.handle(ev.SystemPrompt(piece["system"]))
 
 
 def same(before: list[ev.Action], now: list[ev.Action], tolerance: float = 1e-4) -> bool:

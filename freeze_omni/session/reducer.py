@@ -65,6 +65,8 @@ class TurnConfig:
             answered if words were heard, else dropped.
         transcribed: words tell a turn from silence; without a CTC head (imported models) every turn counts as
             one with words.
+        interrupt: a turn that ends while an answer is spoken stops it; otherwise the turn is kept, and answered when
+            the answer is over and the user does not speak.
         samples_per_token: guess for a segment that is not spoken to its end (output samples).
     """
 
@@ -76,6 +78,7 @@ class TurnConfig:
     silent_chunks: int = 12
     samples_per_token: int = 6600
     transcribed: bool = True
+    interrupt: bool = True
 
     def __post_init__(self) -> None:
         if self.gate not in ("open", "vad"):
@@ -104,6 +107,7 @@ class Dialogue:
     listening: bool = False
     turn_chunks: int = 0
     words: bool = False
+    kept: bool = False  # the open turn is to be answered when the present answer is over
     answering: bool = False
     answers: int = 0  # begun so far
     made: str = ""  # why the making of the answer ended; empty while it goes on
@@ -133,12 +137,16 @@ def step(config: TurnConfig, event: Event | Result, state: Dialogue) -> Out:
 
 def _chunk(config: TurnConfig, event: AudioChunk, state: Dialogue) -> Out:
     state = replace(state, chunks=state.chunks + 1)
-    if not state.listening and not state.gate_open:
+    if state.kept and state.turn_chunks >= config.max_turn_chunks:
+        return state, []
+    if not state.gate_open and (state.kept or not state.listening):
         kept = (*state.pre_roll, event.samples)[-config.pre_roll_chunks or len(state.pre_roll) + 1 :]
         return replace(state, pre_roll=kept if config.pre_roll_chunks else ()), []
     work: list[Action | Work] = []
     if not state.listening:
         state, work = _open(state)
+    elif state.pre_roll:
+        state, work = _hear_pre_roll(state)
     closed = 0 if state.gate_open else state.closed_chunks + 1
     state = replace(state, turn_chunks=state.turn_chunks + 1, closed_chunks=closed)
     return state, [*work, Listen(event.samples)]
@@ -150,13 +158,21 @@ def _open(state: Dialogue) -> Out:
     if state.pre_roll:
         work.append(Listen(np.concatenate(state.pre_roll)))
     heard = len(state.pre_roll)
-    opened = replace(state, listening=True, pre_roll=(), turn_chunks=heard, words=False, closed_chunks=0)
+    opened = replace(state, listening=True, pre_roll=(), turn_chunks=heard, words=False, kept=False, closed_chunks=0)
     return opened, work
+
+
+def _hear_pre_roll(state: Dialogue) -> Out:
+    """A turn that was kept goes on."""
+    work: list[Action | Work] = [Listen(np.concatenate(state.pre_roll))]
+    return replace(state, pre_roll=(), turn_chunks=state.turn_chunks + len(state.pre_roll)), work
 
 
 def _vad_opened(config: TurnConfig, event: VadOpened, state: Dialogue) -> Out:
     state = replace(state, gate_open=True, closed_chunks=0)
-    return (state, []) if state.listening else _open(state)
+    if not state.listening:
+        return _open(state)
+    return _hear_pre_roll(state) if state.pre_roll else (state, [])
 
 
 def _vad_closed(config: TurnConfig, event: VadClosed, state: Dialogue) -> Out:
@@ -172,13 +188,15 @@ def _heard(config: TurnConfig, event: Heard, state: Dialogue) -> Out:
         state = replace(state, words=True)
     decided = decide(event.probabilities, config.threshold)
     out.append(StateDecision(decided, event.probabilities, state.chunks * config.chunk_s))
+    if state.kept:
+        return state, out
     if decided == LISTEN_ON:
         endless = state.turn_chunks >= config.max_turn_chunks
         silent = not state.gate_open and state.closed_chunks >= config.silent_chunks
         if not endless and not silent:
             return state, out
         decided = ANSWER if state.words or not config.transcribed else NO_ANSWER
-    state, more = _end_turn(config, state, decided)
+    state, more = _turn_over(config, state, decided)
     return state, out + more
 
 
@@ -189,9 +207,27 @@ def decide(probabilities: tuple[float, float, float], threshold: float = 0.5) ->
     return ANSWER if probabilities[ANSWER] > threshold else LISTEN_ON
 
 
+def _turn_over(config: TurnConfig, state: Dialogue, decided: int) -> Out:
+    """The user has finished: the turn ends, or is kept until the present answer is over."""
+    if decided == ANSWER and state.answering and not config.interrupt:
+        return replace(state, kept=True), []
+    return _end_turn(config, state, decided)
+
+
+def _answer_kept(config: TurnConfig, state: Dialogue, out: list[Action | Work]) -> Out:
+    """Behind `out`, which may have ended an answer: answer the turn that was kept, unless the user speaks on."""
+    if state.answering or not state.kept:
+        return state, out
+    state = replace(state, kept=False)
+    if config.gate == "vad" and state.gate_open:
+        return state, out
+    state, more = _end_turn(config, state, ANSWER)
+    return state, out + more
+
+
 def _end_turn(config: TurnConfig, state: Dialogue, decided: int) -> Out:
     out: list[Action | Work] = [TranscriptDelta("", final=True)]
-    state = replace(state, listening=False, turn_chunks=0, pre_roll=())
+    state = replace(state, listening=False, turn_chunks=0, pre_roll=(), kept=False)
     if decided == NO_ANSWER:
         return state, [*out, DropTurn()]
     state, stop = _stop(config, state)
@@ -234,19 +270,19 @@ def _text(config: TurnConfig, event: TextInput, state: Dialogue) -> Out:
         return state, out
     if state.listening:
         out.append(DropTurn())
-        state = replace(state, listening=False, turn_chunks=0)
+        state = replace(state, listening=False, turn_chunks=0, kept=False)
     state, stop = _stop(config, state)
     return _begin_answer(state), [*out, *stop, AnswerText(event.text)]
 
 
 def _interrupt(config: TurnConfig, event: Interrupt, state: Dialogue) -> Out:
-    return _stop(config, state)
+    return _answer_kept(config, *_stop(config, state))
 
 
 def _timeout(config: TurnConfig, event: Timeout, state: Dialogue) -> Out:
     if not state.listening:
         return state, []
-    return _end_turn(config, state, ANSWER if state.words or not config.transcribed else NO_ANSWER)
+    return _turn_over(config, state, ANSWER if state.words or not config.transcribed else NO_ANSWER)
 
 
 def _respond(config: TurnConfig, event: Respond, state: Dialogue) -> Out:
@@ -257,14 +293,14 @@ def _respond(config: TurnConfig, event: Respond, state: Dialogue) -> Out:
 
 def _clear(config: TurnConfig, event: Clear, state: Dialogue) -> Out:
     out: list[Action | Work] = [DropTurn()] if state.listening else []
-    return replace(state, listening=False, turn_chunks=0, pre_roll=()), out
+    return replace(state, listening=False, turn_chunks=0, pre_roll=(), kept=False), out
 
 
 def _truncate(config: TurnConfig, event: Truncate, state: Dialogue) -> Out:
     if event.answer not in (0, state.answers):
         return state, []
     if state.answering:
-        return _stop(config, replace(state, played=event.samples))
+        return _answer_kept(config, *_stop(config, replace(state, played=event.samples)))
     if not state.said:
         return state, []
     return state, [StopAnswer(heard_tokens(state.said, event.samples, config.samples_per_token))]
@@ -277,7 +313,7 @@ def _remember(config: TurnConfig, event: Remember, state: Dialogue) -> Out:
 
 def _system(config: TurnConfig, event: SystemPrompt, state: Dialogue) -> Out:
     out: list[Action | Work] = [DropTurn()] if state.listening else []
-    state, stop = _stop(config, replace(state, listening=False, turn_chunks=0))
+    state, stop = _stop(config, replace(state, listening=False, turn_chunks=0, kept=False))
     return state, [*out, *stop, ReadSystem(event.text)]
 
 
@@ -301,21 +337,21 @@ def _spoke(config: TurnConfig, event: Spoke, state: Dialogue) -> Out:
 def _made(config: TurnConfig, event: AnswerMade, state: Dialogue) -> Out:
     if not state.answering:
         return state, []
-    return _maybe_ended(replace(state, made="length" if event.cut else "done"))
+    return _maybe_ended(config, replace(state, made="length" if event.cut else "done"))
 
 
 def _played(config: TurnConfig, event: Played, state: Dialogue) -> Out:
     if not state.answering:
         return state, []
-    return _maybe_ended(replace(state, played=max(state.played, event.samples)))
+    return _maybe_ended(config, replace(state, played=max(state.played, event.samples)))
 
 
-def _maybe_ended(state: Dialogue) -> Out:
+def _maybe_ended(config: TurnConfig, state: Dialogue) -> Out:
     """The answer is over when all of it is made and played."""
     total = state.spoken[-1].end if state.spoken else 0
     if not state.made or state.played < total:
         return state, []
-    return _over(state), [AnswerEnded(state.made)]
+    return _answer_kept(config, _over(state), [AnswerEnded(state.made)])
 
 
 _RULES: dict[type, Callable[[TurnConfig, object, Dialogue], Out]] = {

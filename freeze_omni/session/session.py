@@ -148,11 +148,12 @@ class SpeechSession:
     def _making(self, answering: Answering, job: Job[list[ev.Result]]) -> Job[list[ev.Action]]:
         results, actions = (yield from job), []
         for result in results:
-            if self.answering is answering:
-                actions += yield from self.handling(result)
-            if isinstance(result, ev.AnswerMade) and self.answering is answering:
+            if self.answering is not answering:
+                break
+            if isinstance(result, ev.AnswerMade):  # kept first: its end may begin the next answer
                 self._keep_answer()
                 actions.append(ev.AnswerKept(self.kept_text, "length" if result.cut else "done"))
+            actions += yield from self.handling(result)
         return actions
 
     def _running(self, work: ev.Work) -> Job[list[ev.Result]]:

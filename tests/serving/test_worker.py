@@ -47,6 +47,7 @@ def test_a_session_through_the_pipe(pipe, tmp_path):
     assert ready.limit == 2 and ready.rates.chunk_samples == 2560
     pipe.send(msg.Open("a", SeatConfig()))
     pipe.send(msg.Put("a", np.zeros(2560, dtype=np.int16)))
+    pipe.send(msg.Put("a", SeatConfig(system="Be brief.", temperature=0.5)))
     pipe.send(msg.Put("a", ev.TextInput("Hello")))
     found = until(pipe, lambda m: isinstance(m, msg.Did) and any(isinstance(o, ev.AnswerKept) for o in m.outputs))
     assert any(isinstance(o, ev.PlayAudio) for m in found if isinstance(m, msg.Did) for o in m.outputs)
@@ -55,8 +56,11 @@ def test_a_session_through_the_pipe(pipe, tmp_path):
     assert report.durations["listen_s"].count == 1
     pipe.send(msg.Close("a"))
     until(pipe, lambda m: isinstance(m, msg.Measured) and m.report.sessions == 0)
-    seed, pieces = read_log(tmp_path / "a.jsonl")
-    assert any(piece["do"] == "speak" for piece in pieces)
+    config, pieces = read_log(tmp_path / "a.jsonl")
+    found = {piece["do"]: piece for piece in pieces}
+    assert config.turns.gate == "vad" and "speak" in found
+    chosen = found["configure"]
+    assert chosen["system"] == "Be brief." and chosen["answers"]["generation"]["temperature"] == 0.5
 
 
 def test_choices_that_cannot_be_followed_end_the_session(pipe):

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from freeze_omni.llm.generate import GenerationConfig
 from freeze_omni.session import events as ev
 from freeze_omni.session.log import LogError, Recorder, pack, read_log, replay, same, unpack
 from freeze_omni.session.session import SessionConfig, SpeechSession
@@ -28,7 +30,7 @@ def fresh(model, seed=3):
 def record(model):
     """Two spoken turns, the second of which interrupts the answer to the first, and a typed one."""
     file, session = io.StringIO(), fresh(model)
-    recorder = Recorder(file, seed=3)
+    recorder = Recorder(file, session.config)
 
     def handle(event):
         recorder.handled(event, session.handle(event))
@@ -43,15 +45,24 @@ def record(model):
     while session.answering is not None:
         lane = "speak" if session.answering.may_speak else "write"
         recorder.worked(lane, session.work(lane))
+    answers = replace(ANSWERS, generation=GenerationConfig(max_new_tokens=5))
+    session.configure(session.config.turns, answers)
+    recorder.configured(session.config.turns, answers, "Be brief.", session.handle(ev.SystemPrompt("Be brief.")))
     handle(ev.TextInput("And why?"))
+    while session.answering is not None:
+        lane = "speak" if session.answering.may_speak else "write"
+        recorder.worked(lane, session.work(lane))
     return file.getvalue()
 
 
 def test_a_recorded_session_replays_to_the_same_output(model, tmp_path):
     path = tmp_path / "session.jsonl"
     path.write_text(record(model), encoding="utf-8")
-    seed, pieces = read_log(path)
-    pairs = list(replay(pieces, fresh(model, seed)))
+    config, pieces = read_log(path)
+    assert config == SessionConfig(fresh(model).config.turns, ANSWERS, seed=3)
+    session = fresh(model, config.seed)
+    pairs = list(replay(pieces, session))
+    assert session.history.system == "Be brief."
     assert all(same(before, now) for before, now in pairs)
     kinds = {type(action).__name__ for _, now in pairs for action in now}
     assert {"PlayAudio", "TextDelta", "StateDecision", "StopAudio", "AnswerEnded"} <= kinds
@@ -65,8 +76,15 @@ def test_a_changed_log_does_not_replay(model, tmp_path):
     changed[1] = json.dumps(first)
     path = tmp_path / "session.jsonl"
     path.write_text("\n".join(changed), encoding="utf-8")
-    seed, pieces = read_log(path)
-    assert not all(same(before, now) for before, now in replay(pieces, fresh(model, seed)))
+    config, pieces = read_log(path)
+    assert not all(same(before, now) for before, now in replay(pieces, fresh(model, config.seed)))
+
+
+def test_a_log_without_its_changes_of_settings_does_not_replay(model, tmp_path):
+    lines = [line for line in record(model).splitlines() if '"do": "configure"' not in line]
+    path = tmp_path / "session.jsonl"
+    path.write_text("\n".join(lines), encoding="utf-8")
+    assert not all(same(before, now) for before, now in replay(read_log(path)[1], fresh(model)))
 
 
 @pytest.mark.parametrize(

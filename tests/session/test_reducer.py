@@ -255,3 +255,45 @@ def test_clear_forgets_the_open_turn_and_what_was_kept():
     assert run([CHUNK, Clear()])[1][1] == [DropTurn()]
     config = TurnConfig(gate="vad")
     assert run([CHUNK, Clear(), VadOpened()], config)[1][1:] == [[], [OpenTurn()]]
+
+
+PATIENT = TurnConfig(interrupt=False, gate="vad", pre_roll_chunks=2)
+
+
+def spoken_over():
+    """The user has said something to the end while an answer of two seconds is spoken on."""
+    log = [VadOpened(), CHUNK, Heard("hi", ANSWER), Spoke(np.zeros(48000), 0, 10, True), AnswerMade(cut=False)]
+    state, _ = run([*log, VadClosed()], PATIENT)
+    assert state.answering and not state.listening
+    state, out = run([VadOpened(), CHUNK, Heard("and", ANSWER), VadClosed()], PATIENT, state)
+    assert names(out[0]) == ["OpenTurn"] and names(out[1]) == ["Listen"]
+    assert out[2] == [TranscriptDelta("and"), StateDecision(1, ANSWER, 0.32)]  # and no StopAudio
+    return state
+
+
+def test_without_interruption_a_turn_is_kept_and_answered_behind_the_answer():
+    state, out = run([Played(24000), CHUNK, Played(48000)], PATIENT, spoken_over())
+    assert out[:2] == [[], []]  # silence is not heard into the turn
+    assert out[2] == [AnswerEnded("done"), TranscriptDelta("", final=True), AnswerTurn()]
+    assert state.answering and not state.listening and not state.kept and state.answers == 2
+
+
+def test_a_kept_turn_goes_on_when_the_user_speaks_again():
+    log = [CHUNK, VadOpened(), CHUNK, Heard(" then", IGNORE), Played(48000), CHUNK, Heard("?", ANSWER)]
+    state, out = run(log, PATIENT, spoken_over())
+    assert [len(out[1]), names(out[1])] == [1, ["Listen"]]  # what was said before the gate opened
+    assert out[3] == [TranscriptDelta(" then"), StateDecision(2, IGNORE, 0.64)]
+    assert out[4] == [AnswerEnded("done")]  # the user still speaks
+    assert out[6][-1] == AnswerTurn() and state.answering
+
+
+def test_a_kept_turn_is_answered_when_the_answer_is_cancelled_and_dropped_when_cleared():
+    _, out = run([Interrupt()], PATIENT, spoken_over())
+    assert names(out[0]) == ["StopAudio", "StopAnswer", "AnswerEnded", "TranscriptDelta", "AnswerTurn"]
+    state, out = run([Clear(), Played(48000)], PATIENT, spoken_over())
+    assert out == [[DropTurn()], [AnswerEnded("done")]] and not state.answering
+
+
+def test_a_client_that_asks_for_an_answer_does_not_wait():
+    _, out = run([Respond()], PATIENT, spoken_over())
+    assert "StopAnswer" in names(out[0]) and out[0][-1] == AnswerTurn()

@@ -128,6 +128,19 @@ def test_interrupting_while_the_answer_is_being_made(session):
     torch.testing.assert_close(continued(session), reread(session), rtol=1e-4, atol=1e-4)
 
 
+def test_a_turn_that_may_not_interrupt_is_answered_behind_the_answer(session):
+    session.configure(TurnConfig(interrupt=False))
+    session.model.state_head.script = {0: 1, 1: 1}
+    session.push(noise(1))
+    assert "StopAudio" not in kinds(session.push(noise(1, seed=1)))
+    total = sum(len(action.samples) for action in session.answer() if isinstance(action, ev.PlayAudio))
+    actions = session.handle(ev.Played(total))
+    assert kinds(actions) == ["AnswerEnded", "TranscriptDelta", "AnswerBegun"]
+    list(session.answer())
+    assert len(session.history.turns) == 2
+    torch.testing.assert_close(continued(session), reread(session), rtol=1e-4, atol=1e-4)
+
+
 def test_a_typed_turn_is_answered(session):
     actions = session.handle(ev.TextInput("What is the capital of France?")) + list(session.answer())
     assert "TextDelta" in kinds(actions)
