@@ -9,6 +9,7 @@ from torch import nn
 
 from freeze_omni.speech_decoder import SpeechDecoder
 from freeze_omni.tasks.base import BaseTask, Preprocess
+from freeze_omni.tasks.cut_text import CutText
 from freeze_omni.tasks.preprocess import Reader, spoken_ids
 from freeze_omni.tasks.resources import Resources
 from freeze_omni.tasks.speech_decoder_model import SpeechDecoderModel, SpeechDecoderModelConfig
@@ -38,13 +39,20 @@ class SpeechDecoderTask(BaseTask):
 
     @classmethod
     def preprocess(cls, config: SpeechDecoderModelConfig, resources: Resources, train: bool) -> Preprocess:
-        return Reader({"text": ("text", text_reader(config, resources.embedding.tokenizer))})
+        tokenizer = resources.embedding.tokenizer
+        read = Reader({"text": ("text", text_reader(config, tokenizer))})
+        return CutText(read, config.cut, partial(is_space, tokenizer=tokenizer)) if train and config.cut else read
 
 
 def children(decoder: nn.Module, prefix: bool) -> tuple[str, ...]:
     """What belongs to the NAR prefix, or all else in the speech decoder."""
     names = [name for name, _ in decoder.named_children() if name.startswith("prefix") == prefix]
     return tuple(f"speech_decoder.{name}" for name in names)
+
+
+def is_space(row: int, tokenizer: Any) -> bool:
+    """Whether an LLM id, a row of a text in characters, stands between two words."""
+    return tokenizer.decode([row]).isspace()
 
 
 def text_reader(config: Any, tokenizer: Any) -> partial:

@@ -21,10 +21,19 @@ class SpeechDecoderModelConfig:
     Attributes:
         text_style: what is done to a text before it is spoken: nothing, the published server's
             clean-up, or English with its numbers spelled out. Decoding must do the same.
+        cut: share of the training sentences of which a random run of words is spoken alone, as the segments of a
+            session are; it needs the rows' durations.
     """
 
     speech_decoder: SpeechDecoderConfig
     text_style: TextStyle = "plain"
+    cut: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.cut <= 1:
+            raise ValueError(f"cut is a share, not {self.cut}")
+        if self.cut and (self.speech_decoder.length, self.speech_decoder.text_units) != ("predicted", "chars"):
+            raise ValueError("cut: needs length: predicted and text_units: chars")
 
 
 class SpeechDecoderModel(PartsModel):
