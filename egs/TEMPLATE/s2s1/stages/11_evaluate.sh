@@ -161,7 +161,7 @@ score_models() {
     tail -n 15 "${expdir}/score.log" | grep -v '^#' || true
     mapfile -t curves < <(training_folders)
     job "${expdir}/results.log" python -m freeze_omni.bin.results --results "${results}" \
-        --output "$(dirname "${results}")/../$(results_file)" --title "Results of $(basename "$(dirname "${PWD}")")" \
+        --output "$(results_file)" --title "Results of $(basename "$(dirname "${PWD}")")" \
         "${notes[@]}" --root "${expdir}/decode_${adapters%% *}" --curves "${curves[@]}"
 }
 
