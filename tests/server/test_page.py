@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 from pathlib import Path
 
@@ -24,6 +25,26 @@ const until = async (what, test) => {
 };
 const find = (id) => document.getElementById(id);
 await until("loaded", () => document.readyState === "complete" && find("start").onclick);
+"""
+
+
+BY_GATE = """
+const real = WebSocket.prototype.send;
+WebSocket.prototype.send = function (text) {  // turns by the gate
+  const event = JSON.parse(text);
+  if (event.type === "session.update") {
+    event.session.audio = { input: { turn_detection: { type: "server_vad", silence_duration_ms: 300 } } };
+  }
+  real.call(this, JSON.stringify(event));
+};
+"""
+CHOOSE = """
+const choose = (name, text) => {  // as if the user had picked the file
+  const chosen = new DataTransfer();
+  chosen.items.add(new File([Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0))], name));
+  find("file").files = chosen.files;
+  find("file").dispatchEvent(new Event("change"));
+};
 """
 
 
@@ -51,15 +72,8 @@ def test_a_spoken_turn_through_the_microphone_and_a_typed_one(model, tmp_path):
             place,
             port,
             "talk",
-            """
-            const real = WebSocket.prototype.send;
-            WebSocket.prototype.send = function (text) {  // turns by the gate
-              const event = JSON.parse(text);
-              if (event.type === "session.update") {
-                event.session.audio = { input: { turn_detection: { type: "server_vad", silence_duration_ms: 300 } } };
-              }
-              real.call(this, JSON.stringify(event));
-            };
+            BY_GATE
+            + """
             find("start").click();
             await until("connected", () => find("status").textContent.startsWith("connected"));
             await until("answered", () => document.querySelector("#dialogue .answer")?.textContent);
@@ -84,6 +98,35 @@ def test_a_spoken_turn_through_the_microphone_and_a_typed_one(model, tmp_path):
     assert value["asked"], "the words that were heard are shown"
     voices, states = {"47,111,219", "23,132,90"}, {"154,163,173", "23,160,95", "224,138,30"}
     assert voices <= set(value["colours"]) and states & set(value["colours"])
+
+
+def test_a_sound_file_is_asked_without_a_microphone(model, tmp_path):
+    wav = tmp_path / "question.wav"
+    sound = np.concatenate([quiet(0.3, hz=44100), loud(1.0, hz=44100), quiet(0.3, hz=44100)])
+    soundfile.write(wav, np.stack([sound, sound], axis=1), 44100)
+    text = base64.b64encode(wav.read_bytes()).decode()
+    with serving(model) as (place, _), chromium(tmp_path) as port:
+        value, said = shown(
+            place,
+            port,
+            "file",
+            BY_GATE
+            + CHOOSE
+            + f"""
+            let asked = 0;
+            navigator.mediaDevices.getUserMedia = () => {{ asked += 1; return new Promise(() => {{}}); }};
+            choose("question.wav", "{text}");
+            await until("connected", () => find("status").textContent.startsWith("connected"));
+            await until("answered", () => document.querySelector("#dialogue .answer")?.textContent);
+            const answer = document.querySelector("#dialogue .answer").textContent;
+            choose("letter.wav", btoa("this is no sound"));
+            await until("error", () => !find("error").hidden);
+            return {{ answer, asked, error: find("error").textContent }};
+            """,
+            tmp_path,
+        )
+    assert value["answer"] and value["asked"] == 0 and not said
+    assert "letter.wav is no sound file" in value["error"]
 
 
 def test_what_goes_wrong_is_said(model, tmp_path):
