@@ -21,10 +21,12 @@ from freeze_omni.streaming import State
 class CtcAdapterConfig:
     """posterior: a position carries the expected embedding of its unit (where the CTC units are
     tokens of the LLM), beside the learned projection of its frame. scale: of that expectation.
-    blank: the CTC head's. chunk_frames: encoder frames of a streaming step."""
+    best: of the likeliest unit alone, which is a text that the LLM knows to read and no mixture of
+    two; the gradient stays the expectation's. blank: the CTC head's. chunk_frames: encoder frames of a streaming step."""
 
     posterior: bool = True
     scale: float = 1.0
+    best: bool = False
     blank: int = 0
     chunk_frames: int = 4
 
@@ -123,4 +125,6 @@ class CtcAdapter(nn.Module):
         hidden[:, self.config.blank] = True
         posterior = logits.float().masked_fill(hidden, float("-inf")).softmax(-1)
         expected = posterior.to(self.unit_embeds.dtype) @ self.unit_embeds
+        if self.config.best:
+            expected = expected + (self.unit_embeds[posterior.argmax(-1)] - expected).detach()
         return values + self.config.scale * expected.to(values.dtype)

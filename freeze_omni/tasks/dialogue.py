@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+import torch
 from torch import nn
 
 from freeze_omni.duplex.state_head import StateHead
@@ -15,6 +16,8 @@ from freeze_omni.tasks.dialogue_model import DialogueModel, DialogueModelConfig
 from freeze_omni.tasks.llm_tuning import stage_llm, tuning_part
 from freeze_omni.tasks.preprocess import Reader, build_augment, dialogue_context, tokenise
 from freeze_omni.tasks.resources import Resources
+
+ANSWER = "Answer the user."  # where there is no system turn
 
 
 class DialogueTask(BaseTask):
@@ -42,7 +45,7 @@ class DialogueTask(BaseTask):
     def build_parts(cls, config: DialogueModelConfig, sizes: Resources) -> dict[str, nn.Module]:
         parts = listening_parts(config, sizes)
         own = {
-            "prompt": nn.Embedding(config.prompt, sizes.llm_size),
+            "prompt": prompt_part(config.prompt, sizes),
             "state_head": StateHead(config.state_head, sizes.llm_size, parts["encoder"].output_size),
         }
         return parts | own | tuning_part(config, sizes)
@@ -64,3 +67,18 @@ class DialogueTask(BaseTask):
             "question": ("question", chat.user_text),
         }
         return Reader(texts, ("speech",), build_augment(config.augment, train, cls.sample_hz))
+
+
+def prompt_part(count: int, sizes: Resources) -> nn.Embedding:
+    """`count` prompt vectors that start as the system turn once more, in the LLM's embedding.
+
+    Vectors at random are ten times as loud as a token, and the LLM forgets over them what it can; in the minutes
+    of a small corpus it does not get it back. In a dry run, and without an LLM, there is nothing to start from.
+    """
+    prompt = nn.Embedding(count, sizes.llm_size)
+    if count and sizes.loads and sizes.llm_path is not None:
+        embedding = sizes.embedding
+        ids = tokenise(sizes.system or ANSWER, embedding.tokenizer)
+        ids = torch.tensor([ids[index % len(ids)] for index in range(count)])
+        prompt.weight.data.copy_(embedding.embed(ids))
+    return prompt
