@@ -34,6 +34,21 @@ def test_the_value_is_the_expectation_without_the_blank() -> None:
     assert torch.allclose(output.embeds[0, 0], 2 * embeds[1:].mean(0), atol=1e-3)
 
 
+def test_the_likeliest_unit_alone_with_the_gradient_of_the_expectation() -> None:
+    embeds = torch.randn(3, 6)
+    logits = torch.tensor([[[0.9, 1.0, 0.5]]])
+    grads = []
+    for best in (False, True):
+        adapter = CtcAdapter(CtcAdapterConfig(best=best), 5, 6, embeds)
+        told = logits.clone().requires_grad_()
+        output = adapter(torch.zeros(1, 1, 5), torch.tensor([1]), told)
+        assert torch.allclose(output.embeds[0, 0], embeds[1], atol=1e-6) == best
+        output.embeds[0, 0, 0].backward()
+        grads.append(told.grad)
+    torch.testing.assert_close(grads[0], grads[1])
+    assert grads[1].abs().sum() > 0
+
+
 def test_silence_sends_nothing() -> None:
     adapter = CtcAdapter(CtcAdapterConfig(), 5, 6, torch.randn(4, 6))
     output, _ = adapter.step(

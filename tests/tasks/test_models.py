@@ -40,6 +40,13 @@ def test_letters_alone_ask_nothing_of_units_and_later_blocks(toy):
     assert {"units", "spelling"} <= set(model.train()(**batch)[1])
 
 
+def test_a_prompt_starts_as_the_system_turn_over_and_over(toy):
+    model, _ = toy.build("1.3", system="Be brief.")
+    ids = torch.tensor(model.llm.tokenizer("Be brief.", add_special_tokens=False)["input_ids"])
+    rows = model.llm.embed(ids).float()
+    assert torch.equal(model.prompt.weight, torch.cat([rows] * 5)[:5])
+
+
 def test_transcript_loss_is_that_of_one_row_at_a_time(toy):
     """Rows of different lengths in one batch: the padding between and behind them counts nothing."""
     model, args = toy.build("1.2_conv")

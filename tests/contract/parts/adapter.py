@@ -58,6 +58,7 @@ CHOICES = {
         conv=ConvAdapterConfig(kernel=3, norm="batch", activation="relu", convolutions=2)
     ),
     "ctc": AdapterChoice(ctc=CtcAdapterConfig()),
+    "ctc_best": AdapterChoice(ctc=CtcAdapterConfig(best=True)),
     "ctc_projection": AdapterChoice(ctc=CtcAdapterConfig(posterior=False)),
 }
 
