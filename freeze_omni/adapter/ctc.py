@@ -22,7 +22,8 @@ class CtcAdapterConfig:
     """posterior: a position carries the expected embedding of its unit (where the CTC units are
     tokens of the LLM), beside the learned projection of its frame. scale: of that expectation.
     best: of the likeliest unit alone, which is a text that the LLM knows to read and no mixture of
-    two; the gradient stays the expectation's. blank: the CTC head's. chunk_frames: encoder frames of a streaming step."""
+    two; the gradient stays the expectation's. blank: the CTC head's.
+    chunk_frames: encoder frames of a streaming step."""
 
     posterior: bool = True
     scale: float = 1.0
