@@ -60,11 +60,8 @@ def test_takes_a_file_from_the_first_folder_that_has_it_and_the_ids_of_all(tmp_p
 def test_an_answer_may_be_missing(tmp_path):
     args = add(options(tmp_path, write_corpus(tmp_path / "data")), DialogueTask)
     assert len(lengths(args)) == 4
-    assert [name for _, name, _ in args.train_data_path_and_name_and_type] == [
-        "speech",
-        "answer",
-        "states",
-    ]
+    names = [name for _, name, _ in args.train_data_path_and_name_and_type]
+    assert names == ["speech", "answer", "states", "question"]
 
 
 def test_wrong_data_is_told_with_the_file(tmp_path):
