@@ -39,10 +39,7 @@ class Reading(nn.Module):
 
     def forward(self, script: Tensor, ends: Tensor, time: Tensor) -> Tensor:
         """Script (B, N + 3, D), row ends (B, N) and times (B, T) in tokens to (B, T, D)."""
-        return self.mix(*look_up(script, ends, time))
-
-    def mix(self, around: Tensor, since: Tensor, until: Tensor) -> Tensor:
-        """What `look_up` found (any number of leading dimensions) to (..., D)."""
+        around, since, until = look_up(script, ends, time)
         return self.rows(around) + (self.since(since) + self.until(until)).to(around.dtype)
 
 
@@ -60,7 +57,7 @@ def look_up(script: Tensor, ends: Tensor, time: Tensor) -> tuple[Tensor, Tensor,
     bounds = F.pad(ends, (1, 0))
     begin = bounds.gather(1, index)
     end = F.pad(ends, (0, 1), value=torch.inf).gather(1, index)
-    since, until = ((gap.clamp(0, FURTHEST)).long() for gap in (middle - begin, end - middle))
+    since, until = (gap.clamp(0, FURTHEST).long() for gap in (middle - begin, end - middle))
     return torch.cat(around, -1), since, until
 
 
