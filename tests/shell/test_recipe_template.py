@@ -1,6 +1,8 @@
 """The driver of the recipes: --help, checks before work, finished work that is not done again, new recipes."""
 
 import os
+import re
+import shutil
 
 import pytest
 import yaml
@@ -21,14 +23,14 @@ def once(folder, *inputs, command="true"):
     """Call `once work INPUTS -- COMMAND` of the template in `folder`."""
     script = (
         f"set -euo pipefail; . {TEMPLATE}/stages/00_common.sh; expdir=exp; work_done=false; mkdir -p exp/.stages; "
-        f'once work "$@" -- bash -c "{command}"; echo "work_done=$work_done"'
+        f'once work "$@" -- bash -c "mkdir -p exp/work; {command}"; echo "work_done=$work_done"'
     )
     return run("bash", "-c", script, "once", *inputs, cwd=folder)
 
 
 def test_work_is_skipped_until_an_input_changes(tmp_path):
     (tmp_path / "conf.yaml").write_text("a: 1\n")
-    command = "mkdir -p exp/work; date +%N >> exp/work/ran"
+    command = "date +%N >> exp/work/ran"
     assert "work_done=true" in once(tmp_path, "conf.yaml", command=command).stdout
     assert "work_done=false" in once(tmp_path, "conf.yaml", command=command).stdout
     assert len((tmp_path / "exp/work/ran").read_text().splitlines()) == 1
@@ -36,6 +38,51 @@ def test_work_is_skipped_until_an_input_changes(tmp_path):
     assert "work_done=true" in once(tmp_path, "conf.yaml", command=command).stdout
     kept = list((tmp_path / "exp").glob("work.*/ran"))
     assert len(kept) == 1, "the old folder must be kept"
+
+
+@pytest.mark.parametrize("makes", [[], ["--makes", "dump", "data"]])
+def test_what_was_deleted_is_made_again(tmp_path, makes):
+    command = "mkdir -p dump data; date +%N >> exp/work/ran"
+    assert "work_done=true" in once(tmp_path, "word", *makes, command=command).stdout
+    assert "work_done=false" in once(tmp_path, "word", *makes, command=command).stdout
+    gone = makes[-1] if makes else "exp/work"
+    shutil.rmtree(tmp_path / gone)
+    again = once(tmp_path, "word", *makes, command=command).stdout
+    assert "work_done=true" in again and f"{gone} is not there any more" in again
+    assert not list((tmp_path / "exp").glob("work.*")), "what is left of it is gone on with"
+    assert len((tmp_path / "exp/work/ran").read_text().splitlines()) == (2 if makes else 1)
+
+
+def test_deleted_sets_and_tokens_are_made_again(tmp_path):
+    """Each stage that writes outside of exp/ names what it makes."""
+    (tmp_path / "local").mkdir()
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/python").write_text("#!/bin/sh\ncase $* in *make_dialogue*) mkdir -p dump/dialogue/d ;; esac\n")
+    (tmp_path / "bin/python").chmod(0o755)
+    (tmp_path / "dialogue.yaml").write_text("seed: 1\n")
+    sets = {"train_set": "a", "valid_set": "b", "test_sets": "c", "optional_train_sets": "", "optional_test_sets": ""}
+    sets |= {"tts_train_set": "t", "tts_valid_set": "u", "tts_test_set": "", "qa_test_set": "", "scene_test_set": ""}
+    sets |= {"dialogue_train_set": "d", "dialogue_valid_set": "", "spoken_test_set": "", "local_data_opts": ""}
+    options = {"min_wav_duration_s": 1, "max_wav_duration_s": 9, "asr_pad_s": "0 0", "speed_perturb_factors": ""}
+    options |= {"unit_kind": "llm", "unit_min_count": 3, "nbpe": 9, "nj": 1, "llm": "llm", "judge": "", "conf": "conf"}
+    options |= {"dialogue_conf": "dialogue.yaml", "init_model": "model", "inference_model": "best"}
+    work = (
+        "make_data() { mkdir -p data/{a,b,c,t,u}; }; threads=(env); "
+        "for number in 1 2 3 4; do stage_$number; done; dump_once u dump/raw/u"
+    )
+
+    def works(*deleted):
+        for name in deleted:
+            shutil.rmtree(tmp_path / name)
+        found = stage(tmp_path, work, **sets, **options)
+        assert found.returncode == 0, found.stderr
+        skipped = re.findall(r"(\S+): nothing changed, skipped", found.stdout)
+        return {"data", *(f"raw_{name}" for name in "abctu"), "units", "stats", "dialogue", "codec_u"} - set(skipped)
+
+    works()
+    assert works("dump/raw/c", "dump/codec", "dump/dialogue/d") == {"raw_c", "codec_u", "dialogue"}
+    assert works("dump") == {"raw_a", "raw_b", "raw_c", "raw_t", "raw_u", "stats", "dialogue", "codec_u"}
+    assert works("data") >= {"data", "units"}
 
 
 def test_what_python_leaves_beside_a_script_and_the_time_of_a_small_file_change_nothing(tmp_path):
@@ -60,10 +107,10 @@ def test_a_large_file_counts_by_size_and_time(tmp_path):
 
 
 def test_failed_work_is_named_and_continued_in_its_folder(tmp_path):
-    failed = once(tmp_path, "word", command="mkdir -p exp/work; touch exp/work/half; false")
+    failed = once(tmp_path, "word", command="touch exp/work/half; false")
     assert failed.returncode != 0
     assert "work failed" in failed.stderr and "run the same command again" in failed.stderr
-    again = once(tmp_path, "word", command="mkdir -p exp/work; touch exp/work/half; false")
+    again = once(tmp_path, "word", command="touch exp/work/half; false")
     assert again.returncode != 0
     assert (tmp_path / "exp/work/half").exists() and not list((tmp_path / "exp").glob("work.*"))
 
@@ -185,7 +232,8 @@ def test_stage_4_depends_on_the_judge_where_it_rejects(tmp_path, line, given):
     (tmp_path / "bin/python").write_text('#!/bin/sh\necho "$@" >>ran\n')
     (tmp_path / "bin/python").chmod(0o755)
     (tmp_path / "dialogue.yaml").write_text(f"{line}\n")
-    options = {"dialogue_conf": "dialogue.yaml", "llm": "llm", "nj": "1"}
+    sets = ("dialogue_train_set", "dialogue_valid_set", "qa_test_set", "spoken_test_set", "scene_test_set")
+    options = dict.fromkeys(sets, "") | {"dialogue_conf": "dialogue.yaml", "llm": "llm", "nj": "1"}
     for judge in ("one", "other"):
         found = stage(tmp_path, "threads=(env); stage_4", judge=judge, **options)
         assert found.returncode == 0, found.stderr

@@ -53,19 +53,33 @@ fingerprint() {
     done | sha256sum | cut -c1-32
 }
 
-# once NAME INPUT... -- COMMAND...: run COMMAND unless it succeeded before with the same inputs.
-# Killed work is continued by the command itself. Not for use in a condition: that would switch `set -e` off. Where an input changed, the old folder ${expdir}/NAME
-# is moved aside, never deleted.
+first_missing() {
+    local path
+    for path in "$@"; do
+        if [ ! -e "${path}" ]; then echo "${path}"; return; fi
+    done
+}
+
+# once NAME INPUT... [--makes PATH...] -- COMMAND...: run COMMAND unless it succeeded before with the same inputs and
+# all that it makes (${expdir}/NAME, where nothing is named) is still there. Killed work is continued by the command
+# itself. Not for use in a condition: that would switch `set -e` off. Where an input changed, the old folder
+# ${expdir}/NAME is moved aside, never deleted.
 once() {
-    local name=$1 inputs=() stamp print aside
+    local name=$1 inputs=() makes=() stamp print aside gone
     shift
-    while [ "$1" != "--" ]; do inputs+=("$1"); shift; done
+    while [ "$1" != "--" ] && [ "$1" != "--makes" ]; do inputs+=("$1"); shift; done
+    if [ "$1" = "--makes" ]; then shift; else makes=("${expdir}/${name}"); fi
+    while [ "$1" != "--" ]; do makes+=("$1"); shift; done
     shift
     stamp="${expdir}/.stages/${name//\//_}"
     print=$(fingerprint "${inputs[@]}"; printf '%s\n' "$@" | sha256sum | cut -c1-32)
     if [ "$(cat "${stamp}.done" 2>/dev/null)" = "${print}" ]; then
-        log "${name}: nothing changed, skipped"
-        return
+        gone=$(first_missing "${makes[@]}")
+        if [ -z "${gone}" ]; then
+            log "${name}: nothing changed, skipped"
+            return
+        fi
+        log "${name}: ${gone} is not there any more, so it is made again"
     fi
     if [ -d "${expdir}/${name}" ] && [ "$(cat "${stamp}.begun" 2>/dev/null)" != "${print}" ]; then
         aside="${expdir}/${name}.$(date +%Y%m%d-%H%M%S)"

@@ -33,7 +33,7 @@ join_train_sets() {
         tables+=("${dumpdir}/raw/${set}/wav.scp" "${dumpdir}/raw/${set}/text")
     done
     if ((${#dirs[@]} > 1)); then
-        once "raw_$(basename "${joined}")" "${tables[@]}" -- \
+        once "raw_$(basename "${joined}")" "${tables[@]}" --makes "${joined}" -- \
             job "${joined}/log/combine.log" combine_data.sh "${joined}" "${dirs[@]}"
     fi
 }

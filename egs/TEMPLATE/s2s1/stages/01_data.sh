@@ -23,5 +23,7 @@ make_data() {
 }
 
 stage_1() {
-    once data local "${local_data_opts}" -- make_data
+    local set sets=("${datadir}")
+    for set in $(role_sets asr 2>/dev/null) $(role_sets tts); do sets+=("${datadir}/${set}"); done
+    once data local "${local_data_opts}" --makes "${sets[@]}" -- make_data
 }

@@ -7,23 +7,26 @@ format_set() { # format_set <set> <hz> [options]
         "${datadir}/${set}" "${dumpdir}/raw/${set}" --hz "${hz}" --nj "${nj}" "$@"
 }
 
+format_once() { # as format_set, where the set has changed or was never formatted
+    once "raw_$1" "${datadir}/$1" --makes "${dumpdir}/raw/$1" -- format_set "$@"
+}
+
 # Silence around speech input: a streaming CTC head needs some behind the last word to say it.
 stage_2() {
     local set padding lengths=(--min_s "${min_wav_duration_s}" --max_s "${max_wav_duration_s}")
     # shellcheck disable=SC2206
     padding=(--pad_s ${asr_pad_s})
     for set in $(asr_train_sets); do
-        once "raw_${set}" "${datadir}/${set}" -- \
-            format_set "${set}" 16000 "${padding[@]}" "${lengths[@]}" --speeds "${speed_perturb_factors:-1.0}"
+        format_once "${set}" 16000 "${padding[@]}" "${lengths[@]}" --speeds "${speed_perturb_factors:-1.0}"
     done
     join_train_sets
     for set in ${valid_set} $(asr_test_sets); do
-        once "raw_${set}" "${datadir}/${set}" -- format_set "${set}" 16000 "${padding[@]}"
+        format_once "${set}" 16000 "${padding[@]}"
     done
     for set in ${tts_train_set}; do
-        once "raw_${set}" "${datadir}/${set}" -- format_set "${set}" 24000 "${lengths[@]}"
+        format_once "${set}" 24000 "${lengths[@]}"
     done
     for set in ${tts_valid_set} ${tts_test_set}; do
-        once "raw_${set}" "${datadir}/${set}" -- format_set "${set}" 24000
+        format_once "${set}" 24000
     done
 }

@@ -13,8 +13,9 @@ stage_3() {
     local raw
     raw=$(asr_train_dir)
     if [ "${unit_kind}" = llm ]; then need llm; fi
-    once units "${raw}/text" "${llm}" -- job "${datadir}/token_list/log/make_units.log" \
-        python -m freeze_omni.bin.make_units --text "${raw}/text" --kind "${unit_kind}" --llm "${llm}" \
+    once units "${raw}/text" "${llm}" --makes "${datadir}/token_list" -- \
+        job "${datadir}/token_list/log/make_units.log" python -m freeze_omni.bin.make_units \
+        --text "${raw}/text" --kind "${unit_kind}" --llm "${llm}" \
         --min_count "${unit_min_count}" --size "${nbpe}" --output "${datadir}/token_list"
     once stats "${raw}" "${conf}/1.1_encoder.yaml" -- collect_stats
 }

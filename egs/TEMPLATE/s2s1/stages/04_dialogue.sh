@@ -3,10 +3,13 @@
 stage_4() {
     [ -n "${dialogue_conf}" ] || { log "no --dialogue_conf: nothing to do"; return; }
     need llm
-    local judged=()
+    local set judged=() sets=("${dumpdir}/dialogue")
     # Elsewhere the judge only scores: another one does not make other dialogues.
     if [ -n "${judge}" ] && grep -q '^rejection:' "${dialogue_conf}"; then judged=(--judge "${judge}"); fi
-    once dialogue "${dialogue_conf}" "${llm}" "${datadir}" -- job "${dumpdir}/dialogue/log/make_dialogue.log" \
-        "${threads[@]}" python -m freeze_omni.bin.make_dialogue --config "${dialogue_conf}" --data "${datadir}" \
-        --output "${dumpdir}/dialogue" --llm "${llm}" --nj "${nj}" "${judged[@]}"
+    for set in ${dialogue_train_set} ${dialogue_valid_set} ${qa_test_set} ${spoken_test_set} ${scene_test_set}; do
+        sets+=("${dumpdir}/dialogue/${set}")
+    done
+    once dialogue "${dialogue_conf}" "${llm}" "${datadir}" --makes "${sets[@]}" -- \
+        job "${dumpdir}/dialogue/log/make_dialogue.log" "${threads[@]}" python -m freeze_omni.bin.make_dialogue \
+        --config "${dialogue_conf}" --data "${datadir}" --output "${dumpdir}/dialogue" --llm "${llm}" --nj "${nj}" "${judged[@]}"
 }

@@ -8,6 +8,11 @@ dump_codec() { # dump_codec <data dir> <output dir>
         --checkpoint "$(codec_of)" --data_dir "$1" --output_dir "$2"
 }
 
+dump_once() { # dump_once <set> <data dir>: where the codec or the sounds have changed
+    local tokens="${dumpdir}/codec/$1"
+    once "codec_$1" "$(codec_of)" "$2/wav.scp" --makes "${tokens}" -- dump_codec "$2" "${tokens}"
+}
+
 # The spoken answers of a dialogue set as a data directory of their own.
 answer_dir() { echo "${dumpdir}/dialogue/$1/answers"; }
 
@@ -42,13 +47,13 @@ join_speaking_sets() {
     local set dialogue raw="${dumpdir}/raw/${tts_train_set}"
     for set in ${dialogue_train_set} ${dialogue_valid_set}; do
         dialogue="${dumpdir}/dialogue/${set}"
-        once "answers_${set}" "${dialogue}/answer_wav.scp" "${dialogue}/answer" "${dialogue}/text" -- \
-            make_answer_dir "${set}"
+        once "answers_${set}" "${dialogue}/answer_wav.scp" "${dialogue}/answer" "${dialogue}/text" \
+            --makes "$(answer_dir "${set}")" -- make_answer_dir "${set}"
     done
     if [ -n "${dialogue_train_set}" ]; then
         once "raw_$(basename "$(speaking_train_dir)")" "${raw}/wav.scp" "${raw}/text" \
-            "$(answer_dir "${dialogue_train_set}")/wav.scp" "$(answer_dir "${dialogue_train_set}")/answer" -- \
-            make_speaking_train_dir
+            "$(answer_dir "${dialogue_train_set}")/wav.scp" "$(answer_dir "${dialogue_train_set}")/answer" \
+            --makes "$(speaking_train_dir)" -- make_speaking_train_dir
     fi
 }
 
@@ -71,12 +76,10 @@ stage_8() {
     train=$(speaking_train_dir)
     if [ -z "${init_model}" ]; then make_codec "${train}" "${valid}"; fi
     for dir in "${train}" "${valid}"; do
-        set=$(basename "${dir}")
-        once "codec_${set}" "$(codec_of)" "${dir}/wav.scp" -- dump_codec "${dir}" "${dumpdir}/codec/${set}"
+        dump_once "$(basename "${dir}")" "${dir}"
     done
     for set in ${dialogue_train_set} ${dialogue_valid_set}; do
-        dir=$(answer_dir "${set}")
-        once "codec_${set}" "$(codec_of)" "${dir}/wav.scp" -- dump_codec "${dir}" "${dumpdir}/codec/${set}"
+        dump_once "${set}" "$(answer_dir "${set}")"
     done
 }
 
@@ -87,7 +90,7 @@ time_texts() { # time_texts <train set>
     for set in ${dialogue_train_set} ${dialogue_valid_set}; do
         data+=("$(answer_dir "${set}")") texts+=(answer) tokens+=("${dumpdir}/codec/${set}")
     done
-    once durations "${conf}/2.2_speech_decoder.yaml" "${tokens[@]/%//tokens}" "${llm}" -- \
+    once durations "${conf}/2.2_speech_decoder.yaml" "${tokens[@]/%//tokens}" "${llm}" --makes "${tokens[@]}" -- \
         job "${dumpdir}/codec/log/time_text.log" "${threads[@]}" python -m freeze_omni.bin.time_text \
         --config "${conf}/2.2_speech_decoder.yaml" --llm "${llm}" --nj "${nj}" \
         --data_dir "${data[@]}" --text "${texts[@]}" --token_dir "${tokens[@]}"

@@ -40,7 +40,8 @@ compose_scenes() {
 evaluate_part() {
     local name=$1 task=$2 set=$3 model=$4
     shift 4
-    once "${name}_${set}" "${model}" "${dumpdir}/raw/${set}/text" "${conf}/decode.yaml" "${judge}" -- \
+    once "${name}_${set}" "${model}" "${dumpdir}/raw/${set}/text" "${conf}/decode.yaml" "${judge}" \
+        --makes "${expdir}/${name}/${task}_${set}.md" -- \
         job "${expdir}/${name}/${set}.log" "${threads[@]}" python -m freeze_omni.bin.evaluate "${task}" \
         --model "${model}" --data "${dumpdir}/raw/${set}" --set "${set}" --normaliser "${normaliser}" \
         --config "${conf}/decode.yaml" --threads "${nthreads}" --output "${expdir}/${name}" --seed "${seed}" "$@"
@@ -125,7 +126,8 @@ stage_11() {
     sets=$(asr_test_sets)
     if ((duplex_scenes > 0)); then
         scripts=("${dumpdir}/duplex_scenes/scenes.jsonl")
-        once duplex_scenes "${dumpdir}/dialogue/${scene_test_set}/scene" "${duplex_scenes}" "${seed}" -- compose_scenes
+        once duplex_scenes "${dumpdir}/dialogue/${scene_test_set}/scene" "${duplex_scenes}" "${seed}" \
+            --makes "${dumpdir}/duplex_scenes" -- compose_scenes
     fi
     for adapter in ${adapters}; do
         once "system_${adapter}" "$(averaged "1.3_dialogue_${adapter}")" "$(averaged 2.1_codec)" \
@@ -177,7 +179,8 @@ stage_12() {
     fi
     local adapter roots=()
     for adapter in ${adapters}; do roots+=("${expdir}/decode_${adapter}/decode.log"); done
-    once score "${conf}/decode.yaml" "${judge}" "${result_notes}" "${roots[@]}" -- score_models
+    once score "${conf}/decode.yaml" "${judge}" "${result_notes}" "${roots[@]}" \
+        --makes "${results}" "$(results_file)" -- score_models
 }
 
 stage_13() {
@@ -198,7 +201,7 @@ stage_14() {
         question=$(awk 'NR == 1 {print $2}' "${dumpdir}/dialogue/${qa_test_set}/wav.scp")
     fi
     if ((stage == 14)); then rm -f "${expdir}/.stages/answer.done"; fi # called for alone, it talks again
-    once answer "${expdir}/pack" "${question}" -- answer_file "${question}"
+    once answer "${expdir}/pack" "${question}" --makes "${expdir}/talk/answer.txt" -- answer_file "${question}"
     if ! "${work_done}"; then cat "${expdir}/talk/answer.txt"; fi
 }
 
