@@ -255,7 +255,10 @@ class Pool:
                 hand.send(msg.Put(user.key, item))
 
     def _kill(self, hand: Hand) -> None:
-        """A worker that takes no messages is as good as gone."""
+        """A worker that takes no messages is as good as gone.
+
+        Its end of the pipe goes with it. Ours is not closed under the threads that read and write it: they would be
+        left with no handle, or with that of something else.
+        """
         if hasattr(hand.body, "kill"):
             hand.body.kill()
-        hand.pipe.close()

@@ -12,10 +12,12 @@ import websockets
 
 from freeze_omni.server.config import Limits
 from freeze_omni.server.tls import self_made
+from freeze_omni.serving.messages import Stop
 from tests.server.rig import loud, pcm, serving
 from tests.server.test_openai_client import client, say, talk, until
 from tests.toy import toy_system
 
+pytestmark = pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning")
 LIMITS = Limits(message_bytes=200_000, idle_s=0.7, audio_s=3.0, text_chars=50, messages_s=40, burst_s=2)
 
 
@@ -196,7 +198,7 @@ def test_a_lost_worker_loses_no_dialogue(model):
                 await until(connection, "session.created")
                 await say(connection, "Hello")
                 lost = next(hand for hand in pool.hands if hand.users)
-                lost.outbox.put(None)  # what is no message ends the worker's thread
+                lost.outbox.put(Stop())  # a worker that is a thread is not killed, but it goes unasked
                 told = (await until(connection, "error"))[-1]
                 answer = (await say(connection, "And then?"))[-1].response
                 return lost, told, answer

@@ -13,6 +13,7 @@ from freeze_omni.eval.serving import faults, material
 from freeze_omni.eval.serving.good_user import Told, converse
 from freeze_omni.eval.serving.server import Served
 from freeze_omni.llm.generate import GenerationConfig
+from freeze_omni.serving.messages import Stop
 from tests.server.rig import serving
 from tests.toy import toy_system
 
@@ -21,7 +22,7 @@ SPOKEN = [
     for sound, text in zip(material.sounds(None, 2), ("Where is the walrus?", "Who wrote Hamlet?"), strict=True)
 ]
 CONFIG = faults.FaultConfig(0.02, turns=1, paced=False, bad=9, patience_s=0.3, kills_s=(0.4, 0.5), stuck_s=30)
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+pytestmark = pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning")
 
 
 @pytest.fixture(scope="module")
@@ -37,8 +38,8 @@ def served(model):
 
 
 def kill(hand):
-    """What is no message ends a worker's thread."""
-    hand.outbox.put(None)
+    """A thread is not killed, but it goes unasked: the front is told as little."""
+    hand.outbox.put(Stop())
 
 
 def test_users_are_answered_beside_bad_clients_and_lost_workers(served):
