@@ -35,14 +35,25 @@ def parser() -> argparse.ArgumentParser:
     return options
 
 
-def main() -> None:
-    chosen, started_s = parser().parse_args(), time.time()
+def main(arguments: list[str] | None = None) -> None:
+    """Exits with 1 and one line for a model or questions that cannot be used."""
+    from freeze_omni.eval.decode.options import USER_ERRORS
+
+    chosen = parser().parse_args(arguments)
     if "faults" in chosen.parts and chosen.questions is None:
         sys.exit("serving: error: faults needs --questions with `text`: users are told apart by what they say")
+    try:
+        run(chosen)
+    except (*USER_ERRORS, ValueError) as error:
+        sys.exit(f"serving: error: {error}")
+
+
+def run(chosen: argparse.Namespace) -> None:
     from freeze_omni.eval.generated import put
     from freeze_omni.eval.provenance import provenance
     from freeze_omni.eval.serving import report
 
+    started_s = time.time()
     found: dict[str, Any] = {}
     if chosen.output.exists():
         found = json.loads(chosen.output.read_text(encoding="utf-8"))

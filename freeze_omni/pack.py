@@ -114,7 +114,9 @@ LOAD_ERRORS = (ValueError, OSError, RuntimeError, KeyError, SafetensorError)
 def load_fault(folder: str | Path, error: Exception) -> str:
     """One line that says why a model folder cannot be used. Ours say it themselves."""
     said, ours = " ".join(str(error).split()), isinstance(error, ConfigError | LlmError)
-    return said if ours else f"{folder}: cannot be loaded: {type(error).__name__}: {said}"
+    if ours:
+        return said
+    return f"{folder}: cannot be loaded: {type(error).__name__}: {said}; pack the model again (stage 13)"
 
 
 def is_pack(path: str | Path) -> bool:
