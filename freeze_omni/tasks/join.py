@@ -21,7 +21,8 @@ class JoinConfig:
 
     Attributes:
         utterances: so many of a batch become one row.
-        gap_s: faint noise in front of each utterance, seconds (least, most).
+        gap_s: faint noise around each utterance, seconds (least, most). Also behind the last: a unit needs its next
+            chunk to be told, and users are heard for a while after they end.
         gap_db: its level against full scale (least, most).
         trim_db: edges that are this much (below 0) under an utterance's loudest 10 ms are cut off; None leaves
             them. A fifth of synthetic speech is silence around it.
@@ -51,7 +52,7 @@ def join_sounds(
     speech: Tensor, lengths: Tensor, groups: Sequence[Sequence[int]], config: JoinConfig, hz: int
 ) -> tuple[Tensor, Tensor]:
     """Speech (B, S), lengths (B,) to one row (len(groups), S'), lengths, for each group: gap, utterance,
-    gap, utterance ..."""
+    gap, utterance ... gap."""
     rows = []
     for group in groups:
         pieces = []
@@ -60,7 +61,7 @@ def join_sounds(
             if config.trim_db is not None:
                 said = trimmed(said, config.trim_db, hz)
             pieces += [_gap(config, hz).to(speech), said]
-        rows.append(torch.cat(pieces))
+        rows.append(torch.cat([*pieces, _gap(config, hz).to(speech)]))
     return pad_rows(rows)
 
 

@@ -33,7 +33,9 @@ def test_labels_stay_with_their_sound():
     assert [row[:n].tolist() for row, n in zip(told, told_sizes, strict=True)] == [[3, 3, 3, 8, 5], [7, 7, 7], [9]]
     for row, group in zip(sizes, groups, strict=True):
         gaps = int(row) - sum(int(lengths[i]) for i in group)
-        assert 10 * len(group) <= gaps <= 50 * len(group)
+        assert 10 * (len(group) + 1) <= gaps <= 50 * (len(group) + 1)
+    edges = [joined[:, :10], *(row[n - 10 : n] for row, n in zip(joined, sizes, strict=True))]
+    assert max(float(edge.abs().max()) for edge in edges) < 1e-6
 
 
 def test_quiet_edges_are_cut_and_pauses_stay():
@@ -52,7 +54,7 @@ def test_a_gap_is_as_loud_as_asked():
     torch.manual_seed(0)
     config = JoinConfig(gap_s=(20.0, 20.0), gap_db=(-40.0, -40.0))
     joined, _ = join_sounds(torch.zeros(1, 1), torch.tensor([1]), [[0]], config, HZ)
-    assert float(joined.std()) == pytest.approx(0.01, rel=0.1)
+    assert joined.shape == (1, 40 * HZ + 1) and float(joined.std()) == pytest.approx(0.01, rel=0.1)
 
 
 @pytest.mark.parametrize(
