@@ -16,6 +16,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
+CHUNKS = ["4,24,1.5", "4,24,2", "8,24,1.5", "8,24,3", "16,24,1.5", "8,40,1.5", "20,40,2"]
 
 
 def parser() -> argparse.ArgumentParser:
@@ -25,7 +26,7 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--texts", required=True, type=Path, help="questions: a data directory, or its `text`")
     options.add_argument("--limit", type=int, default=40, help="questions")
     options.add_argument("--first_tokens", nargs="+", type=int, default=[4, 6, 8, 12, 20, 60], help="LLM tokens")
-    options.add_argument("--chunks", nargs="+", default=["4,24", "8,24", "16,24", "8,40", "20,40"], help="FIRST,LATER")
+    options.add_argument("--chunks", nargs="+", default=CHUNKS, help="FIRST,LATER,GROWS")
     options.add_argument("--slack", type=float, default=1.0, help="WER points that an earlier start may cost")
     options.add_argument("--normaliser", default="english")
     options.add_argument("--seed", type=int, default=0)
@@ -63,7 +64,7 @@ def run(chosen: argparse.Namespace) -> None:
     questions = {key: texts[key] for key in sets.first_keys(texts, chosen.limit)}
     model = options.load_model(chosen.model, chosen.threads, chosen.seed)
     own = own_answers(model)
-    schedules = [tuple(map(int, pair.split(","))) for pair in chosen.chunks]
+    schedules = [sweep.schedule(words) for words in chosen.chunks]
     todo = sweep.settings(own, chosen.first_tokens, schedules)
     sweep.answer(model, next(iter(questions.values())), SessionConfig())  # the first of everything is slow
     found = []

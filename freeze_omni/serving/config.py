@@ -26,6 +26,7 @@ class ServingConfig:
         max_waiting_chunks: a session with more unheard audio (160 ms each) is ended.
         max_batch: rows of one batch, so that a batch takes no longer than listening can wait.
         gather_ms: while there is other work, chunks of audio wait so long for company.
+        ending_ms: an answer that has less to play than this goes before those that have not begun.
         vad: `energy`, or the path of Silero's weights.
         gate: when the gate opens and closes.
     """
@@ -36,6 +37,7 @@ class ServingConfig:
     max_waiting_chunks: int = 100
     max_batch: int = 32
     gather_ms: int = 30
+    ending_ms: int = 200
     vad: str = "energy"
     gate: GateConfig = field(default_factory=lambda: GateConfig(close_ms=512))
 

@@ -1,8 +1,8 @@
 """Who is served next: the ready work of all sessions, batched, most urgent first.
 
-Listening comes before speaking, the first audio of an answer before more of one that plays already, and of those the
-one that would fall silent first. Everything that can go along with the most urgent operation goes along. No thread, no
-socket; the clock is given.
+Listening comes before speaking, the first audio of an answer before more of one that plays already, unless that would
+fall silent in a moment; and of those that play the one that would fall silent first. Everything that can go along with
+the most urgent operation goes along. No thread, no socket; the clock is given.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from freeze_omni.session.ops import Op, execute, group_key
 
 Key = Hashable
 Urgency = tuple[int, float]
-HEARING, FIRST_AUDIO, LATER = 0, 1, 2
+HEARING, ENDING, FIRST_AUDIO, LATER = range(4)
 
 
 class Scheduler:
@@ -91,7 +91,7 @@ class Scheduler:
             if seat.busy:
                 self._guard(key, seat.prepare, now_s)
         ready = [
-            (self._urgency(name, lane, seat), key, name, lane)
+            (self._urgency(name, lane, seat, now_s), key, name, lane)
             for key, seat in self.seats.items()
             for name, lane in seat.lanes.items()
         ]
@@ -112,7 +112,7 @@ class Scheduler:
         ]
         return rest or ready
 
-    def _urgency(self, name: str, lane: Lane, seat: Seat) -> Urgency:
+    def _urgency(self, name: str, lane: Lane, seat: Seat, now_s: float) -> Urgency:
         if name == LISTEN:
             return HEARING, lane.arrived_s
         playback = seat.playback
@@ -120,7 +120,7 @@ class Scheduler:
             return FIRST_AUDIO, 0.0 if playback is None else playback.asked_s
         # what is written is not heard before it is spoken
         silent_s = playback.ends_s + (0.0 if name == SPEAK or SPEAK not in seat.lanes else 1.0)
-        return LATER, silent_s
+        return (ENDING if silent_s < now_s + self.config.ending_ms / 1000 else LATER), silent_s
 
     def _run(self, batch: Sequence[tuple[Key, str, Lane]]) -> None:
         begin_s = self.clock()

@@ -52,7 +52,7 @@ def own_answers(model: SpokenModel) -> AnswerConfig:
     chunks = ChunkSchedule()
     if config.fifo is not None:
         first, later = config.fifo.first_chunk_tokens, config.fifo.chunk_tokens
-        chunks = ChunkSchedule(first, max(first, later))
+        chunks = ChunkSchedule(first, max(first, later), grows=max(1.0, later / first))
     return AnswerConfig(config.generation, config.segments, sampling, chunks)
 
 

@@ -18,19 +18,30 @@ from freeze_omni.speech_decoder.segment import Segment
 from freeze_omni.streaming import State
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, order=True)
 class ChunkSchedule:
-    """Speech tokens of the first codec chunk of an answer, and of all later ones.
+    """Speech tokens of an answer's codec chunks: the first, and each `grows` times the one before up to `later`.
 
-    The released server waits for 20, then 40. Ours starts smaller: the user waits for the first chunk.
+    The released server waits for 20, then 40. Ours starts smaller, as the user waits for the first chunk, and grows
+    slowly: the second must be made while the first is heard.
     """
 
     first: int = 8
     later: int = 24
+    grows: float = 1.5
 
     def __post_init__(self) -> None:
-        if not 1 <= self.first <= self.later:
-            raise ValueError(f"chunks of {self.first}, then {self.later} tokens: they must not shrink")
+        if not 1 <= self.first <= self.later or self.grows < 1:
+            raise ValueError(f"chunks of {self.first} to {self.later} tokens, by {self.grows}: they must not shrink")
+
+    def size(self, chunk: int) -> int:
+        """Tokens of the chunk-th chunk of an answer, counted from 0."""
+        size = float(self.first)
+        for _ in range(chunk):
+            if size >= self.later or self.grows == 1:
+                break
+            size *= self.grows
+        return min(int(size), self.later)
 
 
 @dataclass(eq=False)
@@ -43,6 +54,7 @@ class Speaker:
     generator: torch.Generator
     prefix: bool = True
     tokens_made: int = 0
+    chunks_made: int = 0
     _queue: list[tuple[Segment, Tensor]] = field(default_factory=list)
     _segment: Segment | None = None
     _decoder: State | None = None
@@ -99,8 +111,7 @@ class Speaker:
 
     def _drawing(self) -> Job[None]:
         """Speech tokens of one codec chunk, fewer where the segment ends."""
-        begun = self._codec is not None or self._fifo is not None
-        wanted = self.schedule.later if begun else self.schedule.first
+        wanted = self.schedule.size(self.chunks_made)
         eos = self.model.speech_decoder.config.eos
         while len(self._ready) < wanted and not self._segment_done:
             token, self._decoder = yield DrawToken(self._decoder, self.sampling, self.generator)
@@ -113,6 +124,7 @@ class Speaker:
     def _decoding(self) -> Job[Spoke]:
         segment, ends = self._segment, self._segment_done
         samples = np.zeros(0, dtype=np.float32)
+        self.chunks_made += bool(self._ready)
         if self._ready and self.model.config.fifo is not None:
             samples, self._ready = self._quiet_pieces(self._ready), []
         elif self._ready:

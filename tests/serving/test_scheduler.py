@@ -92,7 +92,7 @@ def test_interleaved_turns_interrupt_and_are_answered(model):
 
 
 def test_listening_goes_before_speaking_and_first_audio_before_later(model):
-    rig = Rig(model, gather_ms=0)
+    rig = Rig(model, gather_ms=0, ending_ms=0)
     rig.open("speaks", "asks", "listens", turns="manual")
     rig.put("speaks", ev.TextInput(TEXTS[1]))
     while not rig.audio("speaks").size:
@@ -109,6 +109,19 @@ def test_listening_goes_before_speaking_and_first_audio_before_later(model):
     while not rig.audio("asks").size:
         rig.scheduler.tick()
     assert len(rig.audio("speaks")) - before <= 2 * 24 * 600  # what went along, and not more
+
+
+def test_an_answer_that_would_fall_silent_goes_before_one_that_has_not_begun(model):
+    rig = Rig(model, gather_ms=0, ending_ms=1000)
+    rig.open("speaks", "asks", turns="manual")
+    rig.put("speaks", ev.TextInput(TEXTS[1]))
+    while not rig.audio("speaks").size:
+        rig.scheduler.tick()
+    before = len(rig.audio("speaks"))
+    rig.put("asks", ev.TextInput(TEXTS[0]))
+    while len(rig.audio("speaks")) == before:
+        rig.scheduler.tick()
+    assert not rig.audio("asks").size
 
 
 def test_fresh_audio_waits_for_company_only_while_there_is_other_work(model):

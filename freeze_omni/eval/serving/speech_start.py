@@ -41,7 +41,8 @@ class Setting:
     def name(self) -> str:
         if self.sweep == SEGMENTS:
             return f"first comma or {self.answers.segments.first_tokens} tokens"
-        return f"{self.answers.chunks.first}, then {self.answers.chunks.later} tokens"
+        chunks = self.answers.chunks
+        return f"{chunks.first} to {chunks.later} tokens, by {chunks.grows:g}"
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,15 @@ class Said:
     gaps_s: float
 
 
-def settings(own: AnswerConfig, first_tokens: Sequence[int], schedules: Sequence[tuple[int, int]]) -> list[Setting]:
+def schedule(words: str) -> ChunkSchedule:
+    """`FIRST,LATER` or `FIRST,LATER,GROWS`. Raises ValueError for anything else."""
+    values = words.split(",")
+    if len(values) not in (2, 3):
+        raise ValueError(f"--chunks {words}: FIRST,LATER,GROWS are wanted, e.g. 8,24,1.5")
+    return ChunkSchedule(int(values[0]), int(values[1]), *map(float, values[2:]))
+
+
+def settings(own: AnswerConfig, first_tokens: Sequence[int], schedules: Sequence[ChunkSchedule]) -> list[Setting]:
     """One sweep for each; the model's own value of the other, and the model's own values among both.
 
     Raises ValueError for values that no segment or schedule can have.
@@ -64,8 +73,8 @@ def settings(own: AnswerConfig, first_tokens: Sequence[int], schedules: Sequence
         least = min(own.segments.min_tokens, size)
         segments = replace(own.segments, first_tokens=size, min_tokens=least)
         found.append(Setting(SEGMENTS, replace(own, segments=segments)))
-    for first, later in sorted({*schedules, (own.chunks.first, own.chunks.later)}):
-        found.append(Setting(CHUNKS, replace(own, chunks=ChunkSchedule(first, later))))
+    for chunks in sorted({*schedules, own.chunks}):
+        found.append(Setting(CHUNKS, replace(own, chunks=chunks)))
     return found
 
 

@@ -40,15 +40,17 @@ class Deaf:
 
 
 def test_one_thing_is_varied_at_a_time_and_the_models_own_is_among_them():
-    found = sweep.settings(OWN, [2, 20], [(4, 24)])
+    found = sweep.settings(OWN, [2, 20], [sweep.schedule("4,24,2")])
     assert [one.name for one in found] == [
         "first comma or 2 tokens", "first comma or 12 tokens", "first comma or 20 tokens",
-        "4, then 24 tokens", "8, then 24 tokens",
+        "4 to 24 tokens, by 2", "8 to 24 tokens, by 1.5",
     ]  # fmt: skip
     assert found[0].answers.chunks == OWN.chunks and found[0].answers.segments.min_tokens == 2
     assert found[3].answers.segments == OWN.segments
     with pytest.raises(ValueError, match="must not shrink"):
-        sweep.settings(OWN, [], [(9, 8)])
+        sweep.schedule("9,8")
+    with pytest.raises(ValueError, match="FIRST,LATER,GROWS"):
+        sweep.schedule("9")
 
 
 def one(sweep_, name, wer, p50):
@@ -81,7 +83,7 @@ def test_a_pack_is_swept_and_the_document_gets_the_table(model, tmp_path, monkey
     assert len(record["settings"]) == 4 and record["made"]["questions"] == 1
     first = record["settings"][0]
     assert first["wer"]["percent"] == 100 and first["first_audio_ms"]["p50"] > 0 and first["audio_s"] > 0
-    assert record["settings"][2]["first_chunk"] == 2 and record["own"]["chunks"] == "8, then 24 tokens"
+    assert record["settings"][2]["first_chunk"] == 2 and record["own"]["chunks"] == "8 to 24 tokens, by 1.5"
     text = (tmp_path / "docs/serving.md").read_text()
     assert "](x.png)" in text and text.count("<!-- speech_start: ") == 2
 
