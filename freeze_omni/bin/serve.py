@@ -20,7 +20,7 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 for all")
     options.add_argument("--port", type=int, default=8765)
     options.add_argument("--devices", nargs="+", default=["cpu"], help="one worker each: cpu, cuda:0, ...")
-    options.add_argument("--threads", type=int, default=0, help="torch's threads of a worker; 0: as found")
+    options.add_argument("--threads", type=int, default=0, help="torch's threads of a worker; 0: a fair share")
     options.add_argument("--max_sessions", type=int, default=0, help="of a worker; 0 measures how many it serves")
     options.add_argument("--config", type=Path, help="YAML with `serving` and `limits`; without it, their defaults")
     options.add_argument("--api_key", default="", help=f"ask clients for this key; better given as ${KEY}")

@@ -10,7 +10,7 @@ import uvicorn
 from freeze_omni.server.app import Server
 from freeze_omni.server.config import ServerConfig
 from freeze_omni.server.pool import Pool
-from freeze_omni.serving.worker import WorkerConfig
+from freeze_omni.serving.worker import WorkerConfig, threads_each
 
 
 class GracefulServer(uvicorn.Server):
@@ -32,9 +32,8 @@ class GracefulServer(uvicorn.Server):
 
 def make(config: ServerConfig, pool: Pool | None = None, log_level: str = "info") -> GracefulServer:
     """The server, ready to `run`. pool: None makes one of processes."""
-    workers = [
-        WorkerConfig(config.model, config.serving, device, config.threads, config.record) for device in config.devices
-    ]
+    threads = threads_each(config.threads, len(config.devices))
+    workers = [WorkerConfig(config.model, config.serving, device, threads, config.record) for device in config.devices]
     server = Server(config, pool or Pool(workers))
     tls: dict[str, Any] = {}
     if config.tls_cert is not None:

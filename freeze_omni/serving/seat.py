@@ -51,19 +51,23 @@ class Overrun(RuntimeError):
 
 @dataclass
 class Lane:
-    """A job under way, the operation that it waits for, and the event or answer that it is for."""
+    """A job under way, the operation that it waits for, and the event or answer that it is for.
+
+    worked: the model has done something for it.
+    """
 
     job: Job[Any]
     op: Op | None
     event: ev.Event | SeatConfig | None = None
     arrived_s: float = 0.0
     answering: Answering | None = None
+    worked: bool = False
 
 
 class Seat:
-    """See the head of this file. `emit` is given what came of a piece of work, `observe` what was measured:
-    seconds of listen_s (from a chunk's arrival to its end; what comes more than AHEAD_S ahead of real time counts from
-    there: a flood must not have others refused), first_audio_s, heard_s, spoken_s."""
+    """See the head of this file. `emit` is given what came of a piece of work, `observe` what was measured: seconds of
+    listen_s (of chunks that the model heard: from arrival to end; what comes more than AHEAD_S ahead of real time
+    counts from there, as a flood must not have others refused), first_audio_s, heard_s, spoken_s."""
 
     def __init__(
         self,
@@ -142,7 +146,7 @@ class Seat:
         """Give a lane the result of its operation; it goes on to its next one, or ends."""
         lane = self.lanes[name]
         try:
-            lane.op = lane.job.send(result)
+            lane.op, lane.worked = lane.job.send(result), True
             return
         except StopIteration as end:
             del self.lanes[name]
@@ -252,7 +256,7 @@ class Seat:
                 self.recorder.handled(lane.event, value)
             elif name != LISTEN:
                 self.recorder.worked(name, value)
-        if isinstance(lane.event, ev.AudioChunk):
+        if isinstance(lane.event, ev.AudioChunk) and lane.worked:
             self.observe("listen_s", max(0.0, now_s - self._heard_due_s))
         if self.session.answering not in (None, self._answer):
             self._answer, self._told = self.session.answering, 0

@@ -11,6 +11,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from freeze_omni.frontend.vad import Detector, EnergyDetector
 from freeze_omni.serving.capacity import Cost, capacity
@@ -35,6 +36,14 @@ class WorkerConfig:
     device: str = "cpu"
     threads: int = 0
     record: Path | None = None
+
+
+def threads_each(threads: int, workers: int) -> int:
+    """Torch's threads of each of several workers on one machine: as asked, or a share of those found.
+
+    Each taking all the cores, two programs make one another many times slower.
+    """
+    return threads if threads or workers == 1 else max(1, torch.get_num_threads() // workers)
 
 
 class Worker:

@@ -171,6 +171,17 @@ def test_a_flood_does_not_make_the_server_late_for_others(model):
     assert rig.seen["listen_s"][-1] == pytest.approx(0.3)
 
 
+def test_chunks_that_the_gate_keeps_from_the_model_are_no_steps(model):
+    rig = Rig(model)
+    rig.open("gated", turns="vad")
+    rig.put("gated", np.zeros(5 * 2560, dtype=np.float32))
+    rig.run()
+    assert not rig.seen["listen_s"] and len(rig.seen["heard_s"]) == 5
+    rig.put("gated", speech(0, 0.64))
+    rig.run()
+    assert 4 <= len(rig.seen["listen_s"]) < len(rig.seen["heard_s"])
+
+
 def test_a_fault_in_a_batch_ends_no_session_but_its_own(model):
     rig = Rig(model)
     rig.open("good", "bad", seed=1)

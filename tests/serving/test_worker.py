@@ -7,8 +7,10 @@ import threading
 
 import numpy as np
 import pytest
+import torch
 
 from freeze_omni.serving import messages as msg
+from freeze_omni.serving import worker
 from freeze_omni.serving.capacity import capacity
 from freeze_omni.serving.config import SeatConfig, ServingConfig
 from freeze_omni.serving.worker import Worker, detector
@@ -74,6 +76,12 @@ def test_more_load_serves_more_sessions(model):
     assert few == 1 and 0 < seen[2].step_s < seen[2].work_per_s
     assert capacity(model, load=1e9, step_s=1e-9)[0] == 1
     assert capacity(model, load=1e9, step_s=1e9, most=4)[0] == 4
+
+
+def test_workers_share_the_cores_unless_told_otherwise():
+    found = torch.get_num_threads()
+    assert worker.threads_each(0, 1) == 0 and worker.threads_each(3, 2) == 3
+    assert worker.threads_each(0, 2) == max(1, found // 2) and worker.threads_each(0, 1000) == 1
 
 
 def test_an_unknown_detector_is_refused(tmp_path):

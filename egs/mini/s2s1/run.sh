@@ -11,7 +11,7 @@ fi
 suffix=$([ "${scale}" = mini ] || echo "_${scale}")
 # A toy's figures stay with the toy.
 results=results/${scale}.json duplex_scenes=1
-if [ "${scale}" = base ]; then duplex_scenes=10; fi
+if [ "${scale}" = base ]; then duplex_scenes=4; fi
 if [ "${scale}" = tiny ]; then results=exp_tiny/tiny.json duplex_scenes=0; fi
 # shellcheck disable=SC1091
 . ./local/parts.sh

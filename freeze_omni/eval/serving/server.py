@@ -14,7 +14,7 @@ from freeze_omni.server.config import Limits, ServerConfig
 from freeze_omni.server.pool import Pool, Unready
 from freeze_omni.server.run import GracefulServer, make
 from freeze_omni.serving.config import ServingConfig
-from freeze_omni.serving.worker import WorkerConfig
+from freeze_omni.serving.worker import WorkerConfig, threads_each
 
 START_S = 300
 
@@ -37,7 +37,7 @@ async def serving(
     Raises ConfigError for a model that cannot be loaded, RuntimeError where the server does not come up otherwise.
     """
     serving_config = ServingConfig(max_sessions=max_sessions)
-    worker = WorkerConfig(model, serving_config, threads=threads)
+    worker = WorkerConfig(model, serving_config, threads=threads_each(threads, workers))
     config = ServerConfig(model, port=0, limits=limits or Limits(), serving=serving_config, close_s=1.0)
     pool = Pool([worker] * workers)
     server = make(config, pool, log_level="warning")

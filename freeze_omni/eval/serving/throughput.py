@@ -14,12 +14,14 @@ from freeze_omni.serving.scheduler import Scheduler
 from freeze_omni.session import events as ev
 from freeze_omni.session.model import SpokenModel
 
+ANSWER_TOKENS = 16
 TOLERANCE = 1e-3
 """Of samples in [-1, 1]: sums in another order differ in their last bits."""
 
 
 def measure(model: SpokenModel, sounds: Sequence[np.ndarray]) -> dict[str, Any]:
-    """Every session hears one sound and answers it, then answers a typed question; greedy. sounds: (S_i,), 24 kHz.
+    """Every session hears one sound and answers it, then answers a typed question; greedy, and all briefly: at the
+    end of a long answer its session would work alone, where in a server others have come. sounds: (S_i,), 24 kHz.
 
     batch8_speedup (for 8 sounds): audio heard and spoken a second of work, together over one by one.
     """
@@ -81,7 +83,7 @@ def _run(model: SpokenModel, sounds: Sequence[np.ndarray], which: Sequence[int])
 
     scheduler = Scheduler(model, config, clock, lambda key, found: said[key].take(found), failed.__setitem__)
     for number in which:
-        scheduler.open(number, SeatConfig(turns="manual", temperature=0.0))
+        scheduler.open(number, SeatConfig(turns="manual", temperature=0.0, max_new_tokens=ANSWER_TOKENS))
         scheduler.put(number, at_rate(sounds[number], model.rates.input_hz))
         scheduler.put(number, ev.Respond())
     _exhaust(scheduler)
