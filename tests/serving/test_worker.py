@@ -47,7 +47,7 @@ def until(pipe, wanted):
 def test_a_session_through_the_pipe(pipe, tmp_path):
     ready = until(pipe, lambda m: isinstance(m, msg.Ready))[-1]
     assert ready.limit == 2 and ready.rates.chunk_samples == 2560
-    pipe.send(msg.Open("a", SeatConfig()))
+    pipe.send(msg.Open("a", SeatConfig(turns="manual")))  # all audio is heard
     pipe.send(msg.Put("a", np.zeros(2560, dtype=np.int16)))
     pipe.send(msg.Put("a", SeatConfig(system="Be brief.", temperature=0.5)))
     pipe.send(msg.Put("a", ev.TextInput("Hello")))
