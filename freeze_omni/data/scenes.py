@@ -138,8 +138,10 @@ class SceneMaker:
 def quietest(wav: Wav, low: int, high: int, hz: int) -> int:
     """The sample in [low, high) around which 30 ms hold the least energy."""
     size = max(round(_DIP_S * hz), 1)
-    energy = np.convolve(wav.astype(np.float64) ** 2, np.ones(size), mode="same")
-    return low + int(np.argmin(energy[low : max(high, low + 1)]))
+    up_to = np.concatenate([[0.0], np.cumsum(wav.astype(np.float64) ** 2)])
+    begin = np.arange(low, max(high, low + 1)) - size // 2
+    energy = up_to[np.clip(begin + size, 0, len(wav))] - up_to[np.clip(begin, 0, len(wav))]
+    return low + int(np.argmin(energy))
 
 
 def clicks(samples: int, hz: int, rng: np.random.Generator) -> Wav:

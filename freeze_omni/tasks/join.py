@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from freeze_omni.data.scenes import quietest
 from freeze_omni.shapes import pad_rows
 
 
@@ -26,18 +27,25 @@ class JoinConfig:
         gap_db: its level against full scale (least, most).
         trim_db: edges that are this much (below 0) under an utterance's loudest 10 ms are cut off; None leaves
             them. A fifth of synthetic speech is silence around it.
+        paused: so many of the utterances (a share) get a pause inside, at the quietest place of their middle. Where
+            silence only comes behind sentences, it is heard as their end, question mark and all.
+        pause_s: its length, seconds (least, most).
     """
 
     utterances: int = 2
     gap_s: tuple[float, float] = (0.0, 0.6)
     gap_db: tuple[float, float] = (-90.0, -50.0)
     trim_db: float | None = None
+    paused: float = 0.0
+    pause_s: tuple[float, float] = (0.2, 0.9)
 
     def __post_init__(self) -> None:
         if self.utterances < 1:
             raise ValueError("join: utterances is a count")
         if not 0 <= self.gap_s[0] <= self.gap_s[1] or self.gap_db[0] > self.gap_db[1]:
             raise ValueError("join: gap_s and gap_db are (least, most)")
+        if not 0 <= self.paused <= 1 or not 0 <= self.pause_s[0] <= self.pause_s[1]:
+            raise ValueError("join: paused is a share, pause_s is (least, most)")
         if self.trim_db is not None and not self.trim_db < 0:
             raise ValueError(f"join: trim_db {self.trim_db} is not below 0: edges are cut where they are quieter")
 
@@ -60,8 +68,13 @@ def join_sounds(
             said = speech[row, : lengths[row]]
             if config.trim_db is not None:
                 said = trimmed(said, config.trim_db, hz)
-            pieces += [_gap(config, hz).to(speech), said]
-        rows.append(torch.cat([*pieces, _gap(config, hz).to(speech)]))
+            pieces.append(_gap(config.gap_s, config, hz).to(speech))
+            if torch.rand(()) < config.paused:
+                at = _middle(said, hz)
+                pieces += [said[:at], _gap(config.pause_s, config, hz).to(speech), said[at:]]
+            else:
+                pieces.append(said)
+        rows.append(torch.cat([*pieces, _gap(config.gap_s, config, hz).to(speech)]))
     return pad_rows(rows)
 
 
@@ -86,6 +99,12 @@ def trimmed(sound: Tensor, trim_db: float, hz: int) -> Tensor:
     return sound[int(loud[0]) * size : (int(loud[-1]) + 1) * size] if len(loud) else sound
 
 
-def _gap(config: JoinConfig, hz: int) -> Tensor:
-    seconds, db = (least + (most - least) * torch.rand(()).item() for least, most in (config.gap_s, config.gap_db))
+def _middle(sound: Tensor, hz: int) -> int:
+    """Where a pause goes into sound (S,)."""
+    quarter = len(sound) // 4
+    return quietest(sound.cpu().numpy(), quarter, len(sound) - quarter, hz)
+
+
+def _gap(length_s: tuple[float, float], config: JoinConfig, hz: int) -> Tensor:
+    seconds, db = (least + (most - least) * torch.rand(()).item() for least, most in (length_s, config.gap_db))
     return torch.randn(round(seconds * hz)) * 10 ** (db / 20)

@@ -57,9 +57,24 @@ def test_a_gap_is_as_loud_as_asked():
     assert joined.shape == (1, 40 * HZ + 1) and float(joined.std()) == pytest.approx(0.01, rel=0.1)
 
 
-@pytest.mark.parametrize(
-    "wrong", [{"utterances": 0}, {"gap_s": (0.5, 0.1)}, {"gap_db": (-10.0, -20.0)}, {"trim_db": 40.0}]
-)
+def test_a_pause_lies_at_the_quietest_place_of_the_middle():
+    sound = torch.ones(200)
+    sound[:10] = sound[110:114] = 0.1
+    config = JoinConfig(gap_s=(0.0, 0.0), gap_db=(-200.0, -200.0), paused=1.0, pause_s=(0.5, 0.5))
+    joined, sizes = join_sounds(sound[None], torch.tensor([200]), [[0]], config, 100)
+    assert sizes.tolist() == [250]
+    at = int((joined[0].abs() < 1e-6).nonzero()[0])
+    assert 110 <= at <= 114 and joined[0, at : at + 50].abs().max() < 1e-6
+    assert torch.equal(torch.cat([joined[0, :at], joined[0, at + 50 :]]), sound)
+    for size in (0, 1, 3):
+        assert join_sounds(torch.ones(1, size), torch.tensor([size]), [[0]], config, 100)[1].tolist() == [size + 50]
+
+
+WRONG = ({"utterances": 0}, {"gap_s": (0.5, 0.1)}, {"gap_db": (-10.0, -20.0)}, {"trim_db": 40.0})
+WRONG += ({"paused": 1.1}, {"paused": -0.1}, {"pause_s": (0.5, 0.1)})
+
+
+@pytest.mark.parametrize("wrong", WRONG)
 def test_wrong_settings_are_told(wrong):
     with pytest.raises(ValueError, match="join"):
         JoinConfig(**wrong)
