@@ -95,13 +95,12 @@ class Realtime:
         await self.send("response.create")
 
     async def speak(self, samples: np.ndarray, paced: bool = True) -> None:
-        """Samples (S,) in [-1, 1] at 24 kHz; paced: as fast as they are spoken."""
+        """Samples (S,) in [-1, 1] at 24 kHz; paced: as fast as they are spoken, and back when they are over."""
         size, begin_s = round(PIECE_S * HZ), time.monotonic()
         for at in range(0, len(samples), size):
-            ahead_s = begin_s + at / HZ - time.monotonic()
-            if paced and ahead_s > 0:
-                await asyncio.sleep(ahead_s)
             await self.send("input_audio_buffer.append", audio=encode(samples[at : at + size]))
+            if paced:
+                await asyncio.sleep(begin_s + min(at + size, len(samples)) / HZ - time.monotonic())
 
 
 def encode(samples: np.ndarray) -> str:

@@ -1,0 +1,47 @@
+"""The pace of a client that speaks."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import numpy as np
+import pytest
+
+from freeze_omni.client import realtime
+from freeze_omni.client.realtime import HZ, Realtime, decode
+
+
+class Socket:
+    """Remembers what is sent, and when."""
+
+    def __init__(self, clock):
+        self.clock, self.sent = clock, []
+
+    async def send(self, message):
+        self.sent.append((self.clock["now_s"], len(decode(json.loads(message)["audio"]))))
+
+
+@pytest.mark.parametrize("paced", [True, False])
+def test_sound_is_sent_no_faster_than_it_is_spoken(paced, monkeypatch):
+    clock = {"now_s": 5.0}
+
+    async def sleep(seconds):
+        clock["now_s"] += max(0.0, seconds)
+
+    monkeypatch.setattr(realtime.time, "monotonic", lambda: clock["now_s"])
+    monkeypatch.setattr(realtime.asyncio, "sleep", sleep)
+    talk = Realtime("ws://nowhere")
+    talk._socket = Socket(clock)
+
+    async def speak():
+        for _ in range(5):
+            await talk.speak(np.zeros(HZ // 5 + 1, dtype=np.float32), paced)
+
+    asyncio.run(speak())
+    assert sum(samples for _, samples in talk._socket.sent) == 5 * (HZ // 5 + 1)
+    assert clock["now_s"] == pytest.approx(5.0 + (5 * (HZ // 5 + 1) / HZ if paced else 0))
+    before = 0
+    for time_s, samples in talk._socket.sent if paced else ():
+        assert before / HZ <= time_s - 5.0 + 1e-6
+        before += samples
