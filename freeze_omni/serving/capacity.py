@@ -70,8 +70,9 @@ def cost(model: SpokenModel, sessions: int) -> Cost:
         sum(rate * spent_s for (rate, _), spent_s in zip(loads, spent, strict=True))
         for loads, spent in ((listening, heard_times), (answering, answer_times))
     ]
-    # on average a chunk comes when half of the batch under way is done
-    return Cost(max(work), sum(heard_times) + max(*heard_times, *answer_times) / 2)
+    # nine in ten chunks wait for less than nine tenths of the batch under way
+    waits_s = 0.9 * max(*heard_times, *answer_times) if sessions > 1 else 0.0
+    return Cost(max(work), sum(heard_times) + waits_s)
 
 
 def capacity(model: SpokenModel, load: float, step_s: float, most: int = MOST) -> tuple[int, dict[int, Cost]]:

@@ -37,7 +37,7 @@ class ServingConfig:
     max_waiting_chunks: int = 100
     max_batch: int = 32
     gather_ms: int = 30
-    ending_ms: int = 200
+    ending_ms: int = 400
     vad: str = "energy"
     gate: GateConfig = field(default_factory=lambda: GateConfig(close_ms=512))
 
