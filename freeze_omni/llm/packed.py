@@ -27,13 +27,18 @@ FAST_ROWS = 4
 """Matrix products of two or three rows take longer on a CPU than of four: such passes get rows that nobody reads."""
 
 
+def filling(rows: int) -> int:
+    """Rows of zeros to be added to so many."""
+    return FAST_ROWS - rows if rows in SLOW_ROWS else 0
+
+
 class PackedRows(Cache):
     """Takes keys and values of a packed pass apart and puts each row's into its own cache."""
 
     def __init__(self, caches: Sequence[LlmCache], sizes: Sequence[int]) -> None:
         super().__init__(layers=[])
         self.caches, self.sizes = caches, list(sizes)
-        self.filling = FAST_ROWS - sum(sizes) if sum(sizes) in SLOW_ROWS else 0
+        self.filling = filling(sum(sizes))
         self.seen: list[tuple[Tensor, Tensor]] = []
 
     def update(

@@ -2,7 +2,7 @@
 
 A session hears speech or is answered. The costlier of the two is counted for all at once; that they overlap for a
 moment, where somebody interrupts, is what the load leaves room for. And a step of listening, which begins when the
-batch under way is done, must end before the next chunk comes.
+batch under way is done and those of others that came before it, must end before the next chunk comes.
 """
 
 from __future__ import annotations
@@ -23,6 +23,9 @@ CONTEXT_POSITIONS = 256
 CHUNK_TOKENS = 24
 LLM_TOKENS_S = 4.0
 """LLM tokens a second of speech: English is spoken at about 3 words a second."""
+HEARD_BEFORE = 0.1
+"""Share of the other sessions whose chunk, a moment older, is heard by itself before one's own: by measurement, the
+step estimated with it is the 90th percentile of `benchmarks/serving.py --parts limit` for 3 and 4 users."""
 MOST = 256
 REPEATS = 3
 
@@ -70,9 +73,9 @@ def cost(model: SpokenModel, sessions: int) -> Cost:
         sum(rate * spent_s for (rate, _), spent_s in zip(loads, spent, strict=True))
         for loads, spent in ((listening, heard_times), (answering, answer_times))
     ]
-    # nine in ten chunks wait for less than nine tenths of the batch under way
-    waits_s = 0.9 * max(*heard_times, *answer_times) if sessions > 1 else 0.0
-    return Cost(max(work), sum(heard_times) + waits_s)
+    own_s = sum(heard_times)
+    waits_s = max(*heard_times, *answer_times) / 2 if sessions > 1 else 0.0  # half of the batch under way
+    return Cost(max(work), own_s + waits_s + HEARD_BEFORE * (sessions - 1) * own_s)
 
 
 def capacity(model: SpokenModel, load: float, step_s: float, most: int = MOST) -> tuple[int, dict[int, Cost]]:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from freeze_omni.llm.cache import LlmCache
+from freeze_omni.llm.packed import filling
 from freeze_omni.session.model import SpokenModel
 from freeze_omni.shapes import pad_rows
 from freeze_omni.speech_decoder.generate import begin
@@ -161,7 +162,9 @@ def _read(model: SpokenModel, ops: Sequence[Read]) -> list[Tensor]:
 
 
 def _predict(model: SpokenModel, ops: Sequence[Predict]) -> list[Tensor]:
-    return list(model.llm.logits(torch.stack([op.hidden for op in ops])))
+    rows = torch.stack([op.hidden for op in ops])
+    fill = rows.new_zeros(filling(len(rows)), rows.shape[1])
+    return list(model.llm.logits(torch.cat([rows, fill]))[: len(rows)])
 
 
 def _start_speech(model: SpokenModel, ops: Sequence[StartSpeech]) -> list[State]:

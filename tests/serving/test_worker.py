@@ -60,7 +60,7 @@ def test_a_session_through_the_pipe(pipe, tmp_path):
     until(pipe, lambda m: isinstance(m, msg.Measured) and m.report.sessions == 0)
     config, pieces = read_log(tmp_path / "a.jsonl")
     found = {piece["do"]: piece for piece in pieces}
-    assert config.turns.gate == "vad" and "speak" in found
+    assert config.turns.gate == "open" and "speak" in found
     chosen = found["configure"]
     assert chosen["system"] == "Be brief." and chosen["answers"]["generation"]["temperature"] == 0.5
 
