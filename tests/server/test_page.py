@@ -119,14 +119,20 @@ def test_a_sound_file_is_asked_without_a_microphone(model, tmp_path):
             await until("connected", () => find("status").textContent.startsWith("connected"));
             await until("answered", () => document.querySelector("#dialogue .answer")?.textContent);
             const answer = document.querySelector("#dialogue .answer").textContent;
+            find("text").value = "What is the capital of France?";
             choose("letter.wav", btoa("this is no sound"));
             await until("error", () => !find("error").hidden);
-            return {{ answer, asked, error: find("error").textContent }};
+            const error = find("error").textContent, status = find("status").textContent;
+            find("send").click();
+            await until("second", () => document.querySelectorAll("#dialogue .answer")[1]?.textContent);
+            return {{ answer, asked, error, status, lines: find("dialogue").textContent }};
             """,
             tmp_path,
         )
     assert value["answer"] and value["asked"] == 0 and not said
     assert "letter.wav is no sound file" in value["error"]
+    assert value["status"].startswith("connected"), "the session goes on"
+    assert value["answer"] in value["lines"] and "What is the capital of France?" in value["lines"]
 
 
 def test_what_goes_wrong_is_said(model, tmp_path):

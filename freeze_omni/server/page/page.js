@@ -179,13 +179,15 @@ function disconnect() {
   status("not connected", false);
 }
 
+// A session that was there before goes on: what failed is told, and its dialogue stays.
 async function attempt(work) {
+  const before = socket;
   try {
     await work();
   } catch (problem) {
     if (!(problem instanceof AudioProblem)) console.error(problem);
     if (problem.message) fail(problem.message);
-    if (!socket || !closeMicrophone) disconnect();
+    if (!socket || socket !== before) disconnect();
   }
 }
 
@@ -206,6 +208,7 @@ find("file").onchange = () => attempt(async () => {
   const file = find("file").files[0];
   if (!file) return;
   const samples = await readFile(file);
+  fail("");
   if (!socket) await connect();
   clearInterval(fileTimer);
   const piece = RATE / 10, began = now();
