@@ -15,7 +15,7 @@ class SetConfig:
     complete and paused turns carry a question's answer; a question has up to `recordings` of them.
     answer_words: questions whose answer is longer, or did not end, are left out (0: none is).
     rounds: turns of the user, from the dialogue's start, as far as they are spoken by one voice; the later ones of
-    qa/dialogues.jsonl are asked behind the LLM's own answers to the earlier ones. Test sets are decoded as first turns.
+    qa/dialogues.jsonl are asked behind the LLM's own answers to the earlier ones.
     """
 
     speech: str

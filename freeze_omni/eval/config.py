@@ -22,7 +22,7 @@ class AsrDecodeConfig:
 
 @dataclass(frozen=True)
 class QaDecodeConfig:
-    """Spoken questions, and the same questions as text."""
+    """Spoken questions, and the same questions as text. questions: a dialogue counts once, with all its rounds."""
 
     questions: int = 60
     batch: int = 32

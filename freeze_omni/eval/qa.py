@@ -13,7 +13,10 @@ from typing import Any
 
 from freeze_omni.eval.bootstrap import ratio_interval
 from freeze_omni.eval.normalise import normaliser
+from freeze_omni.eval.wer import error_rate
 
+Records = Mapping[str, Mapping[str, Any]]
+_WAYS = (("spoken", "answer"), ("own", "answer_own"), ("text", "answer_text"))
 _ARTICLE = re.compile(r"^(the|a|an) (?=\S)")
 
 
@@ -47,3 +50,46 @@ def accuracy(
         "answered": sum(bool(answers.get(key, "").strip()) for key in references),
         "wrong": [key for key, hit in right.items() if not hit],
     }
+
+
+def score_rounds(records: Records, references: Mapping[str, Sequence[str]], normalise: str) -> dict[str, Any]:
+    """`score_records` of all that was asked and, under `rounds`, of each round where there is a later one.
+
+    Nothing where nothing was asked.
+    """
+    by_round: dict[int, dict[str, Mapping[str, Any]]] = {}
+    for key, record in records.items():
+        by_round.setdefault(record.get("round", 1), {})[key] = record
+    if not by_round:
+        return {}
+    figures = score_records(records, references, normalise)
+    if set(by_round) != {1}:
+        figures["rounds"] = {
+            str(number): score_records(found, references, normalise) for number, found in sorted(by_round.items())
+        }
+    return figures
+
+
+def score_records(records: Records, references: Mapping[str, Sequence[str]], normalise: str) -> dict[str, Any]:
+    """Figures of questions that were asked in speech (whole, and up to the model's own end of turn) and in writing.
+
+    spoken, own, text, ratio: accuracies of those that have reference answers, where there are any. as_text: error rate
+    of the spoken questions' answers against what the same LLM answers to the text. transcript: error rate of what was
+    heard; None where nothing was said. ended: questions that the model's own state 1 ended.
+    """
+    figures: dict[str, Any] = {
+        "questions": len(records),
+        "ended": sum(record["decision_chunk"] is not None for record in records.values()),
+    }
+    known = {key: references[key] for key in records if references.get(key)}
+    if known:
+        for name, field in _WAYS:
+            figures[name] = accuracy({key: records[key][field] for key in known}, known, normalise)
+        text = figures["text"]["accuracy"]
+        figures["ratio"] = figures["spoken"]["accuracy"] / text if text else None
+    for name, reference, said in (("as_text", "answer_text", "answer"), ("transcript", "question", "transcript")):
+        texts = {key: record[reference] for key, record in records.items()}
+        found = {key: record[said] for key, record in records.items()}
+        rate = error_rate(texts, found, normalise).as_dict()
+        figures[name] = rate if rate["words"] else None
+    return figures

@@ -129,12 +129,27 @@ def _quality(results: Sequence[Results]) -> list[str]:
 def _qa(results: Sequence[Results]) -> list[str]:
     rows = []
     for model, figures in _models(results):
-        qa = figures.get("qa")
-        if qa:
+        qa = figures.get("qa", {})
+        if "spoken" in qa:
             cells = [share(qa[name], "accuracy") for name in ("spoken", "own", "text")]
             rows.append([model, *cells, number(qa["ratio"], 3), rate(qa["transcript"])])
     head = ["model", "spoken", "spoken, ended by its own state 1", "LLM on text", "ratio"]
-    return table([*head, "WER of the questions"], rows)
+    return [*table([*head, "WER of the questions"], rows), *_rounds(results)]
+
+
+def _rounds(results: Sequence[Results]) -> list[str]:
+    """Of dialogues, whose questions may have no reference answers."""
+    rows = []
+    for model, figures in _models(results):
+        qa = figures.get("qa", {})
+        rounds = qa.get("rounds", {})
+        if rounds or qa and "spoken" not in qa:
+            for name, one in {**rounds, "all": qa}.items():
+                cells = [share(one.get(way), "accuracy") for way in ("spoken", "text")]
+                ended = f"{one['ended']} of {one['questions']}"
+                rows.append([model, name, *cells, rate(one["as_text"]), rate(one["transcript"]), ended])
+    head = ["model", "round", "spoken", "LLM on text", "WER of spoken against LLM on text", "WER of the questions"]
+    return table([*head, "ended by state 1"], rows)
 
 
 def _duplex(results: Sequence[Results]) -> list[str]:

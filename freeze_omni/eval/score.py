@@ -13,7 +13,6 @@ from typing import Any
 
 from freeze_omni.data.tables import read_table
 from freeze_omni.duplex.labels import Segment
-from freeze_omni.eval import qa as qa_rule
 from freeze_omni.eval.config import DecodeConfig
 from freeze_omni.eval.decode.asr import chunk_name
 from freeze_omni.eval.decode.codec import COPY, ORIGINAL
@@ -22,6 +21,7 @@ from freeze_omni.eval.duplex.scene import read_scenes
 from freeze_omni.eval.duplex.score import score_outputs
 from freeze_omni.eval.judge import Judge
 from freeze_omni.eval.latency import score_latency
+from freeze_omni.eval.qa import score_rounds
 from freeze_omni.eval.quality import score_quality
 from freeze_omni.eval.records import read_records
 from freeze_omni.eval.speech import judged_texts
@@ -73,21 +73,9 @@ def score_asr(folder: Path, config: DecodeConfig) -> dict[str, Any]:
 
 
 def score_qa(folder: Path, config: DecodeConfig) -> dict[str, Any]:
-    """Accuracy of spoken (whole question, own end of turn) and written questions; transcripts' WER."""
-    records, answers = read_records(folder / "records.jsonl"), question_answers(data_of(folder))
-    references = {key: answers[key] for key in records if answers.get(key)}
-    if not references:
-        return {}
-    figures = {
-        name: qa_rule.accuracy({key: records[key][field] for key in references}, references, config.score.normaliser)
-        for name, field in (("spoken", "answer"), ("own", "answer_own"), ("text", "answer_text"))
-    }
-    text = figures["text"]["accuracy"]
-    figures["ratio"] = figures["spoken"]["accuracy"] / text if text else None
-    questions = {key: records[key]["question"] for key in records}
-    heard = {key: records[key]["transcript"] for key in records}
-    figures["transcript"] = error_rate(questions, heard, config.score.normaliser).as_dict()
-    return figures
+    """Answers to spoken and written questions: of all rounds and, where there are several, of each."""
+    records, references = read_records(folder / "records.jsonl"), question_answers(data_of(folder))
+    return score_rounds(records, references, config.score.normaliser)
 
 
 def score_states(folder: Path, config: DecodeConfig) -> dict[str, Any]:

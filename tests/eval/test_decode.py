@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 
 import numpy as np
@@ -11,18 +12,23 @@ import torch
 from freeze_omni.adapter.choice import AdapterChoice
 from freeze_omni.adapter.conv import ConvAdapterConfig
 from freeze_omni.adapter.ctc import CtcAdapterConfig
-from freeze_omni.data.tables import TableError
-from freeze_omni.eval.decode import sets, states
+from freeze_omni.data.audio import write_wav
+from freeze_omni.data.tables import TableError, write_table
+from freeze_omni.eval.config import DecodeConfig, QaDecodeConfig
+from freeze_omni.eval.decode import options, qa, sets, states
 from freeze_omni.eval.decode.answers import greedy_answers
 from freeze_omni.eval.decode.listening import context, hear, state_probabilities
 from freeze_omni.eval.decode.qa import first_answer
 from freeze_omni.eval.records import Records, read_records
+from freeze_omni.eval.score import score_qa
 from freeze_omni.llm.generate import GenerationConfig, generate_batch
 from freeze_omni.session.events import StateDecision
 from freeze_omni.session.session import SpeechSession
+from freeze_omni.tasks.preprocess import dialogue_context
 from tests.toy import TUNINGS, toy_system
 
 CHUNK = 2560
+TURNS = [("What does a cow say?", "It says moo."), ("And a cat?", "Meow.")]
 
 
 @pytest.fixture(scope="module", params=["conv", "ctc", "conv prefix", "conv lora"])
@@ -64,6 +70,51 @@ def test_the_context_is_what_a_session_reads_before_speech(model):
     assert context(model).shape == (size, model.llm.hidden_size)
 
 
+def test_a_later_round_is_read_behind_the_text_that_stage_1_3_trains_on(model):
+    ids = dialogue_context(json.dumps(TURNS), model.llm.chat, model.system_prompt)
+    read = context(model, TURNS)
+    assert torch.equal(read[: len(ids)], model.llm.embed(torch.tensor(ids)))
+    assert torch.equal(read[len(ids) :], model.prompt.weight.to(read.dtype))
+
+
+def test_rounds_of_a_batch_do_not_hang_on_each_other(model, sounds):
+    sounds, config = [sound[: 3 * CHUNK] for sound in sounds], QaDecodeConfig(max_new_tokens=4)
+    histories, questions = [TURNS, (), TURNS[:1]], ["And a dog?", "Hi", "Why?"]
+    with torch.no_grad():
+        together = qa.answer(model, sounds, questions, histories, config)
+        for index, row in enumerate(together):
+            given = ([sounds[index]], [questions[index]], [histories[index]])
+            assert qa.answer(model, *given, config) == [row]
+            contexts = [context(model, histories[index])]
+            alone = state_probabilities(model, hear(model, given[0]), contexts)[0]
+            assert first_answer(alone) == row["decision_chunk"]
+        without = qa.answer(model, sounds, questions, [()] * 3, config)
+    assert together[1] == without[1], "the first turn"
+    assert all(together[later]["answer_text"] != without[later]["answer_text"] for later in (0, 2))
+
+
+def test_all_rounds_of_a_dialogue_are_asked_and_scored(tmp_path, model, sounds, monkeypatch):
+    data = tmp_path / "data"
+    keys = ["d1", "d1-round2", "d2"]
+    for key, sound in zip(keys, sounds, strict=True):
+        write_wav(data / f"{key}.wav", sound, 16000)
+    write_table(data / "wav.scp", {key: data / f"{key}.wav" for key in keys})
+    write_table(data / "text", dict.fromkeys(keys, "Hello"))
+    write_table(data / "utt2question", {key: key for key in keys})
+    write_table(data / "history", {"d1-round2": json.dumps(TURNS[:1])})
+    (data / "questions.jsonl").write_text("".join(json.dumps({"id": key, "answers": []}) + "\n" for key in keys))
+    (tmp_path / "model").mkdir()
+    monkeypatch.setattr(options, "load_model", lambda *_: model)
+    folder = tmp_path / "out"
+    chosen = {"model": tmp_path / "model", "data": data, "output": folder, "config": None, "seed": 1, "threads": 0}
+    qa.decode(argparse.Namespace(**chosen))
+    found = read_records(folder / "records.jsonl")
+    assert {key: record["round"] for key, record in found.items()} == {"d1": 1, "d1-round2": 2, "d2": 1}
+    figures = score_qa(folder, DecodeConfig())
+    assert figures["questions"] == 3 and "spoken" not in figures
+    assert {name: one["questions"] for name, one in figures["rounds"].items()} == {"1": 2, "2": 1}
+
+
 def test_the_first_decision_counts():
     goes, answers, ignores = [1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]
     assert first_answer([goes, answers, ignores]) == 1
@@ -91,6 +142,30 @@ def test_a_broken_line_inside_records_is_an_error(tmp_path):
 def test_ids_are_spread_evenly_over_the_set():
     assert sets.first_keys(dict.fromkeys("edcba"), 9) == list("abcde")
     assert sets.first_keys(dict.fromkeys("abcdef"), 3) == ["a", "c", "e"]
+
+
+def test_a_dialogue_counts_once_with_all_its_rounds():
+    histories = {"a-round2": TURNS[:1], "a-round3": TURNS, "c-round2": TURNS[:1]}
+    keys = ["c-round2", "b", "a-round3", "a", "a-round2", "c"]
+    assert sets.whole_dialogues(keys, histories, 9) == ["a", "a-round2", "a-round3", "b", "c", "c-round2"]
+    assert sets.whole_dialogues(keys, histories, 1) == ["a", "a-round2", "a-round3"]
+
+
+def test_a_broken_history_names_its_turn(tmp_path):
+    assert sets.read_histories(tmp_path) == {}
+    (tmp_path / "history").write_text('a [["Hi", "Hello"]]\nb Hi, hello\n')
+    with pytest.raises(TableError, match="history: b has no JSON list"):
+        sets.read_histories(tmp_path)
+
+
+def test_questions_without_answers_are_asked_where_there_are_no_others(tmp_path):
+    (tmp_path / "questions.jsonl").write_text('{"id": "q1", "answers": []}\n{"id": "q2", "answers": []}\n')
+    (tmp_path / "utt2question").write_text("u1 q1\nu2 q2\n")
+    assert sets.asked(tmp_path) == ["u1", "u2"]
+    (tmp_path / "questions.jsonl").write_text('{"id": "q1", "answers": ["yes"]}\n{"id": "q2", "answers": []}\n')
+    assert sets.asked(tmp_path) == ["u1"]
+    (tmp_path / "history").write_text('u2 [["Hi", "Hello"]]\n')
+    assert sets.asked(tmp_path) == ["u1", "u2"]
 
 
 def test_reference_answers_come_by_the_question_of_an_utterance(tmp_path):

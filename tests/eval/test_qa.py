@@ -2,7 +2,7 @@
 
 import pytest
 
-from freeze_omni.eval.qa import accuracy, is_right
+from freeze_omni.eval.qa import accuracy, is_right, score_rounds
 
 
 @pytest.mark.parametrize(
@@ -35,3 +35,26 @@ def test_questions_that_cannot_be_scored_are_errors():
         accuracy({}, {"1": ["a"], "2": []})
     with pytest.raises(ValueError, match="no questions"):
         accuracy({}, {})
+
+
+def asked(answer, answer_text="It is Paris.", **more):
+    same = {"question": "What is it?", "transcript": "What is it?", "answer_own": "", "decision_chunk": None}
+    return {**same, "answer": answer, "answer_text": answer_text, **more}
+
+
+def test_rounds_are_scored_alone_and_together():
+    records = {
+        "a": asked("It is Paris.", decision_chunk=3),
+        "b": asked("It is Rome.", round=1),
+        "a-round2": asked("It is not Paris.", round=2, transcript="What is"),
+    }
+    found = score_rounds(records, {"a": ["Paris"], "b": ["Paris"], "other": ["Oslo"]}, "english")
+    assert found["questions"] == 3 and found["ended"] == 1
+    assert found["spoken"]["accuracy"] == 0.5 and found["ratio"] == 0.5 and found["own"]["accuracy"] == 0
+    assert found["as_text"]["percent"] == pytest.approx(100 * 2 / 9, abs=0.01)
+    first, later = found["rounds"]["1"], found["rounds"]["2"]
+    assert first["spoken"]["questions"] == 2 and first["transcript"]["percent"] == 0
+    assert "spoken" not in later and later["as_text"]["utterances"] == 1 and later["transcript"]["percent"] > 0
+    assert "rounds" not in score_rounds({"b": records["b"]}, {}, "english")
+    assert score_rounds({"b": asked("Yes.", answer_text="...")}, {}, "english")["as_text"] is None
+    assert score_rounds({}, {"a": ["Paris"]}, "english") == {}

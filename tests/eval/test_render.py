@@ -133,6 +133,17 @@ def test_every_table_is_there_with_both_adapters():
     assert not any(word in text for word in ("None", "nan"))
 
 
+def test_rounds_are_a_table_where_there_are_several():
+    found = results()
+    assert "| round |" not in render("Mini", [found], [])
+    one = {"as_text": RATE, "transcript": RATE, "ended": 3, "questions": 4}
+    found["models"]["conv"]["qa"] = {**one, "rounds": {"1": one | {"spoken": ACCURACY}, "2": one}}
+    text = render("Mini", [found], [])
+    rates = "50.0 (50.0-50.0) | 50.0 (50.0-50.0) | 3 of 4 |"
+    assert f"| mini, conv | 1 | 50.0 (30.0-70.0), 20 | - | {rates}" in text
+    assert f"| mini, conv | 2 | - | - | {rates}" in text and f"| mini, conv | all | - | - | {rates}" in text
+
+
 def test_a_toy_says_so_and_never_stands_beside_the_paper():
     text = render("Tiny", [results("tiny", toy=True)], [])
     assert "Scale tiny is a toy" in text and "The paper" not in text

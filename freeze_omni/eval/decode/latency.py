@@ -18,7 +18,9 @@ def decode(arguments: argparse.Namespace) -> None:
     """Write records.jsonl with one timed session a question, its audio, and `text`, the answers."""
     started_s, config = time.time(), options.read_config(arguments.config)
     table = read_table(arguments.data / "wav.scp")
-    keys = sets.first_keys(read_table(arguments.data / "answer"), config.latency.questions)
+    later = sets.read_histories(arguments.data)
+    first = {key: text for key, text in read_table(arguments.data / "answer").items() if key not in later}
+    keys = sets.first_keys(first, config.latency.questions)
     records = options.open_records(arguments, (config.latency, config.answers))
     todo = records.missing(keys)
     if todo:

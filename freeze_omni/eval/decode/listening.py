@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from freeze_omni.adapter.output import AdapterOutput
-from freeze_omni.eval.decode.sets import stack
+from freeze_omni.eval.decode.sets import Turns, stack
 from freeze_omni.session.history import embed
 from freeze_omni.session.model import SpokenModel
 from freeze_omni.shapes import pad_rows
@@ -35,28 +35,35 @@ def hear(model: SpokenModel, sounds: Sequence[np.ndarray], chunk_size: int | Non
     return HeardBatch(texts, model.adapter(frames, lengths, ctc_logits=logits))
 
 
-def context(model: SpokenModel) -> Tensor:
-    """Positions (P, E) of the system turn, the user's prefix and the prompt."""
+def context(model: SpokenModel, turns: Turns = ()) -> Tensor:
+    """Positions (P, E) of the system turn, of earlier rounds in writing, the user's prefix and the prompt.
+
+    Stage 1.3 trains on the same.
+    """
     chat = model.llm.chat
-    opening = embed(model, chat.system(model.system_prompt) + chat.user_prefix())
+    opening = embed(model, chat.dialogue(model.system_prompt, turns) + chat.user_prefix(first=not turns))
     return torch.cat([opening, model.prompt.weight.to(opening.dtype)])
 
 
 @torch.no_grad()
-def state_probabilities(model: SpokenModel, heard: HeardBatch) -> list[list[list[float]]]:
+def state_probabilities(
+    model: SpokenModel, heard: HeardBatch, contexts: Sequence[Tensor] = ()
+) -> list[list[list[float]]]:
     """Probabilities of (0, 1, 2) at every chunk of each row, by one pass over all positions.
 
-    By the law of streaming parts the same as chunk by chunk; tests hold it to that.
+    contexts: what each row is read behind; without, first turns. By the law of streaming parts the same as chunk by
+    chunk; tests hold it to that.
     """
-    before = context(model)
     adapted = heard.adapted
+    contexts = contexts or [context(model)] * len(adapted.embeds)
     rows = [
         torch.cat([before, embeds[:size].to(before.dtype)])
-        for embeds, size in zip(adapted.embeds, adapted.lengths, strict=True)
+        for before, embeds, size in zip(contexts, adapted.embeds, adapted.lengths, strict=True)
     ]
     embeds, lengths = pad_rows(rows)
     mask = torch.arange(embeds.shape[1], device=lengths.device)[None] < lengths[:, None]
     hidden, _ = model.llm(embeds, mask)
-    last = len(before) + adapted.ends - 1
+    sizes = torch.tensor([len(before) for before in contexts], device=adapted.ends.device)
+    last = sizes[:, None] + adapted.ends - 1
     at_ends = hidden.gather(1, last[..., None].expand(-1, -1, hidden.shape[2]))
     return model.state_head(at_ends, adapted.summary).float().softmax(-1).tolist()

@@ -2,6 +2,7 @@
 
 `answer` follows the whole question, as the paper measures it. `answer_own` follows what the model had heard when its
 own state head said that the user had finished: that is what a user gets. It is empty where the head never said so.
+A later round of a dialogue is asked behind the reference answers to the earlier ones: rounds do not hang on each other.
 """
 
 from __future__ import annotations
@@ -25,12 +26,14 @@ from freeze_omni.session.reducer import decide
 def decode(arguments: argparse.Namespace) -> None:
     """Write records.jsonl and `text`, the answers to the whole questions.
 
-    The data directory holds wav.scp (16 kHz), text (the questions in writing) and questions.jsonl.
+    The data directory holds wav.scp (16 kHz), text (the questions in writing), questions.jsonl, and history where
+    there are later rounds.
     """
     started_s, config = time.time(), options.read_config(arguments.config).qa
     table = read_table(arguments.data / "wav.scp")
     questions = read_table(arguments.data / "text", need_value=False)
-    keys = sets.first_keys(sets.question_answers(arguments.data), config.questions)
+    histories = sets.read_histories(arguments.data)
+    keys = sets.whole_dialogues(sets.asked(arguments.data), histories, config.questions)
     records = options.open_records(arguments, config)
     todo = records.missing(keys)
     if todo:
@@ -38,31 +41,38 @@ def decode(arguments: argparse.Namespace) -> None:
         sounds = sets.read_sound(table, todo, model.rates.input_hz)
         lengths = {key: len(sound) for key, sound in sounds.items()}
         for batch in sets.batches(todo, lengths, config.batch):
-            rows = answer(model, [sounds[key] for key in batch], [questions[key] for key in batch], config)
-            records.add({"id": key, "question": questions[key], **row} for key, row in zip(batch, rows, strict=True))
+            turns = [histories.get(key, ()) for key in batch]
+            rows = answer(model, [sounds[key] for key in batch], [questions[key] for key in batch], turns, config)
+            records.add(
+                {"id": key, "round": len(before) + 1, "question": questions[key], **row}
+                for key, before, row in zip(batch, turns, rows, strict=True)
+            )
             options.progress("qa", len(records.found), len(keys), started_s)
     options.finish(arguments, {key: records.found[key]["answer"] for key in keys}, started_s)
 
 
 @torch.no_grad()
-def answer(model, sounds, questions, config: QaDecodeConfig) -> list[dict[str, object]]:
-    """transcript, answer, answer_own, answer_text, and the decision's chunk for each question."""
-    heard = hear(model, sounds)
-    adapted, before = heard.adapted, context(model)
+def answer(model, sounds, questions, histories, config: QaDecodeConfig) -> list[dict[str, object]]:
+    """transcript, answer, answer_own, answer_text, and the decision's chunk for each question behind its history."""
+    heard, contexts = hear(model, sounds), [context(model, turns) for turns in histories]
+    adapted = heard.adapted
     suffix = embed(model, model.llm.chat.user_suffix())
-    decisions = [first_answer(row) for row in state_probabilities(model, heard)]
+    decisions = [first_answer(row) for row in state_probabilities(model, heard, contexts)]
     rows, own = [], []
     for index, chunk in enumerate(decisions):
         sizes = [int(adapted.lengths[index])]
         if chunk is not None and chunk < adapted.ends.shape[1]:
             sizes.append(int(adapted.ends[index, chunk]))
         for size in dict.fromkeys(sizes):
-            speech = adapted.embeds[index, :size].to(before.dtype)
-            rows.append(torch.cat([before, speech, suffix]))
+            speech = adapted.embeds[index, :size].to(contexts[index].dtype)
+            rows.append(torch.cat([contexts[index], speech, suffix]))
         # the same positions give the same answer: read once
         own.append((len(rows) - len(set(sizes)), len(rows) - 1))
     said = [_text(model, ids) for ids in greedy_answers(model.llm, rows, config.max_new_tokens)]
-    prompts = [model.llm.chat.dialogue(model.system_prompt, [(text, None)]) for text in questions]
+    prompts = [
+        model.llm.chat.dialogue(model.system_prompt, [*turns, (text, None)])
+        for turns, text in zip(histories, questions, strict=True)
+    ]
     written = generate_batch(model.llm, prompts, GenerationConfig(config.max_new_tokens))
     return [
         {

@@ -15,6 +15,9 @@ from freeze_omni.data.audio import read_audio
 from freeze_omni.data.tables import TableError, read_table
 from freeze_omni.shapes import pad_rows
 
+Turns = Sequence[tuple[str, str]]
+"""(user text, answer) of the rounds before a turn."""
+
 
 def first_keys(table: Mapping[str, object], limit: int) -> list[str]:
     """At most `limit` ids, spread evenly over the sorted table, so that no speaker is favoured."""
@@ -64,6 +67,40 @@ def read_states(path: str | Path) -> dict[str, list[int]]:
         except ValueError:
             raise TableError(f"{path}:{number}: {key} has a state that is no number") from None
     return states
+
+
+def read_histories(data: Path) -> dict[str, Turns]:
+    """Earlier rounds of the utterances that are not the first turn of a dialogue, by the table `history`.
+
+    Raises TableError for a line that is none.
+    """
+    path, found = data / "history", {}
+    for key, line in (read_table(path) if path.is_file() else {}).items():
+        try:
+            found[key] = [(user, answer) for user, answer in json.loads(line)]
+        except (ValueError, TypeError):
+            raise TableError(f"{path}: {key} has no JSON list of [user text, answer]; run stage 4 again") from None
+    return found
+
+
+def asked(data: Path) -> list[str]:
+    """Utterances that are put to a model: those whose question has reference answers, and later rounds.
+
+    All, where no question has any: dialogues are scored by what the LLM says to the same text.
+    """
+    answers = question_answers(data)
+    if answers:
+        return sorted({*answers, *read_histories(data)})
+    return sorted(read_table(data / "utt2question")) if (data / "utt2question").is_file() else []
+
+
+def whole_dialogues(keys: Sequence[str], histories: Mapping[str, Turns], limit: int) -> list[str]:
+    """All rounds of at most `limit` dialogues, spread as by `first_keys`."""
+    rounds: dict[str, list[str]] = {}
+    for key in sorted(keys):
+        first = key.removesuffix(f"-round{len(histories.get(key, ())) + 1}")
+        rounds.setdefault(first, []).append(key)
+    return [key for first in first_keys(rounds, limit) for key in rounds[first]]
 
 
 def question_answers(data: Path) -> dict[str, list[str]]:
