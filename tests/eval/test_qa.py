@@ -56,5 +56,5 @@ def test_rounds_are_scored_alone_and_together():
     assert first["spoken"]["questions"] == 2 and first["transcript"]["percent"] == 0
     assert "spoken" not in later and later["as_text"]["utterances"] == 1 and later["transcript"]["percent"] > 0
     assert "rounds" not in score_rounds({"b": records["b"]}, {}, "english")
-    assert score_rounds({"b": asked("Yes.", answer_text="...")}, {}, "english")["as_text"] is None
+    assert score_rounds({"b": asked("Yes.", answer_text="")}, {}, "english")["as_text"] is None
     assert score_rounds({}, {"a": ["Paris"]}, "english") == {}
