@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
+import multiprocessing
 import re
 import signal
-import subprocess
-import sys
 import time
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
@@ -24,7 +23,6 @@ SHORT = {
     "num_iters_per_epoch": 3,
     "keep_nbest_models": 2,
 }
-ROOT = Path(__file__).resolve().parents[2]
 
 
 def run(toy, name: str, folder: Path, *more: str, task: str = "encoder", **conf) -> None:
@@ -108,26 +106,35 @@ def test_an_unknown_task_lists_the_known(capsys):
 def command(toy, folder: Path, **conf) -> list[str]:
     options = toy.options("1.1", **{**SHORT, **conf})
     options[options.index("--output_dir") + 1] = str(folder)
-    return ["-m", "freeze_omni.bin.train", "encoder", *options]
+    return ["encoder", *options]
 
 
-def environment() -> dict[str, str]:
-    return os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+@pytest.fixture
+def start():
+    """start(arguments): the command in a process of its own, forked from one that imports what it needs once."""
+    forks = multiprocessing.get_context("forkserver")
+    forks.set_forkserver_preload(["freeze_omni.tasks.encoder"])
+    begun = []
+
+    def start(arguments: list[str]) -> BaseProcess:
+        begun.append(forks.Process(target=main, args=(arguments,)))
+        begun[-1].start()
+        return begun[-1]
+
+    yield start
+    for process in begun:
+        process.kill()
+        process.join()
 
 
-@pytest.mark.slow
-def test_resumes_after_kill_9(toy, tmp_path):
-    conf = {"max_epoch": 400, "num_iters_per_epoch": 2}
-    process = subprocess.Popen(
-        [sys.executable, *command(toy, tmp_path, **conf)],
-        env=environment(),
-        stderr=subprocess.DEVNULL,
-    )
+def test_resumes_after_kill_9(toy, tmp_path, start):
+    process = start(command(toy, tmp_path, max_epoch=400, num_iters_per_epoch=2))
     end = time.monotonic() + 120
     while not (tmp_path / "checkpoint.previous.pth").exists() and time.monotonic() < end:
         time.sleep(0.05)
-    process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
+    process.kill()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
     before = epochs(tmp_path)
     run(toy, "1.1", tmp_path, max_epoch=before[-1] + 3, num_iters_per_epoch=2)
     after = epochs(tmp_path)[len(before) :]
@@ -142,17 +149,18 @@ LETTERS_FIRST = {
 }
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("conf", [{"model": {"encoder": STILL}}, LETTERS_FIRST], ids=["units", "letters first"])
-def test_two_processes_train_as_one(toy, tmp_path, conf):
+def test_two_processes_train_as_one(toy, tmp_path, start, conf):
     """DDP of two CPU processes: the same weights as one process with the same batches."""
     conf = {"max_epoch": 2, "max_minutes": 10.0, **conf}
-    ddp = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    both = [sys.executable, *ddp, *command(toy, tmp_path / "two", **conf)]
-    both += ["--dist_backend", "gloo"]
-    subprocess.run(both, env=environment(), check=True, timeout=300)
+    two = command(toy, tmp_path / "two", **conf)
+    two += ["--dist_backend", "gloo", "--dist_init_method", f"file://{tmp_path}/meeting", "--dist_world_size", "2"]
+    both = [start([*two, "--dist_rank", str(rank)]) for rank in range(2)]
     run(toy, "1.1", tmp_path / "one", **conf)
-    assert epochs(tmp_path / "two") == [1, 2]
+    for process in both:
+        process.join(300)
+    assert [process.exitcode for process in both] == [0, 0]
+    assert epochs(tmp_path / "two") == epochs(tmp_path / "one") == [1, 2]
     one, two = (torch.load(tmp_path / name / "2epoch.pth", weights_only=True) for name in ("one", "two"))
     for key in one:
         torch.testing.assert_close(two[key], one[key], rtol=1e-3, atol=1e-4)
