@@ -24,6 +24,7 @@ from freeze_omni.llm.lora import LoraConfig
 from freeze_omni.llm.tuned import LlmTuningConfig
 from freeze_omni.llm.units import CtcUnits
 from freeze_omni.speech_decoder.config import SpeechDecoderConfig
+from freeze_omni.speech_decoder.sampling import SamplingConfig
 from freeze_omni.system import FreezeOmni, SystemConfig
 
 TEXTS = [
@@ -167,6 +168,7 @@ def toy_config(llm_size: int, ctc_units: int, **changes: Any) -> SystemConfig:
         ),
         "codec": CodecConfig(spectral=SpectralConfig(width=16, decoder_blocks=1, encoder_blocks=1)),
         "generation": GenerationConfig(max_new_tokens=12),
+        "sampling": SamplingConfig(max_tokens=40),  # a second: a toy's speech hardly ends by itself
     }
     return SystemConfig(llm_size=llm_size, ctc_units=ctc_units, **(fields | changes))
 

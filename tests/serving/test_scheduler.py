@@ -11,7 +11,6 @@ import torch
 from freeze_omni.serving.seat import Gated, Refused
 from freeze_omni.session import events as ev
 from freeze_omni.session.ops import Read
-from freeze_omni.speech_decoder.sampling import SamplingConfig
 from tests.serving.rig import Rig, speech
 from tests.toy import toy_system
 
@@ -20,9 +19,7 @@ TEXTS = ["Hello", "What is the capital of France?", "The cow", "Anna likes tea, 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
-    model = toy_system(tmp_path_factory.mktemp("toy") / "llm")
-    model.config = replace(model.config, sampling=SamplingConfig(top_k=2, max_tokens=40))
-    return model
+    return toy_system(tmp_path_factory.mktemp("toy") / "llm")
 
 
 def talk(model, which, **config):
