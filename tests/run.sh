@@ -43,6 +43,7 @@ if [ $# -eq 0 ]; then
   echo "shell scripts: clean"
   echo "== pytest"
 fi
-# One thread for each of the two workers: two torch processes with more would slow each other down.
+# One thread for each of the two workers: two torch processes with more would slow each other down. Each begins with one
+# half of the tests in their order, so that what a file or folder sets up is set up once, and takes over at the end.
 export OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
-exec python -m pytest -n 2 "$@"
+exec python -m pytest -n 2 --dist worksteal "$@"
