@@ -22,6 +22,8 @@ from freeze_omni.session.ops import Op, execute, group_key
 Key = Hashable
 Urgency = tuple[int, float]
 HEARING, ENDING, FIRST_AUDIO, LATER = range(4)
+WRITING_S = 0.6
+"""Some ten LLM tokens make a segment, and their speech begins after the last."""
 
 
 class Scheduler:
@@ -118,8 +120,9 @@ class Scheduler:
         playback = seat.playback
         if playback is None or not playback.begun:
             return FIRST_AUDIO, 0.0 if playback is None else playback.asked_s
-        # what is written is not heard before it is spoken
-        silent_s = playback.ends_s + (0.0 if name == SPEAK or SPEAK not in seat.lanes else 1.0)
+        # what is written is not heard before it is spoken: not urgent while there is text left, and early without
+        ahead_s = 0.0 if name == SPEAK else 1.0 if SPEAK in seat.lanes else -WRITING_S
+        silent_s = playback.ends_s + ahead_s
         return (ENDING if silent_s < now_s + self.config.ending_ms / 1000 else LATER), silent_s
 
     def _run(self, batch: Sequence[tuple[Key, str, Lane]]) -> None:

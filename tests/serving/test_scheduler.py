@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from freeze_omni.serving.seat import Gated, Refused
+from freeze_omni.serving.scheduler import ENDING, LATER
+from freeze_omni.serving.seat import SPEAK, WRITE, Gated, Lane, Refused
 from freeze_omni.session import events as ev
 from freeze_omni.session.ops import Read
 from tests.serving.rig import Rig, speech
@@ -119,6 +120,20 @@ def test_an_answer_that_would_fall_silent_goes_before_one_that_has_not_begun(mod
     while len(rig.audio("speaks")) == before:
         rig.scheduler.tick()
     assert not rig.audio("asks").size
+
+
+def test_text_is_written_early_where_none_is_left_to_be_spoken(model):
+    rig = Rig(model, gather_ms=0)
+    rig.open("speaks", turns="manual")
+    rig.put("speaks", ev.TextInput(TEXTS[1]))
+    while not rig.audio("speaks").size:
+        rig.scheduler.tick()
+    seat, lane = rig.scheduler.seats["speaks"], Lane(None, None)
+    ends_s = seat.playback.ends_s
+    for spoken, now_s, urgency in ((True, ends_s, LATER), (False, ends_s - 0.9, ENDING), (False, ends_s - 1.1, LATER)):
+        seat.lanes = {WRITE: lane} | ({SPEAK: lane} if spoken else {})
+        assert rig.scheduler._urgency(WRITE, lane, seat, now_s)[0] == urgency
+    seat.lanes = {}
 
 
 def test_fresh_audio_waits_for_company_only_while_there_is_other_work(model):
