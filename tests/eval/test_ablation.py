@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from freeze_omni.bin.ablate import main, parser, plan
-from freeze_omni.config import ConfigError, build
+from freeze_omni.config import ConfigError, build, read_yaml
 from freeze_omni.eval.ablation.commands import steps
 from freeze_omni.eval.ablation.rows import merged, read_table_config
 from freeze_omni.eval.ablation.steps import Step, StepError, run_step
@@ -146,7 +146,8 @@ def test_every_row_of_the_recipe_is_a_configuration_of_its_stages(tmp_path):
 def test_the_dry_run_prints_every_command_and_does_nothing(tmp_path, capsys):
     main(options(tmp_path, "--dry_run", "--rows", "kl,frozen"))
     text = capsys.readouterr().out
-    assert "# kl: " in text and "# trains 1.3_dialogue: 3 minutes" in text and "# lora: " not in text
+    minutes = read_yaml(CONF / "mini/1.3_dialogue.yaml")["max_minutes"]
+    assert "# kl: " in text and f"# trains 1.3_dialogue: {minutes:g} minutes" in text and "# lora: " not in text
     assert "freeze_omni.bin.train dialogue" in text and "freeze_omni.bin.decode_tts" in text
     assert f"not there yet: {tmp_path}/exp/1.1_encoder" in text and not list(tmp_path.iterdir())
 

@@ -25,6 +25,7 @@ from freeze_omni.frontend.fbank import FbankConfig
 from freeze_omni.llm.learned_prefix import LearnedPrefixConfig
 from freeze_omni.llm.tuned import PART, LlmTuningConfig
 from freeze_omni.llm.units import CtcUnits
+from freeze_omni.speech_decoder.sampling import SamplingConfig
 from tests.toy import toy_system
 
 TEXTS = {"a": "the cat sat", "b": "two dogs ran away"}
@@ -153,7 +154,7 @@ def test_what_stage_1_2_trains_is_heard_by_the_llm(data, tmp_path, tuning):
 
 
 def test_what_stage_2_2_trains_speaks_as_the_whole_model(data, tmp_path, capsys):
-    model = toy_system(tmp_path / "llm")
+    model = toy_system(tmp_path / "llm", sampling=SamplingConfig())  # of parts alone, nothing says how they speak
     voice = data / "a.wav"
     model.set_voice(torch.from_numpy(read_audio(str(voice), 24000)[0]))
     codec = checkpoint(model, tmp_path / "2.1_codec", "codec")
