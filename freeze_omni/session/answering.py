@@ -52,7 +52,8 @@ def own_answers(model: SpokenModel) -> AnswerConfig:
     chunks = ChunkSchedule()
     if config.fifo is not None:
         first, later = config.fifo.first_chunk_tokens, config.fifo.chunk_tokens
-        chunks = ChunkSchedule(first, max(first, later), grows=max(1.0, later / first))
+        later = max(first, later)
+        chunks = ChunkSchedule(first, later, grows=later)  # at once, by no division
     return AnswerConfig(config.generation, config.segments, sampling, chunks)
 
 
