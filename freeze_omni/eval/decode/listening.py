@@ -17,9 +17,10 @@ from freeze_omni.shapes import pad_rows
 
 
 class HeardBatch(NamedTuple):
-    """texts of the CTC head, and the adapter's positions."""
+    """texts of the CTC head, chunks of each row, a begun one counted, and the adapter's positions."""
 
     texts: list[str]
+    chunks: list[int]
     adapted: AdapterOutput
 
 
@@ -32,7 +33,8 @@ def hear(model: SpokenModel, sounds: Sequence[np.ndarray], chunk_size: int | Non
     frames, lengths = model.encoder(feats, lengths, chunk_size=chunk_size)
     logits = model.ctc(frames)
     texts = [model.units.decode(ids) for ids in model.ctc.greedy(logits, lengths)]
-    return HeardBatch(texts, model.adapter(frames, lengths, ctc_logits=logits))
+    chunks = [-(-length // model.rates.chunk_frames) for length in lengths.tolist()]
+    return HeardBatch(texts, chunks, model.adapter(frames, lengths, ctc_logits=logits))
 
 
 def context(model: SpokenModel, turns: Turns = ()) -> Tensor:
@@ -66,4 +68,5 @@ def state_probabilities(
     sizes = torch.tensor([len(before) for before in contexts], device=adapted.ends.device)
     last = sizes[:, None] + adapted.ends - 1
     at_ends = hidden.gather(1, last[..., None].expand(-1, -1, hidden.shape[2]))
-    return model.state_head(at_ends, adapted.summary).float().softmax(-1).tolist()
+    found = model.state_head(at_ends, adapted.summary).float().softmax(-1)
+    return [row[:count].tolist() for row, count in zip(found, heard.chunks, strict=True)]

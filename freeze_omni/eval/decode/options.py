@@ -94,9 +94,9 @@ def finish(arguments: argparse.Namespace, texts: dict[str, str], started_s: floa
 
 
 def progress(title: str, done: int, total: int, started_s: float) -> None:
-    """One line on standard error, which overwrites itself on a terminal."""
+    """One line on standard error, which overwrites itself on a terminal; in a log one at every tenth of the work."""
     live = sys.stderr.isatty()
-    if not live and done < total:
+    if not live and done < total and done * 10 // total == (done - 1) * 10 // total:
         return
     spent = time.time() - started_s
     end = "\r" if live and done < total else "\n"

@@ -61,7 +61,7 @@ def answer(model, sounds, questions, histories, config: QaDecodeConfig) -> list[
     rows, own = [], []
     for index, chunk in enumerate(decisions):
         sizes = [int(adapted.lengths[index])]
-        if chunk is not None and chunk < adapted.ends.shape[1]:
+        if chunk is not None:
             sizes.append(int(adapted.ends[index, chunk]))
         for size in dict.fromkeys(sizes):
             speech = adapted.embeds[index, :size].to(contexts[index].dtype)
