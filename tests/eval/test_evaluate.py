@@ -15,7 +15,7 @@ from freeze_omni.bin import evaluate
 from freeze_omni.config import as_mapping
 from freeze_omni.data.audio import read_audio, write_wav
 from freeze_omni.data.kaldi_dir import write_set
-from freeze_omni.data.tables import read_table
+from freeze_omni.data.tables import read_table, write_table
 from freeze_omni.encoder.config import EncoderConfig
 from freeze_omni.eval.config import AsrDecodeConfig
 from freeze_omni.eval.decode import asr
@@ -191,6 +191,21 @@ def test_a_packed_model_hears_and_answers(data, tmp_path, capsys):
         ("spoken", "spoken, ended by its own state 1", "its LLM on text"), 2
     )
     assert "cut after 5 tokens" in capsys.readouterr().out
+
+
+def test_later_rounds_are_asked_too_and_have_their_own_rows(data, tmp_path):
+    """Utterances need not have their question's id."""
+    first, later = TEXTS
+    folder = pack.save(toy_system(tmp_path / "llm"), tmp_path / "pack", copy_llm=False)
+    rows = [{"id": key, "question": key, "answers": ["cat"], "kind": "x", "phrasing": "0", "fact": key} for key in "qr"]
+    (data / "questions.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    write_table(data / "utt2question", {first: "q", later: "r"})
+    write_table(data / "history", {later: json.dumps([["Hi", "Hello."]])})
+    words = ("qa", "--data", data, "--model", folder, "--max_new_tokens", "5")
+    qa = run(tmp_path / "2", *words)["figures"]["qa"]
+    assert qa["spoken"]["questions"] == qa["its LLM on text"]["questions"] == 2
+    for way in ("spoken", "its LLM on text"):
+        assert [qa[f"{way}, round {number}"]["questions"] for number in (1, 2)] == [1, 1]
 
 
 def test_spoken_answers_and_the_llm_beside_them(tmp_path, capsys):

@@ -17,10 +17,10 @@ from freeze_omni.shapes import pad_rows
 
 
 class HeardBatch(NamedTuple):
-    """texts of the CTC head, chunks of each row, a begun one counted, and the adapter's positions."""
+    """texts of the CTC head, encoder frames of each row, and the adapter's positions."""
 
     texts: list[str]
-    chunks: list[int]
+    frames: list[int]
     adapted: AdapterOutput
 
 
@@ -33,8 +33,7 @@ def hear(model: SpokenModel, sounds: Sequence[np.ndarray], chunk_size: int | Non
     frames, lengths = model.encoder(feats, lengths, chunk_size=chunk_size)
     logits = model.ctc(frames)
     texts = [model.units.decode(ids) for ids in model.ctc.greedy(logits, lengths)]
-    chunks = [-(-length // model.rates.chunk_frames) for length in lengths.tolist()]
-    return HeardBatch(texts, chunks, model.adapter(frames, lengths, ctc_logits=logits))
+    return HeardBatch(texts, lengths.tolist(), model.adapter(frames, lengths, ctc_logits=logits))
 
 
 def context(model: SpokenModel, turns: Turns = ()) -> Tensor:
@@ -69,4 +68,5 @@ def state_probabilities(
     last = sizes[:, None] + adapted.ends - 1
     at_ends = hidden.gather(1, last[..., None].expand(-1, -1, hidden.shape[2]))
     found = model.state_head(at_ends, adapted.summary).float().softmax(-1)
-    return [row[:count].tolist() for row, count in zip(found, heard.chunks, strict=True)]
+    chunks = [-(-frames // model.rates.chunk_frames) for frames in heard.frames]
+    return [row[:count].tolist() for row, count in zip(found, chunks, strict=True)]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import itertools
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from freeze_omni.config import ConfigError
@@ -13,35 +15,34 @@ from freeze_omni.eval.outputs import match, read_texts
 from freeze_omni.eval.qa import accuracy
 from freeze_omni.eval.tables import number, share
 
+References = Mapping[str, Sequence[str]]
+SPOKEN, WRITTEN = "spoken", "its LLM on text"
+
 
 def evaluate(args: argparse.Namespace) -> Report:
-    """Rows: spoken and text-only accuracy; of the model, of its own end of turn too."""
-    questions = read_published(args.data)
-    references = {question.id: question.answers for question in questions if question.answers}
-    if not references:
-        raise ConfigError(f"{args.data}: no question with a reference answer in it")
+    """Rows: spoken and text-only accuracy; of the model, of its own end of turn and of each round too."""
     name = args.set or _name(args.data)
     notes: list[str] = []
     if args.model is not None:
-        found = decode(args, args.output / "qa")
-        references = {key: answers for key, answers in references.items() if key in found["spoken"]}
+        references, found = ask(args, args.output / "qa")
     else:
-        found = {"spoken": read_texts(args.outputs)}
-        notes += match(references, found["spoken"], args.outputs)
+        references = _answered({question.id: question.answers for question in read_published(args.data)}, args.data)
+        found = {SPOKEN: read_texts(args.outputs)}
+        notes += match(references, found[SPOKEN], args.outputs)
         if args.text_outputs is not None:
-            found["its LLM on text"] = read_texts(args.text_outputs)
-            notes += match(references, found["its LLM on text"], args.text_outputs)
+            found[WRITTEN] = read_texts(args.text_outputs)
+            notes += match(references, found[WRITTEN], args.text_outputs)
+        found = {way: {key: texts.get(key, "") for key in references} for way, texts in found.items()}
     figures = {
-        way: accuracy({key: texts.get(key, "") for key in references}, references, args.normaliser)
-        for way, texts in found.items()
+        way: accuracy(texts, {key: references[key] for key in texts}, args.normaliser) for way, texts in found.items()
     }
     theirs = paper.QA.get(paper.same_set(name), (None, None))
-    told = {"spoken": number(theirs[0]), "its LLM on text": number(theirs[1])}
+    told = {SPOKEN: number(theirs[0]), WRITTEN: number(theirs[1])}
     rows = [
-        [way, share(one, "accuracy"), f"{_mean_words(found[way], references):.1f}", told.get(way, "-")]
+        [way, share(one, "accuracy"), f"{_mean_words(found[way]):.1f}", told.get(way, "-")]
         for way, one in figures.items()
     ]
-    spoken, text = figures["spoken"]["accuracy"], figures.get("its LLM on text", {}).get("accuracy")
+    spoken, text = figures[SPOKEN]["accuracy"], figures.get(WRITTEN, {}).get("accuracy")
     if text:
         notes.append(f"spoken over text: {spoken / text:.3f}")
     notes.append(
@@ -54,25 +55,41 @@ def evaluate(args: argparse.Namespace) -> Report:
     return Report(title, head, rows, {"set": name, "normaliser": args.normaliser, "qa": figures}, notes)
 
 
-def decode(args: argparse.Namespace, folder: Path) -> dict[str, dict[str, str]]:
-    """All questions of a data directory (wav.scp, text, questions.jsonl) by the packed model."""
-    from freeze_omni.eval.decode import qa
+def ask(args: argparse.Namespace, folder: Path) -> tuple[References, dict[str, dict[str, str]]]:
+    """All questions of a data directory (wav.scp, text, questions.jsonl, history) to the packed model.
+
+    Returns their reference answers, and what was answered, by way and then by question. Raises ConfigError.
+    """
+    from freeze_omni.eval.decode import qa, sets
     from freeze_omni.eval.records import read_records
 
     if not (args.data / "wav.scp").is_file():
         raise ConfigError(
             f"{args.data}: no wav.scp; a model hears its questions: speak them (freeze_omni.bin.tts_synthesize)"
         )
+    references = _answered(sets.question_answers(args.data), args.data)
     qa.decode(argparse.Namespace(**vars(args) | {"output": folder}))
-    records = read_records(folder / "records.jsonl")
-    fields = {"spoken": "answer", "spoken, ended by its own state 1": "answer_own", "its LLM on text": "answer_text"}
-    return {way: {key: record[field] for key, record in records.items()} for way, field in fields.items()}
+    records = {key: one for key, one in read_records(folder / "records.jsonl").items() if key in references}
+    fields = {SPOKEN: "answer", "spoken, ended by its own state 1": "answer_own", WRITTEN: "answer_text"}
+    found = {way: {key: record[field] for key, record in records.items()} for way, field in fields.items()}
+    rounds = sorted({record["round"] for record in records.values()})
+    for round_, way in itertools.product(rounds if len(rounds) > 1 else (), (SPOKEN, WRITTEN)):
+        of_round = {key: text for key, text in found[way].items() if records[key]["round"] == round_}
+        found[f"{way}, round {round_}"] = of_round
+    return references, found
+
+
+def _answered(references: References, source: Path) -> References:
+    """Those that have a reference answer; raises ConfigError where none has."""
+    known = {key: answers for key, answers in references.items() if answers}
+    if not known:
+        raise ConfigError(f"{source}: no question with a reference answer in it")
+    return known
 
 
 def _name(path: Path) -> str:
     return path.parent.name if path.name == "questions.jsonl" else path.stem
 
 
-def _mean_words(texts: dict[str, str], keys: dict[str, object]) -> float:
-    said = [texts.get(key, "") for key in keys]
-    return sum(len(text.split()) for text in said) / len(said)
+def _mean_words(texts: dict[str, str]) -> float:
+    return sum(len(text.split()) for text in texts.values()) / len(texts)
