@@ -10,8 +10,9 @@ if [ "${1:-}" = --scale ]; then
 fi
 suffix=$([ "${scale}" = mini ] || echo "_${scale}")
 # A toy's figures stay with the toy.
-results=results/${scale}.json duplex_scenes=1
-if [ "${scale}" = base ]; then duplex_scenes=4; fi
+results=results/${scale}.json duplex_scenes=1 adapters="ctc conv"
+# The convolution would take its minutes from the adapter that is understood after them.
+if [ "${scale}" = base ]; then duplex_scenes=4 adapters=ctc; fi
 if [ "${scale}" = tiny ]; then results=exp_tiny/tiny.json duplex_scenes=0; fi
 # shellcheck disable=SC1091
 . ./local/parts.sh
@@ -25,5 +26,5 @@ if [ "${scale}" = tiny ]; then results=exp_tiny/tiny.json duplex_scenes=0; fi
     --tts_train_set tts_train --tts_valid_set tts_dev --tts_test_set tts_test \
     --dialogue_conf "local/dialogue/${scale}.yaml" --dialogue_train_set train --dialogue_valid_set dev \
     --qa_test_set test --spoken_test_set spoken_test --scene_test_set duplex_test --duplex_scenes "${duplex_scenes}" \
-    --llm "${llm}" --judge "${judge}" \
+    --llm "${llm}" --judge "${judge}" --adapters "${adapters}" \
     "$@"
