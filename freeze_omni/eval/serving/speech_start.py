@@ -22,6 +22,9 @@ from freeze_omni.session.speaking import ChunkSchedule
 SEGMENTS, CHUNKS = "segments", "chunks"
 SLACK = 1.0
 """Percent points of WER above the best that an earlier start may cost."""
+SILENCE_MS = 1.0
+"""Silence inside an answer, on average, that an earlier start may cost: a break in a sentence is heard, a start some
+tens of milliseconds earlier is not."""
 
 
 class Listens(Protocol):
@@ -131,9 +134,15 @@ def answer(model: SpokenModel, question: str, config: SessionConfig) -> Said:
 
 
 def best(found: Sequence[Mapping[str, Any]], sweep: str, slack: float = SLACK) -> Mapping[str, Any]:
-    """The setting of a sweep that speaks first (median) of those within `slack` of its best WER, in percent points."""
+    """The setting of a sweep that speaks first (median) of those that read well and do not stop while they speak.
+
+    Well: within `slack` of the sweep's best WER, in percent points. Where all stop for more than SILENCE_MS, those that
+    are not silent for longer than the best of them count as well.
+    """
     mine = [one for one in found if one["sweep"] == sweep and one["first_audio_ms"]["p50"] is not None]
-    least = min(one["wer"]["percent"] for one in mine)
+    silence_ms = max(SILENCE_MS, min(one["gaps_ms"] for one in mine))
+    flowing = [one for one in mine if one["gaps_ms"] <= silence_ms]
+    least = min(one["wer"]["percent"] for one in flowing)
     return min(
-        (one for one in mine if one["wer"]["percent"] <= least + slack), key=lambda one: one["first_audio_ms"]["p50"]
+        (one for one in flowing if one["wer"]["percent"] <= least + slack), key=lambda one: one["first_audio_ms"]["p50"]
     )

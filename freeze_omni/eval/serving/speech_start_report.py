@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from freeze_omni.eval.figures import new_figure, save_figure
-from freeze_omni.eval.serving.speech_start import CHUNKS, SEGMENTS, best
+from freeze_omni.eval.serving.speech_start import CHUNKS, SEGMENTS, SILENCE_MS, best
 from freeze_omni.eval.tables import number, rate, summary, table
 
 TITLES = {SEGMENTS: "first segment", CHUNKS: "codec chunks"}
@@ -24,7 +24,10 @@ def markdown(found: Sequence[Mapping[str, Any]], own: Mapping[str, Any], slack: 
         cells = rate(one["wer"]), summary(one["first_audio_ms"]), number(one["gaps_ms"], 0)
         rows.append([TITLES[one["sweep"]], shown + note, *cells])
     head = ["varied", "setting", "WER %", "first audio, ms: average / 50 % / 90 %", "silence inside an answer, ms"]
-    rule = f"Bold: the earliest first audio (median) of those within {slack:g} percent points of the best WER."
+    rule = (
+        f"Bold: the earliest first audio (median) of those that are within {slack:g} percent points of the best WER and "
+        f"silent inside an answer for {SILENCE_MS:g} ms at most."
+    )
     return [*table(head, rows), rule]
 
 

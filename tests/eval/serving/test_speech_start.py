@@ -53,10 +53,10 @@ def test_one_thing_is_varied_at_a_time_and_the_models_own_is_among_them():
         sweep.schedule("9")
 
 
-def one(sweep_, name, wer, p50):
+def one(sweep_, name, wer, p50, gaps_ms=0.0):
     rates = {"percent": wer, "low": wer, "high": wer}
     times = {"average": p50, "p50": p50, "p90": p50}
-    return {"sweep": sweep_, "name": name, "wer": rates, "first_audio_ms": times, "gaps_ms": 0.0}
+    return {"sweep": sweep_, "name": name, "wer": rates, "first_audio_ms": times, "gaps_ms": gaps_ms}
 
 
 FOUND = [one("segments", "4", 9.0, 100), one("segments", "8", 5.5, 200), one("segments", "20", 5.0, 400)]
@@ -70,6 +70,13 @@ def test_the_earliest_that_is_heard_as_well_is_chosen_and_shown(tmp_path):
     assert "| first segment | **8** | 5.5 (5.5-5.5) | 200 / 200 / 200 | 0 |" in lines
     assert any("20 (the model's own)" in line for line in lines)
     assert report.draw(FOUND, tmp_path / "curve.png").stat().st_size > 5000
+
+
+def test_an_earlier_start_must_not_break_the_answer():
+    broken = one("chunks", "c", 2.0, 5, gaps_ms=3.0)
+    assert sweep.best([*FOUND, broken], "chunks")["name"] == "b"
+    worse = one("chunks", "d", 2.0, 4, gaps_ms=9.0)
+    assert sweep.best([worse, broken], "chunks")["name"] == "c", "where all break, those that break least"
 
 
 def test_a_pack_is_swept_and_the_document_gets_the_table(model, tmp_path, monkeypatch):
