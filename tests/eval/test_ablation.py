@@ -225,7 +225,8 @@ def test_the_table_has_what_was_measured_and_dashes(tmp_path):
     for name, figures in (("lora", {"qa": qa | {"ratio": 0.5}}), ("no_pre_network", {"speech": speech})):
         folder = rows[name].folder
         (folder / "steps").mkdir(parents=True)
-        made = {"commit": "abc", "seed": 1, "command": "score"}
+        machine = {"processor": "Some CPU", "cores": 2}
+        made = {"commit": "abc", "seed": 1, "command": "score", "machine": machine, "date": "2026-01-02"}
         (folder / "results.json").write_text(json.dumps({"models": {name: figures}, "provenance": made}))
     (rows["lora"].folder / "steps/1.3_dialogue.json").write_text('{"seconds": 90}')
     counts = {"1.1_encoder": {"encoder": 9}, "1.2_adapter_ctc": {"encoder": 9, "task_tokens": 2}}
@@ -241,3 +242,4 @@ def test_the_table_has_what_was_measured_and_dashes(tmp_path):
     assert cells["lora"] == ["40.0 (20.0-60.0), 60", "0.500", "80.0 (20.0-60.0), 60", *"-----", "1,016", "1.5"]
     assert cells["no_pre_network"][6:8] == ["20.0 (1.0-2.0)", "40.0 (1.0-2.0)"]
     assert "Not run yet: frozen, no_prompt, prefix" in text
+    assert "- `lora`: commit abc, seed 1, Some CPU, 2 cores, 2026-01-02, `score`" in text

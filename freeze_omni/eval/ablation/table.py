@@ -92,5 +92,6 @@ def _best(speech: Mapping[str, Any], kind: str) -> Mapping[str, Any] | None:
 
 def _provenance(plan: RowPlan) -> str:
     results = json.loads((plan.folder / "results.json").read_text(encoding="utf-8"))
-    made = results["provenance"]
-    return f"- `{plan.name}`: commit {made['commit']}, seed {made['seed']}, `{without_home(made['command'])}`"
+    made, machine = results["provenance"], results["provenance"]["machine"]
+    where = f"{machine['processor']}, {machine['cores']} cores, {made['date']}"
+    return f"- `{plan.name}`: commit {made['commit']}, seed {made['seed']}, {where}, `{without_home(made['command'])}`"
