@@ -33,7 +33,7 @@ def measure(model: SpokenModel, sessions: int, sounds: Sequence[np.ndarray]) -> 
 
     growth_kb_per_session: slope of the least squares line through the process's own memory by sessions, the first
     fifth left out. idle_kb: what a session takes of that memory when it has answered and nothing is said; cache_kb:
-    what the tensors of its history hold.
+    what the tensors of its history have room for, of which the system counts what was written to.
     """
     heard = [at_rate(sound[: round(HEARD_S * HZ)], model.rates.input_hz) for sound in sounds]
     scheduler = Scheduler(model, ServingConfig(max_sessions=1), _Clock(), lambda *_: None, _failed)

@@ -21,8 +21,8 @@ ROWS: Mapping[str, Sequence[tuple[str, str, str]]] = {
         ("growth_kb_per_session", "growth of memory by each, KB", "about 0"),
         ("growth_mb", "growth by all, MB", "about 0"),
         ("idle_kb", "an idle session, KB", ""),
-        ("cache_kb", "its caches, KB", ""),
-        ("idle_over_caches", "an idle session over its caches", "about 1"),
+        ("cache_kb", "room of its caches, KB; takes memory as it fills", ""),
+        ("idle_over_caches", "an idle session over that room", "at most about 1"),
     ),
     "limit": (
         ("admission_limit", "sessions admitted", ""),

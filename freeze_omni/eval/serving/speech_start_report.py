@@ -25,8 +25,8 @@ def markdown(found: Sequence[Mapping[str, Any]], own: Mapping[str, Any], slack: 
         rows.append([TITLES[one["sweep"]], shown + note, *cells])
     head = ["varied", "setting", "WER %", "first audio, ms: average / 50 % / 90 %", "silence inside an answer, ms"]
     rule = (
-        f"Bold: the earliest first audio (median) of those that are within {slack:g} percent points of the best WER and "
-        f"silent inside an answer for {SILENCE_MS:g} ms at most."
+        f"Bold: the earliest first audio (median) of those that are within {slack:g} percent points of the best WER "
+        f"and silent inside an answer for {SILENCE_MS:g} ms at most."
     )
     return [*table(head, rows), rule]
 
