@@ -1,4 +1,4 @@
-"""Write RESULTS.md, and its pictures, from the results files of one or more scales."""
+"""Write RESULTS.md, and its pictures, from the results file of a run and those of other scales."""
 
 from __future__ import annotations
 
@@ -19,28 +19,30 @@ from freeze_omni.eval.waterfall import latency_waterfall
 def main(arguments: list[str] | None = None) -> None:
     """Exits with one line where a results file cannot be used."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--results", required=True, nargs="+", type=Path, help="results/<scale>.json")
+    parser.add_argument("--results", required=True, type=Path, help="results/<scale>.json of the run")
+    parser.add_argument("--beside", nargs="*", default=[], type=Path, help="those of other scales, shown beside it")
     parser.add_argument("--output", required=True, type=Path, help="RESULTS.md")
     parser.add_argument("--title", default="Results", help="its heading")
-    parser.add_argument("--root", type=Path, help="decoding root of the first scale's default model: its pictures")
+    parser.add_argument("--root", type=Path, help="decoding root of the run's default model: its pictures")
     parser.add_argument("--notes", type=Path, help="Markdown that is shown below the figures")
     parser.add_argument("--curves", nargs="*", default=[], type=Path, help="training folders")
     run(write, parser.parse_args(arguments))
 
 
 def write(chosen: argparse.Namespace) -> None:
-    """Pictures beside each results file, then the text."""
+    """Pictures beside the run's results file, then the text: all scales, the quickest first."""
+    others = [path for path in chosen.beside if path.absolute() != chosen.results.absolute()]
     try:
-        results = [read_results(path) for path in chosen.results if path.exists()]
+        own, *rest = [read_results(path) for path in (chosen.results, *others)]
     except ValueError as error:
         sys.exit(f"results: error: {error}")
-    if not results:
-        sys.exit(f"results: error: {chosen.results[0]}: no such results; run stage 12")
-    folder = chosen.results[0].with_suffix("")
+    results = sorted([own, *rest], key=lambda one: one.get("wall_min") or float("inf"))
+    folder = chosen.results.with_suffix("")
     pictures = [
-        *figures.chunk_sizes(results[0], folder),
+        *figures.chunk_sizes(own, folder),
         *(decoded(chosen.root, folder) if chosen.root else []),
         *figures.curves(chosen.curves, folder),
+        *(picture for path in others for picture in drawn_before(path)),
     ]
     links = [(title, os.path.relpath(path, chosen.output.parent)) for title, path in pictures]
     try:
@@ -49,6 +51,12 @@ def write(chosen: argparse.Namespace) -> None:
         sys.exit(f"results: error: {chosen.notes}: {error.strerror}; mend --notes")
     write_lines(chosen.output, render(chosen.title, results, links, notes).splitlines())
     print(f"wrote {chosen.output}")
+
+
+def drawn_before(results: Path) -> list[figures.Picture]:
+    """Pictures that lie beside another scale's results file, by the names of their files."""
+    scale = results.with_suffix("")
+    return [(f"{scale.name}: {path.stem.replace('_', ' ')}", path) for path in sorted(scale.glob("*.png"))]
 
 
 def decoded(root: Path, folder: Path) -> list[figures.Picture]:

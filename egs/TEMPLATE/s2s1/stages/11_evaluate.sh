@@ -147,7 +147,7 @@ training_folders() {
 }
 
 score_models() {
-    local adapter roots=() packs=() toy=() judged=() sources=() notes=() curves
+    local adapter roots=() packs=() toy=() judged=() sources=() notes=() beside=() curves
     for adapter in ${adapters}; do
         roots+=("${adapter}=${expdir}/decode_${adapter}")
         packs+=("${adapter}=${expdir}/system_${adapter}")
@@ -156,6 +156,7 @@ score_models() {
     if [ -n "${judge}" ]; then judged=(--judge "${judge}"); fi
     if [ -f "${datadir}/sources.jsonl" ]; then sources=(--sources "${datadir}/sources.jsonl"); fi
     if [ -n "${result_notes}" ]; then notes=(--notes "${result_notes}"); fi
+    if [ ${#toy[@]} -eq 0 ]; then beside=(--beside "$(dirname "${results}")"/*.json); fi
     job "${expdir}/score.log" "${threads[@]}" python -m freeze_omni.bin.score --root "${roots[@]}" --model "${packs[@]}" \
         --output "${results}" --scale "$(basename "${conf}")" "${toy[@]}" "${judged[@]}" "${sources[@]}" \
         --config "${conf}/decode.yaml" --stage_seconds "${expdir}/.stages" --seed "${seed}" \
@@ -164,7 +165,7 @@ score_models() {
     mapfile -t curves < <(training_folders)
     job "${expdir}/results.log" python -m freeze_omni.bin.results --results "${results}" \
         --output "$(results_file)" --title "Results of $(basename "$(dirname "${PWD}")")" \
-        "${notes[@]}" --root "${expdir}/decode_${adapters%% *}" --curves "${curves[@]}"
+        "${notes[@]}" "${beside[@]}" --root "${expdir}/decode_${adapters%% *}" --curves "${curves[@]}"
 }
 
 # A toy's figures never stand in RESULTS.md.
