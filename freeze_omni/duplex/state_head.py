@@ -21,11 +21,13 @@ NO_LABEL = -1
 class StateHeadConfig:
     """summary: the head also reads the chunk's mean encoder frame, by which it tells chunks apart
     in which no position was sent. class_weights: of the cross entropy, for states 0, 1, 2.
+    dropout: of what the head reads, in training (ours): against knowing the ends of sentences by heart.
     released: the published head, four logits of which the last is left out; hidden state alone.
     """
 
     summary: bool = True
     class_weights: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    dropout: float = 0.0
     released: bool = False
 
     def __post_init__(self) -> None:
@@ -33,6 +35,8 @@ class StateHeadConfig:
             raise ValueError("the released state head has no summary: set summary: false")
         if min(self.class_weights) <= 0:
             raise ValueError(f"class_weights must be above 0, not {self.class_weights}")
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout must be from 0 to below 1, not {self.dropout}")
 
 
 class StateHead(nn.Module):
@@ -58,6 +62,7 @@ class StateHead(nn.Module):
             if summary is None:
                 raise ValueError("this state head reads each chunk's summary too: pass summary")
             features = torch.cat([features, summary.to(features.dtype)], dim=-1)
+        features = F.dropout(features, self.config.dropout, self.training)
         return F.linear(features, self.output.weight[:STATES], self.output.bias[:STATES])
 
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:

@@ -53,3 +53,15 @@ def test_class_weights_weigh():
     torch.testing.assert_close(head.loss(logits, labels), (losses[0] + 5 * losses[1]) / 6)
     with pytest.raises(ValueError, match="class_weights"):
         StateHeadConfig(class_weights=(1.0, 0.0, 1.0))
+
+
+def test_dropout_is_for_training_alone():
+    torch.manual_seed(777)
+    head = StateHead(StateHeadConfig(summary=False, dropout=0.5), llm_size=64)
+    plain = StateHead(StateHeadConfig(summary=False), llm_size=64)
+    plain.load_state_dict(head.state_dict())
+    hidden = torch.randn(3, 64)
+    assert not torch.allclose(head.train()(hidden), plain(hidden))
+    assert torch.equal(head.eval()(hidden), plain(hidden))
+    with pytest.raises(ValueError, match="dropout"):
+        StateHeadConfig(dropout=1.0)
