@@ -2,7 +2,8 @@
 
 Every set is a folder below the output: wav.scp (16 kHz, silence after the end included), text, utt2spk,
 answer (the LLM's own), answer_wav.scp (24 kHz), states, scene (jsonl), utt2question, questions.jsonl, and history where
-a turn is not the first of its dialogue. A scene that asks for no answer is in none of the answer tables.
+a turn is not the first of its dialogue. A scene without an answer is in none of the answer tables: those that ask
+for none, and turns that `scenes` adds for their states alone.
 """
 
 from __future__ import annotations
@@ -79,10 +80,8 @@ def plan_set(config: SetConfig, data: Path, answers: dict[str, LlmAnswer], rng: 
     if config.qa and not planned:
         raise TableError(f"{data / config.speech}: none of the questions of {config.qa} is spoken there")
     texts = {question.question for question in asked}
-    pools = {
-        "cutoff": [r for r in recordings if r.text in texts] or recordings,
-        "noise": recordings,
-    }
+    turns = [r for r in recordings if r.text in texts]
+    pools = {"complete": turns, "paused": turns, "cutoff": turns or recordings, "noise": recordings}
     if config.duplex:
         others = read_recordings(data / config.duplex)
         for kind in ("backchannel", "side"):

@@ -13,6 +13,8 @@ class SetConfig:
     """One set: its sources (folders below data/) and how many scenes of each kind.
 
     complete and paused turns carry a question's answer; a question has up to `recordings` of them.
+    scenes: how many more of each kind, without an answer; complete and paused among them are recordings of the set's
+    questions again, with or without a usable answer, that teach the state head alone.
     answer_words: questions whose answer is longer, or did not end, are left out (0: none is).
     rounds: turns of the user, from the dialogue's start, as far as they are spoken by one voice; the later ones of
     qa/dialogues.jsonl are asked behind the LLM's own answers to the earlier ones.

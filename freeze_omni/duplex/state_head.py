@@ -21,18 +21,22 @@ NO_LABEL = -1
 class StateHeadConfig:
     """summary: the head also reads the chunk's mean encoder frame, by which it tells chunks apart
     in which no position was sent. class_weights: of the cross entropy, for states 0, 1, 2.
+    hidden: units of a layer before the logits (ours; 0: none, the paper's linear head).
     dropout: of what the head reads, in training (ours): against knowing the ends of sentences by heart.
     released: the published head, four logits of which the last is left out; hidden state alone.
     """
 
     summary: bool = True
     class_weights: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    hidden: int = 0
     dropout: float = 0.0
     released: bool = False
 
     def __post_init__(self) -> None:
         if self.released and self.summary:
             raise ValueError("the released state head has no summary: set summary: false")
+        if self.hidden < 0 or self.released and self.hidden:
+            raise ValueError(f"hidden must be 0 or more, and 0 for the released state head, not {self.hidden}")
         if min(self.class_weights) <= 0:
             raise ValueError(f"class_weights must be above 0, not {self.class_weights}")
         if not 0 <= self.dropout < 1:
@@ -40,8 +44,9 @@ class StateHeadConfig:
 
 
 class StateHead(nn.Module):
-    """A linear layer over [hidden state at the chunk's last sent position; summary of the chunk].
+    """Three logits from [hidden state at the chunk's last sent position; summary of the chunk].
 
+    Linear, as in the paper, or with a layer of `hidden` units between (docs/decisions/006-state-head.md).
     A chunk in which no position was sent reads the hidden state of the last position before it.
     """
 
@@ -49,7 +54,9 @@ class StateHead(nn.Module):
         super().__init__()
         self.config = config
         size = llm_size + (summary_size if config.summary else 0)
-        self.output = nn.Linear(size, STATES + config.released)
+        if config.hidden:
+            self.hidden = nn.Linear(size, config.hidden)
+        self.output = nn.Linear(config.hidden or size, STATES + config.released)
 
     def forward(self, hidden: Tensor, summary: Tensor | None = None) -> Tensor:
         """hidden (..., E), summary (..., S) to logits (..., 3).
@@ -63,6 +70,8 @@ class StateHead(nn.Module):
                 raise ValueError("this state head reads each chunk's summary too: pass summary")
             features = torch.cat([features, summary.to(features.dtype)], dim=-1)
         features = F.dropout(features, self.config.dropout, self.training)
+        if self.config.hidden:
+            features = F.gelu(self.hidden(features))
         return F.linear(features, self.output.weight[:STATES], self.output.bias[:STATES])
 
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:

@@ -100,10 +100,12 @@ def to_released(prompt: nn.Embedding, state_head: StateHead) -> dict[str, Tensor
     """Their names for our prompt and state head.
 
     A head of three logits gets a fourth that is always left out. Raises ValueError for a head that
-    reads summaries, which the published layout cannot hold.
+    reads summaries or has a hidden layer, which the published layout cannot hold.
     """
     if state_head.config.summary:
         raise ValueError("the published layout has no chunk summary: train with summary: false")
+    if state_head.config.hidden:
+        raise ValueError("the published state head is one linear layer: train with hidden: 0")
     weight, bias = state_head.output.weight.detach(), state_head.output.bias.detach()
     rows = STATES + 1 - len(weight)
     return {

@@ -86,6 +86,19 @@ def test_a_set_has_every_table(data: Path, toy_program: str, answers: None) -> N
     assert asked == set(read_table(out / "utt2question").values())
 
 
+def test_scenes_add_turns_for_their_states_alone(data: Path, toy_program: str, answers: None) -> None:
+    """The question whose answer is too long is among them; an answer table has none."""
+    out = made(data, toy_program, scenes={"complete": 12, "paused": 3})
+    kinds = [json.loads(line)["kind"] for line in (out / "scene").read_text().splitlines()]
+    states, text = read_table(out / "states"), read_table(out / "text")
+    added = [key for key in states if key.startswith(("complete-", "paused-"))]
+    assert len(added) == 15 and len(kinds) == 3 + 15 and all("1" in states[key].split() for key in added)
+    assert set(read_table(out / "answer")) == set(states) - set(added)
+    assert {text[key] for key in added} == set(read_table(data / "asr/text").values())
+    with pytest.raises(TableError, match="no recordings for 'paused' scenes"):
+        made(data, toy_program, qa="", scenes={"paused": 1})
+
+
 @pytest.fixture
 def dialogues(data: Path, toy_program: str) -> Path:
     """Three rounds to every question; x speaks the second of q1 and q2, y that of q3, nobody the third of q2."""

@@ -33,6 +33,18 @@ def test_the_imported_head_drops_its_fourth_logit():
         StateHeadConfig(released=True)
 
 
+def test_a_hidden_layer_stands_before_the_logits():
+    head = StateHead(StateHeadConfig(hidden=5), llm_size=6, summary_size=4)
+    hidden, summary = torch.randn(2, 3, 6), torch.randn(2, 3, 4)
+    features = torch.cat([hidden, summary], dim=-1)
+    between = torch.nn.functional.gelu(features @ head.hidden.weight.T + head.hidden.bias)
+    torch.testing.assert_close(head(hidden, summary), between @ head.output.weight.T + head.output.bias)
+    assert head.output.weight.shape == (3, 5)
+    assert set(StateHead(StateHeadConfig(), 6, 4).state_dict()) == {"output.weight", "output.bias"}
+    with pytest.raises(ValueError, match="hidden"):
+        StateHeadConfig(summary=False, released=True, hidden=5)
+
+
 def test_no_label_is_no_loss():
     head = StateHead(StateHeadConfig(summary=False), llm_size=6)
     hidden, labels = torch.randn(2, 4, 6), torch.tensor([[0, 1, -1, -1], [2, -1, -1, -1]])
