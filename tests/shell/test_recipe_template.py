@@ -40,6 +40,27 @@ def test_work_is_skipped_until_an_input_changes(tmp_path):
     assert len(kept) == 1, "the old folder must be kept"
 
 
+def test_seconds_of_a_stage_are_those_of_its_whole_work(tmp_path):
+    """Done whole, done in part in less time, done in part in more, not done, done whole in less time."""
+    (tmp_path / "exp/.stages").mkdir(parents=True)
+    script = (
+        f"set -euo pipefail; . {TEMPLATE}/stages/00_common.sh; expdir=exp; "
+        'work_done=$1 work_skipped=$2; note_time 4 "$3"; cat exp/.stages/seconds.4'
+    )
+    times = [("true false 90", 90), ("true true 5", 90), ("true true 95", 95), ("false true 1", 95), ("true false 7", 7)]
+    for call, noted in times:
+        assert run("bash", "-c", script, "note", *call.split(), cwd=tmp_path).stdout == f"{noted}\n", call
+
+
+def test_a_skipped_part_is_noticed(tmp_path):
+    script = (
+        f"set -euo pipefail; . {TEMPLATE}/stages/00_common.sh; expdir=exp; mkdir -p exp/.stages exp/work; "
+        'work_done=false work_skipped=false; once work "$0" -- true; echo "work_skipped=$work_skipped"'
+    )
+    assert "work_skipped=false" in run("bash", "-c", script, "word", cwd=tmp_path).stdout
+    assert "work_skipped=true" in run("bash", "-c", script, "word", cwd=tmp_path).stdout
+
+
 @pytest.mark.parametrize("makes", [[], ["--makes", "dump", "data"]])
 def test_what_was_deleted_is_made_again(tmp_path, makes):
     command = "mkdir -p dump data; date +%N >> exp/work/ran"

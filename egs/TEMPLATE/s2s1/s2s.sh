@@ -97,7 +97,7 @@ main() {
             continue
         fi
         start=$(date +%s)
-        work_done=false
+        work_done=false work_skipped=false
         banner "Stage ${n}: ${names[n]}"
         "stage_${n}"
         note_time "${n}" "$(($(date +%s) - start))"

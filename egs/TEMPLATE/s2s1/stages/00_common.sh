@@ -77,6 +77,7 @@ once() {
         gone=$(first_missing "${makes[@]}")
         if [ -z "${gone}" ]; then
             log "${name}: nothing changed, skipped"
+            work_skipped=true
             return
         fi
         log "${name}: ${gone} is not there any more, so it is made again"
@@ -95,10 +96,12 @@ once() {
     echo "${print}" >"${stamp}.done"
 }
 
-# Seconds a stage took, kept from the last time that it did work: RESULTS.md adds them up.
+# Seconds a stage took, from the last time that it did its work: RESULTS.md adds them up. Where a part of the work was
+# done before, they count only if they are more than what is noted.
 note_time() {
-    if "${work_done}"; then
-        echo "$2" >"${expdir}/.stages/seconds.$1"
+    local file="${expdir}/.stages/seconds.$1"
+    if "${work_done}" && { ! "${work_skipped:-false}" || (($2 > $(cat "${file}" 2>/dev/null || echo 0))); }; then
+        echo "$2" >"${file}"
     fi
 }
 
