@@ -49,7 +49,8 @@ def test_seconds_of_a_stage_are_those_of_its_whole_work(tmp_path):
     )
     times = [("true false 90", 90), ("true true 5", 90), ("true true 95", 95), ("false true 1", 95), ("true false 7", 7)]
     for call, noted in times:
-        assert run("bash", "-c", script, "note", *call.split(), cwd=tmp_path).stdout == f"{noted}\n", call
+        found = run("bash", "-c", script, "note", *call.split(), cwd=tmp_path).stdout
+        assert found == f"{noted}\n", call
 
 
 def test_a_skipped_part_is_noticed(tmp_path):
