@@ -47,8 +47,8 @@ def test_seconds_of_a_stage_are_those_of_its_whole_work(tmp_path):
         f"set -euo pipefail; . {TEMPLATE}/stages/00_common.sh; expdir=exp; "
         'work_done=$1 work_skipped=$2; note_time 4 "$3"; cat exp/.stages/seconds.4'
     )
-    times = [("true false 90", 90), ("true true 5", 90), ("true true 95", 95), ("false true 1", 95), ("true false 7", 7)]
-    for call, noted in times:
+    times = {"true false 90": 90, "true true 5": 90, "true true 95": 95, "false true 1": 95, "true false 7": 7}
+    for call, noted in times.items():
         found = run("bash", "-c", script, "note", *call.split(), cwd=tmp_path).stdout
         assert found == f"{noted}\n", call
 
