@@ -100,7 +100,7 @@ once() {
 # done before, they count only if they are more than what is noted.
 note_time() {
     local file="${expdir}/.stages/seconds.$1"
-    if "${work_done}" && { ! "${work_skipped:-false}" || (($2 > $(cat "${file}" 2>/dev/null || echo 0))); }; then
+    if "${work_done}" && { ! "${work_skipped}" || (($2 > $(cat "${file}" 2>/dev/null || echo 0))); }; then
         echo "$2" >"${file}"
     fi
 }
