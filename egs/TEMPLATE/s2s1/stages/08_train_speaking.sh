@@ -30,15 +30,17 @@ make_answer_dir() {
     fi
 }
 
-# All speech of the output voice that may be trained on: the set of the recipe and the training dialogues' answers.
+# All speech of the output voice that may be trained on: the set of the recipe and the training dialogues' answers,
+# each sound once: one answer replies to many questions, and each of these is there in several voices.
 speaking_train_dir() { echo "${dumpdir}/raw/${tts_train_set}${dialogue_train_set:+_and_answers}"; }
 
 make_speaking_train_dir() {
     local answers
     answers=$(answer_dir "${dialogue_train_set}")
     mkdir -p "${answers}/spoken"
-    cp "${answers}/wav.scp" "${answers}/utt2spk" "${answers}/spoken"
-    cp "${answers}/answer" "${answers}/spoken/text"
+    awk '{sound = $0; sub(/^[^ \t]+[ \t]+/, "", sound)} !said[sound]++' "${answers}/wav.scp" >"${answers}/spoken/wav.scp"
+    filter_scp.pl "${answers}/spoken/wav.scp" "${answers}/utt2spk" >"${answers}/spoken/utt2spk"
+    filter_scp.pl "${answers}/spoken/wav.scp" "${answers}/answer" >"${answers}/spoken/text"
     combine_data.sh "$(speaking_train_dir)" "${dumpdir}/raw/${tts_train_set}" "${answers}/spoken"
 }
 

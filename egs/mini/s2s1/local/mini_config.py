@@ -35,6 +35,7 @@ class TtsSizes:
     dev: int
     test: int
     answer_words: int  # longer answers of the LLM are not spoken
+    words_s: float = 0.0  # seconds more of words in any order, which speech input does not hear
 
 
 @dataclass(frozen=True)

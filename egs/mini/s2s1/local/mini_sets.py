@@ -22,7 +22,8 @@ def plan_tts(sentences: Sentences, answers: dict[str, LlmAnswer], config: MiniCo
     """One voice: the LLM's answers to training questions, then statements, up to the seconds asked; in a share
     of these their words in any order.
 
-    Held out are the answers to the dev and test questions.
+    tts_words is more of the same voice, for speech output alone: every word of the training sentences and answers,
+    in any order. Held out are the answers to the dev and test questions.
     """
     train = speakable([q.question for q in sentences.questions["train"]], answers, config)
     held = {
@@ -40,6 +41,9 @@ def plan_tts(sentences: Sentences, answers: dict[str, LlmAnswer], config: MiniCo
     known = set(sets["tts_train"])
     for name, count in (("dev", config.tts.dev), ("test", config.tts.test)):
         sets[f"tts_{name}"] = [text for text in held[name] if text not in known][:count]
+    rng = random.Random(f"{config.seed} words")
+    words = scramble(vocabulary(sentences.train + train), _SCRAMBLED, rng) if config.tts.words_s else []
+    sets["tts_words"] = _until(words, [], config.tts.words_s, voice.speed)
     speakers = Speakers(random.Random(config.seed), series="output")
     return {name: [_fixed(speakers, text, voice) for text in texts] for name, texts in sets.items()}
 
