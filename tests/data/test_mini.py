@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -89,6 +90,24 @@ def test_the_output_voice_never_says_a_held_out_answer() -> None:
     assert not set(train) & set(test) and len(test) == config.tts.test
     assert {str(job.voice) for job in sets["tts_train"]} == {config.tts.voice}
     assert sum(estimate_s(text, 1.1) for text in train) == pytest.approx(config.tts.train_s, rel=0.02)
+    assert "tts_words" not in sets  # base alone has an hour of them
+
+
+def test_the_output_voice_says_every_word_in_any_order() -> None:
+    config = scale("base")
+    sentences = make_sentences(LOCAL / "facts", config)
+    answers = toy_answers(sentences)
+    sets, without = (
+        plan_tts(sentences, answers, replace(config, tts=replace(config.tts, words_s=words_s)))
+        for words_s in (3600, 0)
+    )
+    more = [job.text for job in sets["tts_words"]]
+    assert sum(estimate_s(text, 1.1) for text in more) == pytest.approx(3600, rel=0.02)
+    said = {word.strip(".?").lower() for text in more for word in text.split()}
+    assert {"thick", "peace", "lisbon", "nairobi"} <= said
+    assert not set(more) & {job.text for name in ("tts_dev", "tts_test") for job in sets[name]}
+    assert len({job.utterance for jobs in sets.values() for job in jobs}) == sum(len(jobs) for jobs in sets.values())
+    assert sets == without | {"tts_words": sets["tts_words"]}  # the rest of the corpus does not move
 
 
 def test_duplex_recordings_are_told_apart_by_their_ids() -> None:

@@ -267,12 +267,15 @@ def test_spoken_answers_are_joined_to_the_output_voice_once(tmp_path):
     raw = make_data_dir(tmp_path / "dump/raw/tts_train")
     dialogue = tmp_path / "dump/dialogue/train"
     dialogue.mkdir(parents=True)
-    (dialogue / "answer_wav.scp").write_text(f"q1 {raw}/wav/s0-u0.wav\n")
-    (dialogue / "answer").write_text("q1 It is Paris.\nq2 It is not spoken.\n")
-    (dialogue / "text").write_text("q1 What is it?\nq2 What?\n")
+    sounds = {"q1": "s0-u0", "q3": "s0-u0", "q4": "s1-u1"}
+    (dialogue / "answer_wav.scp").write_text("".join(f"{q} {raw}/wav/{sound}.wav\n" for q, sound in sounds.items()))
+    (dialogue / "answer").write_text("q1 It is Paris.\nq2 It is not spoken.\nq3 It is Paris.\nq4 Oslo.\n")
+    (dialogue / "text").write_text("q1 What is it?\nq2 What?\nq3 Which is it?\nq4 And here?\n")
     options = {"tts_train_set": "tts_train", "dialogue_train_set": "train", "dialogue_valid_set": ""}
     first, again = (stage(tmp_path, "join_speaking_sets; speaking_train_dir", **options) for _ in range(2))
     assert first.stdout.splitlines()[-1] == "dump/raw/tts_train_and_answers", first.stderr
     texts = (tmp_path / "dump/raw/tts_train_and_answers/text").read_text()
-    assert len(texts.splitlines()) == 7 and "q1 It is Paris.\n" in texts
+    assert len(texts.splitlines()) == 8 and "q1 It is Paris.\n" in texts and "q4 Oslo.\n" in texts
+    assert "q3" not in texts  # the sound of q1 once more
+    assert "q3" in (dialogue / "answers/answer").read_text()  # but 2.3 hears another question before it
     assert again.stdout.count("nothing changed, skipped") == 2

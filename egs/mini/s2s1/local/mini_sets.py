@@ -41,9 +41,9 @@ def plan_tts(sentences: Sentences, answers: dict[str, LlmAnswer], config: MiniCo
     known = set(sets["tts_train"])
     for name, count in (("dev", config.tts.dev), ("test", config.tts.test)):
         sets[f"tts_{name}"] = [text for text in held[name] if text not in known][:count]
-    rng = random.Random(f"{config.seed} words")
-    words = scramble(vocabulary(sentences.train + train), _SCRAMBLED, rng) if config.tts.words_s else []
-    sets["tts_words"] = _until(words, [], config.tts.words_s, voice.speed)
+    if config.tts.words_s:
+        words = scramble(vocabulary(sentences.train + train), _SCRAMBLED, random.Random(f"{config.seed} words"))
+        sets["tts_words"] = _until(words, [], config.tts.words_s, voice.speed)
     speakers = Speakers(random.Random(config.seed), series="output")
     return {name: [_fixed(speakers, text, voice) for text in texts] for name, texts in sets.items()}
 

@@ -43,7 +43,7 @@ def main(arguments: list[str]) -> None:
     sets |= plan_asr(sentences, answers, voices, config)
     sets |= plan_duplex(sentences, voices, config)
     sets["asr_train"] += sets["tts_train"]  # one more voice for speech input, already paid for
-    sets["tts_train"] += sets.pop("tts_words")  # after that: a voice among many is not to have a third of the hours
+    sets["tts_train"] += sets.pop("tts_words", [])  # after that: one voice among many is not to have a third of them
     jobs = [job for name in sorted(sets) for job in sets[name]]
     paths = timed("synthesis", synthesize, jobs, TtsFolders(), args.nj)
     sources = missing_voices(config, voices)
