@@ -54,9 +54,7 @@ def build[T](cls: type[T], mapping: dict[str, Any] | None, where: str = "configu
     missing = [
         name
         for name, field in fields.items()
-        if name not in values
-        and field.default is dataclasses.MISSING
-        and field.default_factory is dataclasses.MISSING
+        if name not in values and field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
     ]
     if missing:
         raise ConfigError(f"{where}: missing key '{missing[0]}'")

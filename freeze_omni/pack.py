@@ -1,9 +1,8 @@
-"""One self-contained folder for a trained model: stage 13 writes it, all that uses a model reads
-it.
+"""One self-contained folder for a trained model: stage 13 writes it, all that uses a model reads it.
 
 config.yaml         SystemConfig
-model.safetensors   our weights: encoder. ctc. adapter. prompt. state_head. speech_decoder. codec.
-                    llm_tuning. where there is one, and the voice
+model.safetensors   our weights: encoder. ctc. adapter. prompt. state_head. speech_decoder. codec. llm_tuning. where
+                    there is one, and the voice
 llm/                the frozen LLM (or a path or hub id in config.yaml instead)
 units/              the CTC units
 RESULTS.md          what the model reached, where it was scored
@@ -43,13 +42,10 @@ class PackError(ConfigError):
     """A packed folder that cannot be written or used: names it, what is wrong, and the mend."""
 
 
-def save(
-    model: FreezeOmni, folder: str | Path, results: str | Path | None = None, copy_llm: bool = True
-) -> Path:
+def save(model: FreezeOmni, folder: str | Path, results: str | Path | None = None, copy_llm: bool = True) -> Path:
     """Write a packed folder; it appears whole or not at all, in place of an older pack.
 
-    copy_llm: False refers to the LLM where it is. Raises PackError where `folder` holds something
-    that is no pack.
+    copy_llm: False refers to the LLM where it is. Raises PackError where `folder` holds something that is no pack.
     """
     folder = Path(folder)
     if folder.exists() and any(folder.iterdir()) and not (folder / CONFIG).exists():
@@ -83,10 +79,9 @@ def load(
 ) -> FreezeOmni:
     """Read a packed folder.
 
-    llm: read the LLM from this folder or hub id instead. verify: check that the LLM's weights are
-    those the model was trained with (reads them once more).
-    Raises PackError, before memory is taken, for tensors that are missing, extra or of another
-    shape than the configuration says; for another LLM than the one trained with.
+    llm: read the LLM from this folder or hub id instead. verify: check that the LLM's weights are those the model was
+    trained with (reads them once more). Raises PackError, before memory is taken, for tensors that are missing, extra
+    or of another shape than the configuration says; for another LLM than the one trained with.
     """
     folder = Path(folder)
     config = read_config(folder)

@@ -130,8 +130,7 @@ def build_parts(
 class FreezeOmni(nn.Module):
     """A frozen LLM that listens and speaks. Functions and weights only: who talks is a session.
 
-    Attributes:
-        encoder, ctc, adapter, prompt, state_head, speech_decoder, codec: the trained parts, under
+    Attributes: encoder, ctc, adapter, prompt, state_head, speech_decoder, codec: the trained parts, under
             the prefixes of their checkpoints; fbank, llm and units are not in the state dict.
         trained_parts: their names.
         voice: (1, ...) the codec's global code of the voice that answers.
@@ -192,8 +191,7 @@ class FreezeOmni(nn.Module):
         return [self.units.decode(ids) for ids in self.ctc.greedy(self.ctc(out), frames)]
 
     def fill(self, states: Mapping[str, Mapping[str, Tensor]]) -> None:
-        """Copy state dicts by part name, exactly. Raises ValueError for a part that does not
-        fit."""
+        """Copy state dicts by part name, exactly. Raises ValueError for a part that does not fit."""
         for name, state in states.items():
             if name not in self.trained_parts:
                 raise ValueError(f"the model has no part '{name}' to fill")
@@ -210,8 +208,7 @@ class FreezeOmni(nn.Module):
 
 
 def empty_voice(config: CodecConfig) -> Tensor:
-    """A global code of the right shape, and no voice in particular: (1, dim), or (1, tokens)
-    long."""
+    """A global code of the right shape, and no voice in particular: (1, dim), or (1, tokens) long."""
     code = config.global_code
     if code.tokens:
         return torch.zeros(1, code.tokens, dtype=torch.long)

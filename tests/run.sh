@@ -38,6 +38,7 @@ shell_scripts() {
 if [ $# -eq 0 ]; then
   echo "== ruff"
   ruff check .
+  ruff format --check .
   echo "== shellcheck"
   shell_scripts | xargs -0 shellcheck --severity=warning
   echo "shell scripts: clean"

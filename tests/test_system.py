@@ -56,9 +56,7 @@ def test_units_that_are_no_llm_tokens_need_another_adapter(model):
     config = toy_config(model.llm.hidden_size, len(characters))
     with pytest.raises(ConfigError, match="posterior: false"):
         FreezeOmni(config, model.llm, characters)
-    conv = toy_config(
-        model.llm.hidden_size, len(characters), adapter=AdapterChoice(conv=ConvAdapterConfig())
-    )
+    conv = toy_config(model.llm.hidden_size, len(characters), adapter=AdapterChoice(conv=ConvAdapterConfig()))
     assert not FreezeOmni(conv, model.llm, characters).training
 
 

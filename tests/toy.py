@@ -103,17 +103,13 @@ def toy_tokenizer(kind: str = "qwen2") -> PreTrainedTokenizerFast:
         show_progress=False,
     )
     tokenizer.train_from_iterator(TEXTS, trainer)
-    fast = PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, bos_token=bos, eos_token=eos, pad_token=special[0]
-    )
+    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token=bos, eos_token=eos, pad_token=special[0])
     fast.add_special_tokens({"additional_special_tokens": special[1:]})
     fast.chat_template = template
     return fast
 
 
-def toy_llm(
-    folder: str | Path, kind: str = "qwen2", hidden_size: int = 48, layers: int = 2, seed: int = 7
-) -> Path:
+def toy_llm(folder: str | Path, kind: str = "qwen2", hidden_size: int = 48, layers: int = 2, seed: int = 7) -> Path:
     """Write model and tokenizer to `folder` and return it."""
     folder = Path(folder)
     tokenizer = toy_tokenizer(kind)
@@ -163,9 +159,7 @@ def toy_config(llm_size: int, ctc_units: int, **changes: Any) -> SystemConfig:
         "adapter": AdapterChoice(ctc=CtcAdapterConfig()),
         "encoder": EncoderConfig(size=16, layers=1, heads=2, ffn_size=32),
         "prompt": 3,
-        "speech_decoder": SpeechDecoderConfig(
-            size=16, heads=2, ffn_size=32, layers=1, pre_layers=1
-        ),
+        "speech_decoder": SpeechDecoderConfig(size=16, heads=2, ffn_size=32, layers=1, pre_layers=1),
         "codec": CodecConfig(spectral=SpectralConfig(width=16, decoder_blocks=1, encoder_blocks=1)),
         "generation": GenerationConfig(max_new_tokens=12),
         "sampling": SamplingConfig(max_tokens=40),  # a second: a toy's speech hardly ends by itself

@@ -12,8 +12,7 @@ from freeze_omni.adapter.ctc import CtcAdapter, CtcAdapterConfig
 
 @dataclass(frozen=True)
 class AdapterChoice:
-    """`adapter: {conv: {kernel: 5}}` or `adapter: {ctc: {}}`; an empty mapping takes that adapter's
-    defaults."""
+    """`adapter: {conv: {kernel: 5}}` or `adapter: {ctc: {}}`; an empty mapping takes that adapter's defaults."""
 
     conv: ConvAdapterConfig | None = None
     ctc: CtcAdapterConfig | None = None

@@ -81,9 +81,7 @@ class ConvAdapter(nn.Module):
         )
         self.project = nn.Linear(sizes[-1], llm_size)
 
-    def forward(
-        self, enc: Tensor, lengths: Tensor, ctc_logits: Tensor | None = None
-    ) -> AdapterOutput:
+    def forward(self, enc: Tensor, lengths: Tensor, ctc_logits: Tensor | None = None) -> AdapterOutput:
         """Encoder frames (B, T, input_size), lengths (B,) to positions; CTC is not looked at."""
         return self._convolve(enc, lengths, self.initial_state(len(enc), enc.device, enc.dtype))[0]
 
@@ -102,9 +100,7 @@ class ConvAdapter(nn.Module):
             for i, layer in enumerate(self.layers)
         }
 
-    def step(
-        self, enc: Tensor, state: State, ctc_logits: Tensor | None = None
-    ) -> tuple[AdapterOutput, State]:
+    def step(self, enc: Tensor, state: State, ctc_logits: Tensor | None = None) -> tuple[AdapterOutput, State]:
         """Whole chunks of frames (B, k * chunk_frames, input_size) to their positions.
 
         Raises ValueError where the frames are not whole chunks.

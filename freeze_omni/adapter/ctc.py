@@ -66,9 +66,7 @@ class CtcAdapter(nn.Module):
             nn.init.zeros_(self.project.weight)
             nn.init.zeros_(self.project.bias)
 
-    def forward(
-        self, enc: Tensor, lengths: Tensor, ctc_logits: Tensor | None = None
-    ) -> AdapterOutput:
+    def forward(self, enc: Tensor, lengths: Tensor, ctc_logits: Tensor | None = None) -> AdapterOutput:
         """Encoder frames (B, T, input_size), lengths (B,), CTC logits (B, T, V) to positions.
 
         Gradient reaches the encoder through the posterior and the projection; which frames are
@@ -86,9 +84,7 @@ class CtcAdapter(nn.Module):
         size, device = (batch_size,), device or self.project.weight.device
         return {"unit": torch.full(size, self.config.blank, dtype=torch.long, device=device)}
 
-    def step(
-        self, enc: Tensor, state: State, ctc_logits: Tensor | None = None
-    ) -> tuple[AdapterOutput, State]:
+    def step(self, enc: Tensor, state: State, ctc_logits: Tensor | None = None) -> tuple[AdapterOutput, State]:
         """Whole chunks (B, k * chunk_frames, input_size) to the positions that start in them.
 
         A row may send any number, none included: see `lengths`. Raises ValueError where the frames
@@ -98,9 +94,7 @@ class CtcAdapter(nn.Module):
         lengths = torch.full((len(enc),), enc.shape[1], device=enc.device)
         return self._select(enc, lengths, ctc_logits, state)
 
-    def _select(
-        self, enc: Tensor, lengths: Tensor, logits: Tensor | None, state: State
-    ) -> tuple[AdapterOutput, State]:
+    def _select(self, enc: Tensor, lengths: Tensor, logits: Tensor | None, state: State) -> tuple[AdapterOutput, State]:
         if logits is None:
             raise ValueError("the CTC adapter needs the CTC head's logits: pass ctc_logits")
         blank, chunk = self.config.blank, self.config.chunk_frames

@@ -19,8 +19,7 @@ TASKS = {
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the task that is named first. Exits with 2 and one line on a configuration that cannot be
-    used."""
+    """Run the task that is named first. Exits with 2 and one line on a configuration that cannot be used."""
     arguments = sys.argv[1:] if arguments is None else arguments
     if not arguments or arguments[0] not in TASKS:
         stages = "\n".join(f"  {name:<16}stage {stage}" for name, (stage, _, _) in TASKS.items())
@@ -41,9 +40,7 @@ def load_task(name: str) -> type:
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("freeze_omni"):
             raise
-        raise ConfigError(
-            f"{error}: training needs the extra: pip install 'freeze-omni[train]'"
-        ) from None
+        raise ConfigError(f"{error}: training needs the extra: pip install 'freeze-omni[train]'") from None
 
 
 if __name__ == "__main__":

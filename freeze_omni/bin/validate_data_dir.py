@@ -18,9 +18,7 @@ def main() -> int:
     parser.add_argument("--no-feats", action="store_true", help="feats.scp need not be there")
     parser.add_argument("--no-wav", action="store_true", help="wav.scp need not be there")
     parser.add_argument("--no-text", action="store_true", help="text need not be there")
-    parser.add_argument(
-        "--non-print", action="store_true", help="text may hold unprintable characters"
-    )
+    parser.add_argument("--non-print", action="store_true", help="text may hold unprintable characters")
     parser.add_argument(
         "--role",
         choices=ROLES,

@@ -20,8 +20,7 @@ def read_checkpoint(path: str | Path) -> Codec:
     Its configuration is read from config.yaml in the same folder.
 
     Raises:
-        ConfigError: a missing file, a file without a codec, or one that does not fit its
-            configuration.
+        ConfigError: a missing file, a file without a codec, or one that does not fit its configuration.
     """
     path = Path(path)
     if not path.exists():

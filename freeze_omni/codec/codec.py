@@ -1,5 +1,4 @@
-"""The single-codebook speech codec: audio to tokens and a voice, and back, all at once or
-streaming."""
+"""The single-codebook speech codec: audio to tokens and a voice, and back, all at once or streaming."""
 
 from __future__ import annotations
 
@@ -34,11 +33,9 @@ class CodecPass:
 
 
 class Codec(nn.Module):
-    """Codec of the paper (section 3.3.1): 24 kHz, 40 tokens a second, one codebook, one global
-    (speaker) code.
+    """Codec of the paper (section 3.3.1): 24 kHz, 40 tokens a second, one codebook, one global (speaker) code.
 
-    The global code is (B, dim) float where it is continuous, (B, tokens) long where it is
-    quantised.
+    The global code is (B, dim) float where it is continuous, (B, tokens) long where it is quantised.
     """
 
     def __init__(self, config: CodecConfig):
@@ -68,8 +65,7 @@ class Codec(nn.Module):
         return self.decoder.delay_tokens * self.hop_samples
 
     def forward(self, wav: Tensor, reference: Tensor, reference_lengths: Tensor) -> CodecPass:
-        """Training: segments wav (B, S), S a multiple of the hop, with the voice of `reference` (B,
-        R)."""
+        """Training: segments wav (B, S), S a multiple of the hop, with the voice of `reference` (B, R)."""
         lengths = torch.full_like(reference_lengths, wav.shape[1])
         latent, token_lengths, frames = self.encoder(wav, lengths)
         voice = self.encoder.speaker(reference, reference_lengths)
@@ -85,8 +81,7 @@ class Codec(nn.Module):
 
     @torch.no_grad()
     def encode(self, wav: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
-        """Audio (B, S) at 24 kHz in [-1, 1] to tokens (B, T), token lengths (B,) and the global
-        code.
+        """Audio (B, S) at 24 kHz in [-1, 1] to tokens (B, T), token lengths (B,) and the global code.
 
         T = ceil(S / 600); tokens behind a row's length are 0.
         """
@@ -104,8 +99,7 @@ class Codec(nn.Module):
         return voice if self.global_quantiser is None else self.global_quantiser.tokens(voice)
 
     def decode(self, tokens: Tensor, global_code: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """Tokens (B, T) and a global code (B or 1 rows) to audio (B, T * 600); silence behind
-        `lengths` (B,)."""
+        """Tokens (B, T) and a global code (B or 1 rows) to audio (B, T * 600); silence behind `lengths` (B,)."""
         if lengths is None:
             lengths = torch.full((len(tokens),), tokens.shape[1], device=tokens.device)
         valid = valid_mask(lengths, tokens.shape[1])
@@ -123,8 +117,7 @@ class Codec(nn.Module):
     def step(self, tokens: Tensor, state: State, global_code: Tensor) -> tuple[Tensor, State]:
         """The next tokens (B, k) to (B, k * 600) samples, `delay_samples` late.
 
-        All steps and the flush joined, without their first `delay_samples`, are `decode` of all
-        tokens.
+        All steps and the flush joined, without their first `delay_samples`, are `decode` of all tokens.
         """
         valid = torch.ones_like(tokens, dtype=torch.bool)
         values = self.quantiser.lookup(tokens)

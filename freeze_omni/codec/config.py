@@ -13,12 +13,11 @@ class QuantiserConfig:
 
     Attributes:
         dim: width in which codes are compared (vq; 0: the width of the latent itself).
-        standardise: give every dimension mean 0 and variance 1 over the batch before it is
-            quantised, so that all codes are in use from the first step (not with dim 0).
+        standardise: give every dimension mean 0 and variance 1 over the batch before it is quantised, so that all codes
+            are in use from the first step (not with dim 0).
         normalise: compare directions only (vq).
         decay: of the running means that the codes follow (vq).
-        restart_below: a code used less than this share of an even use is put on a vector of the
-            batch (vq).
+        restart_below: a code used less than this share of an even use is put on a vector of the batch (vq).
         levels: values of each dimension (fsq).
     """
 
@@ -76,11 +75,10 @@ class SpectralConfig:
 
 @dataclass(frozen=True)
 class TimeDomainConfig:
-    """The released architecture (checkpoint facts, section Codec); rates and kernels in the
-    generator's order.
+    """The released architecture (checkpoint facts, section Codec); rates and kernels in the generator's order.
 
-    `context_tokens`: tokens on each side that a streaming step decodes again; None takes the whole
-    receptive field, with which streaming equals decoding at once.
+    `context_tokens`: tokens on each side that a streaming step decodes again; None takes the whole receptive field,
+    with which streaming equals decoding at once.
     """
 
     block: Literal["1", "2"] = "1"

@@ -1,5 +1,4 @@
-"""ConvNeXt blocks over frames: a depthwise convolution in time, then a two-layer network on each
-frame."""
+"""ConvNeXt blocks over frames: a depthwise convolution in time, then a two-layer network on each frame."""
 
 from __future__ import annotations
 
@@ -31,8 +30,7 @@ class ConvNextBlock(nn.Module):
         return x + self._branch(padded, condition)
 
     def step(self, x: Tensor, past: Tensor, condition: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """New frames x (B, k, width) behind the last kernel - 1 inputs `past`; returns (y, new
-        past)."""
+        """New frames x (B, k, width) behind the last kernel - 1 inputs `past`; returns (y, new past)."""
         joined = torch.cat([past, x], dim=1)
         return x + self._branch(joined, condition), joined[:, joined.shape[1] - (self.kernel - 1) :]
 
@@ -44,8 +42,7 @@ class ConvNextBlock(nn.Module):
 
 
 class ConvNextStack(nn.Module):
-    """Blocks in a row; `condition_dim` > 0 gives every block its own projection of a vector (B,
-    condition_dim)."""
+    """Blocks in a row; `condition_dim` > 0 gives every block its own projection of a vector (B, condition_dim)."""
 
     def __init__(
         self,
@@ -64,8 +61,7 @@ class ConvNextStack(nn.Module):
         self.conditions = nn.ModuleList(nn.Linear(condition_dim, width) for _ in range(blocks if condition_dim else 0))
 
     def forward(self, x: Tensor, lengths: Tensor | None = None, condition: Tensor | None = None) -> Tensor:
-        """x (B, T, width); frames behind `lengths` (B,) count as absent, as if the row ended
-        there."""
+        """x (B, T, width); frames behind `lengths` (B,) count as absent, as if the row ended there."""
         keep = None if lengths is None else valid_mask(lengths, x.shape[1])[..., None]
         for index, block in enumerate(self.blocks):
             x = x if keep is None else x.masked_fill(~keep, 0)
@@ -73,8 +69,7 @@ class ConvNextStack(nn.Module):
         return x if keep is None else x.masked_fill(~keep, 0)
 
     def initial_past(self, batch_size: int, device: torch.device | None, dtype: torch.dtype) -> Tensor:
-        """(B, blocks, kernel - 1, width) zeros: what a causal stack heard before its first
-        frame."""
+        """(B, blocks, kernel - 1, width) zeros: what a causal stack heard before its first frame."""
         shape = (batch_size, len(self.blocks), self.kernel - 1, self.width)
         return torch.zeros(shape, device=device, dtype=dtype)
 

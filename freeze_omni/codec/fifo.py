@@ -1,9 +1,7 @@
-"""The published server's way to stream: tokens wait, are decoded with overlap, and audio is cut at
-quiet points.
+"""The published server's way to stream: tokens wait, are decoded with overlap, and audio is cut at quiet points.
 
-An alternative to `Codec.step` (which is exact and has a fixed delay): every piece that is given out
-ends where the signal is near silence, so that a late next piece is not heard as a click (checkpoint
-facts, section Codec).
+An alternative to `Codec.step` (which is exact and has a fixed delay): every piece that is given out ends where the
+signal is near silence, so that a late next piece is not heard as a click (checkpoint facts, section Codec).
 """
 
 from __future__ import annotations
@@ -41,8 +39,7 @@ class FifoConfig:
 
 @dataclass(frozen=True)
 class FifoState:
-    """`tokens` (n,) that wait or are kept as context, `audio` (S,) that waits, and whether anything
-    was decoded."""
+    """`tokens` (n,) that wait or are kept as context, `audio` (S,) that waits, and whether anything was decoded."""
 
     tokens: Tensor
     audio: Tensor
@@ -92,8 +89,7 @@ class TokenFifo:
         return config.pad_tokens + config.first_chunk_tokens
 
     def _decode_chunk(self, state: FifoState) -> tuple[Tensor, FifoState]:
-        """The audio (S,) of the next chunk alone; 2 pads of tokens stay as the next one's
-        context."""
+        """The audio (S,) of the next chunk alone; 2 pads of tokens stay as the next one's context."""
         count, pad = self._wanted(state), self.config.pad_tokens
         wav = self._decoded(state.tokens[:count])
         first = pad if state.begun else 0
@@ -115,9 +111,8 @@ class TokenFifo:
 def quiet_cut(wav: Tensor, window_samples: int, threshold: float) -> int | None:
     """Where to cut wav (S,): its smallest sample near the quietest window of its second half.
 
-    None where no window fits or the quietest is not under `threshold` (mean absolute value). The
-    range that is searched for the smallest sample reaches past the window by the window's own
-    offset, as the published server does.
+    None where no window fits or the quietest is not under `threshold` (mean absolute value). The range that is searched
+    for the smallest sample reaches past the window by the window's own offset, as the published server does.
     """
     level = wav.abs()
     earliest = max(0, len(wav) // 2 - window_samples // 2)

@@ -1,5 +1,4 @@
-"""Finite scalar quantisation (Mentzer et al., arXiv 2309.15505): every dimension is rounded to a
-few levels."""
+"""Finite scalar quantisation (Mentzer et al., arXiv 2309.15505): every dimension is rounded to a few levels."""
 
 from __future__ import annotations
 
@@ -10,8 +9,7 @@ GAUSSIAN_TO_EVEN = (2 / torch.pi) ** 0.5  # of unit variance: then all levels ar
 
 
 class FiniteScalarQuantiser(nn.Module):
-    """x (B, T, len(levels)) to values in [-1, 1] on a grid of prod(levels) points; nothing is
-    learnt."""
+    """x (B, T, len(levels)) to values in [-1, 1] on a grid of prod(levels) points; nothing is learnt."""
 
     def __init__(self, levels: tuple[int, ...]):
         super().__init__()
@@ -20,8 +18,7 @@ class FiniteScalarQuantiser(nn.Module):
         self.register_buffer("radix", radix, persistent=False)
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
-        """Straight-through values, tokens (B, T), and a loss of zero (there is nothing to commit
-        to)."""
+        """Straight-through values, tokens (B, T), and a loss of zero (there is nothing to commit to)."""
         bounded = self._bounded(x)
         digits = bounded.round()
         digits = bounded + (digits - bounded).detach()

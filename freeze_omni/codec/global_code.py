@@ -1,5 +1,4 @@
-"""The global (speaker) code as tokens: the voice vector cut in slices, each with a codebook of its
-own."""
+"""The global (speaker) code as tokens: the voice vector cut in slices, each with a codebook of its own."""
 
 from __future__ import annotations
 
@@ -12,8 +11,7 @@ from freeze_omni.codec.vq import VectorQuantiser
 
 
 class GlobalQuantiser(nn.Module):
-    """Voice vectors (B, dim) to global tokens (B, n) and back (checkpoint facts: 8 tokens of width
-    16)."""
+    """Voice vectors (B, dim) to global tokens (B, n) and back (checkpoint facts: 8 tokens of width 16)."""
 
     def __init__(self, config: GlobalCodeConfig):
         super().__init__()

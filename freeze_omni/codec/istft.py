@@ -8,11 +8,9 @@ from torch.nn import functional as F
 
 
 class OverlapAdd(nn.Module):
-    """Spectra (B, F, window/2 + 1) to (B, F * shift) samples: frame f adds to the samples from f *
-    shift on.
+    """Spectra (B, F, window/2 + 1) to (B, F * shift) samples: frame f adds to the samples from f * shift on.
 
-    A Hann window whose copies at `shift` add up to a constant is put on every frame, so no edge
-    needs a correction.
+    A Hann window whose copies at `shift` add up to a constant is put on every frame, so no edge needs a correction.
     """
 
     def __init__(self, window_samples: int, shift_samples: int):
@@ -26,8 +24,7 @@ class OverlapAdd(nn.Module):
         return self._add(spectrum)[:, : spectrum.shape[1] * self.shift_samples]
 
     def step(self, spectrum: Tensor, tail: Tensor) -> tuple[Tensor, Tensor]:
-        """New frames on top of the `tail` (B, window - shift) of those before; returns (samples,
-        new tail)."""
+        """New frames on top of the `tail` (B, window - shift) of those before; returns (samples, new tail)."""
         total = self._add(spectrum)
         total = total + F.pad(tail, (0, total.shape[1] - tail.shape[1]))
         ready = spectrum.shape[1] * self.shift_samples

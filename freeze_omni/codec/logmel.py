@@ -10,11 +10,10 @@ from torch.nn import functional as F
 
 
 class LogMel(nn.Module):
-    """(B, S) audio to (B, F, mel_bins) log-mel magnitudes; frame f is centred on its own shift of
-    samples.
+    """(B, S) audio to (B, F, mel_bins) log-mel magnitudes; frame f is centred on its own shift of samples.
 
-    S is taken as a multiple of `shift_samples`; F = S / shift_samples. Magnitudes under `floor`
-    count as `floor`, so that nothing is spent on the noise of silence.
+    S is taken as a multiple of `shift_samples`; F = S / shift_samples. Magnitudes under `floor` count as `floor`, so
+    that nothing is spent on the noise of silence.
     """
 
     def __init__(
@@ -33,8 +32,7 @@ class LogMel(nn.Module):
         self.register_buffer("filters", filters, persistent=False)
 
     def magnitudes(self, wav: Tensor) -> Tensor:
-        """(B, S) to (B, F, window/2 + 1) linear magnitudes, scaled so that a full-scale sine is
-        near 1."""
+        """(B, S) to (B, F, window/2 + 1) linear magnitudes, scaled so that a full-scale sine is near 1."""
         margin = self.window_samples - self.shift_samples
         padded = F.pad(wav, (margin // 2, margin - margin // 2))
         frames = padded.unfold(1, self.window_samples, self.shift_samples) * self.window
@@ -50,8 +48,7 @@ class LogMel(nn.Module):
 
 
 def mel_filters(sample_rate_hz: int, window_samples: int, mel_bins: int) -> Tensor:
-    """Triangular filters (window/2 + 1, mel_bins), each of peak 1, evenly spaced on the HTK mel
-    scale."""
+    """Triangular filters (window/2 + 1, mel_bins), each of peak 1, evenly spaced on the HTK mel scale."""
     top = 2595 * math.log10(1 + sample_rate_hz / 2 / 700)
     edges_hz = 700 * (10 ** (torch.linspace(0, top, mel_bins + 2) / 2595) - 1)
     bins_hz = torch.linspace(0, sample_rate_hz / 2, window_samples // 2 + 1)

@@ -14,8 +14,7 @@ from freeze_omni.codec.logmel import LogMel
 class ReconstructionConfig:
     """Windows in samples with the mel bins of each; a window's shift is a quarter of it.
 
-    `per_step` > 0 draws that many of the resolutions for each training step, which is cheaper and
-    as good.
+    `per_step` > 0 draws that many of the resolutions for each training step, which is cheaper and as good.
     """
 
     windows_samples: tuple[int, ...] = (512, 1024, 2048)
@@ -30,8 +29,7 @@ class ReconstructionConfig:
 
 
 class ReconstructionLoss(nn.Module):
-    """Mean over resolutions of L1 between log-mels, plus L1 between log-magnitudes by
-    `stft_weight`."""
+    """Mean over resolutions of L1 between log-mels, plus L1 between log-magnitudes by `stft_weight`."""
 
     def __init__(self, config: ReconstructionConfig, sample_rate_hz: int):
         super().__init__()
@@ -42,8 +40,7 @@ class ReconstructionLoss(nn.Module):
         )
 
     def forward(self, wav: Tensor, target: Tensor) -> dict[str, Tensor]:
-        """wav and target (B, S) to the scalars `mel`, `stft` (where weighted) and their weighted
-        `loss`."""
+        """wav and target (B, S) to the scalars `mel`, `stft` (where weighted) and their weighted `loss`."""
         mels, stfts = [], []
         for spectrum in self._chosen():
             ours = spectrum.magnitudes(wav)

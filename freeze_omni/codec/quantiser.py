@@ -41,8 +41,7 @@ class Quantiser(nn.Module):
         self.project_out = nn.Identity() if same else nn.Linear(dim, width)
 
     def forward(self, latent: Tensor, mask: Tensor | None = None) -> Quantised:
-        """Straight-through values; frames where `mask` (B, T) is False neither train nor move a
-        code."""
+        """Straight-through values; frames where `mask` (B, T) is False neither train nor move a code."""
         values, tokens, loss = self.codes(self._coordinates(latent), mask)
         return Quantised(self.project_out(values), tokens, loss)
 
@@ -57,8 +56,7 @@ class Quantiser(nn.Module):
         return self.standardise(x.flatten(0, -2)).view_as(x)
 
     def lookup(self, tokens: Tensor) -> Tensor:
-        """Tokens (B, T) to values (B, T, width). Raises IndexError for a token outside the
-        codebook."""
+        """Tokens (B, T) to values (B, T, width). Raises IndexError for a token outside the codebook."""
         if tokens.numel() and (int(tokens.min()) < 0 or int(tokens.max()) >= self.codebook_size):
             raise IndexError(
                 f"speech tokens must be in 0..{self.codebook_size - 1}, found {int(tokens.min())}..{int(tokens.max())}"

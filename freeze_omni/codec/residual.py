@@ -1,5 +1,4 @@
-"""Residual blocks of the time-domain codec (checkpoint facts, section Codec), with absent frames
-kept absent."""
+"""Residual blocks of the time-domain codec (checkpoint facts, section Codec), with absent frames kept absent."""
 
 from __future__ import annotations
 
@@ -11,8 +10,7 @@ SLOPE = 0.1  # of every LeakyReLU, except the one before the encoder's last conv
 
 
 def normed_conv(inputs: int, outputs: int, kernel: int, dilation: int = 1, stride: int = 1) -> nn.Conv1d:
-    """A weight-normalised convolution, padded so that the frame count is kept (or divided by the
-    stride)."""
+    """A weight-normalised convolution, padded so that the frame count is kept (or divided by the stride)."""
     padding = (kernel - stride) // 2 if stride > 1 else dilation * (kernel - 1) // 2
     return weight_norm(nn.Conv1d(inputs, outputs, kernel, stride, padding, dilation))
 
@@ -26,8 +24,7 @@ def keep_present(x: Tensor, present: Tensor | None) -> Tensor:
 
 
 class PairedBlock(nn.Module):
-    """Kind "1": for each dilation d a convolution dilated by d, then one undilated, around a
-    residual."""
+    """Kind "1": for each dilation d a convolution dilated by d, then one undilated, around a residual."""
 
     def __init__(self, channels: int, kernel: int, dilations: tuple[int, ...]):
         super().__init__()

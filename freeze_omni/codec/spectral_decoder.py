@@ -1,5 +1,4 @@
-"""The spectral codec's decoder: causal ConvNeXt blocks with a fixed lookahead, and an inverse
-STFT."""
+"""The spectral codec's decoder: causal ConvNeXt blocks with a fixed lookahead, and an inverse STFT."""
 
 from __future__ import annotations
 
@@ -40,8 +39,7 @@ class SpectralDecoder(nn.Module):
         return self.with_preview(values, voice, valid)[0]
 
     def with_preview(self, values: Tensor, voice: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
-        """Audio, and the mel frames (B, T, frames * mel_bins) that the coarse blocks expect, for a
-        training loss."""
+        """Audio, and the mel frames (B, T, frames * mel_bins) that the coarse blocks expect, for a training loss."""
         values = values.masked_fill(~valid[..., None], 0)
         values = F.pad(values, (0, 0, 0, self.delay_tokens))
         coarse = self.blocks(self.enter(values), condition=voice)
@@ -59,8 +57,7 @@ class SpectralDecoder(nn.Module):
         }
 
     def step(self, values: Tensor, voice: Tensor, valid: Tensor, state: State) -> tuple[Tensor, State]:
-        """New values (B, k, latent_dim) to (B, k * hop) samples, late by the delay and silent
-        before it."""
+        """New values (B, k, latent_dim) to (B, k * hop) samples, late by the delay and silent before it."""
         values = values.masked_fill(~valid[..., None], 0)
         coarse, coarse_past = self.blocks.step(self.enter(values), state["coarse"], voice)
         fine, fine_past = self.fine.step(self._refined(coarse), state["fine"], voice)

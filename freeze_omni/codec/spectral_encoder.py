@@ -1,5 +1,4 @@
-"""The spectral codec's encoder: log-mel frames, stacked to the token rate, through ConvNeXt
-blocks."""
+"""The spectral codec's encoder: log-mel frames, stacked to the token rate, through ConvNeXt blocks."""
 
 from __future__ import annotations
 
@@ -14,8 +13,7 @@ from freeze_omni.shapes import silence_padding, valid_mask
 
 
 class SpectralEncoder(nn.Module):
-    """(B, S) audio to latent frames (B, T, latent_dim) and a voice vector (B, global dim), T =
-    ceil(S / hop)."""
+    """(B, S) audio to latent frames (B, T, latent_dim) and a voice vector (B, global dim), T = ceil(S / hop)."""
 
     def __init__(self, config: CodecConfig):
         super().__init__()
@@ -35,8 +33,7 @@ class SpectralEncoder(nn.Module):
         self.global_leave = nn.Linear(spectral.width, config.global_code.dim)
 
     def features(self, wav: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, S), (B,) to mel frames stacked by token (B, T, frames * mel_bins) about unit scale,
-        and (B,)."""
+        """(B, S), (B,) to mel frames stacked by token (B, T, frames * mel_bins) about unit scale, and (B,)."""
         wav = silence_padding(wav, lengths)
         wav = F.pad(wav, (0, -wav.shape[1] % self.hop_samples))
         mel = self.logmel(wav) / 2 + 2  # log magnitudes lie in -7..0
@@ -49,8 +46,7 @@ class SpectralEncoder(nn.Module):
         return latent, token_lengths, frames
 
     def speaker(self, wav: Tensor, lengths: Tensor) -> Tensor:
-        """The voice of a reference: attentive mean over its frames, scaled to unit variance per
-        row."""
+        """The voice of a reference: attentive mean over its frames, scaled to unit variance per row."""
         frames, token_lengths = self.features(wav, lengths)
         x = self.global_blocks(self.global_enter(frames), token_lengths)
         scores = self.attention(x).squeeze(-1)

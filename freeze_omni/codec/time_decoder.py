@@ -1,5 +1,4 @@
-"""The time-domain codec's generator (checkpoint facts, section Codec): transposed convolutions up
-to samples."""
+"""The time-domain codec's generator (checkpoint facts, section Codec): transposed convolutions up to samples."""
 
 from __future__ import annotations
 
@@ -19,8 +18,7 @@ ENDS_KERNEL = 7
 class TimeDecoder(nn.Module):
     """Code values (B, T, 512) and a voice (B, global dim) to audio (B, T * hop).
 
-    A streaming step decodes `delay_tokens` tokens on both sides again. Where that is the receptive
-    field (the default),
+    A streaming step decodes `delay_tokens` tokens on both sides again. Where that is the receptive field (the default),
     the samples are those of decoding at once: absent tokens are kept at zero in every layer, as
         padding is.
     """
@@ -71,8 +69,7 @@ class TimeDecoder(nn.Module):
         }
 
     def step(self, values: Tensor, voice: Tensor, valid: Tensor, state: State) -> tuple[Tensor, State]:
-        """New values (B, k, 512) to (B, k * hop) samples, late by the delay and silent before
-        it."""
+        """New values (B, k, 512) to (B, k * hop) samples, late by the delay and silent before it."""
         values = torch.cat([state["values"], values], dim=1)
         valid = torch.cat([state["valid"], valid], dim=1)
         wav = self.forward(values, voice, valid)

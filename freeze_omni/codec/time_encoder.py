@@ -1,5 +1,4 @@
-"""The time-domain codec's encoder and its global (voice) encoder (checkpoint facts, section
-Codec)."""
+"""The time-domain codec's encoder and its global (voice) encoder (checkpoint facts, section Codec)."""
 
 from __future__ import annotations
 
@@ -20,8 +19,7 @@ LAST_SLOPE = 0.01
 
 
 class VoiceEncoder(nn.Module):
-    """Frames (B, C, T) of one stage to a voice vector (B, D): convolutions, mean over time, a
-    projection."""
+    """Frames (B, C, T) of one stage to a voice vector (B, D): convolutions, mean over time, a projection."""
 
     def __init__(self, conv: tuple[int, int, int, int, int], dim: int):
         super().__init__()
@@ -81,8 +79,7 @@ class TimeEncoder(nn.Module):
         return torch.cat([self.voice(row) for row in rows])
 
     def _rows(self, wav: Tensor, lengths: Tensor) -> list[Tensor]:
-        """Equal rows stay one batch; others are cut to their own length, a whole number of
-        tokens."""
+        """Equal rows stay one batch; others are cut to their own length, a whole number of tokens."""
         if bool((lengths == lengths[0]).all()):
             rows = [wav[:, : int(lengths[0])]]
         else:

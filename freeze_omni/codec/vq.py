@@ -24,8 +24,7 @@ class VectorQuantiser(nn.Module):
         self.register_buffer("started", torch.zeros((), dtype=torch.bool))
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
-        """Straight-through values (B, T, dim), tokens (B, T), commitment loss (mean squared
-        distance)."""
+        """Straight-through values (B, T, dim), tokens (B, T), commitment loss (mean squared distance)."""
         x = self._direction(x)
         flat = x.detach()[mask] if mask is not None else x.detach().flatten(0, -2)
         if self.training and not self.started:

@@ -78,24 +78,14 @@ def fix(folder: str | Path) -> tuple[int, int, list[Problem]]:
     dropped = {(problem.file.name, problem.line) for problem in reasons}
     for name, table in tables.items():
         lines = table.lines
-        table.values = {
-            key: value
-            for key, value in table.values.items()
-            if (name, lines.get(key)) not in dropped
-        }
+        table.values = {key: value for key, value in table.values.items() if (name, lines.get(key)) not in dropped}
     if "segments" in tables:
         bad = check_segments(tables["segments"], tables.get("wav.scp"))
         bad_lines = {problem.line for problem in bad}
         segments = tables["segments"]
-        segments.values = {
-            key: value
-            for key, value in segments.values.items()
-            if segments.lines[key] not in bad_lines
-        }
+        segments.values = {key: value for key, value in segments.values.items() if segments.lines[key] not in bad_lines}
         reasons += bad
-    by_utterance = [
-        table for name, table in tables.items() if not (name == "wav.scp" and "segments" in tables)
-    ]
+    by_utterance = [table for name, table in tables.items() if not (name == "wav.scp" and "segments" in tables)]
     before = len(set().union(*(table.lines or table.values for table in by_utterance)))
     kept = set.intersection(*(set(table.values) for table in by_utterance))
     if not kept:

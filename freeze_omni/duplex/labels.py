@@ -67,9 +67,7 @@ def needed_s(segments: Sequence[Segment], config: LabelConfig) -> float:
     return (last + 1) * config.chunk_s
 
 
-def chunk_labels(
-    segments: Sequence[Segment], chunks: int, config: LabelConfig | None = None
-) -> list[int]:
+def chunk_labels(segments: Sequence[Segment], chunks: int, config: LabelConfig | None = None) -> list[int]:
     """One label for each of `chunks` chunks: 0, 1, 2, or -1 for none.
 
     0 from the start and wherever nothing has been decided: in speech, in pauses, behind a cut-off
@@ -100,9 +98,7 @@ def _void(segment: Segment, segments: Sequence[Segment], chunk: int, config: Lab
     return bool(over) or waits
 
 
-def _next_start(
-    segment: Segment, segments: Sequence[Segment], chunks: int, config: LabelConfig
-) -> int:
+def _next_start(segment: Segment, segments: Sequence[Segment], chunks: int, config: LabelConfig) -> int:
     """The chunk in which the next segment starts, or `chunks`."""
     starts = [other.start_s for other in segments if other.start_s > segment.end_s]
     if not starts:

@@ -22,9 +22,7 @@ class Block(nn.Module):
         self.attention = ATTENTION[config.positions](config)
         self.concat = nn.Linear(2 * config.size, config.size) if config.concat_after else None
         self.conv_norm = nn.LayerNorm(config.size) if config.conv_kernel else None
-        self.conv = (
-            CausalConvolution(config.size, config.conv_kernel) if config.conv_kernel else None
-        )
+        self.conv = CausalConvolution(config.size, config.conv_kernel) if config.conv_kernel else None
         self.norm2 = nn.LayerNorm(config.size)
         self.feed_forward = nn.Sequential(
             nn.Linear(config.size, config.ffn_size),

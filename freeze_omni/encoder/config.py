@@ -53,9 +53,7 @@ class EncoderConfig:
         if self.input_size < 7:
             raise ValueError(f"input_size {self.input_size}: two convolutions need 7 bins or more")
         if self.chunk_frames < 1 or self.left_chunks < 0 or self.conv_kernel < 0:
-            raise ValueError(
-                "chunk_frames must be positive, left_chunks and conv_kernel not negative"
-            )
+            raise ValueError("chunk_frames must be positive, left_chunks and conv_kernel not negative")
 
         window, table = self.left_frames + self.chunk_frames, RELEASED_TABLE // self.chunk_frames * self.chunk_frames
         if self.positions == "released" and window >= table:

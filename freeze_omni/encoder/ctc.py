@@ -28,9 +28,7 @@ class CtcHead(nn.Module):
         """(B, T, input_size) to logits (B, T, vocab_size)."""
         return self.output(enc)
 
-    def loss(
-        self, logits: Tensor, lengths: Tensor, targets: Tensor, target_lengths: Tensor
-    ) -> Tensor:
+    def loss(self, logits: Tensor, lengths: Tensor, targets: Tensor, target_lengths: Tensor) -> Tensor:
         """Negative log likelihood of an utterance, averaged over the batch: a scalar.
 
         targets (B, U) unit ids padded with anything. An utterance with too few frames for its units

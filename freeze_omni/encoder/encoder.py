@@ -106,9 +106,7 @@ class SpeechEncoder(nn.Module):
         """
         chunk_feats = self.config.chunk_frames * DOWNSAMPLE
         if feats.shape[1] == 0 or feats.shape[1] % chunk_feats:
-            raise ValueError(
-                f"a step takes a multiple of {chunk_feats} feature frames, found {feats.shape[1]}"
-            )
+            raise ValueError(f"a step takes a multiple of {chunk_feats} feature frames, found {feats.shape[1]}")
         x = torch.cat([state["feats"], self._normalised(feats)], dim=1)
         after = {"feats": x[:, -OVERLAP_FEATS:]}
         x = self._embedded(x)
@@ -153,8 +151,7 @@ class SpeechEncoder(nn.Module):
         if config.conv_kernel:
             shapes["conv"] = (config.conv_kernel - 1, config.size)
         return {
-            key: torch.zeros(rows, config.layers, *shape, device=device, dtype=dtype)
-            for key, shape in shapes.items()
+            key: torch.zeros(rows, config.layers, *shape, device=device, dtype=dtype) for key, shape in shapes.items()
         }
 
 

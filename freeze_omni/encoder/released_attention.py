@@ -68,9 +68,7 @@ class ReleasedAttention(nn.Module):
         """Sinusoids of every place that a call needs, once for all blocks."""
         places = key_places(queries, keys, chunk_frames, config.left_frames)
         # a hidden key (future, or too old) may take any place: keep the table small
-        used, index = places.clamp_max(TABLE if chunk_frames else 1 << 30).unique(
-            return_inverse=True
-        )
+        used, index = places.clamp_max(TABLE if chunk_frames else 1 << 30).unique(return_inverse=True)
         return Places(sinusoids(used, config.size), index)
 
     def project(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -80,9 +78,7 @@ class ReleasedAttention(nn.Module):
             self.value(x).unflatten(-1, (self.heads, -1)),
         )
 
-    def forward(
-        self, x: Tensor, keys: Tensor, values: Tensor, mask: Tensor, places: Places
-    ) -> Tensor:
+    def forward(self, x: Tensor, keys: Tensor, values: Tensor, mask: Tensor, places: Places) -> Tensor:
         """As `RotaryAttention.forward`, with the `places` of this class."""
         query = self.query(x).unflatten(-1, (self.heads, -1))
         by_content = torch.einsum("bqhd,bkhd->bhqk", query + self.bias_u, keys)

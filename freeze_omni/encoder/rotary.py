@@ -53,9 +53,7 @@ class RotaryAttention(nn.Module):
             self.value(x).unflatten(-1, (self.heads, -1)),
         )
 
-    def forward(
-        self, x: Tensor, keys: Tensor, values: Tensor, mask: Tensor, turn: Tensor
-    ) -> Tensor:
+    def forward(self, x: Tensor, keys: Tensor, values: Tensor, mask: Tensor, turn: Tensor) -> Tensor:
         """Attend from the newest frames x (B, Q, size) to keys and values (B, K, H, head_size).
 
         mask (B or 1, Q, K) bool, True where seen; turn: what `places` gave. Returns (B, Q, size).

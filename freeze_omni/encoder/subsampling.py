@@ -11,8 +11,7 @@ OVERLAP_FEATS = 3
 class Subsampling(nn.Module):
     """Two Conv2d (kernel 3, stride 2, ReLU) over time and mel bins, then a linear layer.
 
-    3 + 4 n frames give n: frame t sees features 4 t - 3 to 4 t + 3, counted from behind the three
-    that stand in front.
+    3 + 4 n frames give n: frame t sees features 4 t - 3 to 4 t + 3, counted from behind the three that stand in front.
     """
 
     def __init__(self, input_size: int, channels: int, size: int):

@@ -19,8 +19,7 @@ def ratio_interval(
     Args:
         numerators: errors (or 0/1 hits) of each utterance.
         denominators: reference words of each utterance; None counts utterances.
-    Returns:
-        The lower and the upper end; (nan, nan) where there is nothing to draw from.
+    Returns: The lower and the upper end; (nan, nan) where there is nothing to draw from.
     """
     top = np.asarray(numerators, dtype=float)
     bottom = np.ones_like(top) if denominators is None else np.asarray(denominators, dtype=float)

@@ -47,10 +47,9 @@ def weights_folder(part: tuple[str, str, str]) -> Path | None:
 def score_quality(folders: Mapping[str, Path], config: ScoreConfig) -> dict[str, Any]:
     """Quality of the clips of decoding folders, by the names that they have in the tables.
 
-    folders: ORIGINAL and COPY of the codec among them; a copy is compared with its own original, all other speech
-    with the mean voiceprint of the originals, which are of the voice that the model speaks with.
-    Returns:
-        `rows`: for each folder the scores asked for; `missing`: what was asked for and could not be measured.
+    folders: ORIGINAL and COPY of the codec among them; a copy is compared with its own original, all other speech with
+    the mean voiceprint of the originals, which are of the voice that the model speaks with.
+    Returns: `rows`: for each folder the scores asked for; `missing`: what was asked for and could not be measured.
     """
     rows: dict[str, dict[str, Any]] = {name: {} for name in folders}
     missing: list[str] = []

@@ -20,15 +20,9 @@ BINS = 129
 HIDDEN = 128
 _JIT = {
     "stft_conv.weight": "stft.forward_basis_buffer",
+    **{f"conv{i + 1}.{kind}": f"encoder.{i}.reparam_conv.{kind}" for i in range(4) for kind in ("weight", "bias")},
     **{
-        f"conv{i + 1}.{kind}": f"encoder.{i}.reparam_conv.{kind}"
-        for i in range(4)
-        for kind in ("weight", "bias")
-    },
-    **{
-        f"lstm_cell.{kind}_{side}": f"decoder.rnn.{kind}_{side}"
-        for kind in ("weight", "bias")
-        for side in ("ih", "hh")
+        f"lstm_cell.{kind}_{side}": f"decoder.rnn.{kind}_{side}" for kind in ("weight", "bias") for side in ("ih", "hh")
     },
     "final_conv.weight": "decoder.decoder.2.weight",
     "final_conv.bias": "decoder.decoder.2.bias",

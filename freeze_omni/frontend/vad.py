@@ -102,9 +102,7 @@ class Gate(nn.Module):
         probability, inner = self.detector.step(wav, inner)
         is_open, run, seen = state["open"], state["run"], []
         for value in probability.unbind(1):
-            against = torch.where(
-                is_open, value < self.config.close_below, value >= self.config.open_above
-            )
+            against = torch.where(is_open, value < self.config.close_below, value >= self.config.open_above)
             run = torch.where(against, run + 1, 0)
             needed_ms = torch.where(is_open, self.config.close_ms, self.config.open_ms)
             change = against & (run * WINDOW_MS >= needed_ms)

@@ -81,12 +81,11 @@ def _cache_word(kind: type[nn.Module]) -> str:
 
 
 class LlmCache(DynamicCache):
-    """What a frozen LLM has read: one value that belongs to one session (or to the rows of a
-    batch).
+    """What a frozen LLM has read: one value that belongs to one session (or to the rows of a batch).
 
-    `length` counts positions; `mask` (B, length) bool tells real ones from padding, None where all
-    are real. A layer that is no attention layer keeps transformers' own type: such an LLM can be
-    trained with, and cannot be forked, cut or picked from.
+    `length` counts positions; `mask` (B, length) bool tells real ones from padding, None where all are real. A layer
+    that is no attention layer keeps transformers' own type: such an LLM can be trained with, and cannot be forked, cut
+    or picked from.
     """
 
     def __init__(self, config: object) -> None:

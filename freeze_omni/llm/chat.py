@@ -4,9 +4,8 @@ One dialogue is read as
 
     system(text) | user_prefix() turn user_suffix() answer | user_prefix(first=False) turn ...
 
-where the end token that closes an answer is the beginning of the next `user_prefix`, so that it
-enters the LLM's cache only when the next turn begins (released checkpoints: "Dialogue with the
-frozen LLM").
+where the end token that closes an answer is the beginning of the next `user_prefix`, so that it enters the LLM's cache
+only when the next turn begins (released checkpoints: "Dialogue with the frozen LLM").
 """
 
 from __future__ import annotations
@@ -74,8 +73,7 @@ class ChatTemplate:
     def user_prefix(self, first: bool = True) -> list[int]:
         """Ids that open a user turn, right in front of its text or speech.
 
-        first: the turn behind the system text; otherwise a turn behind an answer, whose end token
-        these ids begin with.
+        first: the turn behind the system text; otherwise a turn behind an answer, whose end token these ids begin with.
         """
         return self._ids(self.texts.after_system if first else self.texts.between)
 

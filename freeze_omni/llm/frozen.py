@@ -152,10 +152,9 @@ class FrozenLLM(nn.Module):
     ) -> tuple[Tensor, LlmCache | None]:
         """Input embeddings (B, P, E) to hidden states (B, P, E) after the final norm.
 
-        mask: (B, P) bool, True at real positions, padding on the right; None where all are real.
-            Padding may hold anything, NaN included, and moves no position of what follows.
-        cache: what was read before; the new positions are added to it in place. With a cache no
-            gradient is kept.
+        mask: (B, P) bool, True at real positions, padding on the right; None where all are real. Padding may hold
+            anything, NaN included, and moves no position of what follows.
+        cache: what was read before; the new positions are added to it in place. With a cache no gradient is kept.
         """
         if mask is not None and bool(mask.all()) and (cache is None or cache.mask is None):
             mask = None

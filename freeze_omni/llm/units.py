@@ -1,7 +1,6 @@
 """CTC units: what the CTC head can say; by default the frozen LLM's own tokens.
 
-They are cased and punctuated as the LLM is used to, and let a CTC-compressed adapter send the LLM
-what it knows.
+They are cased and punctuated as the LLM is used to, and let a CTC-compressed adapter send the LLM what it knows.
 """
 
 from __future__ import annotations

@@ -52,9 +52,7 @@ _WEIGHT_NORM = {
 def read_codec(folder: str | Path) -> tuple[Codec, Tensor | None, dict[str, str]]:
     """The codec of a `codec` folder in evaluation mode, its fixed voice, and what was left out.
 
-    Returns:
-        the codec; its global tokens (1, n), None where model.json has none; left-out tensor name ->
-        why.
+    Returns: the codec; its global tokens (1, n), None where model.json has none; left-out tensor name -> why.
     Raises:
         ReleasedError: a file that is not of this layout: names the file and what is wrong with it.
     """
@@ -118,9 +116,7 @@ def codec_config(model: Mapping[str, Any]) -> CodecConfig:
         architecture="time_domain",
         sample_rate_hz=model.get("sampling_rate", 24000),
         hop_samples=math.prod(rates),
-        quantiser=QuantiserConfig(
-            codebook_size=model["n_codes"], dim=0, normalise=False, restart_below=0.0
-        ),
+        quantiser=QuantiserConfig(codebook_size=model["n_codes"], dim=0, normalise=False, restart_below=0.0),
         global_code=GlobalCodeConfig(VOICE_DIM, model["global_code_num"], model["n_codes"]),
         time_domain=TimeDomainConfig(
             block=str(model["resblock"]),
@@ -135,8 +131,7 @@ def codec_config(model: Mapping[str, Any]) -> CodecConfig:
 
 
 def model_json(codec: Codec, voice: Tensor | None) -> dict[str, Any]:
-    """The inverse of `codec_config`, with the fixed voice (1, n). Raises ValueError as
-    `to_released`."""
+    """The inverse of `codec_config`, with the fixed voice (1, n). Raises ValueError as `to_released`."""
     _check_expressible(codec.config)
     time_domain, config = codec.config.time_domain, codec.config
     return {
@@ -180,8 +175,7 @@ def from_released(
 
 
 def to_released(codec: Codec) -> dict[str, dict[str, Tensor]]:
-    """The state dicts of `final.pt`. Raises ValueError for a codec that the layout cannot
-    express."""
+    """The state dicts of `final.pt`. Raises ValueError for a codec that the layout cannot express."""
     _check_expressible(codec.config)
     groups: dict[str, dict[str, Tensor]] = {group: {} for group in GROUPS}
     for name, tensor in codec.state_dict().items():

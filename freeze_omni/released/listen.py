@@ -172,9 +172,7 @@ def _parts(config: ListenConfig) -> tuple[SpeechEncoder, ConvAdapter]:
     return SpeechEncoder(config.encoder), adapter
 
 
-def from_released(
-    theirs: Mapping[str, Tensor], config: ListenConfig
-) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+def from_released(theirs: Mapping[str, Tensor], config: ListenConfig) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """Our tensors (`encoder.`, `adapter.`) from theirs, and those of other parts as they are.
 
     Raises ValueError unless every tensor of encoder and adapter has its counterpart of the same shape.
@@ -186,9 +184,7 @@ def from_released(
         raise ValueError(f"{len(missing)} tensors are missing, the first is {missing[0]}")
     others = {name: theirs[name] for name in set(theirs) - set(mapped.values())}
     if unknown := sorted(name for name in others if name.startswith(("encoder.", "adpter."))):
-        raise ValueError(
-            f"{len(unknown)} tensors have no place in the model, the first is {unknown[0]}"
-        )
+        raise ValueError(f"{len(unknown)} tensors have no place in the model, the first is {unknown[0]}")
     with shapes_only():
         encoder, adapter = _parts(config)
     shapes = state_shapes(encoder, "encoder.") | state_shapes(adapter, "adapter.")
@@ -307,9 +303,7 @@ def names(config: ListenConfig) -> dict[str, str]:
     names = {f"encoder.{ours}": f"encoder.{theirs}" for ours, theirs in _ENCODER.items()}
     block = _BLOCK | ({"concat": "concat_linear"} if config.encoder.concat_after else {})
     tensors = _BLOCK_SINGLE | {
-        f"{ours}.{kind}": f"{theirs}.{kind}"
-        for ours, theirs in block.items()
-        for kind in ("weight", "bias")
+        f"{ours}.{kind}": f"{theirs}.{kind}" for ours, theirs in block.items() for kind in ("weight", "bias")
     }
     for layer in range(config.encoder.layers):
         for ours, theirs in tensors.items():

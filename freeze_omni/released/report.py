@@ -93,4 +93,3 @@ def _sizes(state: Mapping[str, Tensor]) -> dict[str, int]:
             part = name.split(".")[0]
             sizes[part] = sizes.get(part, 0) + tensor.numel()
     return sizes
-

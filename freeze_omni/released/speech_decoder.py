@@ -174,7 +174,5 @@ def names(config: SpeechDecoderConfig) -> dict[str, tuple[str, ...]]:
     for stack, ours in _STACKS.items():
         for index in range(config.pre_layers if ours == "nar" else config.layers):
             for part, theirs in _PARTS.items():
-                names[f"{ours}.{index}.{part}.weight"] = tuple(
-                    f"{stack}.{index}.{one}.weight" for one in theirs
-                )
+                names[f"{ours}.{index}.{part}.weight"] = tuple(f"{stack}.{index}.{one}.weight" for one in theirs)
     return names

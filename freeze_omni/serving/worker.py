@@ -49,9 +49,7 @@ def threads_each(threads: int, workers: int) -> int:
 class Worker:
     """Runs a scheduler until it is told to stop, or until the other end of the pipe is gone."""
 
-    def __init__(
-        self, model: SpokenModel, config: ServingConfig, pipe: Connection, record: Path | None = None
-    ) -> None:
+    def __init__(self, model: SpokenModel, config: ServingConfig, pipe: Connection, record: Path | None = None) -> None:
         self._pipe, self._record, self._limit = pipe, record, config.max_sessions
         self._model, self._config = model, config
         self._measures = Measures(time.monotonic)

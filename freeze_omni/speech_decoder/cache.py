@@ -2,12 +2,11 @@
 
 A state holds
     cache     (B, layers, 2, heads, S, d)  keys and values of prefix, text, speech, from slot 0 on
-    length    (B,)  slots in use
-    position  (B,)  rotary position of the next speech token
-    script, ends    what `reading` looks up, in a decoder that is told the row: (B, N + 3, D), (B, N)
-The capacity S is a power of two, and doubles when a row is full, so a token costs no copy of what
-is there. Writing goes to the slot behind `length`; an older state stays valid until another
-continuation of it is computed, which then takes over the slots (clone `cache` to keep both).
+    length    (B,)  slots in use position  (B,)  rotary position of the next speech token
+    script, ends    what `reading` looks up, in a decoder that is told the row: (B, N + 3, D), (B, N) The capacity S is
+a power of two, and doubles when a row is full, so a token costs no copy of what is there. Writing goes to the slot
+behind `length`; an older state stays valid until another continuation of it is computed, which then takes over the
+slots (clone `cache` to keep both).
 """
 
 from __future__ import annotations

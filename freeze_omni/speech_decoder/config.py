@@ -66,25 +66,17 @@ class SpeechDecoderConfig:
 
     def __post_init__(self) -> None:
         if self.size % self.heads or self.size // self.heads % 2:
-            raise ValueError(
-                f"size {self.size} must be an even multiple of heads {self.heads} (rotary pairs)"
-            )
+            raise ValueError(f"size {self.size} must be an even multiple of heads {self.heads} (rotary pairs)")
         if min(self.layers, self.codes, self.max_positions) < 1 or self.pre_layers < 0:
-            raise ValueError(
-                "layers, codes and max_positions must be at least 1, pre_layers at least 0"
-            )
+            raise ValueError("layers, codes and max_positions must be at least 1, pre_layers at least 0")
         if not 0 <= self.token_dropout < 1:
             raise ValueError(f"token_dropout is a share, below 1, not {self.token_dropout}")
         if self.tokens_per_row <= 0:
             raise ValueError(f"tokens_per_row must be above 0, not {self.tokens_per_row}")
         if not 0 <= self.guide_layer < self.layers or not 1 <= self.guide_heads <= self.heads:
-            raise ValueError(
-                "guide_layer and guide_heads must name an AR layer and some of its heads"
-            )
+            raise ValueError("guide_layer and guide_heads must name an AR layer and some of its heads")
         if self.length == "predicted" and self.positions == "plain":
-            raise ValueError(
-                "length: predicted has no use with positions: plain; set positions: progress"
-            )
+            raise ValueError("length: predicted has no use with positions: plain; set positions: progress")
 
         if self.reading == "told" and (self.length != "predicted" or self.text_rows != "project"):
             raise ValueError(

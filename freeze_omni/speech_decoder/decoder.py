@@ -202,10 +202,8 @@ class SpeechDecoder(nn.Module):
 
         Args:
             text_lengths, hidden_lengths: (B,), default everything.
-            token_lengths: (B,) speech tokens to plan for; default: as predicted. Only
-                progress positions use it.
-        Returns:
-            a state (see `cache`) that any others can be joined with.
+            token_lengths: (B,) speech tokens to plan for; default: as predicted. Only progress positions use it.
+        Returns: a state (see `cache`) that any others can be joined with.
         """
         if text_lengths is None:
             text_lengths = torch.full((len(text),), text.shape[1], device=text.device)
@@ -243,9 +241,7 @@ class SpeechDecoder(nn.Module):
         logits = self.output(self.norm(x[:, 0]))
         return logits, {**state, "cache": cache, "length": slots + 1, "position": state["position"] + 1}
 
-    def speech(
-        self, told: Condition, tokens: Tensor, token_lengths: Tensor
-    ) -> tuple[Tensor, Tensor | None]:
+    def speech(self, told: Condition, tokens: Tensor, token_lengths: Tensor) -> tuple[Tensor, Tensor | None]:
         """Logits (B, T + 1, V + 4) of the AR, and the guided-attention loss if it is on.
 
         Args:
@@ -285,9 +281,7 @@ class SpeechDecoder(nn.Module):
         seen = torch.cat([told.prefix_valid, told.row_valid], dim=1)
         causal = torch.ones(steps, steps, dtype=torch.bool, device=seen.device).tril()
         speech = F.pad(causal, (0, 0, rows, 0))
-        return torch.cat(
-            [seen[:, None].expand(-1, rows + steps, -1), speech.expand(len(seen), -1, -1)], dim=2
-        )[:, None]
+        return torch.cat([seen[:, None].expand(-1, rows + steps, -1), speech.expand(len(seen), -1, -1)], dim=2)[:, None]
 
     def _prefix(self, x: Tensor, valid: Tensor, places: positions.Places) -> list[KeyValue]:
         """Keys and values (B, H, M, d) of each prefix layer over the rows x (B, M, D)."""
@@ -329,9 +323,7 @@ class SpeechDecoder(nn.Module):
             return positions.plain_places(row_lengths, rows, prefix_rows)
         return positions.progress_places(timing, prefix_lengths, prefix_rows)
 
-    def _script(
-        self, x: Tensor, row_lengths: Tensor, timing: Tensor | None
-    ) -> tuple[Tensor | None, Tensor | None]:
+    def _script(self, x: Tensor, row_lengths: Tensor, timing: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
         if self.config.reading == "attended":
             return None, None
         return as_script(x, row_lengths), row_ends(timing, row_lengths)

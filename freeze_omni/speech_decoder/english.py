@@ -72,9 +72,7 @@ _SIGNS = {
     "×": " times ",
     "÷": " divided by ",
 }
-_MONTHS = (
-    "January February March April May June July August September October November December"
-).split()
+_MONTHS = ("January February March April May June July August September October November December").split()
 _HALVES = {2: ("half", "halves"), 4: ("quarter", "quarters")}
 
 _NUMBER = r"\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?"
@@ -88,9 +86,7 @@ def spoken_english(text: str) -> str:
     cents at ten oh five on May first, nineteen eighty-four."
     """
     for pattern, words in _ABBREVIATIONS.items():
-        at_end = (
-            "" if words.endswith(".") else "."
-        )  # there the abbreviation's point was also the sentence's
+        at_end = "" if words.endswith(".") else "."  # there the abbreviation's point was also the sentence's
         text = re.sub(rf"(?<!\w){pattern}(?=\s*$)", words + at_end, text)
         text = re.sub(rf"(?<!\w){pattern}", words, text)
     for pattern, read in _RULES:
@@ -118,9 +114,7 @@ def _money(match: re.Match[str]) -> str:
     whole, _, decimals = number.partition(".")
     if scale or len(decimals) not in (0, 2):
         return f"{_value(number)}{scale} {many}"
-    words = (
-        [f"{_value(whole)} {one if whole == '1' else many}"] if int(whole) or not decimals else []
-    )
+    words = [f"{_value(whole)} {one if whole == '1' else many}"] if int(whole) or not decimals else []
     if decimals and int(decimals):
         words.append(f"{cardinal(int(decimals))} {cent if int(decimals) == 1 else cents}")
     return " and ".join(words) or f"zero {many}"
@@ -173,9 +167,7 @@ def _plain(match: re.Match[str]) -> str:
     return before + _value(number) + behind
 
 
-_HALF = (
-    r"(?P<half>[apAP]\.?[mM]\b)(?:\.(?!\s*$|\s+[A-Z]))?"  # leaves a point that ends the sentence
-)
+_HALF = r"(?P<half>[apAP]\.?[mM]\b)(?:\.(?!\s*$|\s+[A-Z]))?"  # leaves a point that ends the sentence
 _CLOCK = rf"\b(?P<hour>[01]?\d|2[0-4]):(?P<minute>[0-5]\d)(?!\d)(?: ?{_HALF})?"
 _HOUR = rf"\b(?P<hour>1[0-2]|[1-9]) ?{_HALF}"
 _MEASURE = rf"(?<![\d.])(?P<number>{_NUMBER}) ?(?P<unit>{'|'.join(map(re.escape, _UNITS))})(?!\w)"

@@ -37,9 +37,7 @@ def advance(
 ) -> tuple[Tensor, State]:
     """The next token (B,) of each row. A row that gave the eos may be stepped on in company."""
     logits, after = decoder.step(state["last"], state)
-    token, chosen = sample(
-        logits, {key: state[key] for key in _SAMPLING}, decoder.config, sampling, generator
-    )
+    token, chosen = sample(logits, {key: state[key] for key in _SAMPLING}, decoder.config, sampling, generator)
     return token, after | chosen | {"last": token}
 
 
@@ -59,8 +57,7 @@ def generate(
 
     Args:
         text: LLM embeddings (N, E); hidden: hidden states (M, E) for the prefix.
-        max_tokens: at most so many (default: sampling.max_tokens); never more than
-            max_positions leaves.
+        max_tokens: at most so many (default: sampling.max_tokens); never more than max_positions leaves.
     """
     sampling = sampling or SamplingConfig()
     state = begin(decoder, sampling, text[None], None if hidden is None else hidden[None])

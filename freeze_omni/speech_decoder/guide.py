@@ -12,9 +12,7 @@ from torch import Tensor
 from freeze_omni.shapes import valid_mask
 
 
-def guided_attention(
-    query: Tensor, key: Tensor, token_lengths: Tensor, row_lengths: Tensor, width: float
-) -> Tensor:
+def guided_attention(query: Tensor, key: Tensor, token_lengths: Tensor, row_lengths: Tensor, width: float) -> Tensor:
     """Mean attention weight that lies off the diagonal.
 
     Args:
@@ -26,9 +24,7 @@ def guided_attention(
     tokens = valid_mask(token_lengths, query.shape[2])
     scores = query @ key.transpose(2, 3) / query.shape[3] ** 0.5
     weights = scores.float().masked_fill(~rows[:, None, None], -1e9).softmax(dim=-1)
-    token_share = (
-        torch.arange(query.shape[2], device=key.device) / token_lengths.clamp(min=1)[:, None]
-    )
+    token_share = torch.arange(query.shape[2], device=key.device) / token_lengths.clamp(min=1)[:, None]
     row_share = torch.arange(key.shape[2], device=key.device) / row_lengths.clamp(min=1)[:, None]
     distance = token_share[:, :, None] - row_share[:, None, :]
     off = 1 - torch.exp(-(distance**2) / (2 * width**2))

@@ -45,14 +45,10 @@ class Layer(nn.Module):
         """x (B, T, D) to rotated queries and keys, and values, each (B, H, T, d)."""
         batch, steps, size = x.shape
         mixed = self.query_key_value(self.attention_norm(x))
-        query, key, value = mixed.view(batch, steps, 3, self.heads, size // self.heads).permute(
-            2, 0, 3, 1, 4
-        )
+        query, key, value = mixed.view(batch, steps, 3, self.heads, size // self.heads).permute(2, 0, 3, 1, 4)
         return rotate(query, rotary), rotate(key, rotary), value
 
-    def attend(
-        self, x: Tensor, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None
-    ) -> Tensor:
+    def attend(self, x: Tensor, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
         """The rest of the layer: attention over key and value (B, H, K, d), then the feed-forward.
 
         mask is (B, 1, T, K) bool, True where a query may look, or None for everywhere.
@@ -73,7 +69,6 @@ class Layer(nn.Module):
 def key_mask(valid: Tensor) -> Tensor:
     """valid (B, K) to an attention mask (B, 1, 1, K); a row with no key at all may see everything.
 
-    Nothing of such a row is read afterwards, but a softmax over nothing would be NaN, and spread by
-    gradients.
+    Nothing of such a row is read afterwards, but a softmax over nothing would be NaN, and spread by gradients.
     """
     return (valid | ~valid.any(dim=1, keepdim=True))[:, None, None, :]

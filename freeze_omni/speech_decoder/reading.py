@@ -48,8 +48,7 @@ def look_up(script: Tensor, ends: Tensor, time: Tensor) -> tuple[Tensor, Tensor,
 
     Args:
         script: (B, N + 3, D) of `as_script`; ends: (B, N) of `row_ends`; time: (B, T).
-    Returns:
-        rows (B, T, 3 D), and two (B, T) from 0 to FURTHEST. Behind the last row there is silence.
+    Returns: rows (B, T, 3 D), and two (B, T) from 0 to FURTHEST. Behind the last row there is silence.
     """
     middle = time.to(ends.dtype) + 0.5  # of the token
     index = torch.searchsorted(ends, middle, right=True)

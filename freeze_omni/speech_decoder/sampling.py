@@ -85,9 +85,7 @@ def penalise(logits: Tensor, recent: Tensor, penalty: float) -> Tensor:
     Negative logits are divided too, and so become likelier: so the published model is run. An
     entry of -1 in recent stands for no token.
     """
-    times = torch.zeros_like(logits).scatter_add_(
-        1, recent.clamp(min=0), (recent >= 0).to(logits.dtype)
-    )
+    times = torch.zeros_like(logits).scatter_add_(1, recent.clamp(min=0), (recent >= 0).to(logits.dtype))
     return logits / penalty**times
 
 

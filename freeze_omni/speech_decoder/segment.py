@@ -45,9 +45,7 @@ class SegmentConfig:
 
     def __post_init__(self) -> None:
         if not 1 <= self.min_tokens <= min(self.comma_tokens, self.first_tokens, self.max_tokens):
-            raise ValueError(
-                "min_tokens must be from 1 to the least of comma_tokens, first_tokens, max_tokens"
-            )
+            raise ValueError("min_tokens must be from 1 to the least of comma_tokens, first_tokens, max_tokens")
 
 
 @dataclass(frozen=True)
@@ -69,9 +67,7 @@ class SegmentState:
     started: bool = False
 
 
-def push(
-    config: SegmentConfig, state: SegmentState, delta: str, tokens: int = 1
-) -> tuple[list[Segment], SegmentState]:
+def push(config: SegmentConfig, state: SegmentState, delta: str, tokens: int = 1) -> tuple[list[Segment], SegmentState]:
     """Take a new piece of text, made of `tokens` LLM tokens; give the segments that are ready."""
     segments: list[Segment] = []
     if config.rule == "sentence" and _cut_before(config, state, delta):
@@ -93,9 +89,7 @@ def _cut(state: SegmentState) -> tuple[list[Segment], SegmentState]:
     if not re.search(r"\w", state.text):
         return [], state
     end = state.first_token + state.tokens
-    return [Segment(state.text, state.first_token, end)], SegmentState(
-        first_token=end, started=True
-    )
+    return [Segment(state.text, state.first_token, end)], SegmentState(first_token=end, started=True)
 
 
 def _cut_behind(config: SegmentConfig, state: SegmentState, delta: str) -> bool:
@@ -118,9 +112,7 @@ def _cut_before(config: SegmentConfig, state: SegmentState, delta: str) -> bool:
     if state.tokens < config.min_tokens or not _starts_word(delta):
         return False
     if _behind_digit(state.text) and state.text.rstrip()[-1] == ".":
-        return not re.search(
-            r"(^|\n)\s*\d+\.\s*$", state.text
-        )  # "1." of a list belongs to its item
+        return not re.search(r"(^|\n)\s*\d+\.\s*$", state.text)  # "1." of a list belongs to its item
     limit = config.max_tokens if state.started else config.first_tokens
     return state.tokens >= limit
 

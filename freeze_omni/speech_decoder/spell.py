@@ -32,13 +32,7 @@ def text_ids(text: str, tokenizer: Any, text_units: str) -> list[int]:
 def _ids(character: str, tokenizer: Any) -> list[int]:
     ids = tokenizer.encode(character, add_special_tokens=False)
     if len(ids) > 1 or tokenizer.convert_ids_to_tokens(ids) != [character]:
-        own = tokenizer.convert_tokens_to_ids(
-            character
-        )  # some tokenisers put a blank in front of a text
-        if (
-            own is not None
-            and own != tokenizer.unk_token_id
-            and tokenizer.decode([own]) == character
-        ):
+        own = tokenizer.convert_tokens_to_ids(character)  # some tokenisers put a blank in front of a text
+        if own is not None and own != tokenizer.unk_token_id and tokenizer.decode([own]) == character:
             return [own]
     return ids

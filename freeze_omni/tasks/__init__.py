@@ -1,2 +1,1 @@
-"""Training on ESPnet: one task for each training stage of the paper. Importing it needs the extra
-`[train]`."""
+"""Training on ESPnet: one task for each training stage of the paper. Importing it needs the extra `[train]`."""

@@ -1,5 +1,4 @@
-"""Stage 1.2: encoder, adapter and task tokens learn through the frozen LLM, which has to write the
-transcript."""
+"""Stage 1.2: encoder, adapter and task tokens learn through the frozen LLM, which has to write the transcript."""
 
 from __future__ import annotations
 
@@ -67,8 +66,7 @@ class AdapterModelConfig:
 class AdapterModel(PartsModel):
     """Speech to transcript, or answer, through the LLM. Parts: encoder, ctc, adapter, task_tokens; frozen: llm.
 
-    unit_table (V, E): the LLM's embedding of each CTC unit, the filler's in the blank's row; for
-    the warm start.
+    unit_table (V, E): the LLM's embedding of each CTC unit, the filler's in the blank's row; for the warm start.
     """
 
     def __init__(

@@ -14,8 +14,7 @@ def unit_ends(logits: Tensor, lengths: Tensor, targets: Tensor, target_lengths: 
 
     Args:
         logits: (B, T, V), lengths (B,); targets (B, U), lengths (B,); padding holds anything.
-    Returns:
-        (B, U) frames; -1 behind a row's targets, and in rows with too few frames for their units.
+    Returns: (B, U) frames; -1 behind a row's targets, and in rows with too few frames for their units.
     """
     targets = silence_padding(targets, target_lengths)
     states = torch.full((len(targets), 2 * targets.shape[1] + 1), blank, device=targets.device)
@@ -34,8 +33,7 @@ def _may_skip(states: Tensor, blank: int) -> Tensor:
 
 
 def _best_steps(scores: Tensor, skip: Tensor) -> tuple[Tensor, Tensor]:
-    """Scores (B, T, S) to best path scores (B, T, S) and how many states each step came forward (B,
-    T, S)."""
+    """Scores (B, T, S) to best path scores (B, T, S) and how many states each step came forward (B, T, S)."""
     best = torch.full_like(scores[:, 0], float("-inf"))
     best[:, :2] = scores[:, 0, :2]
     paths, steps = [best], [torch.zeros_like(skip, dtype=torch.long)]

@@ -41,8 +41,7 @@ def answer_turn(
     """Cross entropy of the answer to what was heard, and kl_weight times the divergence from the teacher.
 
     heard: embeddings (B, P, E) and lengths of what stands between the context and the turn's end.
-    Returns:
-        the loss; loss_answer (the cross entropy), acc, and kl where it has a weight; what was written.
+    Returns: the loss; loss_answer (the cross entropy), acc, and kl where it has a weight; what was written.
     """
     context = _embedded(llm, turn.context)
     written = _write(llm, [context, *heard], turn.answer)

@@ -1,5 +1,4 @@
-"""What the tasks of all stages share: ESPnet's AbsTask over models of named parts (see
-docs/stages.md)."""
+"""What the tasks of all stages share: ESPnet's AbsTask over models of named parts (see docs/stages.md)."""
 
 from __future__ import annotations
 
@@ -53,8 +52,7 @@ class BaseTask(AbsTask):
 
     @classmethod
     def build_parts(cls, config: Any, sizes: Resources) -> dict[str, nn.Module]:
-        """The parts by their prefix, trained or not, with fresh weights (also on the meta
-        device)."""
+        """The parts by their prefix, trained or not, with fresh weights (also on the meta device)."""
         raise NotImplementedError
 
     @classmethod
@@ -93,8 +91,7 @@ class BaseTask(AbsTask):
 
     @classmethod
     def model_config(cls, args: argparse.Namespace) -> Any:
-        """The stage's configuration: `model:` of the YAML, completed by the parts that are taken
-        over."""
+        """The stage's configuration: `model:` of the YAML, completed by the parts that are taken over."""
         where = f"{args.config or 'command line'}: model"
         return build(cls.config_class, inherit_config(args.model, cls.sources(args), where), where)
 
@@ -104,8 +101,7 @@ class BaseTask(AbsTask):
 
     @classmethod
     def build_optimizers(cls, args: argparse.Namespace, model: nn.Module) -> list[torch.optim.Optimizer]:
-        """One optimizer over the trained parts, each with its own share of the rate
-        (`lr_scale`)."""
+        """One optimizer over the trained parts, each with its own share of the rate (`lr_scale`)."""
         conf = numbers(args.optim_conf)
         groups = []
         for name, part in model.named_children():
@@ -147,8 +143,7 @@ class BaseTask(AbsTask):
 
     @classmethod
     def main(cls, args: argparse.Namespace | None = None, cmd: list[str] | None = None):
-        """Train; with `--dry_run true` only build on the meta device and print the parameters of
-        each part."""
+        """Train; with `--dry_run true` only build on the meta device and print the parameters of each part."""
         args = cls.get_parser().parse_args(cmd) if args is None else args
         if args.dry_run:
             print(cls.dry_run(args))
@@ -167,8 +162,7 @@ class BaseTask(AbsTask):
 
     @classmethod
     def settle_options(cls, args: argparse.Namespace) -> None:
-        """Derive what follows from other options: numbers written as 2e-4, the budget, the
-        threads."""
+        """Derive what follows from other options: numbers written as 2e-4, the budget, the threads."""
         args.optim_conf, args.scheduler_conf = (
             numbers(args.optim_conf),
             numbers(args.scheduler_conf),

@@ -1,5 +1,4 @@
-"""A learning rate that ends on time: warm-up, then a cosine over steps or over minutes, whichever
-runs out first."""
+"""A learning rate that ends on time: warm-up, then a cosine over steps or over minutes, whichever runs out first."""
 
 from __future__ import annotations
 
@@ -15,10 +14,9 @@ from espnet2.schedulers.abs_scheduler import AbsBatchStepScheduler
 class BudgetCosine(AbsBatchStepScheduler):
     """Linear warm-up, then a cosine from the peak to `final_scale` of it at the end of the budget.
 
-    The position on the cosine is the larger of steps done / max_steps and seconds spent /
-    max_minutes, so a training takes a known time on any machine. Time spent is part of the state: a
-    resumed training goes on with what was left. In distributed training the clock is that of rank
-    0.
+    The position on the cosine is the larger of steps done / max_steps and seconds spent / max_minutes, so a training
+    takes a known time on any machine. Time spent is part of the state: a resumed training goes on with what was left.
+    In distributed training the clock is that of rank 0.
 
     Args:
         warmup_steps: updates until the peak rate.
@@ -103,8 +101,7 @@ class BudgetCosine(AbsBatchStepScheduler):
 
 
 def until_spent[T](batches: Iterable[T], schedulers: Iterable[object], model: object) -> Iterator[T]:
-    """The batches, until the budget of any of the schedulers has run out; `model.progress` is set
-    before each."""
+    """The batches, until the budget of any of the schedulers has run out; `model.progress` is set before each."""
     budgets = [scheduler for scheduler in schedulers if isinstance(scheduler, BudgetCosine)]
     for batch in batches:
         if any(budget.finished for budget in budgets):

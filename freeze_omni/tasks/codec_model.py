@@ -1,5 +1,4 @@
-"""Stage 2.1: the codec learns to copy speech (paper section 3.3.1), with or without
-discriminators."""
+"""Stage 2.1: the codec learns to copy speech (paper section 3.3.1), with or without discriminators."""
 
 from __future__ import annotations
 
@@ -32,9 +31,8 @@ class CodecModel(PartsModel):
     def forward(self, speech: Tensor, speech_lengths: Tensor, **_: object) -> tuple[Tensor, dict[str, Tensor], Tensor]:
         """speech (B, S) at 24 kHz in [-1, 1], right-padded.
 
-        Returns:
-            loss; stats: mel (and stft) distance, commitment, preview, perplexity and number of the
-            codes in recent use; weight.
+        Returns: loss; stats: mel (and stft) distance, commitment, preview, perplexity and number of the codes in recent
+            use; weight.
         """
         target, copied = self._copy(speech, speech_lengths)
         loss, stats = self._reconstruction(target, copied)

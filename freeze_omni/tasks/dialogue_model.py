@@ -1,5 +1,4 @@
-"""Stage 1.3: prompt embedding and state head learn; encoder, adapter and LLM stay as they are
-(paper section 3.1)."""
+"""Stage 1.3: prompt embedding and state head learn; encoder, adapter and LLM stay as they are (paper section 3.1)."""
 
 from __future__ import annotations
 
@@ -25,8 +24,7 @@ from freeze_omni.tasks.spec_augment import SpecAugmentConfig, build_spec_augment
 
 @dataclass(frozen=True, kw_only=True)
 class DialogueModelConfig:
-    """Keys under `model:` of stage 1.3; encoder, fbank and adapter come with the parts of stage
-    1.2.
+    """Keys under `model:` of stage 1.3; encoder, fbank and adapter come with the parts of stage 1.2.
 
     Attributes:
         prompt: number of prompt vectors, the same in all turns (published: 25).
@@ -54,8 +52,7 @@ class DialogueModelConfig:
 
 
 class DialogueModel(PartsModel):
-    """A spoken question to its answer and to the state of every chunk. Parts: prompt, state_head;
-    others frozen."""
+    """A spoken question to its answer and to the state of every chunk. Parts: prompt, state_head; others frozen."""
 
     def __init__(
         self,

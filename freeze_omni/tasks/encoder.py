@@ -50,8 +50,7 @@ class EncoderTask(BaseTask):
 
 
 def read_cmvn(path: str) -> Cmvn:
-    """From the feats_stats.npz that `--collect_stats true` wrote. Raises ConfigError where it
-    cannot be used."""
+    """From the feats_stats.npz that `--collect_stats true` wrote. Raises ConfigError where it cannot be used."""
     try:
         with np.load(path) as stats:
             sums = (torch.from_numpy(stats["sum"]), torch.from_numpy(stats["sum_square"]))

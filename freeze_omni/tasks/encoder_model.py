@@ -88,12 +88,10 @@ class EncoderModel(PartsModel):
         spelling_lengths: Tensor,
         **_: object,
     ) -> tuple[Tensor, dict[str, Tensor], Tensor]:
-        """speech (B, S) at 16 kHz in [-1, 1], text (B, U) unit ids, spelling (B, C) byte labels;
-        all right-padded.
+        """speech (B, S) at 16 kHz in [-1, 1], text (B, U) unit ids, spelling (B, C) byte labels; all right-padded.
 
-        Returns:
-            loss (CTC, mean over utterances; in training with the spelling's), stats (in validation
-            also `unit_error`, edits per unit), weight.
+        Returns: loss (CTC, mean over utterances; in training with the spelling's), stats (in validation also
+            `unit_error`, edits per unit), weight.
         """
         if self.join is not None and self.training:
             groups = draw_groups(len(speech), self.join.utterances)

@@ -12,8 +12,7 @@ from freeze_omni.frontend.fbank import Fbank
 
 
 class Heard(NamedTuple):
-    """frames (B, T, D), lengths (B,), logits (B, T, V) of the CTC head, and what the adapter made
-    of them."""
+    """frames (B, T, D), lengths (B,), logits (B, T, V) of the CTC head, and what the adapter made of them."""
 
     frames: Tensor
     lengths: Tensor

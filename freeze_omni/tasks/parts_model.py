@@ -1,5 +1,4 @@
-"""A model of named parts, of which a training stage trains some and leaves the others as they
-are."""
+"""A model of named parts, of which a training stage trains some and leaves the others as they are."""
 
 from __future__ import annotations
 
@@ -14,9 +13,8 @@ from torch import Tensor, nn
 class PartsModel(AbsESPnetModel):
     """The base of the models of all stages.
 
-    Parts are submodules whose names are the prefixes in every checkpoint. The frozen ones, the LLM
-    among them, never leave eval mode and need no gradient. A checkpoint holds the parts in which
-    something is trained, no others.
+    Parts are submodules whose names are the prefixes in every checkpoint. The frozen ones, the LLM among them, never
+    leave eval mode and need no gradient. A checkpoint holds the parts in which something is trained, no others.
 
     Args:
         parts: name -> module.
@@ -94,8 +92,7 @@ def training_result(
 ) -> tuple[Tensor, dict[str, Tensor], Tensor]:
     """What ESPnet's trainer wants of a model, each of shape (1,) so that processes can average them.
 
-    Returns:
-        loss, detached statistics (the loss among them, unless `stats` has its own), weight.
+    Returns: loss, detached statistics (the loss among them, unless `stats` has its own), weight.
     """
     values = {"loss": loss.detach().reshape(1)}
     for key, value in stats.items():

@@ -17,9 +17,8 @@ from freeze_omni.tasks.speech_decoder import children, text_reader
 
 
 class PrefixTask(BaseTask):
-    """Reads text (the question), answer (of the LLM itself) and tokens (of the answer's speech), with
-    durations where the AR is told the row, and optionally history, as stage 1.3 does; trains the
-    prefix."""
+    """Reads text (the question), answer (of the LLM itself) and tokens (of the answer's speech), with durations where
+    the AR is told the row, and optionally history, as stage 1.3 does; trains the prefix."""
 
     config_class = PrefixModelConfig
     files = {

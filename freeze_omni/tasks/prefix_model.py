@@ -1,5 +1,4 @@
-"""Stage 2.3: the NAR prefix learns to read the LLM's hidden states; all else stays as it is (paper
-section 3.3)."""
+"""Stage 2.3: the NAR prefix learns to read the LLM's hidden states; all else stays as it is (paper section 3.3)."""
 
 from __future__ import annotations
 
@@ -20,12 +19,10 @@ from freeze_omni.tasks.speech_decoder_model import TextStyle, check_row_tokens
 
 @dataclass(frozen=True, kw_only=True)
 class PrefixModelConfig:
-    """Keys under `model:` of stage 2.3; speech_decoder and text_style come with the parts of stage
-    2.2.
+    """Keys under `model:` of stage 2.3; speech_decoder and text_style come with the parts of stage 2.2.
 
     Attributes:
-        prefix_from_ar: start the prefix from the trained AR layers, whose keys and values it has to
-            speak.
+        prefix_from_ar: start the prefix from the trained AR layers, whose keys and values it has to speak.
         llm_tuning: of stage 1.3, where that had one: it stays as it is here.
     """
 
@@ -36,8 +33,7 @@ class PrefixModelConfig:
 
 
 class PrefixModel(PartsModel):
-    """The LLM's answer, its hidden states and its words, to speech tokens. Only
-    speech_decoder.prefix* learns."""
+    """The LLM's answer, its hidden states and its words, to speech tokens. Only speech_decoder.prefix* learns."""
 
     def __init__(self, parts: Mapping[str, nn.Module], trained: tuple[str, ...], llm: FrozenLLM):
         super().__init__({**parts, "llm": llm}, trained)
@@ -69,8 +65,7 @@ class PrefixModel(PartsModel):
         return training_result(loss, stats, rows=len(text))
 
     def answer_states(self, context: Tensor, context_lengths: Tensor, answer: Tensor, answer_lengths: Tensor) -> Tensor:
-        """Hidden states (B, N, E) of the answering pass: to a token belongs the state that
-        predicted it."""
+        """Hidden states (B, N, E) of the answering pass: to a token belongs the state that predicted it."""
         joined = join(
             [
                 (self.llm.embed(context.clamp(min=0)), context_lengths),

@@ -82,8 +82,7 @@ def tokenise(text: str, tokenizer: Any) -> list[int]:
 
 
 def dialogue_context(history: str, chat: ChatTemplate, system: str) -> list[int]:
-    """All that the LLM reads before a user's speech; history: a JSON list of [user text, answer],
-    or nothing."""
+    """All that the LLM reads before a user's speech; history: a JSON list of [user text, answer], or nothing."""
     turns = said_before(history)
     return chat.dialogue(system, turns) + chat.user_prefix(first=not turns)
 
@@ -99,7 +98,6 @@ def said_before(history: str) -> list[tuple[str, str]]:
 
 
 def spoken_ids(text: str, tokenizer: Any, text_units: str, style: str) -> list[int]:
-    """LLM token ids of a text as it is spoken; style: plain, released or english (see
-    SpeechDecoderModelConfig)."""
+    """LLM token ids of a text as it is spoken; style: plain, released or english (see SpeechDecoderModelConfig)."""
     styles = {"plain": str.strip, "released": normalise, "english": spoken_english}
     return text_ids(styles[style](text), tokenizer, text_units)

@@ -67,8 +67,7 @@ class Resources:
 
     @property
     def embedding(self) -> FrozenLLM | LlmEmbedding:
-        """The LLM's tokenizer and input embedding, without the rest of it where that can be left
-        out."""
+        """The LLM's tokenizer and input embedding, without the rest of it where that can be left out."""
         if self.llm_path is None:
             raise ConfigError("this stage needs the LLM's embedding: give --llm FOLDER (a transformers causal LM)")
         return _load_embedding(self.llm_path, self.llm_dtype)

@@ -14,8 +14,7 @@ from freeze_omni.shapes import pad_rows, valid_mask
 
 @dataclass(frozen=True)
 class Joined:
-    """Pieces joined: embeds (B, P, E) padded on the right, lengths (B,), starts (B, number of
-    pieces)."""
+    """Pieces joined: embeds (B, P, E) padded on the right, lengths (B,), starts (B, number of pieces)."""
 
     embeds: Tensor
     lengths: Tensor
@@ -28,8 +27,7 @@ class Joined:
 
 
 def join(pieces: Sequence[tuple[Tensor, Tensor]]) -> Joined:
-    """Pieces ((B, N, E), lengths (B,)), the same number of rows each, without the padding between
-    them."""
+    """Pieces ((B, N, E), lengths (B,)), the same number of rows each, without the padding between them."""
     sizes = torch.stack([lengths for _, lengths in pieces], dim=1)
     rows = [torch.cat([embeds[row, : lengths[row]] for embeds, lengths in pieces]) for row in range(len(sizes))]
     embeds, lengths = pad_rows(rows)
@@ -37,8 +35,7 @@ def join(pieces: Sequence[tuple[Tensor, Tensor]]) -> Joined:
 
 
 def with_end(ids: Tensor, lengths: Tensor, end_id: int) -> tuple[Tensor, Tensor]:
-    """Ids (B, N) padded with anything, and an end id behind each row's last: (B, N + 1), lengths +
-    1."""
+    """Ids (B, N) padded with anything, and an end id behind each row's last: (B, N + 1), lengths + 1."""
     longer = F.pad(ids, (0, 1), value=end_id)
     position = torch.arange(longer.shape[1], device=ids.device)
     return longer.where(position < lengths[:, None], end_id), lengths + 1

@@ -37,8 +37,7 @@ class SpeechDecoderModelConfig:
 
 
 class SpeechDecoderModel(PartsModel):
-    """Text in the LLM's frozen embedding to speech tokens. Part: speech_decoder, without its
-    prefix; frozen: llm."""
+    """Text in the LLM's frozen embedding to speech tokens. Part: speech_decoder, without its prefix; frozen: llm."""
 
     def __init__(self, parts: Mapping[str, nn.Module], trained: tuple[str, ...], llm: nn.Module):
         """llm: a FrozenLLM, or the LlmEmbedding of it, which is all that is used."""

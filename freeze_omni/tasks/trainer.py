@@ -1,5 +1,4 @@
-"""ESPnet's trainers with a budget of time, and checkpoints that survive being killed while they are
-written."""
+"""ESPnet's trainers with a budget of time, and checkpoints that survive being killed while they are written."""
 
 from __future__ import annotations
 
@@ -97,8 +96,7 @@ class PartsGANTrainer(BudgetTraining, GANTrainer):
 
 
 def keep_previous(folder: Path) -> None:
-    """Move checkpoint.pth aside before ESPnet writes the next one in its place, so one of them is
-    always whole."""
+    """Move checkpoint.pth aside before ESPnet writes the next one in its place, so one of them is always whole."""
     current = folder / "checkpoint.pth"
     if current.exists():
         current.replace(folder / "checkpoint.previous.pth")
@@ -154,8 +152,7 @@ def plot_curves(folder: Path) -> None:
 
 
 def whole(path: Path) -> bool:
-    """Whether a file of torch.save was written to its end (its directory is the last thing
-    written)."""
+    """Whether a file of torch.save was written to its end (its directory is the last thing written)."""
     return path.is_file() and zipfile.is_zipfile(path)
 
 

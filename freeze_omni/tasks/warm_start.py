@@ -1,5 +1,4 @@
-"""A fresh convolution adapter learns by alignment which embeddings the LLM wants, before it learns
-through the LLM."""
+"""A fresh convolution adapter learns by alignment which embeddings the LLM wants, before it learns through the LLM."""
 
 from __future__ import annotations
 
@@ -20,8 +19,7 @@ class WarmStartConfig:
     Attributes:
         share: of the training (0 to 1).
         filler_weight: weight of a position between tokens, where one that ends a token has 1.
-        contrast_weight: of the cross entropy over the distances to all units' embeddings, beside
-            the squared error.
+        contrast_weight: of the cross entropy over the distances to all units' embeddings, beside the squared error.
         temperature: of those distances, as a share of the embeddings' mean square.
     """
 
@@ -36,16 +34,12 @@ class WarmStartConfig:
 
 
 def aligned_units(ends: Tensor, units: Tensor, lengths: Tensor, frames_per_position: int, size: int) -> Tensor:
-    """Which unit each position shall carry: its own at the position that has heard the unit's end,
-    0 elsewhere.
+    """Which unit each position shall carry: its own at the position that has heard the unit's end, 0 elsewhere.
 
     Args:
-        ends: (B, U) last frames of the units, -1 for none (see `alignment.unit_ends`); units (B,
-            U).
+        ends: (B, U) last frames of the units, -1 for none (see `alignment.unit_ends`); units (B, U).
         lengths: (B,) positions; size: the longest.
-    Returns:
-        (B, size) units. Two units never share a position: the later one moves on, and is lost
-        behind the last.
+    Returns: (B, size) units. Two units never share a position: the later one moves on, and is lost behind the last.
     """
     wanted = torch.zeros(len(ends), size, dtype=units.dtype, device=units.device)
     free = torch.zeros_like(lengths)
@@ -66,8 +60,7 @@ def alignment_loss(
 
     Args:
         wanted: (B, P) units; table: (V, E), the embedding of each unit, the filler's in row 0.
-    Returns:
-        the loss, and the share of tokens whose embedding is the nearest.
+    Returns: the loss, and the share of tokens whose embedding is the nearest.
     """
     valid = valid_mask(adapted.lengths, wanted.shape[1])
     given, units = adapted.embeds[valid].float(), wanted[valid]

@@ -51,9 +51,7 @@ def test_the_likeliest_unit_alone_with_the_gradient_of_the_expectation() -> None
 
 def test_silence_sends_nothing() -> None:
     adapter = CtcAdapter(CtcAdapterConfig(), 5, 6, torch.randn(4, 6))
-    output, _ = adapter.step(
-        torch.randn(2, 4, 5), adapter.initial_state(2), _logits([[0] * 4, [0] * 4])
-    )
+    output, _ = adapter.step(torch.randn(2, 4, 5), adapter.initial_state(2), _logits([[0] * 4, [0] * 4]))
     assert output.embeds.shape == (2, 0, 6) and output.ends.tolist() == [[0], [0]]
 
 
@@ -63,9 +61,7 @@ def test_gradient_reaches_the_encoder_both_ways() -> None:
     enc = torch.randn(2, 8, 5, requires_grad=True)
     logits = _logits(PATHS, sure=1.0).requires_grad_()
     adapter(enc, torch.tensor([8, 8]), logits).embeds.square().sum().backward()
-    sent = torch.tensor(PATHS[0]).diff(prepend=torch.tensor([0])).ne(0) & torch.tensor(PATHS[0]).ne(
-        0
-    )
+    sent = torch.tensor(PATHS[0]).diff(prepend=torch.tensor([0])).ne(0) & torch.tensor(PATHS[0]).ne(0)
     assert torch.equal(enc.grad[0].abs().sum(-1) > 0, sent)
     assert torch.equal(logits.grad[0].abs().sum(-1) > 0, sent)
     assert not logits.grad[..., 0].any()

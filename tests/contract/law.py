@@ -1,8 +1,7 @@
 """The law of every streaming part, as checks that fail with a number: step by step = all at once.
 
-A part is put under the law by describing it as a `Part` (tests/contract/parts/), in evaluation
-mode. Outputs are lists with one tensor (n, ...) a row, so parts that give a ragged number of
-outputs a step obey the same law.
+A part is put under the law by describing it as a `Part` (tests/contract/parts/), in evaluation mode. Outputs are lists
+with one tensor (n, ...) a row, so parts that give a ragged number of outputs a step obey the same law.
 """
 
 from __future__ import annotations

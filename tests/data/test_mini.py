@@ -98,8 +98,7 @@ def test_the_output_voice_says_every_word_in_any_order() -> None:
     sentences = make_sentences(LOCAL / "facts", config)
     answers = toy_answers(sentences)
     sets, without = (
-        plan_tts(sentences, answers, replace(config, tts=replace(config.tts, words_s=words_s)))
-        for words_s in (3600, 0)
+        plan_tts(sentences, answers, replace(config, tts=replace(config.tts, words_s=words_s))) for words_s in (3600, 0)
     )
     more = [job.text for job in sets["tts_words"]]
     assert sum(estimate_s(text, 1.1) for text in more) == pytest.approx(3600, rel=0.02)

@@ -130,9 +130,7 @@ def test_memory_of_a_user_at_the_released_size() -> None:
     assert state_bytes(encoder.initial_state(1)) < 13 * 2**20
 
 
-@pytest.mark.parametrize(
-    "changes", [{"size": 15}, {"size": 6, "heads": 2}, {"input_size": 5}, {"chunk_frames": 0}]
-)
+@pytest.mark.parametrize("changes", [{"size": 15}, {"size": 6, "heads": 2}, {"input_size": 5}, {"chunk_frames": 0}])
 def test_impossible_sizes_are_refused(changes: dict[str, int]) -> None:
     with pytest.raises(ValueError):
         toy_encoder(**changes)

@@ -18,14 +18,10 @@ def _kaldi(wav: torch.Tensor, config: FbankConfig) -> torch.Tensor:
     fbank = knf.OnlineFbank(options)
     fbank.accept_waveform(config.sample_hz, (wav * 32768).tolist())
     fbank.input_finished()
-    return torch.stack(
-        [torch.from_numpy(fbank.get_frame(i).copy()) for i in range(fbank.num_frames_ready)]
-    )
+    return torch.stack([torch.from_numpy(fbank.get_frame(i).copy()) for i in range(fbank.num_frames_ready)])
 
 
-@pytest.mark.parametrize(
-    "config", [FbankConfig(), FbankConfig(sample_hz=8000, mel_bins=40)], ids=["16k", "8k"]
-)
+@pytest.mark.parametrize("config", [FbankConfig(), FbankConfig(sample_hz=8000, mel_bins=40)], ids=["16k", "8k"])
 @pytest.mark.parametrize("samples", [400, 559, 560, 16001])
 def test_equals_kaldi(config: FbankConfig, samples: int) -> None:
     torch.manual_seed(0)

@@ -1,5 +1,4 @@
-"""The time-domain codec and the token FIFO against recorded runs of the published ones
-(random-weight miniatures)."""
+"""The time-domain codec and the token FIFO against recorded runs of the published ones (random-weight miniatures)."""
 
 from __future__ import annotations
 
@@ -21,9 +20,7 @@ from freeze_omni.speech_decoder import SamplingConfig, SpeechDecoder
 from freeze_omni.speech_decoder.generate import generate
 
 ROOT = Path(os.environ.get("FREEZE_OMNI_GOLDEN", Path(__file__).parents[3] / "shared" / "golden"))
-pytestmark = pytest.mark.skipif(
-    not ROOT.is_dir(), reason="no golden recordings (FREEZE_OMNI_GOLDEN)"
-)
+pytestmark = pytest.mark.skipif(not ROOT.is_dir(), reason="no golden recordings (FREEZE_OMNI_GOLDEN)")
 
 
 class Golden(NamedTuple):

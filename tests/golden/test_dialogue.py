@@ -16,9 +16,7 @@ from freeze_omni.released.dialogue import read_dialogue, read_texts, to_released
 from freeze_omni.released.listen import read_listen
 
 ROOT = Path(os.environ.get("FREEZE_OMNI_GOLDEN", Path(__file__).parents[3] / "shared" / "golden"))
-pytestmark = pytest.mark.skipif(
-    not ROOT.is_dir(), reason="no golden recordings (FREEZE_OMNI_GOLDEN)"
-)
+pytestmark = pytest.mark.skipif(not ROOT.is_dir(), reason="no golden recordings (FREEZE_OMNI_GOLDEN)")
 MOST_TOKENS = 24
 
 

@@ -19,9 +19,7 @@ from freeze_omni.frontend.fbank import Fbank
 from freeze_omni.released.listen import read_listen, read_listen_config, to_released
 
 ROOT = Path(os.environ.get("FREEZE_OMNI_GOLDEN", Path(__file__).parents[3] / "shared" / "golden"))
-pytestmark = pytest.mark.skipif(
-    not ROOT.is_dir(), reason="no golden recordings (FREEZE_OMNI_GOLDEN)"
-)
+pytestmark = pytest.mark.skipif(not ROOT.is_dir(), reason="no golden recordings (FREEZE_OMNI_GOLDEN)")
 TOLERANCE = 1e-4  # of the largest magnitude
 
 

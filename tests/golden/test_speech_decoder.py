@@ -17,9 +17,7 @@ from freeze_omni.speech_decoder import SamplingConfig, SpeechDecoder
 from freeze_omni.speech_decoder.generate import generate
 
 ROOT = Path(os.environ.get("FREEZE_OMNI_GOLDEN", Path(__file__).parents[3] / "shared" / "golden"))
-pytestmark = pytest.mark.skipif(
-    not ROOT.is_dir(), reason="no golden recordings (FREEZE_OMNI_GOLDEN)"
-)
+pytestmark = pytest.mark.skipif(not ROOT.is_dir(), reason="no golden recordings (FREEZE_OMNI_GOLDEN)")
 
 
 @pytest.fixture(params=["a", "b"])
@@ -27,9 +25,7 @@ def golden(request) -> tuple[SpeechDecoder, dict[str, Tensor], dict[str, np.ndar
     folder = ROOT / request.param
     config, state = read_speech_decoder(folder / "checkpoints" / "decoder")
     weights = load_file(folder / "llm" / "model.safetensors")
-    embed = next(
-        value for key, value in weights.items() if key.endswith("embed_tokens.weight")
-    ).float()
+    embed = next(value for key, value in weights.items() if key.endswith("embed_tokens.weight")).float()
     record = dict(np.load(folder / "golden.npz"))
     decoder = SpeechDecoder(config, embed.shape[1]).eval()
     decoder.load_state_dict(state)
@@ -41,9 +37,7 @@ def golden(request) -> tuple[SpeechDecoder, dict[str, Tensor], dict[str, np.ndar
 
 
 def close(ours: Tensor, theirs: np.ndarray) -> bool:
-    return float((ours - torch.from_numpy(theirs)).abs().max()) <= 1e-4 * float(
-        np.abs(theirs).max()
-    )
+    return float((ours - torch.from_numpy(theirs)).abs().max()) <= 1e-4 * float(np.abs(theirs).max())
 
 
 def test_rows(golden):
@@ -74,9 +68,7 @@ def test_teacher_forcing(golden):
         logits = decoder(*call, *prefix)
         mean, stats = decoder.loss(*call, *prefix)
     assert close(logits[0], record["tf_logits"])
-    summed = F.cross_entropy(
-        logits[0], F.pad(target[0], (0, 1), value=decoder.config.eos), reduction="sum"
-    )
+    summed = F.cross_entropy(logits[0], F.pad(target[0], (0, 1), value=decoder.config.eos), reduction="sum")
     assert float(summed) == pytest.approx(float(record["tf_loss"]), rel=1e-4)
     assert float(mean) * logits.shape[1] == pytest.approx(float(record["tf_loss"]), rel=1e-4)
 

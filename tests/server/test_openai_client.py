@@ -106,9 +106,7 @@ def test_text_alone(place):
 def test_a_spoken_turn_is_found_by_the_gate_and_answered(place):
     async def scenario(connection):
         detection = {"type": "server_vad", "silence_duration_ms": 300}
-        await connection.session.update(
-            session={"type": "realtime", "audio": {"input": {"turn_detection": detection}}}
-        )
+        await connection.session.update(session={"type": "realtime", "audio": {"input": {"turn_detection": detection}}})
         await until(connection, "session.updated")
         await send(connection, quiet(0.6), loud(0.8), quiet(1.2))
         return await until(connection, "response.done")

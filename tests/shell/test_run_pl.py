@@ -47,9 +47,7 @@ def test_one_log_for_many_jobs_is_refused(tmp_path):
 
 
 def test_slurm_hands_the_job_to_sbatch(tmp_path):
-    (tmp_path / "sbatch").write_text(
-        '#!/bin/bash\necho "$@" >asked\nexport SLURM_ARRAY_TASK_ID=2\nbash -s\n'
-    )
+    (tmp_path / "sbatch").write_text('#!/bin/bash\necho "$@" >asked\nexport SLURM_ARRAY_TASK_ID=2\nbash -s\n')
     (tmp_path / "sbatch").chmod(0o755)
     env = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
     words = ["--num-threads", "2", "--gpu", "1", "JOB=1:3", "x.JOB.log", "echo", "it's", "JOB"]

@@ -21,20 +21,16 @@ RELEASED = {
 }
 ENGLISH = {
     "Dr. Lee paid $3.50 at 10:05 on May 1st, 1984.": (
-        "Doctor Lee paid three dollars and fifty cents at ten oh five on May first,"
-        " nineteen eighty-four."
+        "Doctor Lee paid three dollars and fifty cents at ten oh five on May first, nineteen eighty-four."
     ),
-    "$3.5 million, £1.01, €20": (
-        "three point five million dollars, one pound and one penny, twenty euros"
-    ),
+    "$3.5 million, £1.01, €20": ("three point five million dollars, one pound and one penny, twenty euros"),
     "$0.99": "ninety-nine cents",
     "It is 9 p.m. Go home.": "It is nine p m. Go home.",
     "at 9 p.m.": "at nine p m.",
     "12:00 or 7:30am": "twelve o'clock or seven thirty a m",
     "the 1980s and '90s": "the nineteen eighties and 'nineties",
     "1905, 2000, 2007, 2010, 1,905": (
-        "nineteen oh five, two thousand, two thousand seven, twenty ten,"
-        " one thousand nine hundred five"
+        "nineteen oh five, two thousand, two thousand seven, twenty ten, one thousand nine hundred five"
     ),
     "5% of 70kg at -5°C": ("five percent of seventy kilograms at minus five degrees Celsius"),
     "10 - 3 = 7, 10-12": "ten minus three equals seven, ten to twelve",

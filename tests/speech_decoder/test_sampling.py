@@ -59,9 +59,7 @@ def test_special_tokens_but_the_eos_are_never_given():
 
 
 def test_guards_hold_the_end_back_and_force_it():
-    config = SamplingConfig(
-        top_k=1, penalty_window=0, min_tokens_per_row=1.0, max_tokens_per_row=2.0
-    )
+    config = SamplingConfig(top_k=1, penalty_window=0, min_tokens_per_row=1.0, max_tokens_per_row=2.0)
     wants_end, never_ends = logits_for(eos=9.0, t1=0.0), logits_for(t1=9.0)
     for logits, length in ((wants_end, 3), (never_ends, 6)):
         state, said = start(config, text_rows=3), []

@@ -38,8 +38,7 @@ CASES = {
         " six seven eight nine, ten.",
         [
             "Oh yes I do.",
-            " One, two three four five six seven eight nine ten one two three four five"
-            " six seven eight nine,",
+            " One, two three four five six seven eight nine ten one two three four five six seven eight nine,",
             " ten.",
         ],
     ),

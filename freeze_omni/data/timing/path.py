@@ -16,8 +16,7 @@ def best_path(scores: Tensor, frames: Tensor, prices: Tensor, slots: Tensor) -> 
         scores: (B, T, 2 N) log likelihood of each frame in each state; state 2 i and 2 i + 1 are slot i's.
         frames: (B,) real frames; slots: (B,) real slots.
         prices: (B, N) log probability of leaving a slot out.
-    Returns:
-        (B, T) states; behind the frames whatever.
+    Returns: (B, T) states; behind the frames whatever.
     """
     skips = _skips(prices)
     best = _start(scores[:, 0], prices)

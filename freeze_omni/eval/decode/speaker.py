@@ -103,4 +103,3 @@ def read_speaker(path: Path, codec_path: Path, llm_folder: Path | None, voice: P
     except RuntimeError as error:
         raise ConfigError(f"{path}: does not fit {where}: {error}") from None
     return speaker.eval()
-

@@ -54,9 +54,7 @@ def _part(choice: AdapterChoice, look: str) -> Part:
 
 CHOICES = {
     "conv": AdapterChoice(conv=ConvAdapterConfig()),
-    "two_convs": AdapterChoice(
-        conv=ConvAdapterConfig(kernel=3, norm="batch", activation="relu", convolutions=2)
-    ),
+    "two_convs": AdapterChoice(conv=ConvAdapterConfig(kernel=3, norm="batch", activation="relu", convolutions=2)),
     "ctc": AdapterChoice(ctc=CtcAdapterConfig()),
     "ctc_best": AdapterChoice(ctc=CtcAdapterConfig(best=True)),
     "ctc_projection": AdapterChoice(ctc=CtcAdapterConfig(posterior=False)),

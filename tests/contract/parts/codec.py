@@ -43,8 +43,7 @@ TIME_DOMAIN = {
 }
 TOYS = {
     "spectral": SPECTRAL,
-    "spectral_fsq": SPECTRAL
-    | {"quantiser": {"kind": "fsq", "codebook_size": 16, "levels": [4, 4]}},
+    "spectral_fsq": SPECTRAL | {"quantiser": {"kind": "fsq", "codebook_size": 16, "levels": [4, 4]}},
     "time_domain": TIME_DOMAIN,
 }
 
