@@ -51,7 +51,7 @@ def main(arguments: list[str] | None = None) -> None:
 def run(chosen: argparse.Namespace) -> None:
     from freeze_omni.eval.generated import put
     from freeze_omni.eval.provenance import provenance
-    from freeze_omni.eval.serving import report
+    from benchmarks.load import report
 
     started_s = time.time()
     found: dict[str, Any] = {}
@@ -80,7 +80,7 @@ HEADLINES = (
 
 def _measure(part: str, chosen: argparse.Namespace) -> dict[str, Any]:
     from freeze_omni.eval.decode.options import load_model
-    from freeze_omni.eval.serving import faults, limit, material, memory, official, throughput
+    from benchmarks.load import faults, limit, material, memory, official, throughput
 
     sounds = material.sounds(chosen.questions, 8)
     if part == "throughput":

@@ -52,8 +52,8 @@ def run(chosen: argparse.Namespace) -> None:
     from freeze_omni.eval.decode import options, sets
     from freeze_omni.eval.judge import Judge
     from freeze_omni.eval.provenance import provenance
-    from freeze_omni.eval.serving import speech_start as sweep
-    from freeze_omni.session.answering import own_answers
+    from benchmarks.load import speech_start as sweep
+    from freeze_omni.session.answer import own_answers
     from freeze_omni.session.session import SessionConfig
 
     started_s, judge = time.time(), Judge(chosen.judge)
@@ -78,8 +78,8 @@ def run(chosen: argparse.Namespace) -> None:
 
 def _write(chosen: argparse.Namespace, found: list[dict[str, Any]], own: dict[str, str], made: dict[str, Any]) -> None:
     from freeze_omni.eval.generated import put
-    from freeze_omni.eval.serving import speech_start as sweep
-    from freeze_omni.eval.serving import speech_start_report as report
+    from benchmarks.load import speech_start as sweep
+    from benchmarks.load import speech_start_report as report
 
     picked = {kind: sweep.best(found, kind, chosen.slack)["name"] for kind in own}
     record = {"settings": found, "own": own, "chosen": picked, "slack": chosen.slack, "made": made}

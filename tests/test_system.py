@@ -11,7 +11,7 @@ from freeze_omni.adapter.conv import ConvAdapterConfig
 from freeze_omni.config import ConfigError, as_mapping, build
 from freeze_omni.llm.units import CtcUnits
 from freeze_omni.session import events as ev
-from freeze_omni.session.answering import AnswerConfig
+from freeze_omni.session.answer import AnswerConfig
 from freeze_omni.session.listening import listen, open_turn
 from freeze_omni.session.session import SessionConfig, SpeechSession
 from freeze_omni.speech_decoder.sampling import SamplingConfig

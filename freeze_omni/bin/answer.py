@@ -10,10 +10,10 @@ from pathlib import Path
 from freeze_omni.data.audio import write_wav
 from freeze_omni.eval.decode.options import USER_ERRORS, load_model
 from freeze_omni.session.events import Action
-from freeze_omni.session.question import ask
-from freeze_omni.session.report import event_line, report, summary
+from freeze_omni.eval.question import ask
+from freeze_omni.eval.question import event_line, report, summary
 from freeze_omni.session.session import SessionConfig
-from freeze_omni.session.sound import read_question
+from freeze_omni.data.question_sound import read_question
 
 NO_ANSWER = 3  # exit code where all went well and the model had nothing to say
 

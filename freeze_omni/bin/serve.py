@@ -48,7 +48,7 @@ def run(chosen: argparse.Namespace) -> None:
     except ImportError as error:
         raise ImportError(f"{error}; install the extra: pip install 'freeze_omni[serve]'") from None
     from freeze_omni.server.config import ServerConfig
-    from freeze_omni.server.pool import Unready
+    from freeze_omni.server.router import Unready
     from freeze_omni.server.tls import self_made
 
     if not (chosen.model / "config.yaml").exists():
@@ -86,7 +86,7 @@ def run(chosen: argparse.Namespace) -> None:
 
 def _sections(plain: dict, where: str) -> dict:
     from freeze_omni.server.config import Limits
-    from freeze_omni.serving.config import ServingConfig
+    from freeze_omni.engine.config import ServingConfig
 
     kinds = {"serving": ServingConfig, "limits": Limits}
     return {name: build(kinds[name], value, where) for name, value in plain.items()}

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from freeze_omni.client.realtime import HZ, Realtime, decode
-from freeze_omni.session.report import STATES
+from freeze_omni.eval.question import STATES
 
 
 @dataclass

@@ -17,9 +17,9 @@ from starlette.websockets import WebSocket
 
 from freeze_omni.server.config import ServerConfig
 from freeze_omni.server.connection import GOING_AWAY, Connection
-from freeze_omni.server.conversation import Conversation
+from freeze_omni.server.protocol import RealtimeProtocol
 from freeze_omni.server.exposition import CONTENT_TYPE, expose
-from freeze_omni.server.pool import Full, Pool
+from freeze_omni.server.router import Full, Router
 
 PAGE = Path(__file__).parent / "page"
 PAGE_FILES = ("page.js", "audio.js", "timeline.js", "worklet.js", "page.css")
@@ -27,10 +27,10 @@ KEY_PROTOCOL = "openai-insecure-api-key."
 
 
 class Server:
-    """Routes over a pool, which whoever runs `application` opens before."""
+    """Routes over a router, which whoever runs `application` opens before."""
 
-    def __init__(self, config: ServerConfig, pool: Pool) -> None:
-        self.config, self.pool = config, pool
+    def __init__(self, config: ServerConfig, router: Router) -> None:
+        self.config, self.router = config, router
         self.connections: set[Connection] = set()
         self.application = Starlette(
             routes=[
@@ -49,11 +49,11 @@ class Server:
         try:
             yield
         finally:
-            await self.pool.close()
+            await self.router.close()
 
     async def drain(self) -> None:
         """No new sessions; those that are open may end, and are ended after a while."""
-        self.pool.closing = True
+        self.router.closing = True
         for _ in range(round(self.config.close_s * 10)):
             if not self.connections:
                 return
@@ -71,14 +71,14 @@ class Server:
         offered = socket.headers.get("sec-websocket-protocol", "")
         await socket.accept("realtime" if "realtime" in [part.strip() for part in offered.split(",")] else None)
         try:
-            facts = self.pool.facts
+            facts = self.router.facts
         except Full as error:
             await socket.close(1013, str(error))
             return
         name = socket.query_params.get("model", self.config.model.name)[:100]
         prompt, limits = facts.facts["system_prompt"], self.config.limits
-        conversation = Conversation(name, prompt, facts.facts["longest_answer"], facts.rates, limits)
-        connection = Connection(socket, self.pool, conversation, limits)
+        conversation = RealtimeProtocol(name, prompt, facts.facts["longest_answer"], facts.rates, limits)
+        connection = Connection(socket, self.router, conversation, limits)
         self.connections.add(connection)
         try:
             await connection.serve()
@@ -101,19 +101,19 @@ class Server:
         return JSONResponse({"object": "list", "data": [entry]})
 
     async def _health(self, request: Request) -> Response:
-        pool = self.pool
-        ready = any(hand.ready for hand in pool.hands) and not pool.closing
+        router = self.router
+        ready = any(handle.ready for handle in router.handles) and not router.closing
         state = {
             "status": "ok" if ready else "unavailable",
-            "sessions": pool.sessions,
-            "session_limit": pool.limit,
-            "workers": sum(hand.ready is not None for hand in pool.hands),
+            "sessions": router.sessions,
+            "session_limit": router.limit,
+            "workers": sum(handle.ready is not None for handle in router.handles),
             "api_key": bool(self.config.api_key),
         }
         return JSONResponse(state, 200 if ready else 503)
 
     async def _metrics(self, request: Request) -> Response:
-        return PlainTextResponse(expose(self.pool), media_type=CONTENT_TYPE)
+        return PlainTextResponse(expose(self.router), media_type=CONTENT_TYPE)
 
     @staticmethod
     def _page(file: str):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from freeze_omni.serving.config import ServingConfig
+from freeze_omni.engine.config import ServingConfig
 
 
 @dataclass(frozen=True)

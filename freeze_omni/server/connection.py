@@ -1,4 +1,4 @@
-"""One WebSocket: a user of the pool. It reads, it writes, and it is let go when it passes a limit."""
+"""One WebSocket: a user of the router. It reads, it writes, and it is let go when it passes a limit."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from typing import Any
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from freeze_omni.server.config import Limits
-from freeze_omni.server.conversation import AudioSpent, Conversation
-from freeze_omni.server.pool import Full, Pool
-from freeze_omni.serving.config import SeatConfig
-from freeze_omni.serving.seat import Output
+from freeze_omni.server.protocol import AudioSpent, RealtimeProtocol
+from freeze_omni.server.router import Full, Router
+from freeze_omni.engine.config import SessionConfig
+from freeze_omni.engine.slot import Output
 
 POLICY, INTERNAL, TRY_LATER, GOING_AWAY = 1008, 1011, 1013, 1001
 """Codes of RFC 6455 with which a connection is closed."""
@@ -31,9 +31,9 @@ class Closed(Exception):
 class Connection:
     """Serves one client to its end."""
 
-    def __init__(self, socket: WebSocket, pool: Pool, conversation: Conversation, limits: Limits) -> None:
+    def __init__(self, socket: WebSocket, router: Router, conversation: RealtimeProtocol, limits: Limits) -> None:
         self.key = conversation.key
-        self._socket, self._pool, self._conversation, self._limits = socket, pool, conversation, limits
+        self._socket, self._pool, self._conversation, self._limits = socket, router, conversation, limits
         self._out: asyncio.Queue[dict[str, Any]] = asyncio.Queue(limits.waiting_events)
         self._end: asyncio.Future[Closed] = asyncio.get_running_loop().create_future()
 
@@ -58,7 +58,7 @@ class Connection:
         if not self._end.done():
             self._end.set_result(Closed(code, reason, kind))
 
-    # of the pool
+    # of the router
 
     def did(self, outputs: list[Output]) -> None:
         try:
@@ -71,7 +71,7 @@ class Connection:
     def failed(self, reason: str) -> None:
         self.close(POLICY, reason, "session_failed")
 
-    def lost(self) -> tuple[SeatConfig, list[Any]]:
+    def lost(self) -> tuple[SessionConfig, list[Any]]:
         items = self._conversation.rebuilt()
         self._flush()
         return self._conversation.config, items

@@ -9,8 +9,8 @@ import uvicorn
 
 from freeze_omni.server.app import Server
 from freeze_omni.server.config import ServerConfig
-from freeze_omni.server.pool import Pool
-from freeze_omni.serving.worker import WorkerConfig, threads_each
+from freeze_omni.server.router import Router
+from freeze_omni.engine.worker import WorkerConfig, threads_each
 
 
 class GracefulServer(uvicorn.Server):
@@ -22,7 +22,7 @@ class GracefulServer(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Workers first. Raises Unready for a model that cannot be loaded: uvicorn would make a traceback of it."""
-        await self._server.pool.open()
+        await self._server.router.open()
         await super().startup(sockets)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
@@ -30,11 +30,11 @@ class GracefulServer(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-def make(config: ServerConfig, pool: Pool | None = None, log_level: str = "info") -> GracefulServer:
-    """The server, ready to `run`. pool: None makes one of processes."""
+def make(config: ServerConfig, router: Router | None = None, log_level: str = "info") -> GracefulServer:
+    """The server, ready to `run`. router: None makes one of processes."""
     threads = threads_each(config.threads, len(config.devices))
     workers = [WorkerConfig(config.model, config.serving, device, threads, config.record) for device in config.devices]
-    server = Server(config, pool or Pool(workers))
+    server = Server(config, router or Router(workers))
     tls: dict[str, Any] = {}
     if config.tls_cert is not None:
         tls = {"ssl_certfile": str(config.tls_cert), "ssl_keyfile": str(config.tls_key)}

@@ -17,7 +17,7 @@ import numpy as np
 
 from freeze_omni.config import ConfigError, as_mapping, build
 from freeze_omni.session import events as ev
-from freeze_omni.session.answering import AnswerConfig
+from freeze_omni.session.answer import AnswerConfig
 from freeze_omni.session.reducer import TurnConfig
 from freeze_omni.session.session import SessionConfig, SpeechSession
 

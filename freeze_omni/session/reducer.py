@@ -97,7 +97,7 @@ class Spoken:
 
 
 @dataclass(frozen=True)
-class Dialogue:
+class TurnState:
     """All that the reducer remembers."""
 
     chunks: int = 0
@@ -116,15 +116,15 @@ class Dialogue:
     said: tuple[Spoken, ...] = ()  # of the last answer, when it is over
 
 
-Out = tuple[Dialogue, list[Action | Work]]
+Out = tuple[TurnState, list[Action | Work]]
 
 
-def initial_dialogue(config: TurnConfig) -> Dialogue:
+def initial_turns(config: TurnConfig) -> TurnState:
     """Before the first event."""
-    return Dialogue(gate_open=config.gate == "open")
+    return TurnState(gate_open=config.gate == "open")
 
 
-def step(config: TurnConfig, event: Event | Result, state: Dialogue) -> Out:
+def step(config: TurnConfig, event: Event | Result, state: TurnState) -> Out:
     """The next state, and what to do: actions for the user's side, work for the model, in order.
 
     Raises TypeError for what is no event.
@@ -135,7 +135,7 @@ def step(config: TurnConfig, event: Event | Result, state: Dialogue) -> Out:
     return rule(config, event, state)
 
 
-def _chunk(config: TurnConfig, event: AudioChunk, state: Dialogue) -> Out:
+def _chunk(config: TurnConfig, event: AudioChunk, state: TurnState) -> Out:
     state = replace(state, chunks=state.chunks + 1)
     if state.kept and state.turn_chunks >= config.max_turn_chunks:
         return state, []
@@ -152,7 +152,7 @@ def _chunk(config: TurnConfig, event: AudioChunk, state: Dialogue) -> Out:
     return state, [*work, Listen(event.samples)]
 
 
-def _open(state: Dialogue) -> Out:
+def _open(state: TurnState) -> Out:
     """Begin a turn with what was said before the gate opened."""
     work: list[Action | Work] = [OpenTurn()]
     if state.pre_roll:
@@ -162,24 +162,24 @@ def _open(state: Dialogue) -> Out:
     return opened, work
 
 
-def _hear_pre_roll(state: Dialogue) -> Out:
+def _hear_pre_roll(state: TurnState) -> Out:
     """A turn that was kept goes on."""
     work: list[Action | Work] = [Listen(np.concatenate(state.pre_roll))]
     return replace(state, pre_roll=(), turn_chunks=state.turn_chunks + len(state.pre_roll)), work
 
 
-def _vad_opened(config: TurnConfig, event: VadOpened, state: Dialogue) -> Out:
+def _vad_opened(config: TurnConfig, event: VadOpened, state: TurnState) -> Out:
     state = replace(state, gate_open=True, closed_chunks=0)
     if not state.listening:
         return _open(state)
     return _hear_pre_roll(state) if state.pre_roll else (state, [])
 
 
-def _vad_closed(config: TurnConfig, event: VadClosed, state: Dialogue) -> Out:
+def _vad_closed(config: TurnConfig, event: VadClosed, state: TurnState) -> Out:
     return replace(state, gate_open=config.gate == "open", closed_chunks=0), []
 
 
-def _heard(config: TurnConfig, event: Heard, state: Dialogue) -> Out:
+def _heard(config: TurnConfig, event: Heard, state: TurnState) -> Out:
     if not state.listening:
         return state, []
     out: list[Action | Work] = []
@@ -207,14 +207,14 @@ def decide(probabilities: tuple[float, float, float], threshold: float = 0.5) ->
     return ANSWER if probabilities[ANSWER] > threshold else LISTEN_ON
 
 
-def _turn_over(config: TurnConfig, state: Dialogue, decided: int) -> Out:
+def _turn_over(config: TurnConfig, state: TurnState, decided: int) -> Out:
     """The user has finished: the turn ends, or is kept until the present answer is over."""
     if decided == ANSWER and state.answering and not config.interrupt:
         return replace(state, kept=True), []
     return _end_turn(config, state, decided)
 
 
-def _answer_kept(config: TurnConfig, state: Dialogue, out: list[Action | Work]) -> Out:
+def _answer_kept(config: TurnConfig, state: TurnState, out: list[Action | Work]) -> Out:
     """Behind `out`, which may have ended an answer: answer the turn that was kept, unless the user speaks on."""
     if state.answering or not state.kept:
         return state, out
@@ -225,7 +225,7 @@ def _answer_kept(config: TurnConfig, state: Dialogue, out: list[Action | Work]) 
     return state, out + more
 
 
-def _end_turn(config: TurnConfig, state: Dialogue, decided: int) -> Out:
+def _end_turn(config: TurnConfig, state: TurnState, decided: int) -> Out:
     out: list[Action | Work] = [TranscriptDelta("", final=True)]
     state = replace(state, listening=False, turn_chunks=0, pre_roll=(), kept=False)
     if decided == NO_ANSWER:
@@ -234,11 +234,11 @@ def _end_turn(config: TurnConfig, state: Dialogue, decided: int) -> Out:
     return _begin_answer(state), [*out, *stop, AnswerTurn()]
 
 
-def _begin_answer(state: Dialogue) -> Dialogue:
+def _begin_answer(state: TurnState) -> TurnState:
     return replace(state, answering=True, answers=state.answers + 1, made="", played=0, spoken=(), said=())
 
 
-def _stop(config: TurnConfig, state: Dialogue) -> Out:
+def _stop(config: TurnConfig, state: TurnState) -> Out:
     """End the present answer, if there is one, with what was heard of it."""
     if not state.answering:
         return state, []
@@ -247,7 +247,7 @@ def _stop(config: TurnConfig, state: Dialogue) -> Out:
     return _over(state), out
 
 
-def _over(state: Dialogue) -> Dialogue:
+def _over(state: TurnState) -> TurnState:
     return replace(state, answering=False, said=state.spoken, spoken=(), played=0)
 
 
@@ -264,7 +264,7 @@ def heard_tokens(spoken: tuple[Spoken, ...], played: int, samples_per_token: int
     return tokens
 
 
-def _text(config: TurnConfig, event: TextInput, state: Dialogue) -> Out:
+def _text(config: TurnConfig, event: TextInput, state: TurnState) -> Out:
     out: list[Action | Work] = []
     if not event.text.strip():
         return state, out
@@ -275,28 +275,28 @@ def _text(config: TurnConfig, event: TextInput, state: Dialogue) -> Out:
     return _begin_answer(state), [*out, *stop, AnswerText(event.text)]
 
 
-def _interrupt(config: TurnConfig, event: Interrupt, state: Dialogue) -> Out:
+def _interrupt(config: TurnConfig, event: Interrupt, state: TurnState) -> Out:
     return _answer_kept(config, *_stop(config, state))
 
 
-def _timeout(config: TurnConfig, event: Timeout, state: Dialogue) -> Out:
+def _timeout(config: TurnConfig, event: Timeout, state: TurnState) -> Out:
     if not state.listening:
         return state, []
     return _turn_over(config, state, ANSWER if state.words or not config.transcribed else NO_ANSWER)
 
 
-def _respond(config: TurnConfig, event: Respond, state: Dialogue) -> Out:
+def _respond(config: TurnConfig, event: Respond, state: TurnState) -> Out:
     if not state.listening:
         return state, [AnswerEnded("nothing")]
     return _end_turn(config, state, ANSWER)
 
 
-def _clear(config: TurnConfig, event: Clear, state: Dialogue) -> Out:
+def _clear(config: TurnConfig, event: Clear, state: TurnState) -> Out:
     out: list[Action | Work] = [DropTurn()] if state.listening else []
     return replace(state, listening=False, turn_chunks=0, pre_roll=(), kept=False), out
 
 
-def _truncate(config: TurnConfig, event: Truncate, state: Dialogue) -> Out:
+def _truncate(config: TurnConfig, event: Truncate, state: TurnState) -> Out:
     if event.answer not in (0, state.answers):
         return state, []
     if state.answering:
@@ -306,22 +306,22 @@ def _truncate(config: TurnConfig, event: Truncate, state: Dialogue) -> Out:
     return state, [StopAnswer(heard_tokens(state.said, event.samples, config.samples_per_token))]
 
 
-def _remember(config: TurnConfig, event: Remember, state: Dialogue) -> Out:
+def _remember(config: TurnConfig, event: Remember, state: TurnState) -> Out:
     state, stop = _stop(config, state)
     return replace(state, said=()), [*stop, KeepTurn(event.user, event.answer)]
 
 
-def _system(config: TurnConfig, event: SystemPrompt, state: Dialogue) -> Out:
+def _system(config: TurnConfig, event: SystemPrompt, state: TurnState) -> Out:
     out: list[Action | Work] = [DropTurn()] if state.listening else []
     state, stop = _stop(config, replace(state, listening=False, turn_chunks=0, kept=False))
     return state, [*out, *stop, ReadSystem(event.text)]
 
 
-def _wrote(config: TurnConfig, event: Wrote, state: Dialogue) -> Out:
+def _wrote(config: TurnConfig, event: Wrote, state: TurnState) -> Out:
     return state, [TextDelta(event.text)] if state.answering else []
 
 
-def _spoke(config: TurnConfig, event: Spoke, state: Dialogue) -> Out:
+def _spoke(config: TurnConfig, event: Spoke, state: TurnState) -> Out:
     if not state.answering:
         return state, []
     begun, last = state.spoken, state.spoken[-1] if state.spoken else None
@@ -334,19 +334,19 @@ def _spoke(config: TurnConfig, event: Spoke, state: Dialogue) -> Out:
     return replace(state, spoken=(*begun, part)), play
 
 
-def _made(config: TurnConfig, event: AnswerMade, state: Dialogue) -> Out:
+def _made(config: TurnConfig, event: AnswerMade, state: TurnState) -> Out:
     if not state.answering:
         return state, []
     return _maybe_ended(config, replace(state, made="length" if event.cut else "done"))
 
 
-def _played(config: TurnConfig, event: Played, state: Dialogue) -> Out:
+def _played(config: TurnConfig, event: Played, state: TurnState) -> Out:
     if not state.answering:
         return state, []
     return _maybe_ended(config, replace(state, played=max(state.played, event.samples)))
 
 
-def _maybe_ended(config: TurnConfig, state: Dialogue) -> Out:
+def _maybe_ended(config: TurnConfig, state: TurnState) -> Out:
     """The answer is over when all of it is made and played."""
     total = state.spoken[-1].end if state.spoken else 0
     if not state.made or state.played < total:
@@ -354,7 +354,7 @@ def _maybe_ended(config: TurnConfig, state: Dialogue) -> Out:
     return _answer_kept(config, _over(state), [AnswerEnded(state.made)])
 
 
-_RULES: dict[type, Callable[[TurnConfig, object, Dialogue], Out]] = {
+_RULES: dict[type, Callable[[TurnConfig, object, TurnState], Out]] = {
     AudioChunk: _chunk,
     VadOpened: _vad_opened,
     VadClosed: _vad_closed,

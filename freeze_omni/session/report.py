@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from freeze_omni.session.events import Action, PlayAudio, StateDecision, TextDelta, TranscriptDelta
-from freeze_omni.session.question import Asked
+from freeze_omni.eval.question import Asked
 
 STATES = ("listening on", "answer", "nothing to answer")
 NO_TRANSCRIPT = "(no transcript)"

@@ -13,11 +13,11 @@ from torch import Tensor
 from freeze_omni.llm.cache import LlmCache
 from freeze_omni.session import events as ev
 from freeze_omni.session import history as past
-from freeze_omni.session.answering import AnswerConfig, Answering, Generators, own_answers
+from freeze_omni.session.answer import AnswerConfig, Answer, Generators, own_answers
 from freeze_omni.session.listening import Turn, hearing, open_turn
 from freeze_omni.session.model import SpokenModel
 from freeze_omni.session.ops import Job, drive
-from freeze_omni.session.reducer import Dialogue, TurnConfig, initial_dialogue, step
+from freeze_omni.session.reducer import TurnState, TurnConfig, initial_turns, step
 
 
 @dataclass(frozen=True)
@@ -55,10 +55,10 @@ class SpeechSession:
     def _set_up(self, model: SpokenModel, config: SessionConfig) -> None:
         self.model, self.config = model, replace(config, turns=_as_heard(model, config.turns))
         self.answers = config.answers or own_answers(model)
-        self.dialogue: Dialogue = initial_dialogue(self.config.turns)
+        self.dialogue: TurnState = initial_turns(self.config.turns)
         self.generators = Generators.seeded(config.seed, model.llm.model.device)
         self.turn: Turn | None = None
-        self.answering: Answering | None = None
+        self.answering: Answer | None = None
         self.kept_text = ""
         self._answer_start = (0, 0)
         self._samples = np.zeros(0, dtype=np.float32)
@@ -145,7 +145,7 @@ class SpeechSession:
         """One more token of the answer; only while `answering.may_write`."""
         return self._making(self.answering, self.answering.writing())
 
-    def _making(self, answering: Answering, job: Job[list[ev.Result]]) -> Job[list[ev.Action]]:
+    def _making(self, answering: Answer, job: Job[list[ev.Result]]) -> Job[list[ev.Action]]:
         results, actions = (yield from job), []
         for result in results:
             if self.answering is not answering:
@@ -241,7 +241,7 @@ class SpeechSession:
         self._answer_start = (len(turn), cache.length)
         self._said: list[int] = []
         self.kept_text = ""
-        self.answering = Answering.begin(self.model, last, cache, self.answers, self.generators)
+        self.answering = Answer.begin(self.model, last, cache, self.answers, self.generators)
 
     def _keep_turn(self, user: str, answer: str) -> Job[None]:
         chat, tokenizer = self.model.llm.chat, self.model.llm.tokenizer

@@ -136,7 +136,7 @@ def test_a_sound_file_is_asked_without_a_microphone(model, tmp_path):
 
 
 def test_what_goes_wrong_is_said(model, tmp_path):
-    with serving(model, max_sessions=1) as (place, pool), chromium(tmp_path) as port:
+    with serving(model, max_sessions=1) as (place, router), chromium(tmp_path) as port:
         value, _ = shown(
             place,
             port,

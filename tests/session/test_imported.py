@@ -11,7 +11,7 @@ import torch
 from freeze_omni.llm.frozen import FrozenLLM
 from freeze_omni.released.checkpoint import build_model, read_released
 from freeze_omni.session import events as ev
-from freeze_omni.session.answering import own_answers
+from freeze_omni.session.answer import own_answers
 from freeze_omni.session.session import SessionConfig, SpeechSession
 from tests.released.make import Sizes, write_checkpoint
 from tests.toy import toy_llm

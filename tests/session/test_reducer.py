@@ -37,7 +37,7 @@ from freeze_omni.session.events import (
     VadOpened,
     Wrote,
 )
-from freeze_omni.session.reducer import Spoken, TurnConfig, heard_tokens, initial_dialogue, step
+from freeze_omni.session.reducer import Spoken, TurnConfig, heard_tokens, initial_turns, step
 
 CHUNK = AudioChunk(np.zeros(2560, dtype=np.float32))
 GO_ON, ANSWER, IGNORE = (0.9, 0.05, 0.05), (0.2, 0.7, 0.1), (0.1, 0.2, 0.7)
@@ -46,7 +46,7 @@ GO_ON, ANSWER, IGNORE = (0.9, 0.05, 0.05), (0.2, 0.7, 0.1), (0.1, 0.2, 0.7)
 def run(log, config=None, state=None):
     """The final state, and for each event the names of what came of it."""
     config = config or TurnConfig()
-    state = initial_dialogue(config) if state is None else state
+    state = initial_turns(config) if state is None else state
     out = []
     for event in log:
         state, found = step(config, event, state)
@@ -184,9 +184,9 @@ def test_heard_tokens_within_finished_and_unfinished_segments():
 def test_the_reducer_forgets_nothing_that_it_was_given():
     """The same log from the same state gives the same, and the state given is not changed."""
     config, log = TurnConfig(), [CHUNK, Heard("a", GO_ON), CHUNK, Heard("b", ANSWER)]
-    start = initial_dialogue(config)
+    start = initial_turns(config)
     assert run(log, config, start)[0] == run(log, config, start)[0]
-    assert start == initial_dialogue(config)
+    assert start == initial_turns(config)
 
 
 def test_what_is_no_event_is_refused():

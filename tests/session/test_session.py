@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from freeze_omni.eval.serving.memory import held_bytes
+from benchmarks.load.memory import held_bytes
 from freeze_omni.llm.generate import GenerationConfig
 from freeze_omni.session import events as ev
-from freeze_omni.session.answering import AnswerConfig
+from freeze_omni.session.answer import AnswerConfig
 from freeze_omni.session.reducer import TurnConfig
 from freeze_omni.session.session import SessionConfig, SpeechSession
 from freeze_omni.speech_decoder.sampling import SamplingConfig
