@@ -49,9 +49,9 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def run(chosen: argparse.Namespace) -> None:
+    from benchmarks.load import report
     from freeze_omni.eval.generated import put
     from freeze_omni.eval.provenance import provenance
-    from benchmarks.load import report
 
     started_s = time.time()
     found: dict[str, Any] = {}
@@ -79,8 +79,8 @@ HEADLINES = (
 
 
 def _measure(part: str, chosen: argparse.Namespace) -> dict[str, Any]:
-    from freeze_omni.eval.decode.options import load_model
     from benchmarks.load import faults, limit, material, memory, official, throughput
+    from freeze_omni.eval.decode.options import load_model
 
     sounds = material.sounds(chosen.questions, 8)
     if part == "throughput":

@@ -48,11 +48,11 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def run(chosen: argparse.Namespace) -> None:
+    from benchmarks.load import speech_start as sweep
     from freeze_omni.data.tables import read_table
     from freeze_omni.eval.decode import options, sets
     from freeze_omni.eval.judge import Judge
     from freeze_omni.eval.provenance import provenance
-    from benchmarks.load import speech_start as sweep
     from freeze_omni.session.answer import own_answers
     from freeze_omni.session.session import SessionConfig
 
@@ -77,9 +77,9 @@ def run(chosen: argparse.Namespace) -> None:
 
 
 def _write(chosen: argparse.Namespace, found: list[dict[str, Any]], own: dict[str, str], made: dict[str, Any]) -> None:
-    from freeze_omni.eval.generated import put
     from benchmarks.load import speech_start as sweep
     from benchmarks.load import speech_start_report as report
+    from freeze_omni.eval.generated import put
 
     picked = {kind: sweep.best(found, kind, chosen.slack)["name"] for kind in own}
     record = {"settings": found, "own": own, "chosen": picked, "slack": chosen.slack, "made": made}

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from freeze_omni.client.realtime import ServerError
 from benchmarks.load import bad_clients
 from benchmarks.load.good_user import Told, converse
 from benchmarks.load.markers import choose, foreign
 from benchmarks.load.material import Spoken
 from benchmarks.load.server import Served, serving
+from freeze_omni.client.realtime import ServerError
 from freeze_omni.server.config import Limits
 from freeze_omni.server.router import WorkerHandle
 

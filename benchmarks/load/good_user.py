@@ -7,9 +7,9 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-from freeze_omni.client.realtime import HZ, Realtime, ServerError, decode
 from benchmarks.load.markers import words_of
 from benchmarks.load.material import Spoken
+from freeze_omni.client.realtime import HZ, Realtime, ServerError, decode
 
 AGAIN_S = 0.2
 PLAYED_S = 0.3

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from freeze_omni.client.realtime import HZ, Realtime, ServerError, decode
-from freeze_omni.eval.percentiles import summarise
 from benchmarks.load.material import QUESTIONS
 from benchmarks.load.server import Served, serving
+from freeze_omni.client.realtime import HZ, Realtime, ServerError, decode
+from freeze_omni.eval.percentiles import summarise
 
 SILENCE_S = 2.5
 WATCH_S = 0.5

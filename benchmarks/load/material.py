@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import soxr
 
-from freeze_omni.data.tables import TableError, read_table
 from freeze_omni.data.question_sound import read_question
+from freeze_omni.data.tables import TableError, read_table
 
 QUESTIONS = (
     "What is the capital of France?",

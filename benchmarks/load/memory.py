@@ -14,12 +14,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from freeze_omni.eval.decode.options import progress
 from benchmarks.load.material import HZ, at_rate
-from freeze_omni.engine.config import SessionConfig, ServingConfig
+from freeze_omni.engine.config import ServingConfig
 from freeze_omni.engine.scheduler import Scheduler
+from freeze_omni.eval.decode.options import progress
 from freeze_omni.session import events as ev
 from freeze_omni.session.model import SpokenModel
+from freeze_omni.session.reducer import TurnDetection
+from freeze_omni.session.session import SessionConfig
 
 IDLE = 20
 WARM_SHARE = 0.2
@@ -62,7 +64,7 @@ def measure(model: SpokenModel, sessions: int, sounds: Sequence[np.ndarray]) -> 
 
 def _one(scheduler: Scheduler, number: int, heard: np.ndarray) -> None:
     """Someone says something, and is answered in a few words, which are played to their end."""
-    scheduler.open(number, SessionConfig(turns="manual", max_new_tokens=4))
+    scheduler.open(number, SessionConfig(turn_detection=TurnDetection.MANUAL, max_new_tokens=4))
     scheduler.put(number, heard)
     scheduler.put(number, ev.Respond())
     while scheduler.tick() or scheduler.slots[number].busy:

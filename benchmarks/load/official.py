@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from freeze_omni.client.realtime import encode
 from benchmarks.load.material import HZ, QUESTIONS
 from benchmarks.load.server import serving
+from freeze_omni.client.realtime import encode
 
 WAIT_S = 120
 

@@ -11,13 +11,12 @@ import soxr
 
 from freeze_omni.eval.judge import RATE_HZ
 from freeze_omni.eval.percentiles import summarise
+from freeze_omni.eval.question import VirtualClock
 from freeze_omni.eval.wer import error_rate
 from freeze_omni.session import events as ev
-from freeze_omni.session.answer import AnswerConfig
-from freeze_omni.eval.question import VirtualClock
+from freeze_omni.session.answer import AnswerConfig, ChunkSchedule
 from freeze_omni.session.model import SpokenModel
 from freeze_omni.session.session import SessionConfig, SpeechSession
-from freeze_omni.session.answer import ChunkSchedule
 
 SEGMENTS, CHUNKS = "segments", "chunks"
 SLACK = 1.0

@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 
 from benchmarks.load.material import QUESTIONS, at_rate
-from freeze_omni.engine.config import SessionConfig, ServingConfig
+from freeze_omni.engine.config import ServingConfig
 from freeze_omni.engine.scheduler import Scheduler
 from freeze_omni.session import events as ev
 from freeze_omni.session.model import SpokenModel
+from freeze_omni.session.reducer import TurnDetection
+from freeze_omni.session.session import SessionConfig
 
 ANSWER_TOKENS = 16
 TOLERANCE = 1e-3
@@ -83,7 +85,9 @@ def _run(model: SpokenModel, sounds: Sequence[np.ndarray], which: Sequence[int])
 
     scheduler = Scheduler(model, config, clock, lambda key, found: said[key].take(found), failed.__setitem__)
     for number in which:
-        scheduler.open(number, SessionConfig(turns="manual", temperature=0.0, max_new_tokens=ANSWER_TOKENS))
+        scheduler.open(
+            number, SessionConfig(turn_detection=TurnDetection.MANUAL, temperature=0.0, max_new_tokens=ANSWER_TOKENS)
+        )
         scheduler.put(number, at_rate(sounds[number], model.rates.input_hz))
         scheduler.put(number, ev.Respond())
     _exhaust(scheduler)

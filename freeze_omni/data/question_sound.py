@@ -17,7 +17,7 @@ FRAME_S = 0.01
 def read_question(path: str | Path, hz: int) -> tuple[np.ndarray, list[str]]:
     """Samples (S,) float32 at `hz`, and notes on what was changed (rate, channels).
 
-    Raises AudioError, with the file and the mend: missing, truncated, no sound file, empty or silent.
+    Raises AudioError, with the file and the fix: missing, truncated, not a sound file, empty or silent.
     """
     try:
         header = read_header(path)

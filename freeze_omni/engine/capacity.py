@@ -1,8 +1,8 @@
 """How many sessions a model serves in real time on this machine: measured, not guessed.
 
-A session hears speech or is answered. The costlier of the two is counted for all at once; that they overlap for a
-moment, where somebody interrupts, is what the load leaves room for. And a step of listening, which begins when the
-batch under way is done and those of others that came before it, must end before the next chunk comes.
+A session hears speech or is answered. The costlier of the two is counted for all at once; the load leaves room for the
+moments of an interruption, when they overlap. A step of listening begins when the batch under way and earlier steps of
+others are done, and must end before the next chunk comes.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ import torch
 
 from freeze_omni.session.answer import own_answers
 from freeze_omni.session.model import SpokenModel
-from freeze_omni.session.ops import DrawToken, Hear, MakeSound, Op, Predict, Read, StartSpeech, execute, new_ears
+from freeze_omni.session.ops import DrawToken, Hear, MakeSound, Op, Read, StartSpeech, execute
 
 CONTEXT_POSITIONS = 256
 CHUNK_TOKENS = 24
 LLM_TOKENS_S = 4.0
 """LLM tokens a second of speech: English is spoken at about 3 words a second."""
 HEARD_BEFORE = 0.1
-"""Share of the other sessions whose chunk, a moment older, is heard by itself before one's own: by measurement, the
-step estimated with it is the 90th percentile of `benchmarks/serving.py --parts limit` for 3 and 4 users."""
+"""Share of the other sessions whose chunk is slightly older and heard in an earlier batch. With this value the estimate
+matched the 90th percentile of `benchmarks/serving.py --parts limit` for 3 and 4 users."""
 MOST = 256
 REPEATS = 3
 
@@ -55,12 +55,11 @@ def cost(model: SpokenModel, sessions: int) -> Cost:
     heard_s = steps_s if model.config.adapter.ctc is None else LLM_TOKENS_S
     tokens = tuple([0] * CHUNK_TOKENS)
     listening: list[Load] = [
-        (steps_s, lambda row: Hear(silence, new_ears(model))),
+        (steps_s, lambda row: Hear(silence, model.listening.initial_state(1, device))),
         (heard_s, lambda row: Read(context[:heard], caches[row])),
     ]
     answering: list[Load] = [
-        (LLM_TOKENS_S, lambda row: Read(context[:1], caches[row])),
-        (LLM_TOKENS_S, lambda row: Predict(context[0])),
+        (LLM_TOKENS_S, lambda row: Read(context[:1], caches[row], predict=True)),
         (rates.token_hz, lambda row: DrawToken(states[row], answers.sampling, generators[row])),
         (rates.token_hz / CHUNK_TOKENS, lambda row: MakeSound(tokens, None)),
     ]

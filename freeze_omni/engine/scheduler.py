@@ -1,35 +1,39 @@
 """Who is served next: the ready work of all sessions, batched, most urgent first.
 
-Listening comes before speaking, the first audio of an answer before more of one that plays already, unless that would
-fall silent in a moment; and of those that play the one that would fall silent first. Everything that can go along with
-the most urgent operation goes along. No thread, no socket; the clock is given.
+Listening comes before speaking. The first audio of an answer comes before more of one that plays already, unless that
+one would soon fall silent; of those that play, the one that would fall silent first. All operations that fit into the
+batch of the most urgent one join it. No thread, no socket; the clock is a parameter.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Hashable, Sequence
+from functools import partial
 from typing import Any
 
+import numpy as np
+
+from freeze_omni.engine.config import ServingConfig
+from freeze_omni.engine.slot import LISTEN, SPEAK, Input, Lane, Output, Slot
 from freeze_omni.frontend.vad import Detector, EnergyDetector
-from freeze_omni.engine.config import SessionConfig, ServingConfig
-from freeze_omni.engine.slot import LISTEN, SPEAK, Lane, Output, Slot
 from freeze_omni.session import events as ev
 from freeze_omni.session.log import Recorder
 from freeze_omni.session.model import SpokenModel
 from freeze_omni.session.ops import Op, execute, group_key
+from freeze_omni.session.session import SessionConfig
 
 Key = Hashable
 Urgency = tuple[int, float]
 HEARING, ENDING, FIRST_AUDIO, LATER = range(4)
 WRITING_S = 0.6
-"""Some ten LLM tokens make a segment, and their speech begins after the last."""
+"""Time for the ten or so LLM tokens of a segment; their speech begins after the last."""
 
 
 class Scheduler:
     """The slots of one model.
 
-    emit(key, outputs) is told what came of work, fail(key, reason) that a session has ended by a fault of its own;
+    emit(key, outputs) takes what came of work, fail(key, reason) that a session has ended by its own fault,
     observe(name, value) what was measured.
     """
 
@@ -49,18 +53,11 @@ class Scheduler:
         self._detector = detector or EnergyDetector()
 
     def open(self, key: Key, config: SessionConfig, recorder: Recorder | None = None) -> None:
-        """A new session. Raises ValueError for a key in use and for choices that the model cannot follow."""
+        """A new session. Raises ValueError for a key in use or a configuration that the model cannot follow."""
         if key in self.slots:
             raise ValueError(f"session '{key}' is open already")
-        self.slots[key] = Slot(
-            self.model,
-            self.config,
-            config,
-            self._detector,
-            lambda outputs: self._emit(key, outputs),
-            self._observe,
-            recorder,
-        )
+        emit = partial(self._emit, key)
+        self.slots[key] = Slot(self.model, self.config, config, self._detector, emit, self._observe, recorder)
 
     def close(self, key: Key) -> None:
         """Forget a session; an unknown one was closed before."""
@@ -68,8 +65,8 @@ class Scheduler:
         if slot is not None:
             slot.close()
 
-    def put(self, key: Key, item: Any) -> None:
-        """Audio (S,), an event or a SessionConfig for a session; what is for one that has ended is dropped."""
+    def put(self, key: Key, item: np.ndarray | Input) -> None:
+        """Audio (S,), float32 or int16, an event or a SessionConfig; dropped if the session has ended."""
         slot = self.slots.get(key)
         if slot is None:
             return
@@ -77,13 +74,13 @@ class Scheduler:
             if isinstance(item, ev.Event | SessionConfig):
                 slot.put(item, self.clock())
             else:
-                slot.put_audio(item, self.clock())
-        except Exception as error:  # the fault is that session's own
+                slot.put_audio(item / np.float32(32768) if item.dtype == np.int16 else item, self.clock())
+        except Exception as error:  # only that session is at fault
             self._end(key, error)
 
     @property
     def waiting_chunks(self) -> int:
-        """Chunks of audio that nobody has heard yet."""
+        """Chunks of audio that are not heard yet."""
         return sum(slot.waiting_chunks for slot in self.slots.values())
 
     def tick(self) -> bool:
@@ -107,12 +104,12 @@ class Scheduler:
         return True
 
     def _gathered(self, ready: list[tuple[Urgency, Key, str, Lane]], now_s: float) -> list:
-        """Without fresh audio, which waits a moment for company while there is other work."""
+        """Without fresh audio, which waits a moment for others to join while there is other work."""
         fresh_s = now_s - self.config.gather_ms / 1000
-        rest = [
-            entry for entry in ready if not (isinstance(entry[3].event, ev.AudioChunk) and entry[3].arrived_s > fresh_s)
-        ]
-        return rest or ready
+        lanes = ((entry, entry[3]) for entry in ready)
+        return [
+            e for e, lane in lanes if not isinstance(lane.event, ev.AudioChunk) or lane.arrived_s <= fresh_s
+        ] or ready
 
     def _urgency(self, name: str, lane: Lane, slot: Slot, now_s: float) -> Urgency:
         if name == LISTEN:
@@ -120,7 +117,7 @@ class Scheduler:
         playback = slot.playback
         if playback is None or not playback.begun:
             return FIRST_AUDIO, 0.0 if playback is None else playback.asked_s
-        # what is written is not heard before it is spoken: not urgent while there is text left, and early without
+        # text is heard once it is spoken: writing is not urgent while there is text left, and early without
         ahead_s = 0.0 if name == SPEAK else 1.0 if SPEAK in slot.lanes else -WRITING_S
         silent_s = playback.ends_s + ahead_s
         return (ENDING if silent_s < now_s + self.config.ending_ms / 1000 else LATER), silent_s
@@ -142,7 +139,7 @@ class Scheduler:
                 self._guard(key, slot.deliver, name, result, now_s)
 
     def _execute(self, ops: list[Op]) -> list[Any]:
-        """Results; where a batch fails, each alone, so that a fault ends no session but its own."""
+        """Results; if a batch fails, each alone, so that a fault ends its own session only."""
         try:
             return execute(self.model, ops)
         except Exception as error:

@@ -1,6 +1,6 @@
-"""The dialogue as a pure function: step(input, state) -> (state, actions). No clock, no thread, no socket, no model.
+"""A dialogue as a pure function: step(config, event, state) -> (state, actions). No clock, thread, socket or model.
 
-Time is counted in audio chunks. While the system speaks it listens on: state 1 stops the speech within the step and
+Time is counted in audio chunks. The system listens while it speaks: state 1 stops the speech within the same step and
 leaves only what was heard in the history, state 2 lets it go on (paper section 3.4).
 """
 
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from enum import StrEnum
 
 import numpy as np
 
@@ -52,37 +53,52 @@ from freeze_omni.session.events import (
 )
 
 
+class TurnDetection(StrEnum):
+    """Who ends a user's turn. A turn of `TurnConfig.max_turn_chunks` ends in every mode."""
+
+    STATE_HEAD = "state_head"
+    """The state head: answer, or do not answer."""
+    VAD = "vad"
+    """The voice activity detector: its gate's opening interrupts an answer, its closing ends the turn."""
+    MANUAL = "manual"
+    """The user, by Respond or Timeout; the gate is ignored."""
+
+
 @dataclass(frozen=True)
 class TurnConfig:
     """Rules of turn taking.
 
     Attributes:
+        detection: who ends a turn.
+        gated: with STATE_HEAD, listen only while the VAD gate is open; VAD always does, MANUAL never.
+        interrupt: a user's turn stops the answer that is being spoken. Otherwise it is kept and answered once the
+            answer is over and the user is silent. MANUAL always interrupts.
         chunk_s: length of an audio chunk.
-        gate: `open` listens always; `vad` waits for VadOpened and takes `pre_roll_chunks` from before it.
+        pre_roll_chunks: audio from before the gate opened that belongs to the turn.
         threshold: a probability above it decides (released server: 0.5).
         max_turn_chunks: a user who never stops is answered then.
-        silent_chunks: so long after the gate closed without a decision, the turn ends: it is
-            answered if words were heard, else dropped.
-        transcribed: words tell a turn from silence; without a CTC head (imported models) every turn counts as
-            one with words.
-        interrupt: a turn that ends while an answer is spoken stops it; otherwise the turn is kept, and answered when
-            the answer is over and the user does not speak.
+        silent_chunks: with STATE_HEAD, a turn without a decision ends this long after the gate closed. It is answered
+            if words were heard, else dropped.
+        transcribed: words tell a turn from silence. Without a CTC head (imported models) every turn counts as one with
+            words.
         samples_per_token: guess for a segment that is not spoken to its end (output samples).
     """
 
+    detection: TurnDetection = TurnDetection.STATE_HEAD
+    gated: bool = False
+    interrupt: bool = True
     chunk_s: float = 0.16
-    gate: str = "open"
     pre_roll_chunks: int = 6
     threshold: float = 0.5
     max_turn_chunks: int = 188
     silent_chunks: int = 12
-    samples_per_token: int = 6600
     transcribed: bool = True
-    interrupt: bool = True
+    samples_per_token: int = 6600
 
-    def __post_init__(self) -> None:
-        if self.gate not in ("open", "vad"):
-            raise ValueError(f"gate is 'open' or 'vad', not '{self.gate}'")
+    @property
+    def behind_gate(self) -> bool:
+        """Whether only what comes while the gate is open is heard."""
+        return self.detection is TurnDetection.VAD or self.gated and self.detection is TurnDetection.STATE_HEAD
 
 
 @dataclass(frozen=True)
@@ -98,7 +114,7 @@ class Spoken:
 
 @dataclass(frozen=True)
 class TurnState:
-    """All that the reducer remembers."""
+    """What the reducer remembers of the turns."""
 
     chunks: int = 0
     gate_open: bool = True
@@ -107,7 +123,7 @@ class TurnState:
     listening: bool = False
     turn_chunks: int = 0
     words: bool = False
-    kept: bool = False  # the open turn is to be answered when the present answer is over
+    kept: bool = False  # the open turn is answered once the present answer is over
     answering: bool = False
     answers: int = 0  # begun so far
     made: str = ""  # why the making of the answer ended; empty while it goes on
@@ -121,17 +137,17 @@ Out = tuple[TurnState, list[Action | Work]]
 
 def initial_turns(config: TurnConfig) -> TurnState:
     """Before the first event."""
-    return TurnState(gate_open=config.gate == "open")
+    return TurnState(gate_open=not config.behind_gate)
 
 
 def step(config: TurnConfig, event: Event | Result, state: TurnState) -> Out:
     """The next state, and what to do: actions for the user's side, work for the model, in order.
 
-    Raises TypeError for what is no event.
+    Raises TypeError for anything but an event or a result.
     """
     rule = _RULES.get(type(event))
     if rule is None:
-        raise TypeError(f"{type(event).__name__} is no event of a session")
+        raise TypeError(f"{type(event).__name__} is not an event of a session")
     return rule(config, event, state)
 
 
@@ -169,14 +185,23 @@ def _hear_pre_roll(state: TurnState) -> Out:
 
 
 def _vad_opened(config: TurnConfig, event: VadOpened, state: TurnState) -> Out:
+    if config.detection is TurnDetection.MANUAL:
+        return state, []
+    stopped: list[Action | Work] = []
+    if config.detection is TurnDetection.VAD and config.interrupt:
+        state, stopped = _interrupt(config, Interrupt(), state)
     state = replace(state, gate_open=True, closed_chunks=0)
+    work: list[Action | Work] = []
     if not state.listening:
-        return _open(state)
-    return _hear_pre_roll(state) if state.pre_roll else (state, [])
+        state, work = _open(state)
+    elif state.pre_roll:
+        state, work = _hear_pre_roll(state)
+    return state, stopped + work
 
 
 def _vad_closed(config: TurnConfig, event: VadClosed, state: TurnState) -> Out:
-    return replace(state, gate_open=config.gate == "open", closed_chunks=0), []
+    state = replace(state, gate_open=not config.behind_gate, closed_chunks=0)
+    return _timeout(config, Timeout(), state) if config.detection is TurnDetection.VAD else (state, [])
 
 
 def _heard(config: TurnConfig, event: Heard, state: TurnState) -> Out:
@@ -186,16 +211,17 @@ def _heard(config: TurnConfig, event: Heard, state: TurnState) -> Out:
     if event.transcript:
         out.append(TranscriptDelta(event.transcript))
         state = replace(state, words=True)
-    decided = decide(event.probabilities, config.threshold)
+    by_head = config.detection is TurnDetection.STATE_HEAD
+    decided = decide(event.probabilities, config.threshold) if by_head else LISTEN_ON
     out.append(StateDecision(decided, event.probabilities, state.chunks * config.chunk_s))
     if state.kept:
         return state, out
     if decided == LISTEN_ON:
         endless = state.turn_chunks >= config.max_turn_chunks
-        silent = not state.gate_open and state.closed_chunks >= config.silent_chunks
+        silent = by_head and not state.gate_open and state.closed_chunks >= config.silent_chunks
         if not endless and not silent:
             return state, out
-        decided = ANSWER if state.words or not config.transcribed else NO_ANSWER
+        decided = _worth_an_answer(config, state)
     state, more = _turn_over(config, state, decided)
     return state, out + more
 
@@ -207,19 +233,25 @@ def decide(probabilities: tuple[float, float, float], threshold: float = 0.5) ->
     return ANSWER if probabilities[ANSWER] > threshold else LISTEN_ON
 
 
+def _worth_an_answer(config: TurnConfig, state: TurnState) -> int:
+    """The state of a turn that the state head has not ended."""
+    return ANSWER if state.words or not config.transcribed else NO_ANSWER
+
+
 def _turn_over(config: TurnConfig, state: TurnState, decided: int) -> Out:
     """The user has finished: the turn ends, or is kept until the present answer is over."""
-    if decided == ANSWER and state.answering and not config.interrupt:
+    waits = not config.interrupt and config.detection is not TurnDetection.MANUAL
+    if decided == ANSWER and state.answering and waits:
         return replace(state, kept=True), []
     return _end_turn(config, state, decided)
 
 
 def _answer_kept(config: TurnConfig, state: TurnState, out: list[Action | Work]) -> Out:
-    """Behind `out`, which may have ended an answer: answer the turn that was kept, unless the user speaks on."""
+    """After `out`, which may have ended an answer: answer the turn that was kept, unless the user still speaks."""
     if state.answering or not state.kept:
         return state, out
     state = replace(state, kept=False)
-    if config.gate == "vad" and state.gate_open:
+    if config.behind_gate and state.gate_open:
         return state, out
     state, more = _end_turn(config, state, ANSWER)
     return state, out + more
@@ -239,7 +271,7 @@ def _begin_answer(state: TurnState) -> TurnState:
 
 
 def _stop(config: TurnConfig, state: TurnState) -> Out:
-    """End the present answer, if there is one, with what was heard of it."""
+    """End the present answer, if any; what was heard of it stays."""
     if not state.answering:
         return state, []
     heard = heard_tokens(state.spoken, state.played, config.samples_per_token)
@@ -282,7 +314,7 @@ def _interrupt(config: TurnConfig, event: Interrupt, state: TurnState) -> Out:
 def _timeout(config: TurnConfig, event: Timeout, state: TurnState) -> Out:
     if not state.listening:
         return state, []
-    return _turn_over(config, state, ANSWER if state.words or not config.transcribed else NO_ANSWER)
+    return _turn_over(config, state, _worth_an_answer(config, state))
 
 
 def _respond(config: TurnConfig, event: Respond, state: TurnState) -> Out:

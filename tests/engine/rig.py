@@ -6,9 +6,10 @@ from collections import defaultdict
 
 import numpy as np
 
-from freeze_omni.engine.config import SessionConfig, ServingConfig
+from freeze_omni.engine.config import ServingConfig
 from freeze_omni.engine.scheduler import Scheduler
 from freeze_omni.session import events as ev
+from freeze_omni.session.session import SessionConfig
 
 
 class Rig:

@@ -12,6 +12,7 @@ from freeze_omni.engine.scheduler import ENDING, LATER
 from freeze_omni.engine.slot import SPEAK, WRITE, Gated, Lane, Refused
 from freeze_omni.session import events as ev
 from freeze_omni.session.ops import Read
+from freeze_omni.session.reducer import TurnDetection
 from tests.engine.rig import Rig, speech
 from tests.toy import toy_system
 
@@ -27,7 +28,7 @@ def talk(model, which, **config):
     """Every session of `which` says a text, speaks, and says another text while it is answered."""
     rig = Rig(model, **config)
     for number in which:
-        rig.open(number, turns="vad", seed=number)
+        rig.open(number, turn_detection=TurnDetection.VAD, seed=number)
         rig.put(number, ev.TextInput(TEXTS[number]))
     for _ in range(30 + 7 * len(which)):
         rig.scheduler.tick()
@@ -59,7 +60,7 @@ def heard(model, which):
     """Spoken turns, ended by the gate; the toy hears nonsense, and answers where that has words."""
     rig = Rig(model)
     for number in which:
-        rig.open(number, turns="vad", seed=number)
+        rig.open(number, turn_detection=TurnDetection.VAD, seed=number)
         rig.put(number, speech(number, 0.4 + 0.2 * number))
     rig.run()
     return rig
@@ -91,7 +92,7 @@ def test_interleaved_turns_interrupt_and_are_answered(model):
 
 def test_listening_goes_before_speaking_and_first_audio_before_later(model):
     rig = Rig(model, gather_ms=0, ending_ms=0)
-    rig.open("speaks", "asks", "listens", turns="manual")
+    rig.open("speaks", "asks", "listens", turn_detection=TurnDetection.MANUAL)
     rig.put("speaks", ev.TextInput(TEXTS[1]))
     while not rig.audio("speaks").size:
         rig.scheduler.tick()
@@ -111,7 +112,7 @@ def test_listening_goes_before_speaking_and_first_audio_before_later(model):
 
 def test_an_answer_that_would_fall_silent_goes_before_one_that_has_not_begun(model):
     rig = Rig(model, gather_ms=0, ending_ms=1000)
-    rig.open("speaks", "asks", turns="manual")
+    rig.open("speaks", "asks", turn_detection=TurnDetection.MANUAL)
     rig.put("speaks", ev.TextInput(TEXTS[1]))
     while not rig.audio("speaks").size:
         rig.scheduler.tick()
@@ -124,7 +125,7 @@ def test_an_answer_that_would_fall_silent_goes_before_one_that_has_not_begun(mod
 
 def test_text_is_written_early_where_none_is_left_to_be_spoken(model):
     rig = Rig(model, gather_ms=0)
-    rig.open("speaks", turns="manual")
+    rig.open("speaks", turn_detection=TurnDetection.MANUAL)
     rig.put("speaks", ev.TextInput(TEXTS[1]))
     while not rig.audio("speaks").size:
         rig.scheduler.tick()
@@ -138,7 +139,7 @@ def test_text_is_written_early_where_none_is_left_to_be_spoken(model):
 
 def test_fresh_audio_waits_for_company_only_while_there_is_other_work(model):
     rig = Rig(model, gather_ms=30)
-    rig.open("one", "two", "busy", turns="manual")
+    rig.open("one", "two", "busy", turn_detection=TurnDetection.MANUAL)
     rig.put("busy", ev.TextInput(TEXTS[1]))
     for _ in range(12):
         rig.scheduler.tick()
@@ -168,7 +169,7 @@ def test_who_sends_too_fast_is_ended_and_nobody_else(model):
 def test_a_flood_does_not_make_the_server_late_for_others(model):
     """What admission goes by is how late paced audio is heard, not how long a heap of audio waits."""
     rig = Rig(model)
-    rig.open("flood", "paced", turns="manual")
+    rig.open("flood", "paced", turn_detection=TurnDetection.MANUAL)
     rig.run()
     rig.put("flood", speech(0, 3.0))
     for _ in range(2000):
@@ -185,7 +186,7 @@ def test_a_flood_does_not_make_the_server_late_for_others(model):
 
 def test_chunks_that_the_gate_keeps_from_the_model_are_no_steps(model):
     rig = Rig(model)
-    rig.open("gated", turns="vad")
+    rig.open("gated", turn_detection=TurnDetection.VAD)
     rig.put("gated", np.zeros(5 * 2560, dtype=np.float32))
     rig.run()
     assert not rig.seen["listen_s"] and len(rig.seen["heard_s"]) == 5

@@ -7,6 +7,7 @@ import pytest
 
 from freeze_omni import pack
 from freeze_omni.session import events as ev
+from freeze_omni.session.reducer import TurnDetection
 from freeze_omni.session.session import SpeechSession
 from tests.engine.rig import Rig, speech
 from tests.toy import TUNINGS, toy_system
@@ -32,7 +33,7 @@ def talk(model, keys):
     """A turn by text and one by voice of each session, which begins amid the answer of the session before it."""
     rig = Rig(model)
     for key in keys:
-        rig.open(key, turns="manual", seed=len(key))
+        rig.open(key, turn_detection=TurnDetection.MANUAL, seed=len(key))
     for spoken in (False, True):
         for key in keys:
             asked = [speech(len(key), 0.4), ev.Respond()] if spoken else [ev.TextInput(QUESTIONS[key])]

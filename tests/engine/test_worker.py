@@ -9,13 +9,15 @@ import numpy as np
 import pytest
 import torch
 
-from freeze_omni.engine import worker as msg
 from freeze_omni.engine import worker
+from freeze_omni.engine import worker as msg
 from freeze_omni.engine.capacity import capacity
-from freeze_omni.engine.config import SessionConfig, ServingConfig
+from freeze_omni.engine.config import ServingConfig
 from freeze_omni.engine.worker import Worker, detector
 from freeze_omni.session import events as ev
 from freeze_omni.session.log import read_log
+from freeze_omni.session.reducer import TurnDetection
+from freeze_omni.session.session import SessionConfig
 from tests.toy import toy_system
 
 
@@ -47,7 +49,7 @@ def until(pipe, wanted):
 def test_a_session_through_the_pipe(pipe, tmp_path):
     ready = until(pipe, lambda m: isinstance(m, msg.Ready))[-1]
     assert ready.limit == 2 and ready.rates.chunk_samples == 2560
-    pipe.send(msg.Open("a", SessionConfig(turns="manual")))  # all audio is heard
+    pipe.send(msg.Open("a", SessionConfig(turn_detection=TurnDetection.MANUAL)))  # all audio is heard
     pipe.send(msg.Put("a", np.zeros(2560, dtype=np.int16)))
     pipe.send(msg.Put("a", SessionConfig(system="Be brief.", temperature=0.5)))
     pipe.send(msg.Put("a", ev.TextInput("Hello")))
@@ -60,9 +62,9 @@ def test_a_session_through_the_pipe(pipe, tmp_path):
     until(pipe, lambda m: isinstance(m, msg.Measured) and m.report.sessions == 0)
     config, pieces = read_log(tmp_path / "a.jsonl")
     found = {piece["do"]: piece for piece in pieces}
-    assert config.turns.gate == "open" and "speak" in found
+    assert config.turn_detection is TurnDetection.MANUAL and "speak" in found
     chosen = found["configure"]
-    assert chosen["system"] == "Be brief." and chosen["answers"]["generation"]["temperature"] == 0.5
+    assert chosen["config"]["system"] == "Be brief." and chosen["config"]["temperature"] == 0.5
 
 
 def test_choices_that_cannot_be_followed_end_the_session(pipe):
