@@ -85,9 +85,8 @@ def _run(model: SpokenModel, sounds: Sequence[np.ndarray], which: Sequence[int])
 
     scheduler = Scheduler(model, config, clock, lambda key, found: said[key].take(found), failed.__setitem__)
     for number in which:
-        scheduler.open(
-            number, SessionConfig(turn_detection=TurnDetection.MANUAL, temperature=0.0, max_new_tokens=ANSWER_TOKENS)
-        )
+        config = SessionConfig(turn_detection=TurnDetection.MANUAL, temperature=0.0, max_new_tokens=ANSWER_TOKENS)
+        scheduler.open(number, config)
         scheduler.put(number, at_rate(sounds[number], model.rates.input_hz))
         scheduler.put(number, ev.Respond())
     _exhaust(scheduler)

@@ -1,4 +1,4 @@
-"""A dialogue in a terminal: what is heard and answered as lines, both voices on one time line."""
+"""A dialogue in a terminal: lines for what is heard and answered, both voices on one time line."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from freeze_omni.client.realtime import HZ, Realtime, decode
-from freeze_omni.eval.question import STATES
+from freeze_omni.session.events import STATE_NAMES
 
 
 @dataclass
@@ -50,7 +50,7 @@ class Voices:
 
 
 class Chat:
-    """Follows a session's events. `say` is given lines; `speaker` pieces of sound, None where it stops."""
+    """Follows a session's events. `say` takes lines; `speaker` pieces of sound, or None to stop."""
 
     def __init__(
         self,
@@ -73,11 +73,11 @@ class Chat:
         return bool(self._response) or self.voices.ends_s > self.voices.now_s()
 
     async def take(self, event: dict[str, Any]) -> None:
-        """Do what an event asks for."""
+        """React to an event."""
         match event["type"]:
             case "freeze_omni.state" if self._states and event["state"] != self._state:
                 self._state = event["state"]
-                self._line("state", f"{self._state} ({STATES[self._state]})")
+                self._line("state", f"{self._state} ({STATE_NAMES[self._state]})")
             case "conversation.item.input_audio_transcription.completed":
                 self._line("you", event["transcript"])
             case "response.created":
@@ -105,7 +105,7 @@ class Chat:
         self._speaker(samples)
 
     async def _cut(self) -> None:
-        """The server has stopped an answer: tell it what was heard."""
+        """The server has stopped an answer: report what was heard of it."""
         response = self._response or self._last
         if "item" in response:
             heard_ms = self.voices.heard_ms(response["first"])

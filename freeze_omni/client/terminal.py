@@ -61,7 +61,7 @@ async def _by_typing(talk: Realtime, chat: Chat, chosen: argparse.Namespace) -> 
 
 
 async def _answered(talk: Realtime, chat: Chat, before: int, wait_s: float) -> None:
-    """Until an answer was made and played; silence goes on meanwhile, as from a microphone."""
+    """Until an answer was made and played; meanwhile silence is sent, as from a microphone."""
     end_s = chat.voices.now_s() + wait_s
     while chat.voices.now_s() < end_s and (chat.responses == before or chat.playing):
         await talk.speak(np.zeros(HZ // 10, dtype=np.float32))

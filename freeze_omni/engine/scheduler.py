@@ -106,10 +106,7 @@ class Scheduler:
     def _gathered(self, ready: list[tuple[Urgency, Key, str, Lane]], now_s: float) -> list:
         """Without fresh audio, which waits a moment for others to join while there is other work."""
         fresh_s = now_s - self.config.gather_ms / 1000
-        lanes = ((entry, entry[3]) for entry in ready)
-        return [
-            e for e, lane in lanes if not isinstance(lane.event, ev.AudioChunk) or lane.arrived_s <= fresh_s
-        ] or ready
+        return [entry for entry in ready if not entry[3].is_fresh(fresh_s)] or ready
 
     def _urgency(self, name: str, lane: Lane, slot: Slot, now_s: float) -> Urgency:
         if name == LISTEN:

@@ -64,6 +64,10 @@ class Lane:
     answering: Answer | None = None
     worked: bool = False
 
+    def is_fresh(self, since_s: float) -> bool:
+        """Whether it is for audio that arrived after `since_s`."""
+        return isinstance(self.event, ev.AudioChunk) and self.arrived_s > since_s
+
 
 @dataclass
 class Playback:

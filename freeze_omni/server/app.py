@@ -17,8 +17,8 @@ from starlette.websockets import WebSocket
 
 from freeze_omni.server.config import ServerConfig
 from freeze_omni.server.connection import GOING_AWAY, Connection
-from freeze_omni.server.protocol import RealtimeProtocol
 from freeze_omni.server.exposition import CONTENT_TYPE, expose
+from freeze_omni.server.protocol import RealtimeProtocol
 from freeze_omni.server.router import Full, Router
 
 PAGE = Path(__file__).parent / "page"
@@ -27,7 +27,7 @@ KEY_PROTOCOL = "openai-insecure-api-key."
 
 
 class Server:
-    """Routes over a router, which whoever runs `application` opens before."""
+    """The routes of `application`; the router must be open before it runs."""
 
     def __init__(self, config: ServerConfig, router: Router) -> None:
         self.config, self.router = config, router
@@ -52,7 +52,7 @@ class Server:
             await self.router.close()
 
     async def drain(self) -> None:
-        """No new sessions; those that are open may end, and are ended after a while."""
+        """No new sessions; the open ones get some time to end."""
         self.router.closing = True
         for _ in range(round(self.config.close_s * 10)):
             if not self.connections:
@@ -77,8 +77,8 @@ class Server:
             return
         name = socket.query_params.get("model", self.config.model.name)[:100]
         prompt, limits = facts.facts["system_prompt"], self.config.limits
-        conversation = RealtimeProtocol(name, prompt, facts.facts["longest_answer"], facts.rates, limits)
-        connection = Connection(socket, self.router, conversation, limits)
+        protocol = RealtimeProtocol(name, prompt, facts.facts["longest_answer"], facts.rates, limits)
+        connection = Connection(socket, self.router, protocol, limits)
         self.connections.add(connection)
         try:
             await connection.serve()
@@ -128,6 +128,6 @@ def _refusal(text: str, code: str, status: int) -> Response:
 
 
 def _same_origin(socket: WebSocket) -> bool:
-    """A browser names the site whose page connects: any site's page could reach a server on this machine."""
+    """A browser names the site whose page connects: else any site's page could use a server on this machine."""
     origin = socket.headers.get("origin")
     return origin is None or urlsplit(origin).netloc == socket.headers.get("host")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from freeze_omni.server.router import Router
 from freeze_omni.engine.metrics import QUANTILES, Report
+from freeze_omni.server.router import Router
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 PREFIX = "freeze_omni_"

@@ -1,7 +1,7 @@
-"""The user's turn as the protocol tells of it: speech begins and stops, words come, the turn is committed.
+"""The user's turn as the protocol reports it: speech starts and stops, words come, the turn is committed.
 
-While an answer is played, speech that the state head has not taken for a turn is not told: clients stop the playback
-at `speech_started`, and a backchannel must not.
+Speech during playback is reported only once the state head classifies it as a turn: clients stop the playback at
+`speech_started`, and a backchannel must not.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from freeze_omni.server.items import Items, message
 from freeze_omni.server.response import Event
 
 
-class Listener:
-    """One for a conversation; turns follow one another."""
+class InputBuffer:
+    """One per conversation; its turns follow one another."""
 
     def __init__(self, items: Items) -> None:
         self._items = items
@@ -23,11 +23,11 @@ class Listener:
         self.uncommitted_s = 0.0
 
     def append(self, seconds: float) -> None:
-        """So much audio has come."""
+        """This much audio has come."""
         self.uncommitted_s += seconds
 
     def gate(self, is_open: bool, time_ms: int, held: bool) -> list[Event]:
-        """The gate has opened or closed; held: tell it only when `release` says that it matters."""
+        """The gate has opened or closed; held: report it only after `release`."""
         if is_open:
             kind = {"type": "input_audio_buffer.speech_started", "audio_start_ms": time_ms}
         else:

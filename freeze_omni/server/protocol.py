@@ -1,7 +1,7 @@
-"""One client's side of the OpenAI Realtime protocol (GA), without a socket.
+"""The OpenAI Realtime protocol (GA) for one client, as a state machine without a socket.
 
-`from_client` takes a client's event and gives what the worker is to be told; `from_worker` takes what a session did.
-Both collect the events for the client in `events`, which `take` handles out.
+`from_client` takes an event of the client, `from_worker` what the session did. Both return what to put into the session
+and collect the events for the client, which `take` hands out.
 """
 
 from __future__ import annotations
@@ -10,19 +10,20 @@ from typing import Any
 
 import numpy as np
 
+from freeze_omni.engine.slot import Gated, Input, Output, Refused
 from freeze_omni.rates import Rates
-from freeze_omni.server import choices
-from freeze_omni.server.session_object import ChoiceError
+from freeze_omni.server import session_object
 from freeze_omni.server.config import Limits
+from freeze_omni.server.input_buffer import InputBuffer
 from freeze_omni.server.items import Items, message, new_id, words
-from freeze_omni.server.input_buffer import Listener
 from freeze_omni.server.response import Event, Response
+from freeze_omni.server.session_object import FieldError, session_config
 from freeze_omni.server.wire import Decoder, Encoder, WireError
-from freeze_omni.engine.config import SessionConfig
-from freeze_omni.engine.slot import Gated, Output, Refused
 from freeze_omni.session import events as ev
+from freeze_omni.session.reducer import TurnDetection
+from freeze_omni.session.session import SessionConfig
 
-Item = np.ndarray | ev.Event | SessionConfig
+Item = np.ndarray | Input
 
 
 class RequestError(ValueError):
@@ -38,16 +39,16 @@ class AudioSpent(RuntimeError):
 
 
 class RealtimeProtocol:
-    """own_prompt, longest_answer: the model's system prompt, and the most tokens of an answer."""
+    """own_prompt: the model's system prompt. longest_answer: the most tokens of an answer."""
 
     def __init__(self, model: str, own_prompt: str, longest_answer: int, rates: Rates, limits: Limits) -> None:
         self.id, self.key = new_id("conv"), new_id("sess")
         self.limits, self.rates = limits, rates
-        self.session = choices.new_session(self.key, model, own_prompt)
+        self.session = session_object.new_session(self.key, model, own_prompt)
         self.items = Items(limits.items)
         self.events: list[Event] = []
         self._own_prompt, self._longest = own_prompt, longest_answer
-        self._listener = Listener(self.items)
+        self._input = InputBuffer(self.items)
         self._decoder = self._new_decoder()
         self._pending: list[dict[str, Any]] = []
         self._wanted: dict[str, Any] = {}
@@ -59,8 +60,8 @@ class RealtimeProtocol:
 
     @property
     def config(self) -> SessionConfig:
-        """What the worker is to be opened with."""
-        return choices.session_config(self.session, self._own_prompt, self._longest)
+        """The session's configuration as chosen so far."""
+        return session_config(self.session, self._own_prompt, self._longest)
 
     def take(self) -> list[Event]:
         """The events for the client since the last call."""
@@ -68,7 +69,7 @@ class RealtimeProtocol:
         return events
 
     def from_client(self, event: Any) -> list[Item]:
-        """What the worker is to be told of a client's event; a wrong one gives an `error` event, and nothing.
+        """What to put into the session because of a client's event; a wrong one gives an `error` event and nothing.
 
         Raises AudioSpent.
         """
@@ -80,7 +81,7 @@ class RealtimeProtocol:
             if rule is None:
                 raise RequestError(f"Unknown event type '{event['type']}'.", "unknown_event", "type")
             return rule(self, event)
-        except ChoiceError as error:
+        except FieldError as error:
             self.error(str(error), "invalid_value", param=error.param, event_id=own)
         except WireError as error:
             self.error(str(error), "invalid_audio", param="audio", event_id=own)
@@ -89,7 +90,7 @@ class RealtimeProtocol:
         return []
 
     def from_worker(self, outputs: list[Output]) -> list[Item]:
-        """Tell the client what its session did; gives what the worker is to be told because of it."""
+        """Report to the client what its session did; what to put into the session because of it."""
         answered = any(isinstance(output, ev.AnswerBegun) for output in outputs)
         for output in outputs:
             self._told(output, answered)
@@ -98,16 +99,16 @@ class RealtimeProtocol:
     def error(
         self, text: str, code: str, kind: str = "invalid_request_error", param: Any = None, event_id: Any = None
     ) -> None:
-        """Tell the client of an error."""
+        """Report an error to the client."""
         detail = {"type": kind, "code": code, "message": text, "param": param, "event_id": event_id}
         self._tell({"type": "error", "error": detail})
 
     def rebuilt(self) -> list[Item]:
-        """The session's worker is lost: what a new one is to be told, so that the dialogue goes on."""
+        """The session's worker is lost: what to put into a new session, so that the dialogue goes on."""
         if self._response is not None and not self._response.done:
             self._end_response(self._response.text, "failed")
         self._response = None
-        self._listener.forget()
+        self._input.forget()
         self._asked = False
         text = "The worker of this session was lost; the dialogue goes on from its text."
         self.error(text, "worker_lost", "server_error")
@@ -116,7 +117,7 @@ class RealtimeProtocol:
     # from the client
 
     def _session_update(self, event: Event) -> list[Item]:
-        self.session = choices.update(self.session, event.get("session"), self.limits)
+        self.session = session_object.update(self.session, event.get("session"), self.limits)
         kind = self.session["audio"]["input"]["format"]["type"]
         if kind != self._decoder.kind:
             self._decoder = self._new_decoder()
@@ -129,19 +130,19 @@ class RealtimeProtocol:
         self._heard_s += self._decoder.seconds - before
         if self._heard_s > self.limits.audio_s:
             raise AudioSpent(f"A session hears at most {self.limits.audio_s:.0f} s of audio.")
-        self._listener.append(self._decoder.seconds - before)
+        self._input.append(self._decoder.seconds - before)
         return [samples] if len(samples) else []
 
     def _commit(self, event: Event) -> list[Item]:
-        if not self._listener.uncommitted_s:
+        if not self._input.uncommitted_s:
             raise RequestError("The input audio buffer is empty.", "input_audio_buffer_commit_empty")
-        if self.config.turns != "manual":
+        if self.config.turn_detection is not TurnDetection.MANUAL:
             return [ev.Timeout()]
-        self._tell(*self._listener.commit())
+        self._tell(*self._input.commit())
         return []
 
     def _clear(self, event: Event) -> list[Item]:
-        self._listener.forget()
+        self._input.forget()
         self._tell({"type": "input_audio_buffer.cleared"})
         return [ev.Clear()]
 
@@ -155,7 +156,7 @@ class RealtimeProtocol:
         kind = {"user": "input_text", "system": "input_text", "assistant": "output_text"}.get(str(role))
         if kind is None or any(part.get("type") not in (kind, "text") for part in content):
             raise RequestError(f"A {role} message takes parts of type '{kind}' here.", param="item.content")
-        said = " ".join(choices.text(part.get("text"), "item.content.text", self.limits) for part in content)
+        said = " ".join(session_object.text(part.get("text"), "item.content.text", self.limits) for part in content)
         if not said.strip():
             raise RequestError("The message is empty.", param="item.content")
         item = message(role, kind, text=said)
@@ -174,11 +175,11 @@ class RealtimeProtocol:
             asked, self._pending = " ".join(map(words, self._pending)), []
             return [ev.Remember(asked, said)]
         joined = f"{self.session['instructions']}\n{said}".strip()
-        self.session["instructions"] = choices.text(joined, "item.content.text", self.limits)
+        self.session["instructions"] = session_object.text(joined, "item.content.text", self.limits)
         return self._configure(self.config)
 
     def _configure(self, config: SessionConfig, now: bool = False) -> list[Item]:
-        """Tell the worker of other choices; while an answer is made it keeps its own, and those wait unless `now`."""
+        """Another configuration for the session; while an answer is made it waits, unless `now`."""
         if config == self._sent or not now and (self._asked or self._response is not None):
             return []
         self._sent = config
@@ -188,7 +189,7 @@ class RealtimeProtocol:
         item = self.items.get(event.get("item_id"))
         if item is None or item["role"] != "assistant":
             raise RequestError("No answer has this id.", "item_not_found", "item_id")
-        end_ms = int(choices.number(event.get("audio_end_ms"), "audio_end_ms", 0, 10**9, whole=True))
+        end_ms = int(session_object.number(event.get("audio_end_ms"), "audio_end_ms", 0, 10**9, whole=True))
         place = {"item_id": item["id"], "content_index": 0, "audio_end_ms": end_ms}
         self._tell({"type": "conversation.item.truncated", **place})
         if self._response is None or self._response.item is not item:
@@ -223,15 +224,12 @@ class RealtimeProtocol:
         if wanted.get("input") or wanted.get("conversation") == "none":
             raise RequestError("Responses outside the conversation are not made here.", param="response.conversation")
         session = dict(self.session)
-        if wanted.get("instructions"):
-            session["instructions"] = choices.text(wanted["instructions"], "response.instructions", self.limits)
-        if wanted.get("output_modalities"):
-            session["output_modalities"] = choices.modalities(wanted["output_modalities"], "response.output_modalities")
-        if wanted.get("max_output_tokens"):
-            session["max_output_tokens"] = choices.tokens(wanted["max_output_tokens"], "response.max_output_tokens")
+        for name, checked in session_object.FIELDS.items():
+            if wanted.get(name):
+                session[name] = checked(wanted[name], f"response.{name}", self.limits)
         self._wanted = {"session": session, "metadata": wanted.get("metadata")}
-        # what is still played of the last answer is stopped by the new one
-        items = self._configure(choices.session_config(session, self._own_prompt, self._longest), now=True)
+        # the new answer stops what is still played of the last one
+        items = self._configure(session_config(session, self._own_prompt, self._longest), now=True)
         self._asked = True
         if not self._pending:
             return [*items, ev.Respond()]
@@ -250,17 +248,17 @@ class RealtimeProtocol:
         response = self._response
         match output:
             case Gated(is_open, time_s):
-                turns = self.config.turns
-                if turns != "manual" or self._by_gate:
-                    held = turns == "head" and response is not None
-                    self._tell(*self._listener.gate(is_open, round(1000 * time_s), held))
-                if turns == "manual" and not is_open and self._by_gate:
-                    self._tell(*self._listener.commit())
+                by, by_gate = self.config.turn_detection, self._by_gate
+                if by is not TurnDetection.MANUAL or by_gate:
+                    held = by is TurnDetection.STATE_HEAD and response is not None
+                    self._tell(*self._input.gate(is_open, round(1000 * time_s), held))
+                if by is TurnDetection.MANUAL and by_gate and not is_open:
+                    self._tell(*self._input.commit())
             case ev.StateDecision() if self.session["freeze_omni"]["states"]:
                 self._tell_state(output)
             case ev.TranscriptDelta(text, final):
                 shown = self.session["audio"]["input"]["transcription"] is not None
-                self._tell(*self._listener.transcript(text, final, answered, shown))
+                self._tell(*self._input.transcript(text, final, answered, shown))
             case ev.AnswerBegun(number):
                 self._begin_response(number)
             case ev.TextDelta(text) if response and not response.done:
@@ -268,7 +266,7 @@ class RealtimeProtocol:
             case ev.PlayAudio(samples) if response and not response.done:
                 self._tell(*response.speak(samples))
             case ev.StopAudio() if response:
-                self._tell(*self._listener.release())
+                self._tell(*self._input.release())
                 self._tell({"type": "output_audio_buffer.cleared", "response_id": response.id})
             case ev.AnswerKept(text, reason) if response:
                 self._end_response(text, reason)
@@ -277,14 +275,14 @@ class RealtimeProtocol:
                 self.error("There is nothing to answer: say or send something first.", "nothing_to_answer")
             case ev.AnswerEnded() if response and response.done:
                 self._response = None
-                self._tell(*self._listener.release())
+                self._tell(*self._input.release())
             case Refused(reason):
                 self._asked = False
                 self.error(reason, "invalid_value")
 
     @property
     def _by_gate(self) -> bool:
-        """The client wants turns to be found, and to ask for responses itself."""
+        """The client wants turns to be detected, whether or not it asks for responses itself."""
         return self.session["audio"]["input"]["turn_detection"] is not None
 
     def _begin_response(self, number: int) -> None:
@@ -298,7 +296,7 @@ class RealtimeProtocol:
 
     def _end_response(self, kept: str, reason: str) -> None:
         response = self._response
-        if response.done:  # all of it was told before; only less of it was heard
+        if response.done:  # all of it was sent before; only less of it was heard
             response.end(kept, reason)
             return
         by = "client_cancelled" if self._asked_to_stop else "turn_detected"

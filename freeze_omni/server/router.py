@@ -1,7 +1,7 @@
-"""Workers behind one front: each a process with a device, a model and its sessions; which one takes a new session.
+"""The front's dispatcher over workers, each a process with a device, a model and its sessions.
 
-All methods are called in the event loop. A worker that dies is started again, and its sessions go on at whichever is
-ready, from what their conversations say.
+A new session goes to the worker with most room. A worker that dies is started again, and its sessions continue on
+whichever worker is ready, from their dialogue in text. All methods are called in the event loop.
 """
 
 from __future__ import annotations
@@ -17,26 +17,27 @@ from multiprocessing.connection import Connection
 from typing import Any, Protocol
 
 from freeze_omni.engine import worker as msg
-from freeze_omni.engine.config import SessionConfig
 from freeze_omni.engine.metrics import Report
 from freeze_omni.engine.slot import Output
 from freeze_omni.engine.worker import WorkerConfig, run_worker
+from freeze_omni.session.session import SessionConfig
 
 OUTBOX = 2000
+NOT_READY = "no worker is ready; try again in a moment"
 RESTARTS = 5
-"""So often in a row a worker is started again that never became ready."""
+"""A worker that never becomes ready is restarted this many times in a row."""
 
 
 class Full(RuntimeError):
-    """No session more; says why."""
+    """No more sessions; says why."""
 
 
 class Unready(RuntimeError):
     """No worker could load its model; says why."""
 
 
-class User(Protocol):
-    """Whoever a session is for."""
+class Client(Protocol):
+    """What a session is for: the front's end of it, such as a `Connection`."""
 
     key: str
 
@@ -45,7 +46,7 @@ class User(Protocol):
     def failed(self, reason: str) -> None: ...
 
     def lost(self) -> tuple[SessionConfig, list[Any]]:
-        """The worker is gone: what a new one is to be opened with, and told."""
+        """The worker is gone: the configuration to open a new session with, and what to put into it."""
         ...
 
 
@@ -53,7 +54,7 @@ Start = Callable[[WorkerConfig, Connection], Any]
 
 
 def start_process(config: WorkerConfig, pipe: Connection) -> multiprocessing.Process:
-    """A worker in a process of its own."""
+    """A worker in its own process."""
     process = multiprocessing.get_context("spawn").Process(target=run_worker, args=(config, pipe), daemon=True)
     process.start()
     pipe.close()  # or the end of the worker would not be seen
@@ -68,14 +69,24 @@ class WorkerHandle:
     pipe: Connection
     body: Any
     outbox: queue.Queue = field(default_factory=lambda: queue.Queue(OUTBOX))
-    users: dict[str, User] = field(default_factory=dict)
+    clients: dict[str, Client] = field(default_factory=dict)
     ready: msg.Ready | None = None
     report: Report | None = None
     restarts: int = 0
     fault: str = ""
 
+    @property
+    def load(self) -> float:
+        """Sessions, as a share of those that are served in real time."""
+        return len(self.clients) / self.ready.limit
+
+    def open(self, client: Client, config: SessionConfig) -> None:
+        """Begin a session. Raises Full as `send`."""
+        self.clients[client.key] = client
+        self.send(msg.Open(client.key, config))
+
     def send(self, message: Any) -> None:
-        """Raises Full where the worker has stopped taking messages."""
+        """Raises Full if the worker no longer takes messages."""
         try:
             self.outbox.put_nowait(message)
         except queue.Full:
@@ -83,7 +94,7 @@ class WorkerHandle:
 
 
 class Router:
-    """See the head of this file. `start` makes a worker at the other end of a pipe."""
+    """`start` makes a worker at the other end of a pipe."""
 
     def __init__(self, configs: list[WorkerConfig], start: Start = start_process) -> None:
         self._configs, self._start = configs, start
@@ -91,7 +102,7 @@ class Router:
         self.refusals: dict[str, int] = {}
         self.lost_workers = 0
         self.closing = False
-        self._homeless: list[User] = []
+        self._homeless: list[Client] = []
         self._changed = asyncio.Event()
 
     async def open(self) -> None:
@@ -100,7 +111,7 @@ class Router:
         self._fault = ""
         for config in self._configs:
             self._begin(config)
-        while not any(handle.ready for handle in self.handles):
+        while not self._ready:
             if not self.handles:
                 raise Unready(self._fault or "no worker came up")
             self._changed.clear()
@@ -116,60 +127,62 @@ class Router:
 
     @property
     def sessions(self) -> int:
-        return sum(len(handle.users) for handle in self.handles) + len(self._homeless)
+        return sum(len(handle.clients) for handle in self.handles) + len(self._homeless)
 
     @property
     def limit(self) -> int:
-        return sum(handle.ready.limit for handle in self.handles if handle.ready)
+        return sum(handle.ready.limit for handle in self._ready)
 
     @property
     def facts(self) -> msg.Ready:
-        """What a worker that is ready has told of its model. Raises Full where there is none."""
-        for handle in self.handles:
-            if handle.ready:
-                return handle.ready
-        raise Full("no worker is ready; try again in a moment")
+        """What a worker that is ready says of its model. Raises Full if none is."""
+        if not self._ready:
+            raise Full(NOT_READY)
+        return self._ready[0].ready
 
-    def admit(self, user: User, config: SessionConfig) -> None:
-        """Give the session to the worker with most room. Raises Full."""
+    def admit(self, client: Client, config: SessionConfig) -> None:
+        """Begin a session at the worker with most room. Raises Full."""
         try:
             handle = self._roomiest()
         except Full as error:
             reason = str(error).split(":")[0]
             self.refusals[reason] = self.refusals.get(reason, 0) + 1
             raise
-        handle.users[user.key] = user
-        handle.send(msg.Open(user.key, config))
+        handle.open(client, config)
 
-    def put(self, user: User, item: Any) -> None:
-        """Tell the session's worker. Raises Full."""
-        handle = self._hand_of(user)
+    def put(self, client: Client, item: Any) -> None:
+        """Put audio, an event or a configuration into the session. Raises Full."""
+        handle = self._handle_of(client)
         if handle is not None:
-            handle.send(msg.Put(user.key, item))
+            handle.send(msg.Put(client.key, item))
 
-    def release(self, user: User) -> None:
+    def release(self, client: Client) -> None:
         """The session is over."""
-        if user in self._homeless:
-            self._homeless.remove(user)
-        handle = self._hand_of(user)
+        if client in self._homeless:
+            self._homeless.remove(client)
+        handle = self._handle_of(client)
         if handle is not None:
-            del handle.users[user.key]
-            handle.outbox.put(msg.Close(user.key)) if not handle.outbox.full() else self._kill(handle)
+            del handle.clients[client.key]
+            handle.outbox.put(msg.Close(client.key)) if not handle.outbox.full() else self._kill(handle)
+
+    @property
+    def _ready(self) -> list[WorkerHandle]:
+        return [handle for handle in self.handles if handle.ready]
 
     def _roomiest(self) -> WorkerHandle:
-        ready = [handle for handle in self.handles if handle.ready]
+        ready = self._ready
         if self.closing or not ready:
-            raise Full("the server is closing" if self.closing else "no worker is ready; try again in a moment")
-        handle = min(ready, key=lambda handle: len(handle.users) / handle.ready.limit)
-        if len(handle.users) >= handle.ready.limit:
+            raise Full("the server is closing" if self.closing else NOT_READY)
+        handle = min(ready, key=lambda handle: handle.load)
+        if handle.load >= 1:
             raise Full(f"the server is full: {self.sessions} sessions, which is what it serves in real time")
         late_ms = 1000 * handle.report.late_s if handle.report else 0
-        if handle.users and late_ms > handle.config.serving.late_ms:
+        if handle.clients and late_ms > handle.config.serving.late_ms:
             raise Full(f"the server is late: a step takes {late_ms:.0f} ms; a session more would make all late")
         return handle
 
-    def _hand_of(self, user: User) -> WorkerHandle | None:
-        return next((handle for handle in self.handles if handle.users.get(user.key) is user), None)
+    def _handle_of(self, client: Client) -> WorkerHandle | None:
+        return next((handle for handle in self.handles if handle.clients.get(client.key) is client), None)
 
     def _begin(self, config: WorkerConfig, restarts: int = 0) -> None:
         here, there = multiprocessing.Pipe()
@@ -180,7 +193,7 @@ class Router:
             threading.Thread(target=work, args=(handle,), daemon=True).start()
 
     def _sends(self, handle: WorkerHandle) -> None:
-        """A thread: a worker that is busy must not hold up the event loop."""
+        """In a thread: a busy worker must not hold up the event loop."""
         try:
             while True:
                 message = handle.outbox.get()
@@ -191,7 +204,7 @@ class Router:
             return
 
     def _receives(self, handle: WorkerHandle) -> None:
-        """A thread."""
+        """In a thread."""
         try:
             while True:
                 message = handle.pipe.recv()
@@ -203,10 +216,10 @@ class Router:
 
     def _take(self, handle: WorkerHandle, message: Any) -> None:
         match message:
-            case msg.Did(key, outputs) if key in handle.users:
-                handle.users[key].did(outputs)
-            case msg.Failed(key, reason) if key in handle.users:
-                handle.users.pop(key).failed(reason)
+            case msg.Did(key, outputs) if key in handle.clients:
+                handle.clients[key].did(outputs)
+            case msg.Failed(key, reason) if key in handle.clients:
+                handle.clients.pop(key).failed(reason)
             case msg.Measured(report):
                 handle.report = report
             case msg.Ready():
@@ -216,8 +229,8 @@ class Router:
                 self._house()
             case msg.Unusable(reason):
                 self._fault = handle.fault = reason
-                handle.restarts = RESTARTS  # it would not be usable the next time
-                if len(self.handles) > 1:  # or `open` says it
+                handle.restarts = RESTARTS  # the next try would fail, too
+                if len(self.handles) > 1:  # else `open` reports it
                     logging.error("worker on %s: %s", handle.config.device, reason)
 
     def _lose(self, handle: WorkerHandle) -> None:
@@ -230,35 +243,33 @@ class Router:
             return
         if not handle.fault:
             self.lost_workers += 1
-            logging.error("worker on %s is gone with %d sessions", handle.config.device, len(handle.users))
-        self._homeless += handle.users.values()
+            logging.error("worker on %s is gone with %d sessions", handle.config.device, len(handle.clients))
+        self._homeless += handle.clients.values()
         if handle.restarts < RESTARTS:
             self._begin(handle.config, 0 if handle.ready else handle.restarts + 1)
         elif not self.handles:
-            for user in self._homeless:
-                user.failed("its worker was lost, and no other is left")
+            for client in self._homeless:
+                client.failed("its worker was lost, and no other is left")
             self._homeless.clear()
         self._house()
 
     def _house(self) -> None:
-        """Sessions without a worker go to those that are ready."""
-        for user in list(self._homeless):
-            ready = [handle for handle in self.handles if handle.ready]
-            if not ready:
+        """Give sessions without a worker to one that is ready."""
+        for client in list(self._homeless):
+            if not self._ready:
                 return
-            self._homeless.remove(user)
-            handle = min(ready, key=lambda handle: len(handle.users) / handle.ready.limit)
-            config, items = user.lost()
-            handle.users[user.key] = user
-            handle.send(msg.Open(user.key, config))
+            self._homeless.remove(client)
+            handle = min(self._ready, key=lambda handle: handle.load)
+            config, items = client.lost()
+            handle.open(client, config)
             for item in items:
-                handle.send(msg.Put(user.key, item))
+                handle.send(msg.Put(client.key, item))
 
     def _kill(self, handle: WorkerHandle) -> None:
-        """A worker that takes no messages is as good as gone.
+        """End a worker that takes no messages.
 
-        Its end of the pipe goes with it. Ours is not closed under the threads that read and write it: they would be
-        left with no handle, or with that of something else.
+        Its end of the pipe goes with it. Ours stays open for the threads that read and write it: a closed handle could
+        be that of another file by then.
         """
         if hasattr(handle.body, "kill"):
             handle.body.kill()

@@ -7,10 +7,10 @@ from typing import Any
 
 import uvicorn
 
+from freeze_omni.engine.worker import WorkerConfig, threads_each
 from freeze_omni.server.app import Server
 from freeze_omni.server.config import ServerConfig
 from freeze_omni.server.router import Router
-from freeze_omni.engine.worker import WorkerConfig, threads_each
 
 
 class GracefulServer(uvicorn.Server):

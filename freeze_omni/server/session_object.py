@@ -1,4 +1,4 @@
-"""The protocol's session object: what a client may set, checked field by field, and what the server makes of it."""
+"""The protocol's session object: what a client may set, checked field by field, and the engine's form of it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Any
 
 from freeze_omni.server.config import Limits
 from freeze_omni.server.wire import RATES_HZ
-from freeze_omni.engine.config import SessionConfig
+from freeze_omni.session.reducer import TurnDetection
+from freeze_omni.session.session import SessionConfig
 
 HEAD = {"type": "semantic_vad", "create_response": True, "interrupt_response": True, "eagerness": "auto"}
 SERVER_VAD = {
@@ -24,8 +25,8 @@ OWN = {"temperature": None, "top_k": None, "top_p": None, "seed": 0, "states": F
 """Ours, under `freeze_omni`: sampling, and whether `freeze_omni.state` events are sent."""
 
 
-class ChoiceError(ValueError):
-    """A field that cannot be followed; `param` is its path."""
+class FieldError(ValueError):
+    """A field with a value that cannot be followed; `param` is its path."""
 
     def __init__(self, param: str, message: str) -> None:
         super().__init__(message)
@@ -59,39 +60,36 @@ def new_session(key: str, model: str, instructions: str) -> dict[str, Any]:
 
 
 def update(session: dict[str, Any], changes: Any, limits: Limits) -> dict[str, Any]:
-    """The session with `changes`; the one given is not touched. Raises ChoiceError."""
+    """A copy of the session with `changes`. Raises FieldError."""
     changes, session = _object(changes, "session"), copy.deepcopy(session)
     for name, value in changes.items():
-        rule = _RULES.get(name)
-        if rule is None:
-            if name not in _IGNORED:
-                raise ChoiceError(f"session.{name}", f"Unknown parameter: 'session.{name}'.")
-            continue
-        rule(session, value, limits)
+        if name in FIELDS:
+            session[name] = FIELDS[name](value, f"session.{name}", limits)
+        elif name in _RULES:
+            _RULES[name](session, value)
+        elif name not in _IGNORED:
+            raise FieldError(f"session.{name}", f"Unknown parameter: 'session.{name}'.")
     return session
 
 
 def session_config(session: dict[str, Any], own_prompt: str, longest: int) -> SessionConfig:
-    """The session as the scheduler takes it. longest: tokens of an answer the model allows."""
+    """The session as the engine takes it. longest: tokens of an answer that the model allows."""
     turns = session["audio"]["input"]["turn_detection"]
-    own, tokens = session["freeze_omni"], session["max_output_tokens"]
+    tokens = session["max_output_tokens"]
     config = SessionConfig(
         system=None if session["instructions"] == own_prompt else session["instructions"],
-        turns="manual",
+        turn_detection=TurnDetection.MANUAL,
         speech=session["output_modalities"] == ["audio"],
         max_new_tokens=None if tokens == "inf" else min(tokens, longest),
-        temperature=own["temperature"],
-        top_k=own["top_k"],
-        top_p=own["top_p"],
-        seed=own["seed"],
+        **{name: session["freeze_omni"][name] for name in OWN if name != "states"},
     )
     if turns is None or not turns["create_response"]:
         return config
     if turns["type"] == "semantic_vad":
-        return replace(config, turns="head", interrupt=turns["interrupt_response"])
+        return replace(config, turn_detection=TurnDetection.STATE_HEAD, interrupt=turns["interrupt_response"])
     return replace(
         config,
-        turns="vad",
+        turn_detection=TurnDetection.VAD,
         interrupt=turns["interrupt_response"],
         silence_ms=turns["silence_duration_ms"],
         pre_roll_ms=turns["prefix_padding_ms"],
@@ -99,24 +97,12 @@ def session_config(session: dict[str, Any], own_prompt: str, longest: int) -> Se
     )
 
 
-def _instructions(session: dict[str, Any], value: Any, limits: Limits) -> None:
-    session["instructions"] = text(value, "session.instructions", limits)
-
-
-def _modalities(session: dict[str, Any], value: Any, limits: Limits) -> None:
-    session["output_modalities"] = modalities(value, "session.output_modalities")
-
-
-def _tokens(session: dict[str, Any], value: Any, limits: Limits) -> None:
-    session["max_output_tokens"] = tokens(value, "session.max_output_tokens")
-
-
-def _tools(session: dict[str, Any], value: Any, limits: Limits) -> None:
+def _tools(session: dict[str, Any], value: Any) -> None:
     if value:
-        raise ChoiceError("session.tools", "This model calls no tools: leave 'tools' empty.")
+        raise FieldError("session.tools", "This model calls no tools: leave 'tools' empty.")
 
 
-def _audio(session: dict[str, Any], value: Any, limits: Limits) -> None:
+def _audio(session: dict[str, Any], value: Any) -> None:
     value = _object(value, "session.audio", ("input", "output"))
     given = _object(value.get("input", {}), "session.audio.input", tuple(session["audio"]["input"]))
     own = session["audio"]["input"]
@@ -129,16 +115,16 @@ def _audio(session: dict[str, Any], value: Any, limits: Limits) -> None:
         elif name == "transcription":
             own["transcription"] = None if part is None else _object(part, path)
         elif part is not None:
-            raise ChoiceError(path, "There is no noise reduction here: set it to null.")
+            raise FieldError(path, "There is no noise reduction here: set it to null.")
     output = _object(value.get("output", {}), "session.audio.output", tuple(session["audio"]["output"]))
     if "format" in output:
         session["audio"]["output"]["format"] = _format(output["format"], "session.audio.output.format")
     if output.get("speed", 1.0) != 1.0:
-        raise ChoiceError("session.audio.output.speed", "The voice has one speed, 1.0.")
-    # any voice is taken, as clients always send one; the model has its own
+        raise FieldError("session.audio.output.speed", "The voice has one speed, 1.0.")
+    # any voice is accepted, as clients always send one; the model has its own
 
 
-def _own(session: dict[str, Any], value: Any, limits: Limits) -> None:
+def _own(session: dict[str, Any], value: Any) -> None:
     path = "session.freeze_omni"
     for name, part in _object(value, path, tuple(OWN)).items():
         if name == "states":
@@ -168,7 +154,7 @@ def _turn_detection(value: Any, before: dict[str, Any] | None, path: str) -> dic
         elif name == "eagerness":
             found[name] = _one_of(part, ("low", "medium", "high", "auto"), where)
         elif name == "idle_timeout_ms" and part is not None:
-            raise ChoiceError(where, "The model does not speak unasked: set 'idle_timeout_ms' to null.")
+            raise FieldError(where, "The model does not speak unasked: set 'idle_timeout_ms' to null.")
     return found
 
 
@@ -177,62 +163,57 @@ def _format(value: Any, path: str) -> dict[str, Any]:
     kind = _one_of(value.get("type", "audio/pcm"), tuple(RATES_HZ), f"{path}.type")
     rate = value.get("rate", RATES_HZ[kind])
     if rate != RATES_HZ[kind]:
-        raise ChoiceError(f"{path}.rate", f"{kind} comes at {RATES_HZ[kind]} Hz, not {rate}: resample it.")
+        raise FieldError(f"{path}.rate", f"{kind} comes at {RATES_HZ[kind]} Hz, not {rate}: resample it.")
     return {"type": kind, "rate": rate} if kind == "audio/pcm" else {"type": kind}
 
 
 def text(value: Any, path: str, limits: Limits) -> str:
-    """Raises ChoiceError for what is no text, or one that is too long."""
+    """Raises FieldError for anything but a text that is short enough."""
     if not isinstance(value, str):
-        raise ChoiceError(path, f"'{path}' must be a string.")
+        raise FieldError(path, f"'{path}' must be a string.")
     if len(value) > limits.text_chars:
-        raise ChoiceError(path, f"'{path}' has {len(value)} characters, at most {limits.text_chars} are taken.")
+        raise FieldError(path, f"'{path}' has {len(value)} characters, at most {limits.text_chars} are taken.")
     return value
 
 
-def modalities(value: Any, path: str) -> list[str]:
-    """Raises ChoiceError for anything but ["audio"] and ["text"]."""
+def _modalities(value: Any, path: str, limits: Limits) -> list[str]:
+    """Raises FieldError for anything but ["audio"] and ["text"]."""
     return _one_of(value, (["audio"], ["text"]), path)
 
 
-def tokens(value: Any, path: str) -> int | str:
-    """Raises ChoiceError for anything but `inf` and 1 to 4096."""
+def _tokens(value: Any, path: str, limits: Limits) -> int | str:
+    """Raises FieldError for anything but `inf` and 1 to 4096."""
     return value if value == "inf" else int(number(value, path, 1, 4096, whole=True))
 
 
 def number(value: Any, path: str, low: float, high: float, whole: bool = False) -> float:
-    """Raises ChoiceError for what is no number from low to high."""
+    """Raises FieldError for anything but a number from low to high."""
     right = isinstance(value, int) or isinstance(value, float) and not whole
     if not right or isinstance(value, bool) or not low <= value <= high:
-        raise ChoiceError(path, f"'{path}' must be a {'whole ' if whole else ''}number from {low} to {high}.")
+        raise FieldError(path, f"'{path}' must be a {'whole ' if whole else ''}number from {low} to {high}.")
     return value
 
 
 def _one_of(value: Any, choices: tuple[Any, ...], path: str) -> Any:
     if not any(value == choice and type(value) is type(choice) for choice in choices):
-        raise ChoiceError(path, f"'{path}' must be one of {', '.join(map(str, choices))}.")
+        raise FieldError(path, f"'{path}' must be one of {', '.join(map(str, choices))}.")
     return value
 
 
 def _object(value: Any, path: str, names: tuple[str, ...] | None = None) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise ChoiceError(path, f"'{path}' must be an object.")
+        raise FieldError(path, f"'{path}' must be an object.")
     for name in value:
         if names is not None and name not in names:
-            raise ChoiceError(f"{path}.{name}", f"Unknown parameter: '{path}.{name}'.")
+            raise FieldError(f"{path}.{name}", f"Unknown parameter: '{path}.{name}'.")
     return value
 
 
-_RULES = {
-    "instructions": _instructions,
-    "output_modalities": _modalities,
-    "max_output_tokens": _tokens,
-    "tools": _tools,
-    "audio": _audio,
-    "freeze_omni": _own,
-}
+FIELDS = {"instructions": text, "output_modalities": _modalities, "max_output_tokens": _tokens}
+"""Checks of the fields that a session and a single response have."""
+_RULES = {"tools": _tools, "audio": _audio, "freeze_omni": _own}
 _IGNORED = (
     "type", "model", "id", "object", "tool_choice", "parallel_tool_calls", "tracing", "truncation", "include", "prompt",
     "reasoning",
 )  # fmt: skip
-"""Taken without an effect: clients send them always."""
+"""Accepted without an effect: clients always send them."""

@@ -8,11 +8,10 @@ import threading
 import pytest
 
 from freeze_omni.bin import serve
+from freeze_omni.engine import worker
+from freeze_omni.engine.worker import Unusable, WorkerConfig, run_worker
 from freeze_omni.server import run
 from freeze_omni.server.router import Router
-from freeze_omni.engine import worker
-from freeze_omni.engine.worker import Unusable
-from freeze_omni.engine.worker import WorkerConfig, run_worker
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import websockets
 
+from freeze_omni.engine.worker import Stop
 from freeze_omni.server.config import Limits
 from freeze_omni.server.tls import self_made
-from freeze_omni.engine.worker import Stop
 from tests.server.rig import loud, pcm, serving
 from tests.server.test_openai_client import client, say, talk, until
 from tests.toy import toy_system
@@ -202,7 +202,7 @@ def test_a_lost_worker_loses_no_dialogue(model):
             async with client(place).realtime.connect(model="toy") as connection:
                 await until(connection, "session.created")
                 await say(connection, "Hello")
-                lost = next(handle for handle in router.handles if handle.users)
+                lost = next(handle for handle in router.handles if handle.clients)
                 lost.outbox.put(Stop())  # a worker that is a thread is not killed, but it goes unasked
                 told = (await until(connection, "error"))[-1]
                 answer = (await say(connection, "And then?"))[-1].response

@@ -8,12 +8,12 @@ from dataclasses import replace
 
 import pytest
 
-from freeze_omni.data.tables import TableError, write_table
 from benchmarks.load import faults, material
 from benchmarks.load.good_user import Told, converse
 from benchmarks.load.server import Served
-from freeze_omni.llm.generate import GenerationConfig
+from freeze_omni.data.tables import TableError, write_table
 from freeze_omni.engine.worker import Stop
+from freeze_omni.llm.generate import GenerationConfig
 from tests.server.rig import serving
 from tests.toy import toy_system
 
@@ -53,9 +53,9 @@ def test_users_are_answered_beside_bad_clients_and_lost_workers(served):
 def test_a_worker_that_nobody_has_killed_is_a_crash(served):
     async def with_crash():
         running = asyncio.create_task(faults.run(served, SPOKEN[:1], replace(CONFIG, minutes=0.0, bad=0), kill))
-        while not any(handle.users for handle in served.router.handles):
+        while not any(handle.clients for handle in served.router.handles):
             await asyncio.sleep(0.01)
-        kill(next(handle for handle in served.router.handles if handle.users))
+        kill(next(handle for handle in served.router.handles if handle.clients))
         return await running
 
     assert asyncio.run(with_crash())["crashes"] == 1
@@ -64,9 +64,9 @@ def test_a_worker_that_nobody_has_killed_is_a_crash(served):
 def test_a_session_goes_on_when_its_worker_is_lost(served):
     async def lose():
         asking = asyncio.create_task(converse(served.url, SPOKEN[0], turns=2, paced=False))
-        while not any(handle.users for handle in served.router.handles):
+        while not any(handle.clients for handle in served.router.handles):
             await asyncio.sleep(0.01)
-        kill(next(handle for handle in served.router.handles if handle.users))
+        kill(next(handle for handle in served.router.handles if handle.clients))
         return await asking
 
     told = asyncio.run(lose())

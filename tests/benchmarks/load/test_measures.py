@@ -7,8 +7,8 @@ import asyncio
 import numpy as np
 import pytest
 
-from freeze_omni import pack
 from benchmarks.load import material, official, throughput
+from freeze_omni import pack
 from tests.toy import toy_system
 
 

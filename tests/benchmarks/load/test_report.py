@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from freeze_omni.eval.provenance import provenance
 from benchmarks.load import report
+from freeze_omni.eval.provenance import provenance
 
 FOUND = {
     "throughput": {"batch8_speedup": 3.2, "outputs_identical": True, "made": provenance()},

@@ -7,14 +7,13 @@ import json
 
 import pytest
 
+from benchmarks.load import speech_start as sweep
+from benchmarks.load import speech_start_report as report
 from freeze_omni import pack
 from freeze_omni.data.tables import write_table
 from freeze_omni.eval import judge
-from benchmarks.load import speech_start as sweep
-from benchmarks.load import speech_start_report as report
 from freeze_omni.llm.generate import GenerationConfig
-from freeze_omni.session.answer import AnswerConfig
-from freeze_omni.session.answer import ChunkSchedule
+from freeze_omni.session.answer import AnswerConfig, ChunkSchedule
 from freeze_omni.speech_decoder.segment import SegmentConfig
 from tests.toy import toy_system
 
