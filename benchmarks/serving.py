@@ -1,7 +1,7 @@
 """Measure serving: prints a table, writes it to docs/benchmarks.md, and the figures to docs/benchmarks/serving.json.
 
 Parts: throughput (8 sessions in a batch against one by one), memory, limit (as many users as are admitted, and one
-more), faults (bad clients and killed workers beside good users), official (the `openai` client).
+more), faults (bad clients and killed workers among good users), official (the `openai` client).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Clients that do what they should not: each takes an open socket and spoils its own session."""
+"""Clients that misbehave: each takes an open socket and spoils its own session."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MARKER = "kaleidoscope"
 
 
 async def spoil(url: str, fault: Fault, rng: random.Random, patience_s: float) -> None:
-    """Connect, do it, and be gone after `patience_s` at the latest, whatever the server says."""
+    """Connect, misbehave, and leave after `patience_s` at the latest."""
     try:
         async with websockets.connect(f"{url}/v1/realtime", max_size=None, close_timeout=1) as socket:
             try:
@@ -76,7 +76,7 @@ async def mistyped(socket: Any, rng: random.Random, patience_s: float) -> None:
 
 
 async def wrong_rate(socket: Any, rng: random.Random, patience_s: float) -> None:
-    """Asks for a rate that there is not, sends sound of another one all the same, and wants it answered."""
+    """Asks for an unknown rate, sends sound of another one anyway, and asks for an answer."""
     wanted = {"audio": {"input": {"format": {"type": "audio/pcm", "rate": rng.choice([8000, 44100, -1, "x"])}}}}
     await _send(socket, "session.update", session=wanted)
     await _send(socket, "session.update", session={"audio": {"input": {"format": {"type": "audio/pcmu"}}}})

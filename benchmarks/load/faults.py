@@ -1,4 +1,4 @@
-"""Users who speak, beside clients that leave, send nonsense, flood or stall, and workers that are killed."""
+"""Users who speak, with clients that leave, send nonsense, flood or stall, and workers that are killed."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class FaultConfig:
 
     Attributes:
         minutes: it lasts. turns: of a session of a good user. paced: they speak at the pace of speech.
-        bad: so many bad clients at a time. patience_s: the longest that one of them stays.
+        bad: number of bad clients at a time. patience_s: the longest that one of them stays.
         kills_s: from one kill of a worker to the next, at least and at most. stuck_s: a session without its
             answers after so long is stuck.
     """
@@ -62,13 +62,13 @@ async def measure(model: Path, spoken: Sequence[Spoken], config: FaultConfig) ->
 async def run(
     served: Served, spoken: Sequence[Spoken], config: FaultConfig, kill: Callable[[WorkerHandle], None] = kill_process
 ) -> dict[str, Any]:
-    """Every question is asked alone, then all at once beside the faults, then alone again.
+    """Every question is asked alone, then all at once with the faults, then alone again.
 
     crashes: the server, or a worker that nobody has killed, went down. stuck: sessions without their answers, or
-    that the server still holds when all have left. cross_talk: sessions that told a user the marker of another, a
+    that the server still holds when all have left. cross_talk: sessions that sent a user the marker of another, a
     word of that one's question. other_answers: sessions that answered other than alone. stalled_client_cost: the
-    users' time to an answer beside a client that asks on and takes nothing, over beside one that takes it all.
-    Raises ValueError where a question has no word of its own.
+    users' time to an answer next to a client that asks on and takes nothing, over that next to one that takes it all.
+    Raises ValueError if a question has no word that the others lack.
     """
     lost_before = served.router.lost_workers
     alone = [await _insist(served.url, one, config) for one in spoken]
@@ -161,7 +161,7 @@ class _Crowd:
 
 
 async def _insist(url: str, spoken: Spoken, config: FaultConfig) -> Told:
-    """Come again where the server has no room. Raises TimeoutError where that does not help."""
+    """Try again while the server has no room. Raises TimeoutError if that does not help."""
     async with asyncio.timeout(config.stuck_s):
         while True:
             try:
@@ -171,15 +171,15 @@ async def _insist(url: str, spoken: Spoken, config: FaultConfig) -> Told:
 
 
 async def _stalled_cost(url: str, spoken: Sequence[Spoken], config: FaultConfig) -> float:
-    async def beside(other: bad_clients.Fault) -> float:
+    async def next_to(other: bad_clients.Fault) -> float:
         asking = asyncio.create_task(bad_clients.spoil(url, other, random.Random(config.seed), config.stuck_s))
         told = await asyncio.gather(*(_insist(url, one, config) for one in spoken))
         asking.cancel()
         await asyncio.gather(asking, return_exceptions=True)
         return statistics.median(second for one in told for second in one.seconds)
 
-    takes_all = await beside(bad_clients.asks_on)
-    return round(await beside(bad_clients.stalls) / takes_all, 2)
+    takes_all = await next_to(bad_clients.asks_on)
+    return round(await next_to(bad_clients.stalls) / takes_all, 2)
 
 
 async def _sessions_left(served: Served, patience_s: float) -> int:

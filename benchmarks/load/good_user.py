@@ -1,4 +1,4 @@
-"""A user who does all right: asks its question aloud, waits for the answer, asks again."""
+"""A user who behaves: asks its question aloud, waits for the answer, asks again."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from freeze_omni.client.realtime import HZ, Realtime, ServerError, decode
 
 AGAIN_S = 0.2
 PLAYED_S = 0.3
-"""Behind the end of an answer's sound, before the user speaks again: what is not played leaves the history."""
+"""Pause after an answer's sound: what is not played when the user speaks again leaves the history."""
 AGAIN = ("input_audio_buffer_commit_empty", "nothing_to_answer", "conversation_already_has_active_response")
-"""Errors that follow when a worker is lost in the middle of a turn: the turn is said once more."""
+"""Errors that follow when a worker is lost in the middle of a turn: the turn is repeated."""
 
 
 @dataclass
 class Told:
-    """What one session told its user.
+    """What the user of one session got.
 
     Attributes:
         answers: of each turn up to the first loss of a worker: from there on the history is of text, and answers
             may be others. turns: all that were answered. seconds: each took from its end to its answer's.
-        words: all that was told in words. rebuilt: the session has lost its worker and answered after that.
+        words: all words that came. rebuilt: the session has lost its worker and answered after that.
         plays_until_s: when the sound of the last answer ends, by time.monotonic.
     """
 
@@ -44,7 +44,7 @@ async def converse(url: str, spoken: Spoken, turns: int, paced: bool = True) -> 
     paced: at the pace of speech, and an answer is heard to its end; otherwise all at once, and what a later turn is
     answered depends on the time.
 
-    Raises ServerError where the server ends or refuses the session.
+    Raises ServerError if the server ends or refuses the session.
     """
     told, tried = Told(), 0
     async with Realtime(url) as talk:
@@ -56,7 +56,7 @@ async def converse(url: str, spoken: Spoken, turns: int, paced: bool = True) -> 
 
 
 async def _turn(talk: Realtime, spoken: Spoken, paced: bool, number: int, told: Told) -> None:
-    """Try one turn; it is not counted where the worker is lost meanwhile."""
+    """Try one turn; it is not counted if the worker is lost meanwhile."""
     if paced:
         await asyncio.sleep(max(0.0, told.plays_until_s - time.monotonic()))
     await talk.send("input_audio_buffer.clear")

@@ -18,7 +18,7 @@ from freeze_omni.eval.percentiles import summarise
 SILENCE_S = 2.5
 WATCH_S = 0.5
 STUTTER_S = 0.05
-"""An answer whose next piece comes later than this behind the end of the last one has a gap that is heard."""
+"""An answer whose next piece comes later than this after the end of the last one has an audible gap."""
 
 
 async def measure(model: Path, sounds: Sequence[np.ndarray], seconds: float, sessions: int = 0) -> dict[str, Any]:
@@ -110,7 +110,7 @@ class _User:
 
 
 async def _one_more(url: str) -> tuple[float, str]:
-    """How long it takes until one session too many is refused, and the code; empty where it is not."""
+    """How long it takes until one session too many is refused, and the code; empty if it is not."""
     begin_s = time.perf_counter()
     try:
         async with Realtime(url) as talk:

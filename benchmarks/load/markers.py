@@ -1,4 +1,4 @@
-"""Words by which is seen whether one user is told what another has said."""
+"""Marker words, which show whether one user gets what another has said."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ WORDS = ("transcript", "text", "delta")
 
 
 def words_of(events: Sequence[dict[str, Any]]) -> str:
-    """All that a client was told in words by these events: transcripts, answers, items; lower case.
+    """All words that a client got by these events: transcripts, answers, items; lower case.
 
     Pieces of one kind are put together, as a word may be cut between two.
     """
@@ -38,10 +38,10 @@ def _texts(content: Any) -> Iterator[tuple[str, str]]:
 
 
 def choose(texts: Sequence[str], told: Sequence[str]) -> list[str]:
-    """A marker for each user: a word of its question that no other has in its own, nor was told when alone.
+    """A marker for each user: a word of its question that no other has in its own, nor got when alone.
 
-    texts: the questions. told: `words_of` all that each user was told in a session alone. A word that was heard
-    (the user was told it itself) goes before others, then the longest. Raises ValueError where a user has none.
+    texts: the questions. told: `words_of` all that each user got in a session alone. A word that was heard
+    (the user got it itself) goes before others, then the longest. Raises ValueError if a user has none.
     """
     markers = []
     for number, text in enumerate(texts):
@@ -49,11 +49,11 @@ def choose(texts: Sequence[str], told: Sequence[str]) -> list[str]:
         words = [word for word in re.findall(r"[^\W\d_]+", text.casefold()) if len(word) >= SHORTEST]
         own = [word for word in words if not any(word in other for other in others)]
         if not own:
-            raise ValueError(f"'{text}' has no word of its own beside the other questions: take other questions")
+            raise ValueError(f"'{text}' has no word that the other questions lack: take other questions")
         markers.append(max(own, key=lambda word: (word in told[number], len(word))))
     return markers
 
 
 def foreign(told: str, markers: Sequence[str], own: int) -> list[str]:
-    """Markers of others than user `own` in what it was told."""
+    """Markers of others than user `own` in what it got."""
     return [marker for number, marker in enumerate(markers) if number != own and marker in told]

@@ -1,4 +1,4 @@
-"""What the measured users say: sound files, or noise where there are none; and typed questions."""
+"""What the measured users say: sound files, or noise without any; and typed questions."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Spoken:
 
 
 def sounds(questions: Path | None, count: int) -> list[np.ndarray]:
-    """`count` questions (S,) at 24 kHz, over again where there are fewer; without a table, bursts of noise.
+    """`count` questions (S,) at 24 kHz, repeated if there are fewer; without a table, bursts of noise.
 
     questions: a data directory, or a wav.scp.
     """
@@ -46,7 +46,7 @@ def sounds(questions: Path | None, count: int) -> list[np.ndarray]:
 def spoken(questions: Path, count: int) -> list[Spoken]:
     """`count` questions of different words, spread over the table; of scenes those that ask for an answer.
 
-    questions: a data directory, or a wav.scp with `text` beside it. Raises TableError where there are fewer.
+    questions: a data directory, or a wav.scp with `text` next to it. Raises TableError if there are fewer.
     """
     scp, folder = _scp(questions), _scp(questions).parent
     paths, texts = read_table(scp), read_table(folder / "text", need_value=False)

@@ -25,7 +25,7 @@ from freeze_omni.session.session import SessionConfig
 
 IDLE = 20
 WARM_SHARE = 0.2
-"""The first sessions warm the allocator up; growth is measured behind them."""
+"""The first sessions warm the allocator up; growth is measured after them."""
 LOOKS = 100
 HEARD_S = 1.0
 

@@ -1,4 +1,4 @@
-"""A server of worker processes, run beside the measuring clients."""
+"""A server of worker processes, for the measuring clients."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ async def serving(
 ) -> AsyncIterator[Served]:
     """A server on a free port, with `workers` processes.
 
-    Raises ConfigError for a model that cannot be loaded, RuntimeError where the server does not come up otherwise.
+    Raises ConfigError for a model that cannot be loaded, RuntimeError if the server does not come up for another reason.
     """
     serving_config = ServingConfig(max_sessions=max_sessions)
     worker = WorkerConfig(model, serving_config, threads=threads_each(threads, workers))

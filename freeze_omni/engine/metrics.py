@@ -1,4 +1,4 @@
-"""What a worker measures: sums, and percentiles of the last minute."""
+"""Measurements of a worker: sums, and percentiles of the last minute."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ class Report:
 
     @property
     def late_s(self) -> float:
-        """90 % of the last minute's listening steps took no longer; 0 where there were none."""
+        """90 % of the last minute's listening steps took no longer; 0 if there were none."""
         found = self.durations.get("listen_s")
         return (found.quantiles[1] or 0.0) if found else 0.0
 
 
 class Measures:
-    """Collects what a scheduler observes. The clock is given."""
+    """Collects what a scheduler observes."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock, self._begin_s = clock, clock()
@@ -75,6 +75,6 @@ class Measures:
 
 
 def quantiles(values: list[float]) -> tuple[float | None, ...]:
-    """`QUANTILES` of the values (nearest rank); None where there are none."""
+    """`QUANTILES` of the values (nearest rank); None if there are none."""
     ordered = sorted(values)
     return tuple(ordered[min(int(q * len(ordered)), len(ordered) - 1)] if ordered else None for q in QUANTILES)

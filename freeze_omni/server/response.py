@@ -1,4 +1,4 @@
-"""One response of the protocol: the events that tell of an answer as it is made."""
+"""One response of the protocol: the events that report an answer while it is made."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Event = dict[str, Any]
 
 @dataclass
 class Response:
-    """number: of the answer in its session. `done` once all is told that will be."""
+    """number: of the answer in its session. done: all its events are sent."""
 
     number: int
     conversation: str

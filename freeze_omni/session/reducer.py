@@ -12,45 +12,7 @@ from enum import StrEnum
 
 import numpy as np
 
-from freeze_omni.session.events import (
-    ANSWER,
-    LISTEN_ON,
-    NO_ANSWER,
-    Action,
-    AnswerEnded,
-    AnswerMade,
-    AnswerText,
-    AnswerTurn,
-    AudioChunk,
-    Clear,
-    DropTurn,
-    Event,
-    Heard,
-    Interrupt,
-    KeepTurn,
-    Listen,
-    OpenTurn,
-    PlayAudio,
-    Played,
-    ReadSystem,
-    Remember,
-    Respond,
-    Result,
-    Spoke,
-    StateDecision,
-    StopAnswer,
-    StopAudio,
-    SystemPrompt,
-    TextDelta,
-    TextInput,
-    Timeout,
-    TranscriptDelta,
-    Truncate,
-    VadClosed,
-    VadOpened,
-    Work,
-    Wrote,
-)
+from freeze_omni.session import events as ev
 
 
 class TurnDetection(StrEnum):
@@ -132,7 +94,8 @@ class TurnState:
     said: tuple[Spoken, ...] = ()  # of the last answer, when it is over
 
 
-Out = tuple[TurnState, list[Action | Work]]
+Todo = list[ev.Action | ev.Work]
+Out = tuple[TurnState, Todo]
 
 
 def initial_turns(config: TurnConfig) -> TurnState:
@@ -140,7 +103,7 @@ def initial_turns(config: TurnConfig) -> TurnState:
     return TurnState(gate_open=not config.behind_gate)
 
 
-def step(config: TurnConfig, event: Event | Result, state: TurnState) -> Out:
+def step(config: TurnConfig, event: ev.Event | ev.Result, state: TurnState) -> Out:
     """The next state, and what to do: actions for the user's side, work for the model, in order.
 
     Raises TypeError for anything but an event or a result.
@@ -151,72 +114,61 @@ def step(config: TurnConfig, event: Event | Result, state: TurnState) -> Out:
     return rule(config, event, state)
 
 
-def _chunk(config: TurnConfig, event: AudioChunk, state: TurnState) -> Out:
+def _chunk(config: TurnConfig, event: ev.AudioChunk, state: TurnState) -> Out:
     state = replace(state, chunks=state.chunks + 1)
     if state.kept and state.turn_chunks >= config.max_turn_chunks:
         return state, []
     if not state.gate_open and (state.kept or not state.listening):
-        kept = (*state.pre_roll, event.samples)[-config.pre_roll_chunks or len(state.pre_roll) + 1 :]
-        return replace(state, pre_roll=kept if config.pre_roll_chunks else ()), []
-    work: list[Action | Work] = []
-    if not state.listening:
-        state, work = _open(state)
-    elif state.pre_roll:
-        state, work = _hear_pre_roll(state)
+        most = config.pre_roll_chunks
+        return replace(state, pre_roll=(*state.pre_roll, event.samples)[-most:] if most else ()), []
+    state, work = _hear_pre_roll(state) if state.listening else _open(state)
     closed = 0 if state.gate_open else state.closed_chunks + 1
     state = replace(state, turn_chunks=state.turn_chunks + 1, closed_chunks=closed)
-    return state, [*work, Listen(event.samples)]
+    return state, [*work, ev.Listen(event.samples)]
 
 
 def _open(state: TurnState) -> Out:
     """Begin a turn with what was said before the gate opened."""
-    work: list[Action | Work] = [OpenTurn()]
-    if state.pre_roll:
-        work.append(Listen(np.concatenate(state.pre_roll)))
-    heard = len(state.pre_roll)
-    opened = replace(state, listening=True, pre_roll=(), turn_chunks=heard, words=False, kept=False, closed_chunks=0)
-    return opened, work
+    opened = replace(state, listening=True, turn_chunks=0, words=False, kept=False, closed_chunks=0)
+    opened, work = _hear_pre_roll(opened)
+    return opened, [ev.OpenTurn(), *work]
 
 
 def _hear_pre_roll(state: TurnState) -> Out:
-    """A turn that was kept goes on."""
-    work: list[Action | Work] = [Listen(np.concatenate(state.pre_roll))]
+    """What was said before the gate opened goes into the open turn."""
+    work: Todo = [ev.Listen(np.concatenate(state.pre_roll))] if state.pre_roll else []
     return replace(state, pre_roll=(), turn_chunks=state.turn_chunks + len(state.pre_roll)), work
 
 
-def _vad_opened(config: TurnConfig, event: VadOpened, state: TurnState) -> Out:
+def _vad_opened(config: TurnConfig, event: ev.VadOpened, state: TurnState) -> Out:
     if config.detection is TurnDetection.MANUAL:
         return state, []
-    stopped: list[Action | Work] = []
+    stopped: Todo = []
     if config.detection is TurnDetection.VAD and config.interrupt:
-        state, stopped = _interrupt(config, Interrupt(), state)
+        state, stopped = _interrupt(config, ev.Interrupt(), state)
     state = replace(state, gate_open=True, closed_chunks=0)
-    work: list[Action | Work] = []
-    if not state.listening:
-        state, work = _open(state)
-    elif state.pre_roll:
-        state, work = _hear_pre_roll(state)
+    state, work = _hear_pre_roll(state) if state.listening else _open(state)
     return state, stopped + work
 
 
-def _vad_closed(config: TurnConfig, event: VadClosed, state: TurnState) -> Out:
+def _vad_closed(config: TurnConfig, event: ev.VadClosed, state: TurnState) -> Out:
     state = replace(state, gate_open=not config.behind_gate, closed_chunks=0)
-    return _timeout(config, Timeout(), state) if config.detection is TurnDetection.VAD else (state, [])
+    return _timeout(config, ev.Timeout(), state) if config.detection is TurnDetection.VAD else (state, [])
 
 
-def _heard(config: TurnConfig, event: Heard, state: TurnState) -> Out:
+def _heard(config: TurnConfig, event: ev.Heard, state: TurnState) -> Out:
     if not state.listening:
         return state, []
-    out: list[Action | Work] = []
+    out: Todo = []
     if event.transcript:
-        out.append(TranscriptDelta(event.transcript))
+        out.append(ev.TranscriptDelta(event.transcript))
         state = replace(state, words=True)
     by_head = config.detection is TurnDetection.STATE_HEAD
-    decided = decide(event.probabilities, config.threshold) if by_head else LISTEN_ON
-    out.append(StateDecision(decided, event.probabilities, state.chunks * config.chunk_s))
+    decided = decide(event.probabilities, config.threshold) if by_head else ev.LISTEN_ON
+    out.append(ev.StateDecision(decided, event.probabilities, state.chunks * config.chunk_s))
     if state.kept:
         return state, out
-    if decided == LISTEN_ON:
+    if decided == ev.LISTEN_ON:
         endless = state.turn_chunks >= config.max_turn_chunks
         silent = by_head and not state.gate_open and state.closed_chunks >= config.silent_chunks
         if not endless and not silent:
@@ -228,42 +180,42 @@ def _heard(config: TurnConfig, event: Heard, state: TurnState) -> Out:
 
 def decide(probabilities: tuple[float, float, float], threshold: float = 0.5) -> int:
     """The state of a chunk: 2 before 1 before 0, as the released server asks."""
-    if probabilities[NO_ANSWER] > threshold:
-        return NO_ANSWER
-    return ANSWER if probabilities[ANSWER] > threshold else LISTEN_ON
+    if probabilities[ev.NO_ANSWER] > threshold:
+        return ev.NO_ANSWER
+    return ev.ANSWER if probabilities[ev.ANSWER] > threshold else ev.LISTEN_ON
 
 
 def _worth_an_answer(config: TurnConfig, state: TurnState) -> int:
     """The state of a turn that the state head has not ended."""
-    return ANSWER if state.words or not config.transcribed else NO_ANSWER
+    return ev.ANSWER if state.words or not config.transcribed else ev.NO_ANSWER
 
 
 def _turn_over(config: TurnConfig, state: TurnState, decided: int) -> Out:
     """The user has finished: the turn ends, or is kept until the present answer is over."""
     waits = not config.interrupt and config.detection is not TurnDetection.MANUAL
-    if decided == ANSWER and state.answering and waits:
+    if decided == ev.ANSWER and state.answering and waits:
         return replace(state, kept=True), []
     return _end_turn(config, state, decided)
 
 
-def _answer_kept(config: TurnConfig, state: TurnState, out: list[Action | Work]) -> Out:
+def _answer_kept(config: TurnConfig, state: TurnState, out: Todo) -> Out:
     """After `out`, which may have ended an answer: answer the turn that was kept, unless the user still speaks."""
     if state.answering or not state.kept:
         return state, out
     state = replace(state, kept=False)
     if config.behind_gate and state.gate_open:
         return state, out
-    state, more = _end_turn(config, state, ANSWER)
+    state, more = _end_turn(config, state, ev.ANSWER)
     return state, out + more
 
 
 def _end_turn(config: TurnConfig, state: TurnState, decided: int) -> Out:
-    out: list[Action | Work] = [TranscriptDelta("", final=True)]
+    out: Todo = [ev.TranscriptDelta("", final=True)]
     state = replace(state, listening=False, turn_chunks=0, pre_roll=(), kept=False)
-    if decided == NO_ANSWER:
-        return state, [*out, DropTurn()]
+    if decided == ev.NO_ANSWER:
+        return state, [*out, ev.DropTurn()]
     state, stop = _stop(config, state)
-    return _begin_answer(state), [*out, *stop, AnswerTurn()]
+    return _begin_answer(state), [*out, *stop, ev.AnswerTurn()]
 
 
 def _begin_answer(state: TurnState) -> TurnState:
@@ -275,7 +227,7 @@ def _stop(config: TurnConfig, state: TurnState) -> Out:
     if not state.answering:
         return state, []
     heard = heard_tokens(state.spoken, state.played, config.samples_per_token)
-    out = [StopAudio(), StopAnswer(heard), AnswerEnded("interrupted")]
+    out = [ev.StopAudio(), ev.StopAnswer(heard), ev.AnswerEnded("interrupted")]
     return _over(state), out
 
 
@@ -296,64 +248,66 @@ def heard_tokens(spoken: tuple[Spoken, ...], played: int, samples_per_token: int
     return tokens
 
 
-def _text(config: TurnConfig, event: TextInput, state: TurnState) -> Out:
-    out: list[Action | Work] = []
+def _text(config: TurnConfig, event: ev.TextInput, state: TurnState) -> Out:
     if not event.text.strip():
-        return state, out
-    if state.listening:
-        out.append(DropTurn())
-        state = replace(state, listening=False, turn_chunks=0, kept=False)
+        return state, []
+    state, dropped = _drop(state)
     state, stop = _stop(config, state)
-    return _begin_answer(state), [*out, *stop, AnswerText(event.text)]
+    return _begin_answer(state), [*dropped, *stop, ev.AnswerText(event.text)]
 
 
-def _interrupt(config: TurnConfig, event: Interrupt, state: TurnState) -> Out:
+def _drop(state: TurnState) -> Out:
+    """Forget the open turn, if any."""
+    dropped: Todo = [ev.DropTurn()] if state.listening else []
+    return replace(state, listening=False, turn_chunks=0, kept=False), dropped
+
+
+def _interrupt(config: TurnConfig, event: ev.Interrupt, state: TurnState) -> Out:
     return _answer_kept(config, *_stop(config, state))
 
 
-def _timeout(config: TurnConfig, event: Timeout, state: TurnState) -> Out:
+def _timeout(config: TurnConfig, event: ev.Timeout, state: TurnState) -> Out:
     if not state.listening:
         return state, []
     return _turn_over(config, state, _worth_an_answer(config, state))
 
 
-def _respond(config: TurnConfig, event: Respond, state: TurnState) -> Out:
+def _respond(config: TurnConfig, event: ev.Respond, state: TurnState) -> Out:
     if not state.listening:
-        return state, [AnswerEnded("nothing")]
-    return _end_turn(config, state, ANSWER)
+        return state, [ev.AnswerEnded("nothing")]
+    return _end_turn(config, state, ev.ANSWER)
 
 
-def _clear(config: TurnConfig, event: Clear, state: TurnState) -> Out:
-    out: list[Action | Work] = [DropTurn()] if state.listening else []
-    return replace(state, listening=False, turn_chunks=0, pre_roll=(), kept=False), out
+def _clear(config: TurnConfig, event: ev.Clear, state: TurnState) -> Out:
+    return _drop(replace(state, pre_roll=()))
 
 
-def _truncate(config: TurnConfig, event: Truncate, state: TurnState) -> Out:
+def _truncate(config: TurnConfig, event: ev.Truncate, state: TurnState) -> Out:
     if event.answer not in (0, state.answers):
         return state, []
     if state.answering:
         return _answer_kept(config, *_stop(config, replace(state, played=event.samples)))
     if not state.said:
         return state, []
-    return state, [StopAnswer(heard_tokens(state.said, event.samples, config.samples_per_token))]
+    return state, [ev.StopAnswer(heard_tokens(state.said, event.samples, config.samples_per_token))]
 
 
-def _remember(config: TurnConfig, event: Remember, state: TurnState) -> Out:
+def _remember(config: TurnConfig, event: ev.Remember, state: TurnState) -> Out:
     state, stop = _stop(config, state)
-    return replace(state, said=()), [*stop, KeepTurn(event.user, event.answer)]
+    return replace(state, said=()), [*stop, ev.KeepTurn(event.user, event.answer)]
 
 
-def _system(config: TurnConfig, event: SystemPrompt, state: TurnState) -> Out:
-    out: list[Action | Work] = [DropTurn()] if state.listening else []
-    state, stop = _stop(config, replace(state, listening=False, turn_chunks=0, kept=False))
-    return state, [*out, *stop, ReadSystem(event.text)]
+def _system(config: TurnConfig, event: ev.SystemPrompt, state: TurnState) -> Out:
+    state, dropped = _drop(state)
+    state, stop = _stop(config, state)
+    return state, [*dropped, *stop, ev.ReadSystem(event.text)]
 
 
-def _wrote(config: TurnConfig, event: Wrote, state: TurnState) -> Out:
-    return state, [TextDelta(event.text)] if state.answering else []
+def _wrote(config: TurnConfig, event: ev.Wrote, state: TurnState) -> Out:
+    return state, [ev.TextDelta(event.text)] if state.answering else []
 
 
-def _spoke(config: TurnConfig, event: Spoke, state: TurnState) -> Out:
+def _spoke(config: TurnConfig, event: ev.Spoke, state: TurnState) -> Out:
     if not state.answering:
         return state, []
     begun, last = state.spoken, state.spoken[-1] if state.spoken else None
@@ -362,17 +316,17 @@ def _spoke(config: TurnConfig, event: Spoke, state: TurnState) -> Out:
     if last and last.first_token == event.first_token:
         begun, start = begun[:-1], last.start
     part = Spoken(event.first_token, event.end_token, start, end, event.segment_ends)
-    play = [PlayAudio(event.samples)] if len(event.samples) else []
+    play = [ev.PlayAudio(event.samples)] if len(event.samples) else []
     return replace(state, spoken=(*begun, part)), play
 
 
-def _made(config: TurnConfig, event: AnswerMade, state: TurnState) -> Out:
+def _made(config: TurnConfig, event: ev.AnswerMade, state: TurnState) -> Out:
     if not state.answering:
         return state, []
     return _maybe_ended(config, replace(state, made="length" if event.cut else "done"))
 
 
-def _played(config: TurnConfig, event: Played, state: TurnState) -> Out:
+def _played(config: TurnConfig, event: ev.Played, state: TurnState) -> Out:
     if not state.answering:
         return state, []
     return _maybe_ended(config, replace(state, played=max(state.played, event.samples)))
@@ -383,24 +337,24 @@ def _maybe_ended(config: TurnConfig, state: TurnState) -> Out:
     total = state.spoken[-1].end if state.spoken else 0
     if not state.made or state.played < total:
         return state, []
-    return _answer_kept(config, _over(state), [AnswerEnded(state.made)])
+    return _answer_kept(config, _over(state), [ev.AnswerEnded(state.made)])
 
 
 _RULES: dict[type, Callable[[TurnConfig, object, TurnState], Out]] = {
-    AudioChunk: _chunk,
-    VadOpened: _vad_opened,
-    VadClosed: _vad_closed,
-    Heard: _heard,
-    TextInput: _text,
-    Interrupt: _interrupt,
-    Timeout: _timeout,
-    Respond: _respond,
-    Clear: _clear,
-    Truncate: _truncate,
-    Remember: _remember,
-    SystemPrompt: _system,
-    Wrote: _wrote,
-    Spoke: _spoke,
-    AnswerMade: _made,
-    Played: _played,
+    ev.AudioChunk: _chunk,
+    ev.VadOpened: _vad_opened,
+    ev.VadClosed: _vad_closed,
+    ev.Heard: _heard,
+    ev.TextInput: _text,
+    ev.Interrupt: _interrupt,
+    ev.Timeout: _timeout,
+    ev.Respond: _respond,
+    ev.Clear: _clear,
+    ev.Truncate: _truncate,
+    ev.Remember: _remember,
+    ev.SystemPrompt: _system,
+    ev.Wrote: _wrote,
+    ev.Spoke: _spoke,
+    ev.AnswerMade: _made,
+    ev.Played: _played,
 }

@@ -130,7 +130,7 @@ def test_a_sound_file_is_asked_without_a_microphone(model, tmp_path):
             tmp_path,
         )
     assert value["answer"] and value["asked"] == 0 and not said
-    assert "letter.wav is no sound file" in value["error"]
+    assert "letter.wav is not a sound file" in value["error"]
     assert value["status"].startswith("connected"), "the session goes on"
     assert value["answer"] in value["lines"] and "What is the capital of France?" in value["lines"]
 
