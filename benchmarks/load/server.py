@@ -34,7 +34,7 @@ async def serving(
 ) -> AsyncIterator[Served]:
     """A server on a free port, with `workers` processes.
 
-    Raises ConfigError for a model that cannot be loaded, RuntimeError if the server does not come up for another reason.
+    Raises ConfigError for a model that cannot be loaded, RuntimeError if the server does not start otherwise.
     """
     serving_config = ServingConfig(max_sessions=max_sessions)
     worker = WorkerConfig(model, serving_config, threads=threads_each(threads, workers))

@@ -1,4 +1,4 @@
-"""Ask a session one recorded question, chunk by chunk in (virtual) real time; its answer with all times, as a report."""
+"""Ask a session one recorded question, chunk by chunk in virtual real time; its answer with all times, as a report."""
 
 from __future__ import annotations
 
