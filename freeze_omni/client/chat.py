@@ -66,7 +66,7 @@ class Chat:
         self._response: dict[str, Any] = {}
         self._last: dict[str, Any] = {}
         self._text = ""
-        self._state = None
+        self._state: int | None = None
 
     @property
     def playing(self) -> bool:
@@ -76,8 +76,8 @@ class Chat:
         """React to an event."""
         match event["type"]:
             case "freeze_omni.state" if self._states and event["state"] != self._state:
-                self._state = event["state"]
-                self._line("state", f"{self._state} ({STATE_NAMES[self._state]})")
+                self._state = state = event["state"]
+                self._line("state", f"{state} ({STATE_NAMES[state]})")
             case "conversation.item.input_audio_transcription.completed":
                 self._line("you", event["transcript"])
             case "response.created":

@@ -43,7 +43,7 @@ class Cost:
 def cost(model: SpokenModel, sessions: int) -> Cost:
     """Of `sessions` dialogues that all listen, or all are answered."""
     rates, answers = model.rates, own_answers(model)
-    size, device = model.llm.hidden_size, model.llm.model.device
+    size, device = model.llm.hidden_size, model.device
     context = model.llm.embed(torch.zeros(CONTEXT_POSITIONS, dtype=torch.long, device=device)).detach()
     caches = [model.llm.new_cache() for _ in range(sessions)]
     execute(model, [Read(context, cache) for cache in caches])

@@ -26,7 +26,6 @@ class Response:
     id: str = field(default_factory=lambda: new_id("resp"))
     text: str = ""
     done: bool = False
-    sent_samples: int = 0
 
     def __post_init__(self) -> None:
         kind = "output_audio" if self.spoken else "output_text"
@@ -48,7 +47,6 @@ class Response:
 
     def speak(self, samples: np.ndarray) -> list[Event]:
         """samples (S,) float32 at the model's output rate."""
-        self.sent_samples += len(samples)
         return self._audio(self.encoder(samples))
 
     def end(self, kept: str, reason: str, cancelled_by: str = "turn_detected") -> list[Event]:

@@ -57,7 +57,7 @@ class History:
 def embed(model: SpokenModel, ids: list[int]) -> Tensor:
     """LLM ids to positions (P, E)."""
     with torch.no_grad():
-        return model.llm.embed(torch.tensor(ids, dtype=torch.long, device=model.llm.model.device))
+        return model.llm.embed(torch.tensor(ids, dtype=torch.long, device=model.device))
 
 
 def reading(embeds: Tensor, cache: LlmCache, predict: bool = False) -> Job[LlmOutput]:
@@ -121,7 +121,7 @@ def open_turn(model: SpokenModel, cache: LlmCache, prefix: list[int]) -> Turn:
     """A turn that has heard nothing; LLM ids `prefix` and the prompt are yet to be read into `cache`."""
     start = embed(model, prefix)
     prompt = model.prompt.weight.detach().to(start.dtype)
-    state = model.listening.initial_state(1, model.llm.model.device)
+    state = model.listening.initial_state(1, model.device)
     return Turn(state, cache, torch.cat([start, prompt]), body=(prompt,))
 
 

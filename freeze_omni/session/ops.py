@@ -118,7 +118,7 @@ def execute(model: SpokenModel, ops: Sequence[Op]) -> list[Any]:
 
 
 def _hear(model: SpokenModel, ops: Sequence[Hear]) -> list[Listened]:
-    wav = torch.from_numpy(np.stack([op.samples for op in ops]).astype(np.float32)).to(model.llm.model.device)
+    wav = torch.from_numpy(np.stack([op.samples for op in ops]).astype(np.float32)).to(model.device)
     out, state = model.listening.step(wav, _join([op.state for op in ops]))
     units, counts, adapted = model.listening.units(out), out.adapted.lengths.tolist(), out.adapted
     return [

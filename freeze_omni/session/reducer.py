@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import Any
 
 import numpy as np
 
@@ -227,7 +228,7 @@ def _stop(config: TurnConfig, state: TurnState) -> Out:
     if not state.answering:
         return state, []
     heard = heard_tokens(state.spoken, state.played, config.samples_per_token)
-    out = [ev.StopAudio(), ev.StopAnswer(heard), ev.AnswerEnded("interrupted")]
+    out: Todo = [ev.StopAudio(), ev.StopAnswer(heard), ev.AnswerEnded("interrupted")]
     return _over(state), out
 
 
@@ -316,7 +317,7 @@ def _spoke(config: TurnConfig, event: ev.Spoke, state: TurnState) -> Out:
     if last and last.first_token == event.first_token:
         begun, start = begun[:-1], last.start
     part = Spoken(event.first_token, event.end_token, start, end, event.segment_ends)
-    play = [ev.PlayAudio(event.samples)] if len(event.samples) else []
+    play: Todo = [ev.PlayAudio(event.samples)] if len(event.samples) else []
     return replace(state, spoken=(*begun, part)), play
 
 
@@ -340,7 +341,7 @@ def _maybe_ended(config: TurnConfig, state: TurnState) -> Out:
     return _answer_kept(config, _over(state), [ev.AnswerEnded(state.made)])
 
 
-_RULES: dict[type, Callable[[TurnConfig, object, TurnState], Out]] = {
+_RULES: dict[type, Callable[[TurnConfig, Any, TurnState], Out]] = {
     ev.AudioChunk: _chunk,
     ev.VadOpened: _vad_opened,
     ev.VadClosed: _vad_closed,

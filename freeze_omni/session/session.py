@@ -87,7 +87,7 @@ class Chunker:
 
     def __init__(self, size: int) -> None:
         self._size = size
-        self.clear()
+        self._rest = np.zeros(0, dtype=np.float32)
 
     def __call__(self, samples: np.ndarray) -> list[ev.AudioChunk]:
         """User audio (S,) in [-1, 1] at the model's input rate, any number of samples.
@@ -104,7 +104,7 @@ class Chunker:
 
     def clear(self) -> None:
         """Drop the rest."""
-        self._rest = np.zeros(0, dtype=np.float32)
+        self._rest = self._rest[:0]
 
 
 class SpeechSession:
@@ -139,7 +139,7 @@ class SpeechSession:
         self.turn: Turn | None = None
         self.answering: Answer | None = None
         self.kept_text = ""
-        self._generators = Generators.seeded(config.seed, model.llm.model.device)
+        self._generators = Generators.seeded(config.seed, model.device)
         self._answer_start = (0, 0)
         self._said: list[int] = []
         self._spoken_text: str | None = None  # of the last turn, while the history has its speech and should have text
@@ -201,7 +201,8 @@ class SpeechSession:
         """`handle` as a coroutine."""
         if isinstance(event, ev.TextInput):
             self._check_text(event.text)
-        waiting, actions = deque([event]), []
+        waiting: deque[ev.Event | ev.Result] = deque([event])
+        actions: list[ev.Action] = []
         while waiting:
             self.state, out = step(self.rules, waiting.popleft(), self.state)
             for item in out:
@@ -219,7 +220,7 @@ class SpeechSession:
 
     def making(self, lane: str) -> Job[list[ev.Action]]:
         """One piece of the answer, as a coroutine; only while `answering.may(lane)`."""
-        answering, actions = self.answering, []
+        answering, actions = self.answering, list[ev.Action]()
         for result in (yield from answering.make(lane)):
             if self.answering is not answering:
                 break
@@ -255,8 +256,7 @@ class SpeechSession:
                 self._heard_after = None
             case ev.KeepTurn(user, answer):
                 yield from self._keeping_text()
-                turn = embed(self.model, self.model.llm.order.text_turn(user, answer))
-                yield from self._reading_turn(turn)
+                yield from self._reading_turn(embed(self.model, self.model.llm.order.text_turn(user, answer)))
         return []
 
     def _opening(self) -> Job[None]:
