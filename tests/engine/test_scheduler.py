@@ -11,7 +11,8 @@ import torch
 from freeze_omni.engine.scheduler import ENDING, LATER
 from freeze_omni.engine.slot import SPEAK, WRITE, Gated, Lane, Refused
 from freeze_omni.session import events as ev
-from freeze_omni.session.ops import Read
+from freeze_omni.session.history import starting
+from freeze_omni.session.ops import Read, drive
 from freeze_omni.session.reducer import TurnDetection
 from tests.engine.rig import Rig, speech
 from tests.toy import toy_system
@@ -284,3 +285,32 @@ def test_sessions_that_come_and_go_leave_nothing(model):
             before = tensors()
     assert tensors() <= before + 2
     assert not rig.scheduler.slots
+
+
+def test_history_as_text_is_what_each_session_gets_alone(model, monkeypatch):
+    """Spoken turns, a typed one after them, and speech over the answers; the cache holds what the history says."""
+    monkeypatch.setattr(model, "config", replace(model.config, history="text"))
+
+    def scenario(which):
+        rig = Rig(model)
+        for number in which:
+            rig.open(number, turn_detection=TurnDetection.VAD, seed=number)
+            for part in range(2):
+                rig.put(number, speech(number + part, 0.4 + 0.2 * number))
+        rig.run()
+        rig.now_s += 60
+        for number in which:
+            rig.put(number, ev.TextInput(TEXTS[number]))
+        rig.run()
+        assert not rig.failed
+        return rig
+
+    together = scenario(range(3))
+    for number in range(3):
+        assert together.text(number) == scenario([number]).text(number)
+        history = together.scheduler.slots[number].session.history
+        again = drive(model, starting(model, history.system, history.turns))
+        assert again.cache.length == history.cache.length
+        probe = torch.randn(1, 1, model.llm.hidden_size)
+        one, other = (model.llm(probe, cache=found.cache.fork())[0] for found in (again, history))
+        torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-3)
