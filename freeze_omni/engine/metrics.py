@@ -29,7 +29,6 @@ class Report:
     sessions: int
     waiting_chunks: int
     limit: int
-    uptime_s: float
     sums: dict[str, float] = field(default_factory=dict)
     durations: dict[str, Summary] = field(default_factory=dict)
 
@@ -44,7 +43,7 @@ class Measures:
     """Collects what a scheduler observes."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock, self._begin_s = clock, clock()
+        self._clock = clock
         self._sums = dict.fromkeys(SUMS, 0.0)
         self._recent = {name: deque[tuple[float, float]](maxlen=WINDOW_VALUES) for name in DURATIONS}
         self._count = dict.fromkeys(DURATIONS, 0)
@@ -67,7 +66,7 @@ class Measures:
             name: Summary(self._count[name], self._total[name], quantiles(self._last_minute(name)))
             for name in DURATIONS
         }
-        return Report(sessions, waiting_chunks, limit, self._clock() - self._begin_s, dict(self._sums), durations)
+        return Report(sessions, waiting_chunks, limit, dict(self._sums), durations)
 
     def _last_minute(self, name: str) -> list[float]:
         begin_s = self._clock() - WINDOW_S

@@ -6,6 +6,7 @@ and collect the events for the client, which `take` hands out.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -172,8 +173,7 @@ class RealtimeProtocol:
             self._pending.append(item)
             return []
         if role == "assistant":
-            asked, self._pending = " ".join(map(words, self._pending)), []
-            return [ev.Remember(asked, said)]
+            return [ev.Remember(self._typed(), said)]
         joined = f"{self.session['instructions']}\n{said}".strip()
         self.session["instructions"] = session_object.text(joined, "item.content.text", self.limits)
         return self._configure(self.config)
@@ -186,9 +186,7 @@ class RealtimeProtocol:
         return [config]
 
     def _truncate(self, event: Event) -> list[Item]:
-        item = self.items.get(event.get("item_id"))
-        if item is None or item["role"] != "assistant":
-            raise RequestError("No answer has this id.", "item_not_found", "item_id")
+        item = self._item(event, "No answer has this id.", lambda item: item["role"] == "assistant")
         end_ms = int(session_object.number(event.get("audio_end_ms"), "audio_end_ms", 0, 10**9, whole=True))
         place = {"item_id": item["id"], "content_index": 0, "audio_end_ms": end_ms}
         self._tell({"type": "conversation.item.truncated", **place})
@@ -198,19 +196,22 @@ class RealtimeProtocol:
         return [ev.Truncate(end_ms * self.rates.output_hz // 1000, self._response.number)]
 
     def _delete(self, event: Event) -> list[Item]:
-        item = self.items.get(event.get("item_id"))
-        if item is None or item not in self._pending:
-            raise RequestError("Only a text that was not answered yet can be deleted.", "item_not_found", "item_id")
+        problem = "Only a text that was not answered yet can be deleted."
+        item = self._item(event, problem, lambda item: item in self._pending)
         self._pending.remove(item)
         self._tell({"type": "conversation.item.deleted", "item_id": item["id"]})
         return []
 
     def _retrieve(self, event: Event) -> list[Item]:
-        item = self.items.get(event.get("item_id"))
-        if item is None:
-            raise RequestError("No item has this id.", "item_not_found", "item_id")
-        self._tell({"type": "conversation.item.retrieved", "item": item})
+        self._tell({"type": "conversation.item.retrieved", "item": self._item(event, "No item has this id.")})
         return []
+
+    def _item(self, event: Event, problem: str, fits: Callable[[Event], bool] = lambda item: True) -> Event:
+        """The item that an event names. Raises RequestError if there is none that fits."""
+        item = self.items.get(event.get("item_id"))
+        if item is None or not fits(item):
+            raise RequestError(problem, "item_not_found", "item_id")
+        return item
 
     def _create_response(self, event: Event) -> list[Item]:
         active = self._response is not None and not self._response.done and not self._asked_to_stop
@@ -231,10 +232,12 @@ class RealtimeProtocol:
         # the new answer stops what is still played of the last one
         items = self._configure(session_config(session, self._own_prompt, self._longest), now=True)
         self._asked = True
-        if not self._pending:
-            return [*items, ev.Respond()]
+        return [*items, ev.TextInput(self._typed()) if self._pending else ev.Respond()]
+
+    def _typed(self) -> str:
+        """What the client has typed since the last response; it counts as answered from now on."""
         said, self._pending = " ".join(map(words, self._pending)), []
-        return [*items, ev.TextInput(said)]
+        return said
 
     def _cancel(self, event: Event) -> list[Item]:
         if self._response is None:
