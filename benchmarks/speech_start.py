@@ -78,15 +78,14 @@ def run(chosen: argparse.Namespace) -> None:
 
 def _write(chosen: argparse.Namespace, found: list[dict[str, Any]], own: dict[str, str], made: dict[str, Any]) -> None:
     from benchmarks.load import speech_start as sweep
-    from benchmarks.load import speech_start_report as report
     from freeze_omni.eval.generated import put
 
     picked = {kind: sweep.best(found, kind, chosen.slack)["name"] for kind in own}
     record = {"settings": found, "own": own, "chosen": picked, "slack": chosen.slack, "made": made}
     chosen.output.parent.mkdir(parents=True, exist_ok=True)
     chosen.output.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    picture = report.draw(found, chosen.output.with_suffix(".png"))
-    lines = report.markdown(found, own, chosen.slack)
+    picture = sweep.draw(found, chosen.output.with_suffix(".png"))
+    lines = sweep.markdown(found, own, chosen.slack)
     try:
         lines += ["", f"![WER against first audio]({picture.relative_to(chosen.table.parent)})"]
     except ValueError:

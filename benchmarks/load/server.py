@@ -12,9 +12,9 @@ from pathlib import Path
 from freeze_omni.config import ConfigError
 from freeze_omni.engine.config import ServingConfig
 from freeze_omni.engine.worker import WorkerConfig, threads_each
+from freeze_omni.server.app import GracefulServer, make
 from freeze_omni.server.config import Limits, ServerConfig
 from freeze_omni.server.router import Router, Unready
-from freeze_omni.server.run import GracefulServer, make
 
 START_S = 300
 

@@ -44,7 +44,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 def run(chosen: argparse.Namespace) -> None:
     try:
-        from freeze_omni.server.run import make
+        from freeze_omni.server.app import make
     except ImportError as error:
         raise ImportError(f"{error}; install the extra: pip install 'freeze_omni[serve]'") from None
     from freeze_omni.server.config import ServerConfig

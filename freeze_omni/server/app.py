@@ -1,4 +1,4 @@
-"""The ASGI application: /v1/realtime, /health, /metrics, /v1/models and the page."""
+"""The ASGI application (/v1/realtime, /health, /metrics, /v1/models and the page), and uvicorn to run it."""
 
 from __future__ import annotations
 
@@ -7,14 +7,17 @@ import contextlib
 import hmac
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
+import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
+from freeze_omni.engine.worker import WorkerConfig, threads_each
 from freeze_omni.server.config import ServerConfig
 from freeze_omni.server.connection import GOING_AWAY, Connection
 from freeze_omni.server.exposition import CONTENT_TYPE, expose
@@ -121,6 +124,45 @@ class Server:
             return FileResponse(PAGE / file, headers={"Cache-Control": "no-cache"})
 
         return page
+
+
+class GracefulServer(uvicorn.Server):
+    """Like uvicorn's, but it starts the workers first and drains sessions before it cuts connections."""
+
+    def __init__(self, config: uvicorn.Config, server: Server) -> None:
+        super().__init__(config)
+        self._server = server
+
+    async def startup(self, sockets: list[Any] | None = None) -> None:
+        """Workers first. Raises Unready for a model that cannot be loaded, which uvicorn would show as a traceback."""
+        await self._server.router.open()
+        await super().startup(sockets)
+
+    async def shutdown(self, sockets: list[Any] | None = None) -> None:
+        await self._server.drain()
+        await super().shutdown(sockets)
+
+
+def make(config: ServerConfig, router: Router | None = None, log_level: str = "info") -> GracefulServer:
+    """The server, ready to `run`. router: None makes one of processes."""
+    threads = threads_each(config.threads, len(config.devices))
+    workers = [WorkerConfig(config.model, config.serving, device, threads, config.record) for device in config.devices]
+    server = Server(config, router or Router(workers))
+    tls: dict[str, Any] = {}
+    if config.tls_cert is not None:
+        tls = {"ssl_certfile": str(config.tls_cert), "ssl_keyfile": str(config.tls_key)}
+    settings = uvicorn.Config(
+        server.application,
+        host=config.host,
+        port=config.port,
+        log_level=log_level,
+        access_log=False,
+        ws_max_size=config.limits.message_bytes,
+        ws_ping_interval=20.0,
+        lifespan="on",
+        **tls,
+    )
+    return GracefulServer(settings, server)
 
 
 def _refusal(text: str, code: str, status: int) -> Response:

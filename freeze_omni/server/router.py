@@ -94,7 +94,7 @@ class WorkerHandle:
 
 
 class Router:
-    """`start` makes a worker at the other end of a pipe."""
+    """Dispatches sessions to workers. `start` makes a worker at the other end of a pipe."""
 
     def __init__(self, configs: list[WorkerConfig], start: Start = start_process) -> None:
         self._configs, self._start = configs, start

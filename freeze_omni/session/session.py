@@ -131,8 +131,6 @@ class SpeechSession:
     def _set_up(self, model: SpokenModel, config: SessionConfig) -> None:
         self.model, self.config = model, config
         self._keeps_text = model.config.history == "text"
-        if self._keeps_text and not model.transcribes:
-            raise ValueError("history: text needs the words of a CTC head, which this model lacks: set history: speech")
         self.rules, self.answers = config.turn_rules(model), config.answer_config(model)
         self.state: TurnState = initial_turns(self.rules)
         self.chunks = Chunker(model.rates.chunk_samples)

@@ -13,9 +13,9 @@ import numpy as np
 
 from freeze_omni.engine.config import ServingConfig
 from freeze_omni.engine.worker import Worker, WorkerConfig
+from freeze_omni.server.app import make
 from freeze_omni.server.config import Limits, ServerConfig
 from freeze_omni.server.router import Router
-from freeze_omni.server.run import make
 
 
 @contextmanager

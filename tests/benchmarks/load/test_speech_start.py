@@ -8,7 +8,6 @@ import json
 import pytest
 
 from benchmarks.load import speech_start as sweep
-from benchmarks.load import speech_start_report as report
 from freeze_omni import pack
 from freeze_omni.data.tables import write_table
 from freeze_omni.eval import judge
@@ -65,10 +64,10 @@ FOUND += [one("chunks", "a", 3.0, 10), one("chunks", "b", 3.0, 9)]
 def test_the_earliest_that_is_heard_as_well_is_chosen_and_shown(tmp_path):
     assert sweep.best(FOUND, "segments")["name"] == "8" and sweep.best(FOUND, "chunks")["name"] == "b"
     assert sweep.best(FOUND, "segments", slack=5)["name"] == "4"
-    lines = report.markdown(FOUND, {"segments": "20", "chunks": "b"}, 1.0)
+    lines = sweep.markdown(FOUND, {"segments": "20", "chunks": "b"}, 1.0)
     assert "| first segment | **8** | 5.5 (5.5-5.5) | 200 / 200 / 200 | 0 |" in lines
     assert any("20 (the model's own)" in line for line in lines)
-    assert report.draw(FOUND, tmp_path / "curve.png").stat().st_size > 5000
+    assert sweep.draw(FOUND, tmp_path / "curve.png").stat().st_size > 5000
 
 
 def test_an_earlier_start_must_not_break_the_answer():
