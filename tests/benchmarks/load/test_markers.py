@@ -28,7 +28,7 @@ def test_a_marker_is_a_users_own_word_and_rather_one_that_was_heard():
     texts = ["Where do penguins live?", "Where do walruses live here?", "What do bees make?"]
     told = ["were do pengins live", "walruses live in the sea", "bees mak"]
     assert choose(texts, told) == ["penguins", "walruses", "bees"]
-    with pytest.raises(ValueError, match="no word of its own"):
+    with pytest.raises(ValueError, match="no word that the other questions lack"):
         choose(texts[:1] * 2, told[:2])
 
 

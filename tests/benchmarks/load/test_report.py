@@ -18,7 +18,7 @@ def test_values_are_shown_as_one_reads_them():
         ("throughput", "a session says the same in a batch as alone", "yes", "yes"),
     ]
     values = {what: value for _, what, value, _ in report.rows(FOUND)}
-    assert values["first audio behind a turn, average / 50 % / 90 %, ms"] == "210 / 200 / -"
+    assert values["first audio after a turn, average / 50 % / 90 %, ms"] == "210 / 200 / -"
     assert values["sessions that the server ended"] == "none"
     assert values["bad clients"] == "floods with sound 1,234, slow 2"
 
