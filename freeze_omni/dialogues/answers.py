@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from freeze_omni.data.tables import read_lines
+
 if TYPE_CHECKING:
     from freeze_omni.llm.frozen import FrozenLLM
 
@@ -25,7 +27,7 @@ class AnswerConfig:
 
 @dataclass(frozen=True)
 class Asked:
-    """A question, and what was said before it: (user text, the LLM's own answer) of each earlier round."""
+    """A question and its history: (user text, the LLM's own answer) of each earlier round."""
 
     question: str
     history: tuple[tuple[str, str], ...] = ()
@@ -33,7 +35,7 @@ class Asked:
 
 @dataclass(frozen=True)
 class LlmAnswer:
-    """What the LLM wrote, and whether it came to an end of its own."""
+    """What the LLM wrote, and whether it ended the answer itself."""
 
     text: str
     ended: bool
@@ -48,13 +50,14 @@ def answer_questions(
 
 
 def answer_rounds(llm: FrozenLLM, asked: Sequence[Asked], config: AnswerConfig, cache: Path) -> dict[Asked, LlmAnswer]:
-    """Greedy answers to questions behind their histories, kept below `cache` by LLM, system text and length.
+    """Greedy answers to questions after their histories, kept below `cache` by LLM, system text and length.
 
-    A killed run continues with the batch that it was in.
+    A killed run loses at most one batch.
     """
-    asked_how = json.dumps([llm.fingerprint(), config.system, config.max_new_tokens])
-    path = cache / "answers" / f"{hashlib.sha256(asked_how.encode()).hexdigest()}.jsonl"
+    key = json.dumps([llm.fingerprint(), config.system, config.max_new_tokens])
+    path = cache / "answers" / f"{hashlib.sha256(key.encode()).hexdigest()}.jsonl"
     known = _read(path)
+    # similar lengths together, which wastes least on padding; always in the same order
     missing = sorted({one for one in asked if one not in known}, key=_size)
     path.parent.mkdir(parents=True, exist_ok=True)
     for start in range(0, len(missing), _BATCH):
@@ -66,7 +69,7 @@ def answer_rounds(llm: FrozenLLM, asked: Sequence[Asked], config: AnswerConfig, 
 
 
 def _size(one: Asked) -> tuple[int, str, tuple]:
-    """Like lengths together, which wastes least on padding; always in the same order."""
+    """Similar lengths together, which wastes least on padding; always in the same order."""
     return len(one.question) + sum(len(text) for turn in one.history for text in turn), one.question, one.history
 
 
@@ -76,22 +79,17 @@ def _row(one: Asked, answer: LlmAnswer) -> dict[str, object]:
 
 
 def _answer_batch(llm: FrozenLLM, batch: list[Asked], config: AnswerConfig) -> list[LlmAnswer]:
-    from freeze_omni.llm.chat import ChatTemplate  # torch is only needed where something is missing
-    from freeze_omni.llm.generate import GenerationConfig, generate_batch
+    from freeze_omni.llm.generate import GenerationConfig, generate_batch  # torch is only needed if answers are missing
 
-    chat = ChatTemplate.from_tokenizer(llm.tokenizer)
-    prompts = [chat.dialogue(config.system, [*one.history, (one.question, None)]) for one in batch]
-    how = GenerationConfig(max_new_tokens=config.max_new_tokens)
-    return [
-        LlmAnswer(llm.tokenizer.decode(answer.ids, skip_special_tokens=True).strip(), answer.ended)
-        for answer in generate_batch(llm, prompts, how)
-    ]
+    prompts = [llm.order.before_answer(config.system, one.history, one.question) for one in batch]
+    found = generate_batch(llm, prompts, GenerationConfig(max_new_tokens=config.max_new_tokens))
+    return [LlmAnswer(llm.tokenizer.decode(one.ids, skip_special_tokens=True).strip(), one.ended) for one in found]
 
 
 def _read(path: Path) -> dict[Asked, LlmAnswer]:
-    """What was answered before; a last line that a killed run left unfinished is passed over."""
+    """Earlier answers; the unfinished last line of a killed run is skipped."""
     known: dict[Asked, LlmAnswer] = {}
-    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
+    for line in read_lines(path) if path.exists() else []:
         try:
             row = json.loads(line)
         except json.JSONDecodeError:

@@ -1,11 +1,16 @@
-"""The dialogue YAML of stage 4: which sets are made of what, how scenes are composed, what is rejected."""
+"""The dialogue YAML of stage 4: what each set is made of, how scenes are composed, what is rejected."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
-from freeze_omni.data.questions.answers import AnswerConfig
-from freeze_omni.data.scenes import SceneConfig
+from freeze_omni.dialogues.answers import AnswerConfig
+from freeze_omni.duplex.scenes import SceneConfig
+
+# (a folder for what was heard, sound by id, text by id) -> ids of what is misheard
+Misheard = Callable[[Path, Mapping[str, object], Mapping[str, str]], set[str]]
 
 
 @dataclass(frozen=True)
@@ -13,11 +18,11 @@ class SetConfig:
     """One set: its sources (folders below data/) and how many scenes of each kind.
 
     complete and paused turns carry a question's answer; a question has up to `recordings` of them.
-    scenes: how many more of each kind, without an answer; complete and paused among them are recordings of the set's
-    questions again, with or without a usable answer, that teach the state head alone.
+    scenes: how many more of each kind, without an answer; complete and paused ones among them repeat recordings of the
+        set's questions, with or without a usable answer, and teach the state head alone.
     answer_words: questions whose answer is longer, or did not end, are left out (0: none is).
-    rounds: turns of the user, from the dialogue's start, as far as they are spoken by one voice; the later ones of
-    qa/dialogues.jsonl are asked behind the LLM's own answers to the earlier ones.
+    rounds: the user's turns of a dialogue, from its start, as far as one voice speaks them; the later ones of
+        qa/dialogues.jsonl are asked after the LLM's own answers to the earlier ones.
     """
 
     speech: str
@@ -40,8 +45,8 @@ class SetConfig:
 class RejectionConfig:
     """Speech that the judge (--judge) does not hear as it was written is left out of the sets.
 
-    most_wer: error rate (a fraction) of a clip above which it goes. questions: their recordings, for corpora that were
-    synthesised and not judged in stage 1; answers: what stage 4 speaks itself.
+    most_wer: a clip with a higher error rate (a fraction) is rejected. questions: judge their recordings, for corpora
+    that were synthesised and not judged in stage 1; answers: judge what stage 4 speaks itself.
     """
 
     most_wer: float = 0.2

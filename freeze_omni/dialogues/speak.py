@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from freeze_omni.data.corpora.speakable import unspeakable
-from freeze_omni.data.tables import TableError
+from freeze_omni.data.tables import TableError, read_jsonl
 from freeze_omni.data.tts.base import Voice
 from freeze_omni.data.tts.synthesize import Job
 from freeze_omni.speech_decoder.normalise import spoken_english
@@ -35,12 +34,11 @@ def read_dialogues(path: Path) -> list[dict[str, Any]]:
     if not path.is_file():
         raise TableError(f"{path}: no such file; prepare the dialogue corpus first")
     found = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, row in read_jsonl(path):
         try:
-            row = json.loads(line)
             row["id"], row["rounds"][0]["user"]
-        except (ValueError, KeyError, TypeError, IndexError):
-            raise TableError(f"{path}:{number}: no dialogue with `id` and `rounds`; mend the line") from None
+        except (KeyError, TypeError, IndexError):
+            raise TableError(f"{path}:{number}: no dialogue with `id` and `rounds`; fix the line") from None
         found.append(row)
     return found
 

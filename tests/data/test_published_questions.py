@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from freeze_omni.data.questions.published import read_published
+from freeze_omni.data.questions import read_published
 from freeze_omni.data.tables import TableError
 
 SHARED = Path(os.environ.get("FREEZE_OMNI_SHARED", Path(__file__).parents[4] / "shared"))

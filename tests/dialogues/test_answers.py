@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from freeze_omni.data.questions import answers as module
-from freeze_omni.data.questions.answers import AnswerConfig, Asked, LlmAnswer, answer_questions, answer_rounds
+from freeze_omni.dialogues import answers as module
+from freeze_omni.dialogues.answers import AnswerConfig, Asked, LlmAnswer, answer_questions, answer_rounds
 
 
 @pytest.fixture

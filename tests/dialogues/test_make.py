@@ -7,18 +7,18 @@ import pytest
 import soundfile
 
 from freeze_omni.config import ConfigError, build
-from freeze_omni.data import make_dialogue as module
 from freeze_omni.data.datadir import validate
-from freeze_omni.data.dialogue import spoken_answer
-from freeze_omni.data.dialogue_config import DialogueConfig
 from freeze_omni.data.kaldi_dir import write_spoken_set
-from freeze_omni.data.make_dialogue import make_dialogues
-from freeze_omni.data.questions.answers import LlmAnswer
-from freeze_omni.data.questions.facts import make_questions, read_questions, write_questions
+from freeze_omni.data.questions import Question, read_questions, write_questions
 from freeze_omni.data.tables import TableError, read_table
 from freeze_omni.data.tts.base import Voice
 from freeze_omni.data.tts.registry import TtsFolders
 from freeze_omni.data.tts.synthesize import Job, synthesize
+from freeze_omni.dialogues import make as module
+from freeze_omni.dialogues.answers import LlmAnswer
+from freeze_omni.dialogues.config import DialogueConfig
+from freeze_omni.dialogues.make import make_dialogues
+from freeze_omni.dialogues.plan import spoken_answer
 
 CONFIG = {
     "voice": "program:answers",
@@ -37,10 +37,12 @@ CONFIG = {
 
 
 @pytest.fixture
-def data(tmp_path: Path, toy_facts: Path, toy_program: str) -> Path:
+def data(tmp_path: Path, toy_program: str) -> Path:
     """data/{qa,asr,duplex}: six questions, four of which are spoken."""
     folders = TtsFolders(cache=str(tmp_path / "cache"), program=toy_program)
-    questions = make_questions(toy_facts)[:6]
+    asked = ["What is the opposite of hot?", "What is the opposite of cold?", "Tell me the opposite of hot."]
+    asked += ["Do you know the opposite of hot?", "What's the opposite of cold?", "Tell me the opposite of cold."]
+    questions = [Question(f"opposite-{i}", text, ("cold",), "opposite", text, "hot") for i, text in enumerate(asked)]
     (tmp_path / "qa").mkdir()
     write_questions(tmp_path / "qa/questions.jsonl", questions)
     asr = [Job(f"x-{i}", q.question, Voice.parse("program:x")) for i, q in enumerate(questions[:4])]

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from freeze_omni.data.scenes import KINDS, SceneConfig, SceneMaker, babble_of, quietest
+from freeze_omni.duplex.scenes import KINDS, SceneConfig, SceneMaker, babble_of, quietest
 from tests.data.conftest import tone
 
 LAST = {"complete": 1, "paused": 1, "cutoff": 0, "backchannel": 2, "noise": 2, "side": 2}

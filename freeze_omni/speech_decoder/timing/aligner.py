@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from freeze_omni.data.timing.mixtures import Mixtures, one_gaussian, reestimate
-from freeze_omni.data.timing.path import best_path
 from freeze_omni.shapes import pad_rows
+from freeze_omni.speech_decoder.timing.mixtures import Mixtures, one_gaussian, reestimate
+from freeze_omni.speech_decoder.timing.path import best_path
 
 SILENT = 0  # the kind of a row that is not spoken; kinds of spoken rows count from 1
 SILENT_ROW = math.log(0.5)

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from freeze_omni.data.audio import read_audio
 from freeze_omni.data.progress import parallel_map
-from freeze_omni.data.timing.aligner import SILENT, Spoken, row_starts
-from freeze_omni.data.timing.features import FBANK, features, loudness_db, normalise
+from freeze_omni.speech_decoder.timing.aligner import SILENT, Spoken, row_starts
+from freeze_omni.speech_decoder.timing.features import FBANK, features, loudness_db, normalise
 
 Rows = Mapping[str, Sequence[str]]  # utterance -> what is written on each row of its text
 

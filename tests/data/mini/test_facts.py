@@ -1,15 +1,10 @@
 from pathlib import Path
 
 import pytest
+from mini_facts import make_questions, make_statements, read_phrases
 
 from freeze_omni.config import ConfigError
-from freeze_omni.data.questions.facts import (
-    make_questions,
-    make_statements,
-    read_questions,
-    write_questions,
-)
-from freeze_omni.data.questions.phrases import read_phrases
+from freeze_omni.data.questions import read_questions, write_questions
 from freeze_omni.data.tables import TableError
 
 

@@ -1,8 +1,7 @@
 import random
 
 import pytest
-
-from freeze_omni.data.questions.plan import Speakers, estimate_s, mixed_voices
+from mini_plan import Speakers, estimate_s, mixed_voices
 
 
 def test_seconds_are_filled_evenly() -> None:

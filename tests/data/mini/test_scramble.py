@@ -4,8 +4,7 @@ import random
 from collections import Counter
 
 import pytest
-
-from freeze_omni.data.questions.scramble import scramble, vocabulary
+from mini_scramble import scramble, vocabulary
 
 SENTENCES = ["What is the capital of France?", "Paris is the capital of France.", "The sea, is it deep?", "What's it?"]
 

@@ -1,9 +1,8 @@
 from pathlib import Path
 
 import pytest
-
-from freeze_omni.data.questions.facts import make_questions
-from freeze_omni.data.questions.split import SplitConfig, coverage, split_questions
+from mini_facts import make_questions
+from mini_split import SplitConfig, coverage, split_questions
 
 
 def test_nothing_held_out_is_trained_and_every_word_is(toy_facts: Path) -> None:

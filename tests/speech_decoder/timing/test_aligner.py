@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from freeze_omni.data.timing.aligner import SILENT, Spoken, row_starts
+from freeze_omni.speech_decoder.timing.aligner import SILENT, Spoken, row_starts
 
 
 def speak(draw: torch.Generator, sounds: torch.Tensor) -> tuple[Spoken, list[int]]:

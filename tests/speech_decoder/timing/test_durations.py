@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from freeze_omni.data.timing.durations import kinds, to_tokens
+from freeze_omni.speech_decoder.timing.durations import kinds, to_tokens
 
 
 def test_case_and_punctuation_make_no_sound():

@@ -1,7 +1,7 @@
-"""Fact tables and templates to questions and statements.
+"""Fact tables and templates to questions, statements, and speech that asks for no answer.
 
-A folder holds `templates.yaml` and its tables (tab-separated, first line the column names; several
-accepted answers with commas between; the first is the one that statements say). A kind of question is
+A folder holds `templates.yaml`, `phrases.yaml` and their tables (tab-separated, first line the column names; accepted
+answers separated by commas; statements say the first). A kind of question is
 
     capital: {table: countries.tsv, answer: capital, phrasings: ["What is the capital of {country}?"],
               held_out: ["Name the capital of {country}."], statements: ["{capital} is in {country}."]}
@@ -10,15 +10,15 @@ accepted answers with commas between; the first is the one that statements say).
 from __future__ import annotations
 
 import csv
-import json
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from freeze_omni.config import ConfigError, build, read_yaml
-from freeze_omni.data.tables import TableError, write_lines
+from freeze_omni.data.questions import Question
+from freeze_omni.data.tables import TableError
 
 TEMPLATES = "templates.yaml"
+PHRASES = "phrases.yaml"
 
 
 @dataclass(frozen=True)
@@ -33,25 +33,28 @@ class Kind:
 
 
 @dataclass(frozen=True)
-class Question:
-    """One question. `fact` names the row, `phrasing` the template; answers are what counts as right."""
-
-    id: str
-    question: str
-    answers: tuple[str, ...]
-    kind: str
-    phrasing: str
-    fact: str
-    held_out: bool = False
-
-
-@dataclass(frozen=True)
 class Statement:
-    """A sentence that is not for the system, or one in the manner of an answer."""
+    """A sentence that states a fact."""
 
     text: str
     kind: str
     fact: str
+
+
+@dataclass(frozen=True)
+class SideTalk:
+    """Templates over the rows of a table; table "" is for sentences without a slot."""
+
+    templates: tuple[str, ...]
+    table: str = ""
+
+
+@dataclass(frozen=True)
+class Phrases:
+    """What people say that the system should not answer."""
+
+    backchannels: tuple[str, ...]
+    side_talk: tuple[SideTalk, ...]
 
 
 def read_kinds(folder: str | Path) -> dict[str, Kind]:
@@ -90,12 +93,24 @@ def make_statements(folder: str | Path) -> list[Statement]:
     return list(found.values())
 
 
+def read_phrases(folder: str | Path) -> tuple[list[str], list[str]]:
+    """Returns (backchannels, side talk sentences). Raises ConfigError and TableError."""
+    path = Path(folder) / PHRASES
+    phrases = build(Phrases, read_yaml(path), str(path))
+    said: dict[str, None] = {}
+    for block in phrases.side_talk:
+        rows = read_rows(Path(folder) / block.table) if block.table else [{}]
+        for row in rows:
+            said.update(dict.fromkeys(fill(t, row, str(path)) for t in block.templates))
+    return list(phrases.backchannels), list(said)
+
+
 def read_rows(path: str | Path) -> list[dict[str, str]]:
     """Read a table with a header. Raises TableError: missing, or a row with more cells than the header."""
     path = Path(path)
     if not path.exists():
-        raise TableError(f"{path}: no such table; mend the name in {TEMPLATES}")
-    with path.open(encoding="utf-8", newline="") as stream:
+        raise TableError(f"{path}: no such table; fix the name in {TEMPLATES}")
+    with path.open(encoding="utf-8-sig", newline="") as stream:
         rows = list(csv.DictReader(stream, delimiter="\t", quoting=csv.QUOTE_NONE))
     for number, row in enumerate(rows, start=2):
         if None in row:
@@ -112,22 +127,3 @@ def fill(template: str, row: dict[str, str], where: str) -> str:
     except KeyError as error:
         raise ConfigError(f"{where}: '{template}' asks for {error}, not a column of its table") from None
     return text[:1].upper() + text[1:]
-
-
-def write_questions(path: str | Path, questions: Iterable[Question]) -> None:
-    """Write questions.jsonl, one object a line."""
-    write_lines(path, (json.dumps(asdict(q), ensure_ascii=False) for q in questions))
-
-
-def read_questions(path: str | Path) -> list[Question]:
-    """Read questions.jsonl. Raises TableError that names the line."""
-    questions = []
-    path = Path(path)
-    if not path.exists():
-        raise TableError(f"{path}: no such file; run stage 1")
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-        try:
-            questions.append(build(Question, json.loads(line), f"{path}:{number}"))
-        except json.JSONDecodeError as error:
-            raise TableError(f"{path}:{number}: not JSON ({error})") from None
-    return questions

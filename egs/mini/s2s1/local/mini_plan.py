@@ -7,7 +7,8 @@ from collections import Counter
 from collections.abc import Sequence
 from itertools import combinations
 
-from freeze_omni.data.questions.split import words
+from mini_split import words
+
 from freeze_omni.data.tts.base import Voice
 from freeze_omni.data.tts.synthesize import Job
 

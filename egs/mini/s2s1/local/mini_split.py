@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from freeze_omni.data.questions.facts import Question
+from freeze_omni.data.questions import Question
 
 
 @dataclass(frozen=True)
