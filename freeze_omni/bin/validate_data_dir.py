@@ -40,10 +40,7 @@ def main() -> int:
         print(f"... and {len(problems) - SHOWN} more problems", file=sys.stderr)
     if problems:
         mend = "" if args.role in ("qa", "dialogue") else f"; utils/fix_data_dir.sh {args.folder} mends most"
-        print(
-            f"validate_data_dir.sh: {args.folder} has {len(problems)} problems{mend}",
-            file=sys.stderr,
-        )
+        print(f"validate_data_dir.sh: {args.folder} has {len(problems)} problems{mend}", file=sys.stderr)
         return 1
     print(f"validate_data_dir.sh: {args.folder} is fine")
     return 0

@@ -107,10 +107,7 @@ class Codec(nn.Module):
         return self.decoder(values, self._voice(global_code, len(tokens)), valid)
 
     def initial_state(
-        self,
-        batch_size: int,
-        device: torch.device | None = None,
-        dtype: torch.dtype = torch.float32,
+        self, batch_size: int, device: torch.device | None = None, dtype: torch.dtype = torch.float32
     ) -> State:
         return self.decoder.initial_state(batch_size, device, dtype)
 

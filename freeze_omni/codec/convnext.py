@@ -44,15 +44,7 @@ class ConvNextBlock(nn.Module):
 class ConvNextStack(nn.Module):
     """Blocks in a row; `condition_dim` > 0 gives every block its own projection of a vector (B, condition_dim)."""
 
-    def __init__(
-        self,
-        width: int,
-        blocks: int,
-        kernel: int,
-        expansion: int,
-        causal: bool,
-        condition_dim: int = 0,
-    ):
+    def __init__(self, width: int, blocks: int, kernel: int, expansion: int, causal: bool, condition_dim: int = 0):
         super().__init__()
         self.width, self.kernel = width, kernel
         self.blocks = nn.ModuleList(

@@ -108,10 +108,7 @@ def _write(found: Found, data_dir: Path, output_dir: Path) -> None:
             speaker: fixed_voice(torch.from_numpy(np.stack(codes)))[0].numpy() for speaker, codes in speakers.items()
         }
         _save(output_dir / "speakers.npz", mean)
-    write_table(
-        output_dir / "tokens",
-        {uid: " ".join(map(str, tokens)) for uid, (tokens, _) in found.items()},
-    )
+    write_table(output_dir / "tokens", {uid: " ".join(map(str, tokens)) for uid, (tokens, _) in found.items()})
 
 
 def _save(path: Path, arrays: dict[str, NDArray]) -> None:

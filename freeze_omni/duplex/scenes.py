@@ -71,12 +71,7 @@ class SceneMaker:
         return self._place(kind, segment_kind, speech, pauses, rng)
 
     def _place(
-        self,
-        kind: str,
-        segment_kind: str,
-        sound: Wav,
-        pauses: list[tuple[float, float]],
-        rng: np.random.Generator,
+        self, kind: str, segment_kind: str, sound: Wav, pauses: list[tuple[float, float]], rng: np.random.Generator
     ) -> Scene:
         config, hz = self.config, self.hz
         at = round(rng.uniform(*config.lead_s) * hz)

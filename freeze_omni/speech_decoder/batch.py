@@ -19,10 +19,7 @@ OF_SAMPLING = ("recent", "count", "rows")
 
 @torch.inference_mode()
 def advance_rows(
-    decoder: SpeechDecoder,
-    sampling: SamplingConfig,
-    states: Sequence[State],
-    generators: Sequence[torch.Generator],
+    decoder: SpeechDecoder, sampling: SamplingConfig, states: Sequence[State], generators: Sequence[torch.Generator]
 ) -> list[tuple[int, State]]:
     """The next token of each row and its state; states of batch 1 as `generate.begin` gives them.
 

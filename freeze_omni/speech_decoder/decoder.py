@@ -135,11 +135,7 @@ class SpeechDecoder(nn.Module):
         logits, targets = logits[real].float(), targets[real]
         loss = ce = F.cross_entropy(logits, targets, label_smoothing=config.label_smoothing)
         best = logits.detach().topk(min(10, logits.shape[1]), dim=-1).indices == targets[:, None]
-        stats = {
-            "ce": ce,
-            "acc": best[:, 0].float().mean(),
-            "acc10": best.any(dim=-1).float().mean(),
-        }
+        stats = {"ce": ce, "acc": best[:, 0].float().mean(), "acc10": best.any(dim=-1).float().mean()}
         if condition.durations is not None:
             if row_tokens is None:
                 stats["length"] = positions.LengthHead.loss(condition.durations, token_lengths)
@@ -266,11 +262,7 @@ class SpeechDecoder(nn.Module):
             if config.guide_weight and index == config.guide_layer:
                 heads = slice(0, config.guide_heads)
                 guide = guided_attention(
-                    query[:, heads, rows:],
-                    key[:, heads, 1:rows],
-                    token_lengths,
-                    told.row_lengths,
-                    config.guide_width,
+                    query[:, heads, rows:], key[:, heads, 1:rows], token_lengths, told.row_lengths, config.guide_width
                 )
             x = layer.attend(x, query, *_behind(told.prefix, index, key, value), mask)
         return self.output(self.norm(x[:, rows:])), guide

@@ -64,14 +64,7 @@ _UNITS = {
     "°": ("degree", "degrees"),
     "%": ("percent", "percent"),
 }
-_SIGNS = {
-    "&": " and ",
-    "+": " plus ",
-    "=": " equals ",
-    "@": " at ",
-    "×": " times ",
-    "÷": " divided by ",
-}
+_SIGNS = {"&": " and ", "+": " plus ", "=": " equals ", "@": " at ", "×": " times ", "÷": " divided by "}
 _MONTHS = ("January February March April May June July August September October November December").split()
 _HALVES = {2: ("half", "halves"), 4: ("quarter", "quarters")}
 

@@ -31,11 +31,7 @@ def plain_places(row_lengths: Tensor, rows: int, prefix_rows: int) -> Places:
     """bos at 0, then text rows, then the sos; the prefix counts for itself."""
     count = torch.arange(max(rows + 1, prefix_rows), device=row_lengths.device, dtype=torch.float32)
     batch = len(row_lengths)
-    return Places(
-        count[: rows + 1].expand(batch, -1),
-        count[:prefix_rows].expand(batch, -1),
-        1.0 + row_lengths,
-    )
+    return Places(count[: rows + 1].expand(batch, -1), count[:prefix_rows].expand(batch, -1), 1.0 + row_lengths)
 
 
 def progress_places(durations: Tensor, prefix_lengths: Tensor, prefix_rows: int) -> Places:

@@ -52,11 +52,7 @@ def initial_sampling(rows: Tensor, decoder: SpeechDecoderConfig, config: Samplin
 
 
 def sample(
-    logits: Tensor,
-    state: State,
-    decoder: SpeechDecoderConfig,
-    config: SamplingConfig,
-    generator: Generators = None,
+    logits: Tensor, state: State, decoder: SpeechDecoderConfig, config: SamplingConfig, generator: Generators = None
 ) -> tuple[Tensor, State]:
     """The next token (B,) from logits (B, V + 4), and the state with it.
 

@@ -30,11 +30,7 @@ class LjSpeech:
         if count <= 2 * self.held_out:
             raise CorpusError(f"{self.root}: {count} utterances leave none beside --held_out {self.held_out}")
         dev, evaluation = count - 2 * self.held_out, count - self.held_out
-        return {
-            "tr_no_dev": ranges(dev),
-            "dev": [f"{dev}:{evaluation}"],
-            "eval1": [f"{evaluation}:{count}"],
-        }
+        return {"tr_no_dev": ranges(dev), "dev": [f"{dev}:{evaluation}"], "eval1": [f"{evaluation}:{count}"]}
 
     def read(self, name: str, part: str) -> Iterator[Item]:
         folder = inside(self.root, "LJSpeech-1.1", "metadata.csv")

@@ -13,11 +13,7 @@ from freeze_omni.data.tts.program import Program, any_program, espeak, festival,
 
 FLITE_VOICES = ("slt", "rms", "awb", "kal16")
 FESTIVAL_HTS = "cmu_us_slt_arctic_hts"
-_PROGRAMS = {
-    "flite": (flite, "flite"),
-    "espeak": (espeak, "espeak-ng"),
-    "festival": (festival, "text2wave"),
-}
+_PROGRAMS = {"flite": (flite, "flite"), "espeak": (espeak, "espeak-ng"), "festival": (festival, "text2wave")}
 
 
 def default_cache() -> Path:
