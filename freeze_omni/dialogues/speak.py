@@ -19,7 +19,7 @@ _SENTENCE_END = re.compile(r"(?<=[.?!])\s+|(?<=[。？！])")
 
 @dataclass(frozen=True)
 class SpeakConfig:
-    """How much is spoken. rounds: user turns of a dialogue, from its start. sentences: of the assistant, in all."""
+    """How much is spoken. rounds: user turns of a dialogue, from its start. sentences: of the assistant, in total."""
 
     voices: tuple[str, ...]
     voice: str = ""
@@ -44,7 +44,7 @@ def read_dialogues(path: Path) -> list[dict[str, Any]]:
 
 
 def user_jobs(dialogues: Sequence[dict[str, Any]], config: SpeakConfig) -> list[Job]:
-    """The user's turns: one voice a dialogue, the voices in turn."""
+    """The user's turns: one voice for each dialogue, the voices in turn."""
     jobs = []
     for number, dialogue in enumerate(dialogues[: config.dialogues or None]):
         voice = Voice.parse(config.voices[number % len(config.voices)])

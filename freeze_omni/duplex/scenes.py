@@ -1,4 +1,4 @@
-"""Duplex scenes: recordings put on a known time line, with pauses, break-offs, noise and side talk."""
+"""Duplex scenes: recordings on a known time line, with pauses, break-offs, noise and side talk."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ class SceneConfig:
     floor_db: tuple[float, float] = (-66.0, -50.0)
     noise_s: tuple[float, float] = (0.2, 1.5)
     noise_db: tuple[float, float] = (-36.0, -18.0)
-    side_db: tuple[float, float] = (-24.0, -12.0)  # side talk, relative to what it was spoken at
+    side_db: tuple[float, float] = (-24.0, -12.0)  # side talk, relative to its recording
     side_rt60_s: tuple[float, float] = (0.3, 0.7)
     decision_delay_s: float = 0.24
 
 
 @dataclass(frozen=True)
 class Scene:
-    """wav (S,) at the input rate, a whole number of chunks; what sounds when; one label a chunk."""
+    """wav (S,) at the input rate, a whole number of chunks; its segments and pauses in s; one label for each chunk."""
 
     kind: str
     wav: Wav
@@ -51,7 +51,7 @@ class SceneMaker:
         self.hz = self.rates.input_hz
 
     def make(self, kind: str, speech: Wav, rng: np.random.Generator, babble: Wav | None = None) -> Scene:
-        """A scene of `kind` around one recording (S,), silence at its ends already cut off.
+        """A scene of `kind` around one recording (S,) without silence at its ends.
 
         babble: other voices, mixed into some noises. Raises ValueError for an unknown kind.
         """
@@ -95,7 +95,7 @@ class SceneMaker:
         return np.concatenate([first, silence, second]), pause
 
     def _cut(self, speech: Wav, rng: np.random.Generator) -> tuple[Wav, Wav]:
-        """Cut at the quietest place of a random stretch of the middle, faded at both sides."""
+        """Cut at the quietest point of a random stretch in the middle, with a fade on both sides."""
         low, high = sorted(rng.uniform(0.3, 0.8, 2))
         at = quietest(speech, int(low * len(speech)), int(high * len(speech)), self.hz)
         return self._faded(speech[:at], end=True), self._faded(speech[at:], end=False)
@@ -140,7 +140,7 @@ def quietest(wav: Wav, low: int, high: int, hz: int) -> int:
 
 
 def clicks(samples: int, hz: int, rng: np.random.Generator) -> Wav:
-    """An envelope of knocks: two to six a second, each gone within some 20 ms."""
+    """An envelope of knocks: two to six a second, each of some 20 ms."""
     envelope = np.zeros(samples, np.float32)
     for _ in range(max(1, round(samples / hz * rng.uniform(2, 6)))):
         at = int(rng.integers(samples))

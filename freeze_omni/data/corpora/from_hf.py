@@ -19,7 +19,7 @@ ID_COLUMNS = ("id", "utterance_id", "segment_id")
 
 @dataclass(frozen=True)
 class FromHf:
-    """Sets are the splits. Columns are found by their usual names where they are not given."""
+    """Sets are the splits. Columns that are not given are found by their usual names."""
 
     role: ClassVar[str] = "asr"
     source: ClassVar[str] = "https://huggingface.co/datasets"
@@ -64,8 +64,8 @@ class FromHf:
         return tuple(found)
 
     def sound_of(self, cell: Any, name: str, key: str) -> str | None:
-        """A file with the sound of a cell: its own where it is on disk, else a copy of what the table holds."""
-        if isinstance(cell, str):  # the name of a file, beside the table that has it
+        """A file with the sound of a cell: its own if it is on disk, else a copy of what the table holds."""
+        if isinstance(cell, str):  # the name of a file, relative to its table
             below = [self.root / name / cell, self.root / cell]
             return str(next((path for path in below if path.is_file()), cell))
         if not cell:
@@ -121,7 +121,7 @@ def load(corpus: FromHf) -> dict[str, Any]:
         else:
             found = datasets.load_dataset(place, corpus.config or None)
     except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
-        raise CorpusError(f"{place}: datasets cannot load it: {str(error).splitlines()[0]}") from None
+        raise CorpusError(f"{place}: datasets cannot load it: {str(error).split('\n')[0]}") from None
     splits = found if isinstance(found, dict) else {"train": found}
     named = {}
     for name, rows in splits.items():

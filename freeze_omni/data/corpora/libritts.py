@@ -34,7 +34,7 @@ class LibriTts:
         for folder in (self.root, self.root / "LibriTTS"):
             if any((folder / subset).is_dir() for subset in SUBSETS):
                 return folder
-        raise CorpusError(f"{self.root}: no subset (as {SUBSETS[0]}) in it, nor in LibriTTS below it; mend --root")
+        raise CorpusError(f"{self.root}: no subset (as {SUBSETS[0]}) in it, nor in LibriTTS below it; fix --root")
 
     def read(self, name: str, part: str) -> Iterator[Item]:
         folder = self._folder() / part

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from freeze_omni.data.corpora.base import CorpusError, Item, Skipped, option, share_of
+from freeze_omni.data.corpora.base import CorpusError, Item, Skipped, option, qa_set, share_of
 from freeze_omni.data.corpora.jsonl import byte_ranges, read_rows
 from freeze_omni.data.corpora.speakable import speakable_dialogue
 
@@ -51,9 +51,7 @@ class Moss003Sft:
 
     def _set_of(self, key: str) -> str:
         place = share_of(key) / self.share if self.share else 1.0
-        if place >= 1:
-            return ""
-        return "qa_dev" if place < self.held_out else "qa_test" if place < 2 * self.held_out else "qa_train"
+        return qa_set(place, self.held_out) if place < 1 else ""
 
 
 def rounds_of(row: dict[str, Any]) -> list[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""What a synthesiser is, and how a voice is written."""
+"""The interface of a synthesiser, and how a voice is written."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from freeze_omni.data.audio import Wav
 
 
 class TtsError(RuntimeError):
-    """A synthesiser or a voice that cannot be had: says which and what to do."""
+    """A synthesiser or voice that is not available: says which and what to do."""
 
 
 class Backend(Protocol):
-    """A synthesiser. `version` enters the cache key: a change of it speaks everything anew."""
+    """A synthesiser. `version` enters the cache key: a new version speaks everything again."""
 
     version: str
 
@@ -33,7 +33,7 @@ class Voice:
 
     @classmethod
     def parse(cls, text: str) -> Voice:
-        """Raises TtsError where the backend or name is missing or the speed is not in 0.5 to 2."""
+        """Raises TtsError: no backend or name, or a speed outside 0.5 to 2."""
         backend, colon, rest = text.partition(":")
         name, at, speed_text = rest.partition("@")
         try:

@@ -9,7 +9,7 @@ from freeze_omni.data.tts.base import TtsError
 
 
 def one_core_session(path: Path, installer: str) -> Any:
-    """Load a model. Raises TtsError where the file or onnxruntime is missing."""
+    """Load a model. Raises TtsError if the file or onnxruntime is missing."""
     if not path.exists():
         raise TtsError(f"{path}: no such file; run tools/installers/{installer}")
     try:

@@ -1,4 +1,4 @@
-"""A piper voice (VITS): its ONNX model and json alone, phonemes by our G2P; no GPL program is called."""
+"""A piper voice (VITS): its ONNX model and json, phonemes by our G2P; no GPL program is called."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Piper:
 
 
 def phoneme_ids(phonemes: str, id_map: dict[str, list[int]]) -> list[int]:
-    """Ids with a pad behind each, begin and end around. Signs that the voice does not know are left out."""
+    """Ids between begin and end, a pad after each. Signs without an id in this voice are left out."""
     ids = [*id_map[_BEGIN], *id_map[_PAD]]
     for sign in phonemes:
         if sign in id_map:

@@ -1,4 +1,4 @@
-"""Synthesisers that are programs of their own: flite, espeak-ng, festival, or any command line."""
+"""Synthesisers that are programs: flite, espeak-ng, festival, or any command line."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CommandLine = Callable[[str, str, float, str], tuple[list[str], str]]
 
 
 class Program:
-    """speak() starts the program once a sentence and reads the wav file that it writes."""
+    """speak() runs the program for each sentence and reads the wav file that it writes."""
 
     def __init__(self, version: str, command_line: CommandLine) -> None:
         self.version = version
@@ -36,7 +36,7 @@ class Program:
 
 
 def find_program(name: str, folders: tuple[str, ...] = ()) -> str | None:
-    """The program's path: in one of `folders`, else on PATH; None where it is not there."""
+    """The program's path: in one of `folders`, else on PATH; None if not found."""
     for folder in folders:
         if Path(folder, name).exists():
             return str(Path(folder, name))
@@ -74,7 +74,7 @@ def festival(program: str) -> Program:
 
 
 def any_program(template: str) -> Program:
-    """A command line with {voice}, {speed} and {output} in it; the text comes on its stdin."""
+    """A command line with {voice}, {speed} and {output}; it gets the text on stdin."""
 
     def line(text: str, voice: str, speed: float, path: str) -> tuple[list[str], str]:
         return shlex.split(template.format(voice=voice, speed=f"{speed:g}", output=path)), text

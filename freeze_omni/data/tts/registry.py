@@ -1,4 +1,4 @@
-"""From a back-end's name to the thing that speaks, and what of it can be had on this machine."""
+"""Back-ends by name, and the voices available on this machine."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _PROGRAMS = {"flite": (flite, "flite"), "espeak": (espeak, "espeak-ng"), "festiv
 
 
 def default_cache() -> Path:
-    """Where fetched parts and spoken sentences are kept: $FREEZE_OMNI_CACHE or ~/.cache/freeze_omni."""
+    """The folder of fetched parts and spoken sentences: $FREEZE_OMNI_CACHE or ~/.cache/freeze_omni."""
     return Path(os.environ.get("FREEZE_OMNI_CACHE") or Path.home() / ".cache/freeze_omni")
 
 
 @dataclass(frozen=True)
 class TtsFolders:
-    """Where the parts are. `program` is a command line of your own (see program.any_program)."""
+    """Where the parts are. `program`: your own command line (see program.any_program)."""
 
     cache: str = ""
     kokoro: str = ""
@@ -67,7 +67,7 @@ def backend_version(name: str, folders: TtsFolders) -> str:
 
 
 def available_voices(folders: TtsFolders) -> dict[str, list[str]]:
-    """Back-end -> voices that can be had here (espeak-ng: a choice of its variants)."""
+    """Back-end -> voices available here (espeak-ng: some of its variants)."""
     found: dict[str, list[str]] = {}
     if (folders.of("kokoro") / "kokoro.onnx").exists():
         found["kokoro"] = voice_names(folders.of("kokoro"))
