@@ -1,4 +1,4 @@
-"""A text file, a sentence a line -> data/{train,dev,test}/text for synthesis; the last sentences are held out."""
+"""A text file, one sentence per line -> data/{train,dev,test}/text for synthesis; the last sentences are held out."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from freeze_omni.data.corpora.speakable import unspeakable
-from freeze_omni.data.tables import write_lines, write_table
+from freeze_omni.data.tables import TableError, read_lines, write_lines, write_table
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -18,9 +18,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--most_words", type=int, default=40, help="longer lines are skipped [40]")
     args = parser.parse_args(arguments)
     try:
-        lines = args.text.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        print(f"error: {args.text}: {error}; give a text file in UTF-8", file=sys.stderr)
+        lines = read_lines(args.text)
+    except (OSError, TableError) as error:
+        print(f"error: {error}; give a text file in UTF-8", file=sys.stderr)
         return 1
     texts: dict[str, str] = {}
     skipped = []
@@ -33,9 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
             texts.setdefault(text, f"line{number:07d}")
     kept = [(key, text) for text, key in texts.items()]
     if len(kept) <= 2 * args.held_out:
-        print(
-            f"error: {args.text}: {len(kept)} sentences leave none beside --held_out {args.held_out}", file=sys.stderr
-        )
+        print(f"error: {args.text}: {len(kept)} sentences are too few for --held_out {args.held_out}", file=sys.stderr)
         return 1
     dev, test = len(kept) - 2 * args.held_out, len(kept) - args.held_out
     for name, some in (("train", kept[:dev]), ("dev", kept[dev:test]), ("test", kept[test:])):

@@ -1,4 +1,4 @@
-"""Tokens and voices of a data directory, batch by batch, so that a killed run can go on."""
+"""Tokens and voices of a data directory, batch by batch; a killed run resumes."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def _encode(codec: Codec, recordings: dict[str, str], batch_s: float) -> Found:
 
 
 def _groups(wavs: dict[str, torch.Tensor], samples: int) -> Iterator[list[str]]:
-    """Utterances of like length, as many as fit into `samples` with their padding."""
+    """Utterances of similar length, as many as fit into `samples` with their padding."""
     group: list[str] = []
     for uid in sorted(wavs, key=lambda uid: -len(wavs[uid])):
         if group and len(wavs[group[0]]) * (len(group) + 1) > samples:
@@ -78,12 +78,9 @@ def _groups(wavs: dict[str, torch.Tensor], samples: int) -> Iterator[list[str]]:
 
 
 def _keep(parts: Path, found: Found) -> None:
-    path = parts / f"{sorted(found)[0]}.npz".replace("/", "_")
-    passing = path.with_suffix(f".{os.getpid()}")
-    with passing.open("wb") as stream:
-        arrays = {f"tokens/{uid}": np.asarray(tokens) for uid, (tokens, _) in found.items()}
-        np.savez(stream, **arrays, **{f"voice/{uid}": voice for uid, (_, voice) in found.items()})
-    passing.replace(path)
+    arrays = {f"tokens/{uid}": np.asarray(tokens) for uid, (tokens, _) in found.items()}
+    arrays |= {f"voice/{uid}": voice for uid, (_, voice) in found.items()}
+    _save(parts / f"{sorted(found)[0]}.npz".replace("/", "_"), arrays)
 
 
 def _finished(parts: Path, wanted: dict[str, str]) -> Found:
@@ -112,7 +109,7 @@ def _write(found: Found, data_dir: Path, output_dir: Path) -> None:
 
 
 def _save(path: Path, arrays: dict[str, NDArray]) -> None:
-    passing = path.with_name(f".{path.name}.{os.getpid()}")
-    with passing.open("wb") as stream:
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    with partial.open("wb") as stream:
         np.savez(stream, **{key: arrays[key] for key in sorted(arrays)})
-    passing.replace(path)
+    partial.replace(path)

@@ -1,4 +1,4 @@
-"""The time-domain codec's encoder and its global (voice) encoder (checkpoint facts, section Codec)."""
+"""The time-domain codec's encoder and its global (voice) encoder, as in the published checkpoint."""
 
 from __future__ import annotations
 

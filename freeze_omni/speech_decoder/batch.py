@@ -1,4 +1,4 @@
-"""The next speech token of several users at once, each with its own cache: none is joined, padded or copied."""
+"""The next speech token of several users at once, each with its own cache: no cache is joined, padded or copied."""
 
 from __future__ import annotations
 
@@ -11,10 +11,8 @@ from torch.nn import functional as F
 from freeze_omni.speech_decoder import cache as kv
 from freeze_omni.speech_decoder.decoder import SpeechDecoder
 from freeze_omni.speech_decoder.layer import rotary_tables
-from freeze_omni.speech_decoder.sampling import SamplingConfig, sample
+from freeze_omni.speech_decoder.sampling import OF_SAMPLING, SamplingConfig, sample
 from freeze_omni.streaming import State, join_states, split_state
-
-OF_SAMPLING = ("recent", "count", "rows")
 
 
 @torch.inference_mode()

@@ -51,7 +51,7 @@ class Vctk:
             text = texts / f"{key}.txt"
             audio = f"{folder}/{layout}/{part}/{key}{suffix}"
             if text.is_file():
-                yield Utterance(key, part, text.read_text(encoding="utf-8"), audio)
+                yield Utterance(key, part, text.read_text(encoding="utf-8-sig"), audio)
             else:
                 yield Skipped(audio, "no text for the audio")
 

@@ -1,8 +1,8 @@
 """Texts and speech to the time of each row, by Viterbi training from a flat start (no other model, no lexicon).
 
-Each kind of row (a character, say, in upper or lower case) is a slot of two states; a row without a letter or
-digit in it, and what is before the first and behind the last, is silence. Silence may be left out, and so may
-a letter at a price: English writes more than it says.
+Each kind of row (a character, say, in upper or lower case) is a slot of two states; a row without a letter or digit,
+and what comes before the first row and after the last, is silence. Silence may be skipped, and so may a letter, at a
+price: English writes more than it says.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Spoken:
 
 
 def row_starts(utterances: Sequence[Spoken], passes: Sequence[tuple[int, int]] = PASSES) -> list[Tensor]:
-    """The frame (N + 1,) in which each row begins, and the first frame behind the last one's end.
+    """The first frame (N + 1,) of each row, and the first frame after the last row.
 
     Raises:
         ValueError: no utterance has a spoken row.
@@ -50,13 +50,13 @@ def row_starts(utterances: Sequence[Spoken], passes: Sequence[tuple[int, int]] =
 
 
 def _some(utterances: Sequence[Spoken]) -> Sequence[Spoken]:
-    """Some of them from all over, where there are more than are needed to learn from."""
+    """Every n-th of them, if there are more than are needed for training."""
     every = max(1, sum(len(one.features) for one in utterances) // ENOUGH_FRAMES)
     return utterances[::every]
 
 
 def train(utterances: Sequence[Spoken], passes: Sequence[tuple[int, int]], count: int) -> Mixtures:
-    """What `count` states sound like, from texts and speech that are put beside each other over and over."""
+    """The mixtures of `count` states, from repeated alignments of texts and speech."""
     frames = torch.cat([one.features for one in utterances])
     mixtures = one_gaussian(frames, torch.cat([_flat(one) for one in utterances]), count)
     for components, times in passes:
@@ -75,7 +75,7 @@ def _slots(one: Spoken) -> Tensor:
 
 
 def _states(one: Spoken) -> Tensor:
-    """The mixture of each of the utterance's states; silence has one for both."""
+    """The mixture of each state of the utterance; both states of silence share one."""
     first = 2 * _slots(one)
     return torch.stack([first, first + (first > 0)], 1).flatten()
 
@@ -115,6 +115,6 @@ def _batch_paths(mixtures: Mixtures, batch: Sequence[Spoken]) -> list[Tensor]:
 
 
 def _starts(one: Spoken, path: Tensor) -> Tensor:
-    """First frame of each row from the path's states; a row that is left out begins where the next one does."""
+    """First frame of each row from the path's states; a skipped row begins with the next one."""
     slot = path // 2
     return torch.searchsorted(slot, torch.arange(1, len(one.kinds) + 2))

@@ -1,4 +1,4 @@
-"""What each state of the aligner sounds like: a mixture of diagonal Gaussians, as in Kaldi's monophone systems."""
+"""A mixture of diagonal Gaussians for each state of the aligner, as in Kaldi's monophone systems."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 VARIANCE_FLOOR = 0.05  # of features whose variance is one
-FEWEST_FRAMES = 30.0  # a state with fewer sounds in part like the mean of all
+FEWEST_FRAMES = 30.0  # a state with fewer leans on the mean of all
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Mixtures:
         return self.components(frames).logsumexp(-1)
 
     def split(self) -> Mixtures:
-        """Twice the components, each pair a little apart."""
+        """Twice the components, each pair slightly apart."""
         apart = 0.2 * self.variances.sqrt()
         return Mixtures(
             torch.cat([self.means - apart, self.means + apart], 1),
@@ -55,7 +55,7 @@ def reestimate(mixtures: Mixtures, frames: Tensor, states: Tensor) -> Mixtures:
 
 
 def _estimate(frames: Tensor, states: Tensor, shares: Tensor, count: int) -> Mixtures:
-    """From what share (F, K) each component has in a frame; rare states lean on the mean of all."""
+    """From each component's share (F, K) of a frame; rare states lean on the mean of all."""
     sizes, sums, squares = _sums(frames, states, shares, count)
     lent = (FEWEST_FRAMES / shares.shape[1] - sizes).clamp(min=1e-3)
     total = sizes + lent

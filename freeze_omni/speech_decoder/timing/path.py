@@ -1,4 +1,4 @@
-"""The best way through a text: slots of two states each, in order, any of which may be left out at a price."""
+"""The best path through a text: slots of two states each, in order; each may be skipped at a price."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ def best_path(scores: Tensor, frames: Tensor, prices: Tensor, slots: Tensor) -> 
     Args:
         scores: (B, T, 2 N) log likelihood of each frame in each state; state 2 i and 2 i + 1 are slot i's.
         frames: (B,) real frames; slots: (B,) real slots.
-        prices: (B, N) log probability of leaving a slot out.
-    Returns: (B, T) states; behind the frames whatever.
+        prices: (B, N) log probability of skipping a slot.
+    Returns: (B, T) states, arbitrary after the real frames.
     """
     skips = _skips(prices)
     best = _start(scores[:, 0], prices)
@@ -35,7 +35,7 @@ def _shift(best: Tensor, states: int) -> Tensor:
 
 
 def _skips(prices: Tensor) -> list[tuple[int, Tensor]]:
-    """For one and two slots left out: how many states that is forward, and its price (B, 2 N)."""
+    """For one and two skipped slots: how many states that moves forward, and its price (B, 2 N)."""
     found = []
     for skipped in range(1, MOST_SKIPPED + 1):
         cost = torch.full((len(prices), 2 * prices.shape[1]), NEVER)
