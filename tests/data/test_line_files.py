@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import ast
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from freeze_omni.bin import split_text
 from freeze_omni.data.checked_table import read_table as read_checked
 from freeze_omni.data.corpora.aishell import read_transcripts
 from freeze_omni.data.corpora.aishell3 import Aishell3
@@ -116,7 +117,8 @@ def test_a_text_comes_back_whole(tmp_path: Path, name: str, mark: str, end: str)
 
 def test_a_text_file_of_sentences_from_windows(tmp_path: Path) -> None:
     (tmp_path / "x.txt").write_text("\ufeffOne.\r\nTwo\u2028more.\r\nThree.\r\n", encoding="utf-8", newline="")
-    assert split_text.main([str(tmp_path / "x.txt"), "--data", str(tmp_path), "--held_out", "1"]) == 0
+    script = PACKAGE.parent / "egs/synth/tts1/local/split_text.py"
+    subprocess.run([sys.executable, script, tmp_path / "x.txt", "--data", tmp_path, "--held_out", "1"], check=True)
     texts = [read_table(tmp_path / name / "text") for name in ("train", "dev", "test")]
     assert [list(table.values()) for table in texts] == [["One."], ["Two more."], ["Three."]]
 

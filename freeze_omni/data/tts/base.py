@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Protocol
+from pathlib import Path
+from typing import Any, Protocol
 
 from freeze_omni.data.audio import Wav
 
@@ -51,3 +52,20 @@ class Voice:
     def speaker(self) -> str:
         """A speaker id for utt2spk: the voice without its speed."""
         return re.sub(r"[^A-Za-z0-9]+", "_", f"{self.backend}_{self.name}")
+
+
+def one_core_session(path: Path, installer: str) -> Any:
+    """An ONNX model on one core: many processes are faster than many threads here.
+
+    Raises TtsError if the file or onnxruntime is missing.
+    """
+    if not path.exists():
+        raise TtsError(f"{path}: no such file; run tools/installers/{installer}")
+    try:
+        import onnxruntime
+    except ImportError:
+        raise TtsError("this voice needs onnxruntime: pip install 'freeze-omni[train]'") from None
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])

@@ -10,9 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from freeze_omni.data.audio import Wav
-from freeze_omni.data.tts.base import TtsError
+from freeze_omni.data.tts.base import TtsError, one_core_session
 from freeze_omni.data.tts.g2p import load_g2p
-from freeze_omni.data.tts.onnx import one_core_session
 
 _HZ = 24000
 _STYLE_ROWS, _STYLE_SIZE = 510, 256

@@ -8,9 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from freeze_omni.data.audio import Wav
-from freeze_omni.data.tts.base import TtsError
+from freeze_omni.data.tts.base import TtsError, one_core_session
 from freeze_omni.data.tts.g2p import as_espeak, load_g2p
-from freeze_omni.data.tts.onnx import one_core_session
 
 _PAD, _BEGIN, _END = "_", "^", "$"
 

@@ -9,11 +9,10 @@ from pathlib import Path
 from freeze_omni.data.tts.base import Backend, TtsError
 from freeze_omni.data.tts.kokoro import Kokoro, voice_names
 from freeze_omni.data.tts.piper import Piper
-from freeze_omni.data.tts.program import Program, any_program, espeak, festival, find_program, flite
+from freeze_omni.data.tts.program import PROGRAMS, Program, find_program
 
 FLITE_VOICES = ("slt", "rms", "awb", "kal16")
 FESTIVAL_HTS = "cmu_us_slt_arctic_hts"
-_PROGRAMS = {"flite": (flite, "flite"), "espeak": (espeak, "espeak-ng"), "festival": (festival, "text2wave")}
 
 
 def default_cache() -> Path:
@@ -23,7 +22,7 @@ def default_cache() -> Path:
 
 @dataclass(frozen=True)
 class TtsFolders:
-    """Where the parts are. `program`: your own command line (see program.any_program)."""
+    """Where the parts are. `program`: your own command line (see program.Program)."""
 
     cache: str = ""
     kokoro: str = ""
@@ -32,9 +31,9 @@ class TtsFolders:
     program: str = ""
 
     def of(self, part: str) -> Path:
-        folder = {"kokoro": self.kokoro, "piper_joe": self.piper, "flite": self.flite}[part]
-        variable = {"kokoro": "KOKORO", "piper_joe": "PIPER", "flite": "FLITE"}[part]
-        own = folder or os.environ.get(f"FREEZE_OMNI_{variable}_DIR", "")
+        """The folder of kokoro, piper_joe or flite: as given, else of the environment, else in the cache."""
+        name = part.partition("_")[0]
+        own = getattr(self, name) or os.environ.get(f"FREEZE_OMNI_{name.upper()}_DIR", "")
         return Path(own) if own else Path(self.cache or default_cache()) / part
 
 
@@ -45,18 +44,14 @@ def make_backend(name: str, folders: TtsFolders) -> Backend:
     if name == "piper":
         return Piper(folders.of("piper_joe"), folders.of("kokoro") / "g2p")
     if name == "program" and folders.program:
-        return any_program(folders.program)
-    if name in _PROGRAMS:
-        return _make_program(name, folders)
-    raise TtsError(f"no back-end '{name}'; known: kokoro, piper, program, {', '.join(_PROGRAMS)}")
-
-
-def _make_program(name: str, folders: TtsFolders) -> Program:
-    maker, program = _PROGRAMS[name]
+        return Program(folders.program)
+    if name not in PROGRAMS:
+        raise TtsError(f"no back-end '{name}'; known: kokoro, piper, program, {', '.join(PROGRAMS)}")
+    program, version, template = PROGRAMS[name]
     path = find_program(program, (str(folders.of("flite")),))
     if path is None:
         raise TtsError(f"{program} is not on PATH; install it, or leave its voices out")
-    return maker(path)
+    return Program(template, version, path)
 
 
 def backend_version(name: str, folders: TtsFolders) -> str:
