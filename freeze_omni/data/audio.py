@@ -78,7 +78,7 @@ def trim_silence(wav: Wav, hz: int, keep_s: float = 0.06, floor_db: float = -45.
     if count == 0:
         return wav
     level = np.sqrt(np.mean(wav[: count * frame].reshape(count, frame) ** 2, axis=1))
-    loud = np.flatnonzero(level > level.max() * 10 ** (floor_db / 20)) if level.max() > 0 else []
+    loud = np.flatnonzero(level > level.max() * 10 ** (floor_db / 20)) if level.max() > 0 else np.zeros(0, int)
     if not len(loud):
         return wav
     keep = int(keep_s * hz)

@@ -6,6 +6,7 @@ import json
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from freeze_omni.data.audio_header import AudioError, read_header
 from freeze_omni.data.checked_table import Problem, Table, read_table
@@ -25,7 +26,13 @@ FILES = {
 }
 STATES = ("0", "1", "2", "-1")
 SEGMENT_KINDS = ("complete", "cutoff", "backchannel", "noise", "side")
-QUESTION_KEYS = {"id": str, "question": str, "answers": list, "kind": str, "phrasing": (str, int)}
+QUESTION_KEYS: dict[str, type | tuple[type, ...]] = {
+    "id": str,
+    "question": str,
+    "answers": list,
+    "kind": str,
+    "phrasing": (str, int),
+}
 UNPRINTABLE = ("Cc", "Co", "Cn", "Cs")  # Unicode: control, private, unassigned, surrogate
 
 
@@ -185,7 +192,7 @@ def check_questions(path: Path) -> Iterator[Problem]:
         yield Problem(path, 0, "is empty: there is no question in it")
 
 
-def _rows(path: Path) -> Iterator[tuple[int, dict | Problem]]:
+def _rows(path: Path) -> Iterator[tuple[int, Any]]:
     """Line numbers and objects of a JSON lines file; a Problem for each line that is no object."""
     try:
         lines = read_lines(path)

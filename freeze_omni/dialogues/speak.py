@@ -57,7 +57,8 @@ def assistant_jobs(dialogues: Sequence[dict[str, Any]], config: SpeakConfig) -> 
     """Sentences of the assistant that can be spoken, each once, numbers in words, in the one voice."""
     if not config.voice:
         return []
-    voice, texts = Voice.parse(config.voice), {}
+    voice = Voice.parse(config.voice)
+    texts: dict[str, str] = {}
     for dialogue in dialogues:
         for one in dialogue["rounds"]:
             for sentence in _SENTENCE_END.split(one["assistant"]):

@@ -81,8 +81,8 @@ def spoken_english(text: str) -> str:
         at_end = "" if words.endswith(".") else "."  # the abbreviation's point was also the sentence's
         text = re.sub(rf"(?<!\w){pattern}(?=\s*$)", words + at_end, text)
         text = re.sub(rf"(?<!\w){pattern}", words, text)
-    for pattern, read in _RULES:
-        text = pattern.sub(read, text)
+    for rule, read in _RULES:
+        text = rule.sub(read, text)
     for sign, words in _SIGNS.items():
         text = text.replace(sign, words)
     text = re.sub(r"\s+([,.;:?!])", r"\1", text)

@@ -47,7 +47,7 @@ class FromHf:
             else:
                 yield Utterance(utterance, who, str(row[text] or ""), path)
 
-    def columns(self, there: list[str]) -> tuple[str, str, str, str]:
+    def columns(self, there: list[str]) -> tuple[str, ...]:
         """Names of the columns with audio, text, speaker and id ("" for none). Raises CorpusError."""
         found = []
         for given, usual, what in (

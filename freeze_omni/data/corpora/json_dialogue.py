@@ -77,13 +77,13 @@ def rounds_of(row: dict[str, Any], language: str = "") -> list[tuple[str, str]] 
     return None
 
 
-def best_path(message: dict[str, Any], language: str) -> list[tuple[str, str]]:
+def best_path(message: dict[str, Any] | None, language: str) -> list[tuple[Any, Any]]:
     """The turns of an OASST tree that people ranked best at each reply."""
     turns = []
     while message and not message.get("deleted") and language in ("", message.get("lang", language)):
         turns.append((message.get("role"), message.get("text")))
         replies = message.get("replies") or []
-        message = min(replies, key=lambda reply: _rank(reply), default=None)
+        message = min(replies, key=_rank, default=None)
     return turns
 
 

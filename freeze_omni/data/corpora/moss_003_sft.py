@@ -60,4 +60,5 @@ def rounds_of(row: dict[str, Any]) -> list[tuple[str, str]]:
         return [(turn.get("human", ""), turn.get("assistant", "")) for turn in row["conversation"]]
     turns = row.get("chat", {})
     numbered = sorted(turns, key=lambda name: int(name.rpartition("_")[2] or 0))
-    return [tuple(_MARKS.sub("", turns[name].get(side) or "") for side in ("Human", "MOSS")) for name in numbered]
+    sides = [[_MARKS.sub("", turns[name].get(side) or "") for side in ("Human", "MOSS")] for name in numbered]
+    return [(user, answer) for user, answer in sides]

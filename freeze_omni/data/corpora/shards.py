@@ -132,7 +132,7 @@ def _add_dialogue(tables: Tables, item: Dialogue) -> None:
 
 def add_up(reports: Iterable[dict]) -> tuple[int, Counter[str]]:
     """Utterances kept and reasons of all shards of a set."""
-    kept, reasons = 0, Counter()
+    kept, reasons = 0, Counter[str]()
     for report in reports:
         kept += report["kept"]
         reasons.update(report["reasons"])

@@ -56,9 +56,7 @@ def make_backend(name: str, folders: TtsFolders) -> Backend:
 
 def backend_version(name: str, folders: TtsFolders) -> str:
     """The version that enters cache keys, without loading a model."""
-    if name in ("kokoro", "piper"):
-        return {"kokoro": Kokoro, "piper": Piper}[name].version
-    return make_backend(name, folders).version
+    return {"kokoro": Kokoro.version, "piper": Piper.version}.get(name) or make_backend(name, folders).version
 
 
 def available_voices(folders: TtsFolders) -> dict[str, list[str]]:
