@@ -39,7 +39,7 @@ def test_a_killed_run_loses_half_a_line_only(tmp_path: Path, asked: list[list[st
     assert asked == [["a?", "b?"], ["b?"]]
 
 
-def test_the_same_question_behind_other_words_is_another(tmp_path: Path, asked: list[list[str]]) -> None:
+def test_the_same_question_after_other_words_is_another(tmp_path: Path, asked: list[list[str]]) -> None:
     llm = types.SimpleNamespace(fingerprint=lambda: "f")
     rounds = [Asked("why?"), Asked("why?", (("Hello.", "Hi."),))]
     for _ in range(2):

@@ -130,7 +130,7 @@ def made(data: Path, toy_program: str, misheard=None, **more) -> Path:
     return data / "out/train"
 
 
-def test_later_rounds_come_behind_the_llms_own_answers(dialogues: Path, toy_program: str, answers: None) -> None:
+def test_later_rounds_come_after_the_llms_own_answers(dialogues: Path, toy_program: str, answers: None) -> None:
     out = made(dialogues, toy_program, rounds=3)
     asked, histories = read_table(out / "text"), read_table(out / "history")
     question = read_questions(dialogues / "qa/questions.jsonl")[1].question

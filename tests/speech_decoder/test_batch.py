@@ -14,8 +14,8 @@ from freeze_omni.streaming import split_state
 from tests.speech_decoder.toy import TOY, toy_batch, toy_decoder
 
 
-def fresh(decoder, told, sampling):
-    state = begin(decoder, sampling, told.text, told.hidden, told.text_lengths, told.hidden_lengths)
+def fresh(decoder, batch, sampling):
+    state = begin(decoder, sampling, batch.text, batch.hidden, batch.text_lengths, batch.hidden_lengths)
     return [{key: value.clone() for key, value in row.items()} for row in split_state(state)]
 
 
@@ -25,8 +25,8 @@ PREDICTED = replace(TOY, positions="progress", length="predicted")
 @pytest.mark.parametrize("config", [TOY, PREDICTED, replace(PREDICTED, reading="told")])
 @pytest.mark.parametrize("top_k", [1, 4])
 def test_rows_get_the_tokens_that_they_get_alone(config, top_k):
-    decoder, told, sampling = toy_decoder(config), toy_batch(), SamplingConfig(top_k=top_k)
-    together = fresh(decoder, told, sampling)
+    decoder, batch, sampling = toy_decoder(config), toy_batch(), SamplingConfig(top_k=top_k)
+    together = fresh(decoder, batch, sampling)
     generators = [torch.Generator().manual_seed(row) for row in range(len(together))]
     found = [[] for _ in together]
     for step in range(12):
@@ -35,7 +35,7 @@ def test_rows_get_the_tokens_that_they_get_alone(config, top_k):
         for row, (token, state) in zip(rows, drawn, strict=True):
             found[row].append(token)
             together[row] = state
-    for row, state in enumerate(fresh(decoder, told, sampling)):
+    for row, state in enumerate(fresh(decoder, batch, sampling)):
         generator = torch.Generator().manual_seed(row)
         for token in found[row]:
             expected, state = advance(decoder, sampling, state, [generator])
@@ -43,8 +43,8 @@ def test_rows_get_the_tokens_that_they_get_alone(config, top_k):
 
 
 def test_a_full_cache_grows():
-    decoder, told, sampling = toy_decoder(TOY), toy_batch(), SamplingConfig(top_k=1)
-    state = fresh(decoder, told, sampling)[0]
+    decoder, batch, sampling = toy_decoder(TOY), toy_batch(), SamplingConfig(top_k=1)
+    state = fresh(decoder, batch, sampling)[0]
     state["cache"] = state["cache"][:, :, :, :, : int(state["length"]) + 1]
     for _ in range(3):
         _, state = advance_rows(decoder, sampling, [state], [torch.Generator()])[0]
