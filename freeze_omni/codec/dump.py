@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from freeze_omni.codec.codec import Codec
 from freeze_omni.codec.global_code import fixed_voice
 from freeze_omni.data.audio import read_audio
 from freeze_omni.data.progress import parallel_map
-from freeze_omni.data.tables import read_table, write_table
+from freeze_omni.data.tables import read_table, whole_file, write_table
 from freeze_omni.shapes import pad_rows
 
 BATCH_UTTERANCES = 64
@@ -109,7 +108,5 @@ def _write(found: Found, data_dir: Path, output_dir: Path) -> None:
 
 
 def _save(path: Path, arrays: dict[str, NDArray]) -> None:
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    with partial.open("wb") as stream:
+    with whole_file(path) as partial, partial.open("wb") as stream:
         np.savez(stream, **{key: arrays[key] for key in sorted(arrays)})
-    partial.replace(path)

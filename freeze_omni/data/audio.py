@@ -11,6 +11,8 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
+from freeze_omni.data.tables import whole_file
+
 Wav = NDArray[np.float32]
 
 
@@ -44,14 +46,8 @@ def read_audio(entry: str, hz: int | None = None) -> tuple[Wav, int]:
 
 def write_wav(path: str | Path, wav: Wav, hz: int) -> None:
     """Write (S,) as 16-bit PCM, whole or not at all; samples are clipped at 1."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
+    with whole_file(path) as partial:
         soundfile.write(partial, np.clip(wav, -1, 1), hz, subtype="PCM_16", format="WAV")
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def resample(wav: Wav, from_hz: float, to_hz: float) -> Wav:

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Iterator
-from dataclasses import dataclass
+import itertools
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -94,7 +94,7 @@ def prepare_dir(source: str | Path, output: str | Path, config: PrepareConfig, n
     """
     source, output = Path(source), Path(output).resolve()
     entries, segments, texts, speakers = _read_dir(source)
-    recordings = list(_recordings(texts, entries, segments))
+    recordings = _recordings(texts, entries, segments)
     (output / "wav").mkdir(parents=True, exist_ok=True)
     work = functools.partial(_prepare, folder=output / "wav", config=config)
     kept: list[Made] = []
@@ -136,41 +136,36 @@ def _read_dir(source: Path) -> tuple[dict, dict[str, Segment], dict[str, str], d
     return entries, segments, texts, speakers
 
 
-def _recordings(texts: dict, entries: dict[str, str], segments: dict[str, Segment]) -> Iterator[WavEntry]:
+def _recordings(texts: dict, entries: dict[str, str], segments: dict[str, Segment]) -> list[WavEntry]:
     """What is decoded together, in the order of `text`."""
     if not segments:
-        yield from (WavEntry(entries[key], ((key, None),)) for key in texts)
-        return
+        return [WavEntry(entries[key], ((key, None),)) for key in texts]
     cuts: dict[str, list[tuple[str, Segment | None]]] = {}
     for key in texts:
         cuts.setdefault(segments[key].recording, []).append((key, segments[key]))
-    yield from (WavEntry(entries[name], tuple(found)) for name, found in cuts.items())
+    return [WavEntry(entries[name], tuple(found)) for name, found in cuts.items()]
 
 
 def _prepare(recording: WavEntry, folder: Path, config: PrepareConfig) -> list[Made]:
     """Prepare all utterances of a recording, which is decoded at most once."""
     whole: Wav | None = None
     made = []
-    for utterance, segment in recording.utterances:
-        for speed in config.speeds:
-            try:
-                fits = _as_it_is(recording.entry, segment, speed, config)
-                if fits:
-                    made.append(Made(utterance, speed, recording.entry, fits))
-                    continue
-                mark = _fingerprint(recording.entry, segment, speed, config)
-                path = folder / f"{Made(utterance, speed).key}-{mark}.wav"
-                if path.exists():
-                    made.append(Made(utterance, speed, str(path), soundfile.info(path).frames))
-                    continue
+    for (utterance, segment), speed in itertools.product(recording.utterances, config.speeds):
+        one = Made(utterance, speed)
+        try:
+            fits = _as_it_is(recording.entry, segment, speed, config)
+            if fits:
+                made.append(replace(one, path=recording.entry, samples=fits))
+                continue
+            path = folder / f"{one.key}-{_fingerprint(recording.entry, segment, speed, config)}.wav"
+            if not path.exists():
                 if whole is None:
                     whole, _ = read_audio(recording.entry, config.hz)
                 wav = _cut(whole, utterance, segment, recording.entry, config.hz)
-                wav = _pad(change_speed(wav, speed, config.hz), config.hz, config.pad_s, Made(utterance, speed).key)
-                write_wav(path, wav, config.hz)
-                made.append(Made(utterance, speed, str(path), len(wav)))
-            except AudioError as error:
-                made.append(Made(utterance, speed, reason=str(error)))
+                write_wav(path, _pad(change_speed(wav, speed, config.hz), config.hz, config.pad_s, one.key), config.hz)
+            made.append(replace(one, path=str(path), samples=soundfile.info(path).frames))
+        except AudioError as error:
+            made.append(replace(one, reason=str(error)))
     return made
 
 

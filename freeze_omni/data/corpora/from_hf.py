@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from freeze_omni.data.corpora.base import CorpusError, Item, Skipped, Utterance, in_range, option, ranges
+from freeze_omni.data.tables import whole_file
 
 AUDIO_COLUMNS = ("audio", "speech", "file", "file_name")
 TEXT_COLUMNS = ("text", "sentence", "transcription", "transcript", "normalized_text", "raw_transcription")
@@ -75,10 +76,8 @@ class FromHf:
             return own
         path = self.audio_dir.resolve() / name / f"{key}{Path(own or '').suffix or suffix_of(content)}"
         if not path.is_file() or path.stat().st_size != len(content):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            passing = path.with_name(f".{path.name}")
-            passing.write_bytes(content)
-            passing.replace(path)
+            with whole_file(path) as partial:
+                partial.write_bytes(content)
         return str(path)
 
 
