@@ -17,23 +17,22 @@ from freeze_omni.tasks.speech_decoder_model import SpeechDecoderModelConfig
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Align data directories, all together. Returns 1 after one line of error."""
+    """Align data directories, all together. Returns 1 after one line on what is wrong with one."""
     parser = argparse.ArgumentParser(
         prog="time_text",
-        description="With `length: predicted`, write `durations` next to `tokens`: the speech tokens of each row of "
-        "the text, by a hidden Markov model that aligns text and speech and is trained on these directories alone.",
+        description="Where `length: predicted` asks for it, write `durations` beside `tokens`: how many speech "
+        "tokens each row of the text takes, by aligning text and speech (a "
+        "hidden Markov model that is trained on just these directories).",
     )
     parser.add_argument("--config", required=True, help="YAML of stage 2.2: its text units and style")
     parser.add_argument("--llm", required=True, help="folder of the LLM whose tokens the rows are")
     parser.add_argument("--data_dir", required=True, nargs="+", type=Path, help="with wav.scp and the text file")
     parser.add_argument("--text", nargs="+", default=["text"], help="name of the text file in each of them [text]")
-    parser.add_argument(
-        "--token_dir", required=True, nargs="+", type=Path, help="with `tokens`, one for each --data_dir"
-    )
-    parser.add_argument("--nj", type=int, default=1, help="processes that read audio [1]")
+    parser.add_argument("--token_dir", required=True, nargs="+", type=Path, help="of each: where its tokens are")
+    parser.add_argument("--nj", type=int, default=1, help="processes that read sound [1]")
     args = parser.parse_args(arguments)
     if len(args.data_dir) != len(args.token_dir):
-        parser.error("give as many --token_dir as --data_dir")
+        parser.error("as many --token_dir as --data_dir are needed")
     names = args.text * len(args.data_dir) if len(args.text) == 1 else args.text
     if len(names) != len(args.data_dir):
         parser.error("one --text for all, or one for each --data_dir")
@@ -60,7 +59,7 @@ def _time(config: SpeechDecoderModelConfig, tokenizer: Any, args: argparse.Names
         spoken, texts = read_table(data / "wav.scp"), read_table(data / name)
         for uid, line in read_table(tokens / "tokens").items():
             if uid not in spoken or uid not in texts:
-                continue  # training skips it with a message
+                continue  # training leaves it out and says so
             key = f"{number} {uid}"
             ids = spoken_ids(texts[uid], tokenizer, config.speech_decoder.text_units, config.text_style)
             rows[key] = [tokenizer.decode([one]) for one in ids]
