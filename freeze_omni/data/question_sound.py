@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 
 from freeze_omni.data.audio import AudioError, read_audio
-from freeze_omni.data.audio_header import AudioError as HeaderError
 from freeze_omni.data.audio_header import read_header
 
 SILENCE_PEAK = 1e-3
@@ -21,7 +20,7 @@ def read_question(path: str | Path, hz: int) -> tuple[np.ndarray, list[str]]:
     """
     try:
         header = read_header(path)
-    except HeaderError as error:
+    except AudioError as error:
         raise AudioError(f"{path}: {error}; give a whole sound file (wav, flac, ogg)") from None
     wav, _ = read_audio(str(path), hz)
     notes = []

@@ -17,7 +17,7 @@ from freeze_omni.session.history import embed
 from freeze_omni.session.model import SpokenModel
 from freeze_omni.session.ops import DrawToken, Job, LlmOutput, MakeSound, Read, StartSpeech
 from freeze_omni.speech_decoder.sampling import SamplingConfig
-from freeze_omni.speech_decoder.segment import Segment, SegmentConfig, SegmentState, finish, push
+from freeze_omni.speech_decoder.segment import SegmentConfig, SegmentState, TextSegment, finish, push
 from freeze_omni.streaming import State
 
 RUNAWAY = 3.0
@@ -118,7 +118,7 @@ class Writer:
         """Whether the limit ended the answer."""
         return self.done and len(self.ids) >= self.config.generation.max_new_tokens
 
-    def write(self) -> Job[tuple[str, list[Segment]]]:
+    def write(self) -> Job[tuple[str, list[TextSegment]]]:
         """One more token: the new text (maybe none yet), and the segments that became ready."""
         token = yield from self._next()
         if token is None:
@@ -162,8 +162,8 @@ class Answer:
     tokens_made: int = 0
     chunks_made: int = 0
     ended: bool = False
-    _queue: list[tuple[Segment, Tensor]] = field(default_factory=list)
-    _segment: Segment | None = None
+    _queue: list[tuple[TextSegment, Tensor]] = field(default_factory=list)
+    _segment: TextSegment | None = None
     _segment_done: bool = False
     _decoder: State | None = None
     _room: int = 0
