@@ -1,51 +1,111 @@
-"""What the decoders of stage 11 have in common on their command lines."""
+"""The runner of all decoding: one job is one model on one test set, into a folder that can be resumed."""
 
 from __future__ import annotations
 
 import argparse
 import json
-import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from freeze_omni.config import ConfigError, build, read_yaml
-from freeze_omni.data.audio import AudioError
-from freeze_omni.data.tables import TableError, write_lines, write_table
-from freeze_omni.eval.config import DecodeConfig
+from freeze_omni.config import ConfigError
+from freeze_omni.data.tables import write_lines, write_table
 from freeze_omni.eval.provenance import provenance
-from freeze_omni.eval.records import Records
+from freeze_omni.eval.records import Records, progress
 
-USER_ERRORS = (ConfigError, AudioError, TableError, FileNotFoundError, ImportError)
+if TYPE_CHECKING:
+    from freeze_omni.eval.config import DecodeConfig
 
-
-def parser(description: str, data_help: str) -> argparse.ArgumentParser:
-    """--model --data --output --config --seed --threads."""
-    options = argparse.ArgumentParser(description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    options.add_argument("--model", required=True, type=Path, help="packed model folder")
-    options.add_argument("--data", required=True, type=Path, help=data_help)
-    options.add_argument("--output", required=True, type=Path, help="decoding folder, continued")
-    options.add_argument("--config", type=Path, help="decode.yaml; without it, its defaults")
-    options.add_argument("--seed", type=int, default=777, help="seed of all sampling")
-    options.add_argument("--threads", type=int, default=0, help="threads of torch; 0: as found")
-    return options
+Work = Callable[[list[str]], Iterable[Sequence[Mapping[str, Any]]]]
+"""Ids that remain to the records of finished items, some at a time."""
 
 
-def read_config(path: Path | None) -> DecodeConfig:
-    """decode.yaml, or its defaults. Raises ConfigError."""
-    return build(DecodeConfig, {} if path is None else read_yaml(path), str(path or "defaults"))
+@dataclass
+class DecodeJob:
+    """model: a packed folder, or a checkpoint (.pth) that the parts of `codec`, `llm`, `units` and `voice` complete.
+
+    data: the test set. output: the decoding folder. seed: of all sampling. threads: of torch; 0 leaves them.
+    """
+
+    model: Path
+    data: Path
+    output: Path
+    config: DecodeConfig
+    seed: int = 777
+    threads: int = 0
+    codec: Path | None = None
+    llm: Path | None = None
+    units: Path | None = None
+    voice: Path | None = None
+    started_s: float = field(default_factory=time.time)
+
+    @classmethod
+    def of(cls, args: argparse.Namespace, config: DecodeConfig, output: Path, data: Path | None = None) -> DecodeJob:
+        """The model of a command line on `data`, or on the data of the command line."""
+        parts = {name: getattr(args, name, None) for name in ("codec", "llm", "units", "voice")}
+        return cls(args.model, data or args.data, output, config, args.seed, args.threads, **parts)
+
+    @property
+    def partial(self) -> bool:
+        """Whether the model is the checkpoint of one stage."""
+        return self.model.suffix == ".pth"
+
+    def load(self, *parts: str) -> Any:
+        """The packed model, or a model of these parts of the checkpoint. Raises ConfigError."""
+        if not self.partial:
+            return load_model(self.model, self.threads, self.seed)
+        _prepare(self.threads, self.seed)
+        sources = [f"{self.model}:{','.join(parts)}", *([f"{self.codec}:codec"] if self.codec else [])]
+        return _read(tuple(sources), self.llm, self.units, self.voice)
+
+    def run(self, title: str, keys: Iterable[str], made_from: Any, work: Work) -> dict[str, dict[str, Any]]:
+        """Records of all keys; `work` is called only if some are missing or were `made_from` other settings."""
+        keys, records = list(keys), self._records(made_from)
+        if todo := records.missing(keys):
+            for done in work(todo):
+                records.add(done)
+                progress(title, len(records.found), len(keys), self.started_s)
+        return {key: records.found[key] for key in keys}
+
+    def finish(self, texts: Mapping[str, str]) -> None:
+        """Write the texts as a Kaldi `text`, and how they were made as decode.json."""
+        write_table(self.output / "text", texts)
+        write_lines(self.output / "decode.json", [json.dumps(provenance(self.seed, self.started_s), indent=1)])
+
+    def _records(self, made_from: Any) -> Records:
+        if self.partial:
+            files = [path for path in (self.model, self.codec) if path is not None]
+        elif self.model.is_dir():
+            files = sorted(path for path in self.model.iterdir() if path.suffix in (".safetensors", ".yaml"))
+        else:
+            raise FileNotFoundError(f"{self.model}: no such model folder; pack one (stage 13) or correct --model")
+        for path in files:
+            if not path.is_file():
+                raise ConfigError(f"{path}: no such checkpoint; train that stage first")
+        identity = {
+            "model": [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files],
+            "data": str(self.data),
+            "config": repr(made_from),
+            "seed": self.seed,
+        }
+        return Records(self.output, identity)
 
 
 def load_model(folder: Path, threads: int = 0, seed: int = 0) -> Any:
     """The packed model, ready to decode, with torch's threads and seed set. A process loads it once."""
+    _prepare(threads, seed)
+    return _load(folder.resolve())
+
+
+def _prepare(threads: int, seed: int) -> None:
     import torch
 
     if threads:
         torch.set_num_threads(threads)
     torch.manual_seed(seed)
-    return _load(folder.resolve())
 
 
 @lru_cache(maxsize=1)
@@ -61,49 +121,8 @@ def _load(folder: Path) -> Any:
         raise ConfigError(load_fault(folder, error)) from None
 
 
-def run(main: Callable[[argparse.Namespace], None], arguments: argparse.Namespace) -> None:
-    """Run a decoder; a user's error ends with one line and code 1."""
-    try:
-        main(arguments)
-    except USER_ERRORS as error:
-        sys.exit(f"{Path(sys.argv[0]).stem}: error: {error}")
+@lru_cache(maxsize=1)
+def _read(sources: tuple[str, ...], llm: Path | None, units: Path | None, voice: Path | None) -> Any:
+    from freeze_omni.checkpoint import read_model
 
-
-def open_records(arguments: argparse.Namespace, part: Any) -> Records:
-    """The decoding folder; what it was made from: the model's files, the data, this part of the config.
-
-    The model is a packed folder, or a checkpoint (.pth), which may have its codec beside it.
-    """
-    files = [arguments.model, *filter(None, [getattr(arguments, "codec", None)])]
-    if arguments.model.suffix != ".pth":
-        files = _files(arguments.model)
-    made_from = {
-        "model": [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files],
-        "data": str(arguments.data),
-        "config": repr(part),
-        "seed": arguments.seed,
-    }
-    return Records(arguments.output, made_from)
-
-
-def finish(arguments: argparse.Namespace, texts: dict[str, str], started_s: float) -> None:
-    """Write the hypotheses as a Kaldi `text`, and how they were made as decode.json."""
-    write_table(arguments.output / "text", texts)
-    record = provenance(arguments.seed, started_s)
-    write_lines(arguments.output / "decode.json", [json.dumps(record, indent=1)])
-
-
-def progress(title: str, done: int, total: int, started_s: float) -> None:
-    """One line on standard error, which overwrites itself on a terminal; in a log one at every tenth of the work."""
-    live = sys.stderr.isatty()
-    if not live and done < total and done * 10 // total == (done - 1) * 10 // total:
-        return
-    spent = time.time() - started_s
-    end = "\r" if live and done < total else "\n"
-    print(f"{title}: {done}/{total}, {spent:.0f} s", file=sys.stderr, end=end, flush=True)
-
-
-def _files(folder: Path) -> list[Path]:
-    if not folder.is_dir():
-        raise FileNotFoundError(f"{folder}: no such model folder; pack one (stage 13) or mend --model")
-    return sorted(path for path in folder.iterdir() if path.suffix in (".safetensors", ".yaml"))
+    return read_model(sources, llm=llm, units=units, voice=voice)

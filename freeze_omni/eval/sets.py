@@ -1,4 +1,4 @@
-"""Test sets as decoding reads them: Kaldi tables, questions, scenes; batches of sound."""
+"""Test sets: Kaldi tables, questions, scenes, and batches of their sound."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from torch import Tensor
 
 from freeze_omni.data.audio import read_audio
 from freeze_omni.data.tables import TableError, read_table
+from freeze_omni.llm.order import Rounds, parse_rounds
 from freeze_omni.shapes import pad_rows
 
-Turns = Sequence[tuple[str, str]]
-"""(user text, answer) of the rounds before a turn."""
+_HELD = 1000  # utterances whose sound is in memory at once
 
 
 def first_keys(table: Mapping[str, object], limit: int) -> list[str]:
@@ -27,20 +27,23 @@ def first_keys(table: Mapping[str, object], limit: int) -> list[str]:
     return [keys[i * len(keys) // limit] for i in range(limit)]
 
 
-def read_sound(table: Mapping[str, str], keys: Sequence[str], hz: int) -> dict[str, np.ndarray]:
-    """Samples (S,) of each id at `hz`. Raises AudioError with the file's name."""
-    return {key: read_audio(table[key], hz)[0] for key in keys}
+def sound_batches(
+    table: Mapping[str, str], keys: Sequence[str], hz: int, size: int
+) -> Iterator[tuple[list[str], list[np.ndarray]]]:
+    """Ids and their samples (S_i,) at `hz`, in batches of similar length, which need little padding.
 
-
-def batches(keys: Sequence[str], lengths: Mapping[str, int], size: int) -> Iterator[list[str]]:
-    """Ids in batches of like length, which wastes least on padding."""
-    ordered = sorted(keys, key=lambda key: lengths[key])
-    for start in range(0, len(ordered), size):
-        yield ordered[start : start + size]
+    Raises AudioError.
+    """
+    for start in range(0, len(keys), _HELD):
+        sounds = {key: read_audio(table[key], hz)[0] for key in keys[start : start + _HELD]}
+        ordered = sorted(sounds, key=lambda key: len(sounds[key]))
+        for first in range(0, len(ordered), size):
+            batch = ordered[first : first + size]
+            yield batch, [sounds[key] for key in batch]
 
 
 def stack(sounds: Sequence[np.ndarray]) -> tuple[Tensor, Tensor]:
-    """Samples (S_i,) to one tensor (B, max S), zeros behind, and lengths (B,)."""
+    """Samples (S_i,) to one tensor (B, max S), zero-padded, and lengths (B,)."""
     return pad_rows([torch.from_numpy(np.ascontiguousarray(sound)) for sound in sounds])
 
 
@@ -54,7 +57,7 @@ def read_jsonl(path: str | Path, key: str = "id") -> dict[str, dict[str, Any]]:
             item = json.loads(line)
             found[item[key]] = item
         except (ValueError, KeyError, TypeError):
-            raise TableError(f"{path}:{number}: no JSON object with '{key}'; mend the line") from None
+            raise TableError(f"{path}:{number}: no JSON object with '{key}'; correct the line") from None
     return found
 
 
@@ -65,28 +68,28 @@ def read_states(path: str | Path) -> dict[str, list[int]]:
         try:
             states[key] = [int(word) for word in value.split()]
         except ValueError:
-            raise TableError(f"{path}:{number}: {key} has a state that is no number") from None
+            raise TableError(f"{path}:{number}: {key} has a state that is not a number; run stage 4 again") from None
     return states
 
 
-def read_histories(data: Path) -> dict[str, Turns]:
-    """Earlier rounds of the utterances that are not the first turn of a dialogue, by the table `history`.
+def read_histories(data: Path) -> dict[str, Rounds]:
+    """Earlier rounds of all utterances but the first turns of dialogues, from the table `history`.
 
-    Raises TableError for a line that is none.
+    Raises TableError for a line that is not a list of rounds.
     """
     path, found = data / "history", {}
     for key, line in (read_table(path) if path.is_file() else {}).items():
         try:
-            found[key] = [(user, answer) for user, answer in json.loads(line)]
-        except (ValueError, TypeError):
+            found[key] = parse_rounds(line)
+        except ValueError:
             raise TableError(f"{path}: {key} has no JSON list of [user text, answer]; run stage 4 again") from None
     return found
 
 
 def asked(data: Path) -> list[str]:
-    """Utterances that are put to a model: those whose question has reference answers, and later rounds.
+    """Utterances to ask: those whose question has reference answers, and later rounds.
 
-    All, where no question has any: dialogues are scored by what the LLM says to the same text.
+    All, if no question has any: dialogues are then scored against the LLM's answers to the same text.
     """
     answers = question_answers(data)
     if answers:
@@ -94,8 +97,8 @@ def asked(data: Path) -> list[str]:
     return sorted(read_table(data / "utt2question")) if (data / "utt2question").is_file() else []
 
 
-def whole_dialogues(keys: Sequence[str], histories: Mapping[str, Turns], limit: int) -> list[str]:
-    """All rounds of at most `limit` dialogues, spread as by `first_keys`."""
+def whole_dialogues(keys: Sequence[str], histories: Mapping[str, Rounds], limit: int) -> list[str]:
+    """All rounds of at most `limit` dialogues, spread evenly."""
     rounds: dict[str, list[str]] = {}
     for key in sorted(keys):
         first = key.removesuffix(f"-round{len(histories.get(key, ())) + 1}")
@@ -104,9 +107,9 @@ def whole_dialogues(keys: Sequence[str], histories: Mapping[str, Turns], limit: 
 
 
 def question_answers(data: Path) -> dict[str, list[str]]:
-    """Reference answers of the utterances whose question has any, by questions.jsonl and utt2question.
+    """Reference answers of the utterances whose question has any, from questions.jsonl and utt2question.
 
-    Without utt2question an utterance has its question's id.
+    Without utt2question, utterances and questions share their ids.
     """
     questions = read_jsonl(data / "questions.jsonl")
     path = data / "utt2question"
