@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 import soundfile
 
-from freeze_omni.eval.generated import put
+from benchmarks.generated import put
 from freeze_omni.eval.provenance import provenance
 from freeze_omni.eval.tables import table
 

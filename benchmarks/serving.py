@@ -37,7 +37,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: list[str] | None = None) -> None:
     """Exits with 1 and one line for a model or questions that cannot be used."""
-    from freeze_omni.eval.decode.options import USER_ERRORS
+    from freeze_omni.bin.errors import USER_ERRORS
 
     chosen = parser().parse_args(arguments)
     if "faults" in chosen.parts and chosen.questions is None:
@@ -49,7 +49,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def run(chosen: argparse.Namespace) -> None:
-    from freeze_omni.eval.generated import put
+    from benchmarks.generated import put
     from freeze_omni.eval.provenance import provenance
     from freeze_omni.eval.serving import report
 
@@ -79,7 +79,7 @@ HEADLINES = (
 
 
 def _measure(part: str, chosen: argparse.Namespace) -> dict[str, Any]:
-    from freeze_omni.eval.decode.options import load_model
+    from freeze_omni.eval.runner import load_model
     from freeze_omni.eval.serving import faults, limit, material, memory, official, throughput
 
     sounds = material.sounds(chosen.questions, 8)

@@ -7,8 +7,9 @@ import json
 import sys
 from pathlib import Path
 
+from freeze_omni.bin.errors import USER_ERRORS
 from freeze_omni.data.audio import write_wav
-from freeze_omni.eval.decode.options import USER_ERRORS, load_model
+from freeze_omni.eval.runner import load_model
 from freeze_omni.session.events import Action
 from freeze_omni.session.question import ask
 from freeze_omni.session.report import event_line, report, summary

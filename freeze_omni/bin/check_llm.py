@@ -1,4 +1,4 @@
-"""Say whether an LLM can be the frozen backbone: its width, chat template, end token, and one short answer."""
+"""Check whether an LLM can be the frozen backbone: its width, chat template, end token, and one short answer."""
 
 from __future__ import annotations
 

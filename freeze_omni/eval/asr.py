@@ -1,20 +1,48 @@
-"""Transcripts: by the CTC head at several chunk sizes, and by the LLM through the task tokens."""
+"""Speech input: transcripts by the CTC head at several chunk sizes, and by the LLM; WER or CER."""
 
 from __future__ import annotations
 
 import argparse
-import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 
+from freeze_omni.checkpoint import PartsSource
 from freeze_omni.config import ConfigError
 from freeze_omni.data.tables import read_table, write_table
-from freeze_omni.eval.config import AsrDecodeConfig
-from freeze_omni.eval.decode import options, sets
-from freeze_omni.eval.decode.answers import greedy_answers
-from freeze_omni.eval.decode.listening import hear
+from freeze_omni.eval import paper
+from freeze_omni.eval.batch import decoded, greedy_answers, hear, texts
+from freeze_omni.eval.outputs import match, read_texts
+from freeze_omni.eval.records import data_of
+from freeze_omni.eval.report import Report, Results, Section, figures_of, pick
+from freeze_omni.eval.runner import DecodeJob
+from freeze_omni.eval.sets import first_keys, sound_batches
+from freeze_omni.eval.tables import number, rate, table
+from freeze_omni.eval.wer import error_rate
+from freeze_omni.llm.tuned import PART
 
-_HELD = 1000  # utterances whose sound is in memory at once
+if TYPE_CHECKING:
+    from freeze_omni.eval.config import DecodeConfig
+
+
+@dataclass(frozen=True)
+class AsrDecodeConfig:
+    """chunk_sizes: encoder frames of a chunk, 0 for infinite. llm: the transcript by task tokens, too."""
+
+    utterances: int = 60
+    chunk_sizes: tuple[int, ...] = (4, 0)
+    batch: int = 16
+    llm: bool = False
+    llm_max_tokens: int = 48
+
+    @property
+    def ways(self) -> list[str]:
+        """Names of the transcripts of an utterance."""
+        return [*map(chunk_name, self.chunk_sizes), *(["llm"] if self.llm else [])]
 
 
 def chunk_name(chunk_size: int) -> str:
@@ -22,56 +50,125 @@ def chunk_name(chunk_size: int) -> str:
     return f"chunk{chunk_size}" if chunk_size else "chunk_inf"
 
 
-def decode(arguments: argparse.Namespace) -> None:
-    """Write records.jsonl, and `text.<chunk>` for each chunk size; `text` is that of the first."""
-    started_s, config = time.time(), options.read_config(arguments.config).asr
-    table = read_table(arguments.data / "wav.scp")
-    keys = sets.first_keys(table, config.utterances)
-    records = options.open_records(arguments, config)
-    todo = records.missing(keys)
-    if todo:
-        model = options.load_model(arguments.model, arguments.threads, arguments.seed)
-        if not model.transcribes:
-            raise ConfigError(f"{arguments.model}: no CTC head (imported?), so it writes no transcript: leave ASR out")
-        if config.llm and not hasattr(model, "task_tokens"):
-            raise ConfigError(f"{arguments.model}: no task_tokens in it; pack them too, or set asr.llm: false")
-        for group in (todo[start : start + _HELD] for start in range(0, len(todo), _HELD)):
-            sounds = sets.read_sound(table, group, model.rates.input_hz)
-            lengths = {key: len(sound) for key, sound in sounds.items()}
-            for batch in sets.batches(group, lengths, config.batch):
-                texts = transcribe(model, [sounds[key] for key in batch], config)
-                records.add(
-                    {"id": key, "seconds": lengths[key] / model.rates.input_hz, "texts": row}
-                    for key, row in zip(batch, texts, strict=True)
-                )
-                options.progress("asr", len(records.found), len(keys), started_s)
-    names = [chunk_name(size) for size in config.chunk_sizes] + ["llm"] * config.llm
-    for name in names:
-        found = {key: records.found[key]["texts"][name] for key in keys}
-        write_table(arguments.output / f"text.{name}", found)
-    options.finish(arguments, {key: records.found[key]["texts"][names[0]] for key in keys}, started_s)
+def decode(job: DecodeJob) -> None:
+    """Write records.jsonl, `text.<chunk>` for each chunk size, and `text`, a copy of the first.
+
+    The model may be a checkpoint of stage 1.1 with its units or, with an LLM, of stage 1.2.
+    """
+    config = replace(job.config.asr, llm=job.llm is not None) if job.partial else job.config.asr
+    table = read_table(job.data / "wav.scp")
+
+    def work(todo: list[str]) -> Iterator[list[dict[str, Any]]]:
+        model = _load(job, config)
+        hz = model.rates.input_hz
+        for keys, sounds in sound_batches(table, todo, hz, config.batch):
+            found = zip(keys, sounds, transcribe(model, sounds, config), strict=True)
+            yield [{"id": key, "seconds": len(sound) / hz, "texts": texts} for key, sound, texts in found]
+
+    records = job.run("asr", first_keys(table, config.utterances), config, work)
+    for way in config.ways:
+        write_table(job.output / f"text.{way}", {key: record["texts"][way] for key, record in records.items()})
+    job.finish({key: record["texts"][config.ways[0]] for key, record in records.items()})
+
+
+def _load(job: DecodeJob, config: AsrDecodeConfig) -> Any:
+    if job.partial and job.units is None:
+        raise ConfigError(f"{job.model}: an encoder needs its units: give --units, such as data/token_list")
+    parts = ["encoder", "ctc"]
+    if job.partial and config.llm:
+        tuned = PartsSource(job.model, ()).described().get(PART)
+        parts += ["adapter", "task_tokens", *([PART] if tuned else [])]
+    model = job.load(*parts)
+    if not model.transcribes:
+        raise ConfigError(f"{job.model}: no CTC head (an imported model?), so no transcripts: leave ASR out")
+    if config.llm and not model.has("task_tokens"):
+        raise ConfigError(f"{job.model}: has no task_tokens; pack them, too, or set asr.llm: false")
+    return model
 
 
 @torch.no_grad()
-def transcribe(model, sounds, config: AsrDecodeConfig) -> list[dict[str, str]]:
-    """For each sound the text of every way to decode it, by name."""
-    rows: list[dict[str, str]] = [{} for _ in sounds]
-    for size in config.chunk_sizes:
-        for row, text in zip(rows, hear(model, sounds, size).texts, strict=True):
-            row[chunk_name(size)] = " ".join(text.split())
+def transcribe(model: Any, sounds: Sequence[np.ndarray], config: AsrDecodeConfig) -> list[dict[str, str]]:
+    """The transcripts of each sound (S,) by the names of the ways."""
+    found = [texts(model, hear(model, sounds, size)) for size in config.chunk_sizes]
     if config.llm:
-        for row, text in zip(rows, by_llm(model, sounds, config.llm_max_tokens), strict=True):
-            row["llm"] = " ".join(text.split())
-    return rows
+        found.append(by_llm(model, sounds, config.llm_max_tokens))
+    return [dict(zip(config.ways, row, strict=True)) for row in zip(*found, strict=True)]
 
 
-def by_llm(model, sounds, max_tokens: int) -> list[str]:
-    """What the frozen LLM writes behind task tokens and speech, as stage 1.2 trained it."""
-    adapted = hear(model, sounds).adapted
-    tasks = model.task_tokens.weight
+def by_llm(model: Any, sounds: Sequence[np.ndarray], max_tokens: int) -> list[str]:
+    """What the frozen LLM writes after task tokens and speech, as trained in stage 1.2."""
+    adapted, tasks = hear(model, sounds).adapted, model.task_tokens.weight
     rows = [
         torch.cat([tasks, embeds[:size].to(tasks.dtype)])
         for embeds, size in zip(adapted.embeds, adapted.lengths, strict=True)
     ]
-    answers = greedy_answers(model.llm, rows, max_tokens)
-    return [model.llm.tokenizer.decode(ids, skip_special_tokens=True) for ids in answers]
+    return [decoded(model.llm, ids) for ids in greedy_answers(model.llm, rows, max_tokens)]
+
+
+def score(root: Path, config: DecodeConfig, judge: Path | None = None) -> dict[str, Any]:
+    """Error rates of each set by chunk size, and of the LLM's transcript if any."""
+    folders = [folder for folder in sorted(root.glob("asr_*")) if (folder / "decode.json").exists()]
+    return {"asr": {folder.name.removeprefix("asr_"): _score_set(folder, config) for folder in folders}}
+
+
+def _score_set(folder: Path, config: DecodeConfig) -> dict[str, Any]:
+    references, figures = read_table(data_of(folder) / "text"), {}
+    for way in config.asr.ways:
+        heard = read_table(folder / f"text.{way}", need_value=False)
+        figures[way] = error_rate({key: references[key] for key in heard}, heard, config.score.normaliser).as_dict()
+    return figures
+
+
+def headline(figures: Mapping[str, Any], sets: Mapping[str, str]) -> dict[str, Any]:
+    return {f"asr_wer_{kind}": pick(figures, "asr", name, "chunk4", "percent") for kind, name in sets.items()}
+
+
+def _rows(results: Sequence[Results]) -> list[str]:
+    rows, ways = [], ("chunk4", "chunk_inf", "llm")
+    for model, asr in figures_of(results, "asr"):
+        for test_set, found in asr.items():
+            others = ", ".join(f"{name} {rate(one)}" for name, one in found.items() if name not in ways)
+            words = next(iter(found.values()))["words"]
+            rows.append([model, test_set, *(rate(found.get(name)) for name in ways), others or "-", words])
+    head = ["model", "test set", "chunk = 4", "chunk = infinity", "by the LLM", "other chunks", "words"]
+    return table(head, rows)
+
+
+SECTIONS = (
+    Section(
+        "Speech input: WER in percent",
+        _rows,
+        "test-clean 4.05 at chunk = 4, 3.24 at chunk = infinity (110,000 h, 350 M encoder)",
+    ),
+)
+
+
+def evaluate(args: argparse.Namespace, config: DecodeConfig) -> Report:
+    """Rows: each way in which the model was decoded, or the one transcript of the outputs."""
+    references = read_table(args.data / "text")
+    name = args.set or args.data.name
+    notes: list[str] = []
+    if args.model is not None:
+        folder = args.output / f"asr_{name}"
+        decode(DecodeJob.of(args, config, folder))
+        paths = {path.name.removeprefix("text."): path for path in sorted(folder.glob("text.*"))}
+        found = {way: read_table(path, need_value=False) for way, path in paths.items()}
+    else:
+        found = {"given": read_texts(args.outputs)}
+        notes = match(references, found["given"], args.outputs)
+    figures = {}
+    for way, heard in found.items():
+        heard = {key: heard.get(key, "") for key in references}
+        figures[way] = error_rate(references, heard, args.normaliser).as_dict()
+    theirs = paper.ASR.get(paper.same_set(name))
+    shown = " | ".join(number(value) for value in theirs) if theirs else "-"
+    rows = [
+        [way, rate(one), str(one["words"]), f"{one['substitutions']} {one['deletions']} {one['insertions']}", shown]
+        for way, one in figures.items()
+    ]
+    if theirs:
+        notes.append(f"the paper's figures: {', '.join(paper.ASR_NAMES)}")
+    notes.append("in brackets: 95 % bootstrap interval over utterances")
+    head = ["", "errors in %", "reference words", "sub del ins", "paper"]
+    title = f"Speech input, {name}, {len(references)} utterances, normaliser {args.normaliser}"
+    return Report(title, head, rows, {"set": name, "normaliser": args.normaliser, "asr": figures}, notes)

@@ -21,7 +21,7 @@ from freeze_omni.shapes import pad_rows, valid_mask
 def hear(model: SpokenModel, sounds: Sequence[np.ndarray], chunk_size: int | None = None) -> ListeningOutput:
     """Samples (S_i,) at the input rate. chunk_size: encoder frames, 0 for infinite, None as configured."""
     wav, lengths = stack(sounds)
-    device = next(model.encoder.parameters()).device
+    device = model.device
     return model.listening(wav.to(device), lengths.to(device), chunk_size)
 
 

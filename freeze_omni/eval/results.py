@@ -1,14 +1,22 @@
-"""The file of figures of one scale: the table's keys on top, everything behind them below."""
+"""The results file of one scale, results/<scale>.json, and RESULTS.md, which shows those of all scales.
+
+A toy is marked as one, and is never compared with the paper.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import math
+import struct
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from freeze_omni.data.tables import write_lines
-from freeze_omni.eval.score import best_setting
+from freeze_omni.eval.provenance import processor
+from freeze_omni.eval.report import Results
+from freeze_omni.eval.subjects import SCORED
+from freeze_omni.eval.tables import MISSING, number, table
 
 KEYS = (
     "asr_wer_seen",
@@ -33,21 +41,8 @@ def headline(figures: Mapping[str, Any], seen: str, unseen: str, real: str) -> d
     figures: of `score_root`. seen, unseen, real: names of the ASR test sets with known voices, with unknown voices,
     and of recorded human speech.
     """
-    speech = figures.get("speech", {})
-    return {
-        "asr_wer_seen": _get(figures, "asr", seen, "chunk4", "percent"),
-        "asr_wer_unseen": _get(figures, "asr", unseen, "chunk4", "percent"),
-        "asr_wer_real": _get(figures, "asr", real, "chunk4", "percent"),
-        "qa_accuracy": _get(figures, "qa", "spoken", "accuracy"),
-        "qa_accuracy_text": _get(figures, "qa", "text", "accuracy"),
-        "qa_ratio": _get(figures, "qa", "ratio"),
-        "codec_wer": _get(speech, "copy", "percent"),
-        "speech_wer": _get(speech, best_setting(speech), "percent"),
-        "state_take": _get(figures, "states", "take", "share"),
-        "state_false_pause": _get(figures, "states", "false_pause", "share"),
-        "state_false_other": _get(figures, "states", "false_other", "share"),
-        "first_audio_s": _get(figures, "latency", "first_audio_s", "p50"),
-    }
+    sets = {"seen": seen, "unseen": unseen, "real": real}
+    return {key: value for subject in SCORED for key, value in subject.headline(figures, sets).items()}
 
 
 def stage_seconds(folder: Path | None) -> dict[str, float]:
@@ -59,18 +54,18 @@ def stage_seconds(folder: Path | None) -> dict[str, float]:
 
 
 def wall_min(stages: Mapping[str, float], scoring_s: float) -> float | None:
-    """Minutes from data to RESULTS.md: stages 1 to 11, and the scoring that is under way."""
+    """Minutes from data to RESULTS.md: stages 1 to 11, and the scoring under way."""
     before = [seconds for stage, seconds in stages.items() if int(stage) < 12]
     return round((sum(before) + scoring_s) / 60, 2) if before else None
 
 
 def write_results(path: Path, results: Mapping[str, Any]) -> None:
-    """Whole or not at all, as JSON that is read line by line in a diff."""
+    """Whole or not at all, as JSON that reads well in a diff."""
     write_lines(path, [json.dumps(results, indent=1, ensure_ascii=False)])
 
 
 def read_results(path: Path) -> dict[str, Any]:
-    """Raises ValueError for a file that is no results file."""
+    """Raises ValueError for a file that is not a results file."""
     try:
         results = json.loads(path.read_text(encoding="utf-8"))
         results["scale"], results["models"]
@@ -81,10 +76,96 @@ def read_results(path: Path) -> dict[str, Any]:
     return results
 
 
-def _get(figures: Mapping[str, Any], *keys: str | None) -> Any:
-    value: Any = figures
-    for key in keys:
-        if not isinstance(value, Mapping) or key not in value:
-            return None
-        value = value[key]
-    return round(value, 4) if isinstance(value, float) else value
+def pack_sizes(folder: str | Path) -> dict[str, Any]:
+    """Size of a packed model: parameters by part (the first word of a tensor's name), their sum, megabytes on disk."""
+    parts: dict[str, int] = {}
+    size = 0
+    for path in sorted(Path(folder).glob("*.safetensors")):
+        size += path.stat().st_size
+        for name, shape in _tensor_shapes(path).items():
+            part = name.split(".")[0]
+            parts[part] = parts.get(part, 0) + math.prod(shape)
+    return {"parameters": parts, "total": sum(parts.values()), "megabytes": round(size / 1e6, 1)}
+
+
+def _tensor_shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """Names and shapes in a safetensors file, without reading its weights."""
+    with open(path, "rb") as file:
+        try:
+            (length,) = struct.unpack("<Q", file.read(8))
+            header = json.loads(file.read(min(length, 100_000_000)))
+        except (struct.error, ValueError) as error:
+            raise ValueError(f"{path}: not a safetensors file ({error}); pack the model again") from None
+    return {key: tuple(entry["shape"]) for key, entry in header.items() if key != "__metadata__"}
+
+
+def render(title: str, results: Sequence[Results], pictures: Sequence[tuple[str, str]], notes: str = "") -> str:
+    """All of RESULTS.md. pictures: titles and paths as the file links them. notes: the recipe's own, as Markdown."""
+    lines = [f"# {title}", "", "Generated by stage 12 from results/*.json; do not edit.", ""]
+    toys = [result["scale"] for result in results if result["toy"]]
+    for scale in toys:
+        text = "is a toy: it proves that the stages fit together. Its figures mean nothing as results."
+        lines += [f"**Scale {scale} {text}**", ""]
+    lines += _section("Figures", _headline(results))
+    lines += _section("To be known when reading them", [*notes.strip().splitlines(), ""] if notes.strip() else [])
+    for section in (section for subject in SCORED for section in subject.SECTIONS):
+        paper = section.paper and not toys and f"The paper, on other data and at another size: {section.paper}."
+        lines += _section(section.title, section.lines(results), paper or "")
+    lines += _section("Sizes", _sizes(results))
+    lines += _section("Data", _data(results))
+    lines += _section("Pictures", [line for title, path in pictures for line in (f"![{title}]({path})", "")])
+    lines += _section("How these figures were made", _provenance(results))
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _section(title: str, lines: Sequence[str], note: str = "") -> list[str]:
+    if not lines:
+        return []
+    return [f"## {title}", "", *([note, ""] if note else []), *lines]
+
+
+def _headline(results: Sequence[Results]) -> list[str]:
+    rows = [[f"`{key}`", *(number(result.get(key), 3) for result in results)] for key in KEYS]
+    return table(["figure", *(result["scale"] for result in results)], rows)
+
+
+def _sizes(results: Sequence[Results]) -> list[str]:
+    rows = []
+    for result in results:
+        for name, sizes in result["sizes"].items():
+            parts = ", ".join(f"{part} {count / 1e6:.2f}" for part, count in sizes["parameters"].items())
+            rows.append([f"{result['scale']}, {name}", f"{sizes['total'] / 1e6:.2f}", parts, sizes["megabytes"]])
+    return table(["model", "M parameters", "by part", "MB"], rows)
+
+
+def _data(results: Sequence[Results]) -> list[str]:
+    """What the sets were made of, and what was missing."""
+    rows = []
+    for result in results:
+        for one in result.get("sources", ()):
+            cells = [one["voices"], one["utterances"], number(one["minutes"], 1)]
+            if one["missing"]:
+                cells = [MISSING, MISSING, one["missing"]]
+            rows.append([f"{result['scale']}, {one['set']}", one["source"], *cells])
+    return table(["set", "source", "voices", "utterances", "minutes"], rows)
+
+
+def _provenance(results: Sequence[Results]) -> list[str]:
+    lines = []
+    for result in results:
+        made, machine = result["provenance"], result["provenance"]["machine"]
+        versions = ", ".join(f"{name} {version}" for name, version in made["versions"].items())
+        stages = ", ".join(f"{stage}: {seconds:.0f}" for stage, seconds in result["stage_seconds"].items())
+        facts = [f"- {name}: {text}" for name, text in result["facts"].items()]
+        lines += [
+            f"Scale {result['scale']}:",
+            "",
+            f"- command: `{made['command']}`",
+            f"- commit {made['commit']}, seed {made['seed']}, {made['date']}",
+            f"- machine: {processor(machine)}, {machine['memory_gb']} GB, {machine['system']}",
+            f"- libraries: {versions}",
+            f"- seconds of each stage: {stages or '-'}; in all {number(result.get('wall_min'), 1)} min",
+            *facts,
+            "",
+        ]
+    return lines

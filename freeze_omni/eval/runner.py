@@ -6,7 +6,7 @@ import argparse
 import json
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,8 @@ from freeze_omni.config import ConfigError
 from freeze_omni.data.tables import write_lines, write_table
 from freeze_omni.eval.provenance import provenance
 from freeze_omni.eval.records import Records, progress
+from freeze_omni.session.answering import own_answers
+from freeze_omni.session.session import SessionConfig
 
 if TYPE_CHECKING:
     from freeze_omni.eval.config import DecodeConfig
@@ -92,6 +94,13 @@ class DecodeJob:
             "seed": self.seed,
         }
         return Records(self.output, identity)
+
+
+def session_config(job: DecodeJob, model: Any, max_new_tokens: int) -> SessionConfig:
+    """Of sessions that answer as configured, else as the packed model says, at most so many tokens."""
+    answers = job.config.answers or own_answers(model)
+    generation = replace(answers.generation, max_new_tokens=max_new_tokens)
+    return SessionConfig(answers=replace(answers, generation=generation), seed=job.seed)
 
 
 def load_model(folder: Path, threads: int = 0, seed: int = 0) -> Any:

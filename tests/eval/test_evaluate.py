@@ -17,15 +17,14 @@ from freeze_omni.data.audio import read_audio, write_wav
 from freeze_omni.data.kaldi_dir import write_set
 from freeze_omni.data.tables import read_table, write_table
 from freeze_omni.encoder.config import EncoderConfig
+from freeze_omni.eval import asr, batch
 from freeze_omni.eval.config import AsrDecodeConfig
-from freeze_omni.eval.decode import asr
-from freeze_omni.eval.decode.encoder import Recogniser
-from freeze_omni.eval.evaluate.duplex import as_probabilities, beginnings
-from freeze_omni.frontend.fbank import FbankConfig
+from freeze_omni.eval.states import as_probabilities, beginnings
 from freeze_omni.llm.learned_prefix import LearnedPrefixConfig
 from freeze_omni.llm.tuned import PART, LlmTuningConfig
 from freeze_omni.llm.units import CtcUnits
 from freeze_omni.speech_decoder.sampling import SamplingConfig
+from freeze_omni.system import FreezeOmni, SystemConfig
 from tests.toy import toy_system
 
 TEXTS = {"a": "the cat sat", "b": "two dogs ran away"}
@@ -110,10 +109,11 @@ def test_an_encoder_alone_is_decoded_whole(data, tmp_path):
     units = CtcUnits.from_characters(list(TEXTS.values()))
     units.save(tmp_path / "units")
     torch.manual_seed(3)
-    recogniser = Recogniser(FbankConfig(), config, units).eval()
+    parts = SystemConfig(encoder=config, ctc_units=len(units), parts=("encoder", "ctc"))
+    model = FreezeOmni(parts, units=units)
     folder = tmp_path / "1.1_encoder"
     folder.mkdir()
-    torch.save({**recogniser.state_dict(), "spelling.weight": torch.ones(1)}, folder / "ave.pth")
+    torch.save({**model.state_dict(), "spelling.weight": torch.ones(1)}, folder / "ave.pth")
     (folder / "config.yaml").write_text(yaml.safe_dump({"model": {"encoder": as_mapping(config)}}))
     (tmp_path / "decode.yaml").write_text("asr: {utterances: 1, chunk_sizes: [4, 0]}\n")
     words = ("asr", "--data", data, "--model", folder / "ave.pth", "--units", tmp_path / "units")
@@ -121,7 +121,7 @@ def test_an_encoder_alone_is_decoded_whole(data, tmp_path):
     assert set(figures) == {"chunk4", "chunk_inf"} and figures["chunk4"]["utterances"] == 2, "the limit is lifted"
     sounds = [read_audio(str(data / f"{key}.wav"), 16000)[0] for key in TEXTS]
     written = read_table(tmp_path / "out/asr_test_clean/text.chunk4", need_value=False)
-    assert list(written.values()) == recogniser.transcribe(sounds, 4)
+    assert list(written.values()) == batch.texts(model, batch.hear(model, sounds, 4))
     with pytest.raises(SystemExit, match="no such checkpoint"):
         run(tmp_path / "b", "asr", "--data", data, "--model", folder / "no.pth", "--units", tmp_path / "units")
 
@@ -233,7 +233,7 @@ def test_speech_is_heard_by_the_judge(data, tmp_path, monkeypatch):
         def transcribe(self, clips):
             return {key: TEXTS[key].replace("sat", "mat") for key in clips}
 
-    monkeypatch.setattr("freeze_omni.eval.evaluate.tts.Judge", Knowing)
+    monkeypatch.setattr("freeze_omni.eval.judge.Judge", Knowing)
     words = ("tts", "--data", data, "--outputs", data, "--judge", tmp_path)
     figures = run(tmp_path, *words)["figures"]["tts"]["given"]
     assert figures["substitutions"] == 1 and figures["words"] == 7

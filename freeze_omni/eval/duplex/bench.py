@@ -1,8 +1,7 @@
 """The outputs in Full-Duplex-Bench's folders, <task>/<id>/, for its own scripts.
 
-input.wav and output.wav in time, output.json with words where somebody has transcribed them, and what each task's
-script asks for: pause.json, turn_taking.json, interrupt.json (1.0), metadata.json (1.5). Noise and echo are no
-tasks there.
+input.wav and output.wav in time, output.json with words if transcribed, and what each task's script needs: pause.json,
+turn_taking.json, interrupt.json (1.0), metadata.json (1.5). Noise and echo are no tasks there.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ import numpy as np
 from freeze_omni.data.audio import read_audio, write_wav
 from freeze_omni.data.tables import write_lines
 from freeze_omni.eval.duplex.outputs import read_json, write_json
-from freeze_omni.eval.duplex.scene import Scene, read_scene
+from freeze_omni.eval.duplex.scene import ScriptedScene, read_scene
 from freeze_omni.eval.judge import Word
 from freeze_omni.eval.suites import full_duplex_bench
 from freeze_omni.eval.suites.base import Item
@@ -33,8 +32,8 @@ TASKS = {
 }
 
 
-def write_bench(folder: Path, data: Path, outputs: Path, scenes: Sequence[Scene]) -> list[str]:
-    """Write and check the folders; returns the tasks. data: of the scenes. Raises SuiteError, AudioError."""
+def write_bench(folder: Path, data: Path, outputs: Path, scenes: Sequence[ScriptedScene]) -> list[str]:
+    """Write and check the folders; returns the tasks. data: the folder of the scenes. Raises SuiteError, AudioError."""
     items = []
     for planned in scenes:
         own = outputs / planned.id
@@ -42,7 +41,7 @@ def write_bench(folder: Path, data: Path, outputs: Path, scenes: Sequence[Scene]
             continue
         scene = read_scene(own / "scene.json") if (own / "scene.json").is_file() else planned
         target = folder / TASKS[scene.kind] / scene.id
-        # their pause task takes all that is said for a takeover: it ends with the user's turn
+        # their pause task counts all speech as a takeover: it ends with the user's turn
         end_s = scene.turn.end_s if scene.kind == "pause" else scene.seconds
         begin_s = scene.event.end_s if scene.kind == "interruption" else 0.0
         heard = own if (own / "input.wav").is_file() else data / scene.id
@@ -60,13 +59,13 @@ def write_bench(folder: Path, data: Path, outputs: Path, scenes: Sequence[Scene]
 
 
 def _cut(source: Path, target: Path, end_s: float, hz: int | None = None) -> None:
-    """A copy that is `end_s` long: cut, or with silence behind."""
+    """A copy that is `end_s` long: cut, or padded with silence."""
     wav, hz = read_audio(str(source), hz)
     size = round(end_s * hz)
     write_wav(target, np.pad(wav[:size], (0, max(size - len(wav), 0))), hz)
 
 
-def _annotate(target: Path, scene: Scene) -> None:
+def _annotate(target: Path, scene: ScriptedScene) -> None:
     turn, event = scene.turn, scene.event
     if scene.kind == "pause":
         _write(target / "pause.json", [{"text": "[PAUSE]", "timestamp": list(pause)} for pause in turn.pauses])

@@ -1,31 +1,43 @@
-"""What reaches a system's microphone while it may be speaking: the script, and what depends on the system itself."""
+"""Play a scripted scene in closed loop: what the system hears depends on what it says.
+
+In real time, see realtime.py; here to a session, on a virtual clock.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from freeze_omni.data.audio import read_audio, resample
-from freeze_omni.eval.duplex.scene import Scene
+from freeze_omni.eval.duplex.outputs import write_output
+from freeze_omni.eval.duplex.scene import ScriptedScene
+from freeze_omni.eval.in_time import TimeLine, Voiced, follow
+from freeze_omni.rates import Rates
+from freeze_omni.session import events as ev
+from freeze_omni.session.clock import VirtualClock
 
 Voice = Callable[[float, float], np.ndarray]
 """The system's own sound (S,) at the hearing's rate between two times, in seconds."""
 
 
 class Hearing:
-    """Plays one scene, piece by piece, at `hz`. `heard` is all that was played, `scene` has where it was."""
+    """What reaches the system's microphone, piece by piece, at `hz`: the script, and what depends on the system itself.
 
-    def __init__(self, scene: Scene, bed: np.ndarray, event: np.ndarray | None, hz: int) -> None:
-        """bed (S,), event (E,): at `hz`; event: what waits for the system, None where nothing does."""
+    `heard` is all that was played; `scene` says where.
+    """
+
+    def __init__(self, scene: ScriptedScene, bed: np.ndarray, event: np.ndarray | None, hz: int) -> None:
+        """bed (S,), event (E,): at `hz`; event: what waits for the system, if any."""
         self.scene, self.hz = scene, hz
         self.heard = np.array(bed, dtype=np.float32)
         self._event, self._event_at = event, None
 
     @classmethod
-    def of(cls, folder: Path, scene: Scene, hz: int) -> Hearing:
+    def of(cls, folder: Path, scene: ScriptedScene, hz: int) -> Hearing:
         """A scene of the folder of scenes. Raises AudioError."""
         if scene.into_answer_s is None:
             return cls(scene, read_audio(str(folder / scene.id / "input.wav"), hz)[0], None, hz)
@@ -36,10 +48,10 @@ class Hearing:
         return len(self.heard)
 
     def piece(self, at: int, size: int, begins_s: Sequence[float], voice: Voice) -> np.ndarray:
-        """The next `size` samples, from sample `at`; behind the end silence.
+        """The next `size` samples, from sample `at`; silence after the end.
 
-        begins_s: when the system began to speak, up to now. The waiting sound goes by the first of them behind the
-        user's turn: who speaks into the turn has not answered it yet.
+        begins_s: when the system began to speak, up to now. The waiting sound follows the first of them after the
+        user's turn: a system that speaks into the turn has not answered it yet.
         """
         if self._event is not None and self._event_at is None:
             self._place(at, size, begins_s)
@@ -52,7 +64,7 @@ class Hearing:
         return np.pad(self.heard[at:end], (0, size - max(end - at, 0)))
 
     def _place(self, at: int, size: int, begins_s: Sequence[float]) -> None:
-        """Lay the waiting sound into what is still to be heard, once it is known when it begins."""
+        """Add the waiting sound to what remains to be heard, once its beginning is known."""
         event = self.scene.event
         answers_s = [begin_s for begin_s in begins_s if self.scene.turn.end_s <= begin_s <= event.start_s]
         start_s = min(answers_s) + self.scene.into_answer_s if answers_s else event.start_s
@@ -67,7 +79,7 @@ class Hearing:
 
 
 def resampled(track: np.ndarray, track_hz: int, hz: int) -> Voice:
-    """`Voice` of a track (S,) that is written while it is read: what is read must be known already."""
+    """`Voice` of a track (S,) that is written while it is read: what is read must be written already."""
     margin_s = 0.02
 
     def voice(start_s: float, end_s: float) -> np.ndarray:
@@ -79,3 +91,37 @@ def resampled(track: np.ndarray, track_hz: int, hz: int) -> Voice:
         return np.pad(part, (0, wanted - len(part)))
 
     return voice
+
+
+def play_offline(session: Voiced, rates: Rates, hearing: Hearing, folder: Path, pace: float = 1.0) -> TimeLine:
+    """The whole scene, and its folder of outputs. hearing: at the session's input rate. pace: of the clock."""
+
+    def piece(at: int, size: int, line: TimeLine) -> np.ndarray:
+        return hearing.piece(at, size, line.starts_s, resampled(line.wav, line.hz, hearing.hz))
+
+    line = follow(session, rates, len(hearing), piece, VirtualClock(pace))
+    events = list(as_events(line.actions))
+    write_output(folder, hearing.scene, (hearing.heard, hearing.hz), (line.wav, line.hz), events)
+    return line
+
+
+def as_events(actions: Iterable[tuple[float, ev.Action]]) -> Iterator[dict[str, Any]]:
+    """Events of output.json from a session's actions."""
+    silent, text = False, ""
+    for time_s, action in actions:
+        at = {"time_s": round(time_s, 3)}
+        match action:
+            case ev.StateDecision(state=state) if state != ev.LISTEN_ON:
+                yield at | {"event": "state", "state": state}
+            case ev.AnswerBegun(number=number):
+                silent, text = True, ""
+                yield at | {"event": "answer", "number": number}
+            case ev.TextDelta(text=more):
+                text += more
+            case ev.PlayAudio() if silent:
+                silent = False
+                yield at | {"event": "speaks"}
+            case ev.StopAudio():
+                yield at | {"event": "stops"}
+            case ev.AnswerEnded(reason=reason):
+                yield at | {"event": "ended", "reason": reason, "text": " ".join(text.split())}

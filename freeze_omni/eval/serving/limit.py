@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from freeze_omni.client.realtime import HZ, Realtime, ServerError, decode
-from freeze_omni.eval.percentiles import summarise
+from freeze_omni.eval.bootstrap import summarise
 from freeze_omni.eval.serving.material import QUESTIONS
 from freeze_omni.eval.serving.server import Served, serving
 

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from freeze_omni.eval.decode.options import progress
+from freeze_omni.eval.records import progress
 from freeze_omni.eval.serving.material import HZ, at_rate
 from freeze_omni.serving.config import SeatConfig, ServingConfig
 from freeze_omni.serving.scheduler import Scheduler

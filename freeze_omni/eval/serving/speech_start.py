@@ -9,8 +9,8 @@ from typing import Any, Protocol
 import numpy as np
 import soxr
 
+from freeze_omni.eval.bootstrap import summarise
 from freeze_omni.eval.judge import RATE_HZ
-from freeze_omni.eval.percentiles import summarise
 from freeze_omni.eval.wer import error_rate
 from freeze_omni.session import events as ev
 from freeze_omni.session.answering import AnswerConfig

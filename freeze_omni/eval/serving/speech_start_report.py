@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from freeze_omni.eval.figures import new_figure, save_figure
+from freeze_omni.eval.pictures import new_figure, save_figure
 from freeze_omni.eval.serving.speech_start import CHUNKS, SEGMENTS, SILENCE_MS, best
 from freeze_omni.eval.tables import number, rate, summary, table
 

@@ -14,7 +14,7 @@ from freeze_omni.data.audio import write_wav
 from freeze_omni.eval.duplex.bench import TASKS
 from freeze_omni.eval.duplex.scene import read_scenes
 from freeze_omni.eval.judge import Word
-from freeze_omni.eval.score import score_root
+from freeze_omni.eval.subjects import score_root
 from tests.eval.duplex.rig import sentences, spoken
 from tests.toy import toy_system
 

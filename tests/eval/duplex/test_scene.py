@@ -10,9 +10,8 @@ import pytest
 from freeze_omni.bin import duplex_scenes
 from freeze_omni.data.audio import read_audio, write_wav
 from freeze_omni.data.tables import TableError
-from freeze_omni.eval.duplex.compose import Composer
+from freeze_omni.eval.duplex.compose import Composer, Pools, Sound, read_sounds
 from freeze_omni.eval.duplex.scene import KINDS, OVER_ANSWER, read_scenes
-from freeze_omni.eval.duplex.sounds import Pools, Sound, read_sounds
 from tests.eval.duplex.rig import IDS, sentences, voice
 
 

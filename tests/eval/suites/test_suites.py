@@ -12,10 +12,10 @@ import soundfile
 from freeze_omni import pack
 from freeze_omni.bin import run_suite as command
 from freeze_omni.data.audio import write_wav
+from freeze_omni.eval.in_time import converse
 from freeze_omni.eval.judge import Word
 from freeze_omni.eval.suites import full_duplex_bench
 from freeze_omni.eval.suites.base import SuiteError
-from freeze_omni.eval.suites.in_time import converse
 from freeze_omni.eval.suites.run import load_suite
 from tests.data.corpora.clips import clip
 from tests.session.model import toy_model

@@ -8,12 +8,11 @@ import numpy as np
 import pytest
 
 from freeze_omni.data.audio import read_audio
-from freeze_omni.eval.duplex.hearing import Hearing, resampled
 from freeze_omni.eval.duplex.measures import measure
-from freeze_omni.eval.duplex.offline import play_offline
 from freeze_omni.eval.duplex.outputs import read_output
+from freeze_omni.eval.duplex.play import Hearing, play_offline, resampled
 from freeze_omni.eval.duplex.scene import read_scenes
-from freeze_omni.eval.duplex.score import score_outputs
+from freeze_omni.eval.duplex.subject import score_outputs
 from tests.eval.duplex.rig import RATES, Scripted, voice
 
 KINDS = ("turn", "pause", "interruption", "backchannel", "echo")
