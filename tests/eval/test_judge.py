@@ -52,7 +52,7 @@ def test_what_is_in_doubt_is_named(words, doubtful):
 def test_doubtful_clips_are_decoded_alone_and_silent_ones_not_at_all():
     judge = Judge.__new__(Judge)
     judge.config = CONFIG
-    judge._words = lambda audio: [Word(" one", 0.3, 0.8)]
+    judge.words = lambda audio: [Word(" one", 0.3, 0.8)]
     judge._alone = lambda audio: f"alone {len(audio) / RATE_HZ:g}"
     clips = {"a": clip(1), "b": clip(2), "c": clip(11), "d": clip(3, 0)}
     texts = judge.transcribe(clips)
