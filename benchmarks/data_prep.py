@@ -26,7 +26,7 @@ import numpy as np
 import soundfile
 
 from benchmarks.generated import put
-from freeze_omni.eval.provenance import provenance
+from freeze_omni.eval.provenance import processor, provenance
 from freeze_omni.eval.tables import table
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -116,7 +116,7 @@ def markdown(figures: Mapping[str, Any]) -> str:
             "",
             *table(head, lines),
             f"`python -m benchmarks.{made['command'].replace('.py', '', 1)}`, commit {made['commit']}, "
-            f"{machine['processor']}, {machine['cores']} cores, {machine['memory_gb']} GB, {made['date']}.",
+            f"{processor(machine)}, {machine['memory_gb']} GB, {made['date']}.",
         ]
     )
 

@@ -79,6 +79,7 @@ def run(chosen: argparse.Namespace) -> None:
 
 def _write(chosen: argparse.Namespace, found: list[dict[str, Any]], own: dict[str, str], made: dict[str, Any]) -> None:
     from benchmarks.generated import put
+    from freeze_omni.eval.provenance import processor
     from freeze_omni.eval.serving import speech_start as sweep
     from freeze_omni.eval.serving import speech_start_report as report
 
@@ -92,8 +93,7 @@ def _write(chosen: argparse.Namespace, found: list[dict[str, Any]], own: dict[st
         lines += ["", f"![WER against first audio]({picture.relative_to(chosen.table.parent)})"]
     except ValueError:
         pass  # a picture elsewhere is not linked
-    machine = made["machine"]
-    where = f"{machine['processor']}, {machine['cores']} cores"
+    where = processor(made["machine"])
     lines += [
         "",
         f"{made['questions']} questions, judge {made['judge']}; `{made['command']}`, commit {made['commit']}, {where}, "

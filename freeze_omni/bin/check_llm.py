@@ -33,7 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
         "parameters": f"{sum(weight.numel() for weight in llm.model.parameters()) / 1e6:.1f} M, all frozen",
         "system role": system_role,
         "before a user's turn": repr(texts.after_system),
-        "behind it": repr(texts.user_suffix),
+        "after it": repr(texts.user_suffix),
         "between turns": repr(texts.between),
         "end token": f"{tokenizer.convert_ids_to_tokens(llm.chat.end_id)} ({llm.chat.end_id})",
         "asked": args.question,

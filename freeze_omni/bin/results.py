@@ -17,7 +17,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Exits with one line if a results file cannot be used."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--results", required=True, type=Path, help="results/<scale>.json of the run")
-    parser.add_argument("--beside", nargs="*", default=[], type=Path, help="those of other scales, shown with it")
+    parser.add_argument("--beside", nargs="*", default=[], type=Path, help="results of other scales, shown with it")
     parser.add_argument("--output", required=True, type=Path, help="RESULTS.md")
     parser.add_argument("--title", default="Results", help="its heading")
     parser.add_argument("--root", type=Path, help="decoding root of the run's default model: its pictures")

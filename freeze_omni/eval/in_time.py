@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
 
 import numpy as np
 
@@ -47,19 +46,6 @@ class TimeLine:
         self.played_to_s = min(self.played_to_s, now_s)
 
 
-class Voiced(Protocol):
-    """What is used of a `SpeechSession`."""
-
-    @property
-    def answering(self) -> object | None: ...
-
-    def push(self, samples: np.ndarray) -> list[ev.Action]: ...
-
-    def work(self) -> list[ev.Action]: ...
-
-    def handle(self, event: ev.Event) -> list[ev.Action]: ...
-
-
 def converse(model: SpokenModel, sound: np.ndarray, config: SessionConfig | None = None) -> TimeLine:
     """Hear (S,) at the input rate, answer between chunks, stop when the session says so."""
 
@@ -71,7 +57,7 @@ def converse(model: SpokenModel, sound: np.ndarray, config: SessionConfig | None
 
 
 def follow(
-    session: Voiced,
+    session: SpeechSession,
     rates: Rates,
     samples: int,
     piece: Callable[[int, int, TimeLine], np.ndarray],

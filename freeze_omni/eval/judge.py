@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 
 from freeze_omni.data.audio import read_audio
-from freeze_omni.data.tables import read_table, write_table
-from freeze_omni.eval.records import Records, progress
+from freeze_omni.data.tables import write_table
+from freeze_omni.eval.records import clip_records, progress
 
 RATE_HZ = 16000
 _GROUP = 48  # clips whose sound is in memory at once
@@ -131,14 +131,8 @@ def judged_texts(folder: Path, model_dir: Path, config: JudgeConfig) -> dict[str
 
     Clips that were judged before and have not changed are not judged again.
     """
-    table = read_table(folder / "wav.scp")
-    stats = {key: Path(path).stat() for key, path in table.items()}
-    made_from = {
-        "clips": {key: (stat.st_size, stat.st_mtime_ns) for key, stat in stats.items()},
-        "judge": Path(model_dir).name,
-        "config": repr(config),
-    }
-    records, started_s = Records(folder / "judge", made_from), time.time()
+    made_from = {"judge": Path(model_dir).name, "config": repr(config)}
+    (records, table), started_s = clip_records(folder, "judge", made_from), time.time()
     todo = records.missing(table)
     for start in range(0, len(todo), _GROUP):
         clips = {key: read_audio(table[key], RATE_HZ)[0] for key in todo[start : start + _GROUP]}

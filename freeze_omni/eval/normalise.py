@@ -1,4 +1,4 @@
-"""Named normalisers: what two texts may differ in without counting as an error.
+"""Named normalisers: differences between two texts that are no errors.
 
 `english` is the normaliser that the Whisper authors published (the transformers library has it): lower case, no
 punctuation, numbers and money as digits, contractions written out, fillers dropped. `plain` only lowers the case and
@@ -40,12 +40,12 @@ def plain(text: str) -> str:
 
 
 def characters(text: str) -> str:
-    """Every character of the plain text as a word of its own."""
+    """Every character of the plain text as a word."""
     return " ".join(plain(text).replace(" ", ""))
 
 
 def chinese(text: str) -> str:
-    """Every Chinese sign a word of its own, other words whole, in lower case without punctuation."""
+    """Every Chinese sign as a word, other words whole, in lower case without punctuation."""
     return " ".join(_SIGN.sub(r" \g<0> ", plain(text)).split())
 
 
@@ -64,7 +64,7 @@ NORMALISERS: dict[str, Callable[[str], str]] = {
 
 
 def normaliser(name: str) -> Callable[[str], str]:
-    """The normaliser of that name. Raises ValueError for an unknown one."""
+    """The normaliser of that name. Raises ValueError for unknown names."""
     if name not in NORMALISERS:
         raise ValueError(f"unknown normaliser '{name}'; there are {', '.join(NORMALISERS)}")
     return NORMALISERS[name]

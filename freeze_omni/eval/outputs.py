@@ -1,4 +1,4 @@
-"""What another system wrote, in a folder: texts and sounds by utterance, in the forms that are common."""
+"""Outputs of another system: texts and sounds by utterance, in common forms."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SOUNDS = (".wav", ".flac", ".ogg", ".mp3")
 def read_texts(path: Path) -> dict[str, str]:
     """Id to text: a Kaldi `text`, a .jsonl with an id and a text, or a folder with one of them or with <id>.txt files.
 
-    Raises TableError where there is none of these, or a line cannot be used.
+    Raises TableError without any of these, or for a line that cannot be used.
     """
     if path.is_dir():
         tables = [path / name for name in ("text", "hyp.trn") if (path / name).is_file()] or sorted(
@@ -47,7 +47,7 @@ def _read_jsonl(path: Path) -> dict[str, str]:
             text = next(row[name] for name in TEXT_KEYS if name in row)
         except (ValueError, TypeError, StopIteration):
             wanted = f"one of {', '.join(ID_KEYS)} and one of {', '.join(TEXT_KEYS)}"
-            raise TableError(f"{path}:{number}: no JSON object with {wanted}; mend the line") from None
+            raise TableError(f"{path}:{number}: no JSON object with {wanted}; correct the line") from None
         if key in texts:
             raise TableError(f"{path}:{number}: the id {key} comes twice")
         texts[key] = str(text or "")
@@ -57,7 +57,7 @@ def _read_jsonl(path: Path) -> dict[str, str]:
 def read_sounds(path: Path) -> dict[str, str]:
     """Id to sound file: a wav.scp, a folder with one, or sound files named by id (also <id>/output.wav).
 
-    Raises TableError where there is no sound.
+    Raises TableError without sound.
     """
     if path.is_file():
         return read_table(path)
@@ -72,7 +72,7 @@ def read_sounds(path: Path) -> dict[str, str]:
 
 
 def match(references: dict[str, object], found: dict[str, object], where: Path) -> list[str]:
-    """Warnings about ids that are missing or unknown. Raises TableError where none fits."""
+    """Warnings about missing and unknown ids. Raises TableError if no id is known."""
     known = [key for key in references if key in found]
     if not known:
         have, want = next(iter(found), "none"), next(iter(references), "none")

@@ -1,4 +1,4 @@
-"""How a number was made: command, commit, seed, machine, versions, time. Without these it is not a result."""
+"""How a number was made: command, commit, seed, machine, versions, time. Without these it is no result."""
 
 from __future__ import annotations
 

@@ -14,13 +14,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from freeze_omni.data.audio import read_audio
-from freeze_omni.data.tables import read_table
 from freeze_omni.data.tts.registry import default_cache
 from freeze_omni.eval.bootstrap import ratio_interval
 from freeze_omni.eval.codec import COPY, ORIGINAL
 from freeze_omni.eval.dnsmos import SCALES, Dnsmos
-from freeze_omni.eval.records import Records
-from freeze_omni.eval.sets import first_keys
+from freeze_omni.eval.records import clip_records
 from freeze_omni.eval.voiceprint import RATE_HZ, SpeakerEncoder
 
 if TYPE_CHECKING:
@@ -86,14 +84,8 @@ def measured(
 
     make: makes the meter; called only if there is work.
     """
-    table = read_table(folder / "wav.scp")
-    table = {key: table[key] for key in first_keys(table, limit)}
-    stats = {key: Path(path).stat() for key, path in table.items()}
-    made_from = {
-        "clips": {key: (stat.st_size, stat.st_mtime_ns) for key, stat in stats.items()},
-        "weights": [(path.name, path.stat().st_size) for path in sorted(weights.iterdir()) if path.is_file()],
-    }
-    records = Records(folder / name, made_from)
+    files = [(path.name, path.stat().st_size) for path in sorted(weights.iterdir()) if path.is_file()]
+    records, table = clip_records(folder, name, {"weights": files}, limit)
     todo = records.missing(table)
     if todo:
         meter = make()

@@ -9,7 +9,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from freeze_omni.data.tables import write_lines
+from freeze_omni.data.tables import read_table, write_lines
+from freeze_omni.eval.sets import first_keys
 
 
 class Records:
@@ -56,6 +57,21 @@ def read_records(path: str | Path) -> dict[str, dict[str, Any]]:
                 break
             raise ValueError(f"{path}:{number}: no record; remove the line and decode again") from None
     return found
+
+
+def clip_records(
+    folder: Path, name: str, made_from: Mapping[str, Any], limit: int | None = None
+) -> tuple[Records, dict[str, str]]:
+    """Records in folder/<name> of the clips of folder/wav.scp as they are now, and the clips' files by id.
+
+    limit: at most this many clips, spread evenly.
+    """
+    table = read_table(folder / "wav.scp")
+    if limit is not None:
+        table = {key: table[key] for key in first_keys(table, limit)}
+    stats = {key: Path(path).stat() for key, path in table.items()}
+    clips = {key: (stat.st_size, stat.st_mtime_ns) for key, stat in stats.items()}
+    return Records(folder / name, {"clips": clips, **made_from}), table
 
 
 def data_of(folder: Path) -> Path:

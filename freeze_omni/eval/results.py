@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import json
 import math
-import struct
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from safetensors import SafetensorError, safe_open
 
 from freeze_omni.data.tables import write_lines
 from freeze_omni.eval.provenance import processor
@@ -79,24 +80,17 @@ def read_results(path: Path) -> dict[str, Any]:
 def pack_sizes(folder: str | Path) -> dict[str, Any]:
     """Size of a packed model: parameters by part (the first word of a tensor's name), their sum, megabytes on disk."""
     parts: dict[str, int] = {}
-    size = 0
-    for path in sorted(Path(folder).glob("*.safetensors")):
-        size += path.stat().st_size
-        for name, shape in _tensor_shapes(path).items():
-            part = name.split(".")[0]
-            parts[part] = parts.get(part, 0) + math.prod(shape)
-    return {"parameters": parts, "total": sum(parts.values()), "megabytes": round(size / 1e6, 1)}
-
-
-def _tensor_shapes(path: Path) -> dict[str, tuple[int, ...]]:
-    """Names and shapes in a safetensors file, without reading its weights."""
-    with open(path, "rb") as file:
+    files = sorted(Path(folder).glob("*.safetensors"))
+    for path in files:
         try:
-            (length,) = struct.unpack("<Q", file.read(8))
-            header = json.loads(file.read(min(length, 100_000_000)))
-        except (struct.error, ValueError) as error:
+            with safe_open(path, framework="pt") as file:
+                for name in file.keys():  # noqa: SIM118
+                    part = name.split(".")[0]
+                    parts[part] = parts.get(part, 0) + math.prod(file.get_slice(name).get_shape())
+        except SafetensorError as error:
             raise ValueError(f"{path}: not a safetensors file ({error}); pack the model again") from None
-    return {key: tuple(entry["shape"]) for key, entry in header.items() if key != "__metadata__"}
+    size = sum(path.stat().st_size for path in files)
+    return {"parameters": parts, "total": sum(parts.values()), "megabytes": round(size / 1e6, 1)}
 
 
 def render(title: str, results: Sequence[Results], pictures: Sequence[tuple[str, str]], notes: str = "") -> str:

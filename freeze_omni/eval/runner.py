@@ -97,7 +97,7 @@ class DecodeJob:
 
 
 def session_config(job: DecodeJob, model: Any, max_new_tokens: int) -> SessionConfig:
-    """Of sessions that answer as configured, else as the packed model says, at most so many tokens."""
+    """Sessions that answer as configured, else as the packed model says. max_new_tokens: the longest answer."""
     answers = job.config.answers or own_answers(model)
     generation = replace(answers.generation, max_new_tokens=max_new_tokens)
     return SessionConfig(answers=replace(answers, generation=generation), seed=job.seed)

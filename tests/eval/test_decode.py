@@ -67,7 +67,7 @@ def test_the_context_is_what_a_session_reads_before_speech(model):
     assert context(model).shape == (size, model.llm.hidden_size)
 
 
-def test_a_later_round_is_read_behind_the_text_that_stage_1_3_trains_on(model):
+def test_a_later_round_is_read_after_the_text_that_stage_1_3_trains_on(model):
     ids = dialogue_context(json.dumps(TURNS), model.llm.chat, model.system_prompt)
     read = context(model, TURNS)
     assert torch.equal(read[: len(ids)], model.llm.embed(torch.tensor(ids)))

@@ -60,7 +60,7 @@ def test_transcripts_of_another_system(data, tmp_path, capsys):
     assert (figures["substitutions"], figures["deletions"], figures["words"]) == (1, 4, 7)
     assert figures["low"] <= figures["percent"] <= figures["high"]
     out = capsys.readouterr().out
-    assert "3.24 | 4.05 | 3.82" in out, "the paper's test-clean stands beside it"
+    assert "3.24 | 4.05 | 3.82" in out, "the paper's test-clean stands next to it"
     assert "1 of 2 are missing, as b" in out and "1 are not of the test set, as c" in out
 
 
@@ -127,7 +127,7 @@ def test_an_encoder_alone_is_decoded_whole(data, tmp_path):
 
 
 def checkpoint(model, folder: Path, *parts: str) -> Path:
-    """A checkpoint of a stage with these parts of a whole model, and the configuration beside it."""
+    """A checkpoint of a stage with these parts of a whole model, and its configuration."""
     state = {key: value for key, value in model.state_dict().items() if key.split(".")[0] in parts}
     folder.mkdir()
     torch.save(state, folder / "ave.pth")
@@ -208,7 +208,7 @@ def test_later_rounds_are_asked_too_and_have_their_own_rows(data, tmp_path):
         assert [qa[f"{way}, round {number}"]["questions"] for number in (1, 2)] == [1, 1]
 
 
-def test_spoken_answers_and_the_llm_beside_them(tmp_path, capsys):
+def test_spoken_answers_and_the_llm_on_text(tmp_path, capsys):
     rows = [
         {"qId": "w1", "qText": "where is rome?", "answers": ["Italy"]},
         {"qId": "w2", "qText": "b?", "answers": ["Two"]},
@@ -291,7 +291,7 @@ def test_latency_is_from_the_questions_end_to_the_first_sound(scenes, tmp_path):
     assert told["first_audio_s"]["p50"] == 0.5
 
 
-def test_beginnings_are_behind_silence():
+def test_beginnings_follow_silence():
     wav = np.zeros(32000, np.float32)
     wav[8000:9600] = wav[12000:14000] = wav[30000:31000] = 0.5
     assert beginnings(wav, 16000) == pytest.approx([0.5, 1.86], abs=0.03)

@@ -41,7 +41,7 @@ def test_words_go_to_the_clip_that_holds_their_middle():
     [
         ([Word(" on", 0.5, 2.4), Word(" b", 2.5, 3.0)], ["a", "b"]),  # reaches into both
         ([Word(" on", 0.5, 1.0)], ["b"]),  # nothing for b
-        ([Word(" a", 0.5, 1.0), Word(" b", 2, 3), Word(" c", 9, 9.5)], ["b"]),  # far behind all
+        ([Word(" a", 0.5, 1.0), Word(" b", 2, 3), Word(" c", 9, 9.5)], ["b"]),  # far after all
         ([Word(" a", 0.5, 1.0), *[Word(" b", 2 + i / 20, 2 + i / 20) for i in range(30)]], ["b"]),
     ],
 )

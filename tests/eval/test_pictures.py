@@ -1,4 +1,4 @@
-"""Pictures of decoding folders: the latency's parts, originals beside copies; nothing where nothing is."""
+"""Pictures of decoding folders: the latency's parts, originals and copies; none without data."""
 
 import json
 

@@ -143,7 +143,7 @@ def test_rounds_are_a_table_where_there_are_several():
     assert f"| mini, conv | 2 | - | - | {rates}" in text and f"| mini, conv | all | - | - | {rates}" in text
 
 
-def test_a_toy_says_so_and_never_stands_beside_the_paper():
+def test_a_toy_says_so_and_is_never_compared_with_the_paper():
     text = render("Tiny", [results("tiny", toy=True)], [])
     assert "Scale tiny is a toy" in text and "The paper" not in text
 

@@ -15,10 +15,11 @@ import numpy as np
 from freeze_omni.data.audio import read_audio, resample
 from freeze_omni.eval.duplex.outputs import write_output
 from freeze_omni.eval.duplex.scene import ScriptedScene
-from freeze_omni.eval.in_time import TimeLine, Voiced, follow
+from freeze_omni.eval.in_time import TimeLine, follow
 from freeze_omni.rates import Rates
 from freeze_omni.session import events as ev
 from freeze_omni.session.clock import VirtualClock
+from freeze_omni.session.session import SpeechSession
 
 Voice = Callable[[float, float], np.ndarray]
 """The system's own sound (S,) at the hearing's rate between two times, in seconds."""
@@ -93,7 +94,7 @@ def resampled(track: np.ndarray, track_hz: int, hz: int) -> Voice:
     return voice
 
 
-def play_offline(session: Voiced, rates: Rates, hearing: Hearing, folder: Path, pace: float = 1.0) -> TimeLine:
+def play_offline(session: SpeechSession, rates: Rates, hearing: Hearing, folder: Path, pace: float = 1.0) -> TimeLine:
     """The whole scene, and its folder of outputs. hearing: at the session's input rate. pace: of the clock."""
 
     def piece(at: int, size: int, line: TimeLine) -> np.ndarray:

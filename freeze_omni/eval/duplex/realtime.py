@@ -81,7 +81,7 @@ class Log:
         return np.pad(track, (0, samples - len(track)))
 
     async def follow(self, talk: Realtime) -> None:
-        """Raises ServerError where the server ends the session."""
+        """Raises ServerError if the server ends the session."""
         async for event in talk.events():
             self._note(event)
             await self.chat.take(event)

@@ -1,4 +1,4 @@
-"""What a suite asks, what a system answers, and what a suite's module has to do."""
+"""Items of a suite, answers of a system, and the interface of a suite's module."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from freeze_omni.data.audio_header import AudioError, AudioHeader, read_header
 
 
 class SuiteError(ValueError):
-    """Inputs or outputs that are not in a suite's form: names the file, the line and the mend."""
+    """Inputs or outputs that are not in a suite's form: names the file, the line and the fix."""
 
 
 @dataclass(frozen=True)
 class Item:
-    """One test: sound to be answered, its text where known, and the fields that the suite wants back."""
+    """One test: sound to be answered, its text if known, and the fields that the suite expects back."""
 
     id: str
     sound: str
@@ -36,13 +36,13 @@ class Answer:
 class Suite(Protocol):
     """A module of this folder.
 
-    IN_TIME: the sound has to run in time with the input.
+    IN_TIME: whether the answer's sound runs in time with the input.
     """
 
     IN_TIME: bool
 
     def read(self, data: Path, work: Path) -> list[Item]:
-        """The tests of a subset as it is published; `work` is for sound that is stored inside tables."""
+        """The tests of a published subset; `work` is for sound that is stored inside tables."""
         ...
 
     def write(self, folder: Path, items: Sequence[Item], answers: Mapping[str, Answer], name: str) -> None:
@@ -50,7 +50,7 @@ class Suite(Protocol):
         ...
 
     def check(self, folder: Path, items: Sequence[Item]) -> None:
-        """Raise SuiteError where `folder` is not what the suite's scorer reads."""
+        """Raise SuiteError if the suite's scorer cannot read `folder`."""
         ...
 
 

@@ -17,7 +17,7 @@ TEXTS = ("pred_text.jsonl", "question_text.jsonl", "gt_text.jsonl")
 
 
 def read(data: Path, work: Path) -> list[Item]:
-    """The test.jsonl of a set; its sounds lie beside it."""
+    """The test.jsonl of a set; its sounds are next to it."""
     path = data / "test.jsonl" if data.is_dir() else data
     items = []
     for number, row in enumerate(read_lines(path, ())):

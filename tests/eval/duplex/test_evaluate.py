@@ -21,7 +21,7 @@ from tests.toy import toy_system
 
 @pytest.fixture
 def theirs(scenes, tmp_path):
-    """Of a system that speaks from 1 s behind the turn to the end, and stops 0.6 s after an interruption begins."""
+    """Of a system that speaks from 1 s after the turn to the end, and stops 0.6 s after an interruption begins."""
     for scene in read_scenes(scenes):
         begin_s = scene.turn.end_s + 1.0
         spans = [(begin_s, scene.seconds)]

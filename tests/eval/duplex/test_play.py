@@ -73,7 +73,7 @@ def test_one_that_answers_its_own_echo(play):
 
 
 def test_the_waiting_sound_goes_by_the_systems_voice(scenes, tmp_path):
-    """It comes `into_answer_s` into the answer, and as planned where there is none."""
+    """It comes `into_answer_s` into the answer, and as planned without one."""
     scene = next(one for one in read_scenes(scenes) if one.kind == "interruption")
     placed = {}
     for name, deaf in (("answers", False), ("silent", True)):

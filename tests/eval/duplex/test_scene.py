@@ -91,7 +91,7 @@ def change(**fields):
         (change(echo={"delay_s": 0.1, "level_db": -20}), "`echo` belongs to scenes of kind 'echo'"),
     ],
 )
-def test_a_wrong_line_is_named_with_its_mend(wrong, message, again):
+def test_a_wrong_line_is_named_with_its_fix(wrong, message, again):
     path = again / "scenes.jsonl"
     right = path.read_text()
     lines = right.splitlines()

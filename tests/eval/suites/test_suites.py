@@ -178,7 +178,7 @@ def toy_of(model):
 
 
 def test_answers_lie_on_the_time_line_of_the_input(tmp_path):
-    """A scripted head takes the turn at the fourth chunk: silence before, sound behind, as long as the input."""
+    """A scripted head takes the turn at the fourth chunk: silence before, sound after, as long as the input."""
     model = toy_model(tmp_path)
     model.state_head.script = {3: 1}
     sound = (0.1 * np.random.default_rng(0).standard_normal(16000 * 6)).astype(np.float32)
@@ -211,7 +211,7 @@ def test_full_duplex_bench_in_time_with_its_words(tmp_path):
         "text": "hello there",
         "chunks": [{"text": "hello", "timestamp": [0.1, 0.3]}, {"text": "there", "timestamp": [0.4, 0.6]}],
     }
-    assert after["chunks"][0]["timestamp"] == [0.6, 0.8], "behind the interruption, on the whole time line"
+    assert after["chunks"][0]["timestamp"] == [0.6, 0.8], "after the interruption, on the whole time line"
     assert heard[1] == pytest.approx(16000 * (soundfile.info(items[1].sound).duration - 0.5), abs=2)
     write_wav(output / items[0].id / "output.wav", np.full(2400, 0.1, np.float32), 24000)
     with pytest.raises(SuiteError, match="not in time with it"):
