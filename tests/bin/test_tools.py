@@ -139,6 +139,16 @@ def test_decoding_again_loads_no_model_and_a_killed_run_goes_on(work, decoded, m
     assert len(loads) == 1 and sorted(records.read_text().splitlines()) == sorted(whole.splitlines())
 
 
+def test_a_subject_alone_and_only_some_of_all(work, decoded, tmp_path):
+    words = ["--model", str(work / "pack"), "--config", str(work / "decode.yaml")]
+    dialogue = str(work / "qa_test")
+    decoding.main(["states", *words, "--data", dialogue, "--output", str(tmp_path / "alone")])
+    assert (tmp_path / "alone" / "text").read_text() == (decoded / "states" / "text").read_text()
+    sets = ["--asr", str(work / "asr_test_seen"), "--qa", dialogue, "--tts", dialogue]
+    decoding.main([*words, "--root", str(tmp_path / "some"), *sets, "--only", "asr", "qa"])
+    assert sorted(path.name for path in (tmp_path / "some").iterdir()) == ["asr_asr_test_seen", "qa"]
+
+
 def test_scoring_gives_every_key(scored):
     found, printed = scored
     assert set(KEYS) <= set(found)

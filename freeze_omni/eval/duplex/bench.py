@@ -6,14 +6,12 @@ turn_taking.json, interrupt.json (1.0), metadata.json (1.5). Noise and echo are 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from freeze_omni.data.audio import read_audio, write_wav
-from freeze_omni.data.tables import write_lines
 from freeze_omni.eval.duplex.outputs import read_json, write_json
 from freeze_omni.eval.duplex.scene import ScriptedScene, read_scene
 from freeze_omni.eval.judge import Word
@@ -48,9 +46,9 @@ def write_bench(folder: Path, data: Path, outputs: Path, scenes: Sequence[Script
         _cut(heard / "input.wav", target / "input.wav", end_s, Rates().input_hz)
         _cut(own / "output.wav", target / "output.wav", end_s)
         _annotate(target, scene)
-        told = read_json(own / "output.json")
-        if "chunks" in told:
-            words = [Word(chunk["text"], *map(float, chunk["timestamp"])) for chunk in told["chunks"]]
+        output = read_json(own / "output.json")
+        if "chunks" in output:
+            words = [Word(chunk["text"], *map(float, chunk["timestamp"])) for chunk in output["chunks"]]
             kept = [word for word in words if begin_s <= word.start_s < end_s]
             write_json(target / "output.json", as_content(kept))
         items.append(Item(f"{TASKS[scene.kind]}/{scene.id}", str(target / "input.wav"), fields={"begin_s": begin_s}))
@@ -68,16 +66,12 @@ def _cut(source: Path, target: Path, end_s: float, hz: int | None = None) -> Non
 def _annotate(target: Path, scene: ScriptedScene) -> None:
     turn, event = scene.turn, scene.event
     if scene.kind == "pause":
-        _write(target / "pause.json", [{"text": "[PAUSE]", "timestamp": list(pause)} for pause in turn.pauses])
+        write_json(target / "pause.json", [{"text": "[PAUSE]", "timestamp": list(pause)} for pause in turn.pauses])
     elif scene.kind == "turn":
-        _write(target / "turn_taking.json", [{"text": "[TURN-TAKING]", "timestamp": [turn.end_s, scene.seconds]}])
+        write_json(target / "turn_taking.json", [{"text": "[TURN-TAKING]", "timestamp": [turn.end_s, scene.seconds]}])
     else:
         span = [event.start_s, event.end_s]
         texts = {"context_text": turn.text, "current_turn_text": event.text}
-        _write(target / "metadata.json", {"id": scene.id, "task": TASKS[scene.kind], "timestamps": span, **texts})
+        write_json(target / "metadata.json", {"id": scene.id, "task": TASKS[scene.kind], "timestamps": span, **texts})
     if scene.kind == "interruption":
-        _write(target / "interrupt.json", [{"context": turn.text, "interrupt": event.text, "timestamp": span}])
-
-
-def _write(path: Path, content: object) -> None:
-    write_lines(path, [json.dumps(content, ensure_ascii=False)])
+        write_json(target / "interrupt.json", [{"context": turn.text, "interrupt": event.text, "timestamp": span}])

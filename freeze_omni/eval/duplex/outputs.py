@@ -61,14 +61,18 @@ def read_output(folder: Path, planned: ScriptedScene) -> tuple[ScriptedScene, Ou
     if (scene.id, scene.kind) != (planned.id, planned.kind):
         raise TableError(f"{path}:1: is of scene {scene.id}, not of {planned.id}; remove it or rename the folder")
     wav, hz = read_audio(str(folder / "output.wav"))
-    told = read_json(folder / "output.json")
-    events = told.get("events", [])
+    content = read_json(folder / "output.json")
+    events = content.get("events", [])
     begins_s = [event["time_s"] for event in events if event["event"] == "speaks"]
     # known beginnings of answers split speech; silence inside an answer, while its sound was late, does not
     merge_s = math.inf if begins_s else MERGE_S
     over = [event for event in events if event["event"] in ("stops", "ended")]
     ends = [(event["time_s"], event.get("reason") in OWN_ENDS) for event in over]
-    words = [(chunk["text"], *map(float, chunk["timestamp"])) for chunk in told["chunks"]] if "chunks" in told else None
+    words = (
+        [(chunk["text"], *map(float, chunk["timestamp"])) for chunk in content["chunks"]]
+        if "chunks" in content
+        else None
+    )
     return scene, Output(len(wav) / hz, speech_segments(wav, hz, merge_s, begins_s), ends, words)
 
 
@@ -77,16 +81,16 @@ def read_json(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        told = json.loads(path.read_text(encoding="utf-8"))
-        for event in told.get("events", []):
+        content = json.loads(path.read_text(encoding="utf-8"))
+        for event in content.get("events", []):
             float(event["time_s"]), event["event"], event["event"] != "ended" or event["reason"]
-        for chunk in told.get("chunks", []):
+        for chunk in content.get("chunks", []):
             chunk["text"], tuple(map(float, chunk["timestamp"]))[1]
     except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
         form = "{events: [{time_s, event}], text, chunks: [{text, timestamp: [start, end]}]}"
-        raise TableError(f"{path}: not {form} ({error!r}); write it anew or remove it") from None
-    return told
+        raise TableError(f"{path}: not {form} ({error!r}); write it again or remove it") from None
+    return content
 
 
-def write_json(path: Path, told: Mapping[str, Any]) -> None:
-    write_lines(path, [json.dumps(told, ensure_ascii=False, indent=1)])
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    write_lines(path, [json.dumps(content, ensure_ascii=False, indent=1)])

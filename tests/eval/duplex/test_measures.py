@@ -155,5 +155,5 @@ def test_a_wrong_output_json_is_named(told, tmp_path):
     write(tmp_path, SCENES["turn"])
     path = tmp_path / "turn-0/output.json"
     path.write_text(told)
-    with pytest.raises(TableError, match="output.json: not .* write it anew"):
+    with pytest.raises(TableError, match="output.json: not .* write it again"):
         read_output(path.parent, SCENES["turn"])
