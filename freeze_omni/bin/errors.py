@@ -11,7 +11,7 @@ from freeze_omni.config import ConfigError
 from freeze_omni.data.audio import AudioError
 from freeze_omni.data.tables import TableError
 
-USER_ERRORS = (ConfigError, AudioError, TableError, FileNotFoundError, ImportError)
+USER_ERRORS: tuple[type[Exception], ...] = (ConfigError, AudioError, TableError, FileNotFoundError, ImportError)
 
 
 def run(

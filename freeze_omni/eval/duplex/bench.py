@@ -41,7 +41,7 @@ def write_bench(folder: Path, data: Path, outputs: Path, scenes: Sequence[Script
         target = folder / TASKS[scene.kind] / scene.id
         # their pause task counts all speech as a takeover: it ends with the user's turn
         end_s = scene.turn.end_s if scene.kind == "pause" else scene.seconds
-        begin_s = scene.event.end_s if scene.kind == "interruption" else 0.0
+        begin_s = scene.said[-1].end_s if scene.kind == "interruption" else 0.0
         heard = own if (own / "input.wav").is_file() else data / scene.id
         _cut(heard / "input.wav", target / "input.wav", end_s, Rates().input_hz)
         _cut(own / "output.wav", target / "output.wav", end_s)
@@ -64,7 +64,7 @@ def _cut(source: Path, target: Path, end_s: float, hz: int | None = None) -> Non
 
 
 def _annotate(target: Path, scene: ScriptedScene) -> None:
-    turn, event = scene.turn, scene.event
+    turn, event = scene.turn, scene.said[-1]
     if scene.kind == "pause":
         write_json(target / "pause.json", [{"text": "[PAUSE]", "timestamp": list(pause)} for pause in turn.pauses])
     elif scene.kind == "turn":

@@ -126,7 +126,7 @@ class Composer:
                 scene, bed, event = self.make(kind, key, np.random.default_rng([seed, *key.encode()]))
                 planned = bed.copy()
                 if event is not None:
-                    at = round(scene.event.start_s * self.hz)
+                    at = round(scene.said[-1].start_s * self.hz)
                     planned[at : at + len(event)] += event
                     write_wav(folder / key / "bed.wav", bed, self.hz)
                     write_wav(folder / key / "event.wav", event, self.hz)

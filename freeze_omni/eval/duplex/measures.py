@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -54,7 +55,7 @@ def measure(scene: ScriptedScene, output: Output) -> Outcome:
     """All measures of one scene."""
     turn, end_s = scene.turn, max(output.seconds, scene.seconds)
     short = [span for span in output.speech if turn.start_s <= span[0] < turn.end_s and span[1] - span[0] < TURN_S]
-    common = {
+    common: dict[str, Any] = {
         "id": scene.id,
         "kind": scene.kind,
         "backchannels": len(short),
@@ -106,11 +107,11 @@ def distance(spans: Sequence[Span], human: Sequence[float], seconds: float) -> f
     return round(float(np.sqrt(max(sum(halves) / 2, 0))), 4)
 
 
-def _over_answer(event: Said, output: Output) -> dict[str, object]:
+def _over_answer(event: Said, output: Output) -> dict[str, Any]:
     """Measures of a sound that comes while the system speaks, or was meant to."""
     anew = [span for span in output.speech if span[0] > event.start_s]
     responded = takes(anew, output)
-    found: dict[str, object] = {"takeover": responded}
+    found: dict[str, Any] = {"takeover": responded}
     if event.expect == "stop" and responded:
         found["response_s"] = _latency(anew, event.end_s)
     cut = next((span for span in output.speech if span[0] <= event.start_s < span[1]), None)
@@ -125,12 +126,12 @@ def _over_answer(event: Said, output: Output) -> dict[str, object]:
     return found
 
 
-def _over_itself(scene: ScriptedScene, output: Output) -> dict[str, object]:
+def _over_itself(scene: ScriptedScene, output: Output) -> dict[str, Any]:
     """Measures of a scene with echo: all that follows the first answer is said to itself."""
-    answer, *anew = [span for span in output.speech if span[1] > scene.turn.end_s] or [None]
-    responded = takes(anew, output)
-    found: dict[str, object] = {"takeover": responded, "overlapped": answer is not None}
-    if answer is not None:
+    after = [span for span in output.speech if span[1] > scene.turn.end_s]  # the answer, and what is said anew
+    responded = takes(after[1:], output)
+    found: dict[str, Any] = {"takeover": responded, "overlapped": bool(after)}
+    if after:
         found["behaviour"] = "respond" if responded else "resume"
     return found
 

@@ -92,5 +92,5 @@ def read_json(path: Path) -> dict[str, Any]:
     return content
 
 
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
+def write_json(path: Path, content: object) -> None:
     write_lines(path, [json.dumps(content, ensure_ascii=False, indent=1)])

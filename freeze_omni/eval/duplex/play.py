@@ -35,7 +35,7 @@ class Hearing:
         """bed (S,), event (E,): at `hz`; event: what waits for the system, if any."""
         self.scene, self.hz = scene, hz
         self.heard = np.array(bed, dtype=np.float32)
-        self._event, self._event_at = event, None
+        self._event, self._event_at = event, -1  # -1: not placed yet
 
     @classmethod
     def of(cls, folder: Path, scene: ScriptedScene, hz: int) -> Hearing:
@@ -54,7 +54,7 @@ class Hearing:
         begins_s: when the system began to speak, up to now. The waiting sound follows the first of them after the
         user's turn: a system that speaks into the turn has not answered it yet.
         """
-        if self._event is not None and self._event_at is None:
+        if self._event is not None and self._event_at < 0:
             self._place(at, size, begins_s)
         end = min(at + size, len(self.heard))
         if self.scene.echo is not None and end > at:
@@ -66,7 +66,7 @@ class Hearing:
 
     def _place(self, at: int, size: int, begins_s: Sequence[float]) -> None:
         """Add the waiting sound to what remains to be heard, once its beginning is known."""
-        event = self.scene.event
+        event = self.scene.said[-1]
         answers_s = [begin_s for begin_s in begins_s if self.scene.turn.end_s <= begin_s <= event.start_s]
         start_s = min(answers_s) + self.scene.into_answer_s if answers_s else event.start_s
         start = max(round(start_s * self.hz), at)
