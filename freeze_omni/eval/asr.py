@@ -50,7 +50,7 @@ def chunk_name(chunk_size: int) -> str:
     return f"chunk{chunk_size}" if chunk_size else "chunk_inf"
 
 
-def decode(job: DecodeJob) -> None:
+def decode(job: DecodeJob) -> dict[str, dict[str, Any]]:
     """Write records.jsonl, `text.<chunk>` for each chunk size, and `text`, a copy of the first.
 
     The model may be a checkpoint of stage 1.1 with its units or, with an LLM, of stage 1.2.
@@ -69,6 +69,7 @@ def decode(job: DecodeJob) -> None:
     for way in config.ways:
         write_table(job.output / f"text.{way}", {key: record["texts"][way] for key, record in records.items()})
     job.finish({key: record["texts"][config.ways[0]] for key, record in records.items()})
+    return records
 
 
 def _load(job: DecodeJob, config: AsrDecodeConfig) -> Any:
@@ -149,10 +150,9 @@ def evaluate(args: argparse.Namespace, config: DecodeConfig) -> Report:
     name = args.set or args.data.name
     notes: list[str] = []
     if args.model is not None:
-        folder = args.output / f"asr_{name}"
-        decode(DecodeJob.of(args, config, folder))
-        paths = {path.name.removeprefix("text."): path for path in sorted(folder.glob("text.*"))}
-        found = {way: read_table(path, need_value=False) for way, path in paths.items()}
+        records = decode(DecodeJob.of(args, config, args.output / f"asr_{name}"))
+        ways = sorted({way for record in records.values() for way in record["texts"]})
+        found = {way: {key: record["texts"][way] for key, record in records.items()} for way in ways}
     else:
         found = {"given": read_texts(args.outputs)}
         notes = match(references, found["given"], args.outputs)

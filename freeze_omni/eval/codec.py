@@ -31,7 +31,7 @@ def originals(data: Path) -> Path | None:
 
 
 @torch.no_grad()
-def decode(job: DecodeJob) -> None:
+def decode(job: DecodeJob) -> dict[str, dict[str, Any]]:
     """Write wav/copy, wav/original, a wav.scp of each, and `text`, against which both are scored.
 
     The data directory is plain (wav.scp at any rate, text) or a dialogue set (answer_wav.scp, answer).
@@ -54,7 +54,9 @@ def decode(job: DecodeJob) -> None:
                 write_wav(job.output / "wav" / ORIGINAL / f"{key}.wav", original, hz)
         yield [{"id": name, "keys": keys, "audio_s": samples / hz} for name in (COPY, ORIGINAL)]
 
-    for name in job.run("codec copies", (COPY, ORIGINAL), config, work):
+    records = job.run("codec copies", (COPY, ORIGINAL), config, work)
+    for name in records:
         scp = {key: job.output / "wav" / name / f"{key}.wav" for key in keys}
         write_table(job.output / name / "wav.scp", scp)
     job.finish({key: texts[key] for key in keys})
+    return records

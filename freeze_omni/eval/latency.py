@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from freeze_omni.data.audio import read_audio, write_wav
-from freeze_omni.data.tables import TableError, read_table, write_table
+from freeze_omni.data.tables import read_table, write_table
 from freeze_omni.eval import paper
 from freeze_omni.eval.bootstrap import summarise
-from freeze_omni.eval.outputs import match, read_sounds
+from freeze_omni.eval.outputs import match, read_numbers, read_sounds
 from freeze_omni.eval.records import read_records
 from freeze_omni.eval.report import Report, Results, Section, figures_of, pick
 from freeze_omni.eval.runner import DecodeJob, session_config
@@ -36,6 +36,7 @@ ROWS = {
     "total": ("asked", "audio"),
 }
 TOKEN_S = 0.025
+Records = dict[str, dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class LatencyDecodeConfig:
     max_new_tokens: int = 40
 
 
-def decode(job: DecodeJob) -> None:
+def decode(job: DecodeJob) -> Records:
     """Write records.jsonl with one timed session a question, its audio, and `text`, the answers."""
     config, table = job.config.latency, read_table(job.data / "wav.scp")
     later = read_histories(job.data)
@@ -68,6 +69,7 @@ def decode(job: DecodeJob) -> None:
     spoken = [key for key, record in records.items() if record["answer_s"] > 0]
     write_table(job.output / "wav.scp", {key: job.output / "wav" / f"{key}.wav" for key in spoken})
     job.finish({key: record["answer"] for key, record in records.items()})
+    return records
 
 
 def _as_record(asked: Asked, model: Any) -> dict[str, Any]:
@@ -174,9 +176,7 @@ def evaluate(args: argparse.Namespace, config: DecodeConfig) -> Report:
     shown = " / ".join(str(value) for value in paper.LATENCY_MS)
     notes = [f"the paper, interrupted to first PCM: {shown}, without 160-320 ms of waiting for a chunk and the network"]
     if args.model is not None:
-        folder = args.output / "latency"
-        decode(DecodeJob.of(args, config, folder))
-        figures = score_latency(read_records(folder / "records.jsonl").values())
+        figures = score_latency(decode(DecodeJob.of(args, config, args.output / "latency")).values())
         rows = [[name.replace("_", " "), summary(figures["rows_ms"][name])] for name in ROWS]
         first = {key: value and 1000 * value for key, value in figures["first_audio_s"].items() if key != "count"}
         rows.append([title, summary(first)])
@@ -192,14 +192,9 @@ def evaluate(args: argparse.Namespace, config: DecodeConfig) -> Report:
 
 def read_waits(outputs: Path, data: Path) -> dict[str, float | None]:
     """Seconds from the end of each question to the first sound, None without any. Raises TableError."""
-    path, waits = outputs / "first_audio", {}
-    if path.is_file():
-        for number_, (key, value) in enumerate(read_table(path, need_value=False).items(), start=1):
-            try:
-                waits[key] = float(value) if value else None
-            except ValueError:
-                raise TableError(f"{path}:{number_}: expected `<id> <seconds>`") from None
-        return waits
+    if (outputs / "first_audio").is_file():
+        return {key: next(iter(found), None) for key, found in read_numbers(outputs / "first_audio").items()}
+    waits: dict[str, float | None] = {}
     scenes = read_jsonl(data / "scene")
     for key, sound in read_sounds(outputs).items():
         if key in scenes:

@@ -54,6 +54,17 @@ def _read_jsonl(path: Path) -> dict[str, str]:
     return texts
 
 
+def read_numbers(path: Path) -> dict[str, list[float]]:
+    """Lines `<id> <number> ...`. Raises TableError."""
+    found = {}
+    for number, (key, value) in enumerate(read_table(path, need_value=False).items(), start=1):
+        try:
+            found[key] = [float(word) for word in value.split()]
+        except ValueError:
+            raise TableError(f"{path}:{number}: expected `<id> <seconds> ...`") from None
+    return found
+
+
 def read_sounds(path: Path) -> dict[str, str]:
     """Id to sound file: a wav.scp, a folder with one, or sound files named by id (also <id>/output.wav).
 

@@ -59,7 +59,7 @@ class QaDecodeConfig:
     max_new_tokens: int = 40
 
 
-def decode(job: DecodeJob) -> None:
+def decode(job: DecodeJob) -> dict[str, dict[str, Any]]:
     """Write records.jsonl and `text`, the answers to the whole questions.
 
     The data directory holds wav.scp (16 kHz), text (the questions), questions.jsonl and, for later rounds, history.
@@ -79,7 +79,9 @@ def decode(job: DecodeJob) -> None:
             ]
 
     keys = whole_dialogues(asked(job.data), histories, config.questions)
-    job.finish({key: record["answer"] for key, record in job.run("qa", keys, config, work).items()})
+    records = job.run("qa", keys, config, work)
+    job.finish({key: record["answer"] for key, record in records.items()})
+    return records
 
 
 @torch.no_grad()
@@ -288,9 +290,8 @@ def ask(args: argparse.Namespace, config: DecodeConfig) -> tuple[References, dic
             f"{args.data}: no wav.scp; a model hears its questions: speak them (freeze_omni.bin.tts_synthesize)"
         )
     references = _answered(question_answers(args.data), args.data)
-    folder = args.output / "qa"
-    decode(DecodeJob.of(args, config, folder))
-    records = {key: one for key, one in read_records(folder / "records.jsonl").items() if key in references}
+    records = decode(DecodeJob.of(args, config, args.output / "qa"))
+    records = {key: one for key, one in records.items() if key in references}
     fields = {SPOKEN: "answer", "spoken, ended by its own state 1": "answer_own", WRITTEN: "answer_text"}
     found = {way: {key: record[field] for key, record in records.items()} for way, field in fields.items()}
     rounds = sorted({record["round"] for record in records.values()})

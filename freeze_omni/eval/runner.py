@@ -73,7 +73,7 @@ class DecodeJob:
         return {key: records.found[key] for key in keys}
 
     def finish(self, texts: Mapping[str, str]) -> None:
-        """Write the texts as a Kaldi `text`, and how they were made as decode.json."""
+        """Write the texts as a Kaldi `text`, and how they were made to decode.json."""
         write_table(self.output / "text", texts)
         write_lines(self.output / "decode.json", [json.dumps(provenance(self.seed, self.started_s), indent=1)])
 

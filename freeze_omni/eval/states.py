@@ -26,12 +26,12 @@ from torch import Tensor
 
 from freeze_omni.adapter.output import AdapterOutput
 from freeze_omni.data.audio import read_audio
-from freeze_omni.data.tables import TableError, read_table
+from freeze_omni.data.tables import read_table
 from freeze_omni.duplex.labels import Segment
 from freeze_omni.duplex.state_head import ANSWER, IGNORE, NO_LABEL, STATES
 from freeze_omni.eval.batch import context
 from freeze_omni.eval.bootstrap import share_of, summarise
-from freeze_omni.eval.outputs import match, read_sounds
+from freeze_omni.eval.outputs import match, read_numbers, read_sounds
 from freeze_omni.eval.records import data_of, read_records
 from freeze_omni.eval.report import Report, Results, Section, figures_of, pick
 from freeze_omni.eval.runner import DecodeJob
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from freeze_omni.eval.config import DecodeConfig
 
 Probabilities = Sequence[Sequence[float]]
+Records = dict[str, dict[str, Any]]
 _MEASURES = {
     "take": "turns taken %",
     "false_pause": "false takes in pauses %",
@@ -86,7 +87,7 @@ class TakeRule:
     late_s: float = 1.6
 
 
-def decode(job: DecodeJob) -> None:
+def decode(job: DecodeJob) -> Records:
     """Write records.jsonl with the probabilities of the three states at every chunk, and `text`, the transcripts.
 
     The data directory holds wav.scp (16 kHz), states and scene.
@@ -100,6 +101,7 @@ def decode(job: DecodeJob) -> None:
 
     records = job.run("states", first_keys(table, config.scenes), config, work)
     job.finish({key: record["transcript"] for key, record in records.items()})
+    return records
 
 
 @torch.no_grad()
@@ -255,9 +257,7 @@ def evaluate(args: argparse.Namespace, config: DecodeConfig) -> Report:
     """One row. Outputs: `takes` (lines `<id> <second> ...`), or sounds in time with the input."""
     rule, notes = config.score.takes, []
     if args.model is not None:
-        folder = args.output / "states"
-        decode(DecodeJob.of(args, config, folder))
-        records = read_records(folder / "records.jsonl")
+        records = decode(DecodeJob.of(args, config, args.output / "states"))
     else:
         labels, takes = read_states(args.data / "states"), read_takes(args.outputs)
         scenes = read_jsonl(args.data / "scene")
@@ -277,16 +277,9 @@ def evaluate(args: argparse.Namespace, config: DecodeConfig) -> Report:
 
 def read_takes(outputs: Path) -> dict[str, list[float]]:
     """Seconds at which the system began to speak, by scene. Raises TableError."""
-    path = outputs / "takes"
-    if not path.is_file():
-        return {key: beginnings(*read_audio(sound)) for key, sound in read_sounds(outputs).items()}
-    takes = {}
-    for number_, (key, value) in enumerate(read_table(path, need_value=False).items(), start=1):
-        try:
-            takes[key] = sorted(float(word) for word in value.split())
-        except ValueError:
-            raise TableError(f"{path}:{number_}: expected `<id> <second> <second> ...`") from None
-    return takes
+    if (outputs / "takes").is_file():
+        return {key: sorted(takes) for key, takes in read_numbers(outputs / "takes").items()}
+    return {key: beginnings(*read_audio(sound)) for key, sound in read_sounds(outputs).items()}
 
 
 def beginnings(wav: np.ndarray, hz: int) -> list[float]:

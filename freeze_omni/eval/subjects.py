@@ -1,6 +1,6 @@
 """The subjects of evaluation. Each module holds its settings, decoding, scores and rows of tables:
 
-decode(job)                   stage 11: one test set, into one folder
+decode(job)                   stage 11: one test set, into one folder; returns the records
 score(root, config, judge)    stage 12: figures of a decoding root by name; {} if its folder is missing
 headline(figures, sets)       its figures among the KEYS of results.py
 SECTIONS                      its sections of RESULTS.md

@@ -56,7 +56,7 @@ def setting_name(top_k: int, prefix: bool) -> str:
     return f"{'prefix' if prefix else 'no_prefix'}_top{top_k}"
 
 
-def decode(job: DecodeJob) -> None:
+def decode(job: DecodeJob) -> dict[str, dict[str, Any]]:
     """Write wav/<setting>/<id>.wav, <setting>/wav.scp, and `text`, against which all are scored.
 
     The model may be a checkpoint of stage 2.2 with codec, LLM and voice.
@@ -80,10 +80,12 @@ def decode(job: DecodeJob) -> None:
             drawn, folder = replace(sampling, top_k=top_k), job.output / "wav" / name
             yield [{"id": name, **speak(model, sentences, prefix, drawn, folder, config.batch)}]
 
-    for name in job.run("tts settings", settings, (config, job.config.answers), work):
+    records = job.run("tts settings", settings, (config, job.config.answers), work)
+    for name in records:
         scp = {key: job.output / "wav" / name / f"{key}.wav" for key in keys}
         write_table(job.output / name / "wav.scp", scp)
     job.finish({key: texts[key] for key in keys})
+    return records
 
 
 @torch.no_grad()
@@ -285,8 +287,7 @@ def _decode_all(args: argparse.Namespace, config: DecodeConfig) -> tuple[dict[st
     made: dict[str, Mapping[str, Any]] = {}
     for name, decoder in jobs.items():
         folder = args.output / f"{name}_{args.set or args.data.name}"
-        decoder(DecodeJob.of(args, config, folder))
-        records = read_records(folder / "records.jsonl")
+        records = decoder(DecodeJob.of(args, config, folder))
         folders |= {setting: folder / setting for setting in records}
         made |= records
     return folders, made

@@ -35,7 +35,7 @@ class Hearing:
         """bed (S,), event (E,): at `hz`; event: what waits for the system, if any."""
         self.scene, self.hz = scene, hz
         self.heard = np.array(bed, dtype=np.float32)
-        self._event, self._event_at = event, -1  # -1: not placed yet
+        self._waiting = event
 
     @classmethod
     def of(cls, folder: Path, scene: ScriptedScene, hz: int) -> Hearing:
@@ -54,8 +54,8 @@ class Hearing:
         begins_s: when the system began to speak, up to now. The waiting sound follows the first of them after the
         user's turn: a system that speaks into the turn has not answered it yet.
         """
-        if self._event is not None and self._event_at < 0:
-            self._place(at, size, begins_s)
+        if self._waiting is not None:
+            self._place(self._waiting, at, size, begins_s)
         end = min(at + size, len(self.heard))
         if self.scene.echo is not None and end > at:
             echo = self.scene.echo
@@ -64,17 +64,17 @@ class Hearing:
         np.clip(self.heard[at:end], -1, 1, out=self.heard[at:end])
         return np.pad(self.heard[at:end], (0, size - max(end - at, 0)))
 
-    def _place(self, at: int, size: int, begins_s: Sequence[float]) -> None:
+    def _place(self, sound: np.ndarray, at: int, size: int, begins_s: Sequence[float]) -> None:
         """Add the waiting sound to what remains to be heard, once its beginning is known."""
         event = self.scene.said[-1]
         answers_s = [begin_s for begin_s in begins_s if self.scene.turn.end_s <= begin_s <= event.start_s]
-        start_s = min(answers_s) + self.scene.into_answer_s if answers_s else event.start_s
+        start_s = min(answers_s) + (self.scene.into_answer_s or 0.0) if answers_s else event.start_s
         start = max(round(start_s * self.hz), at)
         if start >= at + size:
             return
-        part = self._event[: len(self.heard) - start]
+        part = sound[: len(self.heard) - start]
         self.heard[start : start + len(part)] += part
-        self._event_at = start
+        self._waiting = None
         placed = replace(event, start_s=round(start / self.hz, 3), end_s=round((start + len(part)) / self.hz, 3))
         self.scene = replace(self.scene, said=(self.scene.turn, placed))
 

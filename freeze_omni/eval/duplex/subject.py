@@ -63,7 +63,7 @@ class DuplexDecodeConfig:
     pace: float = 1.0
 
 
-def decode(job: DecodeJob) -> None:
+def decode(job: DecodeJob) -> dict[str, dict[str, Any]]:
     """Write <id>/ for every scene of the folder `data` (see outputs.py), and `text`, what the model said."""
     scenes, config = {scene.id: scene for scene in read_scenes(job.data)}, job.config.duplex
     script = hashlib.sha256((job.data / FILE).read_bytes()).hexdigest()
@@ -79,6 +79,7 @@ def decode(job: DecodeJob) -> None:
 
     records = job.run("duplex", scenes, (config, job.config.answers, script), work)
     job.finish({key: record["text"] for key, record in records.items()})
+    return records
 
 
 def transcribe(
