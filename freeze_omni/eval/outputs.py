@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from freeze_omni.data.tables import TableError, read_table
+from freeze_omni.eval.sets import json_lines
 
 TEXT_KEYS = ("text", "answer", "response", "prediction", "pred", "hypothesis", "transcript")
 ID_KEYS = ("id", "utt", "utterance", "key", "qid", "question_id", "audio_id")
@@ -37,20 +37,15 @@ def read_texts(path: Path) -> dict[str, str]:
 
 
 def _read_jsonl(path: Path) -> dict[str, str]:
-    if not path.is_file():
-        raise TableError(f"{path}: no such file")
     texts = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-        try:
-            row = json.loads(line)
-            key = next(str(row[name]) for name in ID_KEYS if name in row)
-            text = next(row[name] for name in TEXT_KEYS if name in row)
-        except (ValueError, TypeError, StopIteration):
+    for where, row in json_lines(path, hint="correct --outputs"):
+        keys, found = ([row[name] for name in names if name in row] for names in (ID_KEYS, TEXT_KEYS))
+        if not keys or not found:
             wanted = f"one of {', '.join(ID_KEYS)} and one of {', '.join(TEXT_KEYS)}"
-            raise TableError(f"{path}:{number}: no JSON object with {wanted}; correct the line") from None
-        if key in texts:
-            raise TableError(f"{path}:{number}: the id {key} comes twice")
-        texts[key] = str(text or "")
+            raise TableError(f"{where}: no JSON object with {wanted}; correct the line")
+        if str(keys[0]) in texts:
+            raise TableError(f"{where}: the id {keys[0]} comes twice")
+        texts[str(keys[0])] = str(found[0] or "")
     return texts
 
 

@@ -47,17 +47,29 @@ def stack(sounds: Sequence[np.ndarray]) -> tuple[Tensor, Tensor]:
     return pad_rows([torch.from_numpy(np.ascontiguousarray(sound)) for sound in sounds])
 
 
-def read_jsonl(path: str | Path, key: str = "id") -> dict[str, dict[str, Any]]:
-    """Objects by their id. Raises TableError with the line that cannot be used."""
-    path, found = Path(path), {}
+def json_lines(
+    path: Path, error: type[ValueError] = TableError, hint: str = "run the stage that makes it"
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """JSON objects, one a line, each after its place. hint: what to do if the file is missing. Raises `error`."""
     if not path.is_file():
-        raise TableError(f"{path}: no such file; run the stage that makes it")
+        raise error(f"{path}: no such file; {hint}")
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
         try:
-            item = json.loads(line)
-            found[item[key]] = item
-        except (ValueError, KeyError, TypeError):
-            raise TableError(f"{path}:{number}: no JSON object with '{key}'; correct the line") from None
+            row = json.loads(line)
+        except ValueError as fault:
+            raise error(f"{path}:{number}: not JSON ({fault}); correct the line") from None
+        if not isinstance(row, dict):
+            raise error(f"{path}:{number}: not a JSON object; correct the line")
+        yield f"{path}:{number}", row
+
+
+def read_jsonl(path: Path) -> dict[str, dict[str, Any]]:
+    """Objects by their id. Raises TableError with the line that cannot be used."""
+    found = {}
+    for where, item in json_lines(path):
+        if "id" not in item:
+            raise TableError(f"{where}: no 'id'; correct the line")
+        found[item["id"]] = item
     return found
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from freeze_omni.config import ConfigError, as_mapping, build
 from freeze_omni.data.audio_header import AudioError, read_header
 from freeze_omni.data.tables import TableError, write_lines
+from freeze_omni.eval.sets import json_lines
 from freeze_omni.rates import Rates
 
 KINDS = ("turn", "pause", "interruption", "backchannel", "side", "background", "noise", "echo")
@@ -114,15 +115,10 @@ def read_scenes(folder: Path, sound: bool = True) -> list[ScriptedScene]:
 
 def read_lines(path: Path) -> list[ScriptedScene]:
     """Scenes, one a line. Raises TableError."""
-    if not path.is_file():
-        raise TableError(f"{path}: no such file; compose scenes with `freeze-omni duplex-scenes`")
     scenes: dict[str, ScriptedScene] = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-        where = f"{path}:{number}"
+    for where, row in json_lines(path, hint="compose scenes with `freeze-omni duplex-scenes`"):
         try:
-            scene = build(ScriptedScene, json.loads(line), where)
-        except json.JSONDecodeError as error:
-            raise TableError(f"{where}: not JSON ({error}); correct the line") from None
+            scene = build(ScriptedScene, row, where)
         except ConfigError as error:
             raise TableError(f"{error}; correct the line") from None
         if scene.id in scenes:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from freeze_omni.data.audio_header import AudioError, AudioHeader, read_header
+from freeze_omni.eval.sets import json_lines
 
 
 class SuiteError(ValueError):
@@ -54,18 +55,12 @@ class Suite(Protocol):
         ...
 
 
-def read_lines(path: Path, needed: Sequence[str]) -> Iterator[dict[str, Any]]:
+def read_lines(path: Path, needed: Sequence[str] = ()) -> Iterator[dict[str, Any]]:
     """Objects of a .jsonl file that all have the needed keys. Raises SuiteError with the line."""
-    if not path.is_file():
-        raise SuiteError(f"{path}: no such file")
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-        try:
-            row = json.loads(line)
-        except ValueError as error:
-            raise SuiteError(f"{path}:{number}: not JSON ({error})") from None
-        missing = [key for key in needed if not isinstance(row, dict) or key not in row]
+    for where, row in json_lines(path, SuiteError, "correct --data"):
+        missing = [key for key in needed if key not in row]
         if missing:
-            raise SuiteError(f"{path}:{number}: no '{missing[0]}'")
+            raise SuiteError(f"{where}: no '{missing[0]}'")
         yield row
 
 

@@ -20,7 +20,7 @@ def read(data: Path, work: Path) -> list[Item]:
     """The test.jsonl of a set; its sounds are next to it."""
     path = data / "test.jsonl" if data.is_dir() else data
     items = []
-    for number, row in enumerate(read_lines(path, ())):
+    for number, row in enumerate(read_lines(path)):
         if "source_wav" not in row:
             kind = "a set of several rounds, which is not read" if "num_round" in row else "no 'source_wav'"
             raise SuiteError(f"{path}:{number + 1}: {kind}")
@@ -50,7 +50,7 @@ def _target(item: Item) -> str:
 
 def check(folder: Path, items: Sequence[Item]) -> None:
     for file in TEXTS:
-        rows = list(read_lines(folder / file, ()))
+        rows = list(read_lines(folder / file))
         check_count(folder / file, len(rows), items)
         for number, (row, item) in enumerate(zip(rows, items, strict=True), start=1):
             if list(row) != [item.id] or not isinstance(row[item.id], str):
