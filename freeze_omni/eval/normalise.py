@@ -2,9 +2,9 @@
 
 `english` is the normaliser that the Whisper authors published (the transformers library has it): lower case, no
 punctuation, numbers and money as digits, contractions written out, fillers dropped. `plain` only lowers the case and
-drops punctuation; `characters` puts a blank between all characters, so that a word error rate becomes a CER.
-`chinese` makes a word of every Chinese sign and keeps words in other letters whole, after full-width forms became plain
-ones: the CER of Mandarin test sets with some English in them.
+drops punctuation; `characters` puts a space between all characters, so that a word error rate becomes a CER.
+`chinese` makes a word of every Chinese character and keeps words in other letters whole, after full-width forms became
+plain: the CER of Mandarin test sets with some English in them.
 """
 
 from __future__ import annotations
@@ -45,12 +45,12 @@ def characters(text: str) -> str:
 
 
 def chinese(text: str) -> str:
-    """Every Chinese sign as a word, other words whole, in lower case without punctuation."""
+    """Every Chinese character as a word, other words whole, in lower case without punctuation."""
     return " ".join(_SIGN.sub(r" \g<0> ", plain(text)).split())
 
 
 def untouched(text: str) -> str:
-    """The text with single blanks."""
+    """The text with single spaces."""
     return " ".join(text.split())
 
 

@@ -165,7 +165,7 @@ def curves(folders: Sequence[Path], output: Path) -> list[Picture]:
 
 
 def new_figure(width: float, height: float, rows: int = 1, columns: int = 1) -> tuple[Any, Any]:
-    """A figure (inches), and its axes (one, or an array)."""
+    """A figure (sizes in inches), and its axes (one, or an array)."""
     import matplotlib
 
     matplotlib.use("Agg")

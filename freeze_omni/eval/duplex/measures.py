@@ -1,4 +1,4 @@
-"""What happened in one scene, by the rules of Full-Duplex-Bench 1.0 and 1.5 on the level of the sound.
+"""Measures of one scene, by the rules of Full-Duplex-Bench 1.0 and 1.5 on the level of the sound.
 
 takeover    the system speaks for a second, or with more than three words, in the user's turn (`pause`), after it
             (`turn`), or anew after the beginning of the sound over its answer
@@ -52,7 +52,7 @@ class Outcome:
 
 
 def measure(scene: ScriptedScene, output: Output) -> Outcome:
-    """All measures of one scene."""
+    """All measures of a scene."""
     turn, end_s = scene.turn, max(output.seconds, scene.seconds)
     short = [span for span in output.speech if turn.start_s <= span[0] < turn.end_s and span[1] - span[0] < TURN_S]
     common: dict[str, Any] = {

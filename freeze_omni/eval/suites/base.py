@@ -28,7 +28,7 @@ class Item:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a system said: text, and a sound file (24 kHz wav of ours); "" for none."""
+    """What a system said: text, and a sound file (ours: 24 kHz wav); "" for none."""
 
     text: str
     sound: str = ""

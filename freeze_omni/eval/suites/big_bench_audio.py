@@ -1,4 +1,4 @@
-"""Big Bench Audio: metadata.jsonl with id, category, official_answer and file_name; out go responses.jsonl and
+"""Big Bench Audio: reads metadata.jsonl with id, category, official_answer and file_name; writes responses.jsonl and
 audio/response_<id>.wav."""
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Full-Duplex-Bench: <task>/<id>/input.wav; out go <task>/<id>/output.wav in time with it, and output.json.
+"""Full-Duplex-Bench: reads <task>/<id>/input.wav; writes <task>/<id>/output.wav in time with it, and output.json.
 
 output.json has the words of output.wav with their times, {"text", "chunks": [{"text", "timestamp": [start, end]}]}; of
-user_interruption only what comes after the interruption.
+for user_interruption only those after the interruption.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def _interruption_end_s(path: Path) -> float:
 
 
 def write(folder: Path, items: Sequence[Item], answers: Mapping[str, Answer], name: str) -> None:
-    """output.wav of every sample; output.json is `transcribe`'s."""
+    """Write output.wav of every sample; `transcribe` writes output.json."""
     for item in items:
         target = folder / item.id / "output.wav"
         target.parent.mkdir(parents=True, exist_ok=True)

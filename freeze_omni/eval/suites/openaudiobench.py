@@ -1,4 +1,4 @@
-"""OpenAudioBench: <subset>/<subset>.csv with audio_filename, <subset>/audios/; out goes a .jsonl of its rows and
+"""OpenAudioBench: <subset>/<subset>.csv with audio_filename, <subset>/audios/; writes a .jsonl of its rows and
 `infer_response`."""
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """URO-Bench, single-round sets: a .jsonl with source_wav, source_text and target_text.
 
-Out go audio/%04d.wav and pred_text.jsonl, question_text.jsonl, gt_text.jsonl, each line {"0000": text}.
+Writes audio/%04d.wav and pred_text.jsonl, question_text.jsonl, gt_text.jsonl, each line {"0000": text}.
 """
 
 from __future__ import annotations

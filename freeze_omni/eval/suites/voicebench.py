@@ -1,4 +1,4 @@
-"""VoiceBench: rows of its data set with `audio` and `prompt`; out goes a .jsonl with the same fields and `response`."""
+"""VoiceBench: reads rows of its data set with `audio` and `prompt`; writes a .jsonl with the same fields and `response`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ WITH_REFERENCE = ("sd-qa", "openbookqa", "mmsu", "bbh")
 
 
 def read(data: Path, work: Path) -> list[Item]:
-    """A subset: a folder saved by the datasets library, or <hub name>@<subset>. Its one split, or `test`, is taken."""
+    """A subset: a folder saved by the datasets library, or <hub name>@<subset>. Takes its only split, or `test`."""
     root, _, subset = str(data).partition("@")
     corpus = FromHf(Path(root), config=subset, text="prompt", audio_dir=work / "sound")
     splits = load(corpus)
