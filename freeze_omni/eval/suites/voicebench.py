@@ -1,4 +1,4 @@
-"""VoiceBench: reads rows of its data set with `audio` and `prompt`; writes a .jsonl with the same fields and `response`."""
+"""VoiceBench: reads rows of its data set with `audio` and `prompt`; writes a .jsonl of them with `response`."""
 
 from __future__ import annotations
 
