@@ -84,7 +84,7 @@ def pack_sizes(folder: str | Path) -> dict[str, Any]:
     for path in files:
         try:
             with safe_open(path, framework="pt") as file:
-                for name in file.keys():  # noqa: SIM118
+                for name in file.offset_keys():  # in the order of the file
                     part = name.split(".")[0]
                     parts[part] = parts.get(part, 0) + math.prod(file.get_slice(name).get_shape())
         except SafetensorError as error:
