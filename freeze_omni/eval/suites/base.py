@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+import shutil
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 from freeze_omni.data.audio_header import AudioError, AudioHeader, read_header
+from freeze_omni.data.tables import write_lines
 from freeze_omni.eval.sets import json_lines
 
 
@@ -64,10 +66,33 @@ def read_lines(path: Path, needed: Sequence[str] = ()) -> Iterator[dict[str, Any
         yield row
 
 
-def check_count(path: Path, found: int, items: Sequence[Item]) -> None:
-    """Raises SuiteError unless there is a line for every item."""
-    if found != len(items):
-        raise SuiteError(f"{path}: {found} answers to {len(items)} questions")
+def read_answers(path: Path, items: Sequence[Item], needed: Sequence[str] = ()) -> list[dict[str, Any]]:
+    """The rows of a file of answers. Raises SuiteError unless there is one for every item."""
+    rows = list(read_lines(path, needed))
+    if len(rows) != len(items):
+        raise SuiteError(f"{path}: {len(rows)} answers to {len(items)} questions")
+    return rows
+
+
+def only_file(folder: Path, pattern: str) -> Path:
+    """Raises SuiteError unless the folder has exactly one such file."""
+    files = sorted(folder.glob(pattern))
+    if len(files) != 1:
+        raise SuiteError(f"{folder}: {len(files)} files {pattern} in it, not one")
+    return files[0]
+
+
+def write_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """A .jsonl file."""
+    write_lines(path, (json.dumps(row, ensure_ascii=False) for row in rows))
+
+
+def copy_sounds(folder: Path, answers: Mapping[str, Answer], prefix: str = "") -> None:
+    """Copy the answers with sound to folder/<prefix><id>.wav."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for key, answer in answers.items():
+        if answer.sound:
+            shutil.copyfile(answer.sound, folder / f"{prefix}{key}.wav")
 
 
 def check_wav(path: Path) -> AudioHeader:
@@ -79,7 +104,3 @@ def check_wav(path: Path) -> AudioHeader:
     if header.channels != 1:
         raise SuiteError(f"{path}: {header.channels} channels, not one")
     return header
-
-
-def as_line(row: Mapping[str, Any]) -> str:
-    return json.dumps(row, ensure_ascii=False)

@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from freeze_omni.data.corpora.from_hf import FromHf, load
-from freeze_omni.data.tables import write_lines
-from freeze_omni.eval.suites.base import Answer, Item, SuiteError, as_line, check_count, read_lines
+from freeze_omni.eval.suites.base import Answer, Item, SuiteError, only_file, read_answers, write_rows
 
 IN_TIME = False
 WITH_REFERENCE = ("sd-qa", "openbookqa", "mmsu", "bbh")
@@ -37,17 +36,14 @@ def file_name(name: str, data: str) -> str:
 
 def write(folder: Path, items: Sequence[Item], answers: Mapping[str, Answer], name: str) -> None:
     """<name>-<folder>-test-audio.jsonl."""
-    lines = (as_line({**item.fields, "response": answers[item.id].text}) for item in items)
-    write_lines(folder / file_name(name, folder.name), lines)
+    rows = ({**item.fields, "response": answers[item.id].text} for item in items)
+    write_rows(folder / file_name(name, folder.name), rows)
 
 
 def check(folder: Path, items: Sequence[Item]) -> None:
-    files = sorted(folder.glob("*-audio.jsonl"))
-    if len(files) != 1:
-        raise SuiteError(f"{folder}: {len(files)} files *-audio.jsonl in it, not one")
+    path = only_file(folder, "*-audio.jsonl")
     needed = ["prompt", "response", *(["reference"] if folder.name in WITH_REFERENCE else [])]
-    rows = list(read_lines(files[0], needed))
-    check_count(files[0], len(rows), items)
+    rows = read_answers(path, items, needed)
     for number, row in enumerate(rows, start=1):
         if not isinstance(row["response"], str) or "audio" in row:
-            raise SuiteError(f"{files[0]}:{number}: `response` must be a text, and `audio` left out")
+            raise SuiteError(f"{path}:{number}: `response` must be a text, and `audio` left out")
