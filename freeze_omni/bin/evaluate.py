@@ -26,15 +26,13 @@ from freeze_omni.bin.errors import run
 from freeze_omni.config import ConfigError
 from freeze_omni.eval.config import read_config
 from freeze_omni.eval.normalise import NORMALISERS
-from freeze_omni.eval.subjects import DECODERS
-
-TASKS = ("asr", "tts", "qa", "states", "duplex", "latency")
+from freeze_omni.eval.subjects import SUBJECTS
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Exits with one line if something cannot be read."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("task", choices=TASKS)
+    parser.add_argument("task", choices=SUBJECTS)
     tests = parser.add_mutually_exclusive_group(required=True)
     tests.add_argument("--data", type=Path, help="test set: a data directory; qa: or a file of questions")
     tests.add_argument("--scenes", type=Path, help="duplex: scenes of freeze-omni duplex-scenes")
@@ -69,7 +67,7 @@ def evaluate(args: argparse.Namespace) -> None:
     if args.task != "duplex" and (args.scenes or args.server) or args.server and not args.scenes:
         raise ConfigError("--scenes is for the task duplex, and --server for --scenes")
     args.output.mkdir(parents=True, exist_ok=True)
-    subject = DECODERS["states" if args.task == "duplex" and args.scenes is None else args.task]
+    subject = SUBJECTS["states" if args.task == "duplex" and args.scenes is None else args.task]
     report = subject.evaluate(args, read_config(args.config).whole_sets(args.max_new_tokens))
     print("\n".join(report.lines()))
     name = "_".join(filter(None, (args.task, args.set or (args.data or args.scenes).stem)))

@@ -36,7 +36,6 @@ ROWS = {
     "total": ("asked", "audio"),
 }
 TOKEN_S = 0.025
-Records = dict[str, dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,7 @@ class LatencyDecodeConfig:
     max_new_tokens: int = 40
 
 
-def decode(job: DecodeJob) -> Records:
+def decode(job: DecodeJob) -> dict[str, dict[str, Any]]:
     """Write records.jsonl with one timed session a question, its audio, and `text`, the answers."""
     config, table = job.config.latency, read_table(job.data / "wav.scp")
     later = read_histories(job.data)

@@ -44,7 +44,7 @@ from freeze_omni.session.reducer import decide
 if TYPE_CHECKING:
     from freeze_omni.eval.config import DecodeConfig
 
-Records = Mapping[str, Mapping[str, Any]]
+Asked = Mapping[str, Mapping[str, Any]]
 References = Mapping[str, Sequence[str]]
 _WAYS = {"spoken": "answer", "own": "answer_own", "text": "answer_text"}
 _ARTICLE = re.compile(r"^(the|a|an) (?=\S)")
@@ -159,7 +159,7 @@ def accuracy(answers: Mapping[str, str], references: References, normalise: str 
     }
 
 
-def score_rounds(records: Records, references: References, normalise: str) -> dict[str, Any]:
+def score_rounds(records: Asked, references: References, normalise: str) -> dict[str, Any]:
     """`score_records` of all questions and, under `rounds`, of each round if there are several; nothing of nothing."""
     by_round: dict[int, dict[str, Mapping[str, Any]]] = {}
     for key, record in records.items():
@@ -174,7 +174,7 @@ def score_rounds(records: Records, references: References, normalise: str) -> di
     return figures
 
 
-def score_records(records: Records, references: References, normalise: str) -> dict[str, Any]:
+def score_records(records: Asked, references: References, normalise: str) -> dict[str, Any]:
     """Figures of questions asked in speech (whole, and up to the model's own end of turn) and in text.
 
     spoken, own, text, ratio: accuracies, if there are reference answers. as_text: error rate of the spoken questions'

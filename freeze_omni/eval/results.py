@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from freeze_omni.data.tables import write_lines
 from freeze_omni.eval.provenance import processor
 from freeze_omni.eval.report import Results
-from freeze_omni.eval.subjects import SCORED
+from freeze_omni.eval.subjects import SUBJECTS
 from freeze_omni.eval.tables import MISSING, number, table
 
 KEYS = (
@@ -43,7 +43,7 @@ def headline(figures: Mapping[str, Any], seen: str, unseen: str, real: str) -> d
     and of recorded human speech.
     """
     sets = {"seen": seen, "unseen": unseen, "real": real}
-    return {key: value for subject in SCORED for key, value in subject.headline(figures, sets).items()}
+    return {key: value for subject in SUBJECTS.values() for key, value in subject.headline(figures, sets).items()}
 
 
 def stage_seconds(folder: Path | None) -> dict[str, float]:
@@ -102,7 +102,7 @@ def render(title: str, results: Sequence[Results], pictures: Sequence[tuple[str,
         lines += [f"**Scale {scale} {text}**", ""]
     lines += _section("Figures", _headline(results))
     lines += _section("To be known when reading them", [*notes.strip().splitlines(), ""] if notes.strip() else [])
-    for section in (section for subject in SCORED for section in subject.SECTIONS):
+    for section in (section for subject in SUBJECTS.values() for section in subject.SECTIONS):
         paper = section.paper and not toys and f"The paper, on other data and at another size: {section.paper}."
         lines += _section(section.title, section.lines(results), paper or "")
     lines += _section("Sizes", _sizes(results))

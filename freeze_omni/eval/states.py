@@ -46,7 +46,6 @@ if TYPE_CHECKING:
     from freeze_omni.eval.config import DecodeConfig
 
 Probabilities = Sequence[Sequence[float]]
-Records = dict[str, dict[str, Any]]
 _MEASURES = {
     "take": "turns taken %",
     "false_pause": "false takes in pauses %",
@@ -87,7 +86,7 @@ class TakeRule:
     late_s: float = 1.6
 
 
-def decode(job: DecodeJob) -> Records:
+def decode(job: DecodeJob) -> dict[str, dict[str, Any]]:
     """Write records.jsonl with the probabilities of the three states at every chunk, and `text`, the transcripts.
 
     The data directory holds wav.scp (16 kHz), states and scene.
