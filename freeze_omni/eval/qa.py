@@ -22,7 +22,7 @@ import numpy as np
 import torch
 
 from freeze_omni.config import ConfigError
-from freeze_omni.data.questions.published import read_published
+from freeze_omni.data.questions import read_published
 from freeze_omni.data.tables import read_table
 from freeze_omni.eval import paper
 from freeze_omni.eval.batch import context, decoded, greedy_answers, hear, state_probabilities, texts

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from freeze_omni.data import tables
 from freeze_omni.data.audio import read_audio
 from freeze_omni.data.tables import TableError, read_table
 from freeze_omni.llm.order import Rounds, parse_rounds
@@ -53,14 +53,13 @@ def json_lines(
     """JSON objects, one a line, each after its place. hint: what to do if the file is missing. Raises `error`."""
     if not path.is_file():
         raise error(f"{path}: no such file; {hint}")
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-        try:
-            row = json.loads(line)
-        except ValueError as fault:
-            raise error(f"{path}:{number}: not JSON ({fault}); correct the line") from None
-        if not isinstance(row, dict):
-            raise error(f"{path}:{number}: not a JSON object; correct the line")
-        yield f"{path}:{number}", row
+    try:
+        for number, row in tables.read_jsonl(path):
+            if not isinstance(row, dict):
+                raise TableError(f"{path}:{number}: no JSON object; correct the line")
+            yield f"{path}:{number}", row
+    except TableError as fault:
+        raise error(str(fault)) from None
 
 
 def read_jsonl(path: Path) -> dict[str, dict[str, Any]]:

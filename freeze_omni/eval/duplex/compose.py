@@ -13,9 +13,9 @@ import numpy as np
 
 from freeze_omni.data.audio import Wav, read_audio, trim_silence, write_wav
 from freeze_omni.data.augment import coloured_noise
-from freeze_omni.data.scenes import Scene as Clip
-from freeze_omni.data.scenes import SceneConfig, SceneMaker, babble_of
 from freeze_omni.data.tables import TableError, read_table
+from freeze_omni.duplex.scenes import Scene as Clip
+from freeze_omni.duplex.scenes import SceneConfig, SceneMaker, babble_of
 from freeze_omni.eval.duplex.scene import KINDS, OVER_ANSWER, Echo, Said, ScriptedScene, write_scenes
 from freeze_omni.eval.sets import read_jsonl
 

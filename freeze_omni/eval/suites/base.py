@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 from freeze_omni.data.audio_header import AudioError, AudioHeader, read_header
-from freeze_omni.data.tables import write_lines
 from freeze_omni.eval.sets import json_lines
 
 
@@ -80,11 +78,6 @@ def only_file(folder: Path, pattern: str) -> Path:
     if len(files) != 1:
         raise SuiteError(f"{folder}: {len(files)} files {pattern} in it, not one")
     return files[0]
-
-
-def write_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """A .jsonl file."""
-    write_lines(path, (json.dumps(row, ensure_ascii=False) for row in rows))
 
 
 def copy_sounds(folder: Path, answers: Mapping[str, Answer], prefix: str = "") -> None:

@@ -6,7 +6,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from freeze_omni.eval.suites.base import Answer, Item, check_wav, copy_sounds, read_answers, read_lines, write_rows
+from freeze_omni.data.tables import write_jsonl
+from freeze_omni.eval.suites.base import Answer, Item, check_wav, copy_sounds, read_answers, read_lines
 
 IN_TIME = False
 FIELDS = ("id", "category", "official_answer", "file_name")
@@ -21,7 +22,7 @@ def read(data: Path, work: Path) -> list[Item]:
 def write(folder: Path, items: Sequence[Item], answers: Mapping[str, Answer], name: str) -> None:
     copy_sounds(folder / "audio", answers, "response_")
     rows = ({**item.fields, "response": answers[item.id].text, "model": name} for item in items)
-    write_rows(folder / "responses.jsonl", rows)
+    write_jsonl(folder / "responses.jsonl", rows)
 
 
 def check(folder: Path, items: Sequence[Item]) -> None:

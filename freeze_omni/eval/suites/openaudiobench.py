@@ -7,7 +7,8 @@ import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from freeze_omni.eval.suites.base import Answer, Item, SuiteError, only_file, read_answers, write_rows
+from freeze_omni.data.tables import write_jsonl
+from freeze_omni.eval.suites.base import Answer, Item, SuiteError, only_file, read_answers
 
 IN_TIME = False
 _QUESTIONS = ("instruction", "question", "Questions", "prompt")
@@ -31,7 +32,7 @@ def read(data: Path, work: Path) -> list[Item]:
 
 def write(folder: Path, items: Sequence[Item], answers: Mapping[str, Answer], name: str) -> None:
     rows = ({**item.fields, "infer_response": answers[item.id].text} for item in items)
-    write_rows(folder / f"{name}-openaudiobench-{folder.name}.jsonl", rows)
+    write_jsonl(folder / f"{name}-openaudiobench-{folder.name}.jsonl", rows)
 
 
 def check(folder: Path, items: Sequence[Item]) -> None:

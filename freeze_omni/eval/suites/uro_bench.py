@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from freeze_omni.data.tables import write_jsonl
 from freeze_omni.eval.suites.base import (
     Answer,
     Item,
@@ -16,7 +17,6 @@ from freeze_omni.eval.suites.base import (
     copy_sounds,
     read_answers,
     read_lines,
-    write_rows,
 )
 
 IN_TIME = False
@@ -40,7 +40,7 @@ def write(folder: Path, items: Sequence[Item], answers: Mapping[str, Answer], na
     copy_sounds(folder / "audio", answers)
     texts = {item.id: (answers[item.id].text, item.text, _target(item)) for item in items}
     for column, file in enumerate(TEXTS):
-        write_rows(folder / file, ({key: row[column]} for key, row in texts.items()))
+        write_jsonl(folder / file, ({key: row[column]} for key, row in texts.items()))
 
 
 def _target(item: Item) -> str:

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from freeze_omni.data.corpora.from_hf import FromHf, load
-from freeze_omni.eval.suites.base import Answer, Item, SuiteError, only_file, read_answers, write_rows
+from freeze_omni.data.tables import write_jsonl
+from freeze_omni.eval.suites.base import Answer, Item, SuiteError, only_file, read_answers
 
 IN_TIME = False
 WITH_REFERENCE = ("sd-qa", "openbookqa", "mmsu", "bbh")
@@ -37,7 +38,7 @@ def file_name(name: str, data: str) -> str:
 def write(folder: Path, items: Sequence[Item], answers: Mapping[str, Answer], name: str) -> None:
     """<name>-<folder>-test-audio.jsonl."""
     rows = ({**item.fields, "response": answers[item.id].text} for item in items)
-    write_rows(folder / file_name(name, folder.name), rows)
+    write_jsonl(folder / file_name(name, folder.name), rows)
 
 
 def check(folder: Path, items: Sequence[Item]) -> None:

@@ -81,7 +81,7 @@ def change(**fields):
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        (lambda line: line[:-5], "not JSON"),
+        (lambda line: line[:-5], "no JSON object"),
         (change(kind="song"), "kind 'song' is none of turn"),
         (change(length=3), "unknown key 'length'"),
         (change(seconds=1.0), "in a scene of 1.0 s"),

@@ -143,7 +143,7 @@ def test_uro_bench_has_its_four_outputs(theirs, tmp_path):
     ("name", "file", "content", "message"),
     [
         ("uro_bench", "test.jsonl", '{"id": 1, "num_round": 2}', "test.jsonl:1: a set of several rounds"),
-        ("uro_bench", "test.jsonl", "{", "test.jsonl:1: not JSON"),
+        ("uro_bench", "test.jsonl", "{", "test.jsonl:1: no JSON object"),
         ("openaudiobench", "data.csv", "a,b\n1,2\n", "no rows with 'audio_filename'"),
         ("big_bench_audio", "metadata.jsonl", '{"id": 1}', "metadata.jsonl:1: no 'category'"),
         ("full_duplex_bench", "x", "", "no <id>/input.wav"),
