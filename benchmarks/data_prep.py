@@ -25,8 +25,8 @@ from typing import Any
 import numpy as np
 import soundfile
 
-from freeze_omni.eval.generated import put
-from freeze_omni.eval.provenance import provenance
+from benchmarks.generated import put
+from freeze_omni.eval.provenance import processor, provenance
 from freeze_omni.eval.tables import table
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -116,7 +116,7 @@ def markdown(figures: Mapping[str, Any]) -> str:
             "",
             *table(head, lines),
             f"`python -m benchmarks.{made['command'].replace('.py', '', 1)}`, commit {made['commit']}, "
-            f"{machine['processor']}, {machine['cores']} cores, {machine['memory_gb']} GB, {made['date']}.",
+            f"{processor(machine)}, {machine['memory_gb']} GB, {made['date']}.",
         ]
     )
 

@@ -23,7 +23,7 @@ import numpy as np
 import torch
 
 from benchmarks.baseline import EncoderBaseline, LlmBaseline, SpeechBaseline
-from freeze_omni.eval.generated import put
+from benchmarks.generated import put
 from freeze_omni.eval.provenance import provenance
 from freeze_omni.eval.question import ask
 from freeze_omni.pack import load

@@ -37,7 +37,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: list[str] | None = None) -> None:
     """Exits with 1 and one line for a model or questions that cannot be used."""
-    from freeze_omni.eval.decode.options import USER_ERRORS
+    from freeze_omni.bin.errors import USER_ERRORS
 
     chosen = parser().parse_args(arguments)
     if "faults" in chosen.parts and chosen.questions is None:
@@ -49,8 +49,8 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def run(chosen: argparse.Namespace) -> None:
+    from benchmarks.generated import put
     from benchmarks.load import report
-    from freeze_omni.eval.generated import put
     from freeze_omni.eval.provenance import provenance
 
     started_s = time.time()
@@ -80,7 +80,7 @@ HEADLINES = (
 
 def _measure(part: str, chosen: argparse.Namespace) -> dict[str, Any]:
     from benchmarks.load import faults, limit, material, memory, official, throughput
-    from freeze_omni.eval.decode.options import load_model
+    from freeze_omni.eval.runner import load_model
 
     sounds = material.sounds(chosen.questions, 8)
     if part == "throughput":

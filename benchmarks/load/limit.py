@@ -13,7 +13,7 @@ import numpy as np
 from benchmarks.load.material import QUESTIONS
 from benchmarks.load.server import Served, serving
 from freeze_omni.client.realtime import HZ, Realtime, ServerError, decode
-from freeze_omni.eval.percentiles import summarise
+from freeze_omni.eval.bootstrap import summarise
 
 SILENCE_S = 2.5
 WATCH_S = 0.5

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from freeze_omni.eval.provenance import processor
 from freeze_omni.eval.tables import table
 
 NONE = "none"
@@ -111,5 +112,5 @@ def markdown(found: Mapping[str, Any]) -> str:
 
 def _origin(made: Mapping[str, Any]) -> str:
     machine = made["machine"]
-    where = f"{machine['processor']}, {machine['cores']} cores, {machine['memory_gb']} GB"
+    where = f"{processor(machine)}, {machine['memory_gb']} GB"
     return f"`{made['command']}`, commit {made['commit']}, {where}, torch {made['versions']['torch']}, {made['date']}"

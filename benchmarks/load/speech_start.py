@@ -10,9 +10,9 @@ from typing import Any, Protocol
 import numpy as np
 import soxr
 
-from freeze_omni.eval.figures import new_figure, save_figure
+from freeze_omni.eval.bootstrap import summarise
 from freeze_omni.eval.judge import RATE_HZ
-from freeze_omni.eval.percentiles import summarise
+from freeze_omni.eval.pictures import new_figure, save_figure
 from freeze_omni.eval.question import VirtualClock
 from freeze_omni.eval.tables import number, rate, summary, table
 from freeze_omni.eval.wer import error_rate

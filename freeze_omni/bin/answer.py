@@ -7,10 +7,11 @@ import json
 import sys
 from pathlib import Path
 
+from freeze_omni.bin.errors import USER_ERRORS
 from freeze_omni.data.audio import write_wav
 from freeze_omni.data.question_sound import read_question
-from freeze_omni.eval.decode.options import USER_ERRORS, load_model
 from freeze_omni.eval.question import ask, event_line, report, summary
+from freeze_omni.eval.runner import load_model
 from freeze_omni.session.events import Action
 from freeze_omni.session.session import SessionConfig
 

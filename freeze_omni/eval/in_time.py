@@ -1,10 +1,9 @@
-"""A session that hears a recording in (virtual) real time, and what it says laid out along the same time line."""
+"""A session that hears a sound in (virtual) real time, and what it says along the same time line."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
 
 import numpy as np
 
@@ -17,21 +16,21 @@ from freeze_omni.session.session import SessionConfig, SpeechSession
 
 @dataclass
 class TimeLine:
-    """What is played: (S,) at hz, as long as the input, silence where nothing is said; the text of all answers.
+    """What is played: (S,) at hz, as long as the input, with silence in between; the text of all answers.
 
-    actions: all that the session did, with the seconds at which it did it.
+    actions: all that the session did, with their times in seconds.
     """
 
     wav: np.ndarray
     hz: int
     text: str = ""
-    answer_start_s: float | None = None  # where the present answer is heard from
+    answer_start_s: float | None = None  # where the present answer begins
     played_to_s: float = 0.0
     starts_s: list[float] = field(default_factory=list)
     actions: list[tuple[float, ev.Action]] = field(default_factory=list)
 
     def play(self, samples: np.ndarray, now_s: float) -> None:
-        """Behind what is played already, or now; what is behind the end of the input is lost."""
+        """After what is played already, or now; sound after the end of the input is lost."""
         if now_s > self.played_to_s:
             self.played_to_s = now_s
         if self.answer_start_s is None:
@@ -42,26 +41,13 @@ class TimeLine:
         self.played_to_s += len(samples) / self.hz
 
     def stop(self, now_s: float) -> None:
-        """What was not played yet is not played."""
+        """Drop what was not played yet."""
         self.wav[round(now_s * self.hz) :] = 0
         self.played_to_s = min(self.played_to_s, now_s)
 
 
-class Listener(Protocol):
-    """What is needed of a `SpeechSession`."""
-
-    @property
-    def answering(self) -> object | None: ...
-
-    def push(self, samples: np.ndarray) -> list[ev.Action]: ...
-
-    def work(self) -> list[ev.Action]: ...
-
-    def handle(self, event: ev.Event) -> list[ev.Action]: ...
-
-
 def converse(model: SpokenModel, sound: np.ndarray, config: SessionConfig | None = None) -> TimeLine:
-    """Hear (S,) at the input rate, answer between chunks, stop where the session says so."""
+    """Hear (S,) at the input rate, answer between chunks, stop when the session says so."""
 
     def piece(at: int, size: int, line: TimeLine) -> np.ndarray:
         part = sound[at : at + size]
@@ -71,16 +57,15 @@ def converse(model: SpokenModel, sound: np.ndarray, config: SessionConfig | None
 
 
 def follow(
-    session: Listener,
+    session: SpeechSession,
     rates: Rates,
     samples: int,
     piece: Callable[[int, int, TimeLine], np.ndarray],
     clock: VirtualClock | None = None,
 ) -> TimeLine:
-    """Hear `samples` at the input rate, chunk by chunk, on a clock that moves on by as long as the work takes here.
+    """Hear `samples` at the input rate, chunk by chunk, on a clock that advances by the time of the work.
 
-    piece: (first sample, count, what was said up to then) to the samples that are heard: they may depend on what is
-    said meanwhile.
+    piece: (first sample, count, what was said so far) to the samples that are heard: they may depend on what is said.
     """
     clock, size = clock or VirtualClock(), rates.chunk_samples
     line = TimeLine(np.zeros(round(samples / rates.input_hz * rates.output_hz), np.float32), rates.output_hz)

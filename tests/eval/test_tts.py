@@ -1,7 +1,7 @@
 """Scoring folders in which something is missing."""
 
 from freeze_omni.eval.config import DecodeConfig
-from freeze_omni.eval.score import score_speech
+from freeze_omni.eval.tts import score_speech
 
 
 def test_a_model_that_spoke_no_answer_has_no_figure_for_it(tmp_path):

@@ -8,12 +8,11 @@ import numpy as np
 import pytest
 
 from freeze_omni.data.audio import read_audio
-from freeze_omni.eval.duplex.hearing import Hearing, resampled
 from freeze_omni.eval.duplex.measures import measure
-from freeze_omni.eval.duplex.offline import play_offline
 from freeze_omni.eval.duplex.outputs import read_output
+from freeze_omni.eval.duplex.play import Hearing, play_offline, resampled
 from freeze_omni.eval.duplex.scene import read_scenes
-from freeze_omni.eval.duplex.score import score_outputs
+from freeze_omni.eval.duplex.subject import score_outputs
 from tests.eval.duplex.rig import RATES, Scripted, voice
 
 KINDS = ("turn", "pause", "interruption", "backchannel", "echo")
@@ -74,7 +73,7 @@ def test_one_that_answers_its_own_echo(play):
 
 
 def test_the_waiting_sound_goes_by_the_systems_voice(scenes, tmp_path):
-    """It comes `into_answer_s` into the answer, and as planned where there is none."""
+    """It comes `into_answer_s` into the answer, and as planned without one."""
     scene = next(one for one in read_scenes(scenes) if one.kind == "interruption")
     placed = {}
     for name, deaf in (("answers", False), ("silent", True)):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from freeze_omni.eval.generated import put
+from benchmarks.generated import put
 
 
 def test_a_part_is_added_once_and_then_replaced(tmp_path):

@@ -9,13 +9,12 @@ import pytest
 
 from freeze_omni.config import ConfigError
 from freeze_omni.data.sources import FILE, Source, read_sources, write_sources
-from freeze_omni.eval import figures
+from freeze_omni.eval import pictures
 from freeze_omni.eval.duplex.measures import Outcome
-from freeze_omni.eval.duplex.score import summarise_outcomes
+from freeze_omni.eval.duplex.subject import summarise_outcomes
 from freeze_omni.eval.latency import score_latency
 from freeze_omni.eval.provenance import provenance
-from freeze_omni.eval.render import render
-from freeze_omni.eval.results import KEYS, headline, read_results, stage_seconds, wall_min
+from freeze_omni.eval.results import KEYS, headline, read_results, render, stage_seconds, wall_min
 from freeze_omni.eval.wer import error_rate
 
 RATE = error_rate({"a": "one cat"}, {"a": "one dog"}).as_dict()
@@ -144,7 +143,7 @@ def test_rounds_are_a_table_where_there_are_several():
     assert f"| mini, conv | 2 | - | - | {rates}" in text and f"| mini, conv | all | - | - | {rates}" in text
 
 
-def test_a_toy_says_so_and_never_stands_beside_the_paper():
+def test_a_toy_says_so_and_is_never_compared_with_the_paper():
     text = render("Tiny", [results("tiny", toy=True)], [])
     assert "Scale tiny is a toy" in text and "The paper" not in text
 
@@ -167,11 +166,11 @@ def test_wall_time_counts_the_stages_before_scoring(tmp_path):
 
 
 def test_pictures_are_drawn(tmp_path):
-    (title, path), *_ = figures.chunk_sizes(results(), tmp_path)
+    (title, path), *_ = pictures.chunk_sizes(results(), tmp_path)
     assert title == "WER by chunk size" and path.stat().st_size > 3000
     (tmp_path / "1.1_encoder" / "images").mkdir(parents=True)
     path.rename(tmp_path / "1.1_encoder" / "images" / "loss.png")
-    copied = figures.curves([tmp_path / "1.1_encoder", tmp_path / "none"], tmp_path / "out")
+    copied = pictures.curves([tmp_path / "1.1_encoder", tmp_path / "none"], tmp_path / "out")
     assert [path.name for _, path in copied] == ["1.1_encoder_loss.png"]
 
 
