@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from freeze_omni.llm.cache import LlmCache
-from freeze_omni.llm.packed import filling
+from freeze_omni.llm.batch import filling
 from freeze_omni.session.model import SpokenModel
 from freeze_omni.shapes import pad_rows
 from freeze_omni.speech_decoder.generate import begin
