@@ -12,8 +12,8 @@ from freeze_omni.data.audio import AudioError
 from freeze_omni.data.tables import TableError, read_table, write_table
 from freeze_omni.data.timing.durations import durations
 from freeze_omni.llm.frozen import FrozenLLM
-from freeze_omni.tasks.preprocess import spoken_ids
-from freeze_omni.tasks.speech_decoder_model import SpeechDecoderModelConfig
+from freeze_omni.speech_decoder.spell import spoken_ids
+from freeze_omni.tasks.speech_decoder import SpeechDecoderModelConfig
 
 
 def main(arguments: list[str] | None = None) -> int:

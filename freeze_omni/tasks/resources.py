@@ -1,22 +1,25 @@
-"""What stages share beside their parts: the frozen LLM and the CTC units, loaded once a process."""
+"""What stages share apart from their parts: the frozen LLM and the CTC units, loaded once a process."""
 
 from __future__ import annotations
 
 import argparse
 import functools
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from freeze_omni.config import ConfigError
 from freeze_omni.pack import is_pack, llm_source, read_config
 from freeze_omni.tasks.checkpoint import PartsSource
 
 if TYPE_CHECKING:
+    from torch import nn
+
+    from freeze_omni.llm.embedding import LlmEmbedding
     from freeze_omni.llm.frozen import FrozenLLM
     from freeze_omni.llm.units import CtcUnits
-    from freeze_omni.tasks.llm_embedding import LlmEmbedding
 
 
 @dataclass(frozen=True)
@@ -37,15 +40,10 @@ class Resources:
 
     @classmethod
     def from_options(cls, args: argparse.Namespace) -> Resources:
-        """What is not given is taken from the packed model that --init_parts names, if there is one."""
+        """What is not given is taken from the packed model that --init_parts names, if any; a dry run reads no
+        weights."""
         llm, units, unit_size, system = _of_pack(args)
-        return cls(llm, args.llm_dtype, args.llm_size, units, unit_size, system, args.cmvn)
-
-    @classmethod
-    def sizes_only(cls, args: argparse.Namespace) -> Resources:
-        """For a dry run: weights are not read."""
-        llm, units, unit_size, _ = _of_pack(args)
-        return cls(llm, args.llm_dtype, args.llm_size, units, unit_size, loads=False)
+        return cls(llm, args.llm_dtype, args.llm_size, units, unit_size, system, args.cmvn, not args.dry_run)
 
     @property
     def llm(self) -> FrozenLLM:
@@ -59,7 +57,7 @@ class Resources:
         if self.loads:
             return self.llm
         if self.llm_path is None:
-            raise ConfigError("what is learned beside the LLM has its sizes: give --llm FOLDER")
+            raise ConfigError("what is learned with the LLM has its sizes: give --llm FOLDER")
         from freeze_omni.llm.frozen import FrozenLLM
 
         pack = is_pack(self.llm_path)
@@ -67,7 +65,7 @@ class Resources:
 
     @property
     def embedding(self) -> FrozenLLM | LlmEmbedding:
-        """The LLM's tokenizer and input embedding, without the rest of it where that can be left out."""
+        """The LLM's tokenizer and input embedding, without the rest of it if that can be left out."""
         if self.llm_path is None:
             raise ConfigError("this stage needs the LLM's embedding: give --llm FOLDER (a transformers causal LM)")
         return _load_embedding(self.llm_path, self.llm_dtype)
@@ -128,7 +126,7 @@ def _load_llm(path: str, dtype: str) -> FrozenLLM:
 
 @functools.cache
 def _load_embedding(path: str, dtype: str) -> FrozenLLM | LlmEmbedding:
-    from freeze_omni.tasks.llm_embedding import LlmEmbedding
+    from freeze_omni.llm.embedding import LlmEmbedding
 
     if is_pack(path):
         return _load_llm(path, dtype)
@@ -140,3 +138,25 @@ def _load_units(path: str) -> CtcUnits:
     from freeze_omni.llm.units import CtcUnits
 
     return CtcUnits.load(path)
+
+
+def tuning_part(config: Any, resources: Resources) -> dict[str, nn.Module]:
+    """{llm_tuning: module} if the stage's configuration has that key, otherwise nothing.
+
+    Raises ConfigError if this LLM cannot be tuned so.
+    """
+    if config.llm_tuning is None:
+        return {}
+    from freeze_omni.llm.tuned import PART, build_tuning
+
+    try:
+        return {PART: build_tuning(config.llm_tuning, resources.llm_plan)}
+    except ValueError as error:
+        raise ConfigError(f"llm_tuning: {error}") from None
+
+
+def stage_llm(parts: Mapping[str, nn.Module], resources: Resources) -> FrozenLLM:
+    """The LLM of a stage: with what was learned with it, if anything (see `llm/tuned.py`)."""
+    from freeze_omni.llm.tuned import PART, tuned
+
+    return tuned(resources.llm, parts.get(PART))
