@@ -19,10 +19,10 @@ from espnet2.utils.nested_dict_action import NestedDictAction
 from espnet2.utils.types import float_or_none, int_or_none, str_or_none
 from torch import nn
 
+from freeze_omni.checkpoint import PartsSource, fill_parts, inherit_config, load_parts
 from freeze_omni.config import as_mapping, build
 from freeze_omni.eval.provenance import provenance
 from freeze_omni.tasks.budget import BudgetCosine
-from freeze_omni.tasks.checkpoint import PartsSource, fill_parts, inherit_config, load_parts
 from freeze_omni.tasks.data_dirs import FileKinds, add_data_dirs
 from freeze_omni.tasks.parts_model import PartsModel, parameter_count
 from freeze_omni.tasks.resources import Resources
