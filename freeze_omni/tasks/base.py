@@ -202,6 +202,7 @@ class BaseTask(AbsTask):
     @classmethod
     def dry_run(cls, args: argparse.Namespace) -> str:
         """Build every part without memory and return the table of their sizes."""
+        args.dry_run = True  # no weights are read
         config, resources = cls.set_up(args)
         with torch.device("meta"):
             parts = cls.build_parts(config, resources)

@@ -7,8 +7,8 @@ import torch
 import yaml
 
 from freeze_omni.bin import import_released, pack
-from freeze_omni.bin.codec_dump import load_codec
 from freeze_omni.bin.train import load_task, main
+from freeze_omni.checkpoint import read_model
 from freeze_omni.pack import load
 from tests.released.make import Sizes, write_checkpoint
 from tests.tasks.corpus import write_corpus
@@ -82,5 +82,5 @@ def test_prefix_stage(imported, tmp_path):
 
 
 def test_the_codec_gives_tokens_to_train_on(imported):
-    codec, theirs = load_codec(str(imported / "pack")), load(imported / "pack").codec.state_dict()
+    codec, theirs = read_model([f"{imported / 'pack'}:codec"]).codec, load(imported / "pack").codec.state_dict()
     assert all(torch.equal(value, theirs[name]) for name, value in codec.state_dict().items())

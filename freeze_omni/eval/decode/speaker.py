@@ -23,8 +23,7 @@ from freeze_omni.rates import Rates
 from freeze_omni.speech_decoder.config import SpeechDecoderConfig
 from freeze_omni.speech_decoder.decoder import SpeechDecoder
 from freeze_omni.speech_decoder.sampling import SamplingConfig
-from freeze_omni.speech_decoder.spell import text_ids
-from freeze_omni.system import TEXT_STYLES
+from freeze_omni.speech_decoder.spell import spoken_ids
 
 KEYS = ("speech_decoder", "text_style")  # of a configuration of stage 2.2, which has others for training
 
@@ -60,8 +59,7 @@ class Speaker(Copier):
 
     def spoken_ids(self, text: str) -> list[int]:
         """LLM ids by which the speech decoder speaks a text, as those of a whole model."""
-        spoken = TEXT_STYLES[self.config.text_style](text)
-        return text_ids(spoken, self.llm.tokenizer, self.config.speech_decoder.text_units)
+        return spoken_ids(text, self.llm.tokenizer, self.config.speech_decoder.text_units, self.config.text_style)
 
 
 def load(arguments: argparse.Namespace) -> Any:
