@@ -86,10 +86,7 @@ class ConvAdapter(nn.Module):
         return self._convolve(enc, lengths, self.initial_state(len(enc), enc.device, enc.dtype))[0]
 
     def initial_state(
-        self,
-        batch_size: int,
-        device: torch.device | str | None = None,
-        dtype: torch.dtype | None = None,
+        self, batch_size: int, device: torch.device | str | None = None, dtype: torch.dtype | None = None
     ) -> State:
         """The inputs before the first of each convolution: zeros, conv{i} (B, kernel - 1, size)."""
         weight = self.project.weight

@@ -40,13 +40,7 @@ class CtcAdapter(nn.Module):
     rows of the frozen LLM: never trained, never saved.
     """
 
-    def __init__(
-        self,
-        config: CtcAdapterConfig,
-        input_size: int,
-        llm_size: int,
-        unit_embeds: Tensor | None = None,
-    ):
+    def __init__(self, config: CtcAdapterConfig, input_size: int, llm_size: int, unit_embeds: Tensor | None = None):
         """unit_embeds (V, llm_size): the embedding of every CTC unit, the blank's row unused.
 
         Raises ValueError where the posterior is asked for without embeddings of the LLM's width.
@@ -75,10 +69,7 @@ class CtcAdapter(nn.Module):
         return self._select(enc, lengths, ctc_logits, self.initial_state(len(enc), enc.device))[0]
 
     def initial_state(
-        self,
-        batch_size: int,
-        device: torch.device | str | None = None,
-        dtype: torch.dtype | None = None,
+        self, batch_size: int, device: torch.device | str | None = None, dtype: torch.dtype | None = None
     ) -> State:
         """The unit of the frame before the first: blank, (B,) long whatever the dtype."""
         size, device = (batch_size,), device or self.project.weight.device

@@ -37,13 +37,7 @@ class CtcHead(nn.Module):
         log_probs = silence_padding(logits, lengths).float().log_softmax(-1).transpose(0, 1)
         targets = silence_padding(targets, target_lengths)
         losses = nn.functional.ctc_loss(
-            log_probs,
-            targets,
-            lengths,
-            target_lengths,
-            blank=self.blank,
-            reduction="none",
-            zero_infinity=True,
+            log_probs, targets, lengths, target_lengths, blank=self.blank, reduction="none", zero_infinity=True
         )
         return losses.mean()
 

@@ -81,10 +81,7 @@ class SpeechEncoder(nn.Module):
         return silence_padding(self.after_norm(x), lengths), lengths
 
     def initial_state(
-        self,
-        batch_size: int,
-        device: torch.device | str | None = None,
-        dtype: torch.dtype | None = None,
+        self, batch_size: int, device: torch.device | str | None = None, dtype: torch.dtype | None = None
     ) -> State:
         """A stream that has heard nothing; device and dtype default to the parameters' own.
 
@@ -162,8 +159,5 @@ def _embed(config: EncoderConfig) -> nn.Sequential:
     if config.positions == "rotary":
         return nn.Sequential(nn.LayerNorm(config.size))
     return nn.Sequential(
-        nn.Linear(config.size, config.size),
-        nn.LayerNorm(config.size),
-        nn.Dropout(config.dropout),
-        nn.ReLU(),
+        nn.Linear(config.size, config.size), nn.LayerNorm(config.size), nn.Dropout(config.dropout), nn.ReLU()
     )

@@ -73,10 +73,7 @@ class ReleasedAttention(nn.Module):
 
     def project(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Keys and values (B, T, H, head_size) of frames x (B, T, size), as they are cached."""
-        return (
-            self.key(x).unflatten(-1, (self.heads, -1)),
-            self.value(x).unflatten(-1, (self.heads, -1)),
-        )
+        return (self.key(x).unflatten(-1, (self.heads, -1)), self.value(x).unflatten(-1, (self.heads, -1)))
 
     def forward(self, x: Tensor, keys: Tensor, values: Tensor, mask: Tensor, places: Places) -> Tensor:
         """As `RotaryAttention.forward`, with the `places` of this class."""

@@ -48,10 +48,7 @@ class RotaryAttention(nn.Module):
 
     def project(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Keys and values (B, T, H, head_size) of frames x (B, T, size), as they are cached."""
-        return (
-            self.key(x).unflatten(-1, (self.heads, -1)),
-            self.value(x).unflatten(-1, (self.heads, -1)),
-        )
+        return (self.key(x).unflatten(-1, (self.heads, -1)), self.value(x).unflatten(-1, (self.heads, -1)))
 
     def forward(self, x: Tensor, keys: Tensor, values: Tensor, mask: Tensor, turn: Tensor) -> Tensor:
         """Attend from the newest frames x (B, Q, size) to keys and values (B, K, H, head_size).

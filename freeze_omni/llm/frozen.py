@@ -32,11 +32,7 @@ class FrozenLLM(nn.Module):
     """
 
     def __init__(
-        self,
-        model: nn.Module,
-        tokenizer: Any = None,
-        source: str = "",
-        chat: ChatTemplate | None = None,
+        self, model: nn.Module, tokenizer: Any = None, source: str = "", chat: ChatTemplate | None = None
     ) -> None:
         """chat: in place of the tokenizer's own template; then only its end token ends an answer.
 
@@ -179,13 +175,7 @@ class FrozenLLM(nn.Module):
         whole = cache.extend_mask(mask, embeds.shape[0], size)
         positions = None if whole is None else _count(whole)[:, -size:]
         with torch.no_grad():
-            hidden = self._run(
-                embeds,
-                use_cache=True,
-                cache=cache,
-                attention_mask=whole,
-                position_ids=positions,
-            )
+            hidden = self._run(embeds, use_cache=True, cache=cache, attention_mask=whole, position_ids=positions)
         return hidden, cache
 
     def read_rows(self, embeds: Sequence[Tensor], caches: Sequence[LlmCache]) -> list[Tensor]:

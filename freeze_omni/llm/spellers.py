@@ -119,10 +119,8 @@ class BpeSpeller:
     """Pieces of a sentencepiece model (the extra `train` installs sentencepiece)."""
 
     def __init__(self, model: bytes) -> None:
-        self.model, self._processor = (
-            model,
-            _sentencepiece().SentencePieceProcessor(model_proto=model),
-        )
+        self.model = model
+        self._processor = _sentencepiece().SentencePieceProcessor(model_proto=model)
         kept = range(self._processor.get_piece_size())
         self.names = [self._processor.id_to_piece(i) for i in kept if not self._processor.is_unknown(i)]
 

@@ -41,11 +41,7 @@ def read_lazy_ints(path: str) -> LazyInts:
 
 
 # ESPnet takes the first type whose name the wanted one begins with, hence not "text_…".
-DATA_TYPES["sparse_text"] = {
-    "func": read_sparse_text,
-    "kwargs": [],
-    "help": "text, empty where an id is missing",
-}
+DATA_TYPES["sparse_text"] = {"func": read_sparse_text, "kwargs": [], "help": "text, empty where an id is missing"}
 DATA_TYPES["lazy_ints"] = {"func": read_lazy_ints, "kwargs": [], "help": "integers"}
 
 

@@ -26,12 +26,7 @@ class Reader:
         ValueError: an entry without samples, or with samples that are not finite, with its id.
     """
 
-    def __init__(
-        self,
-        texts: TextReaders,
-        sound: tuple[str, ...] = (),
-        augment: Augment | None = None,
-    ):
+    def __init__(self, texts: TextReaders, sound: tuple[str, ...] = (), augment: Augment | None = None):
         self.texts = {name: ((read,) if isinstance(read, str) else read, ids) for name, (read, ids) in texts.items()}
         self.sound, self.augment = sound, augment
 

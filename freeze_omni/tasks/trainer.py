@@ -74,11 +74,7 @@ class BudgetTraining:
     @classmethod
     def validate_one_epoch(cls, model, iterator, reporter, options, distributed_option) -> None:
         super().validate_one_epoch(
-            model=model,
-            iterator=iterator,
-            reporter=reporter,
-            options=options,
-            distributed_option=distributed_option,
+            model=model, iterator=iterator, reporter=reporter, options=options, distributed_option=distributed_option
         )
         if _is_first(distributed_option):
             keep_previous(Path(options.output_dir))

@@ -18,11 +18,7 @@ from freeze_omni.tasks.trainer import mend_checkpoint
 from tests.tasks.corpus import ENCODER
 
 BUDGET = {"scheduler": "budgetcosine", "scheduler_conf": {"warmup_steps": 2}}
-SHORT = {
-    **BUDGET,
-    "num_iters_per_epoch": 3,
-    "keep_nbest_models": 2,
-}
+SHORT = {**BUDGET, "num_iters_per_epoch": 3, "keep_nbest_models": 2}
 
 
 def run(toy, name: str, folder: Path, *more: str, task: str = "encoder", **conf) -> None:
