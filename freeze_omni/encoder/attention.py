@@ -3,7 +3,7 @@
 `RotaryAttention` is relative by rotation, so a stream may last for ever. `ReleasedAttention` is that of the released
 checkpoints: Transformer-XL scores without the shift, and a quirk. The score of a query and a key is
 ((q + u) k + (q + v) p) / sqrt(d), where p belongs to the key's place in the window. The places start to move one chunk
-later than the window does, and start anew when a table of 5000 is used up. Trained weights rely on that.
+later than the window does, and restart when a table of 5000 is used up. Trained weights rely on that.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-RELEASED_TABLE = 5000  # positions of the released layer before it starts anew
+RELEASED_TABLE = 5000  # positions of the released layer before it restarts
 
 
 @dataclass(frozen=True)

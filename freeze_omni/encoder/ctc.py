@@ -10,7 +10,7 @@ from freeze_omni.streaming import State
 
 
 def unit_starts(path: Tensor, before: Tensor, blank: int) -> Tensor:
-    """Where a frame starts a unit: path (B, T) of best units, before (B,) the unit of the frame
+    """At which frames a unit starts: path (B, T) of best units, before (B,) the unit of the frame
     before (blank at the start), to (B, T) bool, True at the first frame of each non-blank run."""
     previous = torch.cat([before[:, None], path[:, :-1]], dim=1)
     return (path != blank) & (path != previous)

@@ -90,7 +90,7 @@ class SpeechEncoder(nn.Module):
         frames = torch.arange(x.shape[1], device=x.device)[None]
         mask = visible(frames, frames, chunk, self.config.left_frames)
         mask = mask & valid_mask(lengths, x.shape[1])[:, None]
-        # a frame of the padding sees itself, for a softmax over nothing is not a number
+        # a padding frame sees itself: a softmax over nothing is NaN
         mask = mask | torch.eye(x.shape[1], dtype=torch.bool, device=x.device)
         places = ATTENTION[self.config.positions].places(self.config, frames, frames, chunk)
         past = self._past(len(x), 0, x.device, x.dtype)
@@ -119,7 +119,7 @@ class SpeechEncoder(nn.Module):
     def step(self, feats: Tensor, state: State) -> tuple[Tensor, State]:
         """Raw features (B, k chunks * 16, input_size) to frames (B, k chunks * 4, size).
 
-        Raises ValueError where the features are not whole chunks.
+        Raises ValueError if the features are not whole chunks.
         """
         chunk_feats = self.config.chunk_frames * DOWNSAMPLE
         if feats.shape[1] == 0 or feats.shape[1] % chunk_feats:

@@ -1,4 +1,4 @@
-"""The LLM that never changes (paper section 3: the backbone is frozen through all stages)."""
+"""The frozen LLM (paper section 3: the backbone is frozen through all stages)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 
 
 class LlmError(ValueError):
-    """An LLM that cannot be used: names the path and the mend."""
+    """An LLM that cannot be used: names the path and the fix."""
 
 
 class FrozenLLM(nn.Module):
@@ -58,7 +58,7 @@ class FrozenLLM(nn.Module):
         device: str | torch.device = "cpu",
         texts: ChatTexts | None = None,
     ) -> FrozenLLM:
-        """Load from a folder, or from the hub where `path_or_id` is no path.
+        """Load from a folder, or from the hub if `path_or_id` is not a path.
 
         dtype: float32, bfloat16, float16 or auto (as stored). texts: a chat template in place of its own.
         Raises LlmError for a wrong path, a GGUF file, a model that is no causal LM;
@@ -66,7 +66,7 @@ class FrozenLLM(nn.Module):
         """
         source = check_source(path_or_id)
         if dtype != "auto" and dtype not in DTYPES:
-            raise LlmError(f"LLM dtype '{dtype}' is none of {', '.join(DTYPES)}, auto")
+            raise LlmError(f"unknown LLM dtype '{dtype}', expected {', '.join(DTYPES)} or auto")
         try:
             tokenizer = AutoTokenizer.from_pretrained(source)
             chat = None if texts is None else ChatTemplate(tokenizer, texts)
@@ -101,7 +101,7 @@ class FrozenLLM(nn.Module):
 
     @property
     def plain(self) -> FrozenLLM:
-        """The LLM without anything that was learned beside it (see `llm/tuned.py`)."""
+        """The LLM without anything that was learned with it (see `llm/tuned.py`)."""
         return self
 
     @property
@@ -143,7 +143,7 @@ class FrozenLLM(nn.Module):
         return frozenset(token for token in found if token is not None)
 
     def train(self, mode: bool = True) -> FrozenLLM:
-        """Stays in evaluation mode whatever is asked: no dropout in a frozen model."""
+        """Stays in evaluation mode: no dropout in a frozen model."""
         return super().train(False)
 
     def new_cache(self) -> LlmCache:
@@ -159,7 +159,7 @@ class FrozenLLM(nn.Module):
     ) -> tuple[Tensor, LlmCache | None]:
         """Input embeddings (B, P, E) to hidden states (B, P, E) after the final norm.
 
-        mask: (B, P) bool, True at real positions, padding on the right; None where all are real. Padding may hold
+        mask: (B, P) bool, True at real positions, padding on the right; None if all are real. Padding may hold
             anything, NaN included, and moves no position of what follows.
         cache: what was read before; the new positions are added to it in place. With a cache no gradient is kept.
         """
@@ -179,7 +179,7 @@ class FrozenLLM(nn.Module):
         return hidden, cache
 
     def read_rows(self, embeds: Sequence[Tensor], caches: Sequence[LlmCache]) -> list[Tensor]:
-        """Dialogues of any age at once: (P_i, E) to (P_i, E), each behind what its own cache holds.
+        """Dialogues of any age at once: (P_i, E) to (P_i, E), each after what its own cache holds.
 
         A row gets what it would get alone; nothing is padded and no cache is copied.
         """
@@ -206,7 +206,7 @@ class FrozenLLM(nn.Module):
 
     @torch.no_grad()
     def check_logits(self) -> None:
-        """Raise LlmError where the architecture's logits are not those of `logits`."""
+        """Raise LlmError if the architecture's logits are not those of `logits`."""
         ids = torch.tensor([[next(iter(self.end_ids), 0)]], device=self.model.device)
         ours = self.logits(self(self.embed(ids))[0]).float()
         theirs = self.model(ids, use_cache=False).logits.float()
@@ -248,7 +248,7 @@ def _count(mask: Tensor) -> Tensor:
 
 
 def check_source(path_or_id: str | Path) -> str:
-    """The folder or hub id. Raises LlmError where a path is meant and no LLM folder is there."""
+    """The folder or hub id. Raises LlmError for a path without an LLM folder."""
     text, path = str(path_or_id), Path(path_or_id).expanduser()
     gguf = path.suffix == ".gguf" or path.is_dir() and any(path.glob("*.gguf"))
     if gguf and not (path / "config.json").exists():

@@ -1,7 +1,6 @@
-"""Learned keys and values in front of every layer of an LLM (prefix tuning, P-tuning v2; arXiv 2101.00190, 2110.07602).
+"""Learned keys and values before every layer of an LLM (prefix tuning, P-tuning v2; arXiv 2101.00190, 2110.07602).
 
-They take the first positions of every dialogue: what the LLM reads stands behind them, in the cache as in a pass
-without one.
+They take the first positions of every dialogue: what the LLM reads follows them, with and without a cache.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ class LearnedPrefixConfig:
 class LearnedPrefix(nn.Module):
     """keys and values (heads, positions, dim) of every layer.
 
-    They start as the LLM's own keys and values of a text (`start`), so that its attention sees what it knows.
+    They start as the LLM's own keys and values of a text (`start`), so that its attention sees something known.
     """
 
     def __init__(self, config: LearnedPrefixConfig, model: nn.Module, start: Tensor | None = None):
@@ -52,18 +51,18 @@ class LearnedPrefix(nn.Module):
 
     @contextmanager
     def applied(self) -> Iterator[None]:
-        """The LLM is what it was: the prefix is in the cache."""
+        """The LLM is unchanged: the prefix is in the cache."""
         yield
 
     @torch.no_grad()
     def begin(self, cache: LlmCache, rows: int, dtype: torch.dtype) -> None:
-        """Put the prefix into an empty cache of so many rows; into another nothing."""
+        """Put the prefix into an empty cache of this number of rows; leave another as it is."""
         if cache.length == 0:
             for layer, (key, value) in zip(cache.layers, self._of_rows(rows), strict=True):
                 layer.update(key.to(dtype), value.to(dtype))
 
     def learning_cache(self, cache: LlmCache, rows: int, dtype: torch.dtype) -> LlmCache:
-        """`cache`, which is empty, with the prefix in it, and gradient from what is read behind."""
+        """`cache`, which is empty, with the prefix in it, and gradient from what is read after it."""
         for number, (key, value) in enumerate(self._of_rows(rows)):
             layer = DynamicLayer()
             layer.is_sliding = cache.layers[number].is_sliding
@@ -78,7 +77,7 @@ class LearnedPrefix(nn.Module):
 
 @torch.no_grad()
 def read_layers(model: nn.Module, embeds: Tensor) -> list[Any]:
-    """The cache's layers after a pass over embeds (1, P, E). Raises ValueError where one of them keeps no keys."""
+    """The cache's layers after a pass over embeds (1, P, E). Raises ValueError if one of them keeps no keys."""
     cache, decoder = LlmCache(model.config), model.get_decoder()
     decoder(inputs_embeds=embeds.to(model.dtype), use_cache=True, **cache_argument(decoder, cache))
     for layer in cache.layers:

@@ -1,4 +1,4 @@
-"""Low-rank adapters beside the attention of an LLM (LoRA, arXiv 2106.09685): its own weights are never written to."""
+"""Low-rank adapters on the attention of an LLM (LoRA, arXiv 2106.09685), whose own weights never change."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class LoraConfig:
 def attention_projections(model: nn.Module, endings: Sequence[str] = ()) -> dict[str, nn.Module]:
     """The linear layers inside the attention modules of any transformers model, by name, in the model's order.
 
-    Raises ValueError where there are none, or an ending names none.
+    Raises ValueError if there are none, or an ending names none.
     """
     inside = [name for name, module in model.named_modules() if type(module).__name__.endswith("Attention")]
     found = {
@@ -68,7 +68,7 @@ class Lora(nn.Module):
 
     @contextmanager
     def applied(self) -> Iterator[None]:
-        """Within, the LLM computes with the adapters; outside it is what it was."""
+        """Inside, the LLM computes with the adapters."""
         pairs = zip(self._layers, self.down, self.up, strict=True)
         handles = [layer.register_forward_hook(partial(self._add, down, up)) for layer, down, up in pairs]
         try:
@@ -78,7 +78,7 @@ class Lora(nn.Module):
                 handle.remove()
 
     def begin(self, cache: Any, rows: int, dtype: torch.dtype) -> None:
-        """Nothing stands in front of a dialogue."""
+        """Nothing precedes a dialogue."""
 
     def _add(self, down: Tensor, up: Tensor, layer: nn.Module, inputs: tuple[Tensor], output: Tensor) -> Tensor:
         low = inputs[0].to(down.dtype) @ down.T

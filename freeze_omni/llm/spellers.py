@@ -17,7 +17,7 @@ BPE_FILE, TOKENIZER_FOLDER = "bpe.model", "tokenizer"
 
 
 class Speller(Protocol):
-    """Text to unit names and back; `names` are the units that it knows."""
+    """Text to unit names and back; `names` are its units."""
 
     names: list[str]
 
@@ -33,7 +33,7 @@ class LlmSpeller:
     wherever it stands.
 
     A token that is no unit is cut into the longest units from left to right, at last into
-    characters (bytes, where the LLM's tokenizer works on bytes).
+    characters (bytes, if the LLM's tokenizer works on bytes).
     """
 
     def __init__(self, tokenizer: Any, names: list[str]) -> None:
@@ -112,7 +112,7 @@ class CharSpeller:
         return "".join(" " if name == SPACE else name for name in names).strip()
 
     def save(self, folder: Path) -> None:
-        """Nothing beside the list of units."""
+        """Nothing but the list of units."""
 
 
 class BpeSpeller:

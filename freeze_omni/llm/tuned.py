@@ -1,7 +1,7 @@
-"""The frozen LLM with something learned beside it (ours, for ablations: the paper tunes nothing but prompts).
+"""The frozen LLM with something learned next to it (ours, for ablations: the paper tunes nothing but prompts).
 
-Its weights stay what they are, and `plain` is the same LLM without what was learned. What it says to a text is no
-longer what it said before, though: the score on text has to be measured (docs/ablations.md).
+Its weights do not change, and `plain` is the same LLM without what was learned. Its answers to text do change, though:
+measure the score on text (docs/ablations.md).
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ class LlmTuningConfig:
 
 
 def build_tuning(config: LlmTuningConfig, llm: FrozenLLM) -> LearnedPrefix | Lora:
-    """What is learned, in fresh weights; of an LLM on the meta device without any.
+    """What is learned, with fresh weights; on the meta device for an LLM there.
 
-    A prefix starts with the LLM's keys and values of a plain system turn. Raises ValueError where the LLM cannot be
+    A prefix starts with the LLM's keys and values of a plain system turn. Raises ValueError if the LLM cannot be
     tuned so.
     """
     if config.lora is not None:
@@ -50,7 +50,7 @@ def build_tuning(config: LlmTuningConfig, llm: FrozenLLM) -> LearnedPrefix | Lor
 
 
 class TunedLLM(FrozenLLM):
-    """A FrozenLLM whose passes go by what was learned, a part of the model that holds both."""
+    """A FrozenLLM whose passes use what was learned, a part of the model that holds both."""
 
     def __init__(self, plain: FrozenLLM, tuning: LearnedPrefix | Lora):
         super().__init__(plain.model, plain.tokenizer, plain.source, plain.chat)
@@ -78,7 +78,7 @@ class TunedLLM(FrozenLLM):
         return super().forward(embeds, mask, cache)
 
     def read_rows(self, embeds: Sequence[Tensor], caches: Sequence[LlmCache]) -> list[Tensor]:
-        """As a FrozenLLM's, each row behind the prefix."""
+        """As a FrozenLLM's, each row after the prefix."""
         for cache in caches:
             self.tuning.begin(cache, 1, self.model.dtype)
         with self.tuning.applied():
@@ -86,13 +86,13 @@ class TunedLLM(FrozenLLM):
 
     def _run(self, embeds: Tensor, use_cache: bool, **arguments: Any) -> Tensor:
         if not use_cache and self.own_positions:
-            arguments = self._behind_prefix(embeds, arguments)
+            arguments = self._after_prefix(embeds, arguments)
             use_cache = True
         with self.tuning.applied():
             return super()._run(embeds, use_cache=use_cache, **arguments)
 
-    def _behind_prefix(self, embeds: Tensor, arguments: dict[str, Any]) -> dict[str, Any]:
-        """A pass without cache becomes one behind the prefix, with gradient."""
+    def _after_prefix(self, embeds: Tensor, arguments: dict[str, Any]) -> dict[str, Any]:
+        """A pass without cache becomes one after the prefix, with gradient."""
         size, rows = self.own_positions, len(embeds)
         cache = self.tuning.learning_cache(self.new_cache(), rows, self.model.dtype)
         if "attention_mask" in arguments:
@@ -103,5 +103,5 @@ class TunedLLM(FrozenLLM):
 
 
 def tuned(llm: FrozenLLM, tuning: nn.Module | None) -> FrozenLLM:
-    """The LLM that passes go through: with what was learned, or as it is where that is None."""
+    """The LLM with what was learned, or as it is if that is None."""
     return llm if tuning is None else TunedLLM(llm, tuning)

@@ -1,6 +1,6 @@
-"""CTC units: what the CTC head can say; by default the frozen LLM's own tokens.
+"""CTC units: the vocabulary of the CTC head; by default the frozen LLM's own tokens.
 
-They are cased and punctuated as the LLM is used to, and let a CTC-compressed adapter send the LLM what it knows.
+They are cased and punctuated as the LLM expects, and let a CTC-compressed adapter send embeddings that it knows.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class CtcUnits:
 
     @classmethod
     def from_llm(cls, texts: Iterable[str], tokenizer: Any, min_count: int = 3) -> CtcUnits:
-        """The LLM's tokens that occur min_count times or more; rarer ones are spelt with these."""
+        """The LLM's tokens that occur min_count times or more; rarer ones are spelled with these."""
         return cls("llm", LlmSpeller.from_texts(map(_tidy, texts), tokenizer, min_count))
 
     @classmethod
@@ -59,7 +59,7 @@ class CtcUnits:
 
     @classmethod
     def none(cls) -> CtcUnits:
-        """Of a model without CTC head: nothing can be written."""
+        """For a model without CTC head: nothing can be written."""
         return cls("char", CharSpeller([]))
 
     def __len__(self) -> int:
@@ -85,9 +85,8 @@ class CtcUnits:
         """
         if self.kind != "llm":
             raise ConfigError(
-                f"units of kind '{self.kind}' have no embedding in the LLM: make units of kind "
-                "'llm' (stage 3), "
-                "or set the adapter's posterior: false"
+                f"units of kind '{self.kind}' have no embedding in the LLM: make units of kind 'llm' (stage 3), or set "
+                "the adapter's posterior: false"
             )
         ids = self.llm_ids[2:]
         if llm.tokenizer.convert_ids_to_tokens(ids.tolist()) != self.tokens[2:]:
@@ -98,7 +97,7 @@ class CtcUnits:
         return torch.cat([found.new_zeros(2, found.shape[1]), found])
 
     def save(self, folder: str | Path) -> None:
-        """Write tokens.txt (one unit a line), units.json and what the kind needs beside them."""
+        """Write tokens.txt (one unit a line), units.json and what else the kind needs."""
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         self.speller.save(folder)
@@ -110,7 +109,7 @@ class CtcUnits:
 
     @classmethod
     def load(cls, folder: str | Path) -> CtcUnits:
-        """Read what `save` wrote. Raises ConfigError where the folder is none of units."""
+        """Read what `save` wrote. Raises ConfigError if the folder has no units."""
         folder = Path(folder)
         path = folder / JSON_FILE
         try:
@@ -127,7 +126,7 @@ class CtcUnits:
             "bpe": lambda: BpeSpeller.load(folder),
         }
         if kind not in spellers:
-            raise ConfigError(f"{path}: unit kind '{kind}' is none of {', '.join(spellers)}")
+            raise ConfigError(f"{path}: unknown unit kind '{kind}', expected {', '.join(spellers)}")
         units = cls(kind, spellers[kind]())
         if units.tokens != tokens:
             raise ConfigError(f"{path}: its tokens are not those of {folder / 'bpe.model'}")

@@ -15,7 +15,7 @@ class BudgetCosine(AbsBatchStepScheduler):
     """Linear warm-up, then a cosine from the peak to `final_scale` of it at the end of the budget.
 
     The position on the cosine is the larger of steps done / max_steps and seconds spent / max_minutes, so a training
-    takes a known time on any machine. Time spent is part of the state: a resumed training goes on with what was left.
+    takes a known time on any machine. Time spent is part of the state: a resumed training has what was left.
     In distributed training the clock is that of rank 0.
 
     Args:
@@ -59,7 +59,7 @@ class BudgetCosine(AbsBatchStepScheduler):
         return self.progress >= 1.0
 
     def start(self) -> None:
-        """Let the clock run from now on (not before: building models is not training)."""
+        """Start the clock (building models is not training)."""
         self._last_s = self.clock()
 
     def step(self, epoch: int | None = None) -> None:

@@ -1,4 +1,4 @@
-"""ESPnet's trainers with a budget of time, and checkpoints that survive being killed while they are written."""
+"""ESPnet's trainers with a time budget, and checkpoints that survive a kill while they are written."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from espnet2.train.trainer import Trainer
 from freeze_omni.tasks.budget import BudgetCosine, until_spent
 
 PLOT_EVERY_S = 600.0
-NO_CURVE = ("time", "loss_scale", "clip")  # endings of what is reported and not worth a picture
+NO_CURVE = ("time", "loss_scale", "clip")  # endings of figures without a curve
 
 
 class BudgetTraining:
-    """Put in front of an ESPnet trainer: ends with the budget, keeps the last whole checkpoint.
+    """A mix-in for ESPnet's trainers: ends with the budget and keeps the last whole checkpoint.
 
-    Curves are drawn at the end and every ten minutes: drawn after every epoch, as ESPnet does, they
-    took longer than a short epoch.
+    Curves are drawn at the end and every ten minutes: after every epoch, as ESPnet does it, they took longer than a
+    short epoch.
     """
 
     plotted_s = 0.0
@@ -33,7 +33,7 @@ class BudgetTraining:
         folder = Path(trainer_options.output_dir)
         if trainer_options.resume:
             if _is_first(distributed_option):
-                mend_checkpoint(folder)
+                repair_checkpoint(folder)
             if distributed_option.distributed:
                 torch.distributed.barrier()
             epoch = spent_epoch(folder / "checkpoint.pth", schedulers)
@@ -68,7 +68,7 @@ class BudgetTraining:
         )
         if any(isinstance(scheduler, BudgetCosine) and scheduler.finished for scheduler in schedulers):
             logging.info("The budget is spent: this epoch is the last")
-            options.patience = -1  # the trainer's own way out, after this epoch is validated and saved
+            options.patience = -1  # ends the trainer after this epoch is validated and saved
         return stopped
 
     @classmethod
@@ -92,15 +92,14 @@ class PartsGANTrainer(BudgetTraining, GANTrainer):
 
 
 def keep_previous(folder: Path) -> None:
-    """Move checkpoint.pth aside before ESPnet writes the next one in its place, so one of them is always whole."""
+    """Move checkpoint.pth aside before ESPnet overwrites it, so that one of the two is always whole."""
     current = folder / "checkpoint.pth"
     if current.exists():
         current.replace(folder / "checkpoint.previous.pth")
 
 
-def mend_checkpoint(folder: Path) -> None:
-    """Make a killed training resumable: take the last whole checkpoint, and write again an epoch's
-    model that is broken.
+def repair_checkpoint(folder: Path) -> None:
+    """Make a killed training resumable: restore the last whole checkpoint and rewrite a broken model of its epoch.
 
     Raises:
         RuntimeError: there are checkpoints, and none can be read.
@@ -111,7 +110,7 @@ def mend_checkpoint(folder: Path) -> None:
             if current.exists() or previous.exists():
                 raise RuntimeError(f"{current}: no whole checkpoint is left; remove {folder} to train again")
             return
-        logging.warning(f"{current} is missing or broken: going on from {previous}")
+        logging.warning(f"{current} is missing or broken: resuming from {previous}")
         previous.replace(current)
     state = safe_torch_load(current, map_location="cpu", mmap=True)
     model_file = folder / f"{state['reporter']['epoch']}epoch.pth"
@@ -120,7 +119,7 @@ def mend_checkpoint(folder: Path) -> None:
 
 
 def spent_epoch(checkpoint: Path, schedulers) -> int | None:
-    """The epoch of a checkpoint by which the budget was spent; None where something is left."""
+    """The epoch of a checkpoint by which the budget was spent; None if something is left."""
     if not checkpoint.exists():
         return None
     state = safe_torch_load(checkpoint, map_location="cpu", mmap=True)
@@ -148,7 +147,7 @@ def plot_curves(folder: Path) -> None:
 
 
 def whole(path: Path) -> bool:
-    """Whether a file of torch.save was written to its end (its directory is the last thing written)."""
+    """Whether a file of torch.save was written to its end (its directory is written last)."""
     return path.is_file() and zipfile.is_zipfile(path)
 
 

@@ -1,4 +1,4 @@
-"""Labels on hand-made timelines; 160 ms chunks, decisions 240 ms behind the true end."""
+"""Labels on hand-made timelines; 160 ms chunks, decisions 240 ms after the true end."""
 
 from __future__ import annotations
 

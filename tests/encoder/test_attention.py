@@ -1,4 +1,4 @@
-"""Where the released model looks for the place of a key, against the rule as it is told."""
+"""Where the released model looks for the place of a key, against the rule in words."""
 
 from __future__ import annotations
 

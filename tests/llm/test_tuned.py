@@ -17,7 +17,7 @@ KINDS = ["qwen2", "smollm", "llama", "gemma"]
 
 
 def make(llm: FrozenLLM, name: str) -> TunedLLM:
-    """The LLM with something learned beside it."""
+    """The LLM with something learned next to it."""
     return tuned(llm, as_if_learned(build_tuning(TUNINGS[name], llm)))
 
 
@@ -79,7 +79,7 @@ def test_a_fresh_lora_changes_nothing_and_a_fresh_prefix_is_what_the_llm_knows(l
     torch.testing.assert_close(prefix(embeds)[0], expected, atol=2e-5, rtol=1e-4)
 
 
-def test_a_cache_behind_a_prefix_can_be_cut_and_forked(folders):
+def test_a_cache_after_a_prefix_can_be_cut_and_forked(folders):
     llm = make(FrozenLLM.load(folders["smollm"]), "prefix")
     embeds = torch.randn(1, 7, llm.hidden_size)
     cache = llm.new_cache()

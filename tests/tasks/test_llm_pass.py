@@ -131,7 +131,7 @@ def test_joins_without_the_padding():
     assert joined.mask.all()
 
 
-def test_end_comes_behind_the_last_id():
+def test_end_comes_after_the_last_id():
     ids, lengths = with_end(torch.tensor([[5, 6, -1], [7, -1, -1]]), torch.tensor([2, 0]), 9)
     assert ids.tolist() == [[5, 6, 9, 9], [9, 9, 9, 9]] and lengths.tolist() == [3, 1]
 

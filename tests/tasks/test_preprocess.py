@@ -64,8 +64,8 @@ def test_contexts_are_the_chat_templates():
     assert later.startswith(tokenizer.decode(fresh) + "Hi") and later.endswith("user\n")
     asked = tokenizer.decode(before_answer("Hi", "", order, "Be brief."))
     assert asked == tokenizer.decode(fresh) + "Hi" + tokenizer.decode(chat.user_suffix())
-    behind = tokenizer.decode(before_answer("And you?", '[["Hi", "Hello"]]', order, "Be brief."))
-    assert behind == later + "And you?" + tokenizer.decode(chat.user_suffix())
+    second = tokenizer.decode(before_answer("And you?", '[["Hi", "Hello"]]', order, "Be brief."))
+    assert second == later + "And you?" + tokenizer.decode(chat.user_suffix())
 
 
 def test_several_entries_are_read_into_one():
