@@ -5,20 +5,25 @@
 
 from __future__ import annotations
 
+import argparse
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
+import numpy as np
 import torch
+from espnet2.fileio.read_text import read_2columns_text
 from torch import Tensor, nn
 
 from freeze_omni.duplex.state_head import NO_LABEL, STATES, StateHead, StateHeadConfig, chunk_hidden
 from freeze_omni.listening import ListeningOutput
-from freeze_omni.shapes import valid_mask
+from freeze_omni.llm.order import ReadingOrder, parse_rounds
+from freeze_omni.shapes import pad_rows, valid_mask
 from freeze_omni.tasks.base import Preprocess
 from freeze_omni.tasks.listening_model import ListeningModel, ListeningModelConfig, ListeningTask, heard, turn_of
-from freeze_omni.tasks.llm_pass import Written, answer_turn
+from freeze_omni.tasks.llm_pass import Piece, Written, answer_turn
 from freeze_omni.tasks.parts_model import Result, training_result
-from freeze_omni.tasks.preprocess import Reader, build_augment, tokenise
+from freeze_omni.tasks.preprocess import Augment, Reader, build_augment, load_sound, tokenise
 from freeze_omni.tasks.resources import Resources, stage_llm
 
 ANSWER = "Answer the user."  # for want of a system text
@@ -30,11 +35,14 @@ class DialogueModelConfig(ListeningModelConfig):
 
     Attributes:
         prompt: number of prompt vectors, the same in all turns (published: 25).
-        state_weight: of the state loss, where the answer's has 1.
+        history: how the LLM reads earlier rounds: as text, or as the speech that was heard, which a session keeps; the
+            packed model takes it over. Speech makes rows longer than the batch sampler counts.
+        state_weight: of the state loss; that of the answer has 1.
         augment: without a change of speed.
     """
 
     prompt: int = 25
+    history: Literal["text", "speech"] = "text"
     state_head: StateHeadConfig = field(default_factory=StateHeadConfig)
     state_weight: float = 1.0
 
@@ -53,15 +61,31 @@ class DialogueModel(ListeningModel):
 
         speech (B, S) at 16 kHz; states (B, C), one for each 160 ms chunk, -1 for no label.
         turn: context (B, K) LLM ids up to where the user's turn opens; answer (B, N) LLM ids, none for a turn that is
-            not to be answered; question (B, Q) LLM ids of what is said, for the teacher; and their lengths.
+            not to be answered; question (B, Q) LLM ids of what is said, for the teacher; and their lengths. With
+            `history: speech` also the entries of `EarlierRounds`.
         """
         with torch.no_grad():
             out = self.listen(speech, speech_lengths)
+        context = self._spoken_context(turn) if self.config.history == "speech" else None
         pieces = heard(self.prompt, out)
-        loss, answer_stats, written = answer_turn(self.llm, turn_of(turn), pieces, self.config.kl_weight)
+        loss, answer_stats, written = answer_turn(self.llm, turn_of(turn), pieces, self.config.kl_weight, context)
         loss_state, stats = self._state_loss(written, out, states, states_lengths)
         stats |= answer_stats | {"loss_state": loss_state}
         return training_result(loss + self.config.state_weight * loss_state, stats, rows=len(speech))
+
+    def _spoken_context(self, batch: Mapping[str, Tensor]) -> Piece:
+        """Embeddings up to where the user's turn opens, earlier rounds as their speech."""
+        texts, sounds = _split(batch, "opening"), _split(batch, "earlier")
+        speech: Iterator[Tensor] = iter(())
+        if any(sounds):
+            with torch.no_grad():
+                out = self.listen(*pad_rows([sound for row in sounds for sound in row])).adapted
+            speech = (embeds[:length] for embeds, length in zip(out.embeds, out.lengths, strict=True))
+        rows = []
+        for first, *later in ([self.llm.embed(ids) for ids in row] for row in texts):
+            rounds = [self.llm.order.spoken_turn(self.prompt.weight, next(speech), text) for text in later]
+            rows.append(torch.cat([first, *rounds]))
+        return pad_rows(rows)
 
     def _state_loss(
         self, written: Written, out: ListeningOutput, states: Tensor, states_lengths: Tensor
@@ -76,6 +100,42 @@ class DialogueModel(ListeningModel):
         # a mean over nothing is not a number, which the reporter leaves out
         recalls = {f"recall_{state}": (guesses == state)[labels == state].float().mean() for state in range(STATES)}
         return self.state_head.loss(logits, labels), recalls
+
+
+def _split(batch: Mapping[str, Tensor], name: str) -> list[list[Tensor]]:
+    """The pieces of each row of an entry, by the entry of their sizes."""
+    counts = batch[f"{name}_sizes_lengths"].tolist()
+    sizes = [row[:count].tolist() for row, count in zip(batch[f"{name}_sizes"], counts, strict=True)]
+    return [list(row[: sum(some)].split(some)) if some else [] for row, some in zip(batch[name], sizes, strict=True)]
+
+
+class EarlierRounds:
+    """After another preprocess: adds earlier rounds as a session keeps them, sound and the text after it.
+
+    Entries: opening, LLM ids up to the first round's speech, then of what follows each round up to the next user's
+    speech; earlier, the rounds' samples; opening_sizes, earlier_sizes: of the pieces of both. Round n of a dialogue has
+    the id `<id of the first>-round<n>`. A row that lacks the sound of a round has its context in text.
+    """
+
+    def __init__(self, before: Preprocess, wav_scp: str, order: ReadingOrder, system: str, augment: Augment | None):
+        self.before, self.order, self.system, self.augment = before, order, system, augment
+        self.wavs = read_2columns_text(wav_scp)
+
+    def __call__(self, uid: str, data: dict[str, Any]) -> dict[str, Any]:
+        entries, rounds = self.before(uid, data), parse_rounds(data.get("history", ""))
+        first = uid.removesuffix(f"-round{len(rounds) + 1}")
+        ids = [first, *(f"{first}-round{number}" for number in range(2, len(rounds) + 1))][: len(rounds)]
+        texts, sounds = [entries["context"]], []
+        if rounds and first != uid and all(one in self.wavs for one in ids):
+            order = self.order
+            texts = [order.before_turn(self.system)]
+            texts += [order.suffix() + order.answer(answer) + order.prefix(first=False) for _, answer in rounds]
+            sounds = [load_sound(one, self.wavs[one], self.augment) for one in ids]
+        pieces = {"opening": (texts, np.int64), "earlier": (sounds, np.float32)}
+        for name, (some, dtype) in pieces.items():
+            entries[name] = np.concatenate([np.zeros(0, dtype), *(np.asarray(one, dtype) for one in some)])
+            entries[f"{name}_sizes"] = np.array([len(one) for one in some], dtype=np.int64)
+        return entries
 
 
 class DialogueTask(ListeningTask):
@@ -119,6 +179,17 @@ class DialogueTask(ListeningTask):
     def preprocess(cls, config: DialogueModelConfig, resources: Resources, train: bool) -> Preprocess:
         texts = cls.turn_readers(resources, question="question")
         return Reader(texts, ("speech",), build_augment(config.augment, train, cls.sample_hz))
+
+    @classmethod
+    def build_preprocess_fn(cls, args: argparse.Namespace, train: bool) -> Preprocess | None:
+        config, resources = cls.set_up(args)
+        read = cls.preprocess(config, resources, train)
+        if config.history == "text":
+            return read
+        listed = getattr(args, f"{'train' if train else 'valid'}_data_path_and_name_and_type")
+        wav_scp = next(path for path, name, _ in listed if name == "speech")
+        augment = build_augment(config.augment, train, cls.sample_hz)
+        return EarlierRounds(read, wav_scp, resources.llm.order, resources.system, augment)
 
 
 def prompt_part(count: int, resources: Resources) -> nn.Embedding:

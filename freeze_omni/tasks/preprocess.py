@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
+import soundfile
 
 from freeze_omni.data.augment import AugmentConfig, augment
 from freeze_omni.llm.order import ReadingOrder, parse_rounds
@@ -36,8 +37,7 @@ class Reader:
         entries = {name: value for name, value in data.items() if name not in sources}
         entries |= {name: np.asarray(ids, dtype=np.int64) for name, ids in read.items()}
         for name in self.sound:
-            samples = one_channel(uid, data[name])
-            entries[name] = samples if self.augment is None else self.augment(samples).astype(np.float32)
+            entries[name] = clean_sound(uid, data[name], self.augment)
         return entries
 
 
@@ -57,13 +57,19 @@ def build_augment(config: AugmentConfig | None, train: bool, sample_hz: int) -> 
     return Augmenter(config, sample_hz) if train and config is not None else None
 
 
-def one_channel(uid: str, samples: np.ndarray) -> np.ndarray:
-    """Samples (S,) or (S, channels) to (S,)."""
+def clean_sound(uid: str, samples: np.ndarray, augment: Augment | None = None) -> np.ndarray:
+    """Samples (S,) or (S, channels) to (S,), augmented. Raises ValueError as `Reader`."""
     if samples.ndim == 2:
         samples = samples.mean(axis=1)
     if len(samples) == 0 or not np.isfinite(samples).all():
         raise ValueError(f"{uid}: no samples, or samples that are no numbers: remove it from wav.scp")
-    return samples.astype(np.float32)
+    samples = samples.astype(np.float32)
+    return samples if augment is None else augment(samples).astype(np.float32)
+
+
+def load_sound(uid: str, path: str, augment: Augment | None = None) -> np.ndarray:
+    """Samples (S,) of a sound file."""
+    return clean_sound(uid, soundfile.read(path, dtype="float32")[0], augment)
 
 
 def tokenise(text: str, tokenizer: Any) -> list[int]:
