@@ -128,7 +128,6 @@ class AdapterTask(ListeningTask):
     """
 
     config_class = AdapterModelConfig
-    takes = ("encoder", "ctc")
     files = {
         "speech": ("wav.scp", "sound"),
         "text": ("text", "text"),

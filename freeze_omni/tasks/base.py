@@ -22,11 +22,10 @@ from torch import nn
 from freeze_omni.checkpoint import PartsSource, fill_parts, inherit_config, load_parts
 from freeze_omni.config import as_mapping, build
 from freeze_omni.eval.provenance import provenance
-from freeze_omni.tasks.budget import BudgetCosine
 from freeze_omni.tasks.data_dirs import FileKinds, add_data_dirs
 from freeze_omni.tasks.parts_model import PartsModel, parameter_count
 from freeze_omni.tasks.resources import Resources
-from freeze_omni.tasks.trainer import PartsTrainer
+from freeze_omni.tasks.trainer import BudgetCosine, PartsTrainer
 
 scheduler_classes["budgetcosine"] = BudgetCosine
 LOG_FORMAT = "%(asctime)s (%(module)s:%(lineno)d) %(levelname)s: %(message)s"
@@ -61,7 +60,6 @@ class BaseTask(AbsTask):
 
     trainer = PartsTrainer
     config_class: ClassVar[type]
-    takes: ClassVar[tuple[str, ...]] = ()  # parts of earlier stages, for --init_parts
     files: ClassVar[FileKinds]  # data name -> (file in a data directory, ESPnet's type)
     optional: ClassVar[tuple[str, ...]] = ()  # names of `files` that may be missing
     sample_hz: ClassVar[int] = 16000

@@ -146,7 +146,6 @@ class DialogueTask(ListeningTask):
     """
 
     config_class = DialogueModelConfig
-    takes = ("encoder", "ctc", "adapter", "llm_tuning")
     files = {
         "speech": ("wav.scp", "sound"),
         "answer": ("answer", "sparse_text"),

@@ -5,26 +5,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
-from freeze_omni.llm.frozen import FrozenLLM
 from freeze_omni.llm.tuned import LlmTuningConfig
 from freeze_omni.shapes import valid_mask
-from freeze_omni.speech_decoder import SpeechDecoder
 from freeze_omni.speech_decoder.config import SpeechDecoderConfig
 from freeze_omni.speech_decoder.spell import TextStyle
-from freeze_omni.tasks.base import BaseTask, Preprocess
+from freeze_omni.tasks.base import Preprocess
 from freeze_omni.tasks.llm_pass import embedded, join, predicting
-from freeze_omni.tasks.parts_model import PartsModel, Result, training_result
 from freeze_omni.tasks.preprocess import Reader, before_answer
 from freeze_omni.tasks.resources import Resources, stage_llm, tuning_part
-from freeze_omni.tasks.speech_decoder import check_row_tokens, children, text_reader
+from freeze_omni.tasks.speech_decoder import SpeechDecoderModel, SpeechDecoderTask, children, text_reader
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,37 +37,14 @@ class PrefixModelConfig:
     llm_tuning: LlmTuningConfig | None = None
 
 
-class PrefixModel(PartsModel):
+class PrefixModel(SpeechDecoderModel):
     """The LLM's answer, its hidden states and its words, to speech tokens. Only speech_decoder.prefix* is trained."""
 
-    def __init__(self, parts: Mapping[str, nn.Module], trained: tuple[str, ...], llm: FrozenLLM):
-        super().__init__({**parts, "llm": llm}, trained)
-
-    def forward(
-        self,
-        context: Tensor,
-        context_lengths: Tensor,
-        answer: Tensor,
-        answer_lengths: Tensor,
-        text: Tensor,
-        text_lengths: Tensor,
-        tokens: Tensor,
-        tokens_lengths: Tensor,
-        row_tokens: Tensor | None = None,
-        row_tokens_lengths: Tensor | None = None,
-        **_: object,
-    ) -> Result:
-        """context (B, K) LLM ids up to where the answer starts, answer (B, N) its LLM ids, text (B, M) the ids by
-        which it is spoken, tokens (B, T) of its speech, row_tokens (B, M) of them for each id."""
-        check_row_tokens(self.speech_decoder.config, text_lengths, row_tokens_lengths)
-        dtype = self.speech_decoder.embedding.weight.dtype
-        with torch.no_grad():
-            hidden = self.answer_states(context, context_lengths, answer, answer_lengths).to(dtype)
-            embeds = self.llm.embed(text.clamp(min=0)).to(dtype)
-        loss, stats = self.speech_decoder.loss(
-            embeds, text_lengths, tokens.clamp(min=0), tokens_lengths, hidden, answer_lengths, row_tokens
-        )
-        return training_result(loss, stats, rows=len(text))
+    def condition(  # type: ignore[override]
+        self, context: Tensor, context_lengths: Tensor, answer: Tensor, answer_lengths: Tensor, **_: object
+    ) -> tuple[Tensor, Tensor]:
+        """context (B, K) LLM ids up to where the answer starts, answer (B, N) its LLM ids."""
+        return self.answer_states(context, context_lengths, answer, answer_lengths), answer_lengths
 
     def answer_states(self, context: Tensor, context_lengths: Tensor, answer: Tensor, answer_lengths: Tensor) -> Tensor:
         """Hidden states (B, N, E) of the answering pass: for each token the state that predicted it."""
@@ -82,12 +54,11 @@ class PrefixModel(PartsModel):
         return states.masked_fill(~valid_mask(answer_lengths, states.shape[1])[..., None], 0)
 
 
-class PrefixTask(BaseTask):
+class PrefixTask(SpeechDecoderTask):
     """Reads text (the question), answer (of the LLM itself) and tokens (of the answer's speech), with durations for
     `reading: told`, and optionally history, as stage 1.3 does; trains the prefix."""
 
     config_class = PrefixModelConfig
-    takes = ("speech_decoder", "llm_tuning")
     files = {
         "text": ("text", "text"),
         "answer": ("answer", "text"),
@@ -99,8 +70,7 @@ class PrefixTask(BaseTask):
 
     @classmethod
     def build_parts(cls, config: PrefixModelConfig, resources: Resources) -> dict[str, nn.Module]:
-        decoder = SpeechDecoder(config.speech_decoder, resources.llm_size)
-        return {"speech_decoder": decoder, **tuning_part(config, resources)}
+        return super().build_parts(config, resources) | tuning_part(config, resources)
 
     @classmethod
     def trained(cls, config: PrefixModelConfig, parts: dict[str, nn.Module]) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from freeze_omni.speech_decoder import SpeechDecoder
@@ -61,15 +62,31 @@ class SpeechDecoderModel(PartsModel):
         tokens_lengths: Tensor,
         row_tokens: Tensor | None = None,
         row_tokens_lengths: Tensor | None = None,
-        **_: object,
+        **answer: Tensor,
     ) -> Result:
-        """text (B, N) LLM ids, tokens (B, T) of the codec, row_tokens (B, N) of them for each id; all
-        right-padded. Raises ValueError if row_tokens are missing where needed, or do not fit."""
+        """text (B, N) LLM ids, tokens (B, T) of the codec, row_tokens (B, N) of them for each id; all right-padded.
+
+        answer: what `condition` takes. Raises ValueError if row_tokens are missing where needed, or do not fit.
+        """
         check_row_tokens(self.speech_decoder.config, text_lengths, row_tokens_lengths)
-        embeds = self.llm.embed(text.clamp(min=0)).to(self.speech_decoder.embedding.weight.dtype)
-        spoken = (tokens.clamp(min=0), tokens_lengths)
-        loss, stats = self.speech_decoder.loss(embeds, text_lengths, *spoken, row_tokens=row_tokens)
+        dtype = self.speech_decoder.embedding.weight.dtype
+        with torch.no_grad():
+            embeds = self.llm.embed(text.clamp(min=0)).to(dtype)
+            hidden, hidden_lengths = self.condition(**answer)
+        loss, stats = self.speech_decoder.loss(
+            embeds,
+            text_lengths,
+            tokens.clamp(min=0),
+            tokens_lengths,
+            None if hidden is None else hidden.to(dtype),
+            hidden_lengths,
+            row_tokens,
+        )
         return training_result(loss, stats, rows=len(text))
+
+    def condition(self, **_: object) -> tuple[Tensor | None, Tensor | None]:
+        """Hidden states (B, N, E) of the LLM that the prefix reads, and lengths (B,); none in stage 2.2."""
+        return None, None
 
 
 class SpeechDecoderTask(BaseTask):

@@ -22,8 +22,7 @@ from freeze_omni.eval.decode import asr
 from freeze_omni.eval.decode.encoder import Recogniser
 from freeze_omni.eval.evaluate.duplex import as_probabilities, beginnings
 from freeze_omni.frontend.fbank import FbankConfig
-from freeze_omni.llm.learned_prefix import LearnedPrefixConfig
-from freeze_omni.llm.tuned import PART, LlmTuningConfig
+from freeze_omni.llm.tuned import PART, LearnedPrefixConfig, LlmTuningConfig
 from freeze_omni.llm.units import CtcUnits
 from freeze_omni.speech_decoder.sampling import SamplingConfig
 from tests.toy import toy_system

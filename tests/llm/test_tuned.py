@@ -9,8 +9,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from freeze_omni.config import ConfigError, build
 from freeze_omni.llm.frozen import FrozenLLM
 from freeze_omni.llm.generate import GenerationConfig, generate_batch
-from freeze_omni.llm.lora import Lora, LoraConfig
-from freeze_omni.llm.tuned import LlmTuningConfig, TunedLLM, build_tuning, tuned
+from freeze_omni.llm.tuned import LlmTuningConfig, Lora, LoraConfig, TunedLLM, build_tuning, tuned
 from tests.toy import TUNINGS, as_if_learned
 
 KINDS = ["qwen2", "smollm", "llama", "gemma"]
