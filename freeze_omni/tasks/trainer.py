@@ -6,7 +6,7 @@ import logging
 import math
 import time
 import zipfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -112,12 +112,16 @@ class BudgetCosine(AbsBatchStepScheduler):
 
 def until_spent[T](batches: Iterable[T], schedulers: Iterable[object], model: object) -> Iterator[T]:
     """The batches, until the budget of any of the schedulers has run out; `model.progress` is set before each."""
-    budgets = [scheduler for scheduler in schedulers if isinstance(scheduler, BudgetCosine)]
+    budgets = _budgets(schedulers)
     for batch in batches:
         if any(budget.finished for budget in budgets):
             return
         model.progress = max((budget.progress for budget in budgets), default=0.0)
         yield batch
+
+
+def _budgets(schedulers: Iterable[object]) -> list[BudgetCosine]:
+    return [scheduler for scheduler in schedulers if isinstance(scheduler, BudgetCosine)]
 
 
 class BudgetTraining:
@@ -130,58 +134,46 @@ class BudgetTraining:
     plotted_s = 0.0
 
     @classmethod
-    def run(cls, model, optimizers, schedulers, trainer_options, distributed_option, **kwargs) -> None:
-        folder = Path(trainer_options.output_dir)
-        if trainer_options.resume:
-            if _is_first(distributed_option):
+    def run(cls, **kwargs: Any) -> None:
+        options, schedulers = kwargs["trainer_options"], kwargs["schedulers"]
+        distributed = kwargs["distributed_option"]
+        folder = Path(options.output_dir)
+        if options.resume:
+            if _is_first(distributed):
                 repair_checkpoint(folder)
-            if distributed_option.distributed:
+            if distributed.distributed:
                 torch.distributed.barrier()
             epoch = spent_epoch(folder / "checkpoint.pth", schedulers)
             if epoch is not None:
                 logging.info(f"The budget was spent at epoch {epoch}: nothing is left to train")
-                trainer_options.max_epoch = epoch
+                options.max_epoch = epoch
         cls.plotted_s = time.monotonic()
-        wants_curves, trainer_options.use_matplotlib = trainer_options.use_matplotlib, False
-        for scheduler in schedulers:
-            if isinstance(scheduler, BudgetCosine):
-                scheduler.start()
-        super().run(
-            model=model,
-            optimizers=optimizers,
-            schedulers=schedulers,
-            trainer_options=trainer_options,
-            distributed_option=distributed_option,
-            **kwargs,
-        )
-        if wants_curves and _is_first(distributed_option):
+        wants_curves, options.use_matplotlib = options.use_matplotlib, False
+        for budget in _budgets(schedulers):
+            budget.start()
+        super().run(**kwargs)  # type: ignore[misc]
+        if wants_curves and _is_first(distributed):
             plot_curves(folder)
 
     @classmethod
-    def train_one_epoch(cls, model, iterator, optimizers, schedulers, options, **kwargs) -> bool:
-        stopped = super().train_one_epoch(
-            model=model,
-            iterator=until_spent(iterator, schedulers, getattr(model, "module", model)),
-            optimizers=optimizers,
-            schedulers=schedulers,
-            options=options,
-            **kwargs,
-        )
-        if any(isinstance(scheduler, BudgetCosine) and scheduler.finished for scheduler in schedulers):
+    def train_one_epoch(cls, **kwargs: Any) -> bool:
+        model, schedulers = kwargs["model"], kwargs["schedulers"]
+        kwargs["iterator"] = until_spent(kwargs["iterator"], schedulers, getattr(model, "module", model))
+        stopped = super().train_one_epoch(**kwargs)  # type: ignore[misc]
+        if any(budget.finished for budget in _budgets(schedulers)):
             logging.info("The budget is spent: this epoch is the last")
-            options.patience = -1  # ends the trainer after this epoch is validated and saved
+            kwargs["options"].patience = -1  # ends the trainer after this epoch is validated and saved
         return stopped
 
     @classmethod
-    def validate_one_epoch(cls, model, iterator, reporter, options, distributed_option) -> None:
-        super().validate_one_epoch(
-            model=model, iterator=iterator, reporter=reporter, options=options, distributed_option=distributed_option
-        )
-        if _is_first(distributed_option):
-            keep_previous(Path(options.output_dir))
+    def validate_one_epoch(cls, **kwargs: Any) -> None:
+        super().validate_one_epoch(**kwargs)  # type: ignore[misc]
+        if _is_first(kwargs["distributed_option"]):
+            folder = Path(kwargs["options"].output_dir)
+            keep_previous(folder)
             if time.monotonic() - cls.plotted_s > PLOT_EVERY_S:
                 cls.plotted_s = time.monotonic()
-                plot_curves(Path(options.output_dir))
+                plot_curves(folder)
 
 
 class PartsTrainer(BudgetTraining, Trainer):
@@ -219,7 +211,7 @@ def repair_checkpoint(folder: Path) -> None:
         torch.save(state["model"], model_file)
 
 
-def spent_epoch(checkpoint: Path, schedulers) -> int | None:
+def spent_epoch(checkpoint: Path, schedulers: Sequence[object]) -> int | None:
     """The epoch of a checkpoint by which the budget was spent; None if something is left."""
     if not checkpoint.exists():
         return None
@@ -252,5 +244,5 @@ def whole(path: Path) -> bool:
     return path.is_file() and zipfile.is_zipfile(path)
 
 
-def _is_first(distributed_option) -> bool:
+def _is_first(distributed_option: Any) -> bool:
     return not distributed_option.distributed or distributed_option.dist_rank == 0
