@@ -165,7 +165,7 @@ class SpeechEncoder(nn.Module):
 
     def _past(self, rows: int, left: int, device: torch.device | str, dtype: torch.dtype) -> State:
         config = self.config
-        shapes = {key: (left, config.heads, config.head_size) for key in ("keys", "values")}
+        shapes: dict[str, tuple[int, ...]] = {key: (left, config.heads, config.head_size) for key in ("keys", "values")}
         if config.conv_kernel:
             shapes["conv"] = (config.conv_kernel - 1, config.size)
         return {

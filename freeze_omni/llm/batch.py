@@ -55,7 +55,7 @@ class PackedRows(Cache):
 
 
 @torch.no_grad()
-def read_packed(model: nn.Module, embeds: Sequence[Tensor], caches: Sequence[LlmCache]) -> list[Tensor]:
+def read_packed(model: Any, embeds: Sequence[Tensor], caches: Sequence[LlmCache]) -> list[Tensor]:
     """Embeddings (P_i, E) of each row to hidden states (P_i, E); every cache grows by its row's positions.
 
     A cache holds one row without padding, and no cache is given twice.
@@ -79,7 +79,7 @@ def read_packed(model: nn.Module, embeds: Sequence[Tensor], caches: Sequence[Llm
     return list(output.last_hidden_state[0, : sum(rows.sizes)].split(rows.sizes))
 
 
-def _switch(model: nn.Module) -> None:
+def _switch(model: Any) -> None:
     """Let the model's attention know packed passes; passes of other kinds stay what they were."""
     config = model.config.get_text_config(decoder=True)
     usual = config._attn_implementation

@@ -88,7 +88,7 @@ class LlmCache(DynamicCache):
     picked from.
     """
 
-    def __init__(self, config: object) -> None:
+    def __init__(self, config: Any) -> None:
         super().__init__(config=config)
         self.layers = [
             GrowingLayer(layer.is_sliding) if type(layer) in (DynamicLayer, DynamicSlidingWindowLayer) else layer

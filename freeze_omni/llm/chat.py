@@ -13,6 +13,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from jinja2.exceptions import TemplateError
 
@@ -38,13 +39,13 @@ class ChatTexts:
 class ChatTemplate:
     """Token ids of every piece of a dialogue, made by the LLM's tokenizer from its own template."""
 
-    def __init__(self, tokenizer: object, texts: ChatTexts) -> None:
+    def __init__(self, tokenizer: Any, texts: ChatTexts) -> None:
         self.tokenizer = tokenizer
         self.texts = texts
         self.end_id = self._find_end(self._ids(texts.between))
 
     @classmethod
-    def from_tokenizer(cls, tokenizer: object) -> ChatTemplate:
+    def from_tokenizer(cls, tokenizer: Any) -> ChatTemplate:
         """Render the template with marks and cut it there.
 
         A template without a system role gets the system text at the head of the first user turn.
@@ -127,21 +128,21 @@ class ChatTemplate:
         return self.tokenizer.eos_token_id
 
 
-def _with_system_role(tokenizer: object) -> ChatTexts:
+def _with_system_role(tokenizer: Any) -> ChatTexts:
     turns = [("system", SYSTEM), ("user", USER), ("assistant", ANSWER), ("user", NEXT_USER)]
     before, after, _, between, _ = _cut(tokenizer, turns, [SYSTEM, USER, ANSWER, NEXT_USER])
     _, _, suffix = _cut(tokenizer, turns[:2], [SYSTEM, USER])
     return ChatTexts(before, after, suffix, between)
 
 
-def _without_system_role(tokenizer: object) -> ChatTexts:
+def _without_system_role(tokenizer: Any) -> ChatTexts:
     turns = [("user", USER), ("assistant", ANSWER), ("user", NEXT_USER)]
     before, _, between, _ = _cut(tokenizer, turns, [USER, ANSWER, NEXT_USER])
     _, suffix = _cut(tokenizer, turns[:1], [USER])
     return ChatTexts(before, "\n\n", suffix, between)
 
 
-def _cut(tokenizer: object, turns: list[tuple[str, str]], marks: list[str]) -> list[str]:
+def _cut(tokenizer: Any, turns: list[tuple[str, str]], marks: list[str]) -> list[str]:
     """The rendered dialogue cut at its marks: one piece more than marks."""
     rendered = tokenizer.apply_chat_template(
         [{"role": role, "content": content} for role, content in turns],

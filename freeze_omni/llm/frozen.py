@@ -39,10 +39,10 @@ class FrozenLLM(nn.Module):
         Without tokenizer there is neither.
         """
         super().__init__()
-        self.model = model.requires_grad_(False)
+        self.model: Any = model.requires_grad_(False)
         self.source = source
         self.tokenizer = tokenizer
-        self.chat = chat
+        self.chat: Any = chat  # ChatTemplate; None without a tokenizer
         self.given_chat = chat is not None
         if chat is None and tokenizer is not None:
             self.chat = ChatTemplate.from_tokenizer(tokenizer)

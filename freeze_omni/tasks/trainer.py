@@ -110,7 +110,7 @@ class BudgetCosine(AbsBatchStepScheduler):
             group["lr"] = group["initial_lr"] * self.scale()
 
 
-def until_spent[T](batches: Iterable[T], schedulers: Iterable[object], model: object) -> Iterator[T]:
+def until_spent[T](batches: Iterable[T], schedulers: Iterable[object], model: Any) -> Iterator[T]:
     """The batches, until the budget of any of the schedulers has run out; `model.progress` is set before each."""
     budgets = _budgets(schedulers)
     for batch in batches:
