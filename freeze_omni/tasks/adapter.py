@@ -22,7 +22,7 @@ from freeze_omni.tasks.listening_model import (
     ListeningModel,
     ListeningModelConfig,
     ListeningTask,
-    heard,
+    spoken_pieces,
     turn_of,
     unit_embeddings,
 )
@@ -93,11 +93,11 @@ class AdapterModel(ListeningModel):
         if self.training and self.config.warm_start is not None and self.progress < self.config.warm_start.share:
             loss, stats["nearest"] = self._alignment_loss(out, units, units_lengths)
         elif self.config.targets == "answers":
-            pieces = heard(self.task_tokens, out)
+            pieces = spoken_pieces(self.task_tokens, out)
             loss, stats, _ = answer_turn(self.llm, turn_of(turn), pieces, self.config.kl_weight)
         else:
             targets = with_end(text, text_lengths, self.llm.chat.end_id)
-            written = write(self.llm, heard(self.task_tokens, out), *targets)
+            written = write(self.llm, spoken_pieces(self.task_tokens, out), *targets)
             loss, stats["acc"] = text_loss(written.logits, written.targets)
         if self.config.ctc_weight:
             stats["loss_ctc"] = self._ctc_loss(out, units, units_lengths, turn)

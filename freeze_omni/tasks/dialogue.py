@@ -20,7 +20,13 @@ from freeze_omni.listening import ListeningOutput
 from freeze_omni.llm.order import ReadingOrder, parse_rounds
 from freeze_omni.shapes import pad_rows, valid_mask
 from freeze_omni.tasks.base import Preprocess
-from freeze_omni.tasks.listening_model import ListeningModel, ListeningModelConfig, ListeningTask, heard, turn_of
+from freeze_omni.tasks.listening_model import (
+    ListeningModel,
+    ListeningModelConfig,
+    ListeningTask,
+    spoken_pieces,
+    turn_of,
+)
 from freeze_omni.tasks.llm_pass import Piece, Written, answer_turn
 from freeze_omni.tasks.parts_model import Result, training_result
 from freeze_omni.tasks.preprocess import Augment, Reader, build_augment, load_sound, tokenise
@@ -67,7 +73,7 @@ class DialogueModel(ListeningModel):
         with torch.no_grad():
             out = self.listen(speech, speech_lengths)
         context = self._spoken_context(turn) if self.config.history == "speech" else None
-        pieces = heard(self.prompt, out)
+        pieces = spoken_pieces(self.prompt, out)
         loss, answer_stats, written = answer_turn(self.llm, turn_of(turn), pieces, self.config.kl_weight, context)
         loss_state, stats = self._state_loss(written, out, states, states_lengths)
         stats |= answer_stats | {"loss_state": loss_state}

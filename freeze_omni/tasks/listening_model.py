@@ -20,7 +20,7 @@ from freeze_omni.listening import Listening, ListeningOutput
 from freeze_omni.llm.frozen import FrozenLLM
 from freeze_omni.llm.tuned import PART, LlmTuningConfig
 from freeze_omni.tasks.base import BaseTask
-from freeze_omni.tasks.llm_pass import Piece, Turn
+from freeze_omni.tasks.llm_pass import Piece, TurnIds
 from freeze_omni.tasks.parts_model import PartsModel
 from freeze_omni.tasks.preprocess import TextReaders, before_turn
 from freeze_omni.tasks.resources import Resources, tuning_part
@@ -64,14 +64,14 @@ class ListeningModel(PartsModel):
         return Listening(self.fbank, self.encoder, self.ctc, self.adapter)(speech, lengths, augment=augment)
 
 
-def heard(vectors: nn.Embedding, out: ListeningOutput) -> list[Piece]:
+def spoken_pieces(vectors: nn.Embedding, out: ListeningOutput) -> list[Piece]:
     """What the LLM reads of a spoken turn: learned vectors, then the adapter's positions."""
     learned = vectors.weight.expand(len(out.lengths), -1, -1)
     return [(learned, torch.full_like(out.lengths, learned.shape[1])), (out.adapted.embeds, out.adapted.lengths)]
 
 
-def turn_of(batch: Mapping[str, Tensor]) -> Turn:
-    return Turn(*((batch[name], batch[f"{name}_lengths"]) for name in Turn._fields))
+def turn_of(batch: Mapping[str, Tensor]) -> TurnIds:
+    return TurnIds(*((batch[name], batch[f"{name}_lengths"]) for name in TurnIds._fields))
 
 
 class ListeningTask(BaseTask):
@@ -101,7 +101,7 @@ class ListeningTask(BaseTask):
 
     @classmethod
     def turn_readers(cls, resources: Resources, question: str) -> TextReaders:
-        """What makes the entries of a `Turn`; question: the entry that holds what is said."""
+        """What makes the entries of a `TurnIds`; question: the entry that holds what is said."""
         order = resources.llm.order
         return {
             "context": ("history", partial(before_turn, order=order, system=resources.system)),

@@ -77,7 +77,7 @@ def embedded(llm: FrozenLLM, piece: Piece) -> Piece:
     return llm.embed(ids.clamp(min=0)), lengths
 
 
-class Turn(NamedTuple):
+class TurnIds(NamedTuple):
     """LLM ids: all before the user's turn, what is said in it, and the answer, of length 0 if there is none."""
 
     context: Piece
@@ -108,7 +108,7 @@ def write(llm: FrozenLLM, opening: Sequence[Piece], targets: Tensor, lengths: Te
 
 
 def answer_turn(
-    llm: FrozenLLM, turn: Turn, heard: Sequence[Piece], kl_weight: float = 0.0, context: Piece | None = None
+    llm: FrozenLLM, turn: TurnIds, heard: Sequence[Piece], kl_weight: float = 0.0, context: Piece | None = None
 ) -> tuple[Tensor, dict[str, Tensor], Written]:
     """Cross entropy of the answer to what was heard, and kl_weight times the divergence from the teacher.
 

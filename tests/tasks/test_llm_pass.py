@@ -14,7 +14,7 @@ from freeze_omni.llm.frozen import FrozenLLM
 from freeze_omni.llm.tuned import build_tuning, tuned
 from freeze_omni.shapes import pad_rows
 from freeze_omni.tasks.adapter import AdapterModelConfig
-from freeze_omni.tasks.llm_pass import Turn, answer_turn, divergence, join, predicting, text_loss, with_end
+from freeze_omni.tasks.llm_pass import TurnIds, answer_turn, divergence, join, predicting, text_loss, with_end
 from tests.tasks.corpus import ENCODER
 from tests.toy import TUNINGS, as_if_learned
 
@@ -31,7 +31,7 @@ def turn(llm):
     context = torch.tensor(chat.system("Be kind.") + chat.user_prefix())
     questions = pad_rows([torch.tensor(chat.user_text(text)) for text in ("Hello Anna", "What is a cow?")], value=-1)
     answers = pad_rows([torch.tensor(llm.tokenizer("Paris, please!")["input_ids"]), torch.tensor([]).long()], value=-1)
-    return Turn((context.expand(2, -1), torch.full((2,), len(context))), questions, answers)
+    return TurnIds((context.expand(2, -1), torch.full((2,), len(context))), questions, answers)
 
 
 def embedded(llm, piece):
