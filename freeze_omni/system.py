@@ -94,6 +94,10 @@ class SystemConfig:
             raise ValueError(f"parts: no part '{min(unknown)}'; there are {', '.join(PARTS)}")
         if self.has("adapter") and self.adapter is None:
             raise ValueError("adapter: choose one, `conv: {}` or `ctc: {}`")
+        if self.history == "text" and self.has("ctc") and not self.ctc_units:
+            raise ValueError(
+                "history: text needs the words of a CTC head, and this model has none: set history: speech"
+            )
         rates, fbank, codec = self.rates, self.fbank, self.codec
         same = {
             ("encoder",): {
@@ -213,10 +217,8 @@ class FreezeOmni(nn.Module):
             return super().__getattr__(name)
         except AttributeError:
             if name in PARTS:
-                has = ", ".join(self._modules.keys() & set(PARTS))
-                raise AttributeError(
-                    f"this model has no part '{name}', only {has}: read it from its stage, too"
-                ) from None
+                has = ", ".join(part for part in PARTS if part in self._modules)
+                raise AttributeError(f"this model has no part '{name}', only {has}: read that part, too") from None
             raise
 
     @property
