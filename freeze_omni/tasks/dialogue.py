@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -15,6 +15,7 @@ import torch
 from espnet2.fileio.read_text import read_2columns_text
 from torch import Tensor, nn
 
+from freeze_omni.config import ConfigError
 from freeze_omni.duplex.state_head import NO_LABEL, STATES, StateHead, StateHeadConfig, chunk_hidden
 from freeze_omni.listening import ListeningOutput
 from freeze_omni.llm.order import ReadingOrder, parse_rounds
@@ -41,14 +42,14 @@ class DialogueModelConfig(ListeningModelConfig):
 
     Attributes:
         prompt: number of prompt vectors, the same in all turns (published: 25).
-        history: how the LLM reads earlier rounds: as text, or as the speech that was heard, which a session keeps; the
-            packed model takes it over. Speech makes rows longer than the batch sampler counts.
+        history: how the LLM reads earlier rounds: as text, or as the speech that was heard; the packed model takes it
+            over. Default: text, or speech without a CTC head. Speech makes rows longer than the batch sampler counts.
         state_weight: of the state loss; that of the answer has 1.
         augment: without a change of speed.
     """
 
     prompt: int = 25
-    history: Literal["text", "speech"] = "text"
+    history: Literal["text", "speech"] | None = None
     state_head: StateHeadConfig = field(default_factory=StateHeadConfig)
     state_weight: float = 1.0
 
@@ -160,6 +161,14 @@ class DialogueTask(ListeningTask):
         "question": ("text", "sparse_text"),
     }
     optional = ("history", "question")
+
+    @classmethod
+    def set_up(cls, args: argparse.Namespace) -> tuple[DialogueModelConfig, Resources]:
+        config, resources = super().set_up(args)
+        transcribes = resources.unit_size > 0  # a session has the words of earlier rounds from the CTC head
+        if config.history == "text" and not transcribes:
+            raise ConfigError("model: history: text needs a CTC head, and this model has none: set history: speech")
+        return replace(config, history=config.history or ("text" if transcribes else "speech")), resources
 
     @classmethod
     def needed(cls, config: DialogueModelConfig) -> tuple[str, ...]:

@@ -64,7 +64,15 @@ def test_dialogue_stage(imported, tmp_path, monkeypatch):
     }
     assert changed == {"prompt", "state_head"}
     assert after.config.notice == before.config.notice and (tmp_path / "new" / "NOTICE.txt").exists()
+    assert after.config.history == "speech"  # there is no CTC head, which would write the words of earlier rounds
     assert after.config.state_head.released is False and after.config.chat == before.config.chat
+
+
+def test_history_as_text_needs_a_ctc_head(imported, tmp_path, capsys):
+    model = {"prompt": 2, "state_head": {"summary": False}, "history": "text"}
+    with pytest.raises(SystemExit):
+        main(["dialogue", *options(imported, "encoder,adapter", model, tmp_path)])
+    assert "set history: speech" in capsys.readouterr().err
 
 
 def test_prefix_stage(imported, tmp_path):
