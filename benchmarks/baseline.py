@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 from transformers.cache_utils import DynamicCache
 
+from freeze_omni.encoder.attention import TABLE, sinusoids
 from freeze_omni.encoder.encoder import SpeechEncoder
-from freeze_omni.encoder.released_attention import TABLE, sinusoids
 from freeze_omni.llm.cache import cache_argument
 from freeze_omni.llm.frozen import FrozenLLM
 from freeze_omni.speech_decoder.decoder import SpeechDecoder

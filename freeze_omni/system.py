@@ -28,13 +28,10 @@ from freeze_omni.llm.units import CtcUnits
 from freeze_omni.rates import Rates
 from freeze_omni.speech_decoder.config import SpeechDecoderConfig
 from freeze_omni.speech_decoder.decoder import SpeechDecoder
-from freeze_omni.speech_decoder.normalise import normalise, spoken_english
 from freeze_omni.speech_decoder.sampling import SamplingConfig
 from freeze_omni.speech_decoder.segment import SegmentConfig
-from freeze_omni.speech_decoder.spell import text_ids
+from freeze_omni.speech_decoder.spell import TextStyle, spoken_ids
 from freeze_omni.weights import fill, without_weights
-
-TEXT_STYLES = {"plain": str.strip, "released": normalise, "english": spoken_english}
 
 
 @dataclass(frozen=True)
@@ -80,7 +77,7 @@ class SystemConfig:
     history: Literal["speech", "text"] = "speech"
     state_head: StateHeadConfig = field(default_factory=StateHeadConfig)
     speech_decoder: SpeechDecoderConfig = field(default_factory=SpeechDecoderConfig)
-    text_style: Literal["plain", "released", "english"] = "plain"
+    text_style: TextStyle = "plain"
     codec: CodecConfig = field(default_factory=CodecConfig)
     system_prompt: str = "You are a helpful assistant."
     generation: GenerationConfig = field(default_factory=GenerationConfig)
@@ -246,8 +243,7 @@ class FreezeOmni(nn.Module):
 
     def spoken_ids(self, text: str) -> list[int]:
         """LLM ids by which the speech decoder speaks a text: cleaned, in its own text units."""
-        spoken = TEXT_STYLES[self.config.text_style](text)
-        return text_ids(spoken, self.llm.tokenizer, self.config.speech_decoder.text_units)
+        return spoken_ids(text, self.llm.tokenizer, self.config.speech_decoder.text_units, self.config.text_style)
 
     @torch.no_grad()
     def transcribe(self, wav: Tensor, lengths: Tensor, chunk_size: int | None = None) -> list[str]:

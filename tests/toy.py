@@ -19,9 +19,7 @@ from freeze_omni.codec.config import CodecConfig, SpectralConfig
 from freeze_omni.encoder.config import EncoderConfig
 from freeze_omni.llm.frozen import FrozenLLM
 from freeze_omni.llm.generate import GenerationConfig
-from freeze_omni.llm.learned_prefix import LearnedPrefixConfig
-from freeze_omni.llm.lora import LoraConfig
-from freeze_omni.llm.tuned import LlmTuningConfig
+from freeze_omni.llm.tuned import LearnedPrefixConfig, LlmTuningConfig, LoraConfig
 from freeze_omni.llm.units import CtcUnits
 from freeze_omni.speech_decoder.config import SpeechDecoderConfig
 from freeze_omni.speech_decoder.sampling import SamplingConfig

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from freeze_omni.adapter.conv import ConvAdapter, ConvAdapterConfig
 from freeze_omni.adapter.ctc import CtcAdapter, CtcAdapterConfig
+from freeze_omni.adapter.output import Adapter
 
 
 @dataclass(frozen=True)
@@ -27,10 +28,8 @@ class AdapterChoice:
         return self.ctc is not None and self.ctc.posterior
 
 
-def build_adapter(
-    choice: AdapterChoice, input_size: int, llm_size: int, unit_embeds: Tensor | None = None
-) -> ConvAdapter | CtcAdapter:
-    """The adapter with fresh weights; unit_embeds (V, llm_size) where `needs_unit_embeds`."""
+def build_adapter(choice: AdapterChoice, input_size: int, llm_size: int, unit_embeds: Tensor | None = None) -> Adapter:
+    """The adapter with fresh weights; unit_embeds (V, llm_size) if `needs_unit_embeds`."""
     if choice.conv is not None:
         return ConvAdapter(choice.conv, input_size, llm_size)
     return CtcAdapter(choice.ctc, input_size, llm_size, unit_embeds)

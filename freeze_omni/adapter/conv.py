@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from freeze_omni.adapter.output import AdapterOutput, chunk_ends, chunk_means, require_chunks
+from freeze_omni.adapter.output import Adapter, AdapterOutput, chunk_ends, chunk_means
 from freeze_omni.shapes import silence_padding, valid_mask
 from freeze_omni.streaming import State
 
@@ -20,7 +20,7 @@ NORM_EPS = 1e-3
 class ConvAdapterConfig:
     """The defaults are the published ones: kernel 5, GELU, LayerNorm.
 
-    convolutions: 1 or 2; 0 takes two where the LLM is more than 4 times as wide as the encoder, as
+    convolutions: 1 or 2; 0 takes two if the LLM is more than 4 times as wide as the encoder, as
     the released code does. chunk_frames: encoder frames of a streaming step.
     """
 
@@ -38,7 +38,7 @@ class ConvAdapterConfig:
 
 
 class CausalLayer(nn.Module):
-    """A convolution over the past, a norm and an activation, with the past handed in and out."""
+    """A convolution over the past, a norm and an activation; the past comes in and goes out."""
 
     def __init__(self, config: ConvAdapterConfig, input_size: int, output_size: int, stride: int):
         super().__init__()
@@ -50,7 +50,7 @@ class CausalLayer(nn.Module):
 
     def forward(self, x: Tensor, past: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """x (B, T, input_size), past (B, kernel - 1, input_size), lengths (B,) to
-        (B, ceil(T / stride), output_size), the next past, lengths; zero behind the lengths."""
+        (B, ceil(T / stride), output_size), the next past, lengths; zero after the lengths."""
         inputs = torch.cat([past, x], dim=1)
         y = self.conv(inputs.transpose(1, 2)).transpose(1, 2)
         lengths = (lengths + self.stride - 1) // self.stride
@@ -64,7 +64,7 @@ class CausalLayer(nn.Module):
         return y, inputs[:, x.shape[1] :], lengths
 
 
-class ConvAdapter(nn.Module):
+class ConvAdapter(Adapter):
     """One or two causal convolutions, the last with stride 2, and a projection to the LLM's width.
 
     Position p is made of encoder frames up to 2 p; T frames give ceil(T / 2) positions.
@@ -81,15 +81,8 @@ class ConvAdapter(nn.Module):
         )
         self.project = nn.Linear(sizes[-1], llm_size)
 
-    def forward(self, enc: Tensor, lengths: Tensor, ctc_logits: Tensor | None = None) -> AdapterOutput:
-        """Encoder frames (B, T, input_size), lengths (B,) to positions; CTC is not looked at."""
-        return self._convolve(enc, lengths, self.initial_state(len(enc), enc.device, enc.dtype))[0]
-
     def initial_state(
-        self,
-        batch_size: int,
-        device: torch.device | str | None = None,
-        dtype: torch.dtype | None = None,
+        self, batch_size: int, device: torch.device | str | None = None, dtype: torch.dtype | None = None
     ) -> State:
         """The inputs before the first of each convolution: zeros, conv{i} (B, kernel - 1, size)."""
         weight = self.project.weight
@@ -100,16 +93,9 @@ class ConvAdapter(nn.Module):
             for i, layer in enumerate(self.layers)
         }
 
-    def step(self, enc: Tensor, state: State, ctc_logits: Tensor | None = None) -> tuple[AdapterOutput, State]:
-        """Whole chunks of frames (B, k * chunk_frames, input_size) to their positions.
-
-        Raises ValueError where the frames are not whole chunks.
-        """
-        require_chunks(enc, self.config.chunk_frames)
-        lengths = torch.full((len(enc),), enc.shape[1], device=enc.device)
-        return self._convolve(enc, lengths, state)
-
-    def _convolve(self, enc: Tensor, lengths: Tensor, state: State) -> tuple[AdapterOutput, State]:
+    def adapt(
+        self, enc: Tensor, lengths: Tensor, ctc_logits: Tensor | None, state: State
+    ) -> tuple[AdapterOutput, State]:
         x, after, counts = silence_padding(enc, lengths), {}, lengths
         for i, layer in enumerate(self.layers):
             x, after[f"conv{i}"], counts = layer(x, state[f"conv{i}"], counts)

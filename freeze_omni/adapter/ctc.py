@@ -1,4 +1,4 @@
-"""Our adapter: a position is sent to the LLM where the CTC path starts a unit.
+"""Our adapter: it sends a position to the LLM at the frame where the CTC path starts a unit.
 
 Speech becomes about as many positions as its text has tokens: fewer for the LLM to read, and near
 to what it was trained on, with no filler between.
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from freeze_omni.adapter.output import AdapterOutput, chunk_ends, chunk_means, require_chunks
+from freeze_omni.adapter.output import Adapter, AdapterOutput, chunk_ends, chunk_means
 from freeze_omni.encoder.ctc import unit_starts
 from freeze_omni.shapes import valid_mask
 from freeze_omni.streaming import State
@@ -19,9 +19,9 @@ from freeze_omni.streaming import State
 
 @dataclass(frozen=True)
 class CtcAdapterConfig:
-    """posterior: a position carries the expected embedding of its unit (where the CTC units are
-    tokens of the LLM), beside the learned projection of its frame. scale: of that expectation.
-    best: of the likeliest unit alone, which is a text that the LLM knows to read and no mixture of
+    """posterior: a position carries the expected embedding of its unit (if the CTC units are
+    tokens of the LLM), plus the learned projection of its frame. scale: of that expectation.
+    best: of the likeliest unit alone, which the LLM reads as text, not a mixture of
     two; the gradient stays the expectation's. blank: the CTC head's.
     chunk_frames: encoder frames of a streaming step."""
 
@@ -32,24 +32,18 @@ class CtcAdapterConfig:
     chunk_frames: int = 4
 
 
-class CtcAdapter(nn.Module):
+class CtcAdapter(Adapter):
     """Sends a position at the first frame of each run of a non-blank unit in the greedy CTC path.
 
     Its value is the posterior over non-blank units times their embeddings, plus a projection of
-    the encoder frame. Where there is a posterior the projection starts at zero. The embeddings are
+    the encoder frame. With a posterior the projection starts at zero. The embeddings are
     rows of the frozen LLM: never trained, never saved.
     """
 
-    def __init__(
-        self,
-        config: CtcAdapterConfig,
-        input_size: int,
-        llm_size: int,
-        unit_embeds: Tensor | None = None,
-    ):
+    def __init__(self, config: CtcAdapterConfig, input_size: int, llm_size: int, unit_embeds: Tensor | None = None):
         """unit_embeds (V, llm_size): the embedding of every CTC unit, the blank's row unused.
 
-        Raises ValueError where the posterior is asked for without embeddings of the LLM's width.
+        Raises ValueError if the posterior is requested without embeddings of the LLM's width.
         """
         super().__init__()
         self.config = config
@@ -66,44 +60,26 @@ class CtcAdapter(nn.Module):
             nn.init.zeros_(self.project.weight)
             nn.init.zeros_(self.project.bias)
 
-    def forward(self, enc: Tensor, lengths: Tensor, ctc_logits: Tensor | None = None) -> AdapterOutput:
-        """Encoder frames (B, T, input_size), lengths (B,), CTC logits (B, T, V) to positions.
-
-        Gradient reaches the encoder through the posterior and the projection; which frames are
-        sent is a decision without one.
-        """
-        return self._select(enc, lengths, ctc_logits, self.initial_state(len(enc), enc.device))[0]
-
     def initial_state(
-        self,
-        batch_size: int,
-        device: torch.device | str | None = None,
-        dtype: torch.dtype | None = None,
+        self, batch_size: int, device: torch.device | str | None = None, dtype: torch.dtype | None = None
     ) -> State:
         """The unit of the frame before the first: blank, (B,) long whatever the dtype."""
         size, device = (batch_size,), device or self.project.weight.device
         return {"unit": torch.full(size, self.config.blank, dtype=torch.long, device=device)}
 
-    def step(self, enc: Tensor, state: State, ctc_logits: Tensor | None = None) -> tuple[AdapterOutput, State]:
-        """Whole chunks (B, k * chunk_frames, input_size) to the positions that start in them.
-
-        A row may send any number, none included: see `lengths`. Raises ValueError where the frames
-        are not whole chunks.
-        """
-        require_chunks(enc, self.config.chunk_frames)
-        lengths = torch.full((len(enc),), enc.shape[1], device=enc.device)
-        return self._select(enc, lengths, ctc_logits, state)
-
-    def _select(self, enc: Tensor, lengths: Tensor, logits: Tensor | None, state: State) -> tuple[AdapterOutput, State]:
-        if logits is None:
+    def adapt(
+        self, enc: Tensor, lengths: Tensor, ctc_logits: Tensor | None, state: State
+    ) -> tuple[AdapterOutput, State]:
+        """Gradient reaches the encoder through the posterior and the projection; the choice of frames has none."""
+        if ctc_logits is None:
             raise ValueError("the CTC adapter needs the CTC head's logits: pass ctc_logits")
         blank, chunk = self.config.blank, self.config.chunk_frames
-        path = logits.argmax(-1).masked_fill(~valid_mask(lengths, enc.shape[1]), blank)
+        path = ctc_logits.argmax(-1).masked_fill(~valid_mask(lengths, enc.shape[1]), blank)
         starts = unit_starts(path, state["unit"], blank)
         sent = starts.cumsum(1)
         counts = sent[:, -1]
         rows, frames = starts.nonzero(as_tuple=True)
-        values = self._values(enc[rows, frames], logits[rows, frames])
+        values = self._values(enc[rows, frames], ctc_logits[rows, frames])
         embeds = values.new_zeros(len(enc), int(counts.max()), values.shape[-1])
         embeds = embeds.index_put((rows, sent[rows, frames] - 1), values)
         last = chunk_ends(lengths, enc.shape[1], chunk)

@@ -1,20 +1,21 @@
-"""What every adapter gives out."""
+"""What every adapter is: encoder frames to positions for the LLM, at once or in whole chunks."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from freeze_omni.shapes import silence_padding
+from freeze_omni.streaming import State
 
 
 class AdapterOutput(NamedTuple):
     """Positions for the LLM, and how they lie in the stream's chunks.
 
-    embeds (B, P, llm_size): zero behind a row's length. lengths (B,): positions of each row.
-    ends (B, C): positions sent up to the end of chunk c, counted from the start of the call; behind
+    embeds (B, P, llm_size): zero after a row's length. lengths (B,): positions of each row.
+    ends (B, C): positions sent up to the end of chunk c, counted from the start of the call; after
     a row's last chunk it stays. summary (B, C, input_size): mean encoder frame of each chunk.
     """
 
@@ -45,7 +46,38 @@ def chunk_ends(lengths: Tensor, size: int, chunk_frames: int) -> Tensor:
     return torch.minimum(last[None], lengths[:, None])
 
 
-def require_chunks(enc: Tensor, chunk_frames: int) -> None:
-    """Raises ValueError where frames enc (B, T, D) of a step are not whole chunks."""
-    if enc.shape[1] == 0 or enc.shape[1] % chunk_frames:
-        raise ValueError(f"a step takes a multiple of {chunk_frames} frames, found {enc.shape[1]}")
+class Adapter(nn.Module):
+    """The base of the adapters, which define `initial_state` and `adapt`.
+
+    Attributes:
+        project: to the LLM's width. config.chunk_frames: encoder frames of a streaming step.
+    """
+
+    config: Any
+    project: nn.Linear
+
+    def initial_state(
+        self, batch_size: int, device: torch.device | str | None = None, dtype: torch.dtype | None = None
+    ) -> State:
+        """A stream that has heard nothing; device and dtype default to the parameters' own."""
+        raise NotImplementedError
+
+    def adapt(
+        self, enc: Tensor, lengths: Tensor, ctc_logits: Tensor | None, state: State
+    ) -> tuple[AdapterOutput, State]:
+        """Encoder frames (B, T, input_size), lengths (B,), CTC logits (B, T, V) to positions and the next state."""
+        raise NotImplementedError
+
+    def forward(self, enc: Tensor, lengths: Tensor, ctc_logits: Tensor | None = None) -> AdapterOutput:
+        """Encoder frames (B, T, input_size), lengths (B,), CTC logits (B, T, V) to positions, all at once."""
+        return self.adapt(enc, lengths, ctc_logits, self.initial_state(len(enc), enc.device, enc.dtype))[0]
+
+    def step(self, enc: Tensor, state: State, ctc_logits: Tensor | None = None) -> tuple[AdapterOutput, State]:
+        """Whole chunks (B, k * chunk_frames, input_size) to the positions that start in them: see `lengths`.
+
+        Raises ValueError if the frames are not whole chunks.
+        """
+        chunk = self.config.chunk_frames
+        if enc.shape[1] == 0 or enc.shape[1] % chunk:
+            raise ValueError(f"a step takes a multiple of {chunk} frames, found {enc.shape[1]}")
+        return self.adapt(enc, torch.full((len(enc),), enc.shape[1], device=enc.device), ctc_logits, state)

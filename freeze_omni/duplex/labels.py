@@ -39,14 +39,14 @@ class Segment:
 
     def __post_init__(self) -> None:
         if self.kind not in DECISIONS:
-            raise ValueError(f"kind '{self.kind}' is none of {', '.join(DECISIONS)}")
+            raise ValueError(f"unknown kind '{self.kind}', expected {', '.join(DECISIONS)}")
         if not 0 <= self.start_s < self.end_s:
             raise ValueError(f"a segment from {self.start_s} s to {self.end_s} s")
 
 
 @dataclass(frozen=True)
 class LabelConfig:
-    """decision_delay_s: silence that has to be heard before a decision is asked for."""
+    """decision_delay_s: silence before a decision is expected."""
 
     decision_delay_s: float = 0.24
     chunk_s: float = 0.16
@@ -57,7 +57,7 @@ class LabelConfig:
 
 
 def decision_chunk(end_s: float, config: LabelConfig) -> int:
-    """The first chunk that ends at least decision_delay_s behind end_s."""
+    """The first chunk that ends at least decision_delay_s after end_s."""
     return math.ceil((end_s + config.decision_delay_s - ROUNDING_S) / config.chunk_s) - 1
 
 
@@ -70,9 +70,9 @@ def needed_s(segments: Sequence[Segment], config: LabelConfig) -> float:
 def chunk_labels(segments: Sequence[Segment], chunks: int, config: LabelConfig | None = None) -> list[int]:
     """One label for each of `chunks` chunks: 0, 1, 2, or -1 for none.
 
-    0 from the start and wherever nothing has been decided: in speech, in pauses, behind a cut-off
-    turn. 1 or 2 on the decision chunk of a segment. -1 behind it, until the next segment starts.
-    A decision is void where the user speaks to the system before its chunk has ended; one of
+    0 from the start and wherever nothing has been decided: in speech, in pauses, after a cut-off
+    turn. 1 or 2 on the decision chunk of a segment. -1 after it, until the next segment starts.
+    A decision is void if the user speaks to the system before its chunk has ended; one of
     nothing to answer also where any other sound does, or while a cut-off turn waits to be finished.
     """
     config = config or LabelConfig()

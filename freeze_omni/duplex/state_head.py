@@ -22,7 +22,7 @@ class StateHeadConfig:
     """summary: the head also reads the chunk's mean encoder frame, by which it tells chunks apart
     in which no position was sent. class_weights: of the cross entropy, for states 0, 1, 2.
     hidden: units of a layer before the logits (ours; 0: none, the paper's linear head).
-    dropout: of what the head reads, in training (ours): against knowing the ends of sentences by heart.
+    dropout: of what the head reads, in training (ours): so that it does not learn the ends of sentences by heart.
     released: the published head, four logits of which the last is left out; hidden state alone.
     """
 

@@ -5,16 +5,32 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from freeze_omni.encoder.attention import ATTENTION, Places
 from freeze_omni.encoder.config import EncoderConfig
-from freeze_omni.encoder.convolution import CausalConvolution
-from freeze_omni.encoder.released_attention import Places, ReleasedAttention
-from freeze_omni.encoder.rotary import RotaryAttention
 
-ATTENTION = {"rotary": RotaryAttention, "released": ReleasedAttention}
+
+class CausalConvolution(nn.Module):
+    """Gated pointwise, causal depthwise, norm, SiLU, pointwise, as in Conformer: ours for small data, off as released.
+
+    It norms each frame alone, so it streams.
+    """
+
+    def __init__(self, size: int, kernel: int):
+        super().__init__()
+        self.gated = nn.Linear(size, 2 * size)
+        self.depthwise = nn.Conv1d(size, size, kernel, groups=size)
+        self.norm = nn.LayerNorm(size)
+        self.out = nn.Linear(size, size)
+
+    def forward(self, x: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
+        """x (B, T, size), past (B, kernel - 1, size) to (B, T, size) and the next past."""
+        inputs = torch.cat([past, nn.functional.glu(self.gated(x))], dim=1)
+        y = self.depthwise(inputs.transpose(1, 2)).transpose(1, 2)
+        return self.out(nn.functional.silu(self.norm(y))), inputs[:, x.shape[1] :]
 
 
 class Block(nn.Module):
-    """Attention, convolution (where configured) and feed-forward, each behind a norm and added."""
+    """Attention, convolution (if configured) and feed-forward, each after a norm and added."""
 
     def __init__(self, config: EncoderConfig):
         super().__init__()

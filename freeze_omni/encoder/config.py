@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-RELEASED_TABLE = 5000  # positions that the released layer knows, before it starts anew
+RELEASED_TABLE = 5000  # positions of the released layer before it restarts
 
 
 @dataclass(frozen=True)
@@ -19,11 +19,11 @@ class EncoderConfig:
     most of a small encoder's time.
     dynamic_chunks: training draws a chunk size for every batch: the whole utterance with
     `full_context_probability`, otherwise evenly from 1 to `max_dynamic_chunk` frames.
-    positions: "rotary" (relative by rotation; a plain norm behind the convolutions), or "released"
+    positions: "rotary" (relative by rotation; a plain norm after the convolutions), or "released"
     (the released checkpoints' scores, position quirk, embedding layer and scale).
     concat_after: a block's attention joins by Linear([x; attention]) instead of a sum.
     conv_kernel: width of a causal depthwise convolution in every block (ours); 0 leaves it out.
-    start: what stands in front of the first frame: zeros after normalisation ("zero_cmvn"), or
+    start: what comes before the first frame: zeros after normalisation ("zero_cmvn"), or
     zeros before it ("zero_features", as released).
     """
 

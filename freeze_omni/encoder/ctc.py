@@ -10,8 +10,8 @@ from freeze_omni.streaming import State
 
 
 def unit_starts(path: Tensor, before: Tensor, blank: int) -> Tensor:
-    """Where a frame starts a unit: path (B, T) of best units, before (B,) the unit of the frame
-    in front (blank at the start), to (B, T) bool, True at the first frame of each non-blank run."""
+    """At which frames a unit starts: path (B, T) of best units, before (B,) the unit of the frame
+    before (blank at the start), to (B, T) bool, True at the first frame of each non-blank run."""
     previous = torch.cat([before[:, None], path[:, :-1]], dim=1)
     return (path != blank) & (path != previous)
 
@@ -37,13 +37,7 @@ class CtcHead(nn.Module):
         log_probs = silence_padding(logits, lengths).float().log_softmax(-1).transpose(0, 1)
         targets = silence_padding(targets, target_lengths)
         losses = nn.functional.ctc_loss(
-            log_probs,
-            targets,
-            lengths,
-            target_lengths,
-            blank=self.blank,
-            reduction="none",
-            zero_infinity=True,
+            log_probs, targets, lengths, target_lengths, blank=self.blank, reduction="none", zero_infinity=True
         )
         return losses.mean()
 
@@ -72,36 +66,22 @@ class CtcHead(nn.Module):
         return {"unit": logits[:, -1].argmax(-1)}
 
 
-class NoCtcHead(nn.Module):
-    """Stands where a model has no CTC head (imported ones): nothing is transcribed, nothing is stored."""
+class NoCtcHead(CtcHead):
+    """For models without CTC head (imported ones): every frame is blank, nothing is transcribed or stored."""
 
-    blank = 0
+    def __init__(self) -> None:
+        nn.Module.__init__(self)
+        self.blank = 0
 
     def forward(self, enc: Tensor) -> Tensor:
         """(B, T, D) to logits (B, T, 1) of the blank."""
         return enc.new_zeros(*enc.shape[:2], 1)
 
-    def greedy(self, logits: Tensor, lengths: Tensor) -> list[list[int]]:
-        """No unit in any row."""
-        return [[] for _ in logits]
-
-    def units(self, logits: Tensor, lengths: Tensor, before: Tensor) -> list[list[int]]:
-        """No unit in any row."""
-        return [[] for _ in logits]
-
     def initial_state(self, batch_size: int, device: torch.device | str | None = None) -> State:
         """As that of `CtcHead`."""
         return {"unit": torch.zeros(batch_size, dtype=torch.long, device=device)}
 
-    def step(self, logits: Tensor, state: State) -> tuple[list[list[int]], State]:
-        """No unit, ever."""
-        return [[] for _ in logits], state
 
-    def advance(self, logits: Tensor, state: State) -> State:
-        """Nothing is remembered."""
-        return state
-
-
-def build_ctc(input_size: int, units: int) -> CtcHead | NoCtcHead:
-    """The head for so many units; none for 0."""
+def build_ctc(input_size: int, units: int) -> CtcHead:
+    """The head for a number of units; none for 0."""
     return CtcHead(input_size, units) if units else NoCtcHead()

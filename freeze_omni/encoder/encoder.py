@@ -8,15 +8,35 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from freeze_omni.encoder.block import ATTENTION, Block
+from freeze_omni.encoder.attention import ATTENTION, visible
+from freeze_omni.encoder.block import Block
 from freeze_omni.encoder.config import EncoderConfig
-from freeze_omni.encoder.subsampling import DOWNSAMPLE, OVERLAP_FEATS, Subsampling
-from freeze_omni.encoder.window import drawn_chunk, visible
 from freeze_omni.frontend.cmvn import Cmvn
 from freeze_omni.shapes import silence_padding, valid_mask
 from freeze_omni.streaming import State
 
 Augment = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+DOWNSAMPLE = 4
+OVERLAP_FEATS = 3
+
+
+class Subsampling(nn.Module):
+    """Four feature frames to one: two Conv2d (kernel 3, stride 2, ReLU) over time and mel bins, then a linear layer.
+
+    3 + 4 n frames give n: frame t sees features 4 t - 3 to 4 t + 3, counted after the three that come before the first.
+    """
+
+    def __init__(self, input_size: int, channels: int, size: int):
+        super().__init__()
+        self.conv1 = nn.Conv2d(1, channels, 3, 2)
+        self.conv2 = nn.Conv2d(channels, channels, 3, 2)
+        self.out = nn.Linear(channels * (((input_size - 1) // 2 - 1) // 2), size)
+
+    def forward(self, feats: Tensor) -> Tensor:
+        """(B, 3 + F, input_size) to (B, F // 4, size)."""
+        x = self.conv1(feats[:, None]).relu()
+        x = self.conv2(x).relu()
+        return self.out(x.transpose(1, 2).flatten(2))
 
 
 class SpeechEncoder(nn.Module):
@@ -56,8 +76,8 @@ class SpeechEncoder(nn.Module):
         chunk_size: encoder frames of a chunk, 0 for infinite (everything sees everything), None
         for the configured size or, in training with dynamic chunks, a drawn one.
         augment: (normalised feats, lengths) to the same, such as SpecAugment.
-        taps: takes the output (B, F // 4, size) of every block, for losses beside the last one.
-        layers: the blocks behind this many are passed by; None for none.
+        taps: takes the output (B, F // 4, size) of every block, for losses on earlier blocks.
+        layers: run only this many blocks; None for all.
         Padding may hold anything; the output's is zero.
         """
         x = silence_padding(self._normalised(feats), lengths)
@@ -70,7 +90,7 @@ class SpeechEncoder(nn.Module):
         frames = torch.arange(x.shape[1], device=x.device)[None]
         mask = visible(frames, frames, chunk, self.config.left_frames)
         mask = mask & valid_mask(lengths, x.shape[1])[:, None]
-        # a frame of the padding sees itself, for a softmax over nothing is not a number
+        # a padding frame sees itself: a softmax over nothing is NaN
         mask = mask | torch.eye(x.shape[1], dtype=torch.bool, device=x.device)
         places = ATTENTION[self.config.positions].places(self.config, frames, frames, chunk)
         past = self._past(len(x), 0, x.device, x.dtype)
@@ -81,12 +101,9 @@ class SpeechEncoder(nn.Module):
         return silence_padding(self.after_norm(x), lengths), lengths
 
     def initial_state(
-        self,
-        batch_size: int,
-        device: torch.device | str | None = None,
-        dtype: torch.dtype | None = None,
+        self, batch_size: int, device: torch.device | str | None = None, dtype: torch.dtype | None = None
     ) -> State:
-        """A stream that has heard nothing; device and dtype default to the parameters' own.
+        """A stream that has heard nothing. device and dtype default to the parameters' own.
 
         feats (B, 3, input_size), normalised; keys and values (B, layers, left_frames, heads,
         head_size); conv (B, layers, kernel - 1, size) where configured; frames (B,) given so far.
@@ -102,7 +119,7 @@ class SpeechEncoder(nn.Module):
     def step(self, feats: Tensor, state: State) -> tuple[Tensor, State]:
         """Raw features (B, k chunks * 16, input_size) to frames (B, k chunks * 4, size).
 
-        Raises ValueError where the features are not whole chunks.
+        Raises ValueError if the features are not whole chunks.
         """
         chunk_feats = self.config.chunk_frames * DOWNSAMPLE
         if feats.shape[1] == 0 or feats.shape[1] % chunk_feats:
@@ -133,21 +150,22 @@ class SpeechEncoder(nn.Module):
         return self.dropout(self.embed(self.subsampling(x)) * self.scale)
 
     def _start(self, x: Tensor) -> Tensor:
-        """The three normalised frames in front of the first: (B, 3, input_size)."""
+        """The three normalised frames before the first: (B, 3, input_size)."""
         start = x.new_zeros(len(x), OVERLAP_FEATS, x.shape[2])
         return start if self.config.start == "zero_cmvn" else self._normalised(start)
 
     def _chunk(self, chunk_size: int | None) -> int:
         if chunk_size is not None:
             return chunk_size
-        if self.training and self.config.dynamic_chunks:
-            config = self.config
-            return drawn_chunk(config.full_context_probability, config.max_dynamic_chunk)
-        return self.config.chunk_frames
+        if not (self.training and self.config.dynamic_chunks):
+            return self.config.chunk_frames
+        if float(torch.rand(())) < self.config.full_context_probability:
+            return 0
+        return int(torch.randint(1, self.config.max_dynamic_chunk + 1, ()))
 
     def _past(self, rows: int, left: int, device: torch.device | str, dtype: torch.dtype) -> State:
         config = self.config
-        shapes = {key: (left, config.heads, config.head_size) for key in ("keys", "values")}
+        shapes: dict[str, tuple[int, ...]] = {key: (left, config.heads, config.head_size) for key in ("keys", "values")}
         if config.conv_kernel:
             shapes["conv"] = (config.conv_kernel - 1, config.size)
         return {
@@ -162,8 +180,5 @@ def _embed(config: EncoderConfig) -> nn.Sequential:
     if config.positions == "rotary":
         return nn.Sequential(nn.LayerNorm(config.size))
     return nn.Sequential(
-        nn.Linear(config.size, config.size),
-        nn.LayerNorm(config.size),
-        nn.Dropout(config.dropout),
-        nn.ReLU(),
+        nn.Linear(config.size, config.size), nn.LayerNorm(config.size), nn.Dropout(config.dropout), nn.ReLU()
     )

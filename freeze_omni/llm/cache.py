@@ -17,7 +17,7 @@ class GrowingLayer(DynamicLayer):
     """One layer's keys and values (B, heads, n, dim) in a buffer with room to spare.
 
     transformers' own layer copies all of the past at every token; this one writes the new positions
-    behind the old and hands out a view. A layer with a sliding window keeps its whole past too: the
+    after the old and returns a view. A layer with a sliding window keeps its whole past too: the
     mask hides what lies outside the window, and cutting back stays possible.
     """
 
@@ -83,12 +83,12 @@ def _cache_word(kind: type[nn.Module]) -> str:
 class LlmCache(DynamicCache):
     """What a frozen LLM has read: one value that belongs to one session (or to the rows of a batch).
 
-    `length` counts positions; `mask` (B, length) bool tells real ones from padding, None where all are real. A layer
-    that is no attention layer keeps transformers' own type: such an LLM can be trained with, and cannot be forked, cut
-    or picked from.
+    `length` counts positions; `mask` (B, length) bool tells real ones from padding, None if all are real. A layer
+    that is not attention keeps transformers' own type: such an LLM works in training, and cannot be forked, cut or
+    picked from.
     """
 
-    def __init__(self, config: object) -> None:
+    def __init__(self, config: Any) -> None:
         super().__init__(config=config)
         self.layers = [
             GrowingLayer(layer.is_sliding) if type(layer) in (DynamicLayer, DynamicSlidingWindowLayer) else layer

@@ -4,8 +4,8 @@ One dialogue is read as
 
     system(text) | user_prefix() turn user_suffix() answer | user_prefix(first=False) turn ...
 
-where the end token that closes an answer is the beginning of the next `user_prefix`, so that it enters the LLM's cache
-only when the next turn begins (released checkpoints: "Dialogue with the frozen LLM").
+where the end token that closes an answer starts the next `user_prefix`, so that it enters the LLM's cache only when
+the next turn starts (released checkpoints: "Dialogue with the frozen LLM").
 """
 
 from __future__ import annotations
@@ -13,16 +13,17 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from jinja2.exceptions import TemplateError
 
 SYSTEM, USER, ANSWER, NEXT_USER = "SysMark0x", "UserMark1x", "AnswerMark2x", "NextMark3x"
 FIXED_DATE = "26 Jul 2024"
-_STOP = "."  # what running text is read behind
+_STOP = "."  # what running text follows
 
 
 class ChatTemplateError(ValueError):
-    """The tokenizer has no chat template, or one whose turns cannot be told apart."""
+    """The tokenizer has no chat template, or one whose turns cannot be separated."""
 
 
 @dataclass(frozen=True)
@@ -38,23 +39,22 @@ class ChatTexts:
 class ChatTemplate:
     """Token ids of every piece of a dialogue, made by the LLM's tokenizer from its own template."""
 
-    def __init__(self, tokenizer: object, texts: ChatTexts) -> None:
+    def __init__(self, tokenizer: Any, texts: ChatTexts) -> None:
         self.tokenizer = tokenizer
         self.texts = texts
         self.end_id = self._find_end(self._ids(texts.between))
 
     @classmethod
-    def from_tokenizer(cls, tokenizer: object) -> ChatTemplate:
+    def from_tokenizer(cls, tokenizer: Any) -> ChatTemplate:
         """Render the template with marks and cut it there.
 
         A template without a system role gets the system text at the head of the first user turn.
-        Raises ChatTemplateError where there is no template or the marks do not come back in order.
+        Raises ChatTemplateError without a template, or if the marks do not come back in order.
         """
         if not getattr(tokenizer, "chat_template", None):
             raise ChatTemplateError(
-                f"{tokenizer.name_or_path}: the tokenizer has no chat template; use an instruct "
-                "or chat model, or "
-                "put the model's template into chat_template.jinja in its folder"
+                f"{tokenizer.name_or_path}: the tokenizer has no chat template; use an instruct or chat model, or put "
+                "the model's template into chat_template.jinja in its folder"
             )
         try:
             return cls(tokenizer, _with_system_role(tokenizer))
@@ -71,9 +71,9 @@ class ChatTemplate:
         return self._ids(self.texts.before_system + text.strip())
 
     def user_prefix(self, first: bool = True) -> list[int]:
-        """Ids that open a user turn, right in front of its text or speech.
+        """Ids that open a user turn, right before its text or speech.
 
-        first: the turn behind the system text; otherwise a turn behind an answer, whose end token these ids begin with.
+        first: the turn after the system text; otherwise one after an answer, whose end token these ids start with.
         """
         return self._ids(self.texts.after_system if first else self.texts.between)
 
@@ -82,7 +82,7 @@ class ChatTemplate:
         return self._ids(self.texts.user_suffix)
 
     def user_text(self, text: str) -> list[int]:
-        """Ids of a user's text as they come out inside the template, right behind `user_prefix`."""
+        """Ids of a user's text as they come out inside the template, right after `user_prefix`."""
         text = text.strip()
         before = self._ids(self.texts.between)
         inside = self._ids(self.texts.between + text)
@@ -92,7 +92,7 @@ class ChatTemplate:
 
     def running_text(self, text: str) -> list[int]:
         """Ids of a text as they come out in the middle of running text: a first word that follows a space
-        has the token that it has everywhere else. Scripts without spaces are not given one."""
+        gets the token that it has everywhere else. Scripts without spaces get none."""
         text = text.strip()
         if not text or unicodedata.east_asian_width(text[0]) in "WF":
             return self._ids(text)
@@ -101,7 +101,7 @@ class ChatTemplate:
         return inside[len(before) :] if inside[: len(before)] == before else self._ids(text)
 
     def dialogue(self, system: str, turns: Sequence[tuple[str, str | None]]) -> list[int]:
-        """Ids of a dialogue in text; with a last answer of None, up to where one has to begin.
+        """Ids of a dialogue in text; with a last answer of None, up to where one has to start.
 
         A finished last answer goes without its end token.
         """
@@ -128,21 +128,21 @@ class ChatTemplate:
         return self.tokenizer.eos_token_id
 
 
-def _with_system_role(tokenizer: object) -> ChatTexts:
+def _with_system_role(tokenizer: Any) -> ChatTexts:
     turns = [("system", SYSTEM), ("user", USER), ("assistant", ANSWER), ("user", NEXT_USER)]
     before, after, _, between, _ = _cut(tokenizer, turns, [SYSTEM, USER, ANSWER, NEXT_USER])
     _, _, suffix = _cut(tokenizer, turns[:2], [SYSTEM, USER])
     return ChatTexts(before, after, suffix, between)
 
 
-def _without_system_role(tokenizer: object) -> ChatTexts:
+def _without_system_role(tokenizer: Any) -> ChatTexts:
     turns = [("user", USER), ("assistant", ANSWER), ("user", NEXT_USER)]
     before, _, between, _ = _cut(tokenizer, turns, [USER, ANSWER, NEXT_USER])
     _, suffix = _cut(tokenizer, turns[:1], [USER])
     return ChatTexts(before, "\n\n", suffix, between)
 
 
-def _cut(tokenizer: object, turns: list[tuple[str, str]], marks: list[str]) -> list[str]:
+def _cut(tokenizer: Any, turns: list[tuple[str, str]], marks: list[str]) -> list[str]:
     """The rendered dialogue cut at its marks: one piece more than marks."""
     rendered = tokenizer.apply_chat_template(
         [{"role": role, "content": content} for role, content in turns],

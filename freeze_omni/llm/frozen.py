@@ -1,4 +1,4 @@
-"""The LLM that never changes (paper section 3: the backbone is frozen through all stages)."""
+"""The frozen LLM (paper section 3: the backbone is frozen through all stages)."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
+from freeze_omni.llm.batch import read_packed
 from freeze_omni.llm.cache import LlmCache, cache_argument
 from freeze_omni.llm.chat import ChatTemplate, ChatTexts
 from freeze_omni.llm.order import ReadingOrder
-from freeze_omni.llm.packed import read_packed
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 class LlmError(ValueError):
-    """An LLM that cannot be used: names the path and the mend."""
+    """An LLM that cannot be used: names the path and the fix."""
 
 
 class FrozenLLM(nn.Module):
@@ -32,21 +32,17 @@ class FrozenLLM(nn.Module):
     """
 
     def __init__(
-        self,
-        model: nn.Module,
-        tokenizer: Any = None,
-        source: str = "",
-        chat: ChatTemplate | None = None,
+        self, model: nn.Module, tokenizer: Any = None, source: str = "", chat: ChatTemplate | None = None
     ) -> None:
         """chat: in place of the tokenizer's own template; then only its end token ends an answer.
 
         Without tokenizer there is neither.
         """
         super().__init__()
-        self.model = model.requires_grad_(False)
+        self.model: Any = model.requires_grad_(False)
         self.source = source
         self.tokenizer = tokenizer
-        self.chat = chat
+        self.chat: Any = chat  # ChatTemplate; None without a tokenizer
         self.given_chat = chat is not None
         if chat is None and tokenizer is not None:
             self.chat = ChatTemplate.from_tokenizer(tokenizer)
@@ -62,7 +58,7 @@ class FrozenLLM(nn.Module):
         device: str | torch.device = "cpu",
         texts: ChatTexts | None = None,
     ) -> FrozenLLM:
-        """Load from a folder, or from the hub where `path_or_id` is no path.
+        """Load from a folder, or from the hub if `path_or_id` is not a path.
 
         dtype: float32, bfloat16, float16 or auto (as stored). texts: a chat template in place of its own.
         Raises LlmError for a wrong path, a GGUF file, a model that is no causal LM;
@@ -70,7 +66,7 @@ class FrozenLLM(nn.Module):
         """
         source = check_source(path_or_id)
         if dtype != "auto" and dtype not in DTYPES:
-            raise LlmError(f"LLM dtype '{dtype}' is none of {', '.join(DTYPES)}, auto")
+            raise LlmError(f"unknown LLM dtype '{dtype}', expected {', '.join(DTYPES)} or auto")
         try:
             tokenizer = AutoTokenizer.from_pretrained(source)
             chat = None if texts is None else ChatTemplate(tokenizer, texts)
@@ -105,7 +101,7 @@ class FrozenLLM(nn.Module):
 
     @property
     def plain(self) -> FrozenLLM:
-        """The LLM without anything that was learned beside it (see `llm/tuned.py`)."""
+        """The LLM without anything that was learned with it (see `llm/tuned.py`)."""
         return self
 
     @property
@@ -147,7 +143,7 @@ class FrozenLLM(nn.Module):
         return frozenset(token for token in found if token is not None)
 
     def train(self, mode: bool = True) -> FrozenLLM:
-        """Stays in evaluation mode whatever is asked: no dropout in a frozen model."""
+        """Stays in evaluation mode: no dropout in a frozen model."""
         return super().train(False)
 
     def new_cache(self) -> LlmCache:
@@ -163,7 +159,7 @@ class FrozenLLM(nn.Module):
     ) -> tuple[Tensor, LlmCache | None]:
         """Input embeddings (B, P, E) to hidden states (B, P, E) after the final norm.
 
-        mask: (B, P) bool, True at real positions, padding on the right; None where all are real. Padding may hold
+        mask: (B, P) bool, True at real positions, padding on the right; None if all are real. Padding may hold
             anything, NaN included, and moves no position of what follows.
         cache: what was read before; the new positions are added to it in place. With a cache no gradient is kept.
         """
@@ -179,17 +175,11 @@ class FrozenLLM(nn.Module):
         whole = cache.extend_mask(mask, embeds.shape[0], size)
         positions = None if whole is None else _count(whole)[:, -size:]
         with torch.no_grad():
-            hidden = self._run(
-                embeds,
-                use_cache=True,
-                cache=cache,
-                attention_mask=whole,
-                position_ids=positions,
-            )
+            hidden = self._run(embeds, use_cache=True, cache=cache, attention_mask=whole, position_ids=positions)
         return hidden, cache
 
     def read_rows(self, embeds: Sequence[Tensor], caches: Sequence[LlmCache]) -> list[Tensor]:
-        """Dialogues of any age at once: (P_i, E) to (P_i, E), each behind what its own cache holds.
+        """Dialogues of any age at once: (P_i, E) to (P_i, E), each after what its own cache holds.
 
         A row gets what it would get alone; nothing is padded and no cache is copied.
         """
@@ -216,7 +206,7 @@ class FrozenLLM(nn.Module):
 
     @torch.no_grad()
     def check_logits(self) -> None:
-        """Raise LlmError where the architecture's logits are not those of `logits`."""
+        """Raise LlmError if the architecture's logits are not those of `logits`."""
         ids = torch.tensor([[next(iter(self.end_ids), 0)]], device=self.model.device)
         ours = self.logits(self(self.embed(ids))[0]).float()
         theirs = self.model(ids, use_cache=False).logits.float()
@@ -258,7 +248,7 @@ def _count(mask: Tensor) -> Tensor:
 
 
 def check_source(path_or_id: str | Path) -> str:
-    """The folder or hub id. Raises LlmError where a path is meant and no LLM folder is there."""
+    """The folder or hub id. Raises LlmError for a path without an LLM folder."""
     text, path = str(path_or_id), Path(path_or_id).expanduser()
     gguf = path.suffix == ".gguf" or path.is_dir() and any(path.glob("*.gguf"))
     if gguf and not (path / "config.json").exists():

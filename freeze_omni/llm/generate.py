@@ -47,11 +47,7 @@ def choose(logits: Tensor, config: GenerationConfig, generator: torch.Generator 
 
 @torch.no_grad()
 def generate(
-    llm: FrozenLLM,
-    hidden: Tensor,
-    cache: LlmCache,
-    config: GenerationConfig,
-    generator: torch.Generator | None = None,
+    llm: FrozenLLM, hidden: Tensor, cache: LlmCache, config: GenerationConfig, generator: torch.Generator | None = None
 ) -> Iterator[tuple[int, Tensor]]:
     """Yield (token id, hidden state (E,) that predicted it) until an end token or max_new_tokens.
 

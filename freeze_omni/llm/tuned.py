@@ -1,24 +1,176 @@
-"""The frozen LLM with something learned beside it (ours, for ablations: the paper tunes nothing but prompts).
+"""The frozen LLM with something learned next to it (ours, for ablations: the paper tunes nothing but prompts).
 
-Its weights stay what they are, and `plain` is the same LLM without what was learned. What it says to a text is no
-longer what it said before, though: the score on text has to be measured (docs/ablations.md).
+Either learned keys and values before every layer (prefix tuning, P-tuning v2; arXiv 2101.00190, 2110.07602), which take
+the first positions of every dialogue, or low-rank adapters on the attention (LoRA, arXiv 2106.09685).
+
+The LLM's weights do not change, and `plain` is the same LLM without what was learned. Its answers to text do change,
+though: measure the score on text (docs/ablations.md).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from transformers.cache_utils import DynamicLayer
+from transformers.pytorch_utils import Conv1D
 
-from freeze_omni.llm.cache import LlmCache
+from freeze_omni.llm.cache import GrowingLayer, LlmCache, cache_argument
 from freeze_omni.llm.frozen import FrozenLLM
-from freeze_omni.llm.learned_prefix import LearnedPrefix, LearnedPrefixConfig
-from freeze_omni.llm.lora import Lora, LoraConfig
 
 PART = "llm_tuning"  # in checkpoints and configurations
+
+
+@dataclass(frozen=True)
+class LearnedPrefixConfig:
+    """positions: of the prefix."""
+
+    positions: int = 16
+
+    def __post_init__(self) -> None:
+        if self.positions < 1:
+            raise ValueError("prefix: positions must be 1 or more")
+
+
+class LearnedPrefix(nn.Module):
+    """keys and values (heads, positions, dim) of every layer.
+
+    They start as the LLM's own keys and values of a text (`start`), so that its attention sees something known.
+    """
+
+    def __init__(self, config: LearnedPrefixConfig, model: nn.Module, start: Tensor | None = None):
+        """start (1, P, E): embeddings of that text, repeated to fill the prefix; None draws noise.
+
+        Raises ValueError for an LLM with layers that keep no keys.
+        """
+        super().__init__()
+        self.positions = config.positions
+        width = model.get_input_embeddings().weight
+        if start is None:
+            start = torch.randn(1, 1, width.shape[1], device=width.device)
+        repeats = -(-config.positions // start.shape[1])
+        layers = read_layers(model, start.repeat(1, repeats, 1)[:, : config.positions])
+        self.keys = nn.ParameterList(layer.keys[0].float().clone() for layer in layers)
+        self.values = nn.ParameterList(layer.values[0].float().clone() for layer in layers)
+
+    @contextmanager
+    def applied(self) -> Iterator[None]:
+        """The LLM is unchanged: the prefix is in the cache."""
+        yield
+
+    @torch.no_grad()
+    def begin(self, cache: LlmCache, rows: int, dtype: torch.dtype) -> None:
+        """Put the prefix into an empty cache of this number of rows; leave another as it is."""
+        if cache.length == 0:
+            for layer, (key, value) in zip(cache.layers, self._of_rows(rows), strict=True):
+                layer.update(key.to(dtype), value.to(dtype))
+
+    def learning_cache(self, cache: LlmCache, rows: int, dtype: torch.dtype) -> LlmCache:
+        """`cache`, which is empty, with the prefix in it, and gradient from what is read after it."""
+        for number, (key, value) in enumerate(self._of_rows(rows)):
+            layer = DynamicLayer()
+            layer.is_sliding = cache.layers[number].is_sliding
+            layer.update(key.to(dtype), value.to(dtype))
+            cache.layers[number] = layer
+        return cache
+
+    def _of_rows(self, rows: int) -> Iterator[tuple[Tensor, Tensor]]:
+        for key, value in zip(self.keys, self.values, strict=True):
+            yield key.expand(rows, -1, -1, -1), value.expand(rows, -1, -1, -1)
+
+
+@torch.no_grad()
+def read_layers(model: nn.Module, embeds: Tensor) -> list[Any]:
+    """The cache's layers after a pass over embeds (1, P, E). Raises ValueError if one of them keeps no keys."""
+    cache, decoder = LlmCache(model.config), model.get_decoder()
+    decoder(inputs_embeds=embeds.to(model.dtype), use_cache=True, **cache_argument(decoder, cache))
+    for layer in cache.layers:
+        if not isinstance(layer, GrowingLayer):
+            raise ValueError(f"prefix: a {type(layer).__name__} of the LLM's cache keeps no keys: use lora")
+    return cache.layers
+
+
+@dataclass(frozen=True)
+class LoraConfig:
+    """rank: of each adapter. alpha: what an adapter adds is scaled by alpha / rank. projections: endings of the
+    names of the layers that get one, as q_proj; none names all projections of the attention."""
+
+    rank: int = 8
+    alpha: float = 16.0
+    projections: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.rank < 1 or self.alpha <= 0:
+            raise ValueError("lora: rank must be 1 or more, alpha positive")
+
+
+def attention_projections(model: nn.Module, endings: Sequence[str] = ()) -> dict[str, nn.Module]:
+    """The linear layers inside the attention modules of any transformers model, by name, in the model's order.
+
+    Raises ValueError if there are none, or an ending names none.
+    """
+    inside = [name for name, module in model.named_modules() if type(module).__name__.endswith("Attention")]
+    found = {
+        name: module
+        for name, module in model.named_modules()
+        if isinstance(module, nn.Linear | Conv1D) and any(name.startswith(parent + ".") for parent in inside)
+    }
+    names = ", ".join(sorted({name.split(".")[-1] for name in found}))
+    for ending in endings:
+        if not any(name.endswith(ending) for name in found):
+            raise ValueError(f"lora: no projection of the attention ends in '{ending}'; there are: {names or 'none'}")
+    if not found:
+        raise ValueError(f"lora: {type(model).__name__} has no attention module with linear layers")
+    return {name: module for name, module in found.items() if not endings or name.endswith(tuple(endings))}
+
+
+class Lora(nn.Module):
+    """Adds up(down(x)) * alpha / rank to each projection's output while it is applied; nothing at first.
+
+    A down (rank, inputs) and an up (outputs, rank) for each projection, numbered in the model's order.
+    """
+
+    positions = 0
+
+    def __init__(self, config: LoraConfig, model: nn.Module):
+        super().__init__()
+        self.scale = config.alpha / config.rank
+        self._layers = tuple(attention_projections(model, config.projections).values())  # no submodules of this one
+        sizes = [_sizes(layer) for layer in self._layers]
+        self.down = nn.ParameterList(torch.empty(config.rank, inputs) for inputs, _ in sizes)
+        self.up = nn.ParameterList(torch.zeros(outputs, config.rank) for _, outputs in sizes)
+        for down in self.down:
+            nn.init.kaiming_uniform_(down, a=math.sqrt(5))
+
+    @contextmanager
+    def applied(self) -> Iterator[None]:
+        """Inside, the LLM computes with the adapters."""
+        pairs = zip(self._layers, self.down, self.up, strict=True)
+        handles = [layer.register_forward_hook(partial(self._add, down, up)) for layer, down, up in pairs]
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def begin(self, cache: Any, rows: int, dtype: torch.dtype) -> None:
+        """Nothing precedes a dialogue."""
+
+    def _add(self, down: Tensor, up: Tensor, layer: nn.Module, inputs: tuple[Tensor], output: Tensor) -> Tensor:
+        low = inputs[0].to(down.dtype) @ down.T
+        return output + (self.scale * (low @ up.T)).to(output.dtype)
+
+
+def _sizes(module: nn.Module) -> tuple[int, int]:
+    """Inputs and outputs of a linear layer; a Conv1D (GPT-2's kind) has its weight the other way round."""
+    outputs, inputs = module.weight.shape[::-1] if isinstance(module, Conv1D) else module.weight.shape
+    return inputs, outputs
 
 
 @dataclass(frozen=True)
@@ -35,9 +187,9 @@ class LlmTuningConfig:
 
 
 def build_tuning(config: LlmTuningConfig, llm: FrozenLLM) -> LearnedPrefix | Lora:
-    """What is learned, in fresh weights; of an LLM on the meta device without any.
+    """What is learned, with fresh weights; on the meta device for an LLM there.
 
-    A prefix starts with the LLM's keys and values of a plain system turn. Raises ValueError where the LLM cannot be
+    A prefix starts with the LLM's keys and values of a plain system turn. Raises ValueError if the LLM cannot be
     tuned so.
     """
     if config.lora is not None:
@@ -50,7 +202,7 @@ def build_tuning(config: LlmTuningConfig, llm: FrozenLLM) -> LearnedPrefix | Lor
 
 
 class TunedLLM(FrozenLLM):
-    """A FrozenLLM whose passes go by what was learned, a part of the model that holds both."""
+    """A FrozenLLM whose passes use what was learned, a part of the model that holds both."""
 
     def __init__(self, plain: FrozenLLM, tuning: LearnedPrefix | Lora):
         super().__init__(plain.model, plain.tokenizer, plain.source, plain.chat)
@@ -78,7 +230,7 @@ class TunedLLM(FrozenLLM):
         return super().forward(embeds, mask, cache)
 
     def read_rows(self, embeds: Sequence[Tensor], caches: Sequence[LlmCache]) -> list[Tensor]:
-        """As a FrozenLLM's, each row behind the prefix."""
+        """As a FrozenLLM's, each row after the prefix."""
         for cache in caches:
             self.tuning.begin(cache, 1, self.model.dtype)
         with self.tuning.applied():
@@ -86,13 +238,13 @@ class TunedLLM(FrozenLLM):
 
     def _run(self, embeds: Tensor, use_cache: bool, **arguments: Any) -> Tensor:
         if not use_cache and self.own_positions:
-            arguments = self._behind_prefix(embeds, arguments)
+            arguments = self._after_prefix(embeds, arguments)
             use_cache = True
         with self.tuning.applied():
             return super()._run(embeds, use_cache=use_cache, **arguments)
 
-    def _behind_prefix(self, embeds: Tensor, arguments: dict[str, Any]) -> dict[str, Any]:
-        """A pass without cache becomes one behind the prefix, with gradient."""
+    def _after_prefix(self, embeds: Tensor, arguments: dict[str, Any]) -> dict[str, Any]:
+        """A pass without cache becomes one after the prefix, with gradient."""
         size, rows = self.own_positions, len(embeds)
         cache = self.tuning.learning_cache(self.new_cache(), rows, self.model.dtype)
         if "attention_mask" in arguments:
@@ -103,5 +255,5 @@ class TunedLLM(FrozenLLM):
 
 
 def tuned(llm: FrozenLLM, tuning: nn.Module | None) -> FrozenLLM:
-    """The LLM that passes go through: with what was learned, or as it is where that is None."""
+    """The LLM with what was learned, or as it is if that is None."""
     return llm if tuning is None else TunedLLM(llm, tuning)

@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from freeze_omni.llm.batch import filling
 from freeze_omni.llm.cache import LlmCache
-from freeze_omni.llm.packed import filling
 from freeze_omni.session.model import SpokenModel
 from freeze_omni.shapes import pad_rows
 from freeze_omni.speech_decoder.batch import advance_rows

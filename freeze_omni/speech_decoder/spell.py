@@ -7,7 +7,12 @@ frozen embedding stays the only source.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
+
+from freeze_omni.speech_decoder.normalise import normalise, spoken_english
+
+TextStyle = Literal["plain", "released", "english"]
+TEXT_STYLES = {"plain": str.strip, "released": normalise, "english": spoken_english}
 
 
 def spell(text: str, tokenizer: Any) -> list[int]:
@@ -27,6 +32,15 @@ def text_ids(text: str, tokenizer: Any, text_units: str) -> list[int]:
     if text_units == "chars":
         return spell(text, tokenizer)
     return tokenizer.encode(text, add_special_tokens=False)
+
+
+def spoken_ids(text: str, tokenizer: Any, text_units: str, style: TextStyle) -> list[int]:
+    """LLM token ids of a text as it is spoken, in the decoder's units.
+
+    style: plain, released (the published server's clean-up) or english (numbers in words). Decoding must use the style
+        of the training.
+    """
+    return text_ids(TEXT_STYLES[style](text), tokenizer, text_units)
 
 
 def _ids(character: str, tokenizer: Any) -> list[int]:

@@ -1,27 +1,131 @@
-"""Task of stage 1.2: `python -m freeze_omni.bin.train adapter`."""
+"""Stage 1.2: encoder, adapter and task tokens are trained through the frozen LLM, which has to write the transcript.
+
+`python -m freeze_omni.bin.train adapter`
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
-from freeze_omni.adapter.choice import build_adapter
-from freeze_omni.encoder.ctc import build_ctc
-from freeze_omni.encoder.encoder import SpeechEncoder
-from freeze_omni.llm.tuned import PART
-from freeze_omni.tasks.adapter_model import AdapterModel, AdapterModelConfig
-from freeze_omni.tasks.base import BaseTask, Preprocess
-from freeze_omni.tasks.llm_tuning import stage_llm, tuning_part
-from freeze_omni.tasks.preprocess import Reader, build_augment, dialogue_context, tokenise
-from freeze_omni.tasks.resources import Resources
+from freeze_omni.adapter.conv import STRIDE
+from freeze_omni.listening import ListeningOutput
+from freeze_omni.llm.frozen import FrozenLLM
+from freeze_omni.tasks.alignment import WarmStartConfig, aligned_units, alignment_loss, unit_ends
+from freeze_omni.tasks.base import Preprocess
+from freeze_omni.tasks.listening_model import (
+    ListeningModel,
+    ListeningModelConfig,
+    ListeningTask,
+    spoken_pieces,
+    turn_of,
+    unit_embeddings,
+)
+from freeze_omni.tasks.llm_pass import answer_turn, text_loss, with_end, write
+from freeze_omni.tasks.parts_model import Result, training_result
+from freeze_omni.tasks.preprocess import Reader, build_augment, tokenise
+from freeze_omni.tasks.resources import Resources, stage_llm
 
 
-class AdapterTask(BaseTask):
-    """Reads wav.scp (16 kHz) and text; trains encoder, adapter, task tokens, and the CTC head if it
-    has a weight. Where answers are the targets it reads answer and, optionally, history, as stage 1.3."""
+@dataclass(frozen=True, kw_only=True)
+class AdapterModelConfig(ListeningModelConfig):
+    """Keys under `model:` of stage 1.2; `encoder` and `fbank` come with the encoder of stage 1.1.
+
+    Attributes:
+        task_tokens: learned vectors before the speech (the paper: "a few").
+        targets: what the LLM has to write: the transcript (the paper's way), or, in a dialogue, its own answer to
+            the transcript (ours). kl_weight: with answers only.
+        ctc_weight: of the CTC loss next to the LLM's; 0 is the paper's way and leaves the CTC head
+            alone. The CTC adapter needs it, or its spikes drift.
+        warm_start: for the convolution adapter; none is the paper's way.
+    """
+
+    task_tokens: int = 4
+    targets: Literal["transcript", "answers"] = "transcript"
+    ctc_weight: float = 0.0
+    warm_start: WarmStartConfig | None = None
+
+    def __post_init__(self) -> None:
+        if self.warm_start is not None and self.adapter.conv is None:
+            raise ValueError("warm_start is for the convolution adapter; remove it")
+        if self.kl_weight and self.targets != "answers":
+            raise ValueError("kl_weight compares answers: set targets: answers")
+
+
+class AdapterModel(ListeningModel):
+    """Speech to transcript, or answer, through the LLM. Parts: encoder, ctc, adapter, task_tokens; frozen: llm.
+
+    unit_table (V, E): the LLM's embedding of each CTC unit, the filler's in the blank's row; for the warm start.
+    """
+
+    def __init__(
+        self,
+        parts: Mapping[str, nn.Module],
+        config: AdapterModelConfig,
+        trained: tuple[str, ...],
+        llm: FrozenLLM,
+        unit_table: Tensor | None = None,
+    ):
+        super().__init__(parts, config, trained, llm)
+        self.register_buffer("unit_table", unit_table, persistent=False)
+
+    def forward(
+        self,
+        speech: Tensor,
+        speech_lengths: Tensor,
+        text: Tensor,
+        text_lengths: Tensor,
+        units: Tensor,
+        units_lengths: Tensor,
+        **turn: Tensor,
+    ) -> Result:
+        """speech (B, S) at 16 kHz, text (B, N) the transcript in LLM tokens, units (B, U) in CTC units.
+
+        turn: context, question and answer as in stage 1.3, and their lengths, for answers as targets.
+        """
+        out = self.listen(speech, speech_lengths)
+        stats: dict[str, Tensor] = {}
+        if self.training and self.config.warm_start is not None and self.progress < self.config.warm_start.share:
+            loss, stats["nearest"] = self._alignment_loss(out, units, units_lengths)
+        elif self.config.targets == "answers":
+            pieces = spoken_pieces(self.task_tokens, out)
+            loss, stats, _ = answer_turn(self.llm, turn_of(turn), pieces, self.config.kl_weight)
+        else:
+            targets = with_end(text, text_lengths, self.llm.chat.end_id)
+            written = write(self.llm, spoken_pieces(self.task_tokens, out), *targets)
+            loss, stats["acc"] = text_loss(written.logits, written.targets)
+        if self.config.ctc_weight:
+            stats["loss_ctc"] = self._ctc_loss(out, units, units_lengths, turn)
+            loss = loss + self.config.ctc_weight * stats["loss_ctc"]
+        stats["positions"] = out.adapted.lengths.float().mean()
+        return training_result(loss, stats, rows=len(speech))
+
+    def _ctc_loss(self, out: ListeningOutput, units: Tensor, sizes: Tensor, turn: Mapping[str, Tensor]) -> Tensor:
+        """Of all rows; with answers as targets of the answered ones alone: scenes that are cut off have the whole
+        sentence as their text."""
+        if self.config.targets != "answers":
+            return self.ctc.loss(out.logits, out.lengths, units, sizes)
+        rows = turn["answer_lengths"] > 0
+        if not rows.any():
+            return out.logits.sum() * 0.0
+        return self.ctc.loss(out.logits[rows], out.lengths[rows], units[rows], sizes[rows])
+
+    def _alignment_loss(self, out: ListeningOutput, units: Tensor, sizes: Tensor) -> tuple[Tensor, Tensor]:
+        ends = unit_ends(out.logits, out.lengths, units, sizes, self.ctc.blank)
+        wanted = aligned_units(ends, units, out.adapted.lengths, STRIDE, out.adapted.embeds.shape[1])
+        return alignment_loss(out.adapted, wanted, self.unit_table, self.config.warm_start)
+
+
+class AdapterTask(ListeningTask):
+    """Reads wav.scp (16 kHz) and text; trains encoder, adapter, task tokens, and the CTC head if it has a weight.
+
+    With answers as targets it reads answer and, optionally, history, as stage 1.3.
+    """
 
     config_class = AdapterModelConfig
     files = {
@@ -37,14 +141,13 @@ class AdapterTask(BaseTask):
         return ("answer",) if config.targets == "answers" else ()
 
     @classmethod
-    def build_parts(cls, config: AdapterModelConfig, sizes: Resources) -> dict[str, nn.Module]:
-        tasks = {"task_tokens": nn.Embedding(config.task_tokens, sizes.llm_size)}
-        return listening_parts(config, sizes) | tasks | tuning_part(config, sizes)
+    def own_parts(cls, config: AdapterModelConfig, resources: Resources, encoder_size: int) -> dict[str, nn.Module]:
+        return {"task_tokens": nn.Embedding(config.task_tokens, resources.llm_size)}
 
     @classmethod
     def trained(cls, config: AdapterModelConfig, parts: dict[str, nn.Module]) -> tuple[str, ...]:
-        more = (("ctc",) if config.ctc_weight else ()) + ((PART,) if PART in parts else ())
-        return ("encoder", "adapter", "task_tokens", *more)
+        ctc = ("ctc",) if config.ctc_weight else ()
+        return ("encoder", "adapter", "task_tokens", *ctc, *cls.tuning(parts))
 
     @classmethod
     def assemble(cls, config: AdapterModelConfig, parts: dict[str, Any], resources: Resources) -> AdapterModel:
@@ -56,39 +159,16 @@ class AdapterTask(BaseTask):
 
     @classmethod
     def preprocess(cls, config: AdapterModelConfig, resources: Resources, train: bool) -> Preprocess:
-        chat = resources.llm.chat
         texts = {
-            "text": ("text", partial(tokenise, tokenizer=chat.tokenizer)),
+            "text": ("text", partial(tokenise, tokenizer=resources.llm.tokenizer)),
             "units": ("text", resources.units.encode),
-            "context": ("history", partial(dialogue_context, chat=chat, system=resources.system)),
-            "question": ("text", chat.user_text),
-            "answer": ("answer", partial(tokenise, tokenizer=chat.tokenizer)),
         }
+        texts |= cls.turn_readers(resources, question="text")
         return Reader(texts, ("speech",), build_augment(config.augment, train, cls.sample_hz))
-
-
-def listening_parts(config: Any, sizes: Resources) -> dict[str, nn.Module]:
-    """encoder, ctc and adapter, as stages 1.2 and 1.3 have them."""
-    encoder = SpeechEncoder(config.encoder)
-    embeds = None
-    if config.adapter.needs_unit_embeds:
-        embeds = unit_embeddings(sizes) if sizes.loads else torch.empty(sizes.unit_size, sizes.llm_size)
-    return {
-        "encoder": encoder,
-        "ctc": build_ctc(encoder.output_size, sizes.unit_size),
-        "adapter": build_adapter(config.adapter, encoder.output_size, sizes.llm_size, embeds),
-    }
-
-
-@torch.no_grad()
-def unit_embeddings(resources: Resources) -> Tensor:
-    """(V, E): the LLM's embedding of every CTC unit, zeros for the blank. Raises ConfigError for
-    units of another kind."""
-    return resources.units.embeddings(resources.llm)
 
 
 @torch.no_grad()
 def filler_embedding(resources: Resources) -> Tensor:
-    """(E,): what the LLM takes for nothing said, the embedding of a space."""
-    ids = tokenise(" ", tokenizer=resources.llm.tokenizer)
+    """(E,): the embedding of a space, which the LLM reads as nothing said."""
+    ids = tokenise(" ", resources.llm.tokenizer)
     return resources.llm.embed(torch.tensor(ids[:1]))[0]

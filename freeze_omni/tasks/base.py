@@ -8,35 +8,54 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 import yaml
 from espnet2.tasks.abs_task import AbsTask, optim_classes, scheduler_classes
 from espnet2.train.collate_fn import CommonCollateFn
 from espnet2.utils import config_argparse
+from espnet2.utils.nested_dict_action import NestedDictAction
+from espnet2.utils.types import float_or_none, int_or_none, str_or_none
 from torch import nn
 
 from freeze_omni.checkpoint import PartsSource, fill_parts, inherit_config, load_parts
 from freeze_omni.config import as_mapping, build
 from freeze_omni.eval.provenance import provenance
-from freeze_omni.tasks.autocast import autocast_dtype
-from freeze_omni.tasks.budget import BudgetCosine
 from freeze_omni.tasks.data_dirs import FileKinds, add_data_dirs
-from freeze_omni.tasks.options import add_options
 from freeze_omni.tasks.parts_model import PartsModel, parameter_count
 from freeze_omni.tasks.resources import Resources
-from freeze_omni.tasks.trainer import PartsTrainer
+from freeze_omni.tasks.trainer import BudgetCosine, PartsTrainer
 
 scheduler_classes["budgetcosine"] = BudgetCosine
 LOG_FORMAT = "%(asctime)s (%(module)s:%(lineno)d) %(levelname)s: %(message)s"
 Preprocess = Callable[[str, dict[str, Any]], dict[str, Any]]
 
+# name: (default, type or action, help); each may also stand in the YAML
+OPTIONS: dict[str, tuple[Any, Any, str]] = {
+    "model": ({}, NestedDictAction, "Parts and their configuration"),
+    "init_parts": ([], list, "Parts to take over, with their configuration: PATH:PART,PART"),
+    "train_dir": ([], list, "Data directories; a file is taken from the first that has it"),
+    "valid_dir": ([], list, "The same for validation"),
+    "llm": (None, str_or_none, "Folder or hub id of the frozen LLM"),
+    "llm_dtype": ("float32", str, "float32 or bfloat16: type of the frozen weights"),
+    "llm_size": (None, int_or_none, "Width of the LLM, for a dry run without it"),
+    "units": (None, str_or_none, "Folder of the CTC units"),
+    "unit_size": (None, int_or_none, "Number of CTC units, for a dry run"),
+    "system": ("", str, "Text of the system turn"),
+    "cmvn": (None, str_or_none, "feats_stats.npz of --collect_stats"),
+    "lr_scale": ({}, NestedDictAction, "Part: factor on its learning rate"),
+    "max_minutes": (None, float_or_none, "Wall-clock budget of budgetcosine"),
+    "autocast": ("float32", str, "Type of training arithmetic; auto: bfloat16 where the hardware supports it"),
+    "num_threads": (None, int_or_none, "CPU threads; default: OMP_NUM_THREADS"),
+}
+CHOICES = {"autocast": ("auto", "float32", "bfloat16")}
+
 
 class BaseTask(AbsTask):
-    """A training stage: its configuration, its parts, which of them learn, and what it reads.
+    """A training stage: its configuration, its parts, which of them are trained, and the data that it reads.
 
-    A stage names its class attributes and defines `build_parts`, `assemble` and `preprocess`.
+    A stage sets its class attributes and defines `build_parts`, `trained`, `assemble` and `preprocess`.
     """
 
     trainer = PartsTrainer
@@ -44,25 +63,26 @@ class BaseTask(AbsTask):
     files: ClassVar[FileKinds]  # data name -> (file in a data directory, ESPnet's type)
     optional: ClassVar[tuple[str, ...]] = ()  # names of `files` that may be missing
     sample_hz: ClassVar[int] = 16000
+    _set_up: ClassVar[tuple[argparse.Namespace, Any, Resources] | None] = None
 
     @classmethod
     def needed(cls, config: Any) -> tuple[str, ...]:
-        """Names of `optional` that a training with this configuration cannot do without."""
+        """Names of `optional` that training with this configuration requires."""
         return ()
 
     @classmethod
-    def build_parts(cls, config: Any, sizes: Resources) -> dict[str, nn.Module]:
+    def build_parts(cls, config: Any, resources: Resources) -> dict[str, nn.Module]:
         """The parts by their prefix, trained or not, with fresh weights (also on the meta device)."""
         raise NotImplementedError
 
     @classmethod
     def trained(cls, config: Any, parts: dict[str, nn.Module]) -> tuple[str, ...]:
-        """What learns in this stage, as PartsModel takes it."""
+        """What is trained: names of parts, or of modules inside one. Its parts are what a checkpoint holds."""
         raise NotImplementedError
 
     @classmethod
-    def assemble(cls, config: Any, parts: dict[str, nn.Module], resources: Resources) -> PartsModel:
-        """The model that gives the loss, after `--init_parts` were filled in."""
+    def assemble(cls, config: Any, parts: dict[str, Any], resources: Resources) -> PartsModel:
+        """The model that gives the loss, once `--init_parts` are loaded."""
         raise NotImplementedError
 
     @classmethod
@@ -71,18 +91,31 @@ class BaseTask(AbsTask):
         return None
 
     @classmethod
-    def add_task_arguments(cls, parser: argparse.ArgumentParser):
-        add_options(parser)
+    def add_task_arguments(cls, parser: argparse.ArgumentParser) -> None:
+        """Add our options to ESPnet's parser."""
+        group = parser.add_argument_group("Freeze-Omni")
+        for name, (default, kind, text) in OPTIONS.items():
+            how = {"nargs": "*"} if kind is list else {"action" if kind is NestedDictAction else "type": kind}
+            group.add_argument(f"--{name}", default=default, choices=CHOICES.get(name), help=text, **how)
+
+    @classmethod
+    def set_up(cls, args: argparse.Namespace) -> tuple[Any, Resources]:
+        """The stage's configuration and the LLM and units that it uses, made once for each run's options."""
+        if cls._set_up is None or cls._set_up[0] is not args:
+            where = f"{args.config or 'command line'}: model"
+            config = build(cls.config_class, inherit_config(args.model, cls.sources(args), where), where)
+            cls._set_up = args, config, Resources.from_options(args)
+        return cls._set_up[1:]
+
+    @classmethod
+    def sources(cls, args: argparse.Namespace) -> list[PartsSource]:
+        return [PartsSource.parse(text) for text in args.init_parts]
 
     @classmethod
     def build_model(cls, args: argparse.Namespace) -> PartsModel:
-        config = cls.model_config(args)
-        resources = Resources.from_options(args)
+        config, resources = cls.set_up(args)
         parts = cls.build_parts(config, resources)
-        holder = nn.ModuleDict(parts)
-        found = load_parts(cls.sources(args))
-        for part, state in found.items():
-            fill_parts(holder, {part: state})
+        fill_parts(nn.ModuleDict(parts), load_parts(cls.sources(args)))
         model = cls.assemble(config, parts, resources)
         model.autocast = autocast_dtype(args.autocast, "cuda" if args.ngpu else "cpu")
         args.model = as_mapping(config)  # what ESPnet writes into the folder's config.yaml
@@ -90,18 +123,8 @@ class BaseTask(AbsTask):
         return model
 
     @classmethod
-    def model_config(cls, args: argparse.Namespace) -> Any:
-        """The stage's configuration: `model:` of the YAML, completed by the parts that are taken over."""
-        where = f"{args.config or 'command line'}: model"
-        return build(cls.config_class, inherit_config(args.model, cls.sources(args), where), where)
-
-    @classmethod
-    def sources(cls, args: argparse.Namespace) -> list[PartsSource]:
-        return [PartsSource.parse(text) for text in args.init_parts]
-
-    @classmethod
     def build_optimizers(cls, args: argparse.Namespace, model: nn.Module) -> list[torch.optim.Optimizer]:
-        """One optimizer over the trained parts, each with its own share of the rate (`lr_scale`)."""
+        """One optimizer over the trained parts, each with its own factor on the learning rate (`lr_scale`)."""
         conf = numbers(args.optim_conf)
         groups = []
         for name, part in model.named_children():
@@ -112,7 +135,7 @@ class BaseTask(AbsTask):
 
     @classmethod
     def build_preprocess_fn(cls, args: argparse.Namespace, train: bool) -> Preprocess | None:
-        return cls.preprocess(cls.model_config(args), Resources.from_options(args), train)
+        return cls.preprocess(*cls.set_up(args), train)
 
     @classmethod
     def build_collate_fn(cls, args: argparse.Namespace, train: bool) -> CommonCollateFn:
@@ -142,7 +165,7 @@ class BaseTask(AbsTask):
         return parser
 
     @classmethod
-    def main(cls, args: argparse.Namespace | None = None, cmd: list[str] | None = None):
+    def main(cls, args: argparse.Namespace | None = None, cmd: list[str] | None = None) -> None:
         """Train; with `--dry_run true` only build on the meta device and print the parameters of each part."""
         args = cls.get_parser().parse_args(cmd) if args is None else args
         if args.dry_run:
@@ -151,42 +174,36 @@ class BaseTask(AbsTask):
         super().main(args)
 
     @classmethod
-    def main_worker(cls, args: argparse.Namespace):
-        needed = cls.needed(cls.model_config(args))  # a wrong key is told before anything else is done
+    def main_worker(cls, args: argparse.Namespace) -> None:
+        needed = cls.needed(cls.set_up(args)[0])  # a wrong key is reported before anything else is done
         cls.settle_options(args)
         add_data_dirs(args, cls.files, tuple(set(cls.optional) - set(needed)), cls.sample_hz)
-        first = int(os.environ.get("RANK", args.dist_rank or 0)) == 0
-        if first:
+        if int(os.environ.get("RANK", args.dist_rank or 0)) == 0:
             start_records(args)
         super().main_worker(args)
 
     @classmethod
     def settle_options(cls, args: argparse.Namespace) -> None:
         """Derive what follows from other options: numbers written as 2e-4, the budget, the threads."""
-        args.optim_conf, args.scheduler_conf = (
-            numbers(args.optim_conf),
-            numbers(args.scheduler_conf),
-        )
+        args.optim_conf, args.scheduler_conf = numbers(args.optim_conf), numbers(args.scheduler_conf)
         args.early_stopping_criterion = tuple(args.best_model_criterion[0])
         if args.num_threads:
             torch.set_num_threads(args.num_threads)
-        for index in range(1, cls.num_optimizers + 1):
-            suffix = "" if index == 1 else str(index)
+        for suffix in ("", "2")[: cls.num_optimizers]:
             if getattr(args, f"scheduler{suffix}") != "budgetcosine":
                 continue
             conf = dict(getattr(args, f"scheduler{suffix}_conf"))
             if args.num_iters_per_epoch:
-                steps = args.max_epoch * args.num_iters_per_epoch // args.accum_grad
-                conf.setdefault("max_steps", steps)
-            conf["max_minutes"] = args.max_minutes
-            setattr(args, f"scheduler{suffix}_conf", conf)
+                conf.setdefault("max_steps", args.max_epoch * args.num_iters_per_epoch // args.accum_grad)
+            setattr(args, f"scheduler{suffix}_conf", conf | {"max_minutes": args.max_minutes})
 
     @classmethod
     def dry_run(cls, args: argparse.Namespace) -> str:
         """Build every part without memory and return the table of their sizes."""
-        config = cls.model_config(args)
+        args.dry_run = True  # no weights are read
+        config, resources = cls.set_up(args)
         with torch.device("meta"):
-            parts = cls.build_parts(config, Resources.sizes_only(args))
+            parts = cls.build_parts(config, resources)
         return cls.parameter_table(config, parts)
 
     @classmethod
@@ -202,8 +219,24 @@ class BaseTask(AbsTask):
         return "\n".join(rows)
 
 
+def autocast_dtype(wanted: Literal["auto", "float32", "bfloat16"], device: str) -> torch.dtype | None:
+    """The type for torch.autocast on `device` (cpu, cuda); None keeps float32.
+
+    auto takes bfloat16 where the hardware multiplies it: elsewhere it is emulated, and slower.
+    """
+    if wanted == "float32" or wanted == "auto" and not _multiplies_bfloat16(device):
+        return None
+    return torch.bfloat16
+
+
+def _multiplies_bfloat16(device: str) -> bool:
+    if device == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+
+
 def numbers(conf: dict[str, Any]) -> dict[str, Any]:
-    """YAML 1.1 reads 2e-4 as a word: make numbers of such values."""
+    """YAML 1.1 reads 2e-4 as a string: convert such values to numbers."""
     return {key: _number(value) for key, value in conf.items()}
 
 
@@ -217,7 +250,7 @@ def _number(value: Any) -> Any:
 
 
 def start_records(args: argparse.Namespace) -> None:
-    """Begin the folder: train.log beside the terminal, and env.yaml with one entry for each start."""
+    """Start the folder's records: train.log, a copy of the terminal, and env.yaml with one entry for each start."""
     folder = Path(args.output_dir)
     folder.mkdir(parents=True, exist_ok=True)
     log = logging.FileHandler(folder / "train.log")
@@ -226,7 +259,7 @@ def start_records(args: argparse.Namespace) -> None:
     root = logging.getLogger()
     root.setLevel(args.log_level)
     for handler in [other for other in root.handlers if isinstance(other, logging.FileHandler)]:
-        root.removeHandler(handler)  # of a training before this one in the same process
+        root.removeHandler(handler)  # of an earlier training in the same process
     root.addHandler(log)
     with (folder / "env.yaml").open("a", encoding="utf-8") as stream:
         yaml.safe_dump([provenance(seed=args.seed)], stream, sort_keys=False, allow_unicode=True)

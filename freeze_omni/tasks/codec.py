@@ -1,21 +1,245 @@
-"""Task of stage 2.1: `python -m freeze_omni.bin.train codec`."""
+"""Stage 2.1: the codec learns to copy speech (paper section 3.3.1), with or without discriminators.
+
+`python -m freeze_omni.bin.train codec`
+"""
 
 from __future__ import annotations
 
 import argparse
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 import torch
 from espnet2.tasks.abs_task import optim_classes
-from torch import nn
+from torch import Tensor, nn
+from torch.nn import functional as F
 
-from freeze_omni.codec.codec import Codec
+from freeze_omni.codec.codec import Codec, CodecPass
+from freeze_omni.codec.config import CodecConfig
+from freeze_omni.codec.losses import ReconstructionConfig, ReconstructionLoss
+from freeze_omni.codec.quantiser import token_usage
+from freeze_omni.config import ConfigError
 from freeze_omni.tasks.base import BaseTask, Preprocess, numbers
-from freeze_omni.tasks.codec_config import CodecModelConfig
-from freeze_omni.tasks.codec_model import CodecModel
+from freeze_omni.tasks.parts_model import PartsModel, Result, training_result
 from freeze_omni.tasks.preprocess import Reader
 from freeze_omni.tasks.resources import Resources
 from freeze_omni.tasks.trainer import PartsGANTrainer, PartsTrainer
+
+USAGE_DECAY = 0.98  # token counts fade over about fifty batches
+GENERATOR, DISCRIMINATOR = 0, 1  # the optimizers, in this order
+
+
+@dataclass(frozen=True)
+class GanConfig:
+    """Discriminators of ESPnet and the weights of their losses.
+
+    Attributes:
+        discriminator: of HiFi-GAN multi_period or multi_scale_multi_period, or multi_scale_stft,
+            for which ESPnet needs torchaudio.
+        discriminator_conf: its keyword arguments.
+        start: share of the training after which the discriminators come in.
+    """
+
+    discriminator: Literal["multi_period", "multi_scale_multi_period", "multi_scale_stft"] = "multi_scale_multi_period"
+    discriminator_conf: dict[str, Any] = field(default_factory=dict)
+    start: float = 0.0
+    adversarial_weight: float = 1.0
+    feature_weight: float = 2.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class CodecModelConfig:
+    """Keys under `model:` of stage 2.1; without `gan` only reconstruction is trained.
+
+    Attributes:
+        segment_s, reference_s: lengths of the random cuts that are copied, and that give the voice;
+            both are of the same utterance.
+        gain: training audio is made louder or softer by a random factor between these two.
+        preview_weight: of the distance between expected and true mel frames (spectral only).
+    """
+
+    codec: CodecConfig
+    reconstruction: ReconstructionConfig = field(default_factory=ReconstructionConfig)
+    segment_s: float = 1.0
+    reference_s: float = 1.0
+    gain: tuple[float, float] = (1.0, 1.0)
+    commitment_weight: float = 0.25
+    preview_weight: float = 1.0
+    gan: GanConfig | None = None
+
+    def __post_init__(self) -> None:
+        codec, stages = self.codec, self.codec.time_domain
+        widths = [stages.channels >> stage for stage in range(1, len(stages.rates) + 1)]
+        if codec.architecture == "time_domain" and codec.global_code.dim not in widths:
+            raise ValueError(f"no stage of the generator has {codec.global_code.dim} channels, the global code's width")
+
+    @property
+    def segment_samples(self) -> int:
+        """A whole number of tokens."""
+        return self._whole(self.segment_s)
+
+    @property
+    def reference_samples(self) -> int:
+        return self._whole(self.reference_s)
+
+    def _whole(self, seconds: float) -> int:
+        hop = self.codec.hop_samples
+        return max(1, round(seconds * self.codec.sample_rate_hz / hop)) * hop
+
+
+class CodecModel(PartsModel):
+    """Audio to tokens to audio, trained by reconstruction alone. Part: codec."""
+
+    def __init__(self, parts: Mapping[str, nn.Module], config: CodecModelConfig, trained: tuple[str, ...]):
+        super().__init__(parts, trained)
+        self.config = config
+        self.reconstruction = ReconstructionLoss(config.reconstruction, config.codec.sample_rate_hz)
+        counts = torch.zeros(config.codec.quantiser.codebook_size)
+        self.register_buffer("token_counts", counts, persistent=False)
+
+    def forward(self, speech: Tensor, speech_lengths: Tensor, **_: object) -> Result:
+        """speech (B, S) at 24 kHz in [-1, 1], right-padded.
+
+        Returns: loss; stats: mel (and stft) distance, commitment, preview, perplexity and number of the codes in recent
+            use; weight.
+        """
+        target, copied = self._copy(speech, speech_lengths)
+        loss, stats = self._reconstruction(target, copied)
+        return training_result(loss, stats, rows=len(speech))
+
+    def _copy(self, speech: Tensor, lengths: Tensor) -> tuple[Tensor, CodecPass]:
+        config, random = self.config, self.training
+        target = cut(speech, lengths, config.segment_samples, random)
+        reference = cut(speech, lengths, config.reference_samples, random)
+        if random and config.gain != (1.0, 1.0):
+            gain = torch.empty(len(speech), 1, device=speech.device).uniform_(*config.gain)
+            target, reference = gain * target, gain * reference
+        sizes = torch.full_like(lengths, config.reference_samples).minimum(lengths)
+        return target, self.codec(target, reference, sizes)
+
+    def _reconstruction(self, target: Tensor, copied: CodecPass) -> tuple[Tensor, dict[str, Any]]:
+        stats: dict[str, Any] = self.reconstruction(copied.wav, target)
+        loss = stats.pop("loss") + self.config.commitment_weight * copied.commitment
+        loss = loss + self.config.preview_weight * copied.preview
+        stats |= {"commitment": copied.commitment, "preview": copied.preview}
+        return loss, stats | self._usage(copied.tokens)
+
+    def _usage(self, tokens: Tensor) -> dict[str, Tensor]:
+        counts = torch.bincount(tokens.reshape(-1), minlength=len(self.token_counts))
+        self.token_counts.mul_(USAGE_DECAY).add_(counts)
+        return token_usage(self.token_counts)
+
+    def train(self, mode: bool = True) -> CodecModel:
+        """Training and validation count their tokens separately."""
+        if mode != self.training and hasattr(self, "token_counts"):
+            self.token_counts.zero_()
+        return super().train(mode)
+
+
+def cut(wav: Tensor, lengths: Tensor, samples: int, random: bool) -> Tensor:
+    """A piece of each row: wav (B, S), lengths (B,) to (B, samples), a short row followed by silence.
+
+    random: anywhere in the row; otherwise in its middle, so that validation is the same each time.
+    """
+    room = (lengths - samples).clamp(min=0)
+    starts = (torch.rand(len(wav), device=wav.device) * (room + 1)).long() if random else room // 2
+    wav = F.pad(wav, (0, max(0, samples - wav.shape[1])))
+    index = starts[:, None] + torch.arange(samples, device=wav.device)
+    return wav.gather(1, index).masked_fill(index >= lengths[:, None], 0)
+
+
+class GanCodecModel(CodecModel):
+    """Parts: codec, discriminator. The copy of a batch is made once, for both turns of ESPnet's GAN trainer."""
+
+    def __init__(self, parts: Mapping[str, nn.Module], config: CodecModelConfig, trained: tuple[str, ...]):
+        from espnet2.gan_tts.hifigan import loss  # slow to import, and only this model needs it
+
+        super().__init__(parts, config, trained)
+        self.gan = config.gan
+        self.generator_loss = loss.GeneratorAdversarialLoss()
+        self.discriminator_loss = loss.DiscriminatorAdversarialLoss()
+        self.feature_loss = loss.FeatureMatchLoss()
+        self._made: tuple[Tensor, Any] | None = None
+
+    def forward(
+        self, speech: Tensor, speech_lengths: Tensor, forward_generator: bool = True, **_: object
+    ) -> dict[str, Any]:
+        """What ESPnet's GANTrainer takes: loss, stats, weight, and whose turn it is."""
+        if forward_generator:
+            loss, stats = self._generator_turn(speech, speech_lengths)
+        else:
+            loss, stats = self._discriminator_turn(speech, speech_lengths)
+        loss, values, weight = training_result(loss, stats, rows=len(speech))
+        if not forward_generator:
+            values["discriminator_loss"] = values.pop("loss")
+        turn = GENERATOR if forward_generator else DISCRIMINATOR
+        return {"loss": loss, "stats": values, "weight": weight, "optim_idx": turn}
+
+    @property
+    def _playing(self) -> bool:
+        return self.progress >= self.gan.start
+
+    def _generator_turn(self, speech: Tensor, lengths: Tensor) -> tuple[Tensor, dict[str, Any]]:
+        target, copied = self._made or self._copy(speech, lengths)
+        self._made = None
+        loss, stats = self._reconstruction(target, copied)
+        if not self._playing:
+            return loss, stats
+        judged = self.discriminator(copied.wav[:, None])
+        with torch.no_grad():
+            true = self.discriminator(target[:, None])
+        adversarial, features = self.generator_loss(judged), self.feature_loss(judged, true)
+        loss = loss + self.gan.adversarial_weight * adversarial
+        loss = loss + self.gan.feature_weight * features
+        return loss, stats | {"adversarial": adversarial, "features": features}
+
+    def _discriminator_turn(self, speech: Tensor, lengths: Tensor) -> tuple[Tensor, dict[str, Any]]:
+        if not self._playing:
+            return sum(p.sum() for p in self.discriminator.parameters()) * 0.0, {}
+        target, copied = self._copy(speech, lengths)
+        if self.training:
+            self._made = target, copied
+        real, fake = self.discriminator_loss(
+            self.discriminator(copied.wav.detach()[:, None]), self.discriminator(target[:, None])
+        )
+        return real + fake, {"real": real, "fake": fake}
+
+
+class StftJudges(nn.Module):
+    """ESPnet's multi-scale STFT discriminator, its output in the form of the others."""
+
+    def __init__(self, **conf: Any):
+        super().__init__()
+        from espnet2.gan_codec.shared.discriminator.msstft_discriminator import MultiScaleSTFTDiscriminator
+
+        self.judges = MultiScaleSTFTDiscriminator(**{"filters": 32, **conf})
+
+    def forward(self, x: Tensor) -> list[list[Tensor]]:
+        verdicts, features = self.judges(x)
+        return [[*maps, verdict] for maps, verdict in zip(features, verdicts, strict=True)]
+
+
+def build_discriminator(config: GanConfig) -> nn.Module:
+    """audio (B, 1, S) to a list of lists of tensors, the last of each list the verdict.
+
+    Raises ConfigError if it cannot be built.
+    """
+    from espnet2.gan_tts.hifigan import hifigan
+
+    kinds = {
+        "multi_period": hifigan.HiFiGANMultiPeriodDiscriminator,
+        "multi_scale_multi_period": hifigan.HiFiGANMultiScaleMultiPeriodDiscriminator,
+        "multi_scale_stft": StftJudges,
+    }
+    try:
+        return kinds[config.discriminator](**config.discriminator_conf)
+    except TypeError as error:
+        raise ConfigError(f"model: gan: discriminator_conf: {error}") from None
+    except ImportError as error:
+        raise ConfigError(
+            f"model: gan: discriminator {config.discriminator}: {error}; install it, or use another discriminator"
+        ) from None
 
 
 class CodecTask(BaseTask):
@@ -28,13 +252,9 @@ class CodecTask(BaseTask):
     num_optimizers = 2
 
     @classmethod
-    def build_parts(cls, config: CodecModelConfig, sizes: Resources) -> dict[str, nn.Module]:
+    def build_parts(cls, config: CodecModelConfig, resources: Resources) -> dict[str, nn.Module]:
         parts: dict[str, nn.Module] = {"codec": Codec(config.codec)}
-        if config.gan is not None:
-            from freeze_omni.tasks.codec_gan import build_discriminator
-
-            parts["discriminator"] = build_discriminator(config.gan)
-        return parts
+        return parts if config.gan is None else parts | {"discriminator": build_discriminator(config.gan)}
 
     @classmethod
     def trained(cls, config: CodecModelConfig, parts: dict[str, nn.Module]) -> tuple[str, ...]:
@@ -42,11 +262,7 @@ class CodecTask(BaseTask):
 
     @classmethod
     def assemble(cls, config: CodecModelConfig, parts: dict[str, Any], resources: Resources) -> CodecModel:
-        if config.gan is None:
-            return CodecModel(parts, config, cls.trained(config, parts))
-        from freeze_omni.tasks.codec_gan import GanCodecModel
-
-        return GanCodecModel(parts, config, cls.trained(config, parts))
+        return (CodecModel if config.gan is None else GanCodecModel)(parts, config, cls.trained(config, parts))
 
     @classmethod
     def preprocess(cls, config: CodecModelConfig, resources: Resources, train: bool) -> Preprocess:
@@ -64,14 +280,14 @@ class CodecTask(BaseTask):
     def settle_options(cls, args: argparse.Namespace) -> None:
         super().settle_options(args)
         if cls.num_optimizers == 2:
-            args.unused_parameters = True  # in each turn the other side's weights rest
+            args.unused_parameters = True  # in each turn the other side's weights get no gradient
             args.optim2_conf = numbers(args.optim2_conf)
 
     @classmethod
-    def main(cls, args: argparse.Namespace | None = None, cmd: list[str] | None = None):
-        """Train with one optimizer or two, by whether the configuration has a `gan`."""
+    def main(cls, args: argparse.Namespace | None = None, cmd: list[str] | None = None) -> None:
+        """Train with one optimizer or two: two if the configuration has a `gan`."""
         args = cls.get_parser().parse_args(cmd) if args is None else args
-        task = CodecTask if cls.model_config(args).gan is not None else PlainCodecTask
+        task = PlainCodecTask if CodecTask.set_up(args)[0].gan is None else CodecTask
         BaseTask.main.__func__(task, args)
 
 

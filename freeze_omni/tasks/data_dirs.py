@@ -19,7 +19,7 @@ SAMPLES = "utt2num_samples"
 
 
 class SparseText(dict):
-    """A text file in which an id may be missing: its text is empty then."""
+    """A text file; the text of a missing id is empty."""
 
     def __missing__(self, key: str) -> str:
         return ""
@@ -30,7 +30,7 @@ def read_sparse_text(path: str) -> SparseText:
 
 
 class LazyInts(dict):
-    """A text file of numbers that are parsed when they are asked for: speech tokens fill memory."""
+    """A text file of numbers, parsed on access: speech tokens fill memory."""
 
     def __getitem__(self, key: str) -> np.ndarray:
         return np.array(super().__getitem__(key).split(), dtype=np.int64)
@@ -40,12 +40,8 @@ def read_lazy_ints(path: str) -> LazyInts:
     return LazyInts(read_2columns_text(path))
 
 
-# ESPnet takes the first type whose name the wanted one begins with, hence not "text_…".
-DATA_TYPES["sparse_text"] = {
-    "func": read_sparse_text,
-    "kwargs": [],
-    "help": "text, empty where an id is missing",
-}
+# ESPnet takes the first type whose name the wanted one starts with, hence not "text_…".
+DATA_TYPES["sparse_text"] = {"func": read_sparse_text, "kwargs": [], "help": "text, empty if an id is missing"}
 DATA_TYPES["lazy_ints"] = {"func": read_lazy_ints, "kwargs": [], "help": "integers"}
 
 
@@ -66,7 +62,7 @@ def add_data_dirs(args: argparse.Namespace, files: FileKinds, optional: tuple[st
         for name, (file_name, kind) in files.items():
             path = _first_with(folders, file_name)
             if path is None and name not in optional:
-                raise ConfigError(f"{folders[0]}: no {file_name}; run the stage that makes it, mend --{role}_dir")
+                raise ConfigError(f"{folders[0]}: no {file_name}; run the stage that makes it or fix --{role}_dir")
             if path is not None:
                 _check(path, kind, sample_hz)
                 listed.append((str(path), name, kind))

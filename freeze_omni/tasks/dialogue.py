@@ -1,30 +1,155 @@
-"""Task of stage 1.3: `python -m freeze_omni.bin.train dialogue`."""
+"""Stage 1.3: prompt and state head are trained; encoder, adapter and LLM stay frozen (paper section 3.1).
+
+`python -m freeze_omni.bin.train dialogue`
+"""
 
 from __future__ import annotations
 
-from functools import partial
-from typing import Any
+import argparse
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
+import numpy as np
 import torch
-from torch import nn
+from espnet2.fileio.read_text import read_2columns_text
+from torch import Tensor, nn
 
-from freeze_omni.duplex.state_head import StateHead
-from freeze_omni.llm.tuned import PART
-from freeze_omni.tasks.adapter import listening_parts
-from freeze_omni.tasks.base import BaseTask, Preprocess
-from freeze_omni.tasks.dialogue_model import DialogueModel, DialogueModelConfig
-from freeze_omni.tasks.llm_tuning import stage_llm, tuning_part
-from freeze_omni.tasks.preprocess import Reader, build_augment, dialogue_context, tokenise
-from freeze_omni.tasks.resources import Resources
+from freeze_omni.config import ConfigError
+from freeze_omni.duplex.state_head import NO_LABEL, STATES, StateHead, StateHeadConfig, chunk_hidden
+from freeze_omni.listening import ListeningOutput
+from freeze_omni.llm.order import ReadingOrder, parse_rounds
+from freeze_omni.shapes import pad_rows, valid_mask
+from freeze_omni.tasks.base import Preprocess
+from freeze_omni.tasks.listening_model import (
+    ListeningModel,
+    ListeningModelConfig,
+    ListeningTask,
+    spoken_pieces,
+    turn_of,
+)
+from freeze_omni.tasks.llm_pass import Piece, Written, answer_turn
+from freeze_omni.tasks.parts_model import Result, training_result
+from freeze_omni.tasks.preprocess import Augment, Reader, build_augment, load_sound, tokenise
+from freeze_omni.tasks.resources import Resources, stage_llm
 
-ANSWER = "Answer the user."  # where there is no system turn
+ANSWER = "Answer the user."  # for want of a system text
 
 
-class DialogueTask(BaseTask):
+@dataclass(frozen=True, kw_only=True)
+class DialogueModelConfig(ListeningModelConfig):
+    """Keys under `model:` of stage 1.3; encoder, fbank and adapter come with the parts of stage 1.2.
+
+    Attributes:
+        prompt: number of prompt vectors, the same in all turns (published: 25).
+        history: how the LLM reads earlier rounds: as text, or as the speech that was heard; the packed model takes it
+            over. Default: text, or speech without a CTC head. Speech makes rows longer than the batch sampler counts.
+        state_weight: of the state loss; that of the answer has 1.
+        augment: without a change of speed.
+    """
+
+    prompt: int = 25
+    history: Literal["text", "speech"] | None = None
+    state_head: StateHeadConfig = field(default_factory=StateHeadConfig)
+    state_weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.augment is not None and self.augment.speed != (1.0, 1.0):
+            raise ValueError("augment: speed would move the states' times: leave it at [1, 1]")
+
+
+class DialogueModel(ListeningModel):
+    """A spoken question to its answer and to the state of every chunk. Parts: prompt, state_head; others frozen."""
+
+    def forward(
+        self, speech: Tensor, speech_lengths: Tensor, states: Tensor, states_lengths: Tensor, **turn: Tensor
+    ) -> Result:
+        """One user turn for each row.
+
+        speech (B, S) at 16 kHz; states (B, C), one for each 160 ms chunk, -1 for no label.
+        turn: context (B, K) LLM ids up to where the user's turn opens; answer (B, N) LLM ids, none for a turn that is
+            not to be answered; question (B, Q) LLM ids of what is said, for the teacher; and their lengths. With
+            `history: speech` also the entries of `EarlierRounds`.
+        """
+        with torch.no_grad():
+            out = self.listen(speech, speech_lengths)
+        context = self._spoken_context(turn) if self.config.history == "speech" else None
+        pieces = spoken_pieces(self.prompt, out)
+        loss, answer_stats, written = answer_turn(self.llm, turn_of(turn), pieces, self.config.kl_weight, context)
+        loss_state, stats = self._state_loss(written, out, states, states_lengths)
+        stats |= answer_stats | {"loss_state": loss_state}
+        return training_result(loss + self.config.state_weight * loss_state, stats, rows=len(speech))
+
+    def _spoken_context(self, batch: Mapping[str, Tensor]) -> Piece:
+        """Embeddings up to where the user's turn opens, earlier rounds as their speech."""
+        texts, sounds = _split(batch, "opening"), _split(batch, "earlier")
+        speech: Iterator[Tensor] = iter(())
+        if any(sounds):
+            with torch.no_grad():
+                out = self.listen(*pad_rows([sound for row in sounds for sound in row])).adapted
+            speech = (embeds[:length] for embeds, length in zip(out.embeds, out.lengths, strict=True))
+        rows = []
+        for first, *later in ([self.llm.embed(ids) for ids in row] for row in texts):
+            rounds = [self.llm.order.spoken_turn(self.prompt.weight, next(speech), text) for text in later]
+            rows.append(torch.cat([first, *rounds]))
+        return pad_rows(rows)
+
+    def _state_loss(
+        self, written: Written, out: ListeningOutput, states: Tensor, states_lengths: Tensor
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Read at each chunk's last sent position; before any was sent, at the prompt's."""
+        chunks = min(states.shape[1], out.adapted.ends.shape[1])
+        at_ends = chunk_hidden(written.hidden, written.starts[:, 2], out.adapted.ends[:, :chunks])
+        logits = self.state_head(at_ends, out.adapted.summary[:, :chunks])
+        real = valid_mask(states_lengths, states.shape[1])
+        labels = states.masked_fill(~real, NO_LABEL)[:, :chunks]
+        guesses = logits.argmax(-1)
+        # a mean over nothing is not a number, which the reporter leaves out
+        recalls = {f"recall_{state}": (guesses == state)[labels == state].float().mean() for state in range(STATES)}
+        return self.state_head.loss(logits, labels), recalls
+
+
+def _split(batch: Mapping[str, Tensor], name: str) -> list[list[Tensor]]:
+    """The pieces of each row of an entry, by the entry of their sizes."""
+    counts = batch[f"{name}_sizes_lengths"].tolist()
+    sizes = [row[:count].tolist() for row, count in zip(batch[f"{name}_sizes"], counts, strict=True)]
+    return [list(row[: sum(some)].split(some)) if some else [] for row, some in zip(batch[name], sizes, strict=True)]
+
+
+class EarlierRounds:
+    """After another preprocess: adds earlier rounds as a session keeps them, sound and the text after it.
+
+    Entries: opening, LLM ids up to the first round's speech, then of what follows each round up to the next user's
+    speech; earlier, the rounds' samples; opening_sizes, earlier_sizes: of the pieces of both. Round n of a dialogue has
+    the id `<id of the first>-round<n>`. A row that lacks the sound of a round has its context in text.
+    """
+
+    def __init__(self, before: Preprocess, wav_scp: str, order: ReadingOrder, system: str, augment: Augment | None):
+        self.before, self.order, self.system, self.augment = before, order, system, augment
+        self.wavs = read_2columns_text(wav_scp)
+
+    def __call__(self, uid: str, data: dict[str, Any]) -> dict[str, Any]:
+        entries, rounds = self.before(uid, data), parse_rounds(data.get("history", ""))
+        first = uid.removesuffix(f"-round{len(rounds) + 1}")
+        ids = [first, *(f"{first}-round{number}" for number in range(2, len(rounds) + 1))][: len(rounds)]
+        texts, sounds = [entries["context"]], []
+        if rounds and first != uid and all(one in self.wavs for one in ids):
+            order = self.order
+            texts = [order.before_turn(self.system)]
+            texts += [order.suffix() + order.answer(answer) + order.prefix(first=False) for _, answer in rounds]
+            sounds = [load_sound(one, self.wavs[one], self.augment) for one in ids]
+        pieces = {"opening": (texts, np.int64), "earlier": (sounds, np.float32)}
+        for name, (some, dtype) in pieces.items():
+            entries[name] = np.concatenate([np.zeros(0, dtype), *(np.asarray(one, dtype) for one in some)])
+            entries[f"{name}_sizes"] = np.array([len(one) for one in some], dtype=np.int64)
+        return entries
+
+
+class DialogueTask(ListeningTask):
     """Reads wav.scp (16 kHz), answer, states, and optionally history; trains prompt and state head.
 
-    answer may lack ids: such turns are not answered. history has, behind the id, a JSON list of
-    [user text, answer] pairs that were said before. text, what is said, is needed where kl_weight has a teacher read.
+    answer may lack ids: such turns are not answered. history has, after the id, a JSON list of
+    [user text, answer] pairs that were said before. text, what is said, is required with a kl_weight.
     """
 
     config_class = DialogueModelConfig
@@ -38,21 +163,27 @@ class DialogueTask(BaseTask):
     optional = ("history", "question")
 
     @classmethod
+    def set_up(cls, args: argparse.Namespace) -> tuple[DialogueModelConfig, Resources]:
+        config, resources = super().set_up(args)
+        transcribes = resources.unit_size > 0  # a session has the words of earlier rounds from the CTC head
+        if config.history == "text" and not transcribes:
+            raise ConfigError("model: history: text needs a CTC head, and this model has none: set history: speech")
+        return replace(config, history=config.history or ("text" if transcribes else "speech")), resources
+
+    @classmethod
     def needed(cls, config: DialogueModelConfig) -> tuple[str, ...]:
         return ("question",) if config.kl_weight else ()
 
     @classmethod
-    def build_parts(cls, config: DialogueModelConfig, sizes: Resources) -> dict[str, nn.Module]:
-        parts = listening_parts(config, sizes)
-        own = {
-            "prompt": prompt_part(config.prompt, sizes),
-            "state_head": StateHead(config.state_head, sizes.llm_size, parts["encoder"].output_size),
+    def own_parts(cls, config: DialogueModelConfig, resources: Resources, encoder_size: int) -> dict[str, nn.Module]:
+        return {
+            "prompt": prompt_part(config.prompt, resources),
+            "state_head": StateHead(config.state_head, resources.llm_size, encoder_size),
         }
-        return parts | own | tuning_part(config, sizes)
 
     @classmethod
     def trained(cls, config: DialogueModelConfig, parts: dict[str, nn.Module]) -> tuple[str, ...]:
-        return ("prompt", "state_head", *((PART,) if PART in parts else ()))
+        return ("prompt", "state_head", *cls.tuning(parts))
 
     @classmethod
     def assemble(cls, config: DialogueModelConfig, parts: dict[str, Any], resources: Resources) -> DialogueModel:
@@ -60,25 +191,30 @@ class DialogueTask(BaseTask):
 
     @classmethod
     def preprocess(cls, config: DialogueModelConfig, resources: Resources, train: bool) -> Preprocess:
-        chat = resources.llm.chat
-        texts = {
-            "context": ("history", partial(dialogue_context, chat=chat, system=resources.system)),
-            "answer": ("answer", partial(tokenise, tokenizer=chat.tokenizer)),
-            "question": ("question", chat.user_text),
-        }
+        texts = cls.turn_readers(resources, question="question")
         return Reader(texts, ("speech",), build_augment(config.augment, train, cls.sample_hz))
 
+    @classmethod
+    def build_preprocess_fn(cls, args: argparse.Namespace, train: bool) -> Preprocess | None:
+        config, resources = cls.set_up(args)
+        read = cls.preprocess(config, resources, train)
+        if config.history == "text":
+            return read
+        listed = getattr(args, f"{'train' if train else 'valid'}_data_path_and_name_and_type")
+        wav_scp = next(path for path, name, _ in listed if name == "speech")
+        augment = build_augment(config.augment, train, cls.sample_hz)
+        return EarlierRounds(read, wav_scp, resources.llm.order, resources.system, augment)
 
-def prompt_part(count: int, sizes: Resources) -> nn.Embedding:
-    """`count` prompt vectors that start as the system turn once more, in the LLM's embedding.
 
-    Vectors at random are ten times as loud as a token, and the LLM forgets over them what it can; in the minutes
-    of a small corpus it does not get it back. In a dry run, and without an LLM, there is nothing to start from.
+def prompt_part(count: int, resources: Resources) -> nn.Embedding:
+    """`count` prompt vectors that start as the system text once more, in the LLM's embedding.
+
+    Random vectors are ten times as loud as a token: the LLM forgets what it can, and the minutes of a small corpus do
+    not bring it back. In a dry run, and without an LLM, there is nothing to start from.
     """
-    prompt = nn.Embedding(count, sizes.llm_size)
-    if count and sizes.loads and sizes.llm_path is not None:
-        embedding = sizes.embedding
-        ids = tokenise(sizes.system or ANSWER, embedding.tokenizer)
-        ids = torch.tensor([ids[index % len(ids)] for index in range(count)])
-        prompt.weight.data.copy_(embedding.embed(ids))
+    prompt = nn.Embedding(count, resources.llm_size)
+    if count and resources.loads and resources.llm_path is not None:
+        embedding = resources.embedding
+        ids = tokenise(resources.system or ANSWER, embedding.tokenizer)
+        prompt.weight.data.copy_(embedding.embed(torch.tensor([ids[index % len(ids)] for index in range(count)])))
     return prompt

@@ -1,21 +1,137 @@
-"""Task of stage 1.1: `python -m freeze_omni.bin.train encoder`."""
+"""Stage 1.1: the speech encoder is trained by CTC (paper section 3.1). `python -m freeze_omni.bin.train encoder`."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
+import editdistance
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from freeze_omni.config import ConfigError
+from freeze_omni.data.augment import AugmentConfig
+from freeze_omni.encoder.config import EncoderConfig
 from freeze_omni.encoder.ctc import CtcHead
 from freeze_omni.encoder.encoder import SpeechEncoder
 from freeze_omni.frontend.cmvn import Cmvn
+from freeze_omni.frontend.fbank import Fbank, FbankConfig
 from freeze_omni.tasks.base import BaseTask, Preprocess
-from freeze_omni.tasks.encoder_model import BYTES, EncoderModel, EncoderModelConfig, spell_bytes
+from freeze_omni.tasks.join import JoinConfig, draw_groups, join_labels, join_sounds
+from freeze_omni.tasks.parts_model import PartsModel, Result, training_result
 from freeze_omni.tasks.preprocess import Reader, build_augment
 from freeze_omni.tasks.resources import Resources
+from freeze_omni.tasks.spec_augment import SpecAugmentConfig, build_spec_augment
+
+BYTES = 256
+BETWEEN = (ord(" ") + 1,)  # two utterances' bytes, as labels
+
+
+@dataclass(frozen=True)
+class SpellingConfig:
+    """A second CTC loss, in training only: the bytes of the lower-cased transcript, read from an earlier block.
+
+    Units as large as words align late; letters align early and take them along.
+
+    Attributes:
+        layer: the block whose output is read, counted from 1.
+        weight: of this loss; the units' has the rest.
+        alone: first share of the training in which this is the only loss and no block after `layer` runs. Units that
+            are trained before anything can be heard learn when words start, not which.
+    """
+
+    layer: int = 4
+    weight: float = 0.5
+    alone: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.layer < 1 or not 0 < self.weight < 1 or not 0 <= self.alone < 1:
+            raise ValueError("spelling: layer counts from 1, weight and alone are shares")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncoderModelConfig:
+    """Keys under `model:` of stage 1.1.
+
+    Attributes:
+        augment: rooms, noises and levels applied to training speech on the fly.
+        spec_augment: masks applied to its features.
+        spelling: a second loss on an earlier block; None leaves it out.
+        join: several training utterances of a batch become one row; None leaves them apart.
+    """
+
+    encoder: EncoderConfig
+    fbank: FbankConfig = field(default_factory=FbankConfig)
+    augment: AugmentConfig | None = None
+    spec_augment: SpecAugmentConfig | None = None
+    spelling: SpellingConfig | None = None
+    join: JoinConfig | None = None
+
+    def __post_init__(self) -> None:
+        if self.spelling is not None and self.spelling.layer > self.encoder.layers:
+            raise ValueError(f"spelling: layer {self.spelling.layer} of {self.encoder.layers} layers")
+
+
+class EncoderModel(PartsModel):
+    """Speech to CTC units. Parts: encoder, ctc, and spelling if configured."""
+
+    def __init__(self, parts: Mapping[str, nn.Module], config: EncoderModelConfig, trained: tuple[str, ...]):
+        super().__init__(parts, trained)
+        self.fbank = Fbank(config.fbank)
+        self.spec_augment = build_spec_augment(config.spec_augment)
+        self.spelt, self.join = config.spelling, config.join
+
+    def forward(
+        self,
+        speech: Tensor,
+        speech_lengths: Tensor,
+        text: Tensor,
+        text_lengths: Tensor,
+        spelling: Tensor,
+        spelling_lengths: Tensor,
+        **_: object,
+    ) -> Result:
+        """speech (B, S) at 16 kHz in [-1, 1], text (B, U) unit ids, spelling (B, C) byte labels; all right-padded.
+
+        Returns: loss (CTC, mean over utterances; in training with the spelling's), stats (in validation also
+            `unit_error`, edits per unit), weight.
+        """
+        if self.join is not None and self.training:
+            groups = draw_groups(len(speech), self.join.utterances)
+            hz = self.fbank.config.sample_hz
+            speech, speech_lengths = join_sounds(speech, speech_lengths, groups, self.join, hz)
+            text, text_lengths = join_labels(text, text_lengths, groups)
+            spelling, spelling_lengths = join_labels(spelling, spelling_lengths, groups, BETWEEN)
+        feats, lengths = self.fbank(speech, speech_lengths)
+        augment = self.spec_augment if self.training else None
+        spelt = self.spelt if self.training else None
+        taps: list[Tensor] = []
+        if spelt is not None and self.progress < spelt.alone:
+            _, lengths = self.encoder(feats, lengths, augment=augment, taps=taps, layers=spelt.layer)
+            loss = self._spelling_loss(taps, lengths, spelling, spelling_lengths)
+            return training_result(loss, {"spelling": loss}, rows=len(speech))
+        frames, lengths = self.encoder(feats, lengths, augment=augment, taps=taps)
+        logits = self.ctc(frames)
+        loss = self.ctc.loss(logits, lengths, text, text_lengths)
+        stats: dict[str, Tensor | float] = {"units": loss}
+        if spelt is not None:
+            stats["spelling"] = second = self._spelling_loss(taps, lengths, spelling, spelling_lengths)
+            loss = (1 - spelt.weight) * loss + spelt.weight * second
+        if not self.training:
+            references = [row[:size].tolist() for row, size in zip(text, text_lengths, strict=True)]
+            stats["unit_error"] = unit_error(self.ctc.greedy(logits, lengths), references)
+        return training_result(loss, stats, rows=len(speech))
+
+    def _spelling_loss(self, taps: list[Tensor], lengths: Tensor, labels: Tensor, label_lengths: Tensor) -> Tensor:
+        letters = self.spelling(taps[self.spelt.layer - 1])
+        return self.spelling.loss(letters, lengths, labels, label_lengths)
+
+    def collect_feats(self, speech: Tensor, speech_lengths: Tensor, **_: object) -> dict[str, Tensor]:
+        """Raw features, of which ESPnet sums the statistics for CMVN."""
+        feats, lengths = self.fbank(speech, speech_lengths)
+        return {"feats": feats, "feats_lengths": lengths}
 
 
 class EncoderTask(BaseTask):
@@ -25,9 +141,9 @@ class EncoderTask(BaseTask):
     files = {"speech": ("wav.scp", "sound"), "text": ("text", "text")}
 
     @classmethod
-    def build_parts(cls, config: EncoderModelConfig, sizes: Resources) -> dict[str, nn.Module]:
+    def build_parts(cls, config: EncoderModelConfig, resources: Resources) -> dict[str, nn.Module]:
         encoder = SpeechEncoder(config.encoder)
-        parts: dict[str, nn.Module] = {"encoder": encoder, "ctc": CtcHead(encoder.output_size, sizes.unit_size)}
+        parts: dict[str, nn.Module] = {"encoder": encoder, "ctc": CtcHead(encoder.output_size, resources.unit_size)}
         if config.spelling is not None:
             parts["spelling"] = CtcHead(encoder.output_size, BYTES + 1)
         return parts
@@ -44,13 +160,24 @@ class EncoderTask(BaseTask):
 
     @classmethod
     def preprocess(cls, config: EncoderModelConfig, resources: Resources, train: bool) -> Preprocess:
-        augment = build_augment(config.augment, train, cls.sample_hz)
         texts = {"text": ("text", resources.units.encode), "spelling": ("text", spell_bytes)}
-        return Reader(texts, ("speech",), augment)
+        return Reader(texts, ("speech",), build_augment(config.augment, train, cls.sample_hz))
+
+
+def spell_bytes(text: str) -> list[int]:
+    """The transcript's bytes, lower-cased, as labels of a CTC head (0 is the blank)."""
+    return [byte + 1 for byte in " ".join(text.lower().split()).encode()]
+
+
+def unit_error(hypotheses: Sequence[Sequence[int]], references: Sequence[Sequence[int]]) -> float:
+    """Edits per reference unit over a batch."""
+    pairs = zip(hypotheses, references, strict=True)
+    edits = sum(editdistance.eval(list(hyp), list(ref)) for hyp, ref in pairs)
+    return edits / max(1, sum(map(len, references)))
 
 
 def read_cmvn(path: str) -> Cmvn:
-    """From the feats_stats.npz that `--collect_stats true` wrote. Raises ConfigError where it cannot be used."""
+    """From the feats_stats.npz that `--collect_stats true` wrote. Raises ConfigError if it cannot be used."""
     try:
         with np.load(path) as stats:
             sums = (torch.from_numpy(stats["sum"]), torch.from_numpy(stats["sum_square"]))

@@ -1,7 +1,7 @@
-"""Training rows joined to longer ones: a sentence then begins anywhere, not always with the recording.
+"""Training rows joined to longer ones, so that a sentence may start anywhere, not always with the recording.
 
-Where every recording is one sentence, its first unit is said at the first frame, before it can have been
-heard, and stays a guess. A sentence behind another one has to be listened to.
+If every recording is one sentence, its first unit is labelled at the first frame, before it can be heard, and stays a
+guess. A sentence after another one has to be listened to.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ class JoinConfig:
     """How utterances of a batch are joined.
 
     Attributes:
-        utterances: so many of a batch become one row.
-        gap_s: faint noise around each utterance, seconds (least, most). Also behind the last: a unit needs its next
-            chunk to be told, and users are heard for a while after they end.
+        utterances: number that become one row.
+        gap_s: faint noise around each utterance, seconds (least, most). Also after the last: a unit is
+            recognised in the chunk after it, and users are heard for a while after they end.
         gap_db: its level against full scale (least, most).
         trim_db: edges that are this much (below 0) under an utterance's loudest 10 ms are cut off; None leaves
             them. A fifth of synthetic speech is silence around it.
-        paused: so many of the utterances (a share) get a pause inside, at the quietest place of their middle. Where
-            silence only comes behind sentences, it is heard as their end, question mark and all.
+        paused: share of the utterances that get a pause inside, at the quietest place of their middle. If silence only
+            follows sentences, it is heard as their end, question mark included.
         pause_s: its length, seconds (least, most).
     """
 

@@ -1,4 +1,4 @@
-"""A model of named parts, of which a training stage trains some and leaves the others as they are."""
+"""A model of named parts, of which a training stage trains some and keeps the others frozen."""
 
 from __future__ import annotations
 
@@ -9,16 +9,19 @@ import torch
 from espnet2.train.abs_espnet_model import AbsESPnetModel
 from torch import Tensor, nn
 
+Result = tuple[Tensor, dict[str, Tensor], Tensor]
+"""Loss, statistics, weight."""
+
 
 class PartsModel(AbsESPnetModel):
     """The base of the models of all stages.
 
-    Parts are submodules whose names are the prefixes in every checkpoint. The frozen ones, the LLM among them, never
-    leave eval mode and need no gradient. A checkpoint holds the parts in which something is trained, no others.
+    Parts are submodules whose names are the prefixes in every checkpoint. The frozen ones, the LLM among them, stay in
+    eval mode and need no gradient. A checkpoint holds only the parts in which something is trained.
 
     Args:
         parts: name -> module.
-        trained: what learns: names of parts, or of something inside one (`speech_decoder.prefix`).
+        trained: what is trained: names of parts, or of modules inside one (`speech_decoder.prefix`).
     """
 
     def __init__(self, parts: Mapping[str, nn.Module], trained: tuple[str, ...]):
@@ -33,8 +36,8 @@ class PartsModel(AbsESPnetModel):
             parameter.requires_grad_(parameter.requires_grad and self._learns(name))
         self.train(self.training)
 
-    autocast: torch.dtype | None = None  # in training, what forward computes in where it can; None: the weights' own
-    progress: float = 0.0  # share of the training that is done, set by the trainer before every batch
+    autocast: torch.dtype | None = None  # type of forward's arithmetic in training; None: the weights' own
+    progress: float = 0.0  # share of the training done so far, set by the trainer before every batch
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         kind = next(self.parameters()).device.type
@@ -54,7 +57,7 @@ class PartsModel(AbsESPnetModel):
         return self
 
     def to(self, *args: Any, **kwargs: Any) -> PartsModel:
-        """As ever, but the LLM keeps its own type (ESPnet would make float32 of a bfloat16 LLM)."""
+        """As usual, but the LLM keeps its own type (ESPnet would make float32 of a bfloat16 LLM)."""
         device, dtype, *_ = torch._C._nn._parse_to(*args, **kwargs)
         for name, child in self.named_children():
             child.to(device=device, dtype=None if name == "llm" else dtype)
@@ -69,7 +72,7 @@ class PartsModel(AbsESPnetModel):
         return state
 
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
-        """Strict about the saved parts alone, as no other is in a checkpoint."""
+        """Strict about the saved parts only: a checkpoint has no others."""
         result = super().load_state_dict(state_dict, strict=False, assign=assign)
         missing = [key for key in result.missing_keys if key.split(".")[0] in self.saved]
         if strict and (missing or result.unexpected_keys):
@@ -87,10 +90,8 @@ class PartsModel(AbsESPnetModel):
         return any(name == part or name.startswith(part + ".") for part in self.trained)
 
 
-def training_result(
-    loss: Tensor, stats: dict[str, Tensor | float], rows: int
-) -> tuple[Tensor, dict[str, Tensor], Tensor]:
-    """What ESPnet's trainer wants of a model, each of shape (1,) so that processes can average them.
+def training_result(loss: Tensor, stats: Mapping[str, Tensor | float], rows: int) -> Result:
+    """What ESPnet's trainer expects of a model, each of shape (1,) so that processes can average them.
 
     Returns: loss, detached statistics (the loss among them, unless `stats` has its own), weight.
     """

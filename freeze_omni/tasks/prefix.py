@@ -1,24 +1,62 @@
-"""Task of stage 2.3: `python -m freeze_omni.bin.train prefix`."""
+"""Stage 2.3: the NAR prefix learns to read the LLM's hidden states; all else stays frozen (paper section 3.3).
+
+`python -m freeze_omni.bin.train prefix`
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
-from freeze_omni.speech_decoder import SpeechDecoder
-from freeze_omni.tasks.base import BaseTask, Preprocess
-from freeze_omni.tasks.llm_tuning import stage_llm, tuning_part
-from freeze_omni.tasks.prefix_model import PrefixModel, PrefixModelConfig
-from freeze_omni.tasks.preprocess import Reader, answer_context, tokenise
-from freeze_omni.tasks.resources import Resources
-from freeze_omni.tasks.speech_decoder import children, text_reader
+from freeze_omni.llm.tuned import LlmTuningConfig
+from freeze_omni.shapes import valid_mask
+from freeze_omni.speech_decoder.config import SpeechDecoderConfig
+from freeze_omni.speech_decoder.spell import TextStyle
+from freeze_omni.tasks.base import Preprocess
+from freeze_omni.tasks.llm_pass import embedded, join, predicting
+from freeze_omni.tasks.preprocess import Reader, before_answer
+from freeze_omni.tasks.resources import Resources, stage_llm, tuning_part
+from freeze_omni.tasks.speech_decoder import SpeechDecoderModel, SpeechDecoderTask, children, text_reader
 
 
-class PrefixTask(BaseTask):
-    """Reads text (the question), answer (of the LLM itself) and tokens (of the answer's speech), with durations where
-    the AR is told the row, and optionally history, as stage 1.3 does; trains the prefix."""
+@dataclass(frozen=True, kw_only=True)
+class PrefixModelConfig:
+    """Keys under `model:` of stage 2.3; speech_decoder and text_style come with the parts of stage 2.2.
+
+    Attributes:
+        prefix_from_ar: start the prefix from the trained AR layers, which read its keys and values.
+        llm_tuning: of stage 1.3, if it had one: it stays frozen here.
+    """
+
+    speech_decoder: SpeechDecoderConfig
+    text_style: TextStyle = "plain"
+    prefix_from_ar: bool = True
+    llm_tuning: LlmTuningConfig | None = None
+
+
+class PrefixModel(SpeechDecoderModel):
+    """The LLM's answer, its hidden states and its words, to speech tokens. Only speech_decoder.prefix* is trained."""
+
+    def condition(  # type: ignore[override]
+        self, context: Tensor, context_lengths: Tensor, answer: Tensor, answer_lengths: Tensor, **_: object
+    ) -> tuple[Tensor, Tensor]:
+        """context (B, K) LLM ids up to where the answer starts, answer (B, N) its LLM ids."""
+        return self.answer_states(context, context_lengths, answer, answer_lengths), answer_lengths
+
+    def answer_states(self, context: Tensor, context_lengths: Tensor, answer: Tensor, answer_lengths: Tensor) -> Tensor:
+        """Hidden states (B, N, E) of the answering pass: for each token the state that predicted it."""
+        joined = join([embedded(self.llm, piece) for piece in ((context, context_lengths), (answer, answer_lengths))])
+        hidden, _ = self.llm(joined.embeds, joined.mask)
+        states = predicting(hidden, joined.starts[:, 1], answer_lengths)
+        return states.masked_fill(~valid_mask(answer_lengths, states.shape[1])[..., None], 0)
+
+
+class PrefixTask(SpeechDecoderTask):
+    """Reads text (the question), answer (of the LLM itself) and tokens (of the answer's speech), with durations for
+    `reading: told`, and optionally history, as stage 1.3 does; trains the prefix."""
 
     config_class = PrefixModelConfig
     files = {
@@ -31,9 +69,8 @@ class PrefixTask(BaseTask):
     optional = ("row_tokens", "history")
 
     @classmethod
-    def build_parts(cls, config: PrefixModelConfig, sizes: Resources) -> dict[str, nn.Module]:
-        decoder = SpeechDecoder(config.speech_decoder, sizes.llm_size)
-        return {"speech_decoder": decoder, **tuning_part(config, sizes)}
+    def build_parts(cls, config: PrefixModelConfig, resources: Resources) -> dict[str, nn.Module]:
+        return super().build_parts(config, resources) | tuning_part(config, resources)
 
     @classmethod
     def trained(cls, config: PrefixModelConfig, parts: dict[str, nn.Module]) -> tuple[str, ...]:
@@ -47,11 +84,11 @@ class PrefixTask(BaseTask):
 
     @classmethod
     def preprocess(cls, config: PrefixModelConfig, resources: Resources, train: bool) -> Preprocess:
-        chat = resources.llm.chat
+        llm = resources.llm
         return Reader(
             {
-                "context": (("text", "history"), partial(answer_context, chat=chat, system=resources.system)),
-                "answer": ("answer", partial(tokenise, tokenizer=chat.tokenizer)),
-                "text": ("answer", text_reader(config, chat.tokenizer)),
+                "context": (("text", "history"), partial(before_answer, order=llm.order, system=resources.system)),
+                "answer": ("answer", llm.order.answer),
+                "text": ("answer", text_reader(config, llm.tokenizer)),
             }
         )

@@ -1,29 +1,31 @@
-"""What stages share beside their parts: the frozen LLM and the CTC units, loaded once a process."""
+"""What stages share apart from their parts: the frozen LLM and the CTC units, loaded once a process."""
 
 from __future__ import annotations
 
 import argparse
 import functools
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
+
+from torch import nn
 
 from freeze_omni.checkpoint import PartsSource
 from freeze_omni.config import ConfigError
+from freeze_omni.llm.embedding import LlmEmbedding
+from freeze_omni.llm.frozen import FrozenLLM
+from freeze_omni.llm.tuned import PART, build_tuning, tuned
+from freeze_omni.llm.units import CtcUnits
 from freeze_omni.pack import is_pack, llm_source, read_config
-
-if TYPE_CHECKING:
-    from freeze_omni.llm.frozen import FrozenLLM
-    from freeze_omni.llm.units import CtcUnits
-    from freeze_omni.tasks.llm_embedding import LlmEmbedding
 
 
 @dataclass(frozen=True)
 class Resources:
     """Where the LLM and the units are, and how large: parts are built from the sizes alone.
 
-    Raises ConfigError on access to what was not given.
+    Raises ConfigError on access to what was not given. loads: whether weights are read; a dry run reads none.
     """
 
     llm_path: str | None
@@ -37,40 +39,37 @@ class Resources:
 
     @classmethod
     def from_options(cls, args: argparse.Namespace) -> Resources:
-        """What is not given is taken from the packed model that --init_parts names, if there is one."""
-        llm, units, unit_size, system = _of_pack(args)
-        return cls(llm, args.llm_dtype, args.llm_size, units, unit_size, system, args.cmvn)
+        """What is not given is taken from the packed model that --init_parts names, if any."""
+        llm, units, unit_size, system = args.llm, args.units, args.unit_size, args.system
+        pack = next((str(s.path) for s in map(PartsSource.parse, args.init_parts or ()) if s.is_pack), None)
+        if pack is not None:
+            config = read_config(pack)
+            llm, system = llm or pack, system or config.system_prompt
+            if units is None and unit_size is None:
+                units, unit_size = (f"{pack}/units", None) if config.ctc_units else (None, 0)
+        return cls(llm, args.llm_dtype, args.llm_size, units, unit_size, system, args.cmvn, not args.dry_run)
 
-    @classmethod
-    def sizes_only(cls, args: argparse.Namespace) -> Resources:
-        """For a dry run: weights are not read."""
-        llm, units, unit_size, _ = _of_pack(args)
-        return cls(llm, args.llm_dtype, args.llm_size, units, unit_size, loads=False)
+    def _llm_path(self, what: str = "the LLM") -> str:
+        if self.llm_path is None:
+            raise ConfigError(f"this stage needs {what}: give --llm FOLDER (any transformers causal LM)")
+        return self.llm_path
 
     @property
     def llm(self) -> FrozenLLM:
-        if self.llm_path is None:
-            raise ConfigError("this stage needs the LLM: give --llm FOLDER (any transformers causal LM)")
-        return _load_llm(self.llm_path, self.llm_dtype)
+        return _load_llm(self._llm_path(), self.llm_dtype)
 
     @property
     def llm_plan(self) -> FrozenLLM:
         """The LLM; in a dry run its architecture alone, on the meta device."""
+        path = self._llm_path("the LLM's sizes")
         if self.loads:
             return self.llm
-        if self.llm_path is None:
-            raise ConfigError("what is learned beside the LLM has its sizes: give --llm FOLDER")
-        from freeze_omni.llm.frozen import FrozenLLM
-
-        pack = is_pack(self.llm_path)
-        return FrozenLLM.on_meta(llm_source(self.llm_path, read_config(self.llm_path)) if pack else self.llm_path)
+        return FrozenLLM.on_meta(llm_source(path, read_config(path)) if is_pack(path) else path)
 
     @property
     def embedding(self) -> FrozenLLM | LlmEmbedding:
-        """The LLM's tokenizer and input embedding, without the rest of it where that can be left out."""
-        if self.llm_path is None:
-            raise ConfigError("this stage needs the LLM's embedding: give --llm FOLDER (a transformers causal LM)")
-        return _load_embedding(self.llm_path, self.llm_dtype)
+        """The LLM's tokenizer and input embedding, without the rest of it if that can be left out."""
+        return _load_embedding(self._llm_path("the LLM's embedding"), self.llm_dtype)
 
     @property
     def units(self) -> CtcUnits:
@@ -81,9 +80,9 @@ class Resources:
     @property
     def llm_size(self) -> int:
         """Width of the LLM's embeddings."""
-        if self.llm_path is not None and self.loads:
-            return self.embedding.hidden_size
         if self.llm_path is not None:
+            if self.loads:
+                return self.embedding.hidden_size
             if is_pack(self.llm_path):
                 return read_config(self.llm_path).llm_size
             if (Path(self.llm_path) / "config.json").exists():
@@ -94,7 +93,7 @@ class Resources:
 
     @property
     def unit_size(self) -> int:
-        """Number of CTC units, the blank among them."""
+        """Number of CTC units, the blank included."""
         if self.units_path is not None:
             return len(self.units)
         if self.given_unit_size is None:
@@ -102,41 +101,36 @@ class Resources:
         return self.given_unit_size
 
 
-def _of_pack(args: argparse.Namespace) -> tuple[str | None, str | None, int | None, str]:
-    """llm, units, unit_size and system of the command line, completed from a packed model in --init_parts."""
-    packs = [source.path for source in map(PartsSource.parse, args.init_parts or ()) if source.is_pack]
-    llm, units, unit_size, system = args.llm, args.units, args.unit_size, args.system
-    if packs:
-        llm = llm or str(packs[0])
-        config = read_config(packs[0])
-        system = system or config.system_prompt
-        if units is None and unit_size is None:
-            units, unit_size = (str(packs[0] / "units"), None) if config.ctc_units else (None, 0)
-    return llm, units, unit_size, system
-
-
 @functools.cache
 def _load_llm(path: str, dtype: str) -> FrozenLLM:
     """path: of a model, or of a packed folder, whose chat template is then used."""
-    from freeze_omni.llm.frozen import FrozenLLM
-
-    if is_pack(path):
-        config = read_config(path)
-        return FrozenLLM.load(llm_source(path, config), dtype=dtype, device="cpu", texts=config.chat)
-    return FrozenLLM.load(path, dtype=dtype, device="cpu")
+    config = read_config(path) if is_pack(path) else None
+    source = path if config is None else llm_source(path, config)
+    return FrozenLLM.load(source, dtype=dtype, device="cpu", texts=None if config is None else config.chat)
 
 
 @functools.cache
 def _load_embedding(path: str, dtype: str) -> FrozenLLM | LlmEmbedding:
-    from freeze_omni.tasks.llm_embedding import LlmEmbedding
-
-    if is_pack(path):
-        return _load_llm(path, dtype)
-    return LlmEmbedding.load(path, dtype) or _load_llm(path, dtype)
+    alone = None if is_pack(path) else LlmEmbedding.load(path, dtype)
+    return alone or _load_llm(path, dtype)
 
 
-@functools.cache
-def _load_units(path: str) -> CtcUnits:
-    from freeze_omni.llm.units import CtcUnits
+_load_units = functools.cache(CtcUnits.load)
 
-    return CtcUnits.load(path)
+
+def tuning_part(config: Any, resources: Resources) -> dict[str, nn.Module]:
+    """{llm_tuning: module} if the stage's configuration has that key, otherwise nothing.
+
+    Raises ConfigError if this LLM cannot be tuned so.
+    """
+    if config.llm_tuning is None:
+        return {}
+    try:
+        return {PART: build_tuning(config.llm_tuning, resources.llm_plan)}
+    except ValueError as error:
+        raise ConfigError(f"llm_tuning: {error}") from None
+
+
+def stage_llm(parts: Mapping[str, nn.Module], resources: Resources) -> FrozenLLM:
+    """The LLM of a stage: with what was learned with it, if anything (see `llm/tuned.py`)."""
+    return tuned(resources.llm, parts.get(PART))

@@ -9,7 +9,7 @@ from espnet2.asr.specaug.specaug import SpecAug
 
 @dataclass(frozen=True)
 class SpecAugmentConfig:
-    """Masks put on every training utterance; the defaults are the paper's in stage 1.3.
+    """Masks on every training utterance; the defaults are the paper's in stage 1.3.
 
     Attributes:
         freq_masks, freq_width: number of masks, largest width in mel bins.
@@ -22,8 +22,10 @@ class SpecAugmentConfig:
     time_width: int = 20
 
 
-def build_spec_augment(config: SpecAugmentConfig) -> SpecAug:
-    """(feats (B, F, bins), lengths) -> the same with masks."""
+def build_spec_augment(config: SpecAugmentConfig | None) -> SpecAug | None:
+    """(feats (B, F, bins), lengths) -> the same with masks; None without a configuration."""
+    if config is None:
+        return None
     return SpecAug(
         apply_time_warp=False,
         apply_freq_mask=config.freq_masks > 0,

@@ -1,31 +1,105 @@
-"""Task of stage 2.2: `python -m freeze_omni.bin.train speech_decoder`."""
+"""Stage 2.2: NAR and AR learn to speak a text, by teacher forcing (paper section 3.3).
+
+`python -m freeze_omni.bin.train speech_decoder`
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from torch import nn
+import numpy as np
+import torch
+from torch import Tensor, nn
 
 from freeze_omni.speech_decoder import SpeechDecoder
+from freeze_omni.speech_decoder.config import SpeechDecoderConfig
+from freeze_omni.speech_decoder.spell import TextStyle, spoken_ids
 from freeze_omni.tasks.base import BaseTask, Preprocess
-from freeze_omni.tasks.cut_text import CutText
-from freeze_omni.tasks.preprocess import Reader, spoken_ids
+from freeze_omni.tasks.parts_model import PartsModel, Result, training_result
+from freeze_omni.tasks.preprocess import Reader
 from freeze_omni.tasks.resources import Resources
-from freeze_omni.tasks.speech_decoder_model import SpeechDecoderModel, SpeechDecoderModelConfig
+
+FEWEST_WORDS = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpeechDecoderModelConfig:
+    """Keys under `model:` of stage 2.2.
+
+    Attributes:
+        text_style: what is done to a text before it is spoken: nothing, the published server's
+            clean-up, or English with its numbers spelled out. Decoding must do the same.
+        cut: share of the training sentences of which a random run of words is spoken alone, as the segments of a
+            session are; it needs the rows' durations.
+    """
+
+    speech_decoder: SpeechDecoderConfig
+    text_style: TextStyle = "plain"
+    cut: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.cut <= 1:
+            raise ValueError(f"cut is a share, not {self.cut}")
+        if self.cut and (self.speech_decoder.length, self.speech_decoder.text_units) != ("predicted", "chars"):
+            raise ValueError("cut: needs length: predicted and text_units: chars")
+
+
+class SpeechDecoderModel(PartsModel):
+    """Text in the LLM's frozen embedding to speech tokens. Part: speech_decoder, without its prefix; frozen: llm."""
+
+    def __init__(self, parts: Mapping[str, nn.Module], trained: tuple[str, ...], llm: nn.Module):
+        """llm: a FrozenLLM, or its LlmEmbedding, which is all that is used."""
+        super().__init__({**parts, "llm": llm}, trained)
+
+    def forward(
+        self,
+        text: Tensor,
+        text_lengths: Tensor,
+        tokens: Tensor,
+        tokens_lengths: Tensor,
+        row_tokens: Tensor | None = None,
+        row_tokens_lengths: Tensor | None = None,
+        **answer: Tensor,
+    ) -> Result:
+        """text (B, N) LLM ids, tokens (B, T) of the codec, row_tokens (B, N) of them for each id; all right-padded.
+
+        answer: what `condition` takes. Raises ValueError if row_tokens are missing where needed, or do not fit.
+        """
+        check_row_tokens(self.speech_decoder.config, text_lengths, row_tokens_lengths)
+        dtype = self.speech_decoder.embedding.weight.dtype
+        with torch.no_grad():
+            embeds = self.llm.embed(text.clamp(min=0)).to(dtype)
+            hidden, hidden_lengths = self.condition(**answer)
+        loss, stats = self.speech_decoder.loss(
+            embeds,
+            text_lengths,
+            tokens.clamp(min=0),
+            tokens_lengths,
+            None if hidden is None else hidden.to(dtype),
+            hidden_lengths,
+            row_tokens,
+        )
+        return training_result(loss, stats, rows=len(text))
+
+    def condition(self, **_: object) -> tuple[Tensor | None, Tensor | None]:
+        """Hidden states (B, N, E) of the LLM that the prefix reads, and lengths (B,); none in stage 2.2."""
+        return None, None
 
 
 class SpeechDecoderTask(BaseTask):
-    """Reads text, tokens (the codec's, dumped in stage 8) and, where a row is told to the AR, the rows'
-    durations; trains the speech decoder without its prefix."""
+    """Reads text, tokens (the codec's, dumped in stage 8) and, with `reading: told`, the rows' durations; trains the
+    speech decoder without its prefix."""
 
     config_class = SpeechDecoderModelConfig
     files = {"text": ("text", "text"), "tokens": ("tokens", "lazy_ints"), "row_tokens": ("durations", "lazy_ints")}
     optional = ("row_tokens",)
 
     @classmethod
-    def build_parts(cls, config: SpeechDecoderModelConfig, sizes: Resources) -> dict[str, nn.Module]:
-        return {"speech_decoder": SpeechDecoder(config.speech_decoder, sizes.llm_size)}
+    def build_parts(cls, config: SpeechDecoderModelConfig, resources: Resources) -> dict[str, nn.Module]:
+        return {"speech_decoder": SpeechDecoder(config.speech_decoder, resources.llm_size)}
 
     @classmethod
     def trained(cls, config: SpeechDecoderModelConfig, parts: dict[str, nn.Module]) -> tuple[str, ...]:
@@ -50,12 +124,69 @@ def children(decoder: nn.Module, prefix: bool) -> tuple[str, ...]:
     return tuple(f"speech_decoder.{name}" for name in names)
 
 
+def text_reader(config: Any, tokenizer: Any) -> partial[list[int]]:
+    """Text -> ids as the speech decoder reads it."""
+    units = config.speech_decoder.text_units
+    return partial(spoken_ids, tokenizer=tokenizer, text_units=units, style=config.text_style)
+
+
+def check_row_tokens(config: SpeechDecoderConfig, text_lengths: Tensor, row_tokens_lengths: Tensor | None) -> None:
+    """Raises ValueError: `reading: told` without durations, or durations of another text."""
+    if row_tokens_lengths is None:
+        if config.reading == "told":
+            raise ValueError("reading: told needs a file `durations` next to the tokens: stage 9 makes it (time_text)")
+    elif not bool((row_tokens_lengths == text_lengths).all()):
+        raise ValueError(
+            "`durations` next to the tokens needs one number for each row of the text: make it again (stage 9)"
+        )
+
+
+class CutText:
+    """After another preprocess: replaces a share of the utterances by a random run of their words, with its tokens.
+
+    What a session speaks are segments of an answer, and a cut sentence is a new one.
+
+    Args:
+        share: of the utterances that are cut.
+        is_space: whether an LLM id is a row between two words.
+    """
+
+    def __init__(self, before: Preprocess, share: float, is_space: Callable[[int], bool]):
+        self.before, self.share, self.is_space = before, share, is_space
+
+    def __call__(self, uid: str, data: dict[str, Any]) -> dict[str, Any]:
+        """Draws follow numpy's global seed, which ESPnet sets. Utterances without `row_tokens` stay whole."""
+        entries = self.before(uid, data)
+        if "row_tokens" not in entries or np.random.random() >= self.share:
+            return entries
+        words = word_rows([self.is_space(int(row)) for row in entries["text"]])
+        if len(words) <= FEWEST_WORDS or len(entries["row_tokens"]) != len(entries["text"]):
+            return entries
+        count = np.random.randint(FEWEST_WORDS, len(words))
+        first = np.random.randint(0, len(words) - count + 1)
+        return cut(entries, words[first][0], words[first + count - 1][1])
+
+
 def is_space(row: int, tokenizer: Any) -> bool:
     """Whether an LLM id, a row of a text in characters, stands between two words."""
     return tokenizer.decode([row]).isspace()
 
 
-def text_reader(config: Any, tokenizer: Any) -> partial:
-    """Text -> ids as the speech decoder reads it."""
-    units = config.speech_decoder.text_units
-    return partial(spoken_ids, tokenizer=tokenizer, text_units=units, style=config.text_style)
+def word_rows(spaces: list[bool]) -> list[tuple[int, int]]:
+    """First row of each word and the row after its last, in a text whose rows are a space or not."""
+    found, start = [], None
+    for row, space in enumerate([*spaces, True]):
+        if space and start is not None:
+            found.append((start, row))
+            start = None
+        elif not space and start is None:
+            start = row
+    return found
+
+
+def cut(entries: dict[str, Any], start: int, end: int) -> dict[str, Any]:
+    """The entries with rows `start` to `end` (excluded) of the text alone, and the tokens that say them."""
+    ends = np.cumsum(entries["row_tokens"])
+    first = ends[start - 1] if start else 0
+    rows = {name: entries[name][start:end] for name in ("text", "row_tokens")}
+    return entries | rows | {"tokens": entries["tokens"][first : ends[end - 1]]}

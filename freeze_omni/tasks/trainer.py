@@ -1,90 +1,179 @@
-"""ESPnet's trainers with a budget of time, and checkpoints that survive being killed while they are written."""
+"""ESPnet's trainers with a time budget, and checkpoints that survive a kill while they are written."""
 
 from __future__ import annotations
 
 import logging
+import math
 import time
 import zipfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
+from espnet2.schedulers.abs_scheduler import AbsBatchStepScheduler
 from espnet2.torch_utils.safe_torch_load import safe_torch_load
 from espnet2.train.gan_trainer import GANTrainer
 from espnet2.train.reporter import Reporter
 from espnet2.train.trainer import Trainer
 
-from freeze_omni.tasks.budget import BudgetCosine, until_spent
-
 PLOT_EVERY_S = 600.0
-NO_CURVE = ("time", "loss_scale", "clip")  # endings of what is reported and not worth a picture
+NO_CURVE = ("time", "loss_scale", "clip")  # endings of figures without a curve
+
+
+class BudgetCosine(AbsBatchStepScheduler):
+    """Linear warm-up, then a cosine from the peak to `final_scale` of it at the end of the budget.
+
+    The position on the cosine is the larger of steps done / max_steps and seconds spent / max_minutes, so a training
+    takes a known time on any machine. Time spent is part of the state: a resumed training has what was left.
+    In distributed training the clock is that of rank 0.
+
+    Args:
+        warmup_steps: updates until the peak rate.
+        max_steps: updates in all; None for no limit.
+        max_minutes: wall-clock minutes of training and validation; None for no limit.
+        final_scale: the last rate as a share of the peak.
+        clock: seconds, monotonic.
+    """
+
+    def __init__(
+        self,
+        optimizer: torch.optim.Optimizer,
+        warmup_steps: int = 100,
+        max_steps: int | None = None,
+        max_minutes: float | None = None,
+        final_scale: float = 0.0,
+        clock: Callable[[], float] = time.monotonic,
+    ):
+        if max_steps is None and max_minutes is None:
+            raise ValueError("budgetcosine needs max_steps, max_minutes, or max_epoch with num_iters_per_epoch")
+        self.optimizer = optimizer
+        self.warmup_steps, self.final_scale = warmup_steps, final_scale
+        self.max_steps, self.max_minutes = max_steps, max_minutes
+        self.clock = clock
+        self.step_num, self.elapsed_s = 0, 0.0
+        self._last_s: float | None = None
+        for group in optimizer.param_groups:
+            group.setdefault("initial_lr", group["lr"])
+        self._set_rates()
+
+    @property
+    def progress(self) -> float:
+        """Share of the budget that is used, 0 to 1."""
+        by_steps = self.step_num / self.max_steps if self.max_steps else 0.0
+        by_time = self.elapsed_s / (60 * self.max_minutes) if self.max_minutes else 0.0
+        return min(1.0, max(by_steps, by_time))
+
+    @property
+    def finished(self) -> bool:
+        return self.progress >= 1.0
+
+    def start(self) -> None:
+        """Start the clock (building models is not training)."""
+        self._last_s = self.clock()
+
+    def step(self, epoch: int | None = None) -> None:
+        self.step_num += 1
+        self._spend()
+        self._set_rates()
+
+    def scale(self) -> float:
+        """The present rate as a share of the peak."""
+        cosine = 0.5 * (1 + math.cos(math.pi * self.progress))
+        warmup = min(1.0, (self.step_num + 1) / max(1, self.warmup_steps))
+        return warmup * (self.final_scale + (1 - self.final_scale) * cosine)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"step_num": self.step_num, "elapsed_s": self.elapsed_s}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.step_num, self.elapsed_s = state["step_num"], state["elapsed_s"]
+        self._set_rates()
+
+    def __repr__(self) -> str:
+        limits = f"max_steps={self.max_steps}, max_minutes={self.max_minutes}"
+        return f"BudgetCosine(warmup_steps={self.warmup_steps}, {limits})"
+
+    def _spend(self) -> None:
+        now = self.clock()
+        if self._last_s is not None:
+            self.elapsed_s += now - self._last_s
+        self._last_s = now
+        if self.max_minutes and torch.distributed.is_available() and torch.distributed.is_initialized():
+            device = self.optimizer.param_groups[0]["params"][0].device
+            shared = torch.tensor(self.elapsed_s, dtype=torch.float64, device=device)
+            torch.distributed.broadcast(shared, src=0)
+            self.elapsed_s = float(shared)
+
+    def _set_rates(self) -> None:
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["initial_lr"] * self.scale()
+
+
+def until_spent[T](batches: Iterable[T], schedulers: Iterable[object], model: Any) -> Iterator[T]:
+    """The batches, until the budget of any of the schedulers has run out; `model.progress` is set before each."""
+    budgets = _budgets(schedulers)
+    for batch in batches:
+        if any(budget.finished for budget in budgets):
+            return
+        model.progress = max((budget.progress for budget in budgets), default=0.0)
+        yield batch
+
+
+def _budgets(schedulers: Iterable[object]) -> list[BudgetCosine]:
+    return [scheduler for scheduler in schedulers if isinstance(scheduler, BudgetCosine)]
 
 
 class BudgetTraining:
-    """Put in front of an ESPnet trainer: ends with the budget, keeps the last whole checkpoint.
+    """A mix-in for ESPnet's trainers: ends with the budget and keeps the last whole checkpoint.
 
-    Curves are drawn at the end and every ten minutes: drawn after every epoch, as ESPnet does, they
-    took longer than a short epoch.
+    Curves are drawn at the end and every ten minutes: after every epoch, as ESPnet does it, they took longer than a
+    short epoch.
     """
 
     plotted_s = 0.0
 
     @classmethod
-    def run(cls, model, optimizers, schedulers, trainer_options, distributed_option, **kwargs) -> None:
-        folder = Path(trainer_options.output_dir)
-        if trainer_options.resume:
-            if _is_first(distributed_option):
-                mend_checkpoint(folder)
-            if distributed_option.distributed:
+    def run(cls, **kwargs: Any) -> None:
+        options, schedulers = kwargs["trainer_options"], kwargs["schedulers"]
+        distributed = kwargs["distributed_option"]
+        folder = Path(options.output_dir)
+        if options.resume:
+            if _is_first(distributed):
+                repair_checkpoint(folder)
+            if distributed.distributed:
                 torch.distributed.barrier()
             epoch = spent_epoch(folder / "checkpoint.pth", schedulers)
             if epoch is not None:
                 logging.info(f"The budget was spent at epoch {epoch}: nothing is left to train")
-                trainer_options.max_epoch = epoch
+                options.max_epoch = epoch
         cls.plotted_s = time.monotonic()
-        wants_curves, trainer_options.use_matplotlib = trainer_options.use_matplotlib, False
-        for scheduler in schedulers:
-            if isinstance(scheduler, BudgetCosine):
-                scheduler.start()
-        super().run(
-            model=model,
-            optimizers=optimizers,
-            schedulers=schedulers,
-            trainer_options=trainer_options,
-            distributed_option=distributed_option,
-            **kwargs,
-        )
-        if wants_curves and _is_first(distributed_option):
+        wants_curves, options.use_matplotlib = options.use_matplotlib, False
+        for budget in _budgets(schedulers):
+            budget.start()
+        super().run(**kwargs)  # type: ignore[misc]
+        if wants_curves and _is_first(distributed):
             plot_curves(folder)
 
     @classmethod
-    def train_one_epoch(cls, model, iterator, optimizers, schedulers, options, **kwargs) -> bool:
-        stopped = super().train_one_epoch(
-            model=model,
-            iterator=until_spent(iterator, schedulers, getattr(model, "module", model)),
-            optimizers=optimizers,
-            schedulers=schedulers,
-            options=options,
-            **kwargs,
-        )
-        if any(isinstance(scheduler, BudgetCosine) and scheduler.finished for scheduler in schedulers):
+    def train_one_epoch(cls, **kwargs: Any) -> bool:
+        model, schedulers = kwargs["model"], kwargs["schedulers"]
+        kwargs["iterator"] = until_spent(kwargs["iterator"], schedulers, getattr(model, "module", model))
+        stopped = super().train_one_epoch(**kwargs)  # type: ignore[misc]
+        if any(budget.finished for budget in _budgets(schedulers)):
             logging.info("The budget is spent: this epoch is the last")
-            options.patience = -1  # the trainer's own way out, after this epoch is validated and saved
+            kwargs["options"].patience = -1  # ends the trainer after this epoch is validated and saved
         return stopped
 
     @classmethod
-    def validate_one_epoch(cls, model, iterator, reporter, options, distributed_option) -> None:
-        super().validate_one_epoch(
-            model=model,
-            iterator=iterator,
-            reporter=reporter,
-            options=options,
-            distributed_option=distributed_option,
-        )
-        if _is_first(distributed_option):
-            keep_previous(Path(options.output_dir))
+    def validate_one_epoch(cls, **kwargs: Any) -> None:
+        super().validate_one_epoch(**kwargs)  # type: ignore[misc]
+        if _is_first(kwargs["distributed_option"]):
+            folder = Path(kwargs["options"].output_dir)
+            keep_previous(folder)
             if time.monotonic() - cls.plotted_s > PLOT_EVERY_S:
                 cls.plotted_s = time.monotonic()
-                plot_curves(Path(options.output_dir))
+                plot_curves(folder)
 
 
 class PartsTrainer(BudgetTraining, Trainer):
@@ -96,15 +185,14 @@ class PartsGANTrainer(BudgetTraining, GANTrainer):
 
 
 def keep_previous(folder: Path) -> None:
-    """Move checkpoint.pth aside before ESPnet writes the next one in its place, so one of them is always whole."""
+    """Move checkpoint.pth aside before ESPnet overwrites it, so that one of the two is always whole."""
     current = folder / "checkpoint.pth"
     if current.exists():
         current.replace(folder / "checkpoint.previous.pth")
 
 
-def mend_checkpoint(folder: Path) -> None:
-    """Make a killed training resumable: take the last whole checkpoint, and write again an epoch's
-    model that is broken.
+def repair_checkpoint(folder: Path) -> None:
+    """Make a killed training resumable: restore the last whole checkpoint and rewrite a broken model of its epoch.
 
     Raises:
         RuntimeError: there are checkpoints, and none can be read.
@@ -115,7 +203,7 @@ def mend_checkpoint(folder: Path) -> None:
             if current.exists() or previous.exists():
                 raise RuntimeError(f"{current}: no whole checkpoint is left; remove {folder} to train again")
             return
-        logging.warning(f"{current} is missing or broken: going on from {previous}")
+        logging.warning(f"{current} is missing or broken: resuming from {previous}")
         previous.replace(current)
     state = safe_torch_load(current, map_location="cpu", mmap=True)
     model_file = folder / f"{state['reporter']['epoch']}epoch.pth"
@@ -123,8 +211,8 @@ def mend_checkpoint(folder: Path) -> None:
         torch.save(state["model"], model_file)
 
 
-def spent_epoch(checkpoint: Path, schedulers) -> int | None:
-    """The epoch of a checkpoint by which the budget was spent; None where something is left."""
+def spent_epoch(checkpoint: Path, schedulers: Sequence[object]) -> int | None:
+    """The epoch of a checkpoint by which the budget was spent; None if something is left."""
     if not checkpoint.exists():
         return None
     state = safe_torch_load(checkpoint, map_location="cpu", mmap=True)
@@ -152,9 +240,9 @@ def plot_curves(folder: Path) -> None:
 
 
 def whole(path: Path) -> bool:
-    """Whether a file of torch.save was written to its end (its directory is the last thing written)."""
+    """Whether a file of torch.save was written to its end (its directory is written last)."""
     return path.is_file() and zipfile.is_zipfile(path)
 
 
-def _is_first(distributed_option) -> bool:
+def _is_first(distributed_option: Any) -> bool:
     return not distributed_option.distributed or distributed_option.dist_rank == 0

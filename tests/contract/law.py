@@ -25,7 +25,7 @@ class Part:
     chunk: inputs of one step; a step takes any multiple.
     make_input: batch, inputs -> x (B, N, ...), seeded by the law.
     forward: x (B, N, ...), lengths (B,) -> what each row gives in all.
-    initial_state: batch -> state; row i may carry a context of its own (a text to be spoken).
+    initial_state: batch -> state; row i may have its own context (a text to be spoken).
     step: x (B, k * chunk, ...), state -> what each row gives now, state.
     finish: state -> what each row still gives at the end (nothing by default).
     causal: False where later input may alter what `forward` gives for earlier input.
@@ -129,7 +129,7 @@ def check_rows_out_of_step(part: Part, chunks: int = 12, rows: int = 3, gap: int
 
 @torch.no_grad()
 def check_padding(part: Part, chunks: int = 8) -> None:
-    """What lies behind a row's length, NaN included, changes nothing of what the row gives."""
+    """What lies after a row's length, NaN included, changes nothing of what the row gives."""
     lengths = torch.tensor([chunks, chunks // 2, 1]) * part.chunk
     x = part.make_input(len(lengths), chunks * part.chunk)
     padded = x.clone()

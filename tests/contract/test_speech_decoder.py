@@ -1,6 +1,6 @@
 """The speech decoder under the law: token by token = teacher forcing.
 
-It has a file of its own because its cache is written in place, behind the slots in use, and grows:
+It has its own file because its cache is written in place, after the slots in use, and grows:
 the general check of a state's form does not fit, the ones below do.
 """
 
@@ -93,7 +93,7 @@ def test_growing_capacity_keeps_the_law(part, monkeypatch):
 
 
 @torch.no_grad()
-def test_a_step_writes_behind_the_slots_in_use_only(part):
+def test_a_step_writes_after_the_slots_in_use_only(part):
     state = part.initial_state(3)
     before = {key: value.clone() for key, value in state.items()}
     _, after = part.step(part.make_input(3, 1), state)

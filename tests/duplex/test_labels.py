@@ -1,4 +1,4 @@
-"""Labels on hand-made timelines; 160 ms chunks, decisions 240 ms behind the true end."""
+"""Labels on hand-made timelines; 160 ms chunks, decisions 240 ms after the true end."""
 
 from __future__ import annotations
 
@@ -32,8 +32,7 @@ def test_a_cut_off_turn_never_ends():
 
 
 @pytest.mark.parametrize(
-    ("end_s", "delay_s", "chunk"),
-    [(0.4, 0.24, 3), (0.41, 0.24, 4), (0.16, 0.0, 0), (0.161, 0.0, 1), (0.08, 0.08, 0)],
+    ("end_s", "delay_s", "chunk"), [(0.4, 0.24, 3), (0.41, 0.24, 4), (0.16, 0.0, 0), (0.161, 0.0, 1), (0.08, 0.08, 0)]
 )
 def test_the_decision_is_on_the_first_chunk_that_ends_late_enough(end_s, delay_s, chunk):
     config = LabelConfig(decision_delay_s=delay_s)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from freeze_omni.encoder.rotary import rotate, rotation
+from freeze_omni.encoder.attention import rotate, rotation
 
 
 def test_scores_depend_on_the_distance_only() -> None:

@@ -21,7 +21,6 @@ from freeze_omni.eval.records import Records, progress, read_records
 from freeze_omni.llm.generate import GenerationConfig, generate_batch
 from freeze_omni.session.events import StateDecision
 from freeze_omni.session.session import SpeechSession
-from freeze_omni.tasks.preprocess import dialogue_context
 from tests.toy import TUNINGS, toy_system
 
 CHUNK = 2560
@@ -68,7 +67,7 @@ def test_the_context_is_what_a_session_reads_before_speech(model):
 
 
 def test_a_later_round_is_read_after_the_text_that_stage_1_3_trains_on(model):
-    ids = dialogue_context(json.dumps(TURNS), model.llm.chat, model.system_prompt)
+    ids = model.llm.order.before_turn(model.system_prompt, TURNS)
     read = context(model, TURNS)
     assert torch.equal(read[: len(ids)], model.llm.embed(torch.tensor(ids)))
     assert torch.equal(read[len(ids) :], model.prompt.weight.to(read.dtype))

@@ -20,8 +20,7 @@ from freeze_omni.encoder.config import EncoderConfig
 from freeze_omni.eval import asr, batch
 from freeze_omni.eval.config import AsrDecodeConfig
 from freeze_omni.eval.states import as_probabilities, beginnings
-from freeze_omni.llm.learned_prefix import LearnedPrefixConfig
-from freeze_omni.llm.tuned import PART, LlmTuningConfig
+from freeze_omni.llm.tuned import PART, LearnedPrefixConfig, LlmTuningConfig
 from freeze_omni.llm.units import CtcUnits
 from freeze_omni.speech_decoder.sampling import SamplingConfig
 from freeze_omni.system import FreezeOmni, SystemConfig

@@ -17,7 +17,7 @@ KINDS = ["qwen2", "smollm", "llama", "gemma"]
 
 
 class Parent(nn.Module):
-    """A model as the training stages build it: something trained beside the LLM."""
+    """A model as the training stages build it: something trained next to the LLM."""
 
     def __init__(self, llm):
         super().__init__()
@@ -140,7 +140,7 @@ def test_half_precision_is_kept(folders):
         FrozenLLM.load(folders["qwen2"], dtype="float99")
 
 
-def test_errors_name_the_path_and_the_mend(tmp_path):
+def test_errors_name_the_path_and_the_fix(tmp_path):
     with pytest.raises(LlmError, match="no such folder"):
         FrozenLLM.load(tmp_path / "nothing")
     with pytest.raises(LlmError, match="config.json"):

@@ -9,15 +9,14 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from freeze_omni.config import ConfigError, build
 from freeze_omni.llm.frozen import FrozenLLM
 from freeze_omni.llm.generate import GenerationConfig, generate_batch
-from freeze_omni.llm.lora import Lora, LoraConfig
-from freeze_omni.llm.tuned import LlmTuningConfig, TunedLLM, build_tuning, tuned
+from freeze_omni.llm.tuned import LlmTuningConfig, Lora, LoraConfig, TunedLLM, build_tuning, tuned
 from tests.toy import TUNINGS, as_if_learned
 
 KINDS = ["qwen2", "smollm", "llama", "gemma"]
 
 
 def make(llm: FrozenLLM, name: str) -> TunedLLM:
-    """The LLM with something learned beside it."""
+    """The LLM with something learned next to it."""
     return tuned(llm, as_if_learned(build_tuning(TUNINGS[name], llm)))
 
 
@@ -79,7 +78,7 @@ def test_a_fresh_lora_changes_nothing_and_a_fresh_prefix_is_what_the_llm_knows(l
     torch.testing.assert_close(prefix(embeds)[0], expected, atol=2e-5, rtol=1e-4)
 
 
-def test_a_cache_behind_a_prefix_can_be_cut_and_forked(folders):
+def test_a_cache_after_a_prefix_can_be_cut_and_forked(folders):
     llm = make(FrozenLLM.load(folders["smollm"]), "prefix")
     embeds = torch.randn(1, 7, llm.hidden_size)
     cache = llm.new_cache()

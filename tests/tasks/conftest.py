@@ -59,7 +59,7 @@ class Toy:
         return ["--config", str(path), "--output_dir", str(self.folder / name), *sources]
 
     def checkpoint(self, name: str) -> Path:
-        """A checkpoint of a stage that learnt nothing, made where there is none yet."""
+        """A checkpoint of a stage that learnt nothing, made on first use."""
         path = self.folder / f"made_{name}" / "latest.pth"
         if not path.exists():
             path.parent.mkdir()

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from freeze_omni.tasks import autocast
-from freeze_omni.tasks.autocast import autocast_dtype
+from freeze_omni.tasks import base
+from freeze_omni.tasks.base import autocast_dtype
 
 
 def test_training_computes_in_bfloat16_and_validation_does_not(toy):
@@ -25,6 +25,6 @@ def test_training_computes_in_bfloat16_and_validation_does_not(toy):
 
 @pytest.mark.parametrize("able", [True, False])
 def test_auto_asks_the_hardware(monkeypatch, able):
-    monkeypatch.setattr(autocast, "_multiplies_bfloat16", lambda device: able)
+    monkeypatch.setattr(base, "_multiplies_bfloat16", lambda device: able)
     assert autocast_dtype("auto", "cpu") is (torch.bfloat16 if able else None)
     assert autocast_dtype("float32", "cpu") is None and autocast_dtype("bfloat16", "cpu") is torch.bfloat16

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from freeze_omni.tasks.budget import BudgetCosine, until_spent
+from freeze_omni.tasks.trainer import BudgetCosine, until_spent
 
 
 class Clock:

@@ -13,10 +13,7 @@ import yaml
 from freeze_omni.bin.train import main
 from freeze_omni.checkpoint import read_model
 from freeze_omni.config import build
-from freeze_omni.tasks.codec import CodecTask
-from freeze_omni.tasks.codec_config import CodecModelConfig
-from freeze_omni.tasks.codec_cuts import cut
-from freeze_omni.tasks.codec_model import CodecModel
+from freeze_omni.tasks.codec import CodecModel, CodecModelConfig, CodecTask, GanCodecModel, cut
 from tests.contract.parts.codec import SPECTRAL, TIME_DOMAIN
 
 PERIODS = {"periods": [2, 3], "discriminator_params": {"channels": 4, "max_downsample_channels": 8}}
@@ -103,8 +100,6 @@ def test_training_with_discriminators(corpus: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("turn", ["codec", "discriminator"])
 def test_each_turn_moves_its_own_side(turn: str) -> None:
-    from freeze_omni.tasks.codec_gan import GanCodecModel
-
     config = build(CodecModelConfig, {"codec": SPECTRAL, **SHORT, **GAN})
     parts = CodecTask.build_parts(config, None)
     model = GanCodecModel(parts, config, CodecTask.trained(config, parts)).train()
@@ -119,8 +114,6 @@ def test_each_turn_moves_its_own_side(turn: str) -> None:
 
 
 def test_discriminators_wait_for_their_start() -> None:
-    from freeze_omni.tasks.codec_gan import GanCodecModel
-
     waits = {"gan": GAN["gan"] | {"start": 0.5}}
     config = build(CodecModelConfig, {"codec": SPECTRAL, **SHORT, **waits})
     parts = CodecTask.build_parts(config, None)

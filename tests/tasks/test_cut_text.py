@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from freeze_omni.config import ConfigError, build
-from freeze_omni.tasks.cut_text import CutText, cut, word_rows
-from freeze_omni.tasks.speech_decoder_model import SpeechDecoderModelConfig
+from freeze_omni.tasks.speech_decoder import CutText, SpeechDecoderModelConfig, cut, word_rows
 
 SPACE = 0
 TEXT = np.array([1, 2, SPACE, 3, SPACE, 4, 5, 6])

@@ -64,7 +64,7 @@ def test_an_answer_may_be_missing(tmp_path):
     assert names == ["speech", "answer", "states", "question"]
 
 
-def test_wrong_data_is_told_with_the_file(tmp_path):
+def test_wrong_data_is_reported_with_the_file(tmp_path):
     data = write_corpus(tmp_path / "data")
     with pytest.raises(ConfigError, match="give --train_dir"):
         add(options(tmp_path))

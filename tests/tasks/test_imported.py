@@ -7,8 +7,8 @@ import torch
 import yaml
 
 from freeze_omni.bin import import_released, pack
-from freeze_omni.bin.codec_dump import load_codec
 from freeze_omni.bin.train import load_task, main
+from freeze_omni.checkpoint import read_model
 from freeze_omni.pack import load
 from tests.released.make import Sizes, write_checkpoint
 from tests.tasks.corpus import write_corpus
@@ -64,7 +64,15 @@ def test_dialogue_stage(imported, tmp_path, monkeypatch):
     }
     assert changed == {"prompt", "state_head"}
     assert after.config.notice == before.config.notice and (tmp_path / "new" / "NOTICE.txt").exists()
+    assert after.config.history == "speech"  # there is no CTC head, which would write the words of earlier rounds
     assert after.config.state_head.released is False and after.config.chat == before.config.chat
+
+
+def test_history_as_text_needs_a_ctc_head(imported, tmp_path, capsys):
+    model = {"prompt": 2, "state_head": {"summary": False}, "history": "text"}
+    with pytest.raises(SystemExit):
+        main(["dialogue", *options(imported, "encoder,adapter", model, tmp_path)])
+    assert "set history: speech" in capsys.readouterr().err
 
 
 def test_prefix_stage(imported, tmp_path):
@@ -82,5 +90,5 @@ def test_prefix_stage(imported, tmp_path):
 
 
 def test_the_codec_gives_tokens_to_train_on(imported):
-    codec, theirs = load_codec(str(imported / "pack")), load(imported / "pack").codec.state_dict()
+    codec, theirs = read_model([f"{imported / 'pack'}:codec"]).codec, load(imported / "pack").codec.state_dict()
     assert all(torch.equal(value, theirs[name]) for name, value in codec.state_dict().items())

@@ -48,7 +48,7 @@ def test_a_prompt_starts_as_the_system_turn_over_and_over(toy):
 
 
 def test_transcript_loss_is_that_of_one_row_at_a_time(toy):
-    """Rows of different lengths in one batch: the padding between and behind them counts nothing."""
+    """Rows of different lengths in one batch: the padding between and after them counts nothing."""
     model, args = toy.build("1.2_conv")
     model.eval()
     batch = toy.batch("1.2_conv", args)
@@ -100,7 +100,7 @@ def test_a_turn_without_an_answer_has_no_answer_loss(toy):
     _, stats, _ = model(**silent)
     assert stats["loss_answer"] == 0 and stats["loss_state"] > 0
     changed = batch | {"answer": batch["answer"].clone()}
-    changed["answer"][1::2] = 7  # behind its length of zero
+    changed["answer"][1::2] = 7  # after its length of zero
     assert model(**changed)[1]["loss_answer"] == model(**batch)[1]["loss_answer"]
 
 

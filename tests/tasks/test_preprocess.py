@@ -9,14 +9,9 @@ import pytest
 
 from freeze_omni.data.augment import AugmentConfig
 from freeze_omni.llm.chat import ChatTemplate
-from freeze_omni.tasks.preprocess import (
-    Reader,
-    answer_context,
-    build_augment,
-    dialogue_context,
-    spoken_ids,
-    tokenise,
-)
+from freeze_omni.llm.order import ReadingOrder
+from freeze_omni.speech_decoder.spell import spoken_ids
+from freeze_omni.tasks.preprocess import Reader, before_answer, before_turn, build_augment, tokenise
 from tests.toy import toy_tokenizer
 
 
@@ -62,14 +57,15 @@ def test_augmentation_is_for_training_and_follows_the_seed():
 def test_contexts_are_the_chat_templates():
     tokenizer = toy_tokenizer()
     chat = ChatTemplate.from_tokenizer(tokenizer)
-    fresh = dialogue_context("", chat, "Be brief.")
+    order = ReadingOrder(chat)
+    fresh = before_turn("", order, "Be brief.")
     assert fresh == chat.system("Be brief.") + chat.user_prefix()
-    later = tokenizer.decode(dialogue_context('[["Hi", "Hello"]]', chat, "Be brief."))
+    later = tokenizer.decode(before_turn('[["Hi", "Hello"]]', order, "Be brief."))
     assert later.startswith(tokenizer.decode(fresh) + "Hi") and later.endswith("user\n")
-    asked = tokenizer.decode(answer_context("Hi", "", chat, "Be brief."))
+    asked = tokenizer.decode(before_answer("Hi", "", order, "Be brief."))
     assert asked == tokenizer.decode(fresh) + "Hi" + tokenizer.decode(chat.user_suffix())
-    behind = tokenizer.decode(answer_context("And you?", '[["Hi", "Hello"]]', chat, "Be brief."))
-    assert behind == later + "And you?" + tokenizer.decode(chat.user_suffix())
+    second = tokenizer.decode(before_answer("And you?", '[["Hi", "Hello"]]', order, "Be brief."))
+    assert second == later + "And you?" + tokenizer.decode(chat.user_suffix())
 
 
 def test_several_entries_are_read_into_one():

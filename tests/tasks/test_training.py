@@ -14,15 +14,11 @@ import torch
 import yaml
 
 from freeze_omni.bin.train import main
-from freeze_omni.tasks.trainer import mend_checkpoint
+from freeze_omni.tasks.trainer import repair_checkpoint
 from tests.tasks.corpus import ENCODER
 
 BUDGET = {"scheduler": "budgetcosine", "scheduler_conf": {"warmup_steps": 2}}
-SHORT = {
-    **BUDGET,
-    "num_iters_per_epoch": 3,
-    "keep_nbest_models": 2,
-}
+SHORT = {**BUDGET, "num_iters_per_epoch": 3, "keep_nbest_models": 2}
 
 
 def run(toy, name: str, folder: Path, *more: str, task: str = "encoder", **conf) -> None:
@@ -81,10 +77,10 @@ def test_goes_on_from_the_last_whole_checkpoint(toy, tmp_path):
 
 
 def test_without_any_whole_checkpoint_it_says_so(tmp_path):
-    mend_checkpoint(tmp_path)
+    repair_checkpoint(tmp_path)
     (tmp_path / "checkpoint.pth").write_bytes(b"PK")
     with pytest.raises(RuntimeError, match="no whole checkpoint is left; remove"):
-        mend_checkpoint(tmp_path)
+        repair_checkpoint(tmp_path)
 
 
 def test_a_wrong_key_is_named_before_anything_is_done(toy, tmp_path, capsys):
@@ -111,7 +107,7 @@ def command(toy, folder: Path, **conf) -> list[str]:
 
 @pytest.fixture
 def start():
-    """start(arguments): the command in a process of its own, forked from one that imports what it needs once."""
+    """start(arguments): the command in its own process, forked from one that imports what it needs once."""
     forks = multiprocessing.get_context("forkserver")
     forks.set_forkserver_preload(["freeze_omni.tasks.encoder"])
     begun = []

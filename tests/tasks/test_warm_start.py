@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from freeze_omni.adapter.output import AdapterOutput
-from freeze_omni.tasks.warm_start import WarmStartConfig, aligned_units, alignment_loss
+from freeze_omni.tasks.alignment import WarmStartConfig, aligned_units, alignment_loss
 
 
 def test_a_unit_stands_where_its_end_was_heard_and_never_on_another():

@@ -8,16 +8,16 @@ import torch
 from torch import Tensor
 
 from freeze_omni.adapter.choice import AdapterChoice, build_adapter
-from freeze_omni.adapter.conv import ConvAdapter, ConvAdapterConfig
-from freeze_omni.adapter.ctc import CtcAdapter, CtcAdapterConfig
-from freeze_omni.adapter.output import AdapterOutput
+from freeze_omni.adapter.conv import ConvAdapterConfig
+from freeze_omni.adapter.ctc import CtcAdapterConfig
+from freeze_omni.adapter.output import Adapter, AdapterOutput
 from freeze_omni.streaming import State
 from tests.contract.law import Part, Rows, rows_of
 
 SIZE, UNITS = 8, 5
 
 
-def toy_adapter(choice: AdapterChoice, llm_size: int = 12) -> ConvAdapter | CtcAdapter:
+def toy_adapter(choice: AdapterChoice, llm_size: int = 12) -> Adapter:
     """A small adapter in evaluation mode whose projection and statistics do something."""
     adapter = build_adapter(choice, SIZE, llm_size, torch.randn(UNITS, llm_size)).eval()
     torch.nn.init.normal_(adapter.project.weight)

@@ -16,7 +16,7 @@ SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 
 
 class LlmEmbedding(nn.Module):
-    """Stands for a FrozenLLM where only `embed`, `tokenizer` and `hidden_size` are used; never trained or saved."""
+    """Replaces a FrozenLLM of which only `embed`, `tokenizer` and `hidden_size` are used; never trained or saved."""
 
     def __init__(self, weight: Tensor, tokenizer: Any):
         super().__init__()
@@ -25,7 +25,7 @@ class LlmEmbedding(nn.Module):
 
     @classmethod
     def load(cls, folder: str, dtype: str = "float32") -> LlmEmbedding | None:
-        """Read one tensor of a model folder; None where that cannot be done (then the whole LLM has to be loaded)."""
+        """Read one tensor of a model folder; None if that cannot be done (then the whole LLM has to be loaded)."""
         if not Path(folder).is_dir():
             return None
         plan = FrozenLLM.on_meta(folder)

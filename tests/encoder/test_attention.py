@@ -1,12 +1,11 @@
-"""Where the released model looks for the place of a key, against the rule as it is told."""
+"""Where the released model looks for the place of a key, against the rule in words."""
 
 from __future__ import annotations
 
 import pytest
 import torch
 
-from freeze_omni.encoder.released_attention import key_places, sinusoids
-from freeze_omni.encoder.window import visible
+from freeze_omni.encoder.attention import key_places, sinusoids, visible
 
 
 def _as_told(first_new: int, chunk: int, left: int) -> dict[int, int]:

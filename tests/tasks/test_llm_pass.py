@@ -1,4 +1,5 @@
-"""Targets of stages 1.2 and 1.3: transcripts, answers, and what the same LLM says that reads the question."""
+"""A pass through the LLM, and targets of stages 1.2 and 1.3: transcripts, answers, and what the same LLM says that
+reads the question."""
 
 from __future__ import annotations
 
@@ -12,8 +13,8 @@ from freeze_omni.config import ConfigError, build
 from freeze_omni.llm.frozen import FrozenLLM
 from freeze_omni.llm.tuned import build_tuning, tuned
 from freeze_omni.shapes import pad_rows
-from freeze_omni.tasks.adapter_model import AdapterModelConfig
-from freeze_omni.tasks.answer_loss import Turn, answer_turn, divergence
+from freeze_omni.tasks.adapter import AdapterModelConfig
+from freeze_omni.tasks.llm_pass import TurnIds, answer_turn, divergence, join, predicting, text_loss, with_end
 from tests.tasks.corpus import ENCODER
 from tests.toy import TUNINGS, as_if_learned
 
@@ -30,7 +31,7 @@ def turn(llm):
     context = torch.tensor(chat.system("Be kind.") + chat.user_prefix())
     questions = pad_rows([torch.tensor(chat.user_text(text)) for text in ("Hello Anna", "What is a cow?")], value=-1)
     answers = pad_rows([torch.tensor(llm.tokenizer("Paris, please!")["input_ids"]), torch.tensor([]).long()], value=-1)
-    return Turn((context.expand(2, -1), torch.full((2,), len(context))), questions, answers)
+    return TurnIds((context.expand(2, -1), torch.full((2,), len(context))), questions, answers)
 
 
 def embedded(llm, piece):
@@ -112,3 +113,37 @@ def test_a_divergence_from_transcripts_is_refused():
     mapping = {"encoder": ENCODER, "adapter": {"conv": {}}, "kl_weight": 1.0}
     with pytest.raises(ConfigError, match="targets: answers"):
         build(AdapterModelConfig, mapping)
+
+
+def piece(*lengths: int) -> tuple[torch.Tensor, torch.Tensor]:
+    embeds = torch.full((len(lengths), max(lengths) + 1, 3), torch.nan)
+    for row, size in enumerate(lengths):
+        embeds[row, :size] = torch.randn(size, 3)
+    return embeds, torch.tensor(lengths)
+
+
+def test_joins_without_the_padding():
+    first, second, third = piece(2, 4), piece(0, 1), piece(3, 0)
+    joined = join([first, second, third])
+    assert joined.lengths.tolist() == [5, 5] and joined.starts.tolist() == [[0, 2, 2], [0, 4, 5]]
+    assert torch.equal(joined.embeds[0], torch.cat([first[0][0, :2], third[0][0, :3]]))
+    assert torch.equal(joined.embeds[1], torch.cat([first[0][1, :4], second[0][1, :1]]))
+    assert joined.mask.all()
+
+
+def test_end_comes_after_the_last_id():
+    ids, lengths = with_end(torch.tensor([[5, 6, -1], [7, -1, -1]]), torch.tensor([2, 0]), 9)
+    assert ids.tolist() == [[5, 6, 9, 9], [9, 9, 9, 9]] and lengths.tolist() == [3, 1]
+
+
+def test_a_token_is_predicted_by_the_position_before_it():
+    hidden = torch.arange(10.0).reshape(2, 5, 1)
+    states = predicting(hidden, torch.tensor([2, 4]), torch.tensor([3, 1]))
+    assert states[0, :, 0].tolist() == [1, 2, 3] and states[1, 0, 0] == 8
+
+
+def test_loss_over_nothing_is_zero_with_a_gradient():
+    logits = torch.zeros(0, 4, requires_grad=True)
+    loss, accuracy = text_loss(logits, torch.zeros(0, dtype=torch.long))
+    loss.backward()
+    assert loss == 0 and accuracy == 0 and logits.grad is not None

@@ -1,8 +1,8 @@
 """Several dialogues through the frozen LLM in one pass, each with its own cache, none of them padded or copied.
 
-The new positions of all rows stand one behind another in a batch of one. Whatever works on positions by themselves
+The new positions of all rows follow one another in a batch of one. Whatever works on single positions
 (norms, projections, feed-forward) sees one long row; attention alone goes row by row, over that row's own keys. So rows
-of any age, and prefills beside single tokens, share a pass, and what a row gets does not depend on its company.
+of any age, prefills and single tokens alike, share a pass, and what a row gets does not depend on the others.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ FAST_ROWS = 4
 
 
 def filling(rows: int) -> int:
-    """Rows of zeros to be added to so many."""
+    """Rows of zeros to add to this number of rows."""
     return FAST_ROWS - rows if rows in SLOW_ROWS else 0
 
 
@@ -55,7 +55,7 @@ class PackedRows(Cache):
 
 
 @torch.no_grad()
-def read_packed(model: nn.Module, embeds: Sequence[Tensor], caches: Sequence[LlmCache]) -> list[Tensor]:
+def read_packed(model: Any, embeds: Sequence[Tensor], caches: Sequence[LlmCache]) -> list[Tensor]:
     """Embeddings (P_i, E) of each row to hidden states (P_i, E); every cache grows by its row's positions.
 
     A cache holds one row without padding, and no cache is given twice.
@@ -79,7 +79,7 @@ def read_packed(model: nn.Module, embeds: Sequence[Tensor], caches: Sequence[Llm
     return list(output.last_hidden_state[0, : sum(rows.sizes)].split(rows.sizes))
 
 
-def _switch(model: nn.Module) -> None:
+def _switch(model: Any) -> None:
     """Let the model's attention know packed passes; passes of other kinds stay what they were."""
     config = model.config.get_text_config(decoder=True)
     usual = config._attn_implementation
@@ -126,7 +126,7 @@ def _attend_row(
     _, heads, size, dim = query.shape
     groups = heads // key.shape[1]
     mask = _mask(size, key.shape[2], window, query.device)
-    # the queries that share a key head stand behind one another, so no key is repeated
+    # the queries that share a key head follow one another, so no key is repeated
     query = query.reshape(1, key.shape[1], groups * size, dim)
     mask = None if mask is None else mask.repeat(groups, 1)
     if softcap is None:

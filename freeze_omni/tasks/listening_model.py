@@ -1,0 +1,117 @@
+"""What stages 1.2 and 1.3 share: speech through encoder and adapter into the frozen LLM, which writes a text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from freeze_omni.adapter.choice import AdapterChoice, build_adapter
+from freeze_omni.data.augment import AugmentConfig
+from freeze_omni.encoder.config import EncoderConfig
+from freeze_omni.encoder.ctc import build_ctc
+from freeze_omni.encoder.encoder import SpeechEncoder
+from freeze_omni.frontend.fbank import Fbank, FbankConfig
+from freeze_omni.listening import Listening, ListeningOutput
+from freeze_omni.llm.frozen import FrozenLLM
+from freeze_omni.llm.tuned import PART, LlmTuningConfig
+from freeze_omni.tasks.base import BaseTask
+from freeze_omni.tasks.llm_pass import Piece, TurnIds
+from freeze_omni.tasks.parts_model import PartsModel
+from freeze_omni.tasks.preprocess import TextReaders, before_turn
+from freeze_omni.tasks.resources import Resources, tuning_part
+from freeze_omni.tasks.spec_augment import SpecAugmentConfig, build_spec_augment
+
+
+@dataclass(frozen=True, kw_only=True)
+class ListeningModelConfig:
+    """Keys under `model:` of both stages; parts that are taken over bring their keys.
+
+    Attributes:
+        kl_weight: of the divergence between the LLM that hears and the LLM that reads the question, token by token
+            (ours); 0 is the paper's way.
+        augment, spec_augment: as in stage 1.1.
+        llm_tuning: what else is learned with the LLM (ours); none is the paper's way.
+    """
+
+    encoder: EncoderConfig
+    adapter: AdapterChoice
+    fbank: FbankConfig = field(default_factory=FbankConfig)
+    kl_weight: float = 0.0
+    augment: AugmentConfig | None = None
+    spec_augment: SpecAugmentConfig | None = None
+    llm_tuning: LlmTuningConfig | None = None
+
+
+class ListeningModel(PartsModel):
+    """Parts: encoder, ctc, adapter and the stage's own; the LLM stays frozen."""
+
+    def __init__(
+        self, parts: Mapping[str, nn.Module], config: ListeningModelConfig, trained: tuple[str, ...], llm: FrozenLLM
+    ):
+        super().__init__({**parts, "llm": llm}, trained)
+        self.config: Any = config
+        self.fbank = Fbank(config.fbank)
+        self.spec_augment = build_spec_augment(config.spec_augment)
+
+    def listen(self, speech: Tensor, lengths: Tensor) -> ListeningOutput:
+        """Samples (B, S) at 16 kHz, lengths (B,)."""
+        augment = self.spec_augment if self.training else None
+        return Listening(self.fbank, self.encoder, self.ctc, self.adapter)(speech, lengths, augment=augment)
+
+
+def spoken_pieces(vectors: nn.Embedding, out: ListeningOutput) -> list[Piece]:
+    """What the LLM reads of a spoken turn: learned vectors, then the adapter's positions."""
+    learned = vectors.weight.expand(len(out.lengths), -1, -1)
+    return [(learned, torch.full_like(out.lengths, learned.shape[1])), (out.adapted.embeds, out.adapted.lengths)]
+
+
+def turn_of(batch: Mapping[str, Tensor]) -> TurnIds:
+    return TurnIds(*((batch[name], batch[f"{name}_lengths"]) for name in TurnIds._fields))
+
+
+class ListeningTask(BaseTask):
+    """The base of both stages: `own_parts` are what a stage adds to encoder, CTC head and adapter."""
+
+    @classmethod
+    def own_parts(cls, config: Any, resources: Resources, encoder_size: int) -> dict[str, nn.Module]:
+        raise NotImplementedError
+
+    @classmethod
+    def build_parts(cls, config: Any, resources: Resources) -> dict[str, nn.Module]:
+        encoder, embeds = SpeechEncoder(config.encoder), None
+        if config.adapter.needs_unit_embeds:
+            sizes = (resources.unit_size, resources.llm_size)
+            embeds = unit_embeddings(resources) if resources.loads else torch.empty(sizes)
+        parts: dict[str, nn.Module] = {
+            "encoder": encoder,
+            "ctc": build_ctc(encoder.output_size, resources.unit_size),
+            "adapter": build_adapter(config.adapter, encoder.output_size, resources.llm_size, embeds),
+        }
+        return parts | cls.own_parts(config, resources, encoder.output_size) | tuning_part(config, resources)
+
+    @classmethod
+    def tuning(cls, parts: Mapping[str, nn.Module]) -> tuple[str, ...]:
+        """The name of what is learned with the LLM, if anything."""
+        return (PART,) if PART in parts else ()
+
+    @classmethod
+    def turn_readers(cls, resources: Resources, question: str) -> TextReaders:
+        """What makes the entries of a `TurnIds`; question: the entry that holds what is said."""
+        order = resources.llm.order
+        return {
+            "context": ("history", partial(before_turn, order=order, system=resources.system)),
+            "question": (question, order.text),
+            "answer": ("answer", order.answer),
+        }
+
+
+@torch.no_grad()
+def unit_embeddings(resources: Resources) -> Tensor:
+    """(V, E): the LLM's embedding of every CTC unit, zeros for the blank. Raises ConfigError for units of another
+    kind."""
+    return resources.units.embeddings(resources.llm)

@@ -1,0 +1,56 @@
+"""The whole listening chain under the law, from samples to positions of the LLM, with each adapter and without CTC."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from freeze_omni.adapter.choice import AdapterChoice
+from freeze_omni.adapter.conv import ConvAdapterConfig
+from freeze_omni.encoder.ctc import CtcHead, NoCtcHead
+from freeze_omni.frontend.fbank import Fbank, FbankConfig
+from freeze_omni.listening import Listening, ListeningOutput
+from freeze_omni.streaming import State
+from tests.contract.law import Part, Rows, rows_of
+from tests.contract.parts.adapter import CHOICES, SIZE, UNITS, toy_adapter
+from tests.contract.parts.encoder import toy_encoder
+
+CHUNK = 2560
+
+
+def _part(choice: AdapterChoice | None, look: str, ctc: bool = True) -> Part:
+    """look: "positions", what the adapter sends; "frames", the encoder's; or "units", of the CTC head."""
+    head = CtcHead(SIZE, UNITS) if ctc else NoCtcHead()
+    encoder = toy_encoder(input_size=80, size=SIZE)
+    listening = Listening(Fbank(FbankConfig()), encoder, head, None if choice is None else toy_adapter(choice))
+
+    def seen(out: ListeningOutput) -> Rows:
+        if look == "positions":
+            return rows_of(out.adapted.embeds, out.adapted.lengths)
+        if look == "frames":
+            return rows_of(out.frames, out.lengths)
+        return [torch.tensor(row, dtype=torch.long) for row in listening.units(out)]
+
+    def step(wav: Tensor, state: State) -> tuple[Rows, State]:
+        out, state = listening.step(wav, state)
+        return seen(out), state
+
+    return Part(
+        chunk=CHUNK,
+        make_input=lambda batch, size: 0.2 * torch.randn(batch, size),
+        forward=lambda wav, lengths: seen(listening(wav, lengths)),
+        initial_state=listening.initial_state,
+        step=step,
+        tolerance=2e-4,
+    )
+
+
+PARTS = {
+    "listening_conv": partial(_part, CHOICES["conv"], "positions"),
+    "listening_ctc": partial(_part, CHOICES["ctc"], "positions"),
+    "listening_without_ctc": partial(_part, AdapterChoice(conv=ConvAdapterConfig()), "positions", ctc=False),
+    "listening_without_adapter": partial(_part, None, "frames"),
+    "listening_units": partial(_part, CHOICES["ctc"], "units"),
+}
