@@ -11,6 +11,8 @@ from pathlib import Path
 
 from freeze_omni.eval.decode import asr, codec, duplex, latency, options, qa, states, tts
 
+SUBJECTS = ("asr", "qa", "states", "codec", "tts", "latency", "duplex")
+
 
 def main(arguments: list[str] | None = None) -> None:
     """Exits with one line where model, data or config cannot be used."""
@@ -24,6 +26,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--duplex", type=Path, help="scripted two-voice scenes (freeze-omni duplex-scenes)")
     parser.add_argument("--tts", type=Path, help="dialogue set (answers are spoken) or Kaldi directory")
     parser.add_argument("--copies", type=Path, help="originals that the codec copies; those of --tts by default")
+    parser.add_argument(
+        "--subjects", nargs="+", default=SUBJECTS, choices=SUBJECTS, help="what to decode; default: all"
+    )
     parser.add_argument("--seed", type=int, default=777, help="seed of all sampling")
     parser.add_argument("--threads", type=int, default=0, help="threads of torch; 0: as found")
     options.run(decode, parser.parse_args(arguments))
@@ -41,7 +46,7 @@ def decode(chosen: argparse.Namespace) -> None:
         (duplex.decode, chosen.duplex, "duplex"),
     ]
     for decoder, data, name in jobs:
-        if data is not None:
+        if data is not None and name.split("_")[0] in chosen.subjects:
             decoder(argparse.Namespace(**vars(chosen) | {"data": data, "output": chosen.root / name}))
 
 
