@@ -27,7 +27,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--tts", type=Path, help="dialogue set (answers are spoken) or Kaldi directory")
     parser.add_argument("--copies", type=Path, help="originals that the codec copies; those of --tts by default")
     parser.add_argument(
-        "--subjects", nargs="+", default=SUBJECTS, choices=SUBJECTS, help="what to decode; default: all"
+        "--only", nargs="+", default=SUBJECTS, choices=SUBJECTS, help="decode these subjects"
     )
     parser.add_argument("--seed", type=int, default=777, help="seed of all sampling")
     parser.add_argument("--threads", type=int, default=0, help="threads of torch; 0: as found")
@@ -46,7 +46,7 @@ def decode(chosen: argparse.Namespace) -> None:
         (duplex.decode, chosen.duplex, "duplex"),
     ]
     for decoder, data, name in jobs:
-        if data is not None and name.split("_")[0] in chosen.subjects:
+        if data is not None and name.split("_")[0] in chosen.only:
             decoder(argparse.Namespace(**vars(chosen) | {"data": data, "output": chosen.root / name}))
 
 

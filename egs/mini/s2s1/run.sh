@@ -13,8 +13,9 @@ duplex_scenes=1 adapters="ctc conv"
 # The convolution adapter would take its minutes from the CTC adapter, which is understood after them.
 if [ "${scale}" = base ]; then duplex_scenes=4 adapters=ctc; fi
 if [ "${scale}" = tiny ]; then duplex_scenes=0; fi
+llm="" judge=""
 # shellcheck disable=SC1091
-. ./local/parts.sh
+if [[ " $* " != *" --dry_run true "* ]]; then . ./local/parts.sh; fi
 
 ./s2s.sh \
     --conf "conf/${scale}" --result_notes results/notes.md \

@@ -66,7 +66,7 @@ first_missing() {
 # once NAME INPUT... [--makes PATH...] -- COMMAND...: run COMMAND unless it succeeded before with the same inputs and
 # its outputs (${expdir}/NAME by default) still exist. Work that was killed is resumed by the command itself. Do not use
 # it in a condition: that would switch `set -e` off. If an input changed, the old folder ${expdir}/NAME is renamed, never
-# deleted.
+# deleted. A tag takes what the untagged run made as it is.
 once() {
     local name=$1 inputs=() makes=() stamp print aside gone
     shift
@@ -75,9 +75,14 @@ once() {
     while [ "$1" != "--" ]; do makes+=("$1"); shift; done
     shift
     stamp="${expdir}/.stages/${name//\//_}"
+    gone=$(first_missing "${makes[@]}")
+    if [[ "${name}" != "${mine}"* ]] && [ -z "${gone}" ] && [ -e "${stamp}.done" ]; then
+        log "${name}: shared with the untagged run"
+        work_skipped=true
+        return
+    fi
     print=$(fingerprint "${inputs[@]}"; printf '%s\n' "$@" | sha256sum | cut -c1-32)
     if [ "$(cat "${stamp}.done" 2>/dev/null)" = "${print}" ]; then
-        gone=$(first_missing "${makes[@]}")
         if [ -z "${gone}" ]; then
             log "${name}: nothing changed, skipped"
             work_skipped=true

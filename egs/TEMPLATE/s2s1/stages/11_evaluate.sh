@@ -28,7 +28,7 @@ decode_model() {
     job "${root}/decode.log" "${threads[@]}" python -m freeze_omni.bin.decode_all \
         --model "${expdir}/${mine}system_${adapter}" \
         --root "${root}" --config "${decode_conf}" --seed "${seed}" --threads "${nthreads}" \
-        --subjects "${subjects[@]}" --asr "${sets[@]}" --qa "${dumpdir}/dialogue/${qa_test_set}" \
+        --only "${subjects[@]}" --asr "${sets[@]}" --qa "${dumpdir}/dialogue/${qa_test_set}" \
         --scenes "${dumpdir}/dialogue/${scene_test_set}" "${voice[@]}" "${overrides[@]}"
 }
 
