@@ -138,10 +138,10 @@ def finished_recipe(folder: Path) -> Path:
 
 
 ROWS = """
-dialogue=$mini_dump/dialogue
+dirs="--train_dir $mini_dump/dialogue/train --valid_dir $mini_dump/dialogue/dev"
 row frozen "the recipe itself"
 row both "a prefix, learned from answers and from the LLM that reads" \\
-    --adapter_args "--model targets=answers --model kl_weight=1.0 --train_dir $dialogue/train --valid_dir $dialogue/dev" \\
+    --adapter_args "--model targets=answers --model kl_weight=1.0 $dirs" \\
     --dialogue_args "--model kl_weight=1.0 --model llm_tuning.prefix.positions=3"
 """
 
@@ -149,7 +149,7 @@ row both "a prefix, learned from answers and from the LLM that reads" \\
 @pytest.mark.corpora
 def test_rows_are_run_once_and_stand_in_the_table(tmp_path):
     toy, clone = finished_recipe(tmp_path / "toy"), tmp_path / "clone/egs/ablation/s2s1"
-    shutil.copytree(RECIPE, clone, symlinks=True, ignore=shutil.ignore_patterns("exp*", "data*"))
+    shutil.copytree(RECIPE, clone, symlinks=True, ignore=shutil.ignore_patterns("exp*"))
     shutil.copytree(ROOT / "utils", tmp_path / "clone/utils")
     (clone / "path.sh").unlink()
     (clone / "path.sh").symlink_to(TEMPLATE / "path.sh")
