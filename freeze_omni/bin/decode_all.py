@@ -26,9 +26,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--duplex", type=Path, help="scripted two-voice scenes (freeze-omni duplex-scenes)")
     parser.add_argument("--tts", type=Path, help="dialogue set (answers are spoken) or Kaldi directory")
     parser.add_argument("--copies", type=Path, help="originals that the codec copies; those of --tts by default")
-    parser.add_argument(
-        "--only", nargs="+", default=SUBJECTS, choices=SUBJECTS, help="decode these subjects"
-    )
+    parser.add_argument("--only", nargs="+", default=SUBJECTS, choices=SUBJECTS, help="decode these subjects")
     parser.add_argument("--seed", type=int, default=777, help="seed of all sampling")
     parser.add_argument("--threads", type=int, default=0, help="threads of torch; 0: as found")
     options.run(decode, parser.parse_args(arguments))

@@ -189,7 +189,9 @@ def test_an_optional_set_is_used_where_it_is_and_left_out_with_a_line_where_not(
     sets = {"train_set": "train", "optional_train_sets": "more", "test_sets": "seen", "optional_test_sets": "real gone"}
     found = stage(tmp_path, "asr_test_sets; asr_train_dir", **sets)
     assert found.stdout.splitlines() == ["seen real", "dump/raw/train"]
-    assert "data/gone: not there, so gone is left out" in found.stderr and "data/real" not in found.stderr
+    assert (
+        "data/gone: missing, so the optional set gone is left out" in found.stderr and "data/real" not in found.stderr
+    )
 
 
 def test_training_sets_are_joined_once(tmp_path):

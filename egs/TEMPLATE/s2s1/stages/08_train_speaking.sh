@@ -3,7 +3,7 @@
 # The codec whose tokens are spoken: that of --init_model, or of stage 2.1.
 codec_of() { if [ -n "${init_model}" ]; then echo "${init_model}"; else checkpoint_of codec; fi; }
 
-# dump_of STAGE...: where the tokens are; a tag that has one of these trainings of its own keeps them apart.
+# dump_of STAGE...: where the tokens are; a tag with its own training of one of these has its own.
 dump_of() {
     local one folder
     for one in "$@"; do

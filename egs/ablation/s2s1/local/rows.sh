@@ -1,7 +1,6 @@
 # shellcheck shell=bash disable=SC2154
 # The ablation table, sourced by run.sh: row NAME ABOUT OPTION...
-# A row is a tag of the mini recipe, with options of its s2s.sh: what it configures in another way, and what is decoded
-# of it (`--decode qa` and `--adapters ctc` by default). It trains the stages that it changes, and those that build on
+# A row is a tag of the mini recipe, with options of its s2s.sh: its overrides, and what is decoded (`--decode qa` and `--adapters ctc` by default). It trains the stages that it changes, and those that build on
 # them; everything else is the recipe's. A row has the minutes of the recipe, max_minutes of each stage's YAML;
 # `--dialogue_args "--max_minutes 5"` gives it others.
 lora="--model llm_tuning.lora.rank=8 --model llm_tuning.lora.alpha=16.0 --lr_scale llm_tuning"
