@@ -1,7 +1,7 @@
 """Measure serving: prints a table, writes it to docs/benchmarks.md, and the figures to docs/benchmarks/serving.json.
 
 Parts: throughput (8 sessions in a batch against one by one), memory, limit (as many users as are admitted, and one
-more), faults (bad clients and killed workers beside good users), official (the `openai` client).
+more), faults (bad clients and killed workers among good users), official (the `openai` client).
 """
 
 from __future__ import annotations
@@ -49,9 +49,9 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def run(chosen: argparse.Namespace) -> None:
+    from benchmarks.load import report
     from freeze_omni.eval.generated import put
     from freeze_omni.eval.provenance import provenance
-    from freeze_omni.eval.serving import report
 
     started_s = time.time()
     found: dict[str, Any] = {}
@@ -79,8 +79,8 @@ HEADLINES = (
 
 
 def _measure(part: str, chosen: argparse.Namespace) -> dict[str, Any]:
+    from benchmarks.load import faults, limit, material, memory, official, throughput
     from freeze_omni.eval.decode.options import load_model
-    from freeze_omni.eval.serving import faults, limit, material, memory, official, throughput
 
     sounds = material.sounds(chosen.questions, 8)
     if part == "throughput":

@@ -48,12 +48,12 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def run(chosen: argparse.Namespace) -> None:
+    from benchmarks.load import speech_start as sweep
     from freeze_omni.data.tables import read_table
     from freeze_omni.eval.decode import options, sets
     from freeze_omni.eval.judge import Judge
     from freeze_omni.eval.provenance import provenance
-    from freeze_omni.eval.serving import speech_start as sweep
-    from freeze_omni.session.answering import own_answers
+    from freeze_omni.session.answer import own_answers
     from freeze_omni.session.session import SessionConfig
 
     started_s, judge = time.time(), Judge(chosen.judge)
@@ -77,16 +77,15 @@ def run(chosen: argparse.Namespace) -> None:
 
 
 def _write(chosen: argparse.Namespace, found: list[dict[str, Any]], own: dict[str, str], made: dict[str, Any]) -> None:
+    from benchmarks.load import speech_start as sweep
     from freeze_omni.eval.generated import put
-    from freeze_omni.eval.serving import speech_start as sweep
-    from freeze_omni.eval.serving import speech_start_report as report
 
     picked = {kind: sweep.best(found, kind, chosen.slack)["name"] for kind in own}
     record = {"settings": found, "own": own, "chosen": picked, "slack": chosen.slack, "made": made}
     chosen.output.parent.mkdir(parents=True, exist_ok=True)
     chosen.output.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    picture = report.draw(found, chosen.output.with_suffix(".png"))
-    lines = report.markdown(found, own, chosen.slack)
+    picture = sweep.draw(found, chosen.output.with_suffix(".png"))
+    lines = sweep.markdown(found, own, chosen.slack)
     try:
         lines += ["", f"![WER against first audio]({picture.relative_to(chosen.table.parent)})"]
     except ValueError:

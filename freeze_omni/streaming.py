@@ -6,7 +6,7 @@ heard, so rows of any age can be put into one batch, taken out, copied and store
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -23,6 +23,16 @@ def split_state(state: State) -> list[State]:
     """One state of batch 1 for each row; the inverse of `join_states`."""
     rows = len(next(iter(state.values())))
     return [{key: value[row : row + 1] for key, value in state.items()} for row in range(rows)]
+
+
+def join_parts(states: Mapping[str, State]) -> State:
+    """The states of several parts as one, with keys `<part>.<key>`."""
+    return {f"{name}.{key}": value for name, state in states.items() for key, value in state.items()}
+
+
+def part_state(state: State, name: str) -> State:
+    """The state of one part of a joined state; the inverse of `join_parts`."""
+    return {key[len(name) + 1 :]: value for key, value in state.items() if key.startswith(name + ".")}
 
 
 def select_rows(state: State, rows: Tensor) -> State:

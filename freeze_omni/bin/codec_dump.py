@@ -6,40 +6,28 @@ import argparse
 import sys
 from pathlib import Path
 
-from freeze_omni.codec import Codec
-from freeze_omni.codec.checkpoint import read_checkpoint
+from freeze_omni.checkpoint import read_model
 from freeze_omni.codec.dump import dump_tokens
 from freeze_omni.config import ConfigError
 from freeze_omni.data.audio import AudioError
 from freeze_omni.data.tables import TableError
-from freeze_omni.pack import is_pack, read_config, read_weights
-
-
-def load_codec(path: str) -> Codec:
-    """Of a checkpoint of stage 2.1, or of a packed model. Raises ConfigError."""
-    if not is_pack(path):
-        return read_checkpoint(path)
-    codec = Codec(read_config(path).codec)
-    codec.load_state_dict(read_weights(path, ("codec",))["codec"])
-    return codec.eval()
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Dump a data directory. Returns 1 after one line on what is wrong with it."""
+    """Dump a data directory. Returns 1 after one line of error."""
     parser = argparse.ArgumentParser(
         prog="codec_dump",
-        description="Write `tokens` (one line an utterance), `voices.npz` (global codes by "
-        "utterance) and, where there is utt2spk, `speakers.npz` (the voice of each speaker). "
-        "A run that was killed goes on where it stopped.",
+        description="Write `tokens` (one line for each utterance), `voices.npz` (global codes by utterance) and, with "
+        "utt2spk, `speakers.npz` (the voice of each speaker). A killed run resumes where it stopped.",
     )
-    parser.add_argument("--checkpoint", required=True, help="of stage 2.1, beside its config.yaml; or a packed model")
+    parser.add_argument("--checkpoint", required=True, help="of stage 2.1, next to its config.yaml; or a packed model")
     parser.add_argument("--data_dir", required=True, help="with wav.scp; any rate is resampled")
     parser.add_argument("--output_dir", required=True)
     parser.add_argument("--batch_s", type=float, default=60.0, help="seconds of audio in a batch")
     parser.add_argument("--device", default="cpu")
     args = parser.parse_args(arguments)
     try:
-        codec = load_codec(args.checkpoint).to(args.device)
+        codec = read_model([f"{args.checkpoint}:codec"]).codec.to(args.device)
         done = dump_tokens(codec, Path(args.data_dir), Path(args.output_dir), args.batch_s)
     except (AudioError, ConfigError, TableError) as error:
         print(f"codec_dump: error: {error}", file=sys.stderr)

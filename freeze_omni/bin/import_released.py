@@ -9,16 +9,15 @@ from pathlib import Path
 import torch
 
 from freeze_omni.data.audio import read_audio
+from freeze_omni.data.question_sound import read_question
 from freeze_omni.eval.decode.options import USER_ERRORS
+from freeze_omni.eval.question import ask, summary
+from freeze_omni.eval.question import report as told
 from freeze_omni.llm.frozen import FrozenLLM, LlmError
 from freeze_omni.pack import save
 from freeze_omni.released.checkpoint import NOTICE, build_model, read_released
 from freeze_omni.released.report import report
-from freeze_omni.session.question import ask
-from freeze_omni.session.report import report as told
-from freeze_omni.session.report import summary
 from freeze_omni.session.session import SessionConfig
-from freeze_omni.session.sound import read_question
 from freeze_omni.system import FreezeOmni
 
 

@@ -11,8 +11,8 @@ from freeze_omni.bin.stages import stage_options
 from freeze_omni.config import ConfigError
 from freeze_omni.data.audio import AudioError
 from freeze_omni.data.tables import TableError, read_table, write_table
-from freeze_omni.data.timing.durations import durations
 from freeze_omni.llm.frozen import FrozenLLM
+from freeze_omni.speech_decoder.timing.durations import durations
 from freeze_omni.stages import stage
 from freeze_omni.tasks.preprocess import spoken_ids
 from freeze_omni.tasks.speech_decoder_model import SpeechDecoderModelConfig

@@ -49,9 +49,12 @@ class CtcHead(nn.Module):
 
     def greedy(self, logits: Tensor, lengths: Tensor) -> list[list[int]]:
         """Units of the best path of each row, repeats joined and blanks dropped."""
-        valid = valid_mask(lengths, logits.shape[1])
-        path = logits.argmax(-1).masked_fill(~valid, self.blank)
-        starts = unit_starts(path, torch.full_like(path[:, 0], self.blank), self.blank)
+        return self.units(logits, lengths, torch.full_like(lengths, self.blank))
+
+    def units(self, logits: Tensor, lengths: Tensor, before: Tensor) -> list[list[int]]:
+        """Units that start in logits (B, T, V) with lengths (B,); before (B,): the unit of the frame before."""
+        path = logits.argmax(-1).masked_fill(~valid_mask(lengths, logits.shape[1]), self.blank)
+        starts = unit_starts(path, before, self.blank)
         return [row[new].tolist() for row, new in zip(path, starts, strict=True)]
 
     def initial_state(self, batch_size: int, device: torch.device | str | None = None) -> State:
@@ -61,10 +64,12 @@ class CtcHead(nn.Module):
 
     def step(self, logits: Tensor, state: State) -> tuple[list[list[int]], State]:
         """Logits (B, T, vocab_size) of new frames to the units that start in them."""
-        path = logits.argmax(-1)
-        starts = unit_starts(path, state["unit"], self.blank)
-        units = [row[new].tolist() for row, new in zip(path, starts, strict=True)]
-        return units, {"unit": path[:, -1]}
+        lengths = torch.full((len(logits),), logits.shape[1], device=logits.device)
+        return self.units(logits, lengths, state["unit"]), self.advance(logits, state)
+
+    def advance(self, logits: Tensor, state: State) -> State:
+        """The state after logits (B, T, V)."""
+        return {"unit": logits[:, -1].argmax(-1)}
 
 
 class NoCtcHead(nn.Module):
@@ -80,6 +85,10 @@ class NoCtcHead(nn.Module):
         """No unit in any row."""
         return [[] for _ in logits]
 
+    def units(self, logits: Tensor, lengths: Tensor, before: Tensor) -> list[list[int]]:
+        """No unit in any row."""
+        return [[] for _ in logits]
+
     def initial_state(self, batch_size: int, device: torch.device | str | None = None) -> State:
         """As that of `CtcHead`."""
         return {"unit": torch.zeros(batch_size, dtype=torch.long, device=device)}
@@ -87,6 +96,10 @@ class NoCtcHead(nn.Module):
     def step(self, logits: Tensor, state: State) -> tuple[list[list[int]], State]:
         """No unit, ever."""
         return [[] for _ in logits], state
+
+    def advance(self, logits: Tensor, state: State) -> State:
+        """Nothing is remembered."""
+        return state
 
 
 def build_ctc(input_size: int, units: int) -> CtcHead | NoCtcHead:

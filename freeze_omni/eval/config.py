@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from freeze_omni.eval.judge import JudgeConfig
 from freeze_omni.eval.states import TakeRule
-from freeze_omni.session.answering import AnswerConfig
+from freeze_omni.session.answer import AnswerConfig
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from freeze_omni.llm.cache import LlmCache, cache_argument
 from freeze_omni.llm.chat import ChatTemplate, ChatTexts
+from freeze_omni.llm.order import ReadingOrder
 from freeze_omni.llm.packed import read_packed
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -111,6 +112,16 @@ class FrozenLLM(nn.Module):
     def own_positions(self) -> int:
         """Positions of the context that are taken before anything is read."""
         return 0
+
+    @property
+    def context_positions(self) -> int:
+        """Positions that a dialogue may take; practically endless for an LLM that names no limit."""
+        return (getattr(self.config, "max_position_embeddings", None) or 2**31) - self.own_positions
+
+    @property
+    def order(self) -> ReadingOrder:
+        """The order in which a dialogue is read, by the LLM's chat template."""
+        return ReadingOrder(self.chat)
 
     @property
     def hidden_size(self) -> int:

@@ -11,8 +11,8 @@ from freeze_omni.eval.decode import options
 from freeze_omni.eval.duplex.hearing import Hearing
 from freeze_omni.eval.duplex.offline import play_offline
 from freeze_omni.eval.duplex.scene import FILE, read_scenes
-from freeze_omni.session.answering import own_answers
-from freeze_omni.session.question import ask
+from freeze_omni.eval.question import ask
+from freeze_omni.session.answer import own_answers
 from freeze_omni.session.session import SessionConfig, SpeechSession
 
 

@@ -9,8 +9,8 @@ from dataclasses import replace
 from freeze_omni.data.audio import write_wav
 from freeze_omni.data.tables import read_table, write_table
 from freeze_omni.eval.decode import options, sets
-from freeze_omni.session.answering import own_answers
-from freeze_omni.session.question import Asked, ask
+from freeze_omni.eval.question import Asked, ask
+from freeze_omni.session.answer import own_answers
 from freeze_omni.session.session import SessionConfig
 
 

@@ -18,7 +18,7 @@ from freeze_omni.data.audio import write_wav
 from freeze_omni.data.tables import read_table, write_table
 from freeze_omni.eval.config import TtsDecodeConfig
 from freeze_omni.eval.decode import options, sets, speaker
-from freeze_omni.session.answering import own_sampling
+from freeze_omni.session.answer import own_sampling
 from freeze_omni.session.history import embed
 from freeze_omni.shapes import pad_rows
 from freeze_omni.speech_decoder.generate import generate_batch

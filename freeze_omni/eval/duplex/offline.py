@@ -10,10 +10,10 @@ import numpy as np
 
 from freeze_omni.eval.duplex.hearing import Hearing, resampled
 from freeze_omni.eval.duplex.outputs import write_output
+from freeze_omni.eval.question import VirtualClock
 from freeze_omni.eval.suites.in_time import Listener, TimeLine, follow
 from freeze_omni.rates import Rates
 from freeze_omni.session import events as ev
-from freeze_omni.session.clock import VirtualClock
 
 
 def play_offline(session: Listener, rates: Rates, hearing: Hearing, folder: Path, pace: float = 1.0) -> TimeLine:

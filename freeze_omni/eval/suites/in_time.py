@@ -8,9 +8,9 @@ from typing import Protocol
 
 import numpy as np
 
+from freeze_omni.eval.question import VirtualClock
 from freeze_omni.rates import Rates
 from freeze_omni.session import events as ev
-from freeze_omni.session.clock import VirtualClock
 from freeze_omni.session.model import SpokenModel
 from freeze_omni.session.session import SessionConfig, SpeechSession
 

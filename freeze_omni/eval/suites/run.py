@@ -78,9 +78,9 @@ def answer(model: Any, sound: Any, in_time: bool, args: argparse.Namespace) -> t
     """Text and sound (S,) of the model's answer."""
     from dataclasses import replace
 
+    from freeze_omni.eval.question import ask
     from freeze_omni.eval.suites.in_time import converse
-    from freeze_omni.session.answering import own_answers
-    from freeze_omni.session.question import ask
+    from freeze_omni.session.answer import own_answers
     from freeze_omni.session.session import SessionConfig
 
     answers = own_answers(model)

@@ -1,0 +1,233 @@
+"""Parts of models in checkpoints: each has its prefix, so a model is put together from the folders
+of several stages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from freeze_omni.config import ConfigError, build, read_yaml
+from freeze_omni.data.audio import read_audio
+from freeze_omni.llm.frozen import FrozenLLM, LlmError
+from freeze_omni.llm.tuned import PART
+from freeze_omni.llm.units import CtcUnits
+from freeze_omni.pack import is_pack, llm_source, read_config, read_weights
+from freeze_omni.system import FreezeOmni, SystemConfig, empty_voice
+
+# The keys of a stage's `model:` that describe a part, where they are not just the part's name.
+CONFIG_KEYS = {
+    "encoder": ("fbank", "encoder"),
+    "ctc": (),
+    "prompt": ("prompt", "history"),
+    "speech_decoder": ("speech_decoder", "text_style"),
+}
+LISTENING = {"adapter", "prompt", "state_head"}  # what learns through the LLM
+
+
+@dataclass(frozen=True)
+class PartsSource:
+    """Parts to take from a checkpoint or a packed folder, or their configuration alone from a YAML file.
+
+    Written on a command line as `exp/1.1_encoder/valid.loss.ave.pth:encoder,ctc` or `exp/pack:encoder,adapter`.
+    """
+
+    path: Path
+    parts: tuple[str, ...]
+
+    @classmethod
+    def parse(cls, text: str) -> PartsSource:
+        """Raises ConfigError where the form is not PATH:PART,PART."""
+        path, _, names = text.rpartition(":")
+        parts = tuple(name.strip() for name in names.split(",") if name.strip())
+        if not path or not parts:
+            raise ConfigError(f"--init_parts {text}: expected PATH:PART,PART, as exp/1.1/latest.pth:encoder,ctc")
+        return cls(Path(path), parts)
+
+    @property
+    def is_config(self) -> bool:
+        return self.path.suffix in (".yaml", ".yml")
+
+    @property
+    def config_path(self) -> Path:
+        if self.is_pack:
+            return self.path / "config.yaml"
+        return self.path if self.is_config else self.path.parent / "config.yaml"
+
+    @property
+    def is_pack(self) -> bool:
+        """Whether the parts are those of a packed model, such as an imported one."""
+        return is_pack(self.path)
+
+    def described(self) -> dict[str, Any]:
+        """The configuration of the parts by their keys."""
+        content = read_yaml(self.config_path)
+        return content if self.is_pack else content.get("model", {})
+
+
+def config_keys(part: str) -> tuple[str, ...]:
+    """The keys under `model:` that describe a part."""
+    return CONFIG_KEYS.get(part, (part,))
+
+
+def inherit_config(model: dict[str, Any], sources: Sequence[PartsSource], where: str) -> dict[str, Any]:
+    """The mapping `model` completed with the configuration of the parts that are taken over.
+
+    Raises:
+        ConfigError: a part is described here and there, and not in the same way; or see `require_tuning`.
+    """
+    require_tuning(sources)
+    completed = dict(model)
+    for source in sources:
+        theirs = source.described()
+        for key in (key for part in source.parts for key in config_keys(part)):
+            if key not in theirs:
+                continue
+            if not _agrees(completed.get(key), theirs[key]):
+                raise ConfigError(
+                    f"{where}: {key} differs from {source.config_path}, where the part is from: remove it here"
+                )
+            completed[key] = theirs[key]
+    return completed
+
+
+def require_tuning(sources: Sequence[PartsSource]) -> None:
+    """Raises ConfigError where parts are taken, and not what was learned beside the LLM together with them."""
+    for source in sources:
+        learned = not source.is_pack and source.described().get(PART)
+        if learned and LISTENING & set(source.parts) and not any(PART in other.parts for other in sources):
+            raise ConfigError(f"{source.path}: its parts were trained with {PART}: take {PART}, too")
+
+
+def _agrees(mine: Any, theirs: Any) -> bool:
+    """Whether all that is said here is said there, too; nothing (None) always agrees."""
+    if isinstance(mine, dict) and isinstance(theirs, dict):
+        return all(_agrees(value, theirs.get(key)) for key, value in mine.items())
+    return mine is None or mine == theirs
+
+
+def load_parts(sources: Iterable[PartsSource]) -> dict[str, dict[str, Tensor]]:
+    """Read the parts of each checkpoint: part name -> its state dict, without the prefix.
+
+    Raises:
+        ConfigError: a missing file, or a file without the part.
+    """
+    found: dict[str, dict[str, Tensor]] = {}
+    for source in sources:
+        if source.is_pack:
+            found |= read_weights(source.path, source.parts)
+            continue
+        if not source.path.exists():
+            raise ConfigError(f"{source.path}: no such checkpoint; train that stage first or fix --init_parts")
+        state = torch.load(source.path, map_location="cpu", weights_only=True)
+        state = state.get("model", state)
+        for part in source.parts:
+            found[part] = part_state(state, part)
+            if not found[part]:
+                known = sorted({key.split(".")[0] for key in state})
+                raise ConfigError(f"{source.path}: holds no '{part}'; it has: {', '.join(known)}")
+    return found
+
+
+def part_state(state: dict[str, Tensor], part: str) -> dict[str, Tensor]:
+    """The entries of one part, without its prefix."""
+    return {key[len(part) + 1 :]: value for key, value in state.items() if key.startswith(part + ".")}
+
+
+def fill_parts(model: nn.Module, found: dict[str, dict[str, Tensor]], where: str = "--init_parts") -> None:
+    """Copy parts into the submodules of the same names, exactly.
+
+    Raises:
+        ConfigError: no such submodule, or one of another shape.
+    """
+    for part, state in found.items():
+        module = getattr(model, part, None)
+        if not isinstance(module, nn.Module):
+            raise ConfigError(f"{where}: this stage has no part '{part}'")
+        try:
+            module.load_state_dict(state)
+        except RuntimeError as error:
+            raise ConfigError(f"{where}: '{part}' does not fit: {error}") from None
+
+
+def read_model(
+    sources: Iterable[PartsSource | str],
+    llm: FrozenLLM | str | Path | None = None,
+    units: CtcUnits | str | Path | None = None,
+    voice: str | Path | None = None,
+    config: Mapping[str, Any] | None = None,
+    llm_dtype: str = "float32",
+    where: str = "--parts",
+) -> FreezeOmni:
+    """A model that has the parts of some sources, such as `exp/1.1_encoder/X.pth:encoder,ctc`, and no others.
+
+    Args:
+        llm, units: of the parts that work with them, as folders (or a hub id) or loaded; default: those of a packed
+            model among the sources.
+        voice: sound file of the voice that a codec speaks with.
+        config: further keys of SystemConfig; where: what an error calls them.
+    Raises:
+        ConfigError: a missing file, a part that is in no source, or parts that do not fit together.
+    """
+    sources = [PartsSource.parse(one) if isinstance(one, str) else one for one in sources]
+    mapping = inherit_config(dict(config or {}), sources, where)
+    states = load_parts(sources)
+    if isinstance(llm, str | Path) or llm is None:
+        llm = _llm_of(llm, sources, llm_dtype, set(states))
+    if isinstance(units, str | Path) or units is None:
+        units = _units_of(units, sources)
+    built = build(SystemConfig, mapping | _sizes(mapping, states, llm, units, llm_dtype), where)
+    tensors = {f"{part}.{name}": value for part, state in states.items() for name, value in state.items()}
+    if built.has("codec"):
+        tensors["voice"] = empty_voice(built.codec)
+    try:
+        model = FreezeOmni(built, llm, units, tensors)
+    except ValueError as error:
+        files = ", ".join(str(source.path) for source in sources)
+        raise ConfigError(f"{files}: does not fit its configuration: {error}") from None
+    if voice is not None:
+        model.set_voice(torch.from_numpy(read_audio(str(voice), model.rates.output_hz)[0]))
+    return model
+
+
+def _sizes(
+    mapping: Mapping[str, Any],
+    states: Mapping[str, Any],
+    llm: FrozenLLM | None,
+    units: CtcUnits | None,
+    llm_dtype: str,
+) -> dict[str, Any]:
+    """The keys of SystemConfig that follow from the parts, the LLM and the units."""
+    found: dict[str, Any] = {"parts": sorted(states)}
+    if llm is not None:
+        found |= {"llm_size": llm.hidden_size, "llm": {"dtype": llm_dtype}}
+    if units is not None:
+        found["ctc_units"] = len(units)
+    if "rates" not in mapping and "codec" in states:
+        codec = mapping.get("codec") or {}
+        own = {"output_hz": codec.get("sample_rate_hz"), "token_samples": codec.get("hop_samples")}
+        found["rates"] = {key: value for key, value in own.items() if value is not None}
+    return found
+
+
+def _llm_of(given: str | Path | None, sources: Sequence[PartsSource], dtype: str, parts: set[str]) -> FrozenLLM | None:
+    packs = [source.path for source in sources if source.is_pack]
+    if given is None and (not packs or parts <= {"encoder", "ctc", "codec"}):
+        return None
+    try:
+        if given is not None:
+            return FrozenLLM.load(given, dtype=dtype)
+        config = read_config(packs[0])
+        return FrozenLLM.load(llm_source(packs[0], config), dtype=config.llm.dtype, texts=config.chat)
+    except LlmError as error:
+        raise ConfigError(str(error)) from None
+
+
+def _units_of(given: str | Path | None, sources: Sequence[PartsSource]) -> CtcUnits | None:
+    packs = [source.path for source in sources if source.is_pack and "ctc" in source.parts]
+    folder = Path(given) if given is not None else packs[0] / "units" if packs else None
+    return None if folder is None else CtcUnits.load(folder)

@@ -1,0 +1,82 @@
+"""The listening chain: samples -> features -> encoder frames -> CTC logits -> positions of the LLM (paper section 3.1).
+
+Training, evaluation and sessions all listen through this one part, all at once or in steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from freeze_omni.adapter.output import AdapterOutput
+from freeze_omni.streaming import State, join_parts, part_state
+
+Augment = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+
+
+class ListeningOutput(NamedTuple):
+    """What was made of the samples.
+
+    feats (B, F, bins): features. frames (B, T, D): encoder frames, lengths (B,) of them. logits (B, T, V): of the CTC
+    head. adapted: positions for the LLM, None without an adapter. before (B,): CTC unit before the first frame.
+    """
+
+    feats: Tensor
+    frames: Tensor
+    lengths: Tensor
+    logits: Tensor
+    adapted: AdapterOutput | None
+    before: Tensor
+
+
+class Listening:
+    """Features, encoder, CTC head and adapter as one streaming part.
+
+    It refers to the parts of a model and holds no weights, so that each part keeps its prefix in checkpoints.
+    """
+
+    def __init__(self, fbank: Any, encoder: Any, ctc: Any, adapter: Any = None) -> None:
+        self.fbank, self.encoder, self.ctc, self.adapter = fbank, encoder, ctc, adapter
+
+    def initial_state(self, batch_size: int, device: torch.device | str | None = None) -> State:
+        """A stream that has heard nothing; keys are `<part>.<key of the part's state>`."""
+        parts = {"fbank": self.fbank, "encoder": self.encoder, "ctc": self.ctc}
+        if self.adapter is not None:
+            parts["adapter"] = self.adapter
+        return join_parts({name: part.initial_state(batch_size, device) for name, part in parts.items()})
+
+    def step(self, wav: Tensor, state: State) -> tuple[ListeningOutput, State]:
+        """Whole chunks of samples (B, k * chunk_samples) in [-1, 1]. Raises ValueError for other sizes."""
+        feats, fbank = self.fbank.step(wav, part_state(state, "fbank"))
+        frames, encoder = self.encoder.step(feats, part_state(state, "encoder"))
+        logits = self.ctc(frames)
+        before = part_state(state, "ctc")
+        after = {"fbank": fbank, "encoder": encoder, "ctc": self.ctc.advance(logits, before)}
+        adapted = None
+        if self.adapter is not None:
+            adapted, after["adapter"] = self.adapter.step(frames, part_state(state, "adapter"), ctc_logits=logits)
+        lengths = torch.full((len(wav),), frames.shape[1], device=frames.device)
+        return ListeningOutput(feats, frames, lengths, logits, adapted, before["unit"]), join_parts(after)
+
+    def forward(
+        self, wav: Tensor, lengths: Tensor, chunk_size: int | None = None, augment: Augment | None = None
+    ) -> ListeningOutput:
+        """All of the samples (B, S) with their lengths (B,) at once; padding may hold anything.
+
+        chunk_size: encoder frames of a chunk, 0 for infinite, None as configured. augment: SpecAugment on the features.
+        """
+        feats, sizes = self.fbank(wav, lengths)
+        frames, sizes = self.encoder(feats, sizes, chunk_size, augment=augment)
+        logits = self.ctc(frames)
+        adapted = None if self.adapter is None else self.adapter(frames, sizes, ctc_logits=logits)
+        before = self.ctc.initial_state(len(wav), frames.device)["unit"]
+        return ListeningOutput(feats, frames, sizes, logits, adapted, before)
+
+    __call__ = forward
+
+    def units(self, out: ListeningOutput) -> list[list[int]]:
+        """CTC units that each row spells; in steps those that start in the step."""
+        return self.ctc.units(out.logits, out.lengths, out.before)

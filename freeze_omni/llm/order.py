@@ -1,0 +1,74 @@
+"""The order of what the LLM reads, the same in training, evaluation and sessions.
+
+    system | prefix prompt speech suffix answer | prefix prompt speech suffix answer | ...
+
+`prefix` and `suffix` open and close a user's turn by the LLM's own chat template, `prompt` are the learned vectors of
+stage 1.3, `speech` the adapter's positions; a typed turn, or an earlier round that is read as text, has the template's
+ids of the text in place of prompt and speech. The end token of an answer opens the next prefix.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from freeze_omni.llm.chat import ChatTemplate
+
+Rounds = Sequence[tuple[str, str]]
+"""(user text, answer) of the rounds before a turn."""
+
+
+class ReadingOrder:
+    """Token ids of each piece by a chat template, and the order of pieces in a turn."""
+
+    def __init__(self, chat: ChatTemplate) -> None:
+        self.chat = chat
+
+    def system(self, text: str) -> list[int]:
+        """Ids from the beginning of a dialogue to the end of the system text."""
+        return self.chat.system(text)
+
+    def prefix(self, first: bool) -> list[int]:
+        """Ids that open a user's turn; first: right after the system text."""
+        return self.chat.user_prefix(first=first)
+
+    def suffix(self) -> list[int]:
+        """Ids that close a user's turn and open the answer."""
+        return self.chat.user_suffix()
+
+    def text(self, text: str) -> list[int]:
+        """Ids of what a user typed, between prefix and suffix."""
+        return self.chat.user_text(text)
+
+    def answer(self, text: str) -> list[int]:
+        """Ids of an answer, without its end token."""
+        text = text.strip()
+        return self.chat.tokenizer(text, add_special_tokens=False)["input_ids"] if text else []
+
+    def text_turn(self, user: str, answer: str) -> list[int]:
+        """Ids of a finished round in text, after its prefix."""
+        return self.text(user) + self.suffix() + self.answer(answer)
+
+    def before_turn(self, system: str, rounds: Rounds = ()) -> list[int]:
+        """Ids of all that the LLM reads before a user's turn: system text, earlier rounds in text, prefix."""
+        return self.chat.dialogue(system, rounds) + self.prefix(first=not rounds)
+
+    def before_answer(self, system: str, rounds: Rounds, question: str) -> list[int]:
+        """Ids of all that the LLM reads before it answers a question in text."""
+        return self.before_turn(system, rounds) + self.text(question) + self.suffix()
+
+    @staticmethod
+    def spoken_turn(prompt: Tensor, speech: Tensor, *after: Tensor) -> Tensor:
+        """Positions (P, E) of a spoken turn after its prefix: prompt (N, E), speech (M, E), then suffix and answer."""
+        return torch.cat([prompt, *(piece.to(prompt.dtype) for piece in (speech, *after))])
+
+
+def parse_rounds(line: str) -> list[tuple[str, str]]:
+    """One line of a `history` table: a JSON list of [user text, answer], or nothing. Raises ValueError."""
+    found = json.loads(line or "[]")
+    if not isinstance(found, list) or not all(isinstance(one, list) and len(one) == 2 for one in found):
+        raise ValueError("expected a JSON list of [user text, answer]")
+    return [(user, answer) for user, answer in found]
