@@ -12,10 +12,10 @@ import torch
 import yaml
 
 from freeze_omni.bin.stages import main as stages
+from freeze_omni.checkpoint import config_keys
 from freeze_omni.config import as_mapping
 from freeze_omni.pack import load
 from freeze_omni.stages import STAGES
-from freeze_omni.checkpoint import config_keys
 from tests.shell.bash import ROOT, ok, run
 from tests.tasks.corpus import write_corpus
 from tests.toy import toy_llm, toy_system
