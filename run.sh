@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# The main job: from nothing to a spoken answer, with scores.
+# The main job: from scratch to a spoken answer, with scores.
 #
 #   ./run.sh [options]               set up on first use, then run egs/mini/s2s1 with these options
 #   ./run.sh CORPUS/TASK [options]   the same for another recipe, for example ./run.sh mini/s2s1
 #   ./run.sh CORPUS/TASK --help      the recipe's own options (--stage, --stop_stage, --scale, ...)
 #
-# It goes on where it was stopped, and ends at once when nothing is left to do.
+# It resumes where it stopped, and exits at once if nothing remains.
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -31,7 +31,7 @@ if [ $# -gt 0 ] && [[ $1 != -* ]]; then
   shift
 fi
 if [ ! -f "$root/egs/$recipe/run.sh" ]; then
-  echo "run.sh: there is no recipe egs/$recipe; there are:" >&2
+  echo "run.sh: no recipe egs/$recipe; the recipes are:" >&2
   recipes >&2
   exit 1
 fi

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 import torch
+import yaml
+
+from freeze_omni.config import as_mapping
+from freeze_omni.stages import STAGES, TUNING, Stage, sources
 
 CONF = Path(__file__).resolve().parents[1] / "egs" / "TEMPLATE" / "s2s1" / "conf"
+FOLDER = TemporaryDirectory()  # of completed configurations
 SCALES = ("tiny", "mini", "base", "paper")
-# file: (task, parts taken over from another file)
-FILES = {
-    "1.1_encoder": ("encoder", {}),
-    "1.2_adapter_ctc": ("adapter", {"1.1_encoder": "encoder,ctc"}),
-    "1.2_adapter_conv": ("adapter", {"1.1_encoder": "encoder,ctc"}),
-    "1.3_dialogue": ("dialogue", {"1.1_encoder": "encoder,ctc", "1.2_adapter_conv": "adapter"}),
-    "2.1_codec": ("codec", {}),
-    "2.2_speech_decoder": ("speech_decoder", {}),
-    "2.3_prefix": ("prefix", {"2.2_speech_decoder": "speech_decoder"}),
-}
+# Name of a file: its stage, and the adapter that it is of.
+FILES = {}
+for one in STAGES:
+    for adapter in ("ctc", "conv") if one.adapters[1] else ("conv",):
+        FILES[Path(one.config(adapter)).stem] = (one, adapter)
 # In millions: what a part may have, with an LLM of width 576 and 600 units (paper: 3584, 5538).
 PUBLISHED = {"encoder": 357.95, "speech_decoder": 164.72}
 MOST = {
@@ -29,19 +31,35 @@ MOST = {
 
 
 def parsed(scale: str, name: str):
-    from freeze_omni.bin.train import load_task
+    from freeze_omni.bin.stages import stage_options
 
-    task_name, sources = FILES[name]
-    task = load_task(task_name)
-    options = ["--config", str(CONF / scale / f"{name}.yaml"), "--output_dir", "unused"]
-    if sources:
-        options += ["--init_parts"]
-        options += [f"{CONF / scale / source}.yaml:{parts}" for source, parts in sources.items()]
-    if scale != "paper":
-        options += ["--llm_size", "576"]
+    one, adapter = FILES[name]
+
+    def completed(source: Stage) -> dict:
+        return stage_model(scale, Path(source.config(adapter)).stem)
+
+    parts = [
+        f"{written(yaml.safe_dump({'model': completed(source)}))}:{','.join(names)}"
+        for source, names in sources(one.name, completed).items()
+    ]
+    options = ["--llm_size", "576"] if scale != "paper" else []
     if scale != "paper" or name != "1.1_encoder":
         options += ["--unit_size", "5538" if scale == "paper" else "600"]
-    return task, task.get_parser().parse_args(options)
+    return stage_options(one, CONF / scale / f"{name}.yaml", options, parts)
+
+
+@cache
+def stage_model(scale: str, name: str) -> dict:
+    """`model:` of a stage, with the configuration of the parts that it takes over."""
+    task, args = parsed(scale, name)
+    return as_mapping(task.model_config(args))
+
+
+@cache
+def written(text: str) -> Path:
+    path = Path(FOLDER.name) / f"{abs(hash(text))}.yaml"
+    path.write_text(text)
+    return path
 
 
 def counts(table: str) -> dict[str, tuple[int, int]]:
@@ -86,3 +104,24 @@ def test_optimizers_and_schedulers_take_their_options(scale, name):
         scheduler(optimizer, **getattr(args, f"scheduler{suffix}_conf"))
     unknown = set(args.lr_scale) - set(counts(task.dry_run(args)))
     assert not unknown
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("changed", [False, True])
+def test_a_stage_is_what_its_task_says(name, changed):
+    """The table of stages against the tasks: what is built, trained, saved and taken over."""
+    from freeze_omni.tasks.resources import Resources
+
+    task, args = parsed("mini", name)
+    one, _ = FILES[name]
+    if changed:  # the other way of each condition
+        for key in one.only_if.values():
+            values = {"ctc_weight": 0.0, "spelling": None, "llm_tuning": None, "gan": {}}
+            args.model = args.model | {key: values[key]}
+    config = task.model_config(args)
+    with torch.device("meta"):
+        parts = task.build_parts(config, Resources.sizes_only(args))
+    saved = {path.split(".")[0] for path in task.trained(config, parts)}
+    assert set(one.saves(as_mapping(config))) == saved
+    assert (TUNING in parts) == bool(as_mapping(config).get(TUNING))
+    assert set(one.takes) - {TUNING} <= set(parts) <= {*one.takes, *one.trains}

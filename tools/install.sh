@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Sets up everything that the recipes and the tests need, in tools/venv. Run it again at any time:
-# it adopts what is there, goes on where it was stopped, and returns at once when nothing changed.
+# it adopts what exists, resumes where it stopped, and returns at once if nothing changed.
 #
 #   tools/install.sh [--python PATH] [--force]
 #
@@ -107,10 +107,10 @@ offline() {
 explain_pip() {
   tail -n 15 "$log" >&2
   if tail -n 40 "$log" | grep -qE 'No space left|Errno 28'; then
-    die "the disk is full. Make room ($needed_gb GB are needed in all) and run this again: it goes on from here."
+    die "the disk is full. Free some space ($needed_gb GB are needed in all) and rerun: it resumes from here."
   elif offline; then
     die "the package index cannot be reached. Check the network, proxy and index settings (pip config list), then
-  run this again: it goes on from here."
+  rerun: it resumes from here."
   elif tail -n 40 "$log" | grep -qE 'No matching distribution|ResolutionImpossible'; then
     die "a package has no version for this Python or machine, or pip's constraints forbid it (pip config list).
   The lines above name it."

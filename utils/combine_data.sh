@@ -15,7 +15,7 @@ to=$1
 shift
 for from in "$@"; do
   [ -s "$from/utt2spk" ] || die "$from/utt2spk is missing or empty"
-  [ "$(readlink -f "$from")" != "$(readlink -f "$to")" ] || die "$to cannot be among what is combined"
+  [ "$(readlink -f "$from")" != "$(readlink -f "$to")" ] || die "$to cannot be one of the sources"
 done
 mkdir -p "$to"
 

@@ -4,7 +4,7 @@
 #   utils/subset_data_dir.sh --utt-list <file> <from> <to>
 #   utils/subset_data_dir.sh --spk-list <file> <from> <to>
 # Without an option the utterances are spread evenly over the set. --shortest needs utt2num_samples,
-# utt2dur or feats; --speakers takes whole speakers up to the number; --per-spk so many of each speaker.
+# utt2dur or feats; --speakers takes whole speakers up to the number; --per-spk that number of each speaker.
 set -euo pipefail
 
 here=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")" && pwd)

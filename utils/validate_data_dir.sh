@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Says what is wrong with a Kaldi data directory, with file and line: validate_data_dir.sh --help
+# Reports what is wrong with a Kaldi data directory, with file and line: validate_data_dir.sh --help
 set -euo pipefail
 root=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.." && pwd)
 python=$root/tools/venv/bin/python

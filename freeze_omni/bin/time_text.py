@@ -7,12 +7,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from freeze_omni.config import ConfigError, build, read_yaml
+from freeze_omni.bin.stages import stage_options
+from freeze_omni.config import ConfigError
 from freeze_omni.data.audio import AudioError
 from freeze_omni.data.tables import TableError, read_table, write_table
 from freeze_omni.llm.frozen import FrozenLLM
 from freeze_omni.speech_decoder.spell import spoken_ids
 from freeze_omni.speech_decoder.timing.durations import durations
+from freeze_omni.stages import stage
 from freeze_omni.tasks.speech_decoder import SpeechDecoderModelConfig
 
 
@@ -22,7 +24,9 @@ def main(arguments: list[str] | None = None) -> int:
         prog="time_text",
         description="Where `length: predicted` asks for it, write `durations` beside `tokens`: how many speech "
         "tokens each row of the text takes, by aligning text and speech (a "
-        "hidden Markov model that is trained on just these directories).",
+        "hidden Markov model that is trained on just these directories). "
+        "Further options are those of the training of stage 2.2.",
+        allow_abbrev=False,
     )
     parser.add_argument("--config", required=True, help="YAML of stage 2.2: its text units and style")
     parser.add_argument("--llm", required=True, help="folder of the LLM whose tokens the rows are")
@@ -30,14 +34,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--text", nargs="+", default=["text"], help="name of the text file in each of them [text]")
     parser.add_argument("--token_dir", required=True, nargs="+", type=Path, help="of each: where its tokens are")
     parser.add_argument("--nj", type=int, default=1, help="processes that read sound [1]")
-    args = parser.parse_args(arguments)
+    args, overrides = parser.parse_known_args(arguments)
     if len(args.data_dir) != len(args.token_dir):
         parser.error("as many --token_dir as --data_dir are needed")
     names = args.text * len(args.data_dir) if len(args.text) == 1 else args.text
     if len(names) != len(args.data_dir):
         parser.error("one --text for all, or one for each --data_dir")
     try:
-        config = build(SpeechDecoderModelConfig, read_yaml(args.config).get("model"), f"{args.config}: model")
+        task, options = stage_options(stage("speech_decoder"), args.config, overrides)
+        config = task.model_config(options)
         if config.speech_decoder.length == "constant":
             for folder in args.token_dir:
                 (folder / "durations").unlink(missing_ok=True)

@@ -27,7 +27,7 @@ SPOKEN = ("--voices", "{voices}", "--voice", "{voice}", "--speak_opts", "--dialo
 class Mini:
     """make: writes the corpus below a folder and returns what `variable` of db.sh is set to.
 
-    before: options that run.sh takes in front; data_opts: of local/data.sh; sets: some that must be there then.
+    before: options that run.sh takes first; data_opts: of local/data.sh; sets: some of those that it makes.
     {corpus}, {voices} and {voice} are filled in.
     """
 
@@ -86,7 +86,7 @@ RECIPES = {
 
 @cache
 def voices() -> tuple[str, str]:
-    """Voices of the users and of the assistant: flite's, which are quick, or kokoro's where flite cannot be had."""
+    """Voices of the users and of the assistant: flite's, which are quick, or kokoro's if flite is not available."""
     flite = subprocess.run([ROOT / "tools/installers/get_flite.sh"], capture_output=True)
     if flite.returncode == 0:
         return "flite:slt,flite:rms", "flite:slt"
@@ -104,14 +104,14 @@ def toy_conf(folder: Path) -> Path:
 
 
 def toy_dialogue(folder: Path, **more: object) -> Path:
-    """The toy configuration of stage 4, in the voice that is there."""
+    """The toy configuration of stage 4, in the voice that is available."""
     path = folder / "dialogue.yaml"
     path.write_text(yaml.safe_dump({**yaml.safe_load(DIALOGUE.read_text()), "voice": voices()[1], **more}))
     return path
 
 
 def judge() -> str:
-    """The smallest recogniser, or nothing where it cannot be had."""
+    """The smallest recogniser, or nothing if it is not available."""
     found = subprocess.run([ROOT / "tools/installers/get_whisper_tiny_en.sh"], capture_output=True, text=True)
     return found.stdout.strip() if found.returncode == 0 else ""
 
@@ -125,7 +125,7 @@ def run_recipe(
 ) -> subprocess.CompletedProcess:
     """run.sh up to stage 3 at the scale tiny; what it writes lies in `work`/egs/<name>, as it would in the recipe."""
     folder = work / "egs" / name
-    words = [*before, "--conf", "conf/tiny", "--stop_stage", "3", "--results", str(folder / "tiny.json")]
+    words = [*before, "--conf", "conf/tiny", "--stop_stage", "3"]
     for kind in ("data", "dump", "exp"):
         words += [f"--{kind}dir", str(folder / kind)]
     return subprocess.run(
@@ -138,7 +138,7 @@ def run_recipe(
 
 
 def run_miniature(name: str, work: Path, *more: str) -> subprocess.CompletedProcess:
-    """Make the corpus where it is not there yet, and run the recipe on it."""
+    """Make the corpus if necessary, and run the recipe on it."""
     mini, env, filled = RECIPES[name], {}, {}
     corpus = work / "corpora" / name.replace("/", "_")
     if mini.make is not None:

@@ -29,7 +29,7 @@ def test_unknown_recipe_lists_those_that_are_there(tmp_path):
     (tmp_path / "egs/mini/s2s1/run.sh").write_text("")
     result = run(tmp_path / "run.sh", "nope/s2s1", "--stage", "3")
     assert result.returncode == 1
-    assert "there is no recipe egs/nope/s2s1" in result.stderr
+    assert "no recipe egs/nope/s2s1" in result.stderr
     assert "mini/s2s1" in result.stderr
 
 

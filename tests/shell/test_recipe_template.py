@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import sys
 
 import pytest
 import yaml
@@ -10,6 +11,15 @@ import yaml
 from tests.shell.bash import ROOT, make_data_dir, ok, run
 
 TEMPLATE = ROOT / "egs" / "TEMPLATE" / "s2s1"
+OVERRIDES = ("encoder", "adapter", "dialogue", "codec", "speech_decoder", "prefix", "pack", "decode")
+
+
+def fake_python(folder, does="true"):
+    """A `python` that runs the shell line `does`, but answers questions on the stage graph."""
+    (folder / "bin").mkdir(exist_ok=True)
+    script = folder / "bin/python"
+    script.write_text(f'#!/bin/sh\ncase $* in *bin.stages*) exec {sys.executable} "$@" ;; esac\n{does}\n')
+    script.chmod(0o755)
 
 
 @pytest.fixture
@@ -22,7 +32,8 @@ def recipe(tmp_path):
 def once(folder, *inputs, command="true"):
     """Call `once work INPUTS -- COMMAND` of the template in `folder`."""
     script = (
-        f"set -euo pipefail; . {TEMPLATE}/stages/00_common.sh; expdir=exp; work_done=false; mkdir -p exp/.stages; "
+        f"set -euo pipefail; . {TEMPLATE}/stages/00_common.sh; expdir=exp; mine=; work_done=false; "
+        "mkdir -p exp/.stages; "
         f'once work "$@" -- bash -c "mkdir -p exp/work; {command}"; echo "work_done=$work_done"'
     )
     return run("bash", "-c", script, "once", *inputs, cwd=folder)
@@ -44,7 +55,7 @@ def test_seconds_of_a_stage_are_those_of_its_whole_work(tmp_path):
     """Done whole, done in part in less time, done in part in more, not done, done whole in less time."""
     (tmp_path / "exp/.stages").mkdir(parents=True)
     script = (
-        f"set -euo pipefail; . {TEMPLATE}/stages/00_common.sh; expdir=exp; "
+        f"set -euo pipefail; . {TEMPLATE}/stages/00_common.sh; expdir=exp; mine=; "
         'work_done=$1 work_skipped=$2; note_time 4 "$3"; cat exp/.stages/seconds.4'
     )
     times = {"true false 90": 90, "true true 5": 90, "true true 95": 95, "false true 1": 95, "true false 7": 7}
@@ -55,7 +66,7 @@ def test_seconds_of_a_stage_are_those_of_its_whole_work(tmp_path):
 
 def test_a_skipped_part_is_noticed(tmp_path):
     script = (
-        f"set -euo pipefail; . {TEMPLATE}/stages/00_common.sh; expdir=exp; mkdir -p exp/.stages exp/work; "
+        f"set -euo pipefail; . {TEMPLATE}/stages/00_common.sh; expdir=exp; mine=; mkdir -p exp/.stages exp/work; "
         'work_done=false work_skipped=false; once work "$0" -- true; echo "work_skipped=$work_skipped"'
     )
     assert "work_skipped=false" in run("bash", "-c", script, "word", cwd=tmp_path).stdout
@@ -70,7 +81,7 @@ def test_what_was_deleted_is_made_again(tmp_path, makes):
     gone = makes[-1] if makes else "exp/work"
     shutil.rmtree(tmp_path / gone)
     again = once(tmp_path, "word", *makes, command=command).stdout
-    assert "work_done=true" in again and f"{gone} is not there any more" in again
+    assert "work_done=true" in again and f"{gone} no longer exists" in again
     assert not list((tmp_path / "exp").glob("work.*")), "what is left of it is gone on with"
     assert len((tmp_path / "exp/work/ran").read_text().splitlines()) == (2 if makes else 1)
 
@@ -78,9 +89,7 @@ def test_what_was_deleted_is_made_again(tmp_path, makes):
 def test_deleted_sets_and_tokens_are_made_again(tmp_path):
     """Each stage that writes outside of exp/ names what it makes."""
     (tmp_path / "local").mkdir()
-    (tmp_path / "bin").mkdir()
-    (tmp_path / "bin/python").write_text("#!/bin/sh\ncase $* in *make_dialogue*) mkdir -p dump/dialogue/d ;; esac\n")
-    (tmp_path / "bin/python").chmod(0o755)
+    fake_python(tmp_path, "case $* in *make_dialogue*) mkdir -p dump/dialogue/d ;; esac")
     (tmp_path / "dialogue.yaml").write_text("seed: 1\n")
     sets = {"train_set": "a", "valid_set": "b", "test_sets": "c", "optional_train_sets": "", "optional_test_sets": ""}
     sets |= {"tts_train_set": "t", "tts_valid_set": "u", "tts_test_set": "", "qa_test_set": "", "scene_test_set": ""}
@@ -131,7 +140,7 @@ def test_a_large_file_counts_by_size_and_time(tmp_path):
 def test_failed_work_is_named_and_continued_in_its_folder(tmp_path):
     failed = once(tmp_path, "word", command="touch exp/work/half; false")
     assert failed.returncode != 0
-    assert "work failed" in failed.stderr and "run the same command again" in failed.stderr
+    assert "work failed" in failed.stderr and "rerun the same command" in failed.stderr
     again = once(tmp_path, "word", command="touch exp/work/half; false")
     assert again.returncode != 0
     assert (tmp_path / "exp/work/half").exists() and not list((tmp_path / "exp").glob("work.*"))
@@ -165,10 +174,13 @@ def test_wrong_options_are_told_before_work(recipe, options, message):
 
 def stage(folder, script, **options):
     """Run lines of a stage in `folder`, with the template's functions and these options."""
-    values = {"datadir": "data", "dumpdir": "dump", "expdir": "exp", "decode_cmd": "run.pl"} | options
+    values = {"datadir": "data", "dumpdir": "dump", "expdir": "exp", "decode_cmd": "run.pl", "cuda_cmd": "run.pl"}
+    values |= dict.fromkeys(("tag", "mine", *(f"{name}_args" for name in OVERRIDES)), "")
+    values |= {"inference_model": "valid.loss.ave", "adapters": "ctc conv", "decode": "asr qa states tts codec duplex"}
+    values |= {"decode_conf": "conf/decode.yaml"} | options
     given = "".join(f"{name}='{value}'; " for name, value in values.items())
     sources = f"for file in {TEMPLATE}/stages/*.sh; do . $file; done; work_done=false; "
-    path = f"export PATH={folder}/bin:{ROOT}/utils:$PATH; mkdir -p exp/.stages; set -euo pipefail; "
+    path = f"export PATH={folder}/bin:{ROOT}/utils:$PATH PYTHONPATH={ROOT}; mkdir -p exp/.stages; set -euo pipefail; "
     return run("bash", "-c", path + sources + given + script, cwd=folder)
 
 
@@ -177,7 +189,9 @@ def test_an_optional_set_is_used_where_it_is_and_left_out_with_a_line_where_not(
     sets = {"train_set": "train", "optional_train_sets": "more", "test_sets": "seen", "optional_test_sets": "real gone"}
     found = stage(tmp_path, "asr_test_sets; asr_train_dir", **sets)
     assert found.stdout.splitlines() == ["seen real", "dump/raw/train"]
-    assert "data/gone: not there, so gone is left out" in found.stderr and "data/real" not in found.stderr
+    assert (
+        "data/gone: missing, so the optional set gone is left out" in found.stderr and "data/real" not in found.stderr
+    )
 
 
 def test_training_sets_are_joined_once(tmp_path):
@@ -195,20 +209,133 @@ def test_training_sets_are_joined_once(tmp_path):
     assert "raw_train_and_more: nothing changed, skipped" in again.stdout
 
 
-def test_what_was_learned_beside_the_llm_is_taken_along(tmp_path):
-    for name, tuning in (("tuned", {"lora": {"rank": 2}}), ("plain", None)):
-        (tmp_path / "exp" / name).mkdir(parents=True)
-        text = yaml.safe_dump({"model": {"prompt": 5, "llm_tuning": tuning}})
-        (tmp_path / "exp" / name / "config.yaml").write_text(text)
-    found = stage(tmp_path, 'for name in tuned plain none; do echo "parts$(tuning_of "${name}")"; done')
-    assert found.stdout.split() == ["parts,llm_tuning", "parts", "parts"], found.stderr
+def trained(folder, name, **model):
+    """A training folder, with its checkpoint and its configuration."""
+    (folder / name).mkdir(parents=True, exist_ok=True)
+    (folder / name / "valid.loss.ave.pth").touch()
+    (folder / name / "config.yaml").write_text(yaml.safe_dump({"model": model}))
+
+
+def parts_of(folder, stage_name, **options):
+    script = f'take_parts {stage_name}; printf "%s\\n" "${{parts[@]}}"'
+    found = stage(folder, script, **options)
+    assert found.returncode == 0, found.stderr
+    return [line.replace("/valid.loss.ave.pth", "") for line in found.stdout.split()]
+
+
+def test_parts_come_from_the_last_stage_that_saved_them(tmp_path):
+    trained(tmp_path / "exp", "1.2_adapter_ctc", ctc_weight=0.3)
+    assert parts_of(tmp_path, "dialogue") == ["exp/1.2_adapter_ctc:encoder,ctc,adapter"]
+    trained(tmp_path / "exp", "1.2_adapter_ctc", ctc_weight=0.0)  # the head of 1.1 stays as it is
+    assert parts_of(tmp_path, "dialogue") == ["exp/1.1_encoder:ctc", "exp/1.2_adapter_ctc:encoder,adapter"]
+
+
+def test_what_was_learned_with_the_llm_goes_with_the_parts(tmp_path):
+    exp, said = tmp_path / "exp", "exp/1.3_dialogue_ctc:prompt,state_head"
+    trained(exp, "1.2_adapter_ctc", ctc_weight=0.3)
+    trained(exp, "1.3_dialogue_ctc", llm_tuning={"lora": {"rank": 2}})
+    assert parts_of(tmp_path, "prefix") == ["exp/1.3_dialogue_ctc:llm_tuning", "exp/2.2_speech_decoder:speech_decoder"]
+    assert f"{said},llm_tuning" in parts_of(tmp_path, "pack")
+    trained(exp, "1.3_dialogue_ctc", llm_tuning=None)
+    assert parts_of(tmp_path, "prefix") == ["exp/2.2_speech_decoder:speech_decoder"]
+    assert said in parts_of(tmp_path, "pack")
+
+
+FOLDERS = 'for name in "${training_stages[@]}"; do folder_of "${name}"; done'
+LORA = {"dialogue_args": "--model llm_tuning.lora.rank=8"}
+
+
+@pytest.mark.parametrize(
+    ("overrides", "own"),
+    [
+        ({}, ""),
+        ({"encoder_args": "--max_minutes 1"}, "1.1_encoder 1.2_adapter_ctc 1.3_dialogue_ctc"),
+        (LORA, "1.3_dialogue_ctc"),
+        ({"codec_args": "--max_minutes 1"}, "2.1_codec 2.2_speech_decoder 2.3_prefix"),
+        ({"speech_decoder_args": "--max_minutes 1"}, "2.2_speech_decoder 2.3_prefix"),
+        ({"adapters": "conv"}, "1.2_adapter_conv 1.3_dialogue_conv"),  # the untagged run has none
+    ],
+)
+def test_a_tag_trains_what_differs_and_what_builds_on_it(tmp_path, overrides, own):
+    for name in ("1.1_encoder", "1.2_adapter_ctc", "1.3_dialogue_ctc", "2.1_codec", "2.2_speech_decoder", "2.3_prefix"):
+        trained(tmp_path / "exp", name, ctc_weight=0.3)
+    found = stage(tmp_path, FOLDERS, tag="new", mine="tags/new/", **overrides)
+    assert found.returncode == 0, found.stderr
+    folders = found.stdout.split()
+    assert len(folders) == 6
+    assert [name for name in folders if name.startswith("tags/")] == [f"tags/new/{name}" for name in own.split()]
+    assert "tags/" not in stage(tmp_path, FOLDERS, **overrides).stdout
+
+
+def test_a_tag_that_tunes_the_llm_has_its_own_prefix(tmp_path):
+    for name in ("1.1_encoder", "1.2_adapter_ctc", "1.3_dialogue_ctc", "2.1_codec", "2.2_speech_decoder", "2.3_prefix"):
+        trained(tmp_path / "exp", name)
+    trained(tmp_path / "exp/tags/lora", "1.3_dialogue_ctc", llm_tuning={"lora": {"rank": 8}})
+    options = {"tag": "lora", "mine": "tags/lora/"} | LORA
+    assert stage(tmp_path, "folder_of prefix", **options).stdout.strip() == "tags/lora/2.3_prefix"
+    taken = ["exp/2.2_speech_decoder:speech_decoder", "exp/tags/lora/1.3_dialogue_ctc:llm_tuning"]
+    assert sorted(parts_of(tmp_path, "prefix", **options)) == taken
+
+
+def test_overrides_reach_the_training_and_are_noticed(tmp_path):
+    """Also quoted ones; a stage that a tag shares is not touched."""
+    fake_python(tmp_path, f'echo "$@" >>{tmp_path}/ran; mkdir -p exp/1.1_encoder exp/tags/new/1.1_encoder')
+    options = {"ngpu": 0, "num_nodes": 1, "seed": 1, "nthreads": 1, "conf": "conf"}
+    script = 'threads=(env); train "$(folder_of encoder)" encoder 1.1_encoder data/text -- --train_dir data'
+
+    def train(args, tag=""):
+        more = {"tag": tag, "mine": f"tags/{tag}/" if tag else "", "encoder_args": args}
+        found = stage(tmp_path, script, **options, **more)
+        assert found.returncode == 0, found.stderr
+        return found.stdout
+
+    train("")
+    trained(tmp_path / "exp", "1.1_encoder")
+    assert "shared with the untagged run" in train("", tag="new")
+    train("--optim_conf lr=1e-3", tag="new")
+    assert "nothing changed" in train("") and "nothing changed" in train("--optim_conf lr=1e-3", tag="new")
+    train("--optim_conf lr=1e-3 --model encoder.layers=4")
+    ran = (tmp_path / "ran").read_text().splitlines()
+    assert len(ran) == 3 and ran[1].endswith("--train_dir data --optim_conf lr=1e-3")
+    assert "--config conf/1.1_encoder.yaml --output_dir exp/tags/new/1.1_encoder" in ran[1]
+    assert "--output_dir exp/1.1_encoder" in ran[2] and ran[2].endswith("lr=1e-3 --model encoder.layers=4")
+
+
+def test_a_training_that_fails_shows_the_end_of_its_log(tmp_path):
+    fake_python(tmp_path, "echo no such file; exit 2")
+    options = {"ngpu": 0, "num_nodes": 1, "seed": 1, "nthreads": 1, "conf": "conf"}
+    found = stage(tmp_path, "threads=(env); train 1.1_encoder encoder 1.1_encoder -- --train_dir data", **options)
+    assert found.returncode != 0 and "no such file" in found.stderr and "exp/1.1_encoder/run.log" in found.stdout
+
+
+def test_a_tag_with_its_own_speech_decoder_shares_the_tokens_but_not_their_durations(tmp_path):
+    for name in ("2.1_codec", "2.2_speech_decoder"):
+        trained(tmp_path / "exp", name)
+    for name in ("dev", "train"):
+        (tmp_path / "dump/codec" / name).mkdir(parents=True)
+        (tmp_path / "dump/codec" / name / "tokens").write_text("a 1\n")
+    fake_python(tmp_path, 'case $* in *time_text*) echo "$@" >>ran ;; esac')
+    options = {"tag": "new", "mine": "tags/new/", "speech_decoder_args": "--model speech_decoder.layers=2"}
+    sets = {
+        "tts_valid_set": "dev",
+        "dialogue_train_set": "",
+        "dialogue_valid_set": "",
+        "nj": 1,
+        "llm": "L",
+        "conf": "c",
+    }
+    script = 'threads=(env); root=$(dump_of codec speech_decoder); time_texts "${root}" train; dump_of codec'
+    found = stage(tmp_path, script, **options, **sets)
+    assert found.returncode == 0, found.stderr
+    assert found.stdout.splitlines()[-1] == "dump/codec"
+    assert (tmp_path / "dump/tags/new/codec/train/tokens").resolve() == tmp_path / "dump/codec/train/tokens"
+    ran = (tmp_path / "ran").read_text()
+    assert "--token_dir dump/tags/new/codec/train dump/tags/new/codec/dev --model speech_decoder.layers=2" in ran
 
 
 def test_the_answer_is_given_once_and_shown_again_unless_it_is_called_for(tmp_path):
-    for folder in ("bin", "exp/pack"):
-        (tmp_path / folder).mkdir(parents=True)
-    (tmp_path / "bin/python").write_text('#!/bin/sh\necho ran >>ran\necho "I say Paris."\n')
-    (tmp_path / "bin/python").chmod(0o755)
+    (tmp_path / "exp/pack").mkdir(parents=True)
+    fake_python(tmp_path, 'echo ran >>ran; echo "I say Paris."')
     options = {"dialogue_train_set": "train", "talk_input": "q.wav", "serve": "false", "nthreads": "1", "conf": "mini"}
 
     def talk(first_stage):
@@ -228,9 +355,7 @@ def test_curves_are_those_of_the_trainings_as_they_are_now(tmp_path):
 
 @pytest.mark.parametrize("scenes", [0, 3])
 def test_duplex_scenes_are_composed_once_and_played_to_the_default_model(tmp_path, scenes):
-    (tmp_path / "bin").mkdir()
-    (tmp_path / "bin/python").write_text(f'#!/bin/sh\necho "$@" >>{tmp_path}/ran\n')
-    (tmp_path / "bin/python").chmod(0o755)
+    fake_python(tmp_path, f'echo "$@" >>{tmp_path}/ran')
     make_data_dir(tmp_path / "dump/raw/tts_dev")
     sets = {"dialogue_train_set": "train", "qa_test_set": "test", "scene_test_set": "duplex_test"}
     sets |= {"spoken_test_set": "spoken", "test_sets": "seen", "optional_test_sets": "", "tts_valid_set": "tts_dev"}
@@ -250,9 +375,7 @@ def test_duplex_scenes_are_composed_once_and_played_to_the_default_model(tmp_pat
 
 @pytest.mark.parametrize(("line", "given"), [("seed: 1", False), ("rejection: {most_wer: 0.2}", True)])
 def test_stage_4_depends_on_the_judge_where_it_rejects(tmp_path, line, given):
-    (tmp_path / "bin").mkdir()
-    (tmp_path / "bin/python").write_text('#!/bin/sh\necho "$@" >>ran\n')
-    (tmp_path / "bin/python").chmod(0o755)
+    fake_python(tmp_path, 'echo "$@" >>ran')
     (tmp_path / "dialogue.yaml").write_text(f"{line}\n")
     sets = ("dialogue_train_set", "dialogue_valid_set", "qa_test_set", "spoken_test_set", "scene_test_set")
     options = dict.fromkeys(sets, "") | {"dialogue_conf": "dialogue.yaml", "llm": "llm", "nj": "1"}

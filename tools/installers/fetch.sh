@@ -82,7 +82,7 @@ keep_download() {  # keep_download FOLDER FILE SHA256: verify, then rename into 
   if [ "$sum" != "$3" ]; then
     rm -rf "$1"
     die "$2 has sha256 $sum, not the pinned $3: the upload was changed. Nothing was used.
-  Set $part_override=DIR to use files of your own."
+  Set $part_override=DIR to use your own files."
   fi
   mv "$found" "$cache/dl/$2"
   rm -rf "$1"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Seven utterances of CMU's AN4, which the installed ESPnet brings along. Prints the folder that holds an4/.
-# FREEZE_OMNI_AN4_DIR names one of your own.
+# FREEZE_OMNI_AN4_DIR names your own.
 set -euo pipefail
 # shellcheck source=tools/installers/fetch.sh
 source "$(dirname "$0")/fetch.sh"

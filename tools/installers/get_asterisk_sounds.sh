@@ -2,7 +2,7 @@
 # Recorded human speech: 553 English prompts (CC-BY-SA 3.0) at 16 kHz with their texts, from Debian's
 # packages (apt-get or the file itself; no root). Prints the folder: wav/**/*.wav and texts.txt with lines
 # "NAME: text" (wav/NAME.wav; a text in brackets is a sound that is not speech).
-# FREEZE_OMNI_ASTERISK_DIR names a folder of your own.
+# FREEZE_OMNI_ASTERISK_DIR names your own folder.
 set -euo pipefail
 # shellcheck source=tools/installers/fetch.sh
 source "$(dirname "$0")/fetch.sh"
@@ -10,7 +10,7 @@ part_begin asterisk_sounds 1 FREEZE_OMNI_ASTERISK_DIR texts.txt
 
 unpack_deb() {  # unpack_deb DEB FOLDER
   command -v dpkg-deb >/dev/null || die "there is no dpkg-deb to unpack $1 with.
-  Set FREEZE_OMNI_ASTERISK_DIR=DIR, or leave these recordings out: the recipes go on without them."
+  Set FREEZE_OMNI_ASTERISK_DIR=DIR, or do without these recordings."
   dpkg-deb -x "$1" "$2"
 }
 from_debian asterisk-core-sounds-en-g722 1.6.1-1 asterisk-core-sounds-en-g722_1.6.1-1_all.deb \

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Everyday questions: the YAML files of chatterbot-corpus (BSD). Prints the folder (english/*.yml).
-# FREEZE_OMNI_CHATTERBOT_DIR names a folder of your own.
+# FREEZE_OMNI_CHATTERBOT_DIR names your own folder.
 set -euo pipefail
 # shellcheck source=tools/installers/fetch.sh
 source "$(dirname "$0")/fetch.sh"

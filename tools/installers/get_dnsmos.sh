@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # How good speech sounds: the DNSMOS models of speechmos (MIT), read out of its wheel. Prints the folder.
-# FREEZE_OMNI_DNSMOS_DIR names a folder of your own.
+# FREEZE_OMNI_DNSMOS_DIR names your own folder.
 set -euo pipefail
 # shellcheck source=tools/installers/fetch.sh
 source "$(dirname "$0")/fetch.sh"

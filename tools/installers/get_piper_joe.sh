@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # A voice that is never used in training: piper's en_US joe (CC0, 22.05 kHz). Prints the folder:
-# en_US-joe-medium.onnx and its .json (phoneme ids). FREEZE_OMNI_PIPER_DIR names a folder of your own.
+# en_US-joe-medium.onnx and its .json (phoneme ids). FREEZE_OMNI_PIPER_DIR names your own folder.
 set -euo pipefail
 # shellcheck source=tools/installers/fetch.sh
 source "$(dirname "$0")/fetch.sh"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Voice activity: the model files of silero-vad (MIT), read out of its wheel. Prints the folder.
-# FREEZE_OMNI_VAD_DIR names a folder of your own.
+# FREEZE_OMNI_VAD_DIR names your own folder.
 set -euo pipefail
 # shellcheck source=tools/installers/fetch.sh
 source "$(dirname "$0")/fetch.sh"

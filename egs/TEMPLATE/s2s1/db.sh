@@ -1,5 +1,5 @@
-# Where the corpora are on your machine: write the folder behind `:-`, or set the variable in the environment.
-# A value that is empty is asked for by the recipe that needs it.
+# Where the corpora are on your machine: write the folder after `:-`, or set the variable in the environment.
+# A recipe stops if the value that it needs is empty.
 LIBRISPEECH=${LIBRISPEECH:-}
 AISHELL=${AISHELL:-}
 WENETSPEECH=${WENETSPEECH:-}

@@ -3,13 +3,13 @@
 #   1 data  2 format  3 units and statistics  4 dialogues  5 encoder (1.1)  6 adapter (1.2)  7 dialogue (1.3)
 #   8 codec (2.1)  9 speech decoder (2.2)  10 prefix (2.3)  11 decode  12 score  13 pack  14 talk
 # A recipe (egs/<corpus>/<task>1/run.sh) calls this with its set names and its configuration folder.
-# A stage whose inputs, options and configuration did not change since it succeeded is not run again.
+# A stage is skipped if its inputs, options and configuration have not changed since it succeeded.
 set -euo pipefail
 
 # General
 stage=1              # First stage to run.
 stop_stage=14        # Last stage to run.
-skip_stages=         # Stages to leave out, as "8 9".
+skip_stages=         # Stages to skip, as "8 9".
 ngpu=0               # GPUs for training; 0 trains on the CPU.
 num_nodes=1          # Machines for training.
 nj=2                 # Parallel jobs of data preparation.
@@ -17,23 +17,25 @@ nthreads=2           # Threads of a training or decoding process on the CPU.
 seed=777             # Seed of training and sampling.
 datadir=data         # Kaldi data directories.
 dumpdir=dump         # Prepared audio, dialogues, codec tokens.
-expdir=exp           # Models, statistics, logs, decoding results.
+expdir=exp           # Models, statistics, logs, decoding results, RESULTS.md.
 conf=conf/mini       # Folder with one YAML for each training stage, and decode.yaml.
-results=results/mini.json  # Figures of this run, from which RESULTS.md is written.
-result_notes=        # Markdown that RESULTS.md shows below its figures: what a reader should know of the data.
-dry_run=false        # Only build each model of --conf, print its parameters, and stop.
+tag=                 # Name of a second configuration, in expdir/tags/NAME: it trains what its overrides change, and shares the rest.
+results=             # JSON file for the scores of this run; results.json in expdir, or in the tag's folder, by default.
+result_notes=        # Markdown that RESULTS.md shows below its scores: what a reader should know about the data.
+record=false         # For maintainers: also write the scores to RESULTS.md and results/ of the recipe.
+dry_run=false        # Only build each model, print its parameters, and stop. With a tag: the models that it trains.
 
 # Data
 local_data_opts=     # Options for local/data.sh.
-train_set=           # Speech input: training set (role asr), or several that are joined, as "a b".
-optional_train_sets=  # Speech input: more training sets, joined where stage 1 could make them.
+train_set=           # Speech input: training set (role asr), or several to be combined, as "a b".
+optional_train_sets=  # Speech input: more training sets, used if stage 1 could make them.
 valid_set=           # Speech input: development set.
 test_sets=           # Speech input: test sets, as "a b".
-optional_test_sets=  # Speech input: more test sets, decoded where stage 1 could make them.
+optional_test_sets=  # Speech input: more test sets, decoded if stage 1 could make them.
 speed_perturb_factors=  # Speed factors for the training set, as "0.9 1.0 1.1".
 min_wav_duration_s=0.3  # Shorter utterances of the training set are left out.
 max_wav_duration_s=20   # Longer utterances of the training set are left out.
-asr_pad_s="0.1 0.3"  # Seconds of faint noise before and behind speech input: synthesis is cut tightly; "0 0" for recordings.
+asr_pad_s="0.1 0.3"  # Seconds of faint noise before and after speech input, as synthetic speech is cut tightly; "0 0" for recordings.
 tts_train_set=       # Speech output: training set (role tts).
 tts_valid_set=       # Speech output: development set.
 tts_test_set=        # Speech output: test set.
@@ -47,20 +49,32 @@ scene_test_set=      # Dialogue: test set of duplex scenes.
 # The LLM and the units
 llm=                 # The frozen LLM: a folder or a hub id of any transformers causal LM.
 unit_kind=llm        # CTC units: llm (the LLM's own tokens), bpe (sentencepiece) or char.
-unit_min_count=3     # An LLM token seen less often is spelt with smaller ones (unit_kind=llm).
+unit_min_count=3     # An LLM token with fewer occurrences is split into smaller ones (unit_kind=llm).
 nbpe=500             # Number of units (unit_kind=bpe).
 system_prompt="You are a helpful voice assistant. Answer in one short sentence."  # The system turn.
 
 # The codec
-codec=               # A codec of another library in place of stage 2.1, as my_codec:MyCodec (docs/add_a_codec.md).
+codec=               # A codec of another library instead of stage 2.1, as my_codec:MyCodec (docs/add_a_codec.md).
 codec_conf=          # YAML of its configuration.
+
+# Overrides: options added to a command, as "--optim_conf lr=1e-3 --model encoder.layers=4"
+encoder_args=        # Of the training of stage 5 (1.1), and of the statistics of stage 3.
+adapter_args=        # Of the training of stage 6 (1.2).
+dialogue_args=       # Of the training of stage 7 (1.3).
+codec_args=          # Of the training of stage 8 (2.1).
+speech_decoder_args=  # Of the training of stage 9 (2.2).
+prefix_args=         # Of the training of stage 10 (2.3).
+pack_args=           # Of packing the model (stages 11 and 13).
+decode_args=         # Of decoding (stage 11).
 
 # Training and evaluation
 adapters="ctc conv"  # Adapters to train and to compare; the first is the default of the packed model.
-inference_model=valid.loss.ave  # Which averaged checkpoint later stages take.
-init_model=          # Packed (e.g. imported) model: stage 7 and 10 start from it, stage 8 takes its codec.
-duplex_scenes=0      # Scripted two-voice scenes of each kind that are composed, played and measured; 0: none.
-normaliser=english   # How transcripts are compared (english, chinese, plain, characters), where the encoder is scored alone.
+inference_model=valid.loss.ave  # The averaged checkpoint that later stages take.
+init_model=          # Packed (e.g. imported) model: stages 7 and 10 start from it, stage 8 takes its codec.
+decode="asr qa states codec tts latency duplex"  # What stage 11 decodes.
+decode_conf=         # YAML of decoding and scoring; decode.yaml in --conf by default.
+duplex_scenes=0      # Scripted two-voice scenes of each kind to compose, play and measure; 0: none.
+normaliser=english   # How transcripts are compared (english, chinese, plain, characters) if only the encoder is scored.
 judge=               # Folder of the faster-whisper model that transcribes speech: for scoring, and for rejection in stage 4.
 talk_input=          # Stage 14: a question to answer (wav); a test question by default.
 serve=false          # Stage 14: start the server instead of answering one file.
@@ -77,15 +91,19 @@ for file in "${template}"/stages/*.sh; do
     . "${file}"
 done
 
-names=([1]=data [2]=format [3]=units [4]=dialogue [5]=encoder [6]=adapter [7]=duplex [8]=codec
+names=([1]=data [2]=format [3]=units [4]=dialogue [5]=encoder [6]=adapter [7]=dialogue [8]=codec
     [9]=speech_decoder [10]=prefix [11]=decode [12]=score [13]=pack [14]=talk)
 
-# In front of a command that computes: torch takes as many threads as it is given.
+decode_conf=${decode_conf:-${conf}/decode.yaml}
+mine=${tag:+tags/${tag}/} # Where in expdir the folders are that a tag does not share.
+results=${results:-${expdir}/${mine}results.json}
+
+# Prefix of a command that computes: limits the threads of torch.
 threads=(env "OMP_NUM_THREADS=${nthreads}" "MKL_NUM_THREADS=${nthreads}")
 
 main() {
     check_options
-    mkdir -p "${expdir}/.stages"
+    mkdir -p "${expdir}/.stages" "${expdir}/${mine}.stages"
     if "${dry_run}"; then
         dry_run_models
         return

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Makes a new recipe: egs/TEMPLATE/s2s1/setup.sh egs/<corpus>/<task>1   (task: asr, tts or s2s)
-# It has one file to be written, local/data.sh.
+# Creates a recipe: egs/TEMPLATE/s2s1/setup.sh egs/<corpus>/<task>1   (task: asr, tts or s2s)
+# One file is left to write, local/data.sh.
 set -euo pipefail
 usage="Usage: $0 <recipe folder, as egs/mycorpus/asr1>   (the task, asr1 tts1 or s2s1, is the folder's name)"
 if [ $# -ne 1 ] || [[ "$1" == -* ]]; then
@@ -33,11 +33,11 @@ cp "${template}/cmd.sh" "${target}/cmd.sh"
 if [ "${task}" = s2s1 ]; then cp "${template}/conf/dialogue.yaml" "${target}/conf/dialogue.yaml"; fi
 cat >"${target}/run.sh" <<END
 #!/usr/bin/env bash
-# ${corpus}/${task}: set names and configuration; the stages are the template's (./s2s.sh --help).
+# ${corpus}/${task}: set names and configuration of the template's stages (./s2s.sh --help).
 set -euo pipefail
 cd "\$(dirname "\${BASH_SOURCE[0]}")"
 ./s2s.sh \\
-    --conf conf/base --results results/base.json \\
+    --conf conf/base \\
 ${sets}
     "\$@"
 END
@@ -45,7 +45,7 @@ cat >"${target}/local/data.sh" <<END
 #!/usr/bin/env bash
 # Stage 1 of ${corpus}/${task}: write a Kaldi directory data/<set>/ for each set of run.sh:
 # wav.scp: "<utt-id> <path of an audio file>"; text: "<utt-id> <words>"; utt2spk: "<utt-id> <speaker>".
-# utils/fix_data_dir.sh sorts them and makes spk2utt. docs/add_a_corpus.md goes through it.
+# utils/fix_data_dir.sh sorts them and makes spk2utt. docs/add_a_corpus.md is a tutorial.
 set -euo pipefail
 . ./path.sh
 . ./db.sh
@@ -58,4 +58,4 @@ echo "    utils/validate_data_dir.sh --role ${role} \${data}/<set>" >&2
 exit 1
 END
 chmod +x "${target}/run.sh" "${target}/local/data.sh"
-echo "Made ${target}. Now write ${target}/local/data.sh, then run ${target}/run.sh --stop_stage 3"
+echo "Created ${target}. Now write ${target}/local/data.sh, then run ${target}/run.sh --stop_stage 3"

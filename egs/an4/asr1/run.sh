@@ -3,7 +3,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 ./s2s.sh \
-    --conf conf/base --results results/base.json \
+    --conf conf/base \
     --train_set train_nodev --valid_set train_dev --test_sets test \
     --unit_kind bpe --nbpe 30 --asr_pad_s "0 0" \
     "$@"

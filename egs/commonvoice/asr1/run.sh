@@ -9,7 +9,7 @@ if [ "${1:-}" = --lang ]; then
 fi
 name=${lang//-/_}
 ./s2s.sh \
-    --conf conf/base --results "results/base_${name}.json" \
+    --conf conf/base \
     --datadir "data_${name}" --dumpdir "dump_${name}" --expdir "exp_${name}" \
     --train_set "train_${name}" --valid_set "dev_${name}" --test_sets "test_${name}" \
     --unit_kind bpe --nbpe 500 --asr_pad_s "0 0" --local_data_opts "--lang ${lang}" \

@@ -3,7 +3,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 ./s2s.sh \
-    --conf conf/paper --results results/paper.json --ngpu 8 --nj 32 \
+    --conf conf/paper --ngpu 8 --nj 32 \
     --train_set asr_train --valid_set asr_dev \
     --test_sets "aishell_test test_net test_meeting dev_clean dev_other test_clean test_other" \
     --tts_train_set tts_train --tts_valid_set tts_dev --tts_test_set tts_test \

@@ -3,7 +3,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 ./s2s.sh \
-    --conf conf/base --results results/base.json \
+    --conf conf/base \
     --train_set asr_train --valid_set asr_dev --test_sets asr_test \
     --tts_train_set tts_train --tts_valid_set tts_dev --tts_test_set tts_test \
     --dialogue_conf conf/dialogue.yaml --dialogue_train_set train --dialogue_valid_set dev \

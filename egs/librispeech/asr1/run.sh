@@ -3,7 +3,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 ./s2s.sh \
-    --conf conf/base --results results/base.json \
+    --conf conf/base \
     --train_set train_clean_100 --valid_set dev_clean --test_sets "dev_clean dev_other test_clean test_other" \
     --unit_kind bpe --nbpe 500 --asr_pad_s "0 0" --max_wav_duration_s 30 \
     "$@"

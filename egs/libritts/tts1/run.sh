@@ -3,6 +3,6 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 ./s2s.sh \
-    --conf conf/base --results results/base.json \
+    --conf conf/base \
     --tts_train_set train_clean_100 --tts_valid_set dev_clean --tts_test_set test_clean \
     "$@"

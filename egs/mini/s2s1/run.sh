@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The default recipe: a spoken dialogue model from nothing, on two CPU cores, within the hour.
-# --scale mini (default) | base (better, some hours) | tiny (a toy that only proves that the stages fit; for tests)
+# The default recipe: a spoken dialogue model from scratch, on two CPU cores, within an hour.
+# --scale mini (default) | base (better, some hours) | tiny (a toy that only shows that the stages fit together)
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 scale=mini
@@ -9,16 +9,16 @@ if [ "${1:-}" = --scale ]; then
     shift 2
 fi
 suffix=$([ "${scale}" = mini ] || echo "_${scale}")
-# A toy's figures stay with the toy.
-results=results/${scale}.json duplex_scenes=1 adapters="ctc conv"
-# The convolution would take its minutes from the adapter that is understood after them.
+duplex_scenes=1 adapters="ctc conv"
+# The convolution adapter would take its minutes from the CTC adapter, which is understood after them.
 if [ "${scale}" = base ]; then duplex_scenes=4 adapters=ctc; fi
-if [ "${scale}" = tiny ]; then results=exp_tiny/tiny.json duplex_scenes=0; fi
+if [ "${scale}" = tiny ]; then duplex_scenes=0; fi
+llm="" judge=""
 # shellcheck disable=SC1091
-. ./local/parts.sh
+if [[ " $* " != *" --dry_run true "* ]]; then . ./local/parts.sh; fi
 
 ./s2s.sh \
-    --conf "conf/${scale}" --results "${results}" --result_notes results/notes.md \
+    --conf "conf/${scale}" --result_notes results/notes.md \
     --datadir "data${suffix}" --dumpdir "dump${suffix}" --expdir "exp${suffix}" \
     --local_data_opts "--scale ${scale} --llm ${llm}" \
     --train_set asr_train --optional_train_sets asr_real_train --valid_set asr_dev \

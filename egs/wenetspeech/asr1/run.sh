@@ -3,7 +3,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 ./s2s.sh \
-    --conf conf/base --results results/base.json \
+    --conf conf/base \
     --train_set train_l --valid_set dev --test_sets "dev test_net test_meeting" \
     --unit_kind char --normaliser chinese --asr_pad_s "0 0" \
     "$@"

@@ -1,21 +1,21 @@
-# Shared by all stages: messages, checks, and the rule that finished work is not done again.
+# Shared by all stages: messages, checks, and the rule that finished work is skipped.
 
 log() { echo -e "$(date '+%Y-%m-%dT%H:%M:%S') (${FUNCNAME[1]:-main}) $*"; }
 die() { echo "s2s.sh: error: $*" >&2; exit 1; }
 elapsed() { printf '%dm%02ds' $((SECONDS / 60)) $((SECONDS % 60)); }
-# `set -e` ends the run at the first failure; this says what failed and that it can be continued.
+# `set -e` ends the run at the first failure; this says what failed and how to resume.
 current_work=
 report_failure() {
     local code=$?
     if ((code != 0)) && [ -n "${current_work}" ]; then
-        echo "s2s.sh: ${current_work} failed (see the log named above). Mend it and run the same command again:" \
+        echo "s2s.sh: ${current_work} failed (see its log, above). Fix the problem and rerun the same command:" \
             "finished work is kept" >&2
     fi
 }
 trap report_failure EXIT
 banner() { log "==== $* ==== (elapsed $(elapsed))"; }
 
-# The option `name` must have a value: says who sets it.
+# need OPTION...: each must have a value.
 need() {
     local name
     for name in "$@"; do
@@ -24,20 +24,23 @@ need() {
 }
 
 check_options() {
-    [ -d "${conf}" ] || die "--conf ${conf}: no such folder; there is one for each scale under conf/"
+    [ -d "${conf}" ] || die "--conf ${conf}: no such folder; conf/ has one for each scale"
+    [[ "${tag}" =~ ^[A-Za-z0-9_.-]*$ ]] || die "--tag ${tag}: use letters, digits, and the characters _ . -"
+    [ -z "${tag}" ] || [ -z "${init_model}" ] || die "--tag and --init_model exclude each other: use another --expdir"
+    if "${record}" && [ "$(basename "${conf}")" = tiny ]; then die "--record: the scores of a toy are not recorded"; fi
     [ -z "${llm}" ] || [[ "${llm}" != /* && "${llm}" != .* ]] || [ -d "${llm}" ] ||
         die "--llm ${llm}: no such folder; give the folder of a transformers causal LM or a hub id"
     if [ -n "${dialogue_train_set}" ] && [ -z "${llm}" ] && ! "${dry_run}" && ((stop_stage >= 4)); then
-        die "--llm is empty: from stage 4 on everything is around a frozen LLM. Give one, or end with --stop_stage 3"
+        die "--llm is empty: stage 4 and later stages need a frozen LLM. Give one, or stop with --stop_stage 3"
     fi
     local free_kb
-    mkdir -p "${expdir}" "${dumpdir}" || die "cannot make ${expdir} or ${dumpdir}: check permissions and disk"
+    mkdir -p "${expdir}" "${dumpdir}" || die "cannot create ${expdir} or ${dumpdir}: check permissions and disk"
     free_kb=$(df -Pk "${expdir}" | awk 'NR == 2 {print $4}')
     ((free_kb > 2000000)) ||
-        die "only $((free_kb / 1024)) MB are free for ${expdir}: make room or move --expdir and --dumpdir"
+        die "only $((free_kb / 1024)) MB are free for ${expdir}: free some space or move --expdir and --dumpdir"
 }
 
-# Fingerprint of files (contents; a folder, and a file over 256 MB, counts with names, sizes and times) and words.
+# Fingerprint of words and files: contents, but names, sizes and times for a folder and for a file over 256 MB.
 fingerprint() {
     local item
     for item in "$@"; do
@@ -61,9 +64,9 @@ first_missing() {
 }
 
 # once NAME INPUT... [--makes PATH...] -- COMMAND...: run COMMAND unless it succeeded before with the same inputs and
-# all that it makes (${expdir}/NAME, where nothing is named) is still there. Killed work is continued by the command
-# itself. Not for use in a condition: that would switch `set -e` off. Where an input changed, the old folder
-# ${expdir}/NAME is moved aside, never deleted.
+# its outputs (${expdir}/NAME by default) still exist. Work that was killed is resumed by the command itself. Do not use
+# it in a condition: that would switch `set -e` off. If an input changed, the old folder ${expdir}/NAME is renamed, never
+# deleted. A tag takes what the untagged run made as it is.
 once() {
     local name=$1 inputs=() makes=() stamp print aside gone
     shift
@@ -72,15 +75,20 @@ once() {
     while [ "$1" != "--" ]; do makes+=("$1"); shift; done
     shift
     stamp="${expdir}/.stages/${name//\//_}"
+    gone=$(first_missing "${makes[@]}")
+    if [[ "${name}" != "${mine}"* ]] && [ -z "${gone}" ] && [ -e "${stamp}.done" ]; then
+        log "${name}: shared with the untagged run"
+        work_skipped=true
+        return
+    fi
     print=$(fingerprint "${inputs[@]}"; printf '%s\n' "$@" | sha256sum | cut -c1-32)
     if [ "$(cat "${stamp}.done" 2>/dev/null)" = "${print}" ]; then
-        gone=$(first_missing "${makes[@]}")
         if [ -z "${gone}" ]; then
             log "${name}: nothing changed, skipped"
             work_skipped=true
             return
         fi
-        log "${name}: ${gone} is not there any more, so it is made again"
+        log "${name}: ${gone} no longer exists, so it is made again"
     fi
     if [ -d "${expdir}/${name}" ] && [ "$(cat "${stamp}.begun" 2>/dev/null)" != "${print}" ]; then
         aside="${expdir}/${name}.$(date +%Y%m%d-%H%M%S)"
@@ -96,44 +104,26 @@ once() {
     echo "${print}" >"${stamp}.done"
 }
 
-# Seconds a stage took, from the last time that it did its work: RESULTS.md adds them up. Where a part of the work was
-# done before, they count only if they are more than what is noted.
+# Seconds that a stage took when it last did its work; RESULTS.md adds them up. If a part of the work was done before,
+# they count only if they exceed the number on record.
 note_time() {
-    local file="${expdir}/.stages/seconds.$1"
+    local file="${expdir}/${mine}.stages/seconds.$1"
     if "${work_done}" && { ! "${work_skipped}" || (($2 > $(cat "${file}" 2>/dev/null || echo 0))); }; then
         echo "$2" >"${file}"
     fi
 }
 
-# job LOG COMMAND...: run through the queue with a log, and show the log's end where it fails.
-job() {
-    local file=$1
-    shift
+# queue RUNNER LOG COMMAND...: run it through the queue with a log, and show the end of the log if it fails.
+queue() {
+    local runner=$1 file=$2
+    shift 2
     mkdir -p "$(dirname "${file}")"
     log "log: ${file}"
     # shellcheck disable=SC2086
-    if ! ${decode_cmd} "${file}" "$@"; then
+    if ! ${runner} "${file}" "$@"; then
         tail -n 15 "${file}" >&2
         return 1
     fi
 }
 
-
-# Build every model of --conf on the meta device and print its parameters, for an LLM of width 896 and 5538 units.
-dry_run_models() {
-    local file task taken
-    for file in "${conf}"/[12].[123]_*.yaml; do
-        task=$(basename "${file}" .yaml)
-        task=${task#*_}
-        task=${task%%_c*}
-        taken=()
-        case ${task} in # the parts that a stage takes over, as they are configured
-            adapter) taken=("${conf}/1.1_encoder.yaml:encoder,ctc") ;;
-            dialogue) taken=("${conf}/1.1_encoder.yaml:encoder,ctc" "${conf}/1.2_adapter_${adapters%% *}.yaml:adapter") ;;
-            prefix) taken=("${conf}/2.2_speech_decoder.yaml:speech_decoder") ;;
-        esac
-        echo "${file}:"
-        python -m freeze_omni.bin.train "${task}" --config "${file}" --output_dir "${expdir}/dry_run" \
-            --dry_run true --llm_size 896 --unit_size 5538 ${taken[@]:+--init_parts "${taken[@]}"}
-    done
-}
+job() { queue "${decode_cmd}" "$@"; } # job LOG COMMAND...

@@ -1,13 +1,13 @@
-# Which sets of speech input there are: those that must be, and those that a corpus may lack (--optional_*_sets).
+# The sets of speech input: those that must exist, and those that a corpus may lack (--optional_*_sets).
 
-# present SET...: those that stage 1 has made; says in the log which are left out.
+# present SET...: those that stage 1 has made; logs which are left out.
 present() {
     local set
     for set in "$@"; do
         if [ -s "${datadir}/${set}/wav.scp" ]; then
             echo "${set}"
         else
-            log "${datadir}/${set}: not there, so ${set} is left out (an optional set)" >&2
+            log "${datadir}/${set}: missing, so the optional set ${set} is left out" >&2
         fi
     done
 }
@@ -17,7 +17,7 @@ asr_train_sets() { echo ${train_set} $(present ${optional_train_sets}); }
 # shellcheck disable=SC2046,SC2086
 asr_test_sets() { echo ${test_sets} $(present ${optional_test_sets}); }
 
-# The prepared training directory of speech input: that of the one set, or of all of them, which stage 2 joins.
+# The prepared training directory of speech input: that of the only set, or of all sets, which stage 2 combines.
 asr_train_dir() {
     local sets
     sets=$(asr_train_sets 2>/dev/null)

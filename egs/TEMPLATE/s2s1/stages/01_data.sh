@@ -1,4 +1,4 @@
-# Stage 1: the corpus becomes Kaldi directories, data/<set>/, checked before anything else is done with them.
+# Stage 1: the corpus as Kaldi directories, data/<set>/, which are checked before any other work.
 
 role_sets() { # the sets of a role, as this recipe names them
     case $1 in

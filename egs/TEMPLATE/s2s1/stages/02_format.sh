@@ -1,4 +1,4 @@
-# Stage 2: one audio file an utterance at the model's rate, right lengths only, training speech at several speeds.
+# Stage 2: one audio file per utterance at the model's rate, filtered by length; speed perturbation.
 
 format_set() { # format_set <set> <hz> [options]
     local set=$1 hz=$2
@@ -7,11 +7,11 @@ format_set() { # format_set <set> <hz> [options]
         "${datadir}/${set}" "${dumpdir}/raw/${set}" --hz "${hz}" --nj "${nj}" "$@"
 }
 
-format_once() { # as format_set, where the set has changed or was never formatted
+format_once() { # as format_set, if the set has changed or was never formatted
     once "raw_$1" "${datadir}/$1" --makes "${dumpdir}/raw/$1" -- format_set "$@"
 }
 
-# Silence around speech input: a streaming CTC head needs some behind the last word to say it.
+# Silence around speech input: a streaming CTC head needs some after the last word to emit it.
 stage_2() {
     local set padding lengths=(--min_s "${min_wav_duration_s}" --max_s "${max_wav_duration_s}")
     # shellcheck disable=SC2206

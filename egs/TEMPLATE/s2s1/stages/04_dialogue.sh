@@ -1,11 +1,12 @@
-# Stage 4: the frozen LLM answers every question itself; questions and answers are spoken, scenes composed and labelled.
+# Stage 4: the frozen LLM answers each question itself; answers are spoken, scenes composed and labelled.
 
 stage_4() {
     [ -n "${dialogue_conf}" ] || { log "no --dialogue_conf: nothing to do"; return; }
     need llm
-    local set judged=() sets=("${dumpdir}/dialogue")
-    # Elsewhere the judge only scores: another one does not make other dialogues.
-    if [ -n "${judge}" ] && grep -q '^rejection:' "${dialogue_conf}"; then judged=(--judge "${judge}"); fi
+    local set rejection judged=() sets=("${dumpdir}/dialogue")
+    # Without rejection the judge only scores: the dialogues do not depend on it.
+    rejection=$(python -m freeze_omni.bin.stages key "${dialogue_conf}" rejection)
+    if [ -n "${judge}" ] && [ -n "${rejection}" ]; then judged=(--judge "${judge}"); fi
     for set in ${dialogue_train_set} ${dialogue_valid_set} ${qa_test_set} ${spoken_test_set} ${scene_test_set}; do
         sets+=("${dumpdir}/dialogue/${set}")
     done

@@ -1,19 +1,46 @@
 # Stages 8 to 10: the paper's 2.1, 2.2 and 2.3, speaking with the frozen LLM's words and hidden states.
 
-# The codec whose tokens are spoken: of the model that is started from, or of stage 2.1.
-codec_of() { if [ -n "${init_model}" ]; then echo "${init_model}"; else averaged 2.1_codec; fi; }
+# The codec whose tokens are spoken: that of --init_model, or of stage 2.1.
+codec_of() { if [ -n "${init_model}" ]; then echo "${init_model}"; else checkpoint_of codec; fi; }
+
+# dump_of STAGE...: where the tokens are; a tag with its own training of one of these has its own.
+dump_of() {
+    local one folder
+    for one in "$@"; do
+        folder=$(folder_of "${one}")
+        if [ -n "${tag}" ] && [[ "${folder}" = "${mine}"* ]]; then
+            echo "${dumpdir}/${mine}codec"
+            return
+        fi
+    done
+    echo "${dumpdir}/codec"
+}
 
 dump_codec() { # dump_codec <data dir> <output dir>
     job "$2/log/dump.log" "${threads[@]}" python -m freeze_omni.bin.codec_dump \
         --checkpoint "$(codec_of)" --data_dir "$1" --output_dir "$2"
 }
 
-dump_once() { # dump_once <set> <data dir>: where the codec or the sounds have changed
-    local tokens="${dumpdir}/codec/$1"
-    once "codec_$1" "$(codec_of)" "$2/wav.scp" --makes "${tokens}" -- dump_codec "$2" "${tokens}"
+dump_once() { # dump_once <set> <data dir>: if the codec or the audio has changed
+    local root tokens
+    root=$(dump_of codec)
+    tokens="${root}/$1"
+    once "$(of_dump "${root}")codec_$1" "$(codec_of)" "$2/wav.scp" --makes "${tokens}" -- dump_codec "$2" "${tokens}"
 }
 
-# The spoken answers of a dialogue set as a data directory of their own.
+of_dump() { if [[ "$1" = "${dumpdir}/tags/"* ]]; then echo "${mine}"; fi; } # of_dump <folder>: prefix of its work
+
+# The durations of a tag's texts lie next to the tokens: link shared tokens into the tag's own folder.
+link_tokens() { # link_tokens <folder> <set>
+    local file shared
+    shared=$(dump_of codec)/$2
+    mkdir -p "$1/$2"
+    for file in tokens voices.npz speakers.npz; do
+        if [ -e "${shared}/${file}" ]; then ln -sfn "$(realpath "${shared}/${file}")" "$1/$2/${file}"; fi
+    done
+}
+
+# The spoken answers of a dialogue set as a data directory.
 answer_dir() { echo "${dumpdir}/dialogue/$1/answers"; }
 
 make_answer_dir() {
@@ -24,14 +51,14 @@ make_answer_dir() {
     awk '{print $1, "answer"}' "${dir}/wav.scp" >"${dir}/utt2spk"
     filter_scp.pl "${dir}/wav.scp" "${dialogue}/answer" >"${dir}/answer"
     filter_scp.pl "${dir}/wav.scp" "${dialogue}/text" >"${dir}/text"
-    rm -f "${dir}/history" # an empty table is taken for a broken one
+    rm -f "${dir}/history" # an empty table would count as broken
     if grep -qs . "${dialogue}/history"; then
         filter_scp.pl "${dir}/wav.scp" "${dialogue}/history" >"${dir}/history"
     fi
 }
 
-# All speech of the output voice that may be trained on: the set of the recipe and the training dialogues' answers,
-# each sound once: one answer replies to many questions, and each of these is there in several voices.
+# All training speech of the output voice: the set of the recipe, and the answers of the training dialogues, each
+# recording once, as one answer may belong to many questions, and each of these exists in several voices.
 speaking_train_dir() { echo "${dumpdir}/raw/${tts_train_set}${dialogue_train_set:+_and_answers}"; }
 
 make_speaking_train_dir() {
@@ -44,7 +71,7 @@ make_speaking_train_dir() {
     combine_data.sh "$(speaking_train_dir)" "${dumpdir}/raw/${tts_train_set}" "${answers}/spoken"
 }
 
-# Both of them, where what they are made of has changed.
+# Both of them, if their sources have changed.
 join_speaking_sets() {
     local set dialogue raw="${dumpdir}/raw/${tts_train_set}"
     for set in ${dialogue_train_set} ${dialogue_valid_set}; do
@@ -61,13 +88,15 @@ join_speaking_sets() {
 
 # The codec of stage 2.1: trained, or one of another library.
 make_codec() { # make_codec <train dir> <valid dir>
-    if [ -n "${codec}" ]; then
-        once 2.1_codec "${codec}" "${codec_conf}" -- job "${expdir}/2.1_codec/wrap.log" \
+    local folder overrides
+    folder=$(folder_of codec)
+    if [ -n "${codec}" ] && { [ -z "${tag}" ] || [[ "${folder}" = "${mine}"* ]]; }; then
+        read_overrides codec
+        once "${folder}" "${codec}" "${codec_conf}" -- job "${expdir}/${folder}/wrap.log" \
             python -m freeze_omni.bin.wrap_codec --codec "${codec}" ${codec_conf:+--config "${codec_conf}"} \
-            --output "${expdir}/2.1_codec"
+            --output "${expdir}/${folder}" "${overrides[@]}"
     else
-        once 2.1_codec "${conf}/2.1_codec.yaml" "$1/wav.scp" -- \
-            train_part 2.1_codec codec 2.1_codec --train_dir "$1" --valid_dir "$2"
+        train "${folder}" codec 2.1_codec "$1/wav.scp" -- --train_dir "$1" --valid_dir "$2"
     fi
 }
 
@@ -86,47 +115,53 @@ stage_8() {
 }
 
 # When each row of a text is spoken, for all sets that the speech decoder learns from, together.
-time_texts() { # time_texts <train set>
-    local set data=("${dumpdir}/raw/$1" "${dumpdir}/raw/${tts_valid_set}") texts=(text text)
-    local tokens=("${dumpdir}/codec/$1" "${dumpdir}/codec/${tts_valid_set}")
+time_texts() { # time_texts <folder of tokens> <train set>
+    local set overrides=() names=("$2" "${tts_valid_set}") texts=(text text)
+    local data=("${dumpdir}/raw/$2" "${dumpdir}/raw/${tts_valid_set}") tokens
     for set in ${dialogue_train_set} ${dialogue_valid_set}; do
-        data+=("$(answer_dir "${set}")") texts+=(answer) tokens+=("${dumpdir}/codec/${set}")
+        data+=("$(answer_dir "${set}")") texts+=(answer) names+=("${set}")
     done
-    once durations "${conf}/2.2_speech_decoder.yaml" "${tokens[@]/%//tokens}" "${llm}" --makes "${tokens[@]}" -- \
-        job "${dumpdir}/codec/log/time_text.log" "${threads[@]}" python -m freeze_omni.bin.time_text \
+    tokens=("${names[@]/#/$1/}")
+    if [ "$1" != "$(dump_of codec)" ]; then
+        for set in "${names[@]}"; do link_tokens "$1" "${set}"; done
+    fi
+    if [ -z "${tag}" ] || [ -n "$(of_dump "$1")" ]; then read_overrides speech_decoder; fi
+    once "$(of_dump "$1")durations" "${conf}/2.2_speech_decoder.yaml" "${tokens[@]/%//tokens}" "${llm}" \
+        --makes "${tokens[@]}" -- \
+        job "$1/log/time_text.log" "${threads[@]}" python -m freeze_omni.bin.time_text \
         --config "${conf}/2.2_speech_decoder.yaml" --llm "${llm}" --nj "${nj}" \
-        --data_dir "${data[@]}" --text "${texts[@]}" --token_dir "${tokens[@]}"
+        --data_dir "${data[@]}" --text "${texts[@]}" --token_dir "${tokens[@]}" "${overrides[@]}"
 }
 
 stage_9() {
     [ -n "${tts_train_set}" ] || { log "no --tts_train_set: nothing to do"; return; }
-    [ -n "${llm}${dialogue_train_set}" ] || { log "no --llm: the speech decoder is left out"; return; }
+    [ -n "${llm}${dialogue_train_set}" ] || { log "no --llm: the speech decoder is skipped"; return; }
     need llm
-    local train valid="${dumpdir}/codec/${tts_valid_set}"
-    train=$(basename "$(speaking_train_dir)")
-    time_texts "${train}"
-    once 2.2_speech_decoder "${conf}/2.2_speech_decoder.yaml" "${dumpdir}/codec/${train}/tokens" "${llm}" -- \
-        train_part 2.2_speech_decoder speech_decoder 2.2_speech_decoder --llm "${llm}" \
-        --train_dir "${dumpdir}/codec/${train}" "${dumpdir}/raw/${train}" \
-        --valid_dir "${valid}" "${dumpdir}/raw/${tts_valid_set}"
+    local set folder tokens
+    set=$(basename "$(speaking_train_dir)")
+    folder=$(folder_of speech_decoder)
+    tokens=$(dump_of codec speech_decoder)
+    time_texts "${tokens}" "${set}"
+    train "${folder}" speech_decoder 2.2_speech_decoder "${tokens}/${set}/tokens" "${llm}" -- \
+        --llm "${llm}" --train_dir "${tokens}/${set}" "${dumpdir}/raw/${set}" \
+        --valid_dir "${tokens}/${tts_valid_set}" "${dumpdir}/raw/${tts_valid_set}"
 }
 
 stage_10() {
     [ -n "${tts_train_set}" ] && [ -n "${dialogue_train_set}" ] ||
         { log "no --tts_train_set or no --dialogue_train_set: nothing to do"; return; }
-    local before listens taken=() more=() train="${dumpdir}/codec/${dialogue_train_set}" valid="${dumpdir}/codec/${dialogue_valid_set}"
-    before=$(averaged 2.2_speech_decoder)
-    if [ -n "${init_model}" ]; then # go on with its prefix, around its LLM
-        before=${init_model} more=(--model prefix_from_ar=false)
+    local folder tokens parts more
+    folder=$(folder_of prefix)
+    tokens=$(dump_of codec speech_decoder)
+    if [ -n "${init_model}" ]; then # continue with its prefix, around its LLM
+        parts=("${init_model}:speech_decoder") more=(--model prefix_from_ar=false)
     else
         need llm
+        take_parts prefix
         more=(--llm "${llm}")
-        listens=1.3_dialogue_${adapters%% *}
-        if [ -n "$(tuning_of "${listens}")" ]; then taken+=("$(averaged "${listens}"):llm_tuning"); fi
     fi
-    once 2.3_prefix "${conf}/2.3_prefix.yaml" "${before}" "${taken[@]%:*}" "${train}/tokens" "${llm}" -- \
-        train_part 2.3_prefix prefix 2.3_prefix --system "${system_prompt}" \
-        --init_parts "${before}:speech_decoder" "${taken[@]}" "${more[@]}" \
-        --train_dir "${train}" "${dumpdir}/dialogue/${dialogue_train_set}/answers" \
-        --valid_dir "${valid}" "${dumpdir}/dialogue/${dialogue_valid_set}/answers"
+    train "${folder}" prefix 2.3_prefix "${parts[@]%:*}" "${tokens}/${dialogue_train_set}/tokens" "${llm}" -- \
+        --system "${system_prompt}" --init_parts "${parts[@]}" "${more[@]}" \
+        --train_dir "${tokens}/${dialogue_train_set}" "${dumpdir}/dialogue/${dialogue_train_set}/answers" \
+        --valid_dir "${tokens}/${dialogue_valid_set}" "${dumpdir}/dialogue/${dialogue_valid_set}/answers"
 }

@@ -2,98 +2,107 @@
 
 # pack_model ADAPTER FOLDER [options]: join the trained parts into one folder.
 pack_model() {
-    local adapter=$1 folder=$2 voice further=()
+    local adapter=$1 folder=$2 voice parts overrides further=()
     shift 2
     if [ -f "${conf}/pack.yaml" ]; then further=(--config "${conf}/pack.yaml"); fi
     voice=$(awk 'NR == 1 {print $2}' "${dumpdir}/raw/${tts_valid_set}/wav.scp")
+    take_parts pack "${adapter}"
+    read_overrides pack
     job "${folder}.log" "${threads[@]}" python -m freeze_omni.bin.pack --output "${folder}" --llm "${llm}" \
         --units "${datadir}/token_list" --voice "${voice}" --system "${system_prompt}" \
-        --parts "$(averaged "1.2_adapter_${adapter}"):encoder,ctc,adapter" \
-        "$(averaged "1.3_dialogue_${adapter}"):prompt,state_head$(tuning_of "1.3_dialogue_${adapter}")" \
-        "$(averaged 2.1_codec):codec" "$(averaged 2.3_prefix):speech_decoder" \
-        "${further[@]}" "$@"
+        --parts "${parts[@]}" "${further[@]}" "$@" "${overrides[@]}"
 }
 
-# decode_model ADAPTER ROOT: everything the default model is scored by; of the others what hears.
+wanted() { [[ " ${decode} " == *" $1 "* ]]; } # wanted SUBJECT: whether stage 11 decodes it
+
+# decode_model ADAPTER ROOT: the default model is decoded for all scores, the others only for those of listening.
 decode_model() {
-    local adapter=$1 root=$2 sets=() set
+    local adapter=$1 root=$2 set overrides sets=() subjects=() voice=()
     for set in $(asr_test_sets 2>/dev/null); do sets+=("${dumpdir}/raw/${set}"); done
-    local voice=()
     if [ "${adapter}" = "${adapters%% *}" ]; then
         voice=(--tts "${dumpdir}/dialogue/${spoken_test_set}")
-        if ((duplex_scenes > 0)); then voice+=(--duplex "${dumpdir}/duplex_scenes"); fi
+        if ((duplex_scenes > 0)) && wanted duplex; then voice+=(--duplex "${dumpdir}/duplex_scenes"); fi
     fi
-    job "${root}/decode.log" "${threads[@]}" python -m freeze_omni.bin.decode all --model "${expdir}/system_${adapter}" \
-        --root "${root}" --config "${conf}/decode.yaml" --seed "${seed}" --threads "${nthreads}" \
-        --asr "${sets[@]}" --qa "${dumpdir}/dialogue/${qa_test_set}" \
-        --scenes "${dumpdir}/dialogue/${scene_test_set}" "${voice[@]}"
+    read -r -a subjects <<<"${decode}"
+    read_overrides decode
+    job "${root}/decode.log" "${threads[@]}" python -m freeze_omni.bin.decode all \
+        --model "${expdir}/${mine}system_${adapter}" \
+        --root "${root}" --config "${decode_conf}" --seed "${seed}" --threads "${nthreads}" \
+        --only "${subjects[@]}" --asr "${sets[@]}" --qa "${dumpdir}/dialogue/${qa_test_set}" \
+        --scenes "${dumpdir}/dialogue/${scene_test_set}" "${voice[@]}" "${overrides[@]}"
 }
 
-# Scripted scenes of two voices from the sounds of the scene test set.
+# Scripted scenes of two voices, from the audio of the scene test set.
 compose_scenes() {
     job "${dumpdir}/duplex_scenes/compose.log" python -m freeze_omni.bin.main duplex-scenes \
         --data "${dumpdir}/dialogue/${scene_test_set}" --output "${dumpdir}/duplex_scenes" \
         --count "${duplex_scenes}" --seed "${seed}"
 }
 
-# evaluate_part NAME TASK SET MODEL [options]: one checkpoint on all of a prepared set, into ${expdir}/NAME.
+# evaluate_part NAME SUBJECT SET MODEL [options]: decode and score a prepared set with one checkpoint, in full.
 evaluate_part() {
-    local name=$1 task=$2 set=$3 model=$4
+    local name=$1 subject=$2 set=$3 model=$4 output="${expdir}/${mine}$1" overrides
     shift 4
-    once "${name}_${set}" "${model}" "${dumpdir}/raw/${set}/text" "${conf}/decode.yaml" "${judge}" \
-        --makes "${expdir}/${name}/${task}_${set}.md" -- \
-        job "${expdir}/${name}/${set}.log" "${threads[@]}" python -m freeze_omni.bin.evaluate "${task}" \
+    read_overrides decode
+    once "${mine}${name}_${set}" "${model}" "${dumpdir}/raw/${set}/text" "${decode_conf}" "${judge}" \
+        --makes "${output}/${subject}_${set}.md" -- \
+        job "${output}/${set}.log" "${threads[@]}" python -m freeze_omni.bin.evaluate "${subject}" \
         --model "${model}" --data "${dumpdir}/raw/${set}" --set "${set}" --normaliser "${normaliser}" \
-        --config "${conf}/decode.yaml" --threads "${nthreads}" --output "${expdir}/${name}" --seed "${seed}" "$@"
+        --config "${decode_conf}" --threads "${nthreads}" --output "${output}" --seed "${seed}" "$@" \
+        "${overrides[@]}"
 }
 
-# A recipe of speech input alone: transcripts by the CTC head of 1.1 and, where there is an LLM, by 1.2 and the LLM.
+# A recipe of speech input alone: transcripts by the CTC head of 1.1 and, with an LLM, by 1.2 and the LLM.
 evaluate_listening() {
-    local set adapter units=(--units "${datadir}/token_list")
+    local set adapter model units=(--units "${datadir}/token_list")
     for set in $(asr_test_sets); do
-        evaluate_part decode_encoder asr "${set}" "$(averaged 1.1_encoder)" "${units[@]}"
+        model=$(checkpoint_of encoder)
+        evaluate_part decode_encoder asr "${set}" "${model}" "${units[@]}"
         if [ -z "${llm}" ]; then continue; fi
         for adapter in ${adapters}; do
-            evaluate_part "decode_adapter_${adapter}" asr "${set}" "$(averaged "1.2_adapter_${adapter}")" \
-                "${units[@]}" --llm "${llm}"
+            model=$(checkpoint_of adapter "${adapter}")
+            evaluate_part "decode_adapter_${adapter}" asr "${set}" "${model}" "${units[@]}" --llm "${llm}"
         done
     done
 }
 
 # A recipe of speech output alone: text spoken by 2.2, recordings copied by the codec of 2.1.
 evaluate_speaking() {
-    local voice options=()
+    local voice speaker options=()
     if [ -n "${judge}" ]; then options=(--judge "${judge}"); fi
     if [ -z "${llm}" ]; then
         evaluate_part decode_codec tts "${tts_test_set}" "$(codec_of)" "${options[@]}"
         return
     fi
     voice=$(awk 'NR == 1 {print $2}' "${dumpdir}/raw/${tts_valid_set}/wav.scp")
-    evaluate_part decode_voice tts "${tts_test_set}" "$(averaged 2.2_speech_decoder)" \
+    speaker=$(checkpoint_of speech_decoder)
+    evaluate_part decode_voice tts "${tts_test_set}" "${speaker}" \
         --codec "$(codec_of)" --llm "${llm}" --voice "${voice}" "${options[@]}"
 }
 
-# One file of the tables that evaluate_part wrote.
+# RESULTS.md of a recipe of one task: the tables that evaluate_part wrote, those of each tag last.
 part_results() {
-    local file table
-    file=$(results_file)
+    local home table file="${expdir}/RESULTS.md"
     {
         echo "# Results of $(basename "$(dirname "${PWD}")"), $(basename "${conf}")"
         echo
         echo "Generated by stage 12; do not edit."
-        if [ "$(basename "${conf}")" = tiny ]; then
+        if is_toy; then
             echo
             echo "**A toy: it proves that the stages fit together. Its figures mean nothing as results.**"
         fi
-        for table in $(part_tables); do
-            echo
-            echo "# $(part_title "$(basename "$(dirname "${table}")")")"
-            echo
-            cat "${table}"
+        for home in "${expdir}" "${expdir}"/tags/*; do
+            for table in $(part_tables "${home}"); do
+                echo
+                echo "# $(part_title "$(basename "$(dirname "${table}")")")$([ "${home}" = "${expdir}" ] || echo " ($(basename "${home}"))")"
+                echo
+                cat "${table}"
+            done
         done
     } >"${file}.new"
     mv "${file}.new" "${file}"
     cat "${file}"
+    if "${record}"; then cp "${file}" RESULTS.md; fi
 }
 
 part_title() { # part_title <folder of evaluate_part>: which stage it scores
@@ -105,12 +114,12 @@ part_title() { # part_title <folder of evaluate_part>: which stage it scores
     esac
 }
 
-# The tables there are, in the order of the training stages and of the test sets.
+# part_tables <folder>: its tables, in the order of the training stages and of the test sets.
 part_tables() {
     local name set
     for name in decode_encoder $(printf 'decode_adapter_%s ' ${adapters}) decode_codec decode_voice; do
         for set in $(asr_test_sets 2>/dev/null) ${tts_test_set}; do
-            find "${expdir}/${name}" -maxdepth 1 -name "*_${set}.md" 2>/dev/null || true
+            find "$1/${name}" -maxdepth 1 -name "*_${set}.md" 2>/dev/null || true
         done
     done
 }
@@ -122,55 +131,78 @@ stage_11() {
         return
     fi
     need llm qa_test_set scene_test_set spoken_test_set
-    local adapter sets scripts=()
+    local adapter sets parts scripts=()
     sets=$(asr_test_sets)
-    if ((duplex_scenes > 0)); then
+    if ((duplex_scenes > 0)) && wanted duplex; then
         scripts=("${dumpdir}/duplex_scenes/scenes.jsonl")
         once duplex_scenes "${dumpdir}/dialogue/${scene_test_set}/scene" "${duplex_scenes}" "${seed}" \
             --makes "${dumpdir}/duplex_scenes" -- compose_scenes
     fi
     for adapter in ${adapters}; do
-        once "system_${adapter}" "$(averaged "1.3_dialogue_${adapter}")" "$(averaged 2.1_codec)" \
-            "$(averaged 2.3_prefix)" "${system_prompt}" "${conf}/pack.yaml" -- \
-            pack_model "${adapter}" "${expdir}/system_${adapter}" --link_llm
-        once "decode_${adapter}" "${conf}/decode.yaml" "${expdir}/system_${adapter}" "${sets}" "${scripts[@]}" -- \
-            decode_model "${adapter}" "${expdir}/decode_${adapter}"
+        take_parts pack "${adapter}"
+        once "${mine}system_${adapter}" "${parts[@]%:*}" "${system_prompt}" "${conf}/pack.yaml" "${pack_args}" -- \
+            pack_model "${adapter}" "${expdir}/${mine}system_${adapter}" --link_llm
+        once "${mine}decode_${adapter}" "${decode_conf}" "${expdir}/${mine}system_${adapter}" "${sets}" "${scripts[@]}" \
+            "${decode}" "${decode_args}" -- decode_model "${adapter}" "${expdir}/${mine}decode_${adapter}"
     done
 }
 
-# The training folders as they are now: `once` moves old ones aside under a name that ends in a date.
-training_folders() {
-    local folder
-    for folder in "${expdir}"/[12].[123]_*/; do
-        [[ "${folder}" =~ \.[0-9]{8}-[0-9]{6}/$ ]] || echo "${folder}"
-    done
-}
+is_toy() { [ "$(basename "${conf}")" = tiny ]; }
+
+# This run in the tables: its scale, and its tag.
+label() { echo "$(basename "${conf}")${tag:++${tag}}"; }
 
 score_models() {
-    local adapter roots=() packs=() toy=() judged=() sources=() notes=() beside=() curves
+    local adapter roots=() packs=() toy=() judged=() sources=() facts=()
     for adapter in ${adapters}; do
-        roots+=("${adapter}=${expdir}/decode_${adapter}")
-        packs+=("${adapter}=${expdir}/system_${adapter}")
+        roots+=("${adapter}=${expdir}/${mine}decode_${adapter}")
+        packs+=("${adapter}=${expdir}/${mine}system_${adapter}")
     done
-    if [ "$(basename "${conf}")" = tiny ]; then toy=(--toy); fi
+    if is_toy; then toy=(--toy); fi
     if [ -n "${judge}" ]; then judged=(--judge "${judge}"); fi
     if [ -f "${datadir}/sources.jsonl" ]; then sources=(--sources "${datadir}/sources.jsonl"); fi
-    if [ -n "${result_notes}" ]; then notes=(--notes "${result_notes}"); fi
-    if [ ${#toy[@]} -eq 0 ]; then beside=(--beside "$(dirname "${results}")"/*.json); fi
-    job "${expdir}/score.log" "${threads[@]}" python -m freeze_omni.bin.score --root "${roots[@]}" --model "${packs[@]}" \
-        --output "${results}" --scale "$(basename "${conf}")" "${toy[@]}" "${judged[@]}" "${sources[@]}" \
-        --config "${conf}/decode.yaml" --stage_seconds "${expdir}/.stages" --seed "${seed}" \
-        --fact "llm=$(basename "${llm}")" "data=${local_data_opts:-as given}"
-    tail -n 15 "${expdir}/score.log" | grep -v '^#' || true
-    mapfile -t curves < <(training_folders)
-    job "${expdir}/results.log" python -m freeze_omni.bin.results --results "${results}" \
-        --output "$(results_file)" --title "Results of $(basename "$(dirname "${PWD}")")" \
-        "${notes[@]}" "${beside[@]}" --root "${expdir}/decode_${adapters%% *}" --curves "${curves[@]}"
+    if [ -n "${tag}" ]; then facts=("overrides=$(all_overrides)"); fi
+    job "${expdir}/${mine}score.log" "${threads[@]}" python -m freeze_omni.bin.score --root "${roots[@]}" \
+        --model "${packs[@]}" --output "${results}" --scale "$(label)" "${toy[@]}" "${judged[@]}" "${sources[@]}" \
+        --config "${decode_conf}" --stage_seconds "${expdir}/${mine}.stages" --seed "${seed}" \
+        --fact "llm=$(basename "${llm}")" "data=${local_data_opts:-as given}" "${facts[@]}"
+    tail -n 15 "${expdir}/${mine}score.log" | grep -v '^#' || true
+    write_results "${results}" "${expdir}/RESULTS.md" "${expdir}/results.json" "${expdir}"/tags/*/results.json results/*.json
+    if "${record}"; then record_results; fi
 }
 
-# A toy's figures never stand in RESULTS.md.
-results_file() {
-    if [ "$(basename "${conf}")" = tiny ]; then echo "${expdir}/RESULTS.md"; else echo RESULTS.md; fi
+all_overrides() { # as they were given
+    local name given words=()
+    for name in "${training_stages[@]}" pack decode; do
+        given="${name}_args"
+        if [ -n "${!given}" ]; then words+=("--${given} '${!given}'"); fi
+    done
+    echo "${words[*]}"
+}
+
+# write_results JSON OUTPUT OTHER...: RESULTS.md of this run and of the other results files; pictures next to JSON.
+write_results() {
+    local json=$1 output=$2 notes=() others=() curves file
+    shift 2
+    if [ -n "${result_notes}" ]; then notes=(--notes "${result_notes}"); fi
+    for file in "$@"; do
+        if [ -f "${file}" ] && [ "${file}" != "results/$(label).json" ]; then others+=("${file}"); fi
+    done
+    if is_toy; then others=(); fi
+    mapfile -t curves < <(training_folders)
+    job "${expdir}/${mine}results.log" python -m freeze_omni.bin.results --results "${json}" --output "${output}" \
+        --title "Results of $(basename "$(dirname "${PWD}")")" "${notes[@]}" --beside "${others[@]}" \
+        --root "${expdir}/${mine}decode_${adapters%% *}" --curves "${curves[@]}"
+}
+
+# For maintainers to commit: the scores in the recipe itself, next to those of its other scales.
+record_results() {
+    local recorded
+    recorded="results/$(label).json"
+    mkdir -p results
+    cp "${results}" "${recorded}"
+    write_results "${recorded}" RESULTS.md results/*.json
+    log "recorded: ${recorded}, its pictures, and RESULTS.md"
 }
 
 stage_12() {
@@ -179,41 +211,41 @@ stage_12() {
         return
     fi
     local adapter roots=()
-    for adapter in ${adapters}; do roots+=("${expdir}/decode_${adapter}/decode.log"); done
-    once score "${conf}/decode.yaml" "${judge}" "${result_notes}" "${roots[@]}" \
-        --makes "${results}" "$(results_file)" -- score_models
+    for adapter in ${adapters}; do roots+=("${expdir}/${mine}decode_${adapter}/decode.log"); done
+    once "${mine}score" "${decode_conf}" "${judge}" "${result_notes}" "${roots[@]}" "${record}" \
+        --makes "${results}" "${expdir}/RESULTS.md" -- score_models
 }
 
 stage_13() {
     [ -n "${dialogue_train_set}" ] || { log "no --dialogue_train_set: no whole model to pack"; return; }
-    once pack "${results}" "${expdir}/system_${adapters%% *}" -- pack_model "${adapters%% *}" "${expdir}/pack" \
-        --results "$(results_file)"
+    once "${mine}pack" "${results}" "${expdir}/${mine}system_${adapters%% *}" "${pack_args}" -- \
+        pack_model "${adapters%% *}" "${expdir}/${mine}pack" --results "${expdir}/RESULTS.md"
 }
 
 stage_14() {
     [ -n "${dialogue_train_set}" ] || { log "no --dialogue_train_set: no whole model to talk to"; return; }
     local question=${talk_input}
     if "${serve}"; then
-        log "freeze-omni serve --model ${expdir}/pack   (Ctrl-C ends it)"
-        "${threads[@]}" python -m freeze_omni.bin.main serve --model "${expdir}/pack" --threads "${nthreads}"
+        log "freeze-omni serve --model ${expdir}/${mine}pack   (Ctrl-C to stop)"
+        "${threads[@]}" python -m freeze_omni.bin.main serve --model "${expdir}/${mine}pack" --threads "${nthreads}"
         return
     fi
     if [ -z "${question}" ]; then
         question=$(awk 'NR == 1 {print $2}' "${dumpdir}/dialogue/${qa_test_set}/wav.scp")
     fi
-    if ((stage == 14)); then rm -f "${expdir}/.stages/answer.done"; fi # called for alone, it talks again
-    once answer "${expdir}/pack" "${question}" --makes "${expdir}/talk/answer.txt" -- answer_file "${question}"
-    if ! "${work_done}"; then cat "${expdir}/talk/answer.txt"; fi
+    if ((stage == 14)); then rm -f "${expdir}/.stages/${mine//\//_}answer.done"; fi # if it is called alone, it talks again
+    once "${mine}answer" "${expdir}/${mine}pack" "${question}" --makes "${expdir}/${mine}talk/answer.txt" -- answer_file "${question}"
+    if ! "${work_done}"; then cat "${expdir}/${mine}talk/answer.txt"; fi
 }
 
 answer_file() { # answer_file QUESTION.wav: what the model heard and says, also kept as text
     local question=$1 code=0
-    mkdir -p "${expdir}/talk"
-    log "freeze-omni answer --model ${expdir}/pack --input ${question} --output ${expdir}/talk/answer.wav --stream"
-    "${threads[@]}" python -m freeze_omni.bin.main answer --model "${expdir}/pack" --input "${question}" \
-        --output "${expdir}/talk/answer.wav" --stream --threads "${nthreads}" |
-        tee "${expdir}/talk/answer.txt" || code=$?
-    if ((code == 3)) && [ "$(basename "${conf}")" = tiny ]; then
+    mkdir -p "${expdir}/${mine}talk"
+    log "freeze-omni answer --model ${expdir}/${mine}pack --input ${question} --output ${expdir}/${mine}talk/answer.wav --stream"
+    "${threads[@]}" python -m freeze_omni.bin.main answer --model "${expdir}/${mine}pack" --input "${question}" \
+        --output "${expdir}/${mine}talk/answer.wav" --stream --threads "${nthreads}" |
+        tee "${expdir}/${mine}talk/answer.txt" || code=$?
+    if ((code == 3)) && is_toy; then
         log "a toy may have nothing to say"
     elif ((code != 0)); then
         return "${code}"

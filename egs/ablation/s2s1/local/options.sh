@@ -1,17 +1,36 @@
 # shellcheck shell=bash disable=SC2034,SC2154
-# Sourced by run.sh: what follows from its options, where they leave it open.
+# Sourced by run.sh: defaults that follow from its other options, as absolute paths: the rows run in the mini recipe.
+mini=$(realpath "${mini}")
 suffix=$([ "${scale}" = mini ] || echo "_${scale}")
-mini_exp=${mini_exp:-${mini}/exp${suffix}}
-mini_dump=${mini_dump:-${mini}/dump${suffix}}
-mini_data=${mini_data:-${mini}/data${suffix}}
-results=RESULTS.md decode=conf/decode.yaml more=() asr_train=asr_train asr_tests=(asr_test_seen asr_test_unseen)
-if [ "${scale}" = tiny ]; then results=exp_tiny/RESULTS.md decode=${mini}/conf/tiny/decode.yaml; fi
-# Recorded speech is a part of the recipe where it could be had.
-if [ -d "${mini_dump}/raw/asr_train_and_asr_real_train" ]; then asr_train=asr_train_and_asr_real_train; fi
-if [ -d "${mini_dump}/raw/asr_test_real" ]; then asr_tests+=(asr_test_real); fi
-if "${dry_run}"; then
-    more+=(--dry_run)
-elif [ -z "${judge}" ]; then
-    judge=$("${MAIN_ROOT}/tools/installers/get_whisper_$([ "${scale}" = tiny ] && echo tiny_en || echo base).sh" | tail -n 1)
-fi
-if [ -n "${judge}" ] && [ "${judge}" != none ]; then more+=(--judge "${judge}"); fi
+mini_exp=$(realpath -m "${mini_exp:-${mini}/exp${suffix}}")
+mini_dump=$(realpath -m "${mini_dump:-${mini}/dump${suffix}}")
+mini_data=$(realpath -m "${mini_data:-${mini}/data${suffix}}")
+reference=$(realpath -m "data${suffix}/reference")
+decode=$(realpath conf/decode.yaml)
+if [ "${scale}" = tiny ]; then decode=$(realpath "${mini}/conf/tiny/decode.yaml"); fi
+more=()
+if [ "${judge}" = none ]; then more=(--judge ""); elif [ -n "${judge}" ]; then more=(--judge "${judge}"); fi
+if "${dry_run}"; then more+=(--dry_run true); fi
+
+check_rows() { # before any work
+    local name
+    for name in ${rows//,/ }; do
+        grep -q "^row ${name} " "${row_file}" ||
+            { echo "run.sh: no row '${name}' in ${row_file}" >&2; exit 1; }
+    done
+}
+
+# row NAME ABOUT OPTION...: run one row, if it is chosen, and note it for the table.
+row() {
+    local name=$1 about=$2
+    shift 2
+    printf '%s\t%s\n' "${name}" "${about}" >>"${table}"
+    [[ -z "${rows}" || ",${rows}," == *",${name},"* ]] || return 0
+    echo "==== Row ${name}: ${about}"
+    # The last one of two equal options counts.
+    if ! "${mini}/run.sh" --scale "${scale}" --tag "${name}" --stage 3 --stop_stage 12 --skip_stages 4 --seed "${seed}" \
+        --ngpu "${ngpu}" --nthreads "${nthreads}" --expdir "${mini_exp}" --dumpdir "${mini_dump}" \
+        --datadir "${mini_data}" --decode_conf "${decode}" --adapters ctc --decode qa "${more[@]}" "$@"; then
+        failed+=("${name}")
+    fi
+}

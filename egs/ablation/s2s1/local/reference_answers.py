@@ -1,4 +1,4 @@
-"""Write the questions' reference answers as `answer`, in place of the LLM's own: SOURCE (a dialogue set) TARGET."""
+"""Write the questions' reference answers as `answer`, instead of the LLM's own: SOURCE (a dialogue set) TARGET."""
 
 from __future__ import annotations
 

@@ -1,16 +1,5 @@
 #!/usr/bin/env bash
-# Stage 1: AISHELL-1 as Kaldi directories; blanks between words are taken out.
+# Stage 1: AISHELL-1 as Kaldi directories; the spaces between words are removed. Options: those of utils/prepare_corpus.sh.
 set -euo pipefail
 . ./path.sh
-. ./db.sh
-corpus=${AISHELL}  # Folder of the corpus; AISHELL in db.sh or in the environment.
-data=data  # Where the directories go.
-nj=2  # Parallel processes.
-sets=train,dev,test  # Sets to prepare, with commas between; "all": those that are there.
-prepare_opts=  # Further options of freeze_omni.bin.prepare_corpus aishell, as "--most_skipped=0.2"; commas between.
-. parse_options.sh
-: "${corpus:?set AISHELL in db.sh to the folder of the corpus}"
-if [ "${sets}" = all ]; then sets=; fi
-# shellcheck disable=SC2086
-python -m freeze_omni.bin.prepare_corpus aishell --root "${corpus}" --data "${data}" --nj "${nj}" \
-    --sets ${sets//,/ } ${prepare_opts//,/ }
+exec prepare_corpus.sh --name aishell --variable AISHELL --sets train,dev,test "$@"

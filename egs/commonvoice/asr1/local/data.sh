@@ -6,7 +6,7 @@ set -euo pipefail
 corpus=${COMMONVOICE}  # Folder of the corpus; COMMONVOICE in db.sh or in the environment.
 data=data  # Where the directories go.
 nj=2  # Parallel processes.
-sets=all  # Sets to prepare, with commas between; "all": those that are there.
+sets=all  # Sets to prepare, with commas between; "all": all that the corpus has here.
 lang=en  # Language code, as its folder is called.
 prepare_opts=  # Further options of freeze_omni.bin.prepare_corpus commonvoice, as "--most_skipped=0.2"; commas between.
 . parse_options.sh

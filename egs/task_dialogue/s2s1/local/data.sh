@@ -7,16 +7,12 @@ sgd=${SGD}  # Folder dstc8-schema-guided-dialogue; empty: without it.
 taskmaster=${TASKMASTER}  # Folder Taskmaster; empty: without it.
 data=data  # Where the directories go.
 nj=2  # Parallel processes.
-judge=  # A CTranslate2 Whisper folder: what it mishears of the synthetic speech is left out.
+judge=  # A CTranslate2 Whisper folder: synthetic speech that it does not recognise is left out.
 voices=kokoro  # The users' voices, with commas between; a back-end alone: all its voices.
 voice=kokoro:af_heart  # The assistant's voice.
 speak_opts=  # Further options of freeze_omni.bin.speak_dialogues, as "--dialogues=1000,--rounds=2".
 . parse_options.sh
 : "${sgd:-${taskmaster:?set SGD or TASKMASTER in db.sh to the folder of the corpus}}"
-case ${voices},${voice} in
-    *kokoro*) "${MAIN_ROOT}/tools/installers/get_kokoro.sh" >/dev/null ;;
-    *flite*) "${MAIN_ROOT}/tools/installers/get_flite.sh" >/dev/null ;;
-esac
 for corpus in sgd taskmaster; do
     if [ -n "${!corpus}" ]; then
         python -m freeze_omni.bin.prepare_corpus "${corpus}" --root "${!corpus}" --data "${data}/${corpus}" \
@@ -29,8 +25,5 @@ for set in qa_train qa_dev qa_test; do
         cat "${data}"/*/"${set}/${file}" >"${data}/${set}/${file}"
     done
 done
-# shellcheck disable=SC2086
-python -m freeze_omni.bin.speak_dialogues --data "${data}" --nj "${nj}" --voices "${voices}" --voice "${voice}" ${speak_opts//,/ }
-if [ -n "${judge}" ]; then
-    python -m freeze_omni.bin.reject_spoken "${data}"/{asr,tts}_{train,dev,test} --judge "${judge}"
-fi
+speak_dialogues.sh --data "${data}" --nj "${nj}" --voices "${voices}" --voice "${voice}" --judge "${judge}" \
+    --speak_opts "${speak_opts}"

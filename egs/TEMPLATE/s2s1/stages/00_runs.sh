@@ -1,0 +1,87 @@
+# Training folders: those of the run, and those of a second configuration (--tag), which shares what does not differ.
+# Which stage builds on which is known to freeze_omni/stages.py; this asks it.
+
+training_stages=(encoder adapter dialogue codec speech_decoder prefix)
+
+ask_stages() { # ask_stages folder|parts STAGE [ADAPTER]
+    local name given changed=()
+    for name in "${training_stages[@]}"; do
+        given="${name}_args"
+        if [ -n "${!given}" ]; then changed+=("${name}"); fi
+    done
+    python -m freeze_omni.bin.stages "$1" "$2" --exp "${expdir}" --adapter "${3:-${adapters%% *}}" \
+        --checkpoint "${inference_model}" --tag "${tag}" --changed "${changed[@]}"
+}
+
+folder_of() { ask_stages folder "$@"; } # folder_of STAGE [ADAPTER]: its training folder, relative to ${expdir}
+
+checkpoint_of() { # checkpoint_of STAGE [ADAPTER]: the one that later stages take
+    local folder
+    folder=$(folder_of "$@")
+    echo "${expdir}/${folder}/${inference_model}.pth"
+}
+
+# take_parts STAGE|pack [ADAPTER]: put the parts that it takes over, PATH:PART,PART each, into the array `parts`.
+take_parts() {
+    local found
+    found=$(ask_stages parts "$@")
+    mapfile -t parts <<<"${found}"
+}
+
+# read_overrides NAME: put the words of the option --NAME_args into the array `overrides`.
+read_overrides() {
+    local given="$1_args"
+    read -r -d '' -a overrides <<<"${!given}" || true
+}
+
+# train FOLDER TASK CONFIG INPUT... -- OPTION...: one training into ${expdir}/FOLDER, if it is not done, and not shared
+# with the untagged run. CONFIG: a YAML in ${conf}, without its suffix.
+train() {
+    local folder=$1 task=$2 config="${conf}/$3.yaml" inputs=() overrides
+    shift 3
+    while [ "$1" != "--" ]; do inputs+=("$1"); shift; done
+    shift
+    if [ -n "${tag}" ] && [[ "${folder}" != "${mine}"* ]]; then
+        log "${folder}: shared with the untagged run"
+        return
+    fi
+    read_overrides "${task}"
+    once "${folder}" "${config}" "${inputs[@]}" "${overrides[@]}" -- \
+        train_part "${folder}" "${task}" "${config}" "$@" "${overrides[@]}"
+}
+
+# train_part FOLDER TASK CONFIG OPTION...: resumes where it was killed.
+train_part() {
+    local folder=$1 task=$2 config=$3 devices=()
+    shift 3
+    if ((num_nodes > 1)); then
+        die "--num_nodes ${num_nodes}: start each node with torchrun and freeze_omni.bin.train (docs/hardware.md)"
+    fi
+    if ((ngpu > 1)); then devices=(--multiprocessing_distributed true); fi
+    log "curves: ${expdir}/${folder}/images"
+    queue "${cuda_cmd} --gpu ${ngpu}" "${expdir}/${folder}/run.log" "${threads[@]}" \
+        python -m freeze_omni.bin.train "${task}" --config "${config}" \
+        --output_dir "${expdir}/${folder}" --ngpu "${ngpu}" --seed "${seed}" --num_threads "${nthreads}" \
+        "${devices[@]}" "$@"
+}
+
+# Build every model on the meta device and print its parameters; of a tag, the models that it trains itself.
+dry_run_models() {
+    local name given options=()
+    for name in "${training_stages[@]}"; do
+        given="${name}_args"
+        options+=("--${name}_args=${!given}")
+        if [ -n "${!given}" ]; then options+=(--changed "${name}"); fi
+    done
+    # shellcheck disable=SC2086
+    python -m freeze_omni.bin.stages dry_run --conf "${conf}" --work "${expdir}/${mine}dry_run" --llm "${llm}" \
+        --adapters ${adapters} --tag "${tag}" "${options[@]}"
+}
+
+# The training folders as they are now: `once` renames old ones to a name that ends in a date.
+training_folders() {
+    local folder
+    for folder in "${expdir}/${mine}"[12].[123]_*/; do
+        [[ "${folder}" =~ \.[0-9]{8}-[0-9]{6}/$ ]] || echo "${folder}"
+    done
+}

@@ -1,0 +1,136 @@
+"""The training stages: what each takes over, trains and saves. The one owner of the stage graph; imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from freeze_omni.config import ConfigError, read_yaml
+
+Config = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One training stage.
+
+    Attributes:
+        number: of the paper.
+        name: of its task, as `freeze_omni.bin.train` takes it.
+        task: class of the task, in the module freeze_omni.tasks.<name>.
+        trains: parts that learn here, and so stand in its checkpoint.
+        takes: parts of earlier stages, each from the last stage that saved it.
+        only_if: part -> key of `model:` without which the part is neither trained nor saved here.
+        reads: stages whose output is among the training data.
+        adapters: whether there is one training, and one configuration, for each adapter.
+    """
+
+    number: str
+    name: str
+    task: str
+    trains: tuple[str, ...]
+    takes: tuple[str, ...] = ()
+    only_if: Mapping[str, str] = field(default_factory=dict, hash=False)
+    reads: tuple[str, ...] = ()
+    adapters: tuple[bool, bool] = (False, False)
+
+    def folder(self, adapter: str) -> str:
+        """Name of the training's folder."""
+        return self._named(adapter if self.adapters[0] else "")
+
+    def config(self, adapter: str) -> str:
+        """Name of its YAML in conf/<scale>."""
+        return self._named(adapter if self.adapters[1] else "") + ".yaml"
+
+    def saves(self, model: Config) -> tuple[str, ...]:
+        """The parts in its checkpoint, with the configuration `model`."""
+        return tuple(part for part in self.trains if part not in self.only_if or model.get(self.only_if[part]))
+
+    def _named(self, adapter: str) -> str:
+        return "_".join(filter(None, (self.number, self.name, adapter)))
+
+
+TUNING = "llm_tuning"  # learned with the LLM: it goes wherever the parts go that learned with it
+STAGES = (
+    Stage("1.1", "encoder", "EncoderTask", ("encoder", "ctc", "spelling"), only_if={"spelling": "spelling"}),
+    Stage(
+        "1.2", "adapter", "AdapterTask", ("encoder", "adapter", "task_tokens", "ctc", TUNING),
+        takes=("encoder", "ctc"), only_if={"ctc": "ctc_weight", TUNING: TUNING}, adapters=(True, True),
+    ),
+    Stage(
+        "1.3", "dialogue", "DialogueTask", ("prompt", "state_head", TUNING),
+        takes=("encoder", "ctc", "adapter", TUNING), only_if={TUNING: TUNING}, adapters=(True, False),
+    ),
+    Stage("2.1", "codec", "CodecTask", ("codec", "discriminator"), only_if={"discriminator": "gan"}),
+    Stage("2.2", "speech_decoder", "SpeechDecoderTask", ("speech_decoder",), reads=("codec",)),
+    Stage("2.3", "prefix", "PrefixTask", ("speech_decoder",), takes=("speech_decoder", TUNING), reads=("codec",)),
+)  # fmt: skip
+PACKED = ("encoder", "ctc", "adapter", "prompt", "state_head", TUNING, "codec", "speech_decoder")
+
+
+def stage(name: str) -> Stage:
+    """By its task's name. Raises ConfigError."""
+    found = next((one for one in STAGES if one.name == name), None)
+    if found is None:
+        raise ConfigError(f"no stage '{name}'; the stages are {', '.join(one.name for one in STAGES)}")
+    return found
+
+
+def sources(name: str, model_of: Callable[[Stage], Config]) -> dict[Stage, tuple[str, ...]]:
+    """Which parts the stage `name`, or the packed model ("pack"), takes from which stage, in the stages' order.
+
+    model_of: the configuration (`model:`) of an earlier stage.
+    """
+    wanted = PACKED if name == "pack" else stage(name).takes
+    earlier = STAGES if name == "pack" else STAGES[: STAGES.index(stage(name))]
+    saver = {part: one for one in earlier for part in one.saves(model_of(one)) if part in wanted}
+    return {one: tuple(part for part in wanted if saver.get(part) is one) for one in earlier if one in saver.values()}
+
+
+def words(taken: Mapping[Stage, Iterable[str]], path_of: Callable[[Stage], Path]) -> list[str]:
+    """As --init_parts and --parts take them: PATH:PART,PART."""
+    return [f"{path_of(one)}:{','.join(parts)}" for one, parts in taken.items()]
+
+
+@dataclass(frozen=True)
+class Run:
+    """The training folders of a run below `exp`, with one adapter.
+
+    A tag (--tag) is a second configuration: it has its own folders, exp/tags/<tag>/, for the stages that differ and for
+    those that build on them. All others are the untagged run's.
+
+    Attributes:
+        changed: stages that the tag configures in another way.
+        checkpoint: name of the averaged checkpoint that later stages take, without `.pth`.
+    """
+
+    exp: Path
+    adapter: str
+    tag: str = ""
+    changed: Collection[str] = ()
+    checkpoint: str = "valid.loss.ave"
+
+    def own(self, one: Stage) -> bool:
+        """Whether the tag has its own training: it differs, builds on one that does, or the untagged run lacks it."""
+        if not self.tag:
+            return False
+        if one.name in self.changed or not (self.exp / one.folder(self.adapter) / f"{self.checkpoint}.pth").exists():
+            return True
+        return any(self.own(source) for source in (*sources(one.name, self.model), *map(stage, one.reads)))
+
+    def folder(self, one: Stage) -> Path:
+        """Of its training."""
+        home = self.exp / "tags" / self.tag if self.own(one) else self.exp
+        return home / one.folder(self.adapter)
+
+    def model(self, one: Stage) -> Config:
+        """The configuration that it was trained with; empty before that."""
+        path = self.folder(one) / "config.yaml"
+        return read_yaml(path).get("model", {}) if path.exists() else {}
+
+    def parts(self, name: str) -> list[str]:
+        """--init_parts of the stage `name`, or --parts of the packed model ("pack")."""
+        taken = sources(name, self.model)
+        return words(taken, lambda one: self.folder(one) / f"{self.checkpoint}.pth")
