@@ -9,6 +9,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from freeze_omni.eval.decode.options import run
+
 from freeze_omni.config import ConfigError
 from freeze_omni.data.tables import write_lines
 from freeze_omni.eval.ablation.commands import steps
@@ -17,7 +19,6 @@ from freeze_omni.eval.ablation.rows import read_table_config
 from freeze_omni.eval.ablation.sources import Sources
 from freeze_omni.eval.ablation.steps import Runner, StepError, run_step, subprocess_runner
 from freeze_omni.eval.ablation.table import render
-from freeze_omni.eval.decode.options import run
 
 
 def parser() -> argparse.ArgumentParser:

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from freeze_omni.data.tables import write_lines
-from freeze_omni.eval.provenance import provenance
 from freeze_omni.eval.tables import table
+from freeze_omni.provenance import provenance
 
 Results = Mapping[str, Any]
 """The content of one results/<scale>.json."""

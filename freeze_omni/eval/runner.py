@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from freeze_omni.config import ConfigError
 from freeze_omni.data.tables import write_lines, write_table
-from freeze_omni.eval.provenance import provenance
 from freeze_omni.eval.records import Records, progress
+from freeze_omni.provenance import provenance
 from freeze_omni.session.answer import own_answers
 from freeze_omni.session.session import SessionConfig
 

@@ -19,7 +19,7 @@ from torch import nn
 
 from freeze_omni.checkpoint import PartsSource, fill_parts, inherit_config, load_parts
 from freeze_omni.config import as_mapping, build
-from freeze_omni.eval.provenance import provenance
+from freeze_omni.provenance import provenance
 from freeze_omni.tasks.autocast import autocast_dtype
 from freeze_omni.tasks.budget import BudgetCosine
 from freeze_omni.tasks.data_dirs import FileKinds, add_data_dirs
