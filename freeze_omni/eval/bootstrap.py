@@ -38,12 +38,7 @@ def share_of(hits: Sequence[bool]) -> dict[str, float | int | None]:
     if not hits:
         return {"share": None, "low": None, "high": None, "count": 0}
     low, high = ratio_interval([float(hit) for hit in hits])
-    return {
-        "share": round(sum(hits) / len(hits), 4),
-        "low": round(low, 4),
-        "high": round(high, 4),
-        "count": len(hits),
-    }
+    return {"share": round(sum(hits) / len(hits), 4), "low": round(low, 4), "high": round(high, 4), "count": len(hits)}
 
 
 def mean_of(values: Sequence[float], over: Sequence[float] | None = None) -> dict[str, float | int | None]:

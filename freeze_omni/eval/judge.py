@@ -76,11 +76,7 @@ class Judge:
         self.config = config
         self.name = Path(model_dir).name
         self._model = WhisperModel(
-            str(model_dir),
-            device="cpu",
-            compute_type="int8",
-            cpu_threads=config.threads,
-            local_files_only=True,
+            str(model_dir), device="cpu", compute_type="int8", cpu_threads=config.threads, local_files_only=True
         )
 
     def transcribe(self, clips: Mapping[str, np.ndarray]) -> dict[str, str]:

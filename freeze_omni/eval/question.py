@@ -170,11 +170,7 @@ def summary(asked: Asked, output_hz: int) -> dict[str, Any]:
         if not changes or decision.state != changes[-1]["state"]:
             probabilities = [round(value, 3) for value in decision.probabilities]
             changes.append(
-                {
-                    "time_s": round(decision.time_s, 3),
-                    "state": decision.state,
-                    "probabilities": probabilities,
-                }
+                {"time_s": round(decision.time_s, 3), "state": decision.state, "probabilities": probabilities}
             )
     return {
         "transcript": " ".join(asked.transcript.split()),

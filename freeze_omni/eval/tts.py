@@ -195,10 +195,7 @@ def _speed(record: Mapping[str, Any]) -> dict[str, Any]:
 
 def headline(figures: Mapping[str, Any], sets: Mapping[str, str]) -> dict[str, Any]:
     speech = figures.get("speech", {})
-    return {
-        "codec_wer": pick(speech, COPY, "percent"),
-        "speech_wer": pick(speech, best_setting(speech), "percent"),
-    }
+    return {"codec_wer": pick(speech, COPY, "percent"), "speech_wer": pick(speech, best_setting(speech), "percent")}
 
 
 def _speech_rows(results: Sequence[Results]) -> list[str]:

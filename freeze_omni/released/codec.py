@@ -12,12 +12,7 @@ import torch
 from torch import Tensor
 
 from freeze_omni.codec.codec import Codec
-from freeze_omni.codec.config import (
-    CodecConfig,
-    GlobalCodeConfig,
-    QuantiserConfig,
-    TimeDomainConfig,
-)
+from freeze_omni.codec.config import CodecConfig, GlobalCodeConfig, QuantiserConfig, TimeDomainConfig
 from freeze_omni.codec.time_decoder import LATENT_DIM
 from freeze_omni.codec.time_encoder import FIRST_CHANNELS
 from freeze_omni.released.files import ReleasedError, read_checkpoint, read_json, shapes_only, state_dict, taken
@@ -31,10 +26,7 @@ _VOICE = "encoder.GlobalTokenEncoder"
 # theirs, after the group's name -> ours
 _NAMES = (
     (r"quantizer\.quantizer_modules\.0\.embedding\.weight", r"quantiser.codes.codebook"),
-    (
-        r"quantizer\.quantizer_modules_globaltokens\.(\d+)\.embedding\.weight",
-        r"global_quantiser.slices.\1.codebook",
-    ),
+    (r"quantizer\.quantizer_modules_globaltokens\.(\d+)\.embedding\.weight", r"global_quantiser.slices.\1.codebook"),
     (rf"{_VOICE}\.conv\.0\.weight", r"encoder.voice.conv.0.weight"),
     (rf"{_VOICE}\.conv\.2\.weight", r"encoder.voice.conv.1.weight"),
     (rf"{_VOICE}\.conv\.4\.weight", r"encoder.voice.conv.2.weight"),
@@ -43,10 +35,7 @@ _NAMES = (
     (r"(encoder)\.(?!GlobalTokenEncoder)(.*)", r"\1.\2"),
     (r"generator\.(.*)", r"decoder.\1"),
 )
-_WEIGHT_NORM = {
-    "weight_g": "parametrizations.weight.original0",
-    "weight_v": "parametrizations.weight.original1",
-}
+_WEIGHT_NORM = {"weight_g": "parametrizations.weight.original0", "weight_v": "parametrizations.weight.original1"}
 
 
 def read_codec(folder: str | Path) -> tuple[Codec, Tensor | None, dict[str, str]]:
@@ -153,9 +142,7 @@ def model_json(codec: Codec, voice: Tensor | None) -> dict[str, Any]:
     }
 
 
-def from_released(
-    groups: Mapping[str, Mapping[str, Tensor]],
-) -> tuple[dict[str, Tensor], dict[str, str]]:
+def from_released(groups: Mapping[str, Mapping[str, Tensor]]) -> tuple[dict[str, Tensor], dict[str, str]]:
     """The state dicts of `final.pt` as one of `Codec`, weight norm kept; and name -> why left out.
 
     Raises:
@@ -225,10 +212,7 @@ def _their_name(name: str) -> str:
         name = name.replace(ours, theirs)
     for pattern, replacement in (
         (r"quantiser\.codes\.codebook", r"quantizer.quantizer_modules.0.embedding.weight"),
-        (
-            r"global_quantiser\.slices\.(\d+)\.codebook",
-            r"quantizer.quantizer_modules_globaltokens.\1.embedding.weight",
-        ),
+        (r"global_quantiser\.slices\.(\d+)\.codebook", r"quantizer.quantizer_modules_globaltokens.\1.embedding.weight"),
         (r"encoder\.voice\.linear\.(\w+)", rf"{_VOICE}.fn.0.\1"),
         (r"encoder\.voice\.norm\.(\w+)", rf"{_VOICE}.fn.2.\1"),
         (r"decoder\.(.*)", r"generator.\1"),

@@ -9,15 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from freeze_omni.data.tables import write_jsonl
-from freeze_omni.eval.suites.base import (
-    Answer,
-    Item,
-    SuiteError,
-    check_wav,
-    copy_sounds,
-    read_answers,
-    read_lines,
-)
+from freeze_omni.eval.suites.base import Answer, Item, SuiteError, check_wav, copy_sounds, read_answers, read_lines
 
 IN_TIME = False
 TEXTS = ("pred_text.jsonl", "question_text.jsonl", "gt_text.jsonl")
