@@ -41,9 +41,8 @@ _WEIGHT_NORM = {"weight_g": "parametrizations.weight.original0", "weight_v": "pa
 def read_codec(folder: str | Path) -> tuple[Codec, Tensor | None, dict[str, str]]:
     """The codec of a `codec` folder in evaluation mode, its fixed voice, and what was left out.
 
-    Returns: the codec; its global tokens (1, n), None where model.json has none; left-out tensor name -> why.
-    Raises:
-        ReleasedError: a file that is not of this layout: names the file and what is wrong with it.
+    Returns: the codec; its global tokens (1, n), None where model.json has none; left-out tensor name -> why. Raises
+    ReleasedError: a file that is not of this layout: names the file and what is wrong with it.
     """
     folder = Path(folder)
     path = folder / "final.pt"
@@ -145,8 +144,7 @@ def model_json(codec: Codec, voice: Tensor | None) -> dict[str, Any]:
 def from_released(groups: Mapping[str, Mapping[str, Tensor]]) -> tuple[dict[str, Tensor], dict[str, str]]:
     """The state dicts of `final.pt` as one of `Codec`, weight norm kept; and name -> why left out.
 
-    Raises:
-        ValueError: a tensor that has no place here.
+    Raises ValueError: a tensor that has no place here.
     """
     ours: dict[str, Tensor] = {}
     left_out: dict[str, str] = {}

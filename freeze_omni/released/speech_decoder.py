@@ -46,8 +46,7 @@ _WIDTHS = ("idim", "encoder_input_dim", "encoder_output_dim")
 def read_speech_decoder(folder: str | Path) -> tuple[SpeechDecoderConfig, dict[str, Tensor]]:
     """Configuration and state dict of a `decoder` folder in the published layout.
 
-    Raises:
-        ReleasedError: a file that is not of this layout: names the file and what is wrong with it.
+    Raises ReleasedError: a file that is not of this layout: names the file and what is wrong with it.
     """
     folder = Path(folder)
     config = read_config(folder / "model.json")
@@ -148,10 +147,7 @@ def _shape(ours: str, config: SpeechDecoderConfig) -> tuple[int, ...]:
 
 
 def to_released(ours: Mapping[str, Tensor], config: SpeechDecoderConfig) -> dict[str, Tensor]:
-    """Their state dict from ours.
-
-    Raises ValueError for a model that the published layout cannot hold.
-    """
+    """Their state dict from ours. Raises ValueError for a model that the published layout cannot hold."""
     plain = (config.text_rows, config.positions, config.text_units) == ("reshape", "plain", "tokens")
     if not plain or config.pre_layers != config.layers // 2:
         raise ValueError(

@@ -35,10 +35,7 @@ class Answer:
 
 
 class Suite(Protocol):
-    """A module of this folder.
-
-    IN_TIME: whether the answer's sound runs in time with the input.
-    """
+    """A module of this folder. IN_TIME: whether the answer's sound runs in time with the input."""
 
     IN_TIME: bool
 
