@@ -26,7 +26,7 @@ import numpy as np
 import soundfile
 
 from benchmarks.generated import put
-from freeze_omni.eval.tables import table
+from freeze_omni.eval.report import table
 from freeze_omni.provenance import processor, provenance
 
 ROOT = Path(__file__).resolve().parents[1]

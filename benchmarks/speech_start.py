@@ -52,7 +52,7 @@ def run(chosen: argparse.Namespace) -> None:
     from freeze_omni.data.tables import read_table
     from freeze_omni.eval import runner, sets
     from freeze_omni.eval.judge import Judge
-    from freeze_omni.eval.records import progress
+    from freeze_omni.eval.runner import progress
     from freeze_omni.provenance import provenance
     from freeze_omni.session.answer import own_answers
     from freeze_omni.session.session import SessionConfig

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from freeze_omni.bin.errors import USER_ERRORS
 from freeze_omni.eval.judge import JudgeConfig
-from freeze_omni.eval.normalise import NORMALISERS
 from freeze_omni.eval.round_trip import REJECTED, reject_misheard
+from freeze_omni.eval.wer import NORMALISERS
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -17,16 +17,14 @@ from freeze_omni.data.tables import read_table, write_table
 from freeze_omni.eval import paper
 from freeze_omni.eval.batch import decoded, greedy_answers, hear, texts
 from freeze_omni.eval.outputs import match, read_texts
-from freeze_omni.eval.records import data_of
-from freeze_omni.eval.report import Report, Results, Section, figures_of, pick
-from freeze_omni.eval.runner import DecodeJob
+from freeze_omni.eval.report import Report, Results, Section, figures_of, number, pick, rate, table
+from freeze_omni.eval.runner import DecodeJob, data_of
 from freeze_omni.eval.sets import first_keys, sound_batches
-from freeze_omni.eval.tables import number, rate, table
 from freeze_omni.eval.wer import error_rate
 from freeze_omni.llm.tuned import PART
 
 if TYPE_CHECKING:
-    from freeze_omni.eval.config import DecodeConfig
+    from freeze_omni.eval.subjects import DecodeConfig
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ import numpy as np
 
 from freeze_omni.data.audio import read_audio
 from freeze_omni.data.tables import write_table
-from freeze_omni.eval.records import clip_records, progress
+from freeze_omni.eval.runner import clip_records, progress
 
 RATE_HZ = 16000
 _GROUP = 48  # clips whose sound is in memory at once

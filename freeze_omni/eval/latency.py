@@ -17,15 +17,13 @@ from freeze_omni.eval import paper
 from freeze_omni.eval.bootstrap import summarise
 from freeze_omni.eval.outputs import match, read_numbers, read_sounds
 from freeze_omni.eval.question import Asked, ask
-from freeze_omni.eval.records import read_records
-from freeze_omni.eval.report import Report, Results, Section, figures_of, pick
-from freeze_omni.eval.runner import DecodeJob, session_config
+from freeze_omni.eval.report import Report, Results, Section, figures_of, number, pick, summary, table
+from freeze_omni.eval.runner import DecodeJob, read_records, session_config
 from freeze_omni.eval.sets import first_keys, read_histories, read_jsonl
 from freeze_omni.eval.states import beginnings
-from freeze_omni.eval.tables import number, summary, table
 
 if TYPE_CHECKING:
-    from freeze_omni.eval.config import DecodeConfig
+    from freeze_omni.eval.subjects import DecodeConfig
 
 # row of the paper's table: from one mark to another of a timed session
 ROWS = {

@@ -18,11 +18,11 @@ from freeze_omni.data.tts.registry import default_cache
 from freeze_omni.eval.bootstrap import ratio_interval
 from freeze_omni.eval.codec import COPY, ORIGINAL
 from freeze_omni.eval.dnsmos import SCALES, Dnsmos
-from freeze_omni.eval.records import clip_records
+from freeze_omni.eval.runner import clip_records
 from freeze_omni.eval.voiceprint import RATE_HZ, SpeakerEncoder
 
 if TYPE_CHECKING:
-    from freeze_omni.eval.config import ScoreConfig
+    from freeze_omni.eval.subjects import ScoreConfig
 
 DNSMOS = ("dnsmos", "FREEZE_OMNI_DNSMOS_DIR", "sig_bak_ovr.onnx")
 SPEAKER_ENCODER = ("speaker_encoder", "FREEZE_OMNI_SPEAKER_ENCODER_DIR", "pretrained.pt")

@@ -14,9 +14,8 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 
 from freeze_omni.data.tables import write_lines
-from freeze_omni.eval.report import Results
+from freeze_omni.eval.report import MISSING, Results, number, table
 from freeze_omni.eval.subjects import SUBJECTS
-from freeze_omni.eval.tables import MISSING, number, table
 from freeze_omni.provenance import processor
 
 KEYS = (

@@ -11,8 +11,7 @@ from freeze_omni.data.kaldi_dir import write_set
 from freeze_omni.data.tables import TableError, read_table, write_lines, write_table
 from freeze_omni.dialogues.config import Misheard, RejectionConfig
 from freeze_omni.eval.judge import JudgeConfig, judged_texts
-from freeze_omni.eval.normalise import NORMALISERS
-from freeze_omni.eval.wer import error_rate
+from freeze_omni.eval.wer import NORMALISERS, error_rate
 
 REJECTED = "rejected"
 

@@ -25,11 +25,9 @@ from freeze_omni.eval.dnsmos import SCALES
 from freeze_omni.eval.judge import judged_texts
 from freeze_omni.eval.outputs import match, read_sounds
 from freeze_omni.eval.quality import score_quality
-from freeze_omni.eval.records import read_records
-from freeze_omni.eval.report import Report, Results, Section, figures_of, pick
-from freeze_omni.eval.runner import DecodeJob
+from freeze_omni.eval.report import MISSING, Report, Results, Section, figures_of, mean, number, pick, rate, table
+from freeze_omni.eval.runner import DecodeJob, read_records
 from freeze_omni.eval.sets import first_keys
-from freeze_omni.eval.tables import MISSING, mean, number, rate, table
 from freeze_omni.eval.wer import error_rate
 from freeze_omni.session.answer import own_sampling
 from freeze_omni.session.history import embed
@@ -38,7 +36,7 @@ from freeze_omni.speech_decoder.generate import generate_batch
 from freeze_omni.speech_decoder.sampling import SamplingConfig
 
 if TYPE_CHECKING:
-    from freeze_omni.eval.config import DecodeConfig
+    from freeze_omni.eval.subjects import DecodeConfig
 
 STREAMED = "streamed"
 

@@ -11,7 +11,7 @@ from typing import Any
 from freeze_omni.eval.ablation.commands import trainings
 from freeze_omni.eval.ablation.plan import RowPlan
 from freeze_omni.eval.ablation.steps import spent_minutes
-from freeze_omni.eval.tables import MISSING, number, rate, share, table
+from freeze_omni.eval.report import MISSING, number, rate, share, table
 from freeze_omni.provenance import without_home
 
 HEAD = (

@@ -21,8 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from freeze_omni.eval.duplex.outputs import Output
-from freeze_omni.eval.duplex.scene import Said, ScriptedScene
+from freeze_omni.eval.duplex.scene import Output, Said, ScriptedScene
 from freeze_omni.eval.segments import Span, clipped
 
 TURN_S = 1.0

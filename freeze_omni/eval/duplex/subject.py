@@ -20,20 +20,17 @@ from freeze_omni.eval import judge as judges
 from freeze_omni.eval.bootstrap import mean_of, ratio_interval, share_of, summarise
 from freeze_omni.eval.duplex.bench import write_bench
 from freeze_omni.eval.duplex.measures import Outcome, measure
-from freeze_omni.eval.duplex.outputs import read_json, read_output, write_json
 from freeze_omni.eval.duplex.play import Hearing, play_offline
-from freeze_omni.eval.duplex.scene import FILE, KINDS, ScriptedScene, read_scenes
+from freeze_omni.eval.duplex.scene import FILE, KINDS, ScriptedScene, read_json, read_output, read_scenes, write_json
 from freeze_omni.eval.question import ask
-from freeze_omni.eval.records import data_of
-from freeze_omni.eval.report import Report, Results, Section, figures_of
-from freeze_omni.eval.runner import DecodeJob, session_config
+from freeze_omni.eval.report import MISSING, Report, Results, Section, figures_of, number, share, summary, table
+from freeze_omni.eval.runner import DecodeJob, data_of, session_config
 from freeze_omni.eval.segments import speech_segments
 from freeze_omni.eval.suites.full_duplex_bench import as_content
-from freeze_omni.eval.tables import MISSING, number, share, summary, table
 from freeze_omni.session.session import SpeechSession
 
 if TYPE_CHECKING:
-    from freeze_omni.eval.config import DecodeConfig
+    from freeze_omni.eval.subjects import DecodeConfig
 
 WANTED = {"turn": "high", "interruption": "high"}  # takeover; of all other kinds low
 HEAD = (
@@ -64,7 +61,7 @@ class DuplexDecodeConfig:
 
 
 def decode(job: DecodeJob) -> dict[str, dict[str, Any]]:
-    """Write <id>/ for every scene of the folder `data` (see outputs.py), and `text`, what the model said."""
+    """Write <id>/ for every scene of the folder `data` (see scene.py), and `text`, what the model said."""
     scenes, config = {scene.id: scene for scene in read_scenes(job.data)}, job.config.duplex
     script = hashlib.sha256((job.data / FILE).read_bytes()).hexdigest()
 

@@ -35,9 +35,9 @@ class Answer:
 
 
 class Suite(Protocol):
-    """A module of this folder. IN_TIME: whether the answer's sound runs in time with the input."""
+    """One suite. IN_TIME: whether the answer's sound runs in time with the input."""
 
-    IN_TIME: bool
+    IN_TIME: bool = False
 
     def read(self, data: Path, work: Path) -> list[Item]:
         """The tests of a published subset; `work` is for sound that is stored inside tables."""
