@@ -35,10 +35,8 @@ def ratio_interval(
 
 def share_of(hits: Sequence[bool]) -> dict[str, float | int | None]:
     """The share of hits with its interval and their count; None for the share of nothing."""
-    if not hits:
-        return {"share": None, "low": None, "high": None, "count": 0}
-    low, high = ratio_interval([float(hit) for hit in hits])
-    return {"share": round(sum(hits) / len(hits), 4), "low": round(low, 4), "high": round(high, 4), "count": len(hits)}
+    found = mean_of([float(hit) for hit in hits])
+    return {"share": found.pop("mean"), **found}
 
 
 def mean_of(values: Sequence[float], over: Sequence[float] | None = None) -> dict[str, float | int | None]:
@@ -55,9 +53,5 @@ def summarise(values: Iterable[float], digits: int = 3) -> dict[str, Any]:
     found = np.asarray(list(values), dtype=float)
     if len(found) == 0:
         return {"average": None, "p50": None, "p90": None, "count": 0}
-    return {
-        "average": round(float(found.mean()), digits),
-        "p50": round(float(np.percentile(found, 50)), digits),
-        "p90": round(float(np.percentile(found, 90)), digits),
-        "count": len(found),
-    }
+    figures = {"average": found.mean(), "p50": np.percentile(found, 50), "p90": np.percentile(found, 90)}
+    return {name: round(float(value), digits) for name, value in figures.items()} | {"count": len(found)}

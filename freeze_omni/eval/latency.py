@@ -34,6 +34,7 @@ ROWS = {
     "total": ("asked", "audio"),
 }
 TOKEN_S = 0.025
+Figure = Callable[[Mapping[str, Any]], float]
 
 
 @dataclass(frozen=True)
@@ -101,9 +102,9 @@ def score_latency(records: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
         "listening_step_ms": summarise((1000 * s for r in records for s in r["step_s"]), digits=1),
         "real_time_factor": {
             "listening": _ratio(records, lambda r: sum(r["step_s"]), lambda r: r["listened_s"]),
-            "speech_tokens": _ratio(spoken, _spent("prefill", "tokens"), _speech_s),
-            "codec": _ratio(spoken, _spent("audio", "end"), _speech_s),
-            "answer": _ratio(spoken, _answering_s, lambda r: r["answer_s"]),
+            "speech_tokens": _ratio(spoken, _spent("prefill", "tokens"), lambda r: r["speech_tokens"] * TOKEN_S),
+            "codec": _ratio(spoken, _spent("audio", "end"), lambda r: r["speech_tokens"] * TOKEN_S),
+            "answer": _ratio(spoken, lambda r: r["marks"]["done"] - r["marks"]["asked"], lambda r: r["answer_s"]),
         },
         "llm_tokens_per_s": _ratio(spoken, lambda r: r["llm_tokens"], _spent("token", "segment")),
         "questions": len(records),
@@ -112,23 +113,11 @@ def score_latency(records: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _speech_s(record: Mapping[str, Any]) -> float:
-    return record["speech_tokens"] * TOKEN_S
-
-
-def _answering_s(record: Mapping[str, Any]) -> float:
-    return record["marks"]["done"] - record["marks"]["asked"]
-
-
-def _spent(*names: str) -> Callable[[Mapping[str, Any]], float]:
+def _spent(*names: str) -> Figure:
     return lambda record: sum(record["spent_s"].get(name, 0.0) for name in names)
 
 
-def _ratio(
-    records: Iterable[Mapping[str, Any]],
-    top: Callable[[Mapping[str, Any]], float],
-    bottom: Callable[[Mapping[str, Any]], float],
-) -> float | None:
+def _ratio(records: Iterable[Mapping[str, Any]], top: Figure, bottom: Figure) -> float | None:
     """Sum of `top` over sum of `bottom`; None over nothing."""
     total = sum(bottom(record) for record in records)
     return round(sum(top(record) for record in records) / total, 4) if total else None
@@ -142,19 +131,18 @@ def _rows(results: Sequence[Results]) -> list[str]:
     found = list(figures_of(results, "latency"))
     if not found:
         return []
-
-    def row(title: str, cell: Callable[[Any], str]) -> list[str]:
-        return [title, *(cell(figures) for _, figures in found)]
-
-    rows = [row(name.replace("_", " "), lambda f, name=name: summary(f["rows_ms"][name])) for name in ROWS]
-    rows.append(row("listening step of 160 ms", lambda f: summary(f["listening_step_ms"], 1)))
-    rows.append(row("end of question to decision, s", lambda f: summary(f["decision_s"], 2)))
-    rows.append(row("end of question to first audio, s", lambda f: summary(f["first_audio_s"], 2)))
+    cells: dict[str, Callable[[Any], str]] = {
+        **{name.replace("_", " "): lambda f, name=name: summary(f["rows_ms"][name]) for name in ROWS},
+        "listening step of 160 ms": lambda f: summary(f["listening_step_ms"], 1),
+        "end of question to decision, s": lambda f: summary(f["decision_s"], 2),
+        "end of question to first audio, s": lambda f: summary(f["first_audio_s"], 2),
+    }
     for part in found[0][1]["real_time_factor"]:
         title = f"real-time factor: {part.replace('_', ' ')}"
-        rows.append(row(title, lambda f, part=part: number(f["real_time_factor"][part], 3)))
-    rows.append(row("LLM tokens a second", lambda f: number(f["llm_tokens_per_s"], 1)))
-    rows.append(row("questions ended by state 1", lambda f: f"{f['answered_by_own_decision']} of {f['questions']}"))
+        cells[title] = lambda f, part=part: number(f["real_time_factor"][part], 3)
+    cells["LLM tokens a second"] = lambda f: number(f["llm_tokens_per_s"], 1)
+    cells["questions ended by state 1"] = lambda f: f"{f['answered_by_own_decision']} of {f['questions']}"
+    rows = [[title, *(cell(figures) for _, figures in found)] for title, cell in cells.items()]
     return table(["", *(model for model, _ in found)], rows)
 
 

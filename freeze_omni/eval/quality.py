@@ -15,7 +15,7 @@ import numpy as np
 
 from freeze_omni.data.audio import read_audio
 from freeze_omni.data.tts.registry import default_cache
-from freeze_omni.eval.bootstrap import ratio_interval
+from freeze_omni.eval.bootstrap import mean_of
 from freeze_omni.eval.codec import COPY, ORIGINAL
 from freeze_omni.eval.dnsmos import SCALES, Dnsmos
 from freeze_omni.eval.runner import clip_records
@@ -107,12 +107,5 @@ def likeness(name: str, own: Mapping[str, np.ndarray], originals: Mapping[str, n
 
 def _mean(values: Sequence[float]) -> dict[str, float | int] | None:
     """Mean with its 95 % interval over clips; None of nothing."""
-    if not values:
-        return None
-    low, high = ratio_interval(values)
-    return {
-        "mean": round(float(np.mean(values)), 4),
-        "low": round(low, 4),
-        "high": round(high, 4),
-        "clips": len(values),
-    }
+    found = mean_of(values)
+    return {**found, "clips": found.pop("count")} if values else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,16 @@ from freeze_omni.codec.codec import Codec
 from freeze_omni.codec.config import CodecConfig, GlobalCodeConfig, QuantiserConfig, TimeDomainConfig
 from freeze_omni.codec.time_decoder import LATENT_DIM
 from freeze_omni.codec.time_encoder import FIRST_CHANNELS
-from freeze_omni.released.files import ReleasedError, read_checkpoint, read_json, shapes_only, state_dict, taken
+from freeze_omni.released.files import (
+    ReleasedError,
+    check_names,
+    check_shape,
+    read_checkpoint,
+    read_json,
+    shapes_only,
+    state_dict,
+    taken,
+)
 from freeze_omni.weights import fill, without_weights
 
 GROUPS = ("generator", "quantizer", "encoder")
@@ -56,8 +65,12 @@ def read_codec(folder: str | Path) -> tuple[Codec, Tensor | None, dict[str, str]
         raise ReleasedError(f"{folder / 'model.json'}: {reason}") from None
     groups = read_checkpoint(path)
     try:
-        tensors, left_out = from_released({key: state_dict(value, path) for key, value in _groups(groups)})
-        check_against(tensors, shapes)
+        if not isinstance(groups, dict) or set(groups) != set(GROUPS):
+            raise ValueError(f"expected the state dicts {', '.join(GROUPS)}")
+        tensors, left_out = from_released({key: state_dict(value, path) for key, value in groups.items()})
+        check_names(tensors, set(shapes))
+        for name, tensor in tensors.items():
+            check_shape(name, tensor, tuple(shapes[name].shape), "model.json")
     except ReleasedError:
         raise
     except ValueError as error:
@@ -66,12 +79,6 @@ def read_codec(folder: str | Path) -> tuple[Codec, Tensor | None, dict[str, str]
         codec = Codec(config)
     fill(codec, {name: taken(tensor) for name, tensor in tensors.items()})
     return codec.eval(), voice, left_out
-
-
-def _groups(content: Any) -> Iterable[tuple[str, Any]]:
-    if not isinstance(content, dict) or set(content) != set(GROUPS):
-        raise ValueError(f"expected the state dicts {', '.join(GROUPS)}")
-    return content.items()
 
 
 def _voice(model: Mapping[str, Any]) -> Tensor | None:
@@ -173,16 +180,6 @@ def to_released(codec: Codec) -> dict[str, dict[str, Tensor]]:
     return groups
 
 
-def check_against(tensors: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> None:
-    """Raises ValueError that names a tensor which is missing, unknown or of another shape."""
-    for name in sorted(tensors.keys() ^ wanted.keys()):
-        raise ValueError(f"{name} is {'unknown' if name in tensors else 'missing'}")
-    for name, tensor in tensors.items():
-        if tensor.shape != wanted[name].shape:
-            shapes = f"{tuple(tensor.shape)}, model.json makes it {tuple(wanted[name].shape)}"
-            raise ValueError(f"{name} has the shape {shapes}")
-
-
 def _check_expressible(config: CodecConfig) -> None:
     if config.architecture != "time_domain":
         raise ValueError("only the time_domain architecture can be exported")
@@ -198,8 +195,7 @@ def _check_expressible(config: CodecConfig) -> None:
 def our_name(name: str) -> str:
     """Our name of `GROUP.NAME` in theirs. Raises ValueError if it has none."""
     for theirs, ours in _NAMES:
-        match = re.fullmatch(theirs, name)
-        if match:
+        if match := re.fullmatch(theirs, name):
             stem, _, last = match.expand(ours).rpartition(".")
             return f"{stem}.{_WEIGHT_NORM.get(last, last)}"
     raise ValueError(f"{name} is unknown")
@@ -216,8 +212,7 @@ def _their_name(name: str) -> str:
         (r"decoder\.(.*)", r"generator.\1"),
     ):
         name = re.sub(f"^{pattern}$", replacement, name)
-    conv = re.fullmatch(r"encoder\.voice\.conv\.(\d)\.weight", name)
-    return f"{_VOICE}.conv.{2 * int(conv[1])}.weight" if conv else name
+    return re.sub(r"^encoder\.voice\.conv\.(\d)", lambda found: f"{_VOICE}.conv.{2 * int(found[1])}", name)
 
 
 def _running_means(prefix: str, codebook: Tensor) -> dict[str, Tensor]:

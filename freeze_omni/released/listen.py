@@ -15,6 +15,8 @@ from freeze_omni.encoder.config import EncoderConfig
 from freeze_omni.encoder.encoder import SpeechEncoder
 from freeze_omni.released.files import (
     ReleasedError,
+    check_fixed,
+    check_names,
     check_shape,
     read_checkpoint,
     read_text,
@@ -150,9 +152,7 @@ def read_listen_config(path: str | Path) -> ListenConfig:
 
 
 def _check(options: Mapping[str, Any]) -> None:
-    for key, value in _FIXED.items():
-        if options[key] != value:
-            raise ValueError(f"{key} is {options[key]!r}, only {value!r} is known")
+    check_fixed(options, _FIXED)
     for key, others in _SAME.items():
         for other in others:
             if options.get(other, options[key]) != options[key]:
@@ -178,11 +178,9 @@ def from_released(theirs: Mapping[str, Tensor], config: ListenConfig) -> tuple[d
     if config.encoder.layers > len(theirs):
         raise ValueError(f"{len(theirs)} tensors are too few for {config.encoder.layers} blocks")
     mapped = names(config)
-    if missing := sorted(set(mapped.values()) - set(theirs)):
-        raise ValueError(f"{len(missing)} tensors are missing, the first is {missing[0]}")
     others = {name: theirs[name] for name in set(theirs) - set(mapped.values())}
-    if unknown := sorted(name for name in others if name.startswith(("encoder.", "adpter."))):
-        raise ValueError(f"{len(unknown)} tensors have no place in the model, the first is {unknown[0]}")
+    ours = [name for name in theirs if name not in others or name.startswith(("encoder.", "adpter."))]
+    check_names(ours, set(mapped.values()))
     with shapes_only():
         encoder, adapter = _parts(config)
     shapes = state_shapes(encoder, "encoder.") | state_shapes(adapter, "adapter.")

@@ -12,6 +12,7 @@ from torch import Tensor
 from freeze_omni.config import ConfigError, build
 from freeze_omni.released.files import (
     ReleasedError,
+    check_fixed,
     check_names,
     check_shape,
     read_checkpoint,
@@ -89,9 +90,7 @@ def read_config(path: str | Path) -> SpeechDecoderConfig:
 
 
 def _check(width: Any, codes: Any, options: Mapping[str, Any]) -> None:
-    for key, value in _FIXED.items():
-        if options.get(key, value) != value:
-            raise ValueError(f"{key} is {options[key]!r}, only {value!r} is known")
+    check_fixed(_FIXED | options, _FIXED)
     size = options["transformer_attention_dim"]
     widths = {"the first entry": width} | {key: options.get(key, size) for key in _WIDTHS}
     for key, value in widths.items():
