@@ -106,16 +106,16 @@ def by_llm(model: Any, sounds: Sequence[np.ndarray], max_tokens: int) -> list[st
 
 def score(root: Path, config: DecodeConfig, judge: Path | None = None) -> dict[str, Any]:
     """Error rates of each set by chunk size, and of the LLM's transcript if any."""
-    folders = [folder for folder in sorted(root.glob("asr_*")) if (folder / "decode.json").exists()]
-    return {"asr": {folder.name.removeprefix("asr_"): _score_set(folder, config) for folder in folders}}
-
-
-def _score_set(folder: Path, config: DecodeConfig) -> dict[str, Any]:
-    references, figures = read_table(data_of(folder) / "text"), {}
-    for way in config.asr.ways:
-        heard = read_table(folder / f"text.{way}", need_value=False)
-        figures[way] = error_rate({key: references[key] for key in heard}, heard, config.score.normaliser).as_dict()
-    return figures
+    figures: dict[str, dict[str, Any]] = {}
+    for folder in [path.parent for path in sorted(root.glob("asr_*/decode.json"))]:
+        references, found = (
+            read_table(data_of(folder) / "text"),
+            figures.setdefault(folder.name.removeprefix("asr_"), {}),
+        )
+        for way in config.asr.ways:
+            heard = read_table(folder / f"text.{way}", need_value=False)
+            found[way] = error_rate({key: references[key] for key in heard}, heard, config.score.normaliser).as_dict()
+    return {"asr": figures}
 
 
 def headline(figures: Mapping[str, Any], sets: Mapping[str, str]) -> dict[str, Any]:

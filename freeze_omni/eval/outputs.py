@@ -18,13 +18,11 @@ def read_texts(path: Path) -> dict[str, str]:
     Raises TableError without any of these, or for a line that cannot be used.
     """
     if path.is_dir():
-        tables = [path / name for name in ("text", "hyp.trn") if (path / name).is_file()] or sorted(
-            path.glob("*.jsonl")
-        )
+        tables = [path / name for name in ("text", "hyp.trn") if (path / name).is_file()]
+        tables = tables or sorted(path.glob("*.jsonl"))
         if len(tables) > 1:
-            raise TableError(
-                f"{path}: several .jsonl files ({tables[0].name}, {tables[1].name}, ...); name one of them"
-            )
+            names = f"{tables[0].name}, {tables[1].name}, ..."
+            raise TableError(f"{path}: several .jsonl files ({names}); name one of them")
         if not tables:
             texts = {file.stem: file.read_text(encoding="utf-8").strip() for file in sorted(path.glob("*.txt"))}
             if not texts:

@@ -18,20 +18,9 @@ from freeze_omni.eval.report import MISSING, Results, number, table
 from freeze_omni.eval.subjects import SUBJECTS
 from freeze_omni.provenance import processor
 
-KEYS = (
-    "asr_wer_seen",
-    "asr_wer_unseen",
-    "asr_wer_real",
-    "qa_accuracy",
-    "qa_accuracy_text",
-    "qa_ratio",
-    "codec_wer",
-    "speech_wer",
-    "state_take",
-    "state_false_pause",
-    "state_false_other",
-    "first_audio_s",
-    "wall_min",
+KEYS = tuple(
+    "asr_wer_seen asr_wer_unseen asr_wer_real qa_accuracy qa_accuracy_text qa_ratio codec_wer speech_wer state_take "
+    "state_false_pause state_false_other first_audio_s wall_min".split()
 )
 
 

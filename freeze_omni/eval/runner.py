@@ -157,8 +157,14 @@ class DecodeJob:
                 progress(title, len(records.found), len(keys), self.started_s)
         return {key: records.found[key] for key in keys}
 
-    def finish(self, texts: Mapping[str, str]) -> None:
-        """Write the texts as a Kaldi `text`, and how they were made to decode.json."""
+    def finish(self, texts: Mapping[str, str], folders: Iterable[str] = ()) -> None:
+        """Write the texts as a Kaldi `text`, and how they were made to decode.json.
+
+        folders: names of sets of sound, wav/<name>/<id>.wav, whose <name>/wav.scp is written.
+        """
+        for name in folders:
+            scp = {key: self.output / "wav" / name / f"{key}.wav" for key in texts}
+            write_table(self.output / name / "wav.scp", scp)
         write_table(self.output / "text", texts)
         write_lines(self.output / "decode.json", [json.dumps(provenance(self.seed, self.started_s), indent=1)])
 

@@ -79,10 +79,7 @@ def decode(job: DecodeJob) -> dict[str, dict[str, Any]]:
             yield [{"id": name, **speak(model, sentences, prefix, drawn, folder, config.batch)}]
 
     records = job.run("tts settings", settings, (config, job.config.answers), work)
-    for name in records:
-        scp = {key: job.output / "wav" / name / f"{key}.wav" for key in keys}
-        write_table(job.output / name / "wav.scp", scp)
-    job.finish({key: texts[key] for key in keys})
+    job.finish({key: texts[key] for key in keys}, records)
     return records
 
 

@@ -61,10 +61,10 @@ def read_recording(path: str | Path) -> dict[str, np.ndarray]:
                 raise ReleasedError(f"{path}: holds more than {MOST_BYTES / 1e9:.0f} GB")
         with np.load(path, allow_pickle=False) as file:
             recording = {key: file[key] for key in file.files}
-    except FileNotFoundError:
-        raise ReleasedError(f"{path}: no such recording") from None
     except ReleasedError:
         raise
+    except FileNotFoundError:
+        raise ReleasedError(f"{path}: no such recording") from None
     except (OSError, ValueError, EOFError, KeyError, AttributeError, TypeError, zipfile.BadZipFile) as error:
         raise ReleasedError(f"{path}: no recording of arrays in npz form, or a broken one ({error})") from None
     for key, value in recording.items():

@@ -71,6 +71,18 @@ _FIXED = {
     "prompt_finetune": True,
     "predict_usr_state": 4,
 }
+_TRANSFORMER = {  # theirs, after `transformer-`: ours
+    "attention-dim": "size",
+    "attention-dropout-rate": "attention_dropout",
+    "attention-heads": "heads",
+    "chunk_size": "chunk_frames",
+    "concat-after": "concat_after",
+    "dropout-rate": "dropout",
+    "dynamic-chunks": "dynamic_chunks",
+    "left_chunks": "left_chunks",
+    "linear-units": "ffn_size",
+    "num-blocks": "layers",
+}
 # keys that say one width twice: (the key that is read, those that must agree with it where they are there)
 _SAME = {
     "subsampling-input-dim": ("encoder-input-dim", "input_dim"),
@@ -215,21 +227,8 @@ def train_yaml(config: ListenConfig, chat_template: str, task_tokens: int) -> di
     """The inverse of `read_listen_config`, with the chat template and the number of task embeddings."""
     encoder, adapter = config.encoder, config.adapter
     size = encoder.size
-    transformer = {
-        "attention-dim": size,
-        "attention-dropout-rate": encoder.attention_dropout,
-        "attention-heads": encoder.heads,
-        "chunk_size": encoder.chunk_frames,
-        "concat-after": encoder.concat_after,
-        "dropout-rate": encoder.dropout,
-        "dynamic-chunks": encoder.dynamic_chunks,
-        "input-dim": size,
-        "left_chunks": encoder.left_chunks,
-        "linear-units": encoder.ffn_size,
-        "num-blocks": encoder.layers,
-        "output-dim": size,
-        "positional-dropout-rate": encoder.dropout,
-    }
+    transformer = {theirs: getattr(encoder, ours) for theirs, ours in _TRANSFORMER.items()}
+    transformer |= {"input-dim": size, "output-dim": size, "positional-dropout-rate": encoder.dropout}
     transformer = {f"transformer-{key}": value for key, value in transformer.items()}
     transformer |= {key: value for key, value in _FIXED.items() if key.startswith("transformer-")}
     subsampling = {"dropout-rate": encoder.dropout, "input-dim": encoder.input_size, "output-dim": size, "rate": 4}
@@ -267,16 +266,7 @@ def train_yaml(config: ListenConfig, chat_template: str, task_tokens: int) -> di
 def _encoder(options: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "input_size": options["subsampling-input-dim"],
-        "size": options["transformer-attention-dim"],
-        "layers": options["transformer-num-blocks"],
-        "heads": options["transformer-attention-heads"],
-        "ffn_size": options["transformer-linear-units"],
-        "dropout": options["transformer-dropout-rate"],
-        "attention_dropout": options["transformer-attention-dropout-rate"],
-        "chunk_frames": options["transformer-chunk_size"],
-        "left_chunks": options["transformer-left_chunks"],
-        "dynamic_chunks": options["transformer-dynamic-chunks"],
-        "concat_after": options["transformer-concat-after"],
+        **{ours: options[f"transformer-{theirs}"] for theirs, ours in _TRANSFORMER.items()},
         "positions": "released",
         "start": "zero_features",
     }

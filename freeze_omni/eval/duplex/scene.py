@@ -100,11 +100,6 @@ class ScriptedScene:
         return self.said[1] if len(self.said) > 1 else None
 
 
-def write_scene(path: Path, scene: ScriptedScene) -> None:
-    """One scene as a file, next to what a system did in it."""
-    write_lines(path, [_line(scene)])
-
-
 def read_scene(path: Path) -> ScriptedScene:
     """Raises TableError."""
     return read_lines(path)[0]
@@ -158,6 +153,7 @@ def _line(scene: ScriptedScene) -> str:
 
 
 Event = Mapping[str, Any]
+Sound = tuple[np.ndarray, int]
 OWN_ENDS = ("done", "length")
 
 
@@ -173,18 +169,12 @@ class Output:
     words: list[tuple[str, float, float]] | None = None
 
 
-def write_output(
-    folder: Path,
-    scene: ScriptedScene,
-    heard: tuple[np.ndarray, int],
-    said: tuple[np.ndarray, int],
-    events: Sequence[Event],
-) -> None:
+def write_output(folder: Path, scene: ScriptedScene, heard: Sound, said: Sound, events: Sequence[Event]) -> None:
     """One scene's folder. heard, said: samples (S,) and their rate, of the input and of the system."""
     write_wav(folder / "input.wav", *heard)
     write_wav(folder / "output.wav", *said)
     write_json(folder / "output.json", {"events": list(events)})
-    write_scene(folder / "scene.json", scene)
+    write_lines(folder / "scene.json", [_line(scene)])
 
 
 def read_output(folder: Path, planned: ScriptedScene) -> tuple[ScriptedScene, Output]:
@@ -204,11 +194,9 @@ def read_output(folder: Path, planned: ScriptedScene) -> tuple[ScriptedScene, Ou
     merge_s = math.inf if begins_s else MERGE_S
     over = [event for event in events if event["event"] in ("stops", "ended")]
     ends = [(event["time_s"], event.get("reason") in OWN_ENDS) for event in over]
-    words = (
-        [(chunk["text"], *map(float, chunk["timestamp"])) for chunk in content["chunks"]]
-        if "chunks" in content
-        else None
-    )
+    words = None
+    if "chunks" in content:
+        words = [(chunk["text"], *map(float, chunk["timestamp"])) for chunk in content["chunks"]]
     return scene, Output(len(wav) / hz, speech_segments(wav, hz, merge_s, begins_s), ends, words)
 
 

@@ -41,15 +41,12 @@ class Suite(Protocol):
 
     def read(self, data: Path, work: Path) -> list[Item]:
         """The tests of a published subset; `work` is for sound that is stored inside tables."""
-        ...
 
     def write(self, folder: Path, items: Sequence[Item], answers: Mapping[str, Answer], name: str) -> None:
         """Write what the suite's scorer reads. name: of the system."""
-        ...
 
     def check(self, folder: Path, items: Sequence[Item]) -> None:
         """Raise SuiteError if the suite's scorer cannot read `folder`."""
-        ...
 
 
 def read_lines(path: Path, needed: Sequence[str] = ()) -> Iterator[dict[str, Any]]:
