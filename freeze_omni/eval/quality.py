@@ -17,9 +17,8 @@ from freeze_omni.data.audio import read_audio
 from freeze_omni.data.tts.registry import default_cache
 from freeze_omni.eval.bootstrap import mean_of
 from freeze_omni.eval.codec import COPY, ORIGINAL
-from freeze_omni.eval.dnsmos import SCALES, Dnsmos
+from freeze_omni.eval.meters import RATE_HZ, SCALES, Dnsmos, SpeakerEncoder
 from freeze_omni.eval.runner import clip_records
-from freeze_omni.eval.voiceprint import RATE_HZ, SpeakerEncoder
 
 if TYPE_CHECKING:
     from freeze_omni.eval.subjects import ScoreConfig

@@ -21,8 +21,8 @@ from freeze_omni.data.audio import write_wav
 from freeze_omni.data.tables import read_table, write_table
 from freeze_omni.eval import codec, paper
 from freeze_omni.eval.codec import COPY, ORIGINAL
-from freeze_omni.eval.dnsmos import SCALES
 from freeze_omni.eval.judge import judged_texts
+from freeze_omni.eval.meters import SCALES
 from freeze_omni.eval.outputs import match, read_sounds
 from freeze_omni.eval.quality import score_quality
 from freeze_omni.eval.report import MISSING, Report, Results, Section, figures_of, mean, number, pick, rate, table

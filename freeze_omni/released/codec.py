@@ -162,7 +162,11 @@ def from_released(groups: Mapping[str, Mapping[str, Tensor]]) -> tuple[dict[str,
             else:
                 ours[our_name(f"{group}.{name}")] = tensor
     for name in [name for name in ours if name.endswith(".codebook")]:
-        ours |= _running_means(name.removesuffix("codebook"), ours[name])
+        prefix, codebook = name.removesuffix("codebook"), ours[name]
+        # training goes on from every code used once, so that its running mean is itself
+        ours[prefix + "counts"] = codebook.new_ones(len(codebook))
+        ours[prefix + "sums"] = codebook.clone()
+        ours[prefix + "started"] = torch.ones((), dtype=torch.bool)
     return ours, left_out
 
 
@@ -213,12 +217,3 @@ def _their_name(name: str) -> str:
     ):
         name = re.sub(f"^{pattern}$", replacement, name)
     return re.sub(r"^encoder\.voice\.conv\.(\d)", lambda found: f"{_VOICE}.conv.{2 * int(found[1])}", name)
-
-
-def _running_means(prefix: str, codebook: Tensor) -> dict[str, Tensor]:
-    """What training goes on from: every code used once, so that its running mean is itself."""
-    return {
-        prefix + "counts": codebook.new_ones(len(codebook)),
-        prefix + "sums": codebook.clone(),
-        prefix + "started": torch.ones((), dtype=torch.bool),
-    }

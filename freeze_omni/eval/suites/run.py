@@ -13,16 +13,16 @@ from freeze_omni.eval.outputs import read_sounds, read_texts
 from freeze_omni.eval.question import ask, converse
 from freeze_omni.eval.runner import DecodeJob, session_config
 from freeze_omni.eval.subjects import DecodeConfig
-from freeze_omni.eval.suites import full_duplex_bench, questions
+from freeze_omni.eval.suites import base, full_duplex_bench
 from freeze_omni.eval.suites.base import Answer, Item, Suite, SuiteError
 
 SUITES: dict[str, Suite] = {
-    "voicebench": questions.VoiceBench(),
-    "uro_bench": questions.UroBench(),
+    "voicebench": base.VoiceBench(),
+    "uro_bench": base.UroBench(),
     "full_duplex_bench": full_duplex_bench,
-    "openaudiobench": questions.OpenAudioBench(),
-    "big_bench_audio": questions.BigBenchAudio(),
-    "versa": questions.Versa(),
+    "openaudiobench": base.OpenAudioBench(),
+    "big_bench_audio": base.BigBenchAudio(),
+    "versa": base.Versa(),
 }
 
 
