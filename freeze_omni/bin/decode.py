@@ -16,8 +16,9 @@ from pathlib import Path
 
 from freeze_omni.bin.errors import run
 from freeze_omni.eval import codec
+from freeze_omni.eval.config import read_config
 from freeze_omni.eval.runner import DecodeJob
-from freeze_omni.eval.subjects import DECODERS, read_config
+from freeze_omni.eval.subjects import DECODERS
 
 DATA = {
     "asr": "Kaldi directory: wav.scp (16 kHz), text",

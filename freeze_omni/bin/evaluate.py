@@ -24,7 +24,8 @@ from pathlib import Path
 
 from freeze_omni.bin.errors import run
 from freeze_omni.config import ConfigError
-from freeze_omni.eval.subjects import SUBJECTS, read_config
+from freeze_omni.eval.config import read_config
+from freeze_omni.eval.subjects import SUBJECTS
 from freeze_omni.eval.wer import NORMALISERS
 
 

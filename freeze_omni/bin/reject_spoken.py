@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from freeze_omni.bin.errors import run
-from freeze_omni.eval.judge import JudgeConfig
+from freeze_omni.eval.config import JudgeConfig
 from freeze_omni.eval.round_trip import REJECTED, reject_misheard
 from freeze_omni.eval.wer import NORMALISERS
 

@@ -15,12 +15,9 @@ def ratio_interval(
     draws: int = 1000,
     seed: int = 0,
 ) -> tuple[float, float]:
-    """Interval of sum(numerators) / sum(denominators) over resampled utterances.
+    """Lower and upper end of sum(numerators) / sum(denominators) over resampled utterances; (nan, nan) of nothing.
 
-    Args:
-        numerators: errors (or 0/1 hits) of each utterance.
-        denominators: reference words of each utterance; None counts utterances.
-    Returns: the lower and the upper end; (nan, nan) if there is nothing to draw from.
+    numerators: errors (or 0/1 hits) of each utterance. denominators: its reference words; None counts utterances.
     """
     top = np.asarray(numerators, dtype=float)
     bottom = np.ones_like(top) if denominators is None else np.asarray(denominators, dtype=float)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +14,6 @@ from freeze_omni.eval.runner import DecodeJob
 from freeze_omni.eval.sets import first_keys, sound_batches, stack
 
 COPY, ORIGINAL = "copy", "original"
-
-
-@dataclass(frozen=True)
-class CodecDecodeConfig:
-    """How many recordings the codec copies."""
-
-    utterances: int = 40
-    batch: int = 16
 
 
 def originals(data: Path) -> Path | None:

@@ -7,23 +7,20 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from freeze_omni.data.audio import read_audio, write_wav
 from freeze_omni.data.tables import read_table, write_table
 from freeze_omni.eval import paper
 from freeze_omni.eval.bootstrap import summarise
+from freeze_omni.eval.config import DecodeConfig
 from freeze_omni.eval.outputs import match, read_numbers, read_sounds
 from freeze_omni.eval.question import Asked, ask
 from freeze_omni.eval.report import Report, Results, Section, figures_of, number, pick, summary, table
 from freeze_omni.eval.runner import DecodeJob, read_records, session_config
 from freeze_omni.eval.sets import first_keys, read_histories, read_jsonl
 from freeze_omni.eval.states import beginnings
-
-if TYPE_CHECKING:
-    from freeze_omni.eval.subjects import DecodeConfig
 
 # row of the paper's table: from one mark to another of a timed session
 ROWS = {
@@ -35,15 +32,6 @@ ROWS = {
 }
 TOKEN_S = 0.025
 Figure = Callable[[Mapping[str, Any]], float]
-
-
-@dataclass(frozen=True)
-class LatencyDecodeConfig:
-    """tail_s: silence after each question, within which state 1 is awaited. max_new_tokens: longest answer."""
-
-    questions: int = 12
-    tail_s: float = 2.5
-    max_new_tokens: int = 40
 
 
 def decode(job: DecodeJob) -> dict[str, dict[str, Any]]:

@@ -1,8 +1,8 @@
 """Meters of one clip of speech: DNSMOS, and the voiceprint by which speakers are compared.
 
-DNSMOS (Reddy et al. 2022; P.835 and P.808) is an estimate of how good speech sounds from the sound alone. Its models
-those of the package speechmos, read by onnxruntime. As there, windows of 9.01 s begin each second, and the score is the
-mean. A shorter clip is repeated until it fills a window, and judged once; the package judges the repetitions, too,
+DNSMOS (Reddy et al. 2022; P.835 and P.808) is estimated by a network from the sound alone: the models of the
+package speechmos, read by onnxruntime. As there, windows of 9.01 s begin each second, and the score is the mean. A
+shorter clip is repeated until it fills a window, and judged once; the package judges the repetitions, too,
 which costs several times as much for no information.
 
 Speaker similarity is the cosine between two voiceprints of a speaker encoder (Wan et al. 2018, GE2E) with weights of
@@ -38,12 +38,9 @@ _DNSMOS_MEL = {"sr": RATE_HZ, "n_fft": 321, "hop_length": 160, "n_mels": 120}
 
 
 class Dnsmos:
-    """Mean opinion scores from 1 to 5.
+    """Mean opinion scores from 1 to 5. folder: holds sig_bak_ovr.onnx and model_v8.onnx (get_dnsmos.sh).
 
-    Args:
-        folder: holds sig_bak_ovr.onnx and model_v8.onnx (tools/installers/get_dnsmos.sh).
-    Raises:
-        ImportError: onnxruntime or librosa is not installed.
+    Raises ImportError if onnxruntime or librosa is not installed.
     """
 
     name = "dnsmos"

@@ -14,9 +14,8 @@ import argparse
 import itertools
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,6 +26,7 @@ from freeze_omni.data.tables import read_table
 from freeze_omni.eval import paper
 from freeze_omni.eval.batch import context, decoded, greedy_answers, hear, state_probabilities, texts
 from freeze_omni.eval.bootstrap import ratio_interval
+from freeze_omni.eval.config import DecodeConfig, QaDecodeConfig
 from freeze_omni.eval.outputs import match, read_texts
 from freeze_omni.eval.report import Report, Results, Section, figures_of, number, pick, rate, share, table
 from freeze_omni.eval.runner import DecodeJob, data_of, read_records
@@ -38,22 +38,10 @@ from freeze_omni.session.events import ANSWER
 from freeze_omni.session.history import embed
 from freeze_omni.session.reducer import decide
 
-if TYPE_CHECKING:
-    from freeze_omni.eval.subjects import DecodeConfig
-
 Asked = Mapping[str, Mapping[str, Any]]
 References = Mapping[str, Sequence[str]]
 _WAYS = {"spoken": "answer", "own": "answer_own", "text": "answer_text"}
 _ARTICLE = re.compile(r"^(the|a|an) (?=\S)")
-
-
-@dataclass(frozen=True)
-class QaDecodeConfig:
-    """questions: a dialogue counts once, with all its rounds."""
-
-    questions: int = 60
-    batch: int = 32
-    max_new_tokens: int = 40
 
 
 def decode(job: DecodeJob) -> dict[str, dict[str, Any]]:

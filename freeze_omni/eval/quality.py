@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -17,11 +17,9 @@ from freeze_omni.data.audio import read_audio
 from freeze_omni.data.tts.registry import default_cache
 from freeze_omni.eval.bootstrap import mean_of
 from freeze_omni.eval.codec import COPY, ORIGINAL
+from freeze_omni.eval.config import ScoreConfig
 from freeze_omni.eval.meters import RATE_HZ, SCALES, Dnsmos, SpeakerEncoder
 from freeze_omni.eval.runner import clip_records
-
-if TYPE_CHECKING:
-    from freeze_omni.eval.subjects import ScoreConfig
 
 DNSMOS = ("dnsmos", "FREEZE_OMNI_DNSMOS_DIR", "sig_bak_ovr.onnx")
 SPEAKER_ENCODER = ("speaker_encoder", "FREEZE_OMNI_SPEAKER_ENCODER_DIR", "pretrained.pt")

@@ -10,17 +10,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from freeze_omni.config import ConfigError
 from freeze_omni.data.tables import read_table, write_lines, write_table
+from freeze_omni.eval.config import DecodeConfig
 from freeze_omni.eval.sets import first_keys
 from freeze_omni.provenance import provenance
 from freeze_omni.session.answer import own_answers
 from freeze_omni.session.session import SessionConfig
-
-if TYPE_CHECKING:
-    from freeze_omni.eval.subjects import DecodeConfig
 
 
 class Records:

@@ -9,9 +9,9 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,6 +21,7 @@ from freeze_omni.data.audio import write_wav
 from freeze_omni.data.tables import read_table, write_table
 from freeze_omni.eval import codec, paper
 from freeze_omni.eval.codec import COPY, ORIGINAL
+from freeze_omni.eval.config import DecodeConfig
 from freeze_omni.eval.judge import judged_texts
 from freeze_omni.eval.meters import SCALES
 from freeze_omni.eval.outputs import match, read_sounds
@@ -35,19 +36,7 @@ from freeze_omni.shapes import pad_rows, valid_mask
 from freeze_omni.speech_decoder.generate import generate_batch
 from freeze_omni.speech_decoder.sampling import SamplingConfig
 
-if TYPE_CHECKING:
-    from freeze_omni.eval.subjects import DecodeConfig
-
 STREAMED = "streamed"
-
-
-@dataclass(frozen=True)
-class TtsDecodeConfig:
-    """The sweep over top_k."""
-
-    sentences: int = 24
-    top_k: tuple[int, ...] = (1, 2, 3, 4, 5)
-    batch: int = 24
 
 
 def setting_name(top_k: int, prefix: bool) -> str:

@@ -18,8 +18,8 @@ from freeze_omni.data.kaldi_dir import write_set
 from freeze_omni.data.tables import read_table, write_table
 from freeze_omni.encoder.config import EncoderConfig
 from freeze_omni.eval import asr, batch
+from freeze_omni.eval.config import AsrDecodeConfig
 from freeze_omni.eval.states import as_probabilities, beginnings
-from freeze_omni.eval.subjects import AsrDecodeConfig
 from freeze_omni.llm.learned_prefix import LearnedPrefixConfig
 from freeze_omni.llm.tuned import PART, LlmTuningConfig
 from freeze_omni.llm.units import CtcUnits

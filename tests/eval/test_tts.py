@@ -1,6 +1,6 @@
 """Scoring folders in which something is missing."""
 
-from freeze_omni.eval.subjects import DecodeConfig
+from freeze_omni.eval.config import DecodeConfig
 from freeze_omni.eval.tts import score_speech
 
 

@@ -8,11 +8,11 @@ from typing import Any
 
 from freeze_omni.data.audio import read_audio, write_wav
 from freeze_omni.data.tables import TableError
+from freeze_omni.eval.config import DecodeConfig
 from freeze_omni.eval.judge import Judge
 from freeze_omni.eval.outputs import read_sounds, read_texts
 from freeze_omni.eval.question import ask, converse
 from freeze_omni.eval.runner import DecodeJob, session_config
-from freeze_omni.eval.subjects import DecodeConfig
 from freeze_omni.eval.suites import base, full_duplex_bench
 from freeze_omni.eval.suites.base import Answer, Item, Suite, SuiteError
 

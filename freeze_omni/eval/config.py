@@ -1,0 +1,156 @@
+"""decode.yaml: how much of each subject is decoded in stage 11, and how it is scored in stage 12."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from freeze_omni.config import build, read_yaml
+from freeze_omni.session.answer import AnswerConfig
+
+_ALL = 10**9
+
+
+@dataclass(frozen=True)
+class AsrDecodeConfig:
+    """chunk_sizes: encoder frames of a chunk, 0 for infinite. llm: the transcript by task tokens, too."""
+
+    utterances: int = 60
+    chunk_sizes: tuple[int, ...] = (4, 0)
+    batch: int = 16
+    llm: bool = False
+    llm_max_tokens: int = 48
+
+    @property
+    def ways(self) -> list[str]:
+        """Names of the transcripts of an utterance."""
+        return [*map(chunk_name, self.chunk_sizes), *(["llm"] if self.llm else [])]
+
+
+def chunk_name(chunk_size: int) -> str:
+    """`chunk4`, and `chunk_inf` for 0."""
+    return f"chunk{chunk_size}" if chunk_size else "chunk_inf"
+
+
+@dataclass(frozen=True)
+class QaDecodeConfig:
+    """questions: a dialogue counts once, with all its rounds."""
+
+    questions: int = 60
+    batch: int = 32
+    max_new_tokens: int = 40
+
+
+@dataclass(frozen=True)
+class TtsDecodeConfig:
+    """The sweep over top_k."""
+
+    sentences: int = 24
+    top_k: tuple[int, ...] = (1, 2, 3, 4, 5)
+    batch: int = 24
+
+
+@dataclass(frozen=True)
+class CodecDecodeConfig:
+    """How many recordings the codec copies."""
+
+    utterances: int = 40
+    batch: int = 16
+
+
+@dataclass(frozen=True)
+class StateDecodeConfig:
+    """Scenes, streamed in lock step."""
+
+    scenes: int = 60
+    batch: int = 32
+
+
+@dataclass(frozen=True)
+class TakeRule:
+    """When a decision counts as taking the turn; see eval/states.py."""
+
+    chunk_s: float = 0.16
+    threshold: float = 0.5
+    early_s: float = 0.16
+    late_s: float = 1.6
+
+
+@dataclass(frozen=True)
+class LatencyDecodeConfig:
+    """tail_s: silence after each question, within which state 1 is awaited. max_new_tokens: longest answer."""
+
+    questions: int = 12
+    tail_s: float = 2.5
+    max_new_tokens: int = 40
+
+
+@dataclass(frozen=True)
+class DuplexDecodeConfig:
+    """max_new_tokens: the longest answer. pace: how much longer the model's work takes on the scenes' clock than here;
+    with 0 latencies are those of its decisions alone, the same on any machine.
+    """
+
+    max_new_tokens: int = 40
+    pace: float = 1.0
+
+
+@dataclass(frozen=True)
+class JudgeConfig:
+    """How clips are joined and when an assignment of words is in doubt."""
+
+    language: str = "en"
+    window_s: float = 28.0
+    gap_s: float = 0.6
+    slack_s: float = 0.35
+    words_per_s: float = 6.0
+    silence_rms: float = 1e-3
+    beam: int = 1
+    threads: int = 2
+
+
+@dataclass(frozen=True)
+class ScoreConfig:
+    """normaliser: of eval/normalise.py. dnsmos, speaker_similarity: further figures of speech, see eval/quality.py, on
+    `quality_clips` clips of each kind.
+    """
+
+    normaliser: str = "english"
+    dnsmos: bool = False
+    speaker_similarity: bool = False
+    quality_clips: int = 12
+    judge: JudgeConfig = field(default_factory=JudgeConfig)
+    takes: TakeRule = field(default_factory=TakeRule)
+
+
+@dataclass(frozen=True)
+class DecodeConfig:
+    """All of decode.yaml. answers: how answers are written, cut and spoken; None: as the packed model says."""
+
+    asr: AsrDecodeConfig = field(default_factory=AsrDecodeConfig)
+    qa: QaDecodeConfig = field(default_factory=QaDecodeConfig)
+    tts: TtsDecodeConfig = field(default_factory=TtsDecodeConfig)
+    codec: CodecDecodeConfig = field(default_factory=CodecDecodeConfig)
+    states: StateDecodeConfig = field(default_factory=StateDecodeConfig)
+    latency: LatencyDecodeConfig = field(default_factory=LatencyDecodeConfig)
+    duplex: DuplexDecodeConfig = field(default_factory=DuplexDecodeConfig)
+    answers: AnswerConfig | None = None
+    score: ScoreConfig = field(default_factory=ScoreConfig)
+
+    def whole_sets(self, max_new_tokens: int) -> DecodeConfig:
+        """The same settings without limits on how much is decoded. max_new_tokens: longest text of the LLM."""
+        return replace(
+            self,
+            asr=replace(self.asr, utterances=_ALL, llm_max_tokens=max_new_tokens),
+            qa=replace(self.qa, questions=_ALL, max_new_tokens=max_new_tokens),
+            tts=replace(self.tts, sentences=_ALL),
+            codec=replace(self.codec, utterances=_ALL),
+            states=replace(self.states, scenes=_ALL),
+            latency=replace(self.latency, questions=_ALL),
+            duplex=replace(self.duplex, max_new_tokens=max_new_tokens),
+        )
+
+
+def read_config(path: Path | None) -> DecodeConfig:
+    """decode.yaml, or its defaults. Raises ConfigError."""
+    return build(DecodeConfig, {} if path is None else read_yaml(path), str(path or "defaults"))
