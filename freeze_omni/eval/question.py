@@ -167,12 +167,10 @@ def event_line(action: ev.Action) -> str:
 def summary(asked: Asked, output_hz: int) -> dict[str, Any]:
     """All of it as one JSON object; `states` holds every chunk at which the state changed."""
     changes: list[dict[str, Any]] = []
-    for decision in asked.decisions:
-        if not changes or decision.state != changes[-1]["state"]:
-            probabilities = [round(value, 3) for value in decision.probabilities]
-            changes.append(
-                {"time_s": round(decision.time_s, 3), "state": decision.state, "probabilities": probabilities}
-            )
+    for time_s, state, said in ((one.time_s, one.state, one.probabilities) for one in asked.decisions):
+        if not changes or state != changes[-1]["state"]:
+            said = [round(value, 3) for value in said]
+            changes.append({"time_s": round(time_s, 3), "state": state, "probabilities": said})
     return {
         "transcript": " ".join(asked.transcript.split()),
         "states": changes,

@@ -28,9 +28,8 @@ def misheard(folder: Path, model_dir: Path, config: JudgeConfig, most_wer: float
     gone = {key for key, rate in rates.items() if rate > most_wer}
     write_lines(folder / REJECTED, (f"{k}\t{rates[k]:.2f}\t{texts[k]}\t{heard[k]}" for k in texts if k in gone))
     if len(gone) == len(texts):
-        raise TableError(
-            f"{folder}: every utterance was misheard, see {folder / REJECTED}; is the judge's language right?"
-        )
+        fix = "is the judge's language right?"
+        raise TableError(f"{folder}: every utterance was misheard, see {folder / REJECTED}; {fix}")
     return gone
 
 

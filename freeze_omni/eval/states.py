@@ -32,10 +32,9 @@ from freeze_omni.duplex.state_head import ANSWER, IGNORE, NO_LABEL, STATES
 from freeze_omni.eval.batch import context
 from freeze_omni.eval.bootstrap import share_of, summarise
 from freeze_omni.eval.config import DecodeConfig, TakeRule
-from freeze_omni.eval.outputs import match, read_numbers, read_sounds
+from freeze_omni.eval.outputs import match, read_numbers, read_sounds, speech_segments
 from freeze_omni.eval.report import Report, Results, Section, figures_of, number, pick, share, summary, table
 from freeze_omni.eval.runner import DecodeJob, data_of, read_records
-from freeze_omni.eval.segments import speech_segments
 from freeze_omni.eval.sets import first_keys, read_jsonl, read_states, sound_batches, stack
 from freeze_omni.llm.cache import LlmCache
 from freeze_omni.session.reducer import decide

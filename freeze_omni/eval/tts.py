@@ -118,9 +118,7 @@ def answer_states(model: Any, pairs: Sequence[tuple[str, str | None]]) -> list[T
 
 def score(root: Path, config: DecodeConfig, judge: Path | None = None) -> dict[str, Any]:
     """`speech`: error rates by the judge, if any; `quality`: DNSMOS and speaker similarity, if asked for."""
-    found: dict[str, Any] = {}
-    if judge is not None:
-        found["speech"] = score_speech(root, config, judge)
+    found: dict[str, Any] = {} if judge is None else {"speech": score_speech(root, config, judge)}
     if (config.score.dnsmos or config.score.speaker_similarity) and (root / "codec" / "decode.json").exists():
         found["quality"] = score_quality(_spoken_folders(root, found.get("speech", {})), config.score)
     return found
@@ -171,10 +169,8 @@ def _rates(texts: Mapping[str, str], heard: Mapping[str, str], normaliser: str) 
 
 
 def _speed(record: Mapping[str, Any]) -> dict[str, Any]:
-    if "took_s" not in record:
-        return {}
-    audio_s = record["audio_s"]
-    return {"real_time_factor": record["took_s"] / audio_s if audio_s else None, "empty": record["empty"]}
+    factor = record["took_s"] / record["audio_s"] if record.get("took_s") and record["audio_s"] else None
+    return {"real_time_factor": factor, "empty": record["empty"]} if "took_s" in record else {}
 
 
 def headline(figures: Mapping[str, Any], sets: Mapping[str, str]) -> dict[str, Any]:
@@ -261,16 +257,15 @@ def evaluate(args: argparse.Namespace, config: DecodeConfig) -> Report:
 
 def _decode_all(args: argparse.Namespace, config: DecodeConfig) -> tuple[dict[str, Path], dict[str, Mapping[str, Any]]]:
     """Folders of speech by name, and their records: sentences spoken (not by a codec alone), recordings copied."""
-    jobs = {} if args.model.suffix == ".pth" and args.codec is None else {"tts": decode}
-    if codec.originals(args.data) is not None:
-        jobs["codec"] = codec.decode
+    speaks = args.model.suffix != ".pth" or args.codec is not None
     folders: dict[str, Path] = {}
     made: dict[str, Mapping[str, Any]] = {}
-    for name, decoder in jobs.items():
-        folder = args.output / f"{name}_{args.set or args.data.name}"
-        records = decoder(DecodeJob.of(args, config, folder))
-        folders |= {setting: folder / setting for setting in records}
-        made |= records
+    for name, decoder, wanted in (("tts", decode, speaks), ("codec", codec.decode, codec.originals(args.data))):
+        if wanted:
+            folder = args.output / f"{name}_{args.set or args.data.name}"
+            records = decoder(DecodeJob.of(args, config, folder))
+            folders |= {setting: folder / setting for setting in records}
+            made |= records
     return folders, made
 
 

@@ -24,7 +24,7 @@ from freeze_omni.config import ConfigError, as_mapping, build
 from freeze_omni.data.audio import read_audio, write_wav
 from freeze_omni.data.audio_header import AudioError, read_header
 from freeze_omni.data.tables import TableError, write_lines
-from freeze_omni.eval.segments import MERGE_S, Span, speech_segments
+from freeze_omni.eval.outputs import MERGE_S, Span, speech_segments
 from freeze_omni.eval.sets import json_lines
 from freeze_omni.rates import Rates
 

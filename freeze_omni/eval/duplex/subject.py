@@ -23,10 +23,10 @@ from freeze_omni.eval.duplex.bench import write_bench
 from freeze_omni.eval.duplex.measures import Outcome, measure
 from freeze_omni.eval.duplex.play import Hearing, play_offline
 from freeze_omni.eval.duplex.scene import FILE, KINDS, ScriptedScene, read_json, read_output, read_scenes, write_json
+from freeze_omni.eval.outputs import speech_segments
 from freeze_omni.eval.question import ask
 from freeze_omni.eval.report import MISSING, Report, Results, Section, figures_of, number, share, summary, table
 from freeze_omni.eval.runner import DecodeJob, data_of, session_config
-from freeze_omni.eval.segments import speech_segments
 from freeze_omni.eval.suites.full_duplex_bench import as_content
 from freeze_omni.session.session import SpeechSession
 
