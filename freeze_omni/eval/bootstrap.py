@@ -7,15 +7,12 @@ from typing import Any
 
 import numpy as np
 
+_DRAWS = 1000
+_TAIL = (1 - 0.95) / 2
 
-def ratio_interval(
-    numerators: Sequence[float],
-    denominators: Sequence[float] | None = None,
-    confidence: float = 0.95,
-    draws: int = 1000,
-    seed: int = 0,
-) -> tuple[float, float]:
-    """Lower and upper end of sum(numerators) / sum(denominators) over resampled utterances; (nan, nan) of nothing.
+
+def ratio_interval(numerators: Sequence[float], denominators: Sequence[float] | None = None) -> tuple[float, float]:
+    """The 95 % interval of sum(numerators) / sum(denominators) over resampled utterances; (nan, nan) of nothing.
 
     numerators: errors (or 0/1 hits) of each utterance. denominators: its reference words; None counts utterances.
     """
@@ -23,11 +20,10 @@ def ratio_interval(
     bottom = np.ones_like(top) if denominators is None else np.asarray(denominators, dtype=float)
     if len(top) == 0 or bottom.sum() == 0:
         return float("nan"), float("nan")
-    picks = np.random.default_rng(seed).integers(0, len(top), size=(draws, len(top)))
+    picks = np.random.default_rng(0).integers(0, len(top), size=(_DRAWS, len(top)))
     totals = bottom[picks].sum(axis=1)
     values = top[picks].sum(axis=1)[totals > 0] / totals[totals > 0]
-    tail = (1 - confidence) / 2
-    return float(np.quantile(values, tail)), float(np.quantile(values, 1 - tail))
+    return float(np.quantile(values, _TAIL)), float(np.quantile(values, 1 - _TAIL))
 
 
 def share_of(hits: Sequence[bool]) -> dict[str, float | int | None]:

@@ -111,7 +111,7 @@ class JudgeConfig:
 
 @dataclass(frozen=True)
 class ScoreConfig:
-    """normaliser: of eval/normalise.py. dnsmos, speaker_similarity: further figures of speech, see eval/quality.py, on
+    """normaliser: of eval/wer.py. dnsmos, speaker_similarity: further figures of speech, see eval/quality.py, on
     `quality_clips` clips of each kind.
     """
 
