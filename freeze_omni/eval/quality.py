@@ -54,12 +54,9 @@ def score_quality(folders: Mapping[str, Path], config: ScoreConfig) -> dict[str,
         at = weights_folder(DNSMOS)
         if at is None:
             missing.append(NO_WEIGHTS.format("DNSMOS", "get_dnsmos.sh"))
-        else:
-            for name, folder in folders.items():
-                found = measured(
-                    folder, at, lambda: Dnsmos(at, config.judge.threads), Dnsmos.name, config.quality_clips
-                )
-                rows[name] |= {scale: _mean([one[scale] for one in found.values()]) for scale in SCALES}
+        for name, folder in folders.items() if at is not None else ():
+            found = measured(folder, at, lambda: Dnsmos(at, config.judge.threads), Dnsmos.name, config.quality_clips)
+            rows[name] |= {scale: _mean([one[scale] for one in found.values()]) for scale in SCALES}
     if config.speaker_similarity:
         at = weights_folder(SPEAKER_ENCODER)
         if at is None:
@@ -105,4 +102,5 @@ def likeness(name: str, own: Mapping[str, np.ndarray], originals: Mapping[str, n
 def _mean(values: Sequence[float]) -> dict[str, float | int] | None:
     """Mean with its 95 % interval over clips; None of nothing."""
     found = mean_of(values)
-    return {**found, "clips": found.pop("count")} if values else None
+    found["clips"] = found.pop("count")
+    return found if values else None
