@@ -8,9 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from freeze_omni.eval import asr, codec, latency, qa, states, tts
-from freeze_omni.eval.config import (
-    DecodeConfig,
-)
+from freeze_omni.eval.config import DecodeConfig
 from freeze_omni.eval.duplex import subject as duplex
 from freeze_omni.eval.report import Report, Section
 from freeze_omni.eval.runner import DecodeJob
