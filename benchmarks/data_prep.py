@@ -26,8 +26,8 @@ import numpy as np
 import soundfile
 
 from benchmarks.generated import put
-from freeze_omni.eval.provenance import processor, provenance
-from freeze_omni.eval.tables import table
+from freeze_omni.eval.report import table
+from freeze_omni.provenance import processor, provenance
 
 ROOT = Path(__file__).resolve().parents[1]
 READERS, CHAPTERS, UTTERANCES = 251, 585, 28539

@@ -24,9 +24,9 @@ import torch
 
 from benchmarks.baseline import EncoderBaseline, LlmBaseline, SpeechBaseline
 from benchmarks.generated import put
-from freeze_omni.eval.provenance import provenance
 from freeze_omni.eval.question import ask
 from freeze_omni.pack import load
+from freeze_omni.provenance import provenance
 from freeze_omni.session.answer import own_answers
 from freeze_omni.session.session import SessionConfig
 from freeze_omni.speech_decoder.generate import advance, begin

@@ -51,7 +51,7 @@ def main(arguments: list[str] | None = None) -> None:
 def run(chosen: argparse.Namespace) -> None:
     from benchmarks.generated import put
     from benchmarks.load import report
-    from freeze_omni.eval.provenance import provenance
+    from freeze_omni.provenance import provenance
 
     started_s = time.time()
     found: dict[str, Any] = {}

@@ -52,8 +52,8 @@ def run(chosen: argparse.Namespace) -> None:
     from freeze_omni.data.tables import read_table
     from freeze_omni.eval import runner, sets
     from freeze_omni.eval.judge import Judge
-    from freeze_omni.eval.provenance import provenance
-    from freeze_omni.eval.records import progress
+    from freeze_omni.eval.runner import progress
+    from freeze_omni.provenance import provenance
     from freeze_omni.session.answer import own_answers
     from freeze_omni.session.session import SessionConfig
 
@@ -80,7 +80,7 @@ def run(chosen: argparse.Namespace) -> None:
 def _write(chosen: argparse.Namespace, found: list[dict[str, Any]], own: dict[str, str], made: dict[str, Any]) -> None:
     from benchmarks.generated import put
     from benchmarks.load import speech_start as sweep
-    from freeze_omni.eval.provenance import processor
+    from freeze_omni.provenance import processor
 
     picked = {kind: sweep.best(found, kind, chosen.slack)["name"] for kind in own}
     record = {"settings": found, "own": own, "chosen": picked, "slack": chosen.slack, "made": made}

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from benchmarks.load.material import HZ, at_rate
 from freeze_omni.engine.config import ServingConfig
 from freeze_omni.engine.scheduler import Scheduler
-from freeze_omni.eval.records import progress
+from freeze_omni.eval.runner import progress
 from freeze_omni.session import events as ev
 from freeze_omni.session.model import SpokenModel
 from freeze_omni.session.reducer import TurnDetection

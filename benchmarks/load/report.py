@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from freeze_omni.eval.provenance import processor
-from freeze_omni.eval.tables import table
+from freeze_omni.eval.report import table
+from freeze_omni.provenance import processor
 
 NONE = "none"
 ROWS: Mapping[str, Sequence[tuple[str, str, str]]] = {

@@ -14,7 +14,7 @@ from freeze_omni.eval.bootstrap import summarise
 from freeze_omni.eval.judge import RATE_HZ
 from freeze_omni.eval.pictures import new_figure, save_figure
 from freeze_omni.eval.question import VirtualClock
-from freeze_omni.eval.tables import number, rate, summary, table
+from freeze_omni.eval.report import number, rate, summary, table
 from freeze_omni.eval.wer import error_rate
 from freeze_omni.session import events as ev
 from freeze_omni.session.answer import AnswerConfig, ChunkSchedule

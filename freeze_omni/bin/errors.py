@@ -15,10 +15,7 @@ USER_ERRORS: tuple[type[Exception], ...] = (ConfigError, AudioError, TableError,
 
 
 def run(
-    main: Callable[[argparse.Namespace], None],
-    arguments: argparse.Namespace,
-    *further: type[Exception],
-    name: str = "",
+    main: Callable[[argparse.Namespace], None], arguments: argparse.Namespace, *further: type[Exception], name: str = ""
 ) -> None:
     """Run a command; further: its other errors that a user can fix. name: default: that of the program."""
     try:

@@ -25,8 +25,8 @@ from pathlib import Path
 from freeze_omni.bin.errors import run
 from freeze_omni.config import ConfigError
 from freeze_omni.eval.config import read_config
-from freeze_omni.eval.normalise import NORMALISERS
 from freeze_omni.eval.subjects import SUBJECTS
+from freeze_omni.eval.wer import NORMALISERS
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import sys
 
 # name: (module of freeze_omni.bin, what it does)
@@ -30,9 +29,8 @@ COMMANDS = {
 def main(arguments: list[str] | None = None) -> None:
     """Run the subcommand named first. Exits with an error for an unknown one."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    commands = available()
     if not arguments or arguments[0] in ("-h", "--help"):
-        print(usage(commands))
+        print(usage())
         sys.exit(0 if arguments else 2)
     if arguments[0] == "--version":
         from importlib.metadata import version
@@ -40,26 +38,17 @@ def main(arguments: list[str] | None = None) -> None:
         print(version("freeze-omni"))
         return
     name, rest = arguments[0], arguments[1:]
-    if name not in commands:
-        sys.exit(f"freeze-omni: error: no command '{name}'; there are {', '.join(commands)}")
+    if name not in COMMANDS:
+        sys.exit(f"freeze-omni: error: no command '{name}'; there are {', '.join(COMMANDS)}")
     sys.argv = [f"freeze-omni {name}", *rest]
-    code = importlib.import_module(f"freeze_omni.bin.{commands[name]}").main()
+    code = importlib.import_module(f"freeze_omni.bin.{COMMANDS[name][0]}").main()
     if code:
         sys.exit(code)
 
 
-def available() -> dict[str, str]:
-    """Commands whose module is installed."""
-    return {
-        name: module
-        for name, (module, _) in COMMANDS.items()
-        if importlib.util.find_spec(f"freeze_omni.bin.{module}") is not None
-    }
-
-
-def usage(commands: dict[str, str]) -> str:
+def usage() -> str:
     """The help text."""
-    lines = [f"  {name:<18}{COMMANDS[name][1]}" for name in commands]
+    lines = [f"  {name:<18}{COMMANDS[name][1]}" for name in COMMANDS]
     return "\n".join(["usage: freeze-omni COMMAND [options]", "", *lines, "", "Details: freeze-omni COMMAND --help"])
 
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from dataclasses import replace
 from pathlib import Path
 
-from freeze_omni.bin.errors import USER_ERRORS
-from freeze_omni.eval.judge import JudgeConfig
-from freeze_omni.eval.normalise import NORMALISERS
+from freeze_omni.bin.errors import run
+from freeze_omni.eval.config import JudgeConfig
 from freeze_omni.eval.round_trip import REJECTED, reject_misheard
+from freeze_omni.eval.wer import NORMALISERS
 
 
-def main(arguments: list[str] | None = None) -> int:
+def main(arguments: list[str] | None = None) -> None:
+    """Exits with one line if something cannot be read, or if nothing would be left."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folders", nargs="+", type=Path, help="data directories with wav.scp, text and utt2spk")
     parser.add_argument("--judge", required=True, type=Path, help="CTranslate2 Whisper folder")
@@ -23,17 +23,15 @@ def main(arguments: list[str] | None = None) -> int:
         "--most_wer", type=float, default=0.2, help="error rate above which an utterance is removed [0.2]"
     )
     parser.add_argument("--threads", type=int, default=2)
-    args = parser.parse_args(arguments)
+    run(reject, parser.parse_args(arguments), name="reject_spoken")
+
+
+def reject(args: argparse.Namespace) -> None:
     config = replace(JudgeConfig(), language=args.language, threads=args.threads)
-    try:
-        for folder in args.folders:
-            kept, rejected = reject_misheard(folder, args.judge, config, args.most_wer, args.normaliser)
-            print(f"{folder}: {kept} kept, {rejected} rejected" + (f" (see {folder / REJECTED})" if rejected else ""))
-    except USER_ERRORS as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+    for folder in args.folders:
+        kept, rejected = reject_misheard(folder, args.judge, config, args.most_wer, args.normaliser)
+        print(f"{folder}: {kept} kept, {rejected} rejected" + (f" (see {folder / REJECTED})" if rejected else ""))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

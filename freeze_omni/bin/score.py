@@ -11,9 +11,9 @@ from freeze_omni.bin.errors import run
 from freeze_omni.config import ConfigError
 from freeze_omni.data.sources import read_sources
 from freeze_omni.eval.config import read_config
-from freeze_omni.eval.provenance import provenance, without_home
 from freeze_omni.eval.results import KEYS, headline, pack_sizes, stage_seconds, wall_min, write_results
 from freeze_omni.eval.subjects import score_root
+from freeze_omni.provenance import provenance, without_home
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,38 +16,13 @@ from freeze_omni.config import ConfigError
 from freeze_omni.data.tables import read_table, write_table
 from freeze_omni.eval import paper
 from freeze_omni.eval.batch import decoded, greedy_answers, hear, texts
+from freeze_omni.eval.config import AsrDecodeConfig, DecodeConfig
 from freeze_omni.eval.outputs import match, read_texts
-from freeze_omni.eval.records import data_of
-from freeze_omni.eval.report import Report, Results, Section, figures_of, pick
-from freeze_omni.eval.runner import DecodeJob
+from freeze_omni.eval.report import Report, Results, Section, figures_of, number, pick, rate, table
+from freeze_omni.eval.runner import DecodeJob, data_of
 from freeze_omni.eval.sets import first_keys, sound_batches
-from freeze_omni.eval.tables import number, rate, table
 from freeze_omni.eval.wer import error_rate
 from freeze_omni.llm.tuned import PART
-
-if TYPE_CHECKING:
-    from freeze_omni.eval.config import DecodeConfig
-
-
-@dataclass(frozen=True)
-class AsrDecodeConfig:
-    """chunk_sizes: encoder frames of a chunk, 0 for infinite. llm: the transcript by task tokens, too."""
-
-    utterances: int = 60
-    chunk_sizes: tuple[int, ...] = (4, 0)
-    batch: int = 16
-    llm: bool = False
-    llm_max_tokens: int = 48
-
-    @property
-    def ways(self) -> list[str]:
-        """Names of the transcripts of an utterance."""
-        return [*map(chunk_name, self.chunk_sizes), *(["llm"] if self.llm else [])]
-
-
-def chunk_name(chunk_size: int) -> str:
-    """`chunk4`, and `chunk_inf` for 0."""
-    return f"chunk{chunk_size}" if chunk_size else "chunk_inf"
 
 
 def decode(job: DecodeJob) -> dict[str, dict[str, Any]]:
@@ -108,16 +83,16 @@ def by_llm(model: Any, sounds: Sequence[np.ndarray], max_tokens: int) -> list[st
 
 def score(root: Path, config: DecodeConfig, judge: Path | None = None) -> dict[str, Any]:
     """Error rates of each set by chunk size, and of the LLM's transcript if any."""
-    folders = [folder for folder in sorted(root.glob("asr_*")) if (folder / "decode.json").exists()]
-    return {"asr": {folder.name.removeprefix("asr_"): _score_set(folder, config) for folder in folders}}
-
-
-def _score_set(folder: Path, config: DecodeConfig) -> dict[str, Any]:
-    references, figures = read_table(data_of(folder) / "text"), {}
-    for way in config.asr.ways:
-        heard = read_table(folder / f"text.{way}", need_value=False)
-        figures[way] = error_rate({key: references[key] for key in heard}, heard, config.score.normaliser).as_dict()
-    return figures
+    figures: dict[str, dict[str, Any]] = {}
+    for folder in [path.parent for path in sorted(root.glob("asr_*/decode.json"))]:
+        references, found = (
+            read_table(data_of(folder) / "text"),
+            figures.setdefault(folder.name.removeprefix("asr_"), {}),
+        )
+        for way in config.asr.ways:
+            heard = read_table(folder / f"text.{way}", need_value=False)
+            found[way] = error_rate({key: references[key] for key in heard}, heard, config.score.normaliser).as_dict()
+    return {"asr": figures}
 
 
 def headline(figures: Mapping[str, Any], sets: Mapping[str, str]) -> dict[str, Any]:

@@ -7,43 +7,29 @@ from typing import Any
 
 import numpy as np
 
+_DRAWS = 1000
+_TAIL = (1 - 0.95) / 2
 
-def ratio_interval(
-    numerators: Sequence[float],
-    denominators: Sequence[float] | None = None,
-    confidence: float = 0.95,
-    draws: int = 1000,
-    seed: int = 0,
-) -> tuple[float, float]:
-    """Interval of sum(numerators) / sum(denominators) over resampled utterances.
 
-    Args:
-        numerators: errors (or 0/1 hits) of each utterance.
-        denominators: reference words of each utterance; None counts utterances.
-    Returns: the lower and the upper end; (nan, nan) if there is nothing to draw from.
+def ratio_interval(numerators: Sequence[float], denominators: Sequence[float] | None = None) -> tuple[float, float]:
+    """The 95 % interval of sum(numerators) / sum(denominators) over resampled utterances; (nan, nan) of nothing.
+
+    numerators: errors (or 0/1 hits) of each utterance. denominators: its reference words; None counts utterances.
     """
     top = np.asarray(numerators, dtype=float)
     bottom = np.ones_like(top) if denominators is None else np.asarray(denominators, dtype=float)
     if len(top) == 0 or bottom.sum() == 0:
         return float("nan"), float("nan")
-    picks = np.random.default_rng(seed).integers(0, len(top), size=(draws, len(top)))
+    picks = np.random.default_rng(0).integers(0, len(top), size=(_DRAWS, len(top)))
     totals = bottom[picks].sum(axis=1)
     values = top[picks].sum(axis=1)[totals > 0] / totals[totals > 0]
-    tail = (1 - confidence) / 2
-    return float(np.quantile(values, tail)), float(np.quantile(values, 1 - tail))
+    return float(np.quantile(values, _TAIL)), float(np.quantile(values, 1 - _TAIL))
 
 
 def share_of(hits: Sequence[bool]) -> dict[str, float | int | None]:
     """The share of hits with its interval and their count; None for the share of nothing."""
-    if not hits:
-        return {"share": None, "low": None, "high": None, "count": 0}
-    low, high = ratio_interval([float(hit) for hit in hits])
-    return {
-        "share": round(sum(hits) / len(hits), 4),
-        "low": round(low, 4),
-        "high": round(high, 4),
-        "count": len(hits),
-    }
+    found = mean_of([float(hit) for hit in hits])
+    return {"share": found.pop("mean"), **found}
 
 
 def mean_of(values: Sequence[float], over: Sequence[float] | None = None) -> dict[str, float | int | None]:
@@ -60,9 +46,5 @@ def summarise(values: Iterable[float], digits: int = 3) -> dict[str, Any]:
     found = np.asarray(list(values), dtype=float)
     if len(found) == 0:
         return {"average": None, "p50": None, "p90": None, "count": 0}
-    return {
-        "average": round(float(found.mean()), digits),
-        "p50": round(float(np.percentile(found, 50)), digits),
-        "p90": round(float(np.percentile(found, 90)), digits),
-        "count": len(found),
-    }
+    figures = {"average": found.mean(), "p50": np.percentile(found, 50), "p90": np.percentile(found, 90)}
+    return {name: round(float(value), digits) for name, value in figures.items()} | {"count": len(found)}

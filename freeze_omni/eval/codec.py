@@ -3,26 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from freeze_omni.data.audio import write_wav
-from freeze_omni.data.tables import read_table, write_table
+from freeze_omni.data.tables import read_table
 from freeze_omni.eval.runner import DecodeJob
 from freeze_omni.eval.sets import first_keys, sound_batches, stack
 
 COPY, ORIGINAL = "copy", "original"
-
-
-@dataclass(frozen=True)
-class CodecDecodeConfig:
-    """How many recordings the codec copies."""
-
-    utterances: int = 40
-    batch: int = 16
 
 
 def originals(data: Path) -> Path | None:
@@ -55,8 +46,5 @@ def decode(job: DecodeJob) -> dict[str, dict[str, Any]]:
         yield [{"id": name, "keys": keys, "audio_s": samples / hz} for name in (COPY, ORIGINAL)]
 
     records = job.run("codec copies", (COPY, ORIGINAL), config, work)
-    for name in records:
-        scp = {key: job.output / "wav" / name / f"{key}.wav" for key in keys}
-        write_table(job.output / name / "wav.scp", scp)
-    job.finish({key: texts[key] for key in keys})
+    job.finish({key: texts[key] for key in keys}, records)
     return records

@@ -6,22 +6,112 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from freeze_omni.config import build, read_yaml
-from freeze_omni.eval.asr import AsrDecodeConfig
-from freeze_omni.eval.codec import CodecDecodeConfig
-from freeze_omni.eval.duplex.subject import DuplexDecodeConfig
-from freeze_omni.eval.judge import JudgeConfig
-from freeze_omni.eval.latency import LatencyDecodeConfig
-from freeze_omni.eval.qa import QaDecodeConfig
-from freeze_omni.eval.states import StateDecodeConfig, TakeRule
-from freeze_omni.eval.tts import TtsDecodeConfig
 from freeze_omni.session.answer import AnswerConfig
 
 _ALL = 10**9
 
 
 @dataclass(frozen=True)
+class AsrDecodeConfig:
+    """chunk_sizes: encoder frames of a chunk, 0 for infinite. llm: the transcript by task tokens, too."""
+
+    utterances: int = 60
+    chunk_sizes: tuple[int, ...] = (4, 0)
+    batch: int = 16
+    llm: bool = False
+    llm_max_tokens: int = 48
+
+    @property
+    def ways(self) -> list[str]:
+        """Names of the transcripts of an utterance."""
+        return [*map(chunk_name, self.chunk_sizes), *(["llm"] if self.llm else [])]
+
+
+def chunk_name(chunk_size: int) -> str:
+    """`chunk4`, and `chunk_inf` for 0."""
+    return f"chunk{chunk_size}" if chunk_size else "chunk_inf"
+
+
+@dataclass(frozen=True)
+class QaDecodeConfig:
+    """questions: a dialogue counts once, with all its rounds."""
+
+    questions: int = 60
+    batch: int = 32
+    max_new_tokens: int = 40
+
+
+@dataclass(frozen=True)
+class TtsDecodeConfig:
+    """The sweep over top_k."""
+
+    sentences: int = 24
+    top_k: tuple[int, ...] = (1, 2, 3, 4, 5)
+    batch: int = 24
+
+
+@dataclass(frozen=True)
+class CodecDecodeConfig:
+    """How many recordings the codec copies."""
+
+    utterances: int = 40
+    batch: int = 16
+
+
+@dataclass(frozen=True)
+class StateDecodeConfig:
+    """Scenes, streamed in lock step."""
+
+    scenes: int = 60
+    batch: int = 32
+
+
+@dataclass(frozen=True)
+class TakeRule:
+    """When a decision counts as taking the turn; see eval/states.py."""
+
+    chunk_s: float = 0.16
+    threshold: float = 0.5
+    early_s: float = 0.16
+    late_s: float = 1.6
+
+
+@dataclass(frozen=True)
+class LatencyDecodeConfig:
+    """tail_s: silence after each question, within which state 1 is awaited. max_new_tokens: longest answer."""
+
+    questions: int = 12
+    tail_s: float = 2.5
+    max_new_tokens: int = 40
+
+
+@dataclass(frozen=True)
+class DuplexDecodeConfig:
+    """max_new_tokens: the longest answer. pace: how much longer the model's work takes on the scenes' clock than here;
+    with 0 latencies are those of its decisions alone, the same on any machine.
+    """
+
+    max_new_tokens: int = 40
+    pace: float = 1.0
+
+
+@dataclass(frozen=True)
+class JudgeConfig:
+    """How clips are joined and when an assignment of words is in doubt."""
+
+    language: str = "en"
+    window_s: float = 28.0
+    gap_s: float = 0.6
+    slack_s: float = 0.35
+    words_per_s: float = 6.0
+    silence_rms: float = 1e-3
+    beam: int = 1
+    threads: int = 2
+
+
+@dataclass(frozen=True)
 class ScoreConfig:
-    """normaliser: of eval/normalise.py. dnsmos, speaker_similarity: further figures of speech, see eval/quality.py, on
+    """normaliser: of eval/wer.py. dnsmos, speaker_similarity: further figures of speech, see eval/quality.py, on
     `quality_clips` clips of each kind.
     """
 

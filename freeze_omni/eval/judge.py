@@ -18,24 +18,11 @@ import numpy as np
 
 from freeze_omni.data.audio import read_audio
 from freeze_omni.data.tables import write_table
-from freeze_omni.eval.records import clip_records, progress
+from freeze_omni.eval.config import JudgeConfig
+from freeze_omni.eval.runner import clip_records, progress
 
 RATE_HZ = 16000
 _GROUP = 48  # clips whose sound is in memory at once
-
-
-@dataclass(frozen=True)
-class JudgeConfig:
-    """How clips are joined and when an assignment of words is in doubt."""
-
-    language: str = "en"
-    window_s: float = 28.0
-    gap_s: float = 0.6
-    slack_s: float = 0.35
-    words_per_s: float = 6.0
-    silence_rms: float = 1e-3
-    beam: int = 1
-    threads: int = 2
 
 
 @dataclass(frozen=True)
@@ -58,29 +45,22 @@ class Placed:
 
 
 class Judge:
-    """Transcribes clips with a CTranslate2 Whisper model.
+    """Transcribes clips with a CTranslate2 Whisper model, a folder with model.bin, config.json and the tokenizer.
 
-    Args:
-        model_dir: folder with model.bin, config.json and the tokenizer.
-    Raises:
-        FileNotFoundError: no such model; ImportError: the extra [eval] is not installed.
+    Raises FileNotFoundError without such a model, and ImportError without the extra [eval].
     """
 
-    def __init__(self, model_dir: str | Path, config: JudgeConfig = JudgeConfig()) -> None:
+    def __init__(self, model_dir: str | Path, config: JudgeConfig | None = None) -> None:
         if not (Path(model_dir) / "model.bin").is_file():
             raise FileNotFoundError(f"{model_dir}: no model.bin of a CTranslate2 Whisper model; correct --judge")
         try:
             from faster_whisper import WhisperModel
         except ImportError:
             raise ImportError("the judge needs faster-whisper: pip install 'freeze-omni[eval]'") from None
-        self.config = config
+        self.config = config = config or JudgeConfig()
         self.name = Path(model_dir).name
         self._model = WhisperModel(
-            str(model_dir),
-            device="cpu",
-            compute_type="int8",
-            cpu_threads=config.threads,
-            local_files_only=True,
+            str(model_dir), device="cpu", compute_type="int8", cpu_threads=config.threads, local_files_only=True
         )
 
     def transcribe(self, clips: Mapping[str, np.ndarray]) -> dict[str, str]:

@@ -7,25 +7,20 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from freeze_omni.data.audio import read_audio, write_wav
 from freeze_omni.data.tables import read_table, write_table
 from freeze_omni.eval import paper
 from freeze_omni.eval.bootstrap import summarise
+from freeze_omni.eval.config import DecodeConfig
 from freeze_omni.eval.outputs import match, read_numbers, read_sounds
 from freeze_omni.eval.question import Asked, ask
-from freeze_omni.eval.records import read_records
-from freeze_omni.eval.report import Report, Results, Section, figures_of, pick
-from freeze_omni.eval.runner import DecodeJob, session_config
+from freeze_omni.eval.report import Report, Results, Section, figures_of, number, pick, summary, table
+from freeze_omni.eval.runner import DecodeJob, read_records, session_config
 from freeze_omni.eval.sets import first_keys, read_histories, read_jsonl
 from freeze_omni.eval.states import beginnings
-from freeze_omni.eval.tables import number, summary, table
-
-if TYPE_CHECKING:
-    from freeze_omni.eval.config import DecodeConfig
 
 # row of the paper's table: from one mark to another of a timed session
 ROWS = {
@@ -36,15 +31,7 @@ ROWS = {
     "total": ("asked", "audio"),
 }
 TOKEN_S = 0.025
-
-
-@dataclass(frozen=True)
-class LatencyDecodeConfig:
-    """tail_s: silence after each question, within which state 1 is awaited. max_new_tokens: longest answer."""
-
-    questions: int = 12
-    tail_s: float = 2.5
-    max_new_tokens: int = 40
+Figure = Callable[[Mapping[str, Any]], float]
 
 
 def decode(job: DecodeJob) -> dict[str, dict[str, Any]]:
@@ -103,9 +90,9 @@ def score_latency(records: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
         "listening_step_ms": summarise((1000 * s for r in records for s in r["step_s"]), digits=1),
         "real_time_factor": {
             "listening": _ratio(records, lambda r: sum(r["step_s"]), lambda r: r["listened_s"]),
-            "speech_tokens": _ratio(spoken, _spent("prefill", "tokens"), _speech_s),
-            "codec": _ratio(spoken, _spent("audio", "end"), _speech_s),
-            "answer": _ratio(spoken, _answering_s, lambda r: r["answer_s"]),
+            "speech_tokens": _ratio(spoken, _spent("prefill", "tokens"), lambda r: r["speech_tokens"] * TOKEN_S),
+            "codec": _ratio(spoken, _spent("audio", "end"), lambda r: r["speech_tokens"] * TOKEN_S),
+            "answer": _ratio(spoken, lambda r: r["marks"]["done"] - r["marks"]["asked"], lambda r: r["answer_s"]),
         },
         "llm_tokens_per_s": _ratio(spoken, lambda r: r["llm_tokens"], _spent("token", "segment")),
         "questions": len(records),
@@ -114,23 +101,11 @@ def score_latency(records: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _speech_s(record: Mapping[str, Any]) -> float:
-    return record["speech_tokens"] * TOKEN_S
-
-
-def _answering_s(record: Mapping[str, Any]) -> float:
-    return record["marks"]["done"] - record["marks"]["asked"]
-
-
-def _spent(*names: str) -> Callable[[Mapping[str, Any]], float]:
+def _spent(*names: str) -> Figure:
     return lambda record: sum(record["spent_s"].get(name, 0.0) for name in names)
 
 
-def _ratio(
-    records: Iterable[Mapping[str, Any]],
-    top: Callable[[Mapping[str, Any]], float],
-    bottom: Callable[[Mapping[str, Any]], float],
-) -> float | None:
+def _ratio(records: Iterable[Mapping[str, Any]], top: Figure, bottom: Figure) -> float | None:
     """Sum of `top` over sum of `bottom`; None over nothing."""
     total = sum(bottom(record) for record in records)
     return round(sum(top(record) for record in records) / total, 4) if total else None
@@ -144,19 +119,18 @@ def _rows(results: Sequence[Results]) -> list[str]:
     found = list(figures_of(results, "latency"))
     if not found:
         return []
-
-    def row(title: str, cell: Callable[[Any], str]) -> list[str]:
-        return [title, *(cell(figures) for _, figures in found)]
-
-    rows = [row(name.replace("_", " "), lambda f, name=name: summary(f["rows_ms"][name])) for name in ROWS]
-    rows.append(row("listening step of 160 ms", lambda f: summary(f["listening_step_ms"], 1)))
-    rows.append(row("end of question to decision, s", lambda f: summary(f["decision_s"], 2)))
-    rows.append(row("end of question to first audio, s", lambda f: summary(f["first_audio_s"], 2)))
+    cells: dict[str, Callable[[Any], str]] = {
+        **{name.replace("_", " "): lambda f, name=name: summary(f["rows_ms"][name]) for name in ROWS},
+        "listening step of 160 ms": lambda f: summary(f["listening_step_ms"], 1),
+        "end of question to decision, s": lambda f: summary(f["decision_s"], 2),
+        "end of question to first audio, s": lambda f: summary(f["first_audio_s"], 2),
+    }
     for part in found[0][1]["real_time_factor"]:
         title = f"real-time factor: {part.replace('_', ' ')}"
-        rows.append(row(title, lambda f, part=part: number(f["real_time_factor"][part], 3)))
-    rows.append(row("LLM tokens a second", lambda f: number(f["llm_tokens_per_s"], 1)))
-    rows.append(row("questions ended by state 1", lambda f: f"{f['answered_by_own_decision']} of {f['questions']}"))
+        cells[title] = lambda f, part=part: number(f["real_time_factor"][part], 3)
+    cells["LLM tokens a second"] = lambda f: number(f["llm_tokens_per_s"], 1)
+    cells["questions ended by state 1"] = lambda f: f"{f['answered_by_own_decision']} of {f['questions']}"
+    rows = [[title, *(cell(figures) for _, figures in found)] for title, cell in cells.items()]
     return table(["", *(model for model, _ in found)], rows)
 
 

@@ -1,8 +1,11 @@
-"""Outputs of another system: texts and sounds by utterance, in common forms."""
+"""Outputs of another system: texts and sounds by utterance, and where it speaks, from the level of its sound."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+
+import numpy as np
 
 from freeze_omni.data.tables import TableError, read_table
 from freeze_omni.eval.sets import json_lines
@@ -18,13 +21,11 @@ def read_texts(path: Path) -> dict[str, str]:
     Raises TableError without any of these, or for a line that cannot be used.
     """
     if path.is_dir():
-        tables = [path / name for name in ("text", "hyp.trn") if (path / name).is_file()] or sorted(
-            path.glob("*.jsonl")
-        )
+        tables = [path / name for name in ("text", "hyp.trn") if (path / name).is_file()]
+        tables = tables or sorted(path.glob("*.jsonl"))
         if len(tables) > 1:
-            raise TableError(
-                f"{path}: several .jsonl files ({tables[0].name}, {tables[1].name}, ...); name one of them"
-            )
+            names = f"{tables[0].name}, {tables[1].name}, ..."
+            raise TableError(f"{path}: several .jsonl files ({names}); name one of them")
         if not tables:
             texts = {file.stem: file.read_text(encoding="utf-8").strip() for file in sorted(path.glob("*.txt"))}
             if not texts:
@@ -93,3 +94,42 @@ def match(references: dict[str, object], found: dict[str, object], where: Path) 
     if strangers:
         warnings.append(f"{len(strangers)} are not of the test set, as {strangers[0]}: left out")
     return warnings
+
+
+Span = tuple[float, float]
+MERGE_S = 0.5  # Full-Duplex-Bench's: a shorter silence does not split what a model says
+_FRAME_S = 0.02
+_FLOOR_DB = -40.0
+_SILENT = 1e-4
+_SHORTEST_S = 0.06
+
+
+def speech_segments(wav: np.ndarray, hz: int, merge_s: float = MERGE_S, breaks_s: Sequence[float] = ()) -> list[Span]:
+    """(start, end) in seconds of what sounds in (S,): frames of 20 ms within 40 dB of the loudest.
+
+    merge_s: silences up to this are inside a segment. breaks_s: where something new is known to begin; a silence
+    just before one splits two segments, however short it is.
+    """
+    frame = max(round(_FRAME_S * hz), 1)
+    count = len(wav) // frame
+    level = np.sqrt(np.mean(wav[: count * frame].reshape(count, frame) ** 2, axis=1)) if count else np.zeros(0)
+    if not count or level.max() < _SILENT:
+        return []
+    loud = level > level.max() * 10 ** (_FLOOR_DB / 20)
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], loud, [False]]).astype(np.int8)))
+    runs = [(start * frame / hz, end * frame / hz) for start, end in edges.reshape(-1, 2).tolist()]
+    merged: list[Span] = []
+    for start_s, end_s in runs:
+        last_s = merged[-1][1] if merged else -np.inf
+        split = any(last_s - _FRAME_S <= at_s <= start_s + _FRAME_S for at_s in breaks_s)
+        if start_s - last_s <= merge_s and merged and not split:
+            merged[-1] = (merged[-1][0], end_s)
+        else:
+            merged.append((start_s, end_s))
+    return [(start_s, end_s) for start_s, end_s in merged if end_s - start_s >= _SHORTEST_S]
+
+
+def clipped(segments: Sequence[Span], start_s: float, end_s: float) -> list[Span]:
+    """The parts of the segments between two times."""
+    cut = [(max(begin, start_s), min(end, end_s)) for begin, end in segments]
+    return [(begin, end) for begin, end in cut if end > begin]

@@ -15,7 +15,7 @@ import numpy as np
 from freeze_omni.data.audio import read_audio
 from freeze_omni.data.tables import read_table
 from freeze_omni.eval.codec import COPY, ORIGINAL
-from freeze_omni.eval.records import data_of, read_records
+from freeze_omni.eval.runner import data_of, read_records
 from freeze_omni.eval.sets import read_states
 
 Picture = tuple[str, Path]

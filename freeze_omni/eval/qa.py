@@ -14,9 +14,8 @@ import argparse
 import itertools
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,36 +26,22 @@ from freeze_omni.data.tables import read_table
 from freeze_omni.eval import paper
 from freeze_omni.eval.batch import context, decoded, greedy_answers, hear, state_probabilities, texts
 from freeze_omni.eval.bootstrap import ratio_interval
-from freeze_omni.eval.normalise import normaliser
+from freeze_omni.eval.config import DecodeConfig, QaDecodeConfig
 from freeze_omni.eval.outputs import match, read_texts
-from freeze_omni.eval.records import data_of, read_records
-from freeze_omni.eval.report import Report, Results, Section, figures_of, pick
-from freeze_omni.eval.runner import DecodeJob
+from freeze_omni.eval.report import Report, Results, Section, figures_of, number, pick, rate, share, table
+from freeze_omni.eval.runner import DecodeJob, data_of, read_records
 from freeze_omni.eval.sets import asked, question_answers, read_histories, sound_batches, whole_dialogues
-from freeze_omni.eval.tables import number, rate, share, table
-from freeze_omni.eval.wer import error_rate
+from freeze_omni.eval.wer import error_rate, normaliser
 from freeze_omni.llm.generate import GenerationConfig, generate_batch
 from freeze_omni.llm.order import Rounds
 from freeze_omni.session.events import ANSWER
 from freeze_omni.session.history import embed
 from freeze_omni.session.reducer import decide
 
-if TYPE_CHECKING:
-    from freeze_omni.eval.config import DecodeConfig
-
 Asked = Mapping[str, Mapping[str, Any]]
 References = Mapping[str, Sequence[str]]
 _WAYS = {"spoken": "answer", "own": "answer_own", "text": "answer_text"}
 _ARTICLE = re.compile(r"^(the|a|an) (?=\S)")
-
-
-@dataclass(frozen=True)
-class QaDecodeConfig:
-    """questions: a dialogue counts once, with all its rounds."""
-
-    questions: int = 60
-    batch: int = 32
-    max_new_tokens: int = 40
 
 
 def decode(job: DecodeJob) -> dict[str, dict[str, Any]]:

@@ -9,20 +9,17 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 from freeze_omni.data.audio import read_audio
 from freeze_omni.data.tts.registry import default_cache
-from freeze_omni.eval.bootstrap import ratio_interval
+from freeze_omni.eval.bootstrap import mean_of
 from freeze_omni.eval.codec import COPY, ORIGINAL
-from freeze_omni.eval.dnsmos import SCALES, Dnsmos
-from freeze_omni.eval.records import clip_records
-from freeze_omni.eval.voiceprint import RATE_HZ, SpeakerEncoder
-
-if TYPE_CHECKING:
-    from freeze_omni.eval.config import ScoreConfig
+from freeze_omni.eval.config import ScoreConfig
+from freeze_omni.eval.meters import RATE_HZ, SCALES, Dnsmos, SpeakerEncoder
+from freeze_omni.eval.runner import clip_records
 
 DNSMOS = ("dnsmos", "FREEZE_OMNI_DNSMOS_DIR", "sig_bak_ovr.onnx")
 SPEAKER_ENCODER = ("speaker_encoder", "FREEZE_OMNI_SPEAKER_ENCODER_DIR", "pretrained.pt")
@@ -57,12 +54,9 @@ def score_quality(folders: Mapping[str, Path], config: ScoreConfig) -> dict[str,
         at = weights_folder(DNSMOS)
         if at is None:
             missing.append(NO_WEIGHTS.format("DNSMOS", "get_dnsmos.sh"))
-        else:
-            for name, folder in folders.items():
-                found = measured(
-                    folder, at, lambda: Dnsmos(at, config.judge.threads), Dnsmos.name, config.quality_clips
-                )
-                rows[name] |= {scale: _mean([one[scale] for one in found.values()]) for scale in SCALES}
+        for name, folder in folders.items() if at is not None else ():
+            found = measured(folder, at, lambda: Dnsmos(at, config.judge.threads), Dnsmos.name, config.quality_clips)
+            rows[name] |= {scale: _mean([one[scale] for one in found.values()]) for scale in SCALES}
     if config.speaker_similarity:
         at = weights_folder(SPEAKER_ENCODER)
         if at is None:
@@ -107,12 +101,6 @@ def likeness(name: str, own: Mapping[str, np.ndarray], originals: Mapping[str, n
 
 def _mean(values: Sequence[float]) -> dict[str, float | int] | None:
     """Mean with its 95 % interval over clips; None of nothing."""
-    if not values:
-        return None
-    low, high = ratio_interval(values)
-    return {
-        "mean": round(float(np.mean(values)), 4),
-        "low": round(low, 4),
-        "high": round(high, 4),
-        "clips": len(values),
-    }
+    found = mean_of(values)
+    found["clips"] = found.pop("count")
+    return found if values else None

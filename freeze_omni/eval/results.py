@@ -14,25 +14,13 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 
 from freeze_omni.data.tables import write_lines
-from freeze_omni.eval.provenance import processor
-from freeze_omni.eval.report import Results
+from freeze_omni.eval.report import MISSING, Results, number, table
 from freeze_omni.eval.subjects import SUBJECTS
-from freeze_omni.eval.tables import MISSING, number, table
+from freeze_omni.provenance import processor
 
-KEYS = (
-    "asr_wer_seen",
-    "asr_wer_unseen",
-    "asr_wer_real",
-    "qa_accuracy",
-    "qa_accuracy_text",
-    "qa_ratio",
-    "codec_wer",
-    "speech_wer",
-    "state_take",
-    "state_false_pause",
-    "state_false_other",
-    "first_audio_s",
-    "wall_min",
+KEYS = tuple(
+    "asr_wer_seen asr_wer_unseen asr_wer_real qa_accuracy qa_accuracy_text qa_ratio codec_wer speech_wer state_take "
+    "state_false_pause state_false_other first_audio_s wall_min".split()
 )
 
 

@@ -10,9 +10,9 @@ from freeze_omni.config import ConfigError
 from freeze_omni.data.kaldi_dir import write_set
 from freeze_omni.data.tables import TableError, read_table, write_lines, write_table
 from freeze_omni.dialogues.config import Misheard, RejectionConfig
-from freeze_omni.eval.judge import JudgeConfig, judged_texts
-from freeze_omni.eval.normalise import NORMALISERS
-from freeze_omni.eval.wer import error_rate
+from freeze_omni.eval.config import JudgeConfig
+from freeze_omni.eval.judge import judged_texts
+from freeze_omni.eval.wer import NORMALISERS, error_rate
 
 REJECTED = "rejected"
 
@@ -28,9 +28,8 @@ def misheard(folder: Path, model_dir: Path, config: JudgeConfig, most_wer: float
     gone = {key for key, rate in rates.items() if rate > most_wer}
     write_lines(folder / REJECTED, (f"{k}\t{rates[k]:.2f}\t{texts[k]}\t{heard[k]}" for k in texts if k in gone))
     if len(gone) == len(texts):
-        raise TableError(
-            f"{folder}: every utterance was misheard, see {folder / REJECTED}; is the judge's language right?"
-        )
+        fix = "is the judge's language right?"
+        raise TableError(f"{folder}: every utterance was misheard, see {folder / REJECTED}; {fix}")
     return gone
 
 

@@ -18,7 +18,7 @@ import argparse
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -31,19 +31,14 @@ from freeze_omni.duplex.labels import Segment
 from freeze_omni.duplex.state_head import ANSWER, IGNORE, NO_LABEL, STATES
 from freeze_omni.eval.batch import context
 from freeze_omni.eval.bootstrap import share_of, summarise
-from freeze_omni.eval.outputs import match, read_numbers, read_sounds
-from freeze_omni.eval.records import data_of, read_records
-from freeze_omni.eval.report import Report, Results, Section, figures_of, pick
-from freeze_omni.eval.runner import DecodeJob
-from freeze_omni.eval.segments import speech_segments
+from freeze_omni.eval.config import DecodeConfig, TakeRule
+from freeze_omni.eval.outputs import match, read_numbers, read_sounds, speech_segments
+from freeze_omni.eval.report import Report, Results, Section, figures_of, number, pick, share, summary, table
+from freeze_omni.eval.runner import DecodeJob, data_of, read_records
 from freeze_omni.eval.sets import first_keys, read_jsonl, read_states, sound_batches, stack
-from freeze_omni.eval.tables import number, share, summary, table
 from freeze_omni.llm.cache import LlmCache
 from freeze_omni.session.reducer import decide
 from freeze_omni.shapes import valid_mask
-
-if TYPE_CHECKING:
-    from freeze_omni.eval.config import DecodeConfig
 
 Probabilities = Sequence[Sequence[float]]
 _MEASURES = {
@@ -51,14 +46,6 @@ _MEASURES = {
     "false_pause": "false takes in pauses %",
     "false_other": "replies to other sounds %",
 }
-
-
-@dataclass(frozen=True)
-class StateDecodeConfig:
-    """Scenes, streamed in lock step."""
-
-    scenes: int = 60
-    batch: int = 32
 
 
 @dataclass(frozen=True)
@@ -74,16 +61,6 @@ class LabelledScene:
     paused: Sequence[bool]
     labels: Sequence[int]
     probabilities: Probabilities
-
-
-@dataclass(frozen=True)
-class TakeRule:
-    """When a decision counts as taking the turn; see the top of this file."""
-
-    chunk_s: float = 0.16
-    threshold: float = 0.5
-    early_s: float = 0.16
-    late_s: float = 1.6
 
 
 def decode(job: DecodeJob) -> dict[str, dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""The subjects of evaluation: each module holds its settings, decoding, scores and rows of tables."""
+"""The subjects of evaluation, each a module, and decode.yaml: how much of each is decoded and how it is scored."""
 
 from __future__ import annotations
 
@@ -19,7 +19,6 @@ class Decoder(Protocol):
 
     def decode(self, job: DecodeJob) -> dict[str, dict[str, Any]]:
         """Stage 11: one test set, into one folder; returns the records."""
-        ...
 
 
 class Subject(Decoder, Protocol):
@@ -27,20 +26,16 @@ class Subject(Decoder, Protocol):
 
     def score(self, root: Path, config: DecodeConfig, judge: Path | None = None) -> dict[str, Any]:
         """Stage 12: figures of a decoding root by name; none if its folder is missing."""
-        ...
 
     def headline(self, figures: Mapping[str, Any], sets: Mapping[str, str]) -> dict[str, Any]:
         """Its figures among the KEYS of results.py. sets: ASR test sets that are `seen`, `unseen`, `real`."""
-        ...
 
     @property
     def SECTIONS(self) -> Sequence[Section]:
         """Its sections of RESULTS.md."""
-        ...
 
     def evaluate(self, args: argparse.Namespace, config: DecodeConfig) -> Report:
         """`freeze-omni eval`: a report on a model, or on the outputs of another system."""
-        ...
 
 
 SUBJECTS: dict[str, Subject] = {

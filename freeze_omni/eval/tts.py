@@ -9,9 +9,9 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,15 +21,14 @@ from freeze_omni.data.audio import write_wav
 from freeze_omni.data.tables import read_table, write_table
 from freeze_omni.eval import codec, paper
 from freeze_omni.eval.codec import COPY, ORIGINAL
-from freeze_omni.eval.dnsmos import SCALES
+from freeze_omni.eval.config import DecodeConfig
 from freeze_omni.eval.judge import judged_texts
+from freeze_omni.eval.meters import SCALES
 from freeze_omni.eval.outputs import match, read_sounds
 from freeze_omni.eval.quality import score_quality
-from freeze_omni.eval.records import read_records
-from freeze_omni.eval.report import Report, Results, Section, figures_of, pick
-from freeze_omni.eval.runner import DecodeJob
+from freeze_omni.eval.report import MISSING, Report, Results, Section, figures_of, mean, number, pick, rate, table
+from freeze_omni.eval.runner import DecodeJob, read_records
 from freeze_omni.eval.sets import first_keys
-from freeze_omni.eval.tables import MISSING, mean, number, rate, table
 from freeze_omni.eval.wer import error_rate
 from freeze_omni.session.answer import own_sampling
 from freeze_omni.session.history import embed
@@ -37,19 +36,7 @@ from freeze_omni.shapes import pad_rows, valid_mask
 from freeze_omni.speech_decoder.generate import generate_batch
 from freeze_omni.speech_decoder.sampling import SamplingConfig
 
-if TYPE_CHECKING:
-    from freeze_omni.eval.config import DecodeConfig
-
 STREAMED = "streamed"
-
-
-@dataclass(frozen=True)
-class TtsDecodeConfig:
-    """The sweep over top_k."""
-
-    sentences: int = 24
-    top_k: tuple[int, ...] = (1, 2, 3, 4, 5)
-    batch: int = 24
 
 
 def setting_name(top_k: int, prefix: bool) -> str:
@@ -81,10 +68,7 @@ def decode(job: DecodeJob) -> dict[str, dict[str, Any]]:
             yield [{"id": name, **speak(model, sentences, prefix, drawn, folder, config.batch)}]
 
     records = job.run("tts settings", settings, (config, job.config.answers), work)
-    for name in records:
-        scp = {key: job.output / "wav" / name / f"{key}.wav" for key in keys}
-        write_table(job.output / name / "wav.scp", scp)
-    job.finish({key: texts[key] for key in keys})
+    job.finish({key: texts[key] for key in keys}, records)
     return records
 
 
@@ -134,9 +118,7 @@ def answer_states(model: Any, pairs: Sequence[tuple[str, str | None]]) -> list[T
 
 def score(root: Path, config: DecodeConfig, judge: Path | None = None) -> dict[str, Any]:
     """`speech`: error rates by the judge, if any; `quality`: DNSMOS and speaker similarity, if asked for."""
-    found: dict[str, Any] = {}
-    if judge is not None:
-        found["speech"] = score_speech(root, config, judge)
+    found: dict[str, Any] = {} if judge is None else {"speech": score_speech(root, config, judge)}
     if (config.score.dnsmos or config.score.speaker_similarity) and (root / "codec" / "decode.json").exists():
         found["quality"] = score_quality(_spoken_folders(root, found.get("speech", {})), config.score)
     return found
@@ -187,18 +169,13 @@ def _rates(texts: Mapping[str, str], heard: Mapping[str, str], normaliser: str) 
 
 
 def _speed(record: Mapping[str, Any]) -> dict[str, Any]:
-    if "took_s" not in record:
-        return {}
-    audio_s = record["audio_s"]
-    return {"real_time_factor": record["took_s"] / audio_s if audio_s else None, "empty": record["empty"]}
+    factor = record["took_s"] / record["audio_s"] if record.get("took_s") and record["audio_s"] else None
+    return {"real_time_factor": factor, "empty": record["empty"]} if "took_s" in record else {}
 
 
 def headline(figures: Mapping[str, Any], sets: Mapping[str, str]) -> dict[str, Any]:
     speech = figures.get("speech", {})
-    return {
-        "codec_wer": pick(speech, COPY, "percent"),
-        "speech_wer": pick(speech, best_setting(speech), "percent"),
-    }
+    return {"codec_wer": pick(speech, COPY, "percent"), "speech_wer": pick(speech, best_setting(speech), "percent")}
 
 
 def _speech_rows(results: Sequence[Results]) -> list[str]:
@@ -280,16 +257,15 @@ def evaluate(args: argparse.Namespace, config: DecodeConfig) -> Report:
 
 def _decode_all(args: argparse.Namespace, config: DecodeConfig) -> tuple[dict[str, Path], dict[str, Mapping[str, Any]]]:
     """Folders of speech by name, and their records: sentences spoken (not by a codec alone), recordings copied."""
-    jobs = {} if args.model.suffix == ".pth" and args.codec is None else {"tts": decode}
-    if codec.originals(args.data) is not None:
-        jobs["codec"] = codec.decode
+    speaks = args.model.suffix != ".pth" or args.codec is not None
     folders: dict[str, Path] = {}
     made: dict[str, Mapping[str, Any]] = {}
-    for name, decoder in jobs.items():
-        folder = args.output / f"{name}_{args.set or args.data.name}"
-        records = decoder(DecodeJob.of(args, config, folder))
-        folders |= {setting: folder / setting for setting in records}
-        made |= records
+    for name, decoder, wanted in (("tts", decode, speaks), ("codec", codec.decode, codec.originals(args.data))):
+        if wanted:
+            folder = args.output / f"{name}_{args.set or args.data.name}"
+            records = decoder(DecodeJob.of(args, config, folder))
+            folders |= {setting: folder / setting for setting in records}
+            made |= records
     return folders, made
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +12,19 @@ import torch
 from torch import Tensor
 
 from freeze_omni.codec.codec import Codec
-from freeze_omni.codec.config import (
-    CodecConfig,
-    GlobalCodeConfig,
-    QuantiserConfig,
-    TimeDomainConfig,
-)
+from freeze_omni.codec.config import CodecConfig, GlobalCodeConfig, QuantiserConfig, TimeDomainConfig
 from freeze_omni.codec.time_decoder import LATENT_DIM
 from freeze_omni.codec.time_encoder import FIRST_CHANNELS
-from freeze_omni.released.files import ReleasedError, read_checkpoint, read_json, shapes_only, state_dict, taken
+from freeze_omni.released.files import (
+    ReleasedError,
+    check_names,
+    check_shape,
+    read_checkpoint,
+    read_json,
+    shapes_only,
+    state_dict,
+    taken,
+)
 from freeze_omni.weights import fill, without_weights
 
 GROUPS = ("generator", "quantizer", "encoder")
@@ -31,10 +35,7 @@ _VOICE = "encoder.GlobalTokenEncoder"
 # theirs, after the group's name -> ours
 _NAMES = (
     (r"quantizer\.quantizer_modules\.0\.embedding\.weight", r"quantiser.codes.codebook"),
-    (
-        r"quantizer\.quantizer_modules_globaltokens\.(\d+)\.embedding\.weight",
-        r"global_quantiser.slices.\1.codebook",
-    ),
+    (r"quantizer\.quantizer_modules_globaltokens\.(\d+)\.embedding\.weight", r"global_quantiser.slices.\1.codebook"),
     (rf"{_VOICE}\.conv\.0\.weight", r"encoder.voice.conv.0.weight"),
     (rf"{_VOICE}\.conv\.2\.weight", r"encoder.voice.conv.1.weight"),
     (rf"{_VOICE}\.conv\.4\.weight", r"encoder.voice.conv.2.weight"),
@@ -43,18 +44,14 @@ _NAMES = (
     (r"(encoder)\.(?!GlobalTokenEncoder)(.*)", r"\1.\2"),
     (r"generator\.(.*)", r"decoder.\1"),
 )
-_WEIGHT_NORM = {
-    "weight_g": "parametrizations.weight.original0",
-    "weight_v": "parametrizations.weight.original1",
-}
+_WEIGHT_NORM = {"weight_g": "parametrizations.weight.original0", "weight_v": "parametrizations.weight.original1"}
 
 
 def read_codec(folder: str | Path) -> tuple[Codec, Tensor | None, dict[str, str]]:
     """The codec of a `codec` folder in evaluation mode, its fixed voice, and what was left out.
 
-    Returns: the codec; its global tokens (1, n), None where model.json has none; left-out tensor name -> why.
-    Raises:
-        ReleasedError: a file that is not of this layout: names the file and what is wrong with it.
+    Returns: the codec; its global tokens (1, n), None where model.json has none; left-out tensor name -> why. Raises
+    ReleasedError: a file that is not of this layout: names the file and what is wrong with it.
     """
     folder = Path(folder)
     path = folder / "final.pt"
@@ -68,8 +65,12 @@ def read_codec(folder: str | Path) -> tuple[Codec, Tensor | None, dict[str, str]
         raise ReleasedError(f"{folder / 'model.json'}: {reason}") from None
     groups = read_checkpoint(path)
     try:
-        tensors, left_out = from_released({key: state_dict(value, path) for key, value in _groups(groups)})
-        check_against(tensors, shapes)
+        if not isinstance(groups, dict) or set(groups) != set(GROUPS):
+            raise ValueError(f"expected the state dicts {', '.join(GROUPS)}")
+        tensors, left_out = from_released({key: state_dict(value, path) for key, value in groups.items()})
+        check_names(tensors, set(shapes))
+        for name, tensor in tensors.items():
+            check_shape(name, tensor, tuple(shapes[name].shape), "model.json")
     except ReleasedError:
         raise
     except ValueError as error:
@@ -78,12 +79,6 @@ def read_codec(folder: str | Path) -> tuple[Codec, Tensor | None, dict[str, str]
         codec = Codec(config)
     fill(codec, {name: taken(tensor) for name, tensor in tensors.items()})
     return codec.eval(), voice, left_out
-
-
-def _groups(content: Any) -> Iterable[tuple[str, Any]]:
-    if not isinstance(content, dict) or set(content) != set(GROUPS):
-        raise ValueError(f"expected the state dicts {', '.join(GROUPS)}")
-    return content.items()
 
 
 def _voice(model: Mapping[str, Any]) -> Tensor | None:
@@ -153,13 +148,10 @@ def model_json(codec: Codec, voice: Tensor | None) -> dict[str, Any]:
     }
 
 
-def from_released(
-    groups: Mapping[str, Mapping[str, Tensor]],
-) -> tuple[dict[str, Tensor], dict[str, str]]:
+def from_released(groups: Mapping[str, Mapping[str, Tensor]]) -> tuple[dict[str, Tensor], dict[str, str]]:
     """The state dicts of `final.pt` as one of `Codec`, weight norm kept; and name -> why left out.
 
-    Raises:
-        ValueError: a tensor that has no place here.
+    Raises ValueError: a tensor that has no place here.
     """
     ours: dict[str, Tensor] = {}
     left_out: dict[str, str] = {}
@@ -170,7 +162,11 @@ def from_released(
             else:
                 ours[our_name(f"{group}.{name}")] = tensor
     for name in [name for name in ours if name.endswith(".codebook")]:
-        ours |= _running_means(name.removesuffix("codebook"), ours[name])
+        prefix, codebook = name.removesuffix("codebook"), ours[name]
+        # training goes on from every code used once, so that its running mean is itself
+        ours[prefix + "counts"] = codebook.new_ones(len(codebook))
+        ours[prefix + "sums"] = codebook.clone()
+        ours[prefix + "started"] = torch.ones((), dtype=torch.bool)
     return ours, left_out
 
 
@@ -188,16 +184,6 @@ def to_released(codec: Codec) -> dict[str, dict[str, Tensor]]:
     return groups
 
 
-def check_against(tensors: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> None:
-    """Raises ValueError that names a tensor which is missing, unknown or of another shape."""
-    for name in sorted(tensors.keys() ^ wanted.keys()):
-        raise ValueError(f"{name} is {'unknown' if name in tensors else 'missing'}")
-    for name, tensor in tensors.items():
-        if tensor.shape != wanted[name].shape:
-            shapes = f"{tuple(tensor.shape)}, model.json makes it {tuple(wanted[name].shape)}"
-            raise ValueError(f"{name} has the shape {shapes}")
-
-
 def _check_expressible(config: CodecConfig) -> None:
     if config.architecture != "time_domain":
         raise ValueError("only the time_domain architecture can be exported")
@@ -213,8 +199,7 @@ def _check_expressible(config: CodecConfig) -> None:
 def our_name(name: str) -> str:
     """Our name of `GROUP.NAME` in theirs. Raises ValueError if it has none."""
     for theirs, ours in _NAMES:
-        match = re.fullmatch(theirs, name)
-        if match:
+        if match := re.fullmatch(theirs, name):
             stem, _, last = match.expand(ours).rpartition(".")
             return f"{stem}.{_WEIGHT_NORM.get(last, last)}"
     raise ValueError(f"{name} is unknown")
@@ -225,23 +210,10 @@ def _their_name(name: str) -> str:
         name = name.replace(ours, theirs)
     for pattern, replacement in (
         (r"quantiser\.codes\.codebook", r"quantizer.quantizer_modules.0.embedding.weight"),
-        (
-            r"global_quantiser\.slices\.(\d+)\.codebook",
-            r"quantizer.quantizer_modules_globaltokens.\1.embedding.weight",
-        ),
+        (r"global_quantiser\.slices\.(\d+)\.codebook", r"quantizer.quantizer_modules_globaltokens.\1.embedding.weight"),
         (r"encoder\.voice\.linear\.(\w+)", rf"{_VOICE}.fn.0.\1"),
         (r"encoder\.voice\.norm\.(\w+)", rf"{_VOICE}.fn.2.\1"),
         (r"decoder\.(.*)", r"generator.\1"),
     ):
         name = re.sub(f"^{pattern}$", replacement, name)
-    conv = re.fullmatch(r"encoder\.voice\.conv\.(\d)\.weight", name)
-    return f"{_VOICE}.conv.{2 * int(conv[1])}.weight" if conv else name
-
-
-def _running_means(prefix: str, codebook: Tensor) -> dict[str, Tensor]:
-    """What training goes on from: every code used once, so that its running mean is itself."""
-    return {
-        prefix + "counts": codebook.new_ones(len(codebook)),
-        prefix + "sums": codebook.clone(),
-        prefix + "started": torch.ones((), dtype=torch.bool),
-    }
+    return re.sub(r"^encoder\.voice\.conv\.(\d)", lambda found: f"{_VOICE}.conv.{2 * int(found[1])}", name)

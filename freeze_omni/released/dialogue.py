@@ -10,14 +10,13 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from freeze_omni.config import read_yaml
 from freeze_omni.duplex.state_head import STATES, StateHead, StateHeadConfig
-from freeze_omni.llm.chat import ChatTemplate, ChatTexts
+from freeze_omni.llm.chat import ChatTexts
 from freeze_omni.released.files import ReleasedError, check_shape, taken
 from freeze_omni.released.listen import read_listen_config
 
@@ -34,10 +33,6 @@ class ReleasedDialogue:
     state_head: StateHead
     texts: ChatTexts
     system: str
-
-    def chat(self, tokenizer: Any) -> ChatTemplate:
-        """The template with a tokenizer."""
-        return ChatTemplate(tokenizer, self.texts)
 
 
 def read_dialogue(folder: str | Path, others: Mapping[str, Tensor]) -> ReleasedDialogue:

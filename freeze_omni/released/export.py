@@ -51,7 +51,7 @@ def write_released(model: FreezeOmni, folder: str | Path) -> list[str]:
 
 def express(model: FreezeOmni) -> tuple[dict[str, Any], list[str]]:
     """File name -> content, and what has no place in it. Raises ExportError with every reason against it."""
-    config, reasons = model.config, list(_refusals(model))
+    config, reasons = model.config, _refusals(model)
     heard = None
     if config.adapter.conv is not None:
         heard = listen.ListenConfig(config.encoder, config.adapter.conv, config.llm_size, config.prompt)
@@ -88,30 +88,27 @@ def express(model: FreezeOmni) -> tuple[dict[str, Any], list[str]]:
 
 def _refusals(model: FreezeOmni) -> list[str]:
     """What no file of the layout can say."""
-    config, reasons = model.config, []
-    if config.adapter.conv is None:
-        reasons.append("adapter: only conv can be expressed, this model has ctc")
-    if config.llm_tuning is not None:
-        reasons.append("llm_tuning: what was learned next to the LLM has no place in it")
-    if config.text_style != "released":
-        reasons.append(f"text_style: only released can be expressed, this model has {config.text_style}")
-    if config.llm_size % config.speech_decoder.size:
-        reasons.append("speech_decoder: its size must divide the LLM's width")
-    return reasons
+    config, style = model.config, model.config.text_style
+    reasons = {
+        "adapter: only conv can be expressed, this model has ctc": config.adapter.conv is None,
+        "llm_tuning: what was learned next to the LLM has no place in it": config.llm_tuning is not None,
+        f"text_style: only released can be expressed, this model has {style}": style != "released",
+        "speech_decoder: its size must divide the LLM's width": config.llm_size % config.speech_decoder.size,
+    }
+    return [reason for reason, holds in reasons.items() if holds]
 
 
 def _left_out(model: FreezeOmni) -> list[str]:
-    config, left = model.config, []
-    if model.transcribes:
-        left.append("ctc: the layout has no CTC head, so the model will not say what it heard")
-    if not config.task_tokens:
-        left.append("task embeddings: this model has none; zeros stand for them, which nothing reads")
-    if config.segments.rule != "released":
-        left.append("segments: the published server cuts answers by its own rule (rule: released)")
-    if config.fifo is None:
-        left.append("fifo: the published server streams with overlaps; its default numbers are written")
-    left.append("generation: how the LLM's answer is drawn is not part of the layout")
-    return left
+    config = model.config
+    left = {
+        "ctc: the layout has no CTC head, so the model will not say what it heard": model.transcribes,
+        "task embeddings: this model has none; zeros stand for them, which nothing reads": not config.task_tokens,
+        "segments: the published server cuts answers by its own rule (rule: released)": config.segments.rule
+        != "released",
+        "fifo: the published server streams with overlaps; its default numbers are written": config.fifo is None,
+        "generation: how the LLM's answer is drawn is not part of the layout": True,
+    }
+    return [line for line, holds in left.items() if holds]
 
 
 def _state(model: FreezeOmni, *parts: str) -> dict[str, Tensor]:

@@ -7,7 +7,7 @@ the configuration before anything is computed from it.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -82,12 +82,19 @@ def shapes_only() -> Iterator[None]:
         raise ValueError(f"its configuration has impossible sizes ({str(error).splitlines()[0][:120]})") from None
 
 
-def check_names(theirs: Mapping[str, Tensor], wanted: set[str]) -> None:
+def check_names(theirs: Iterable[str], wanted: set[str]) -> None:
     """Raises ValueError unless every wanted tensor is there, and no other."""
     if missing := sorted(wanted - set(theirs)):
         raise ValueError(f"{len(missing)} tensors are missing, the first is {missing[0]}")
     if unknown := sorted(set(theirs) - wanted):
         raise ValueError(f"{len(unknown)} tensors have no place in the model, the first is {unknown[0]}")
+
+
+def check_fixed(options: Mapping[str, Any], fixed: Mapping[str, Any]) -> None:
+    """Raises KeyError for an option that is missing, ValueError for another value than the published one."""
+    for key, value in fixed.items():
+        if options[key] != value:
+            raise ValueError(f"{key} is {options[key]!r}, only {value!r} is known")
 
 
 def check_shape(name: str, tensor: Tensor, shape: tuple[int, ...], said_by: str) -> None:

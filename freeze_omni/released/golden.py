@@ -7,37 +7,36 @@ results; the same functions make a recording of a model.
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
 
-from freeze_omni.released import golden_listen, golden_speak
+from freeze_omni.released import golden_runs as runs
 from freeze_omni.released.files import ReleasedError
+from freeze_omni.released.golden_runs import Found, Recording
 from freeze_omni.system import FreezeOmni
 
 TOLERANCE = 1e-4  # of the largest magnitude
 MOST_BYTES = 4_000_000_000  # of a recording, unpacked
 INPUTS = ("wav16k", "tts_text_ids", "tf_y", "codec_tokens", "codec_in_wav")
-Recording = Mapping[str, np.ndarray]
-Found = Iterator[tuple[str, np.ndarray]]
 # (how, what it computes of which inputs)
 RUNS: tuple[tuple[str, tuple[str, ...], Callable[[FreezeOmni, Recording], Found]], ...] = (
-    ("streaming", ("wav16k",), golden_listen.heard_step_by_step),
-    ("one pass", ("wav16k",), golden_listen.heard_at_once),
-    ("streaming", ("wav16k",), golden_listen.dialogue_step_by_step),
-    ("one pass", ("wav16k", "round0_ids", "round1_ids"), golden_listen.dialogue_at_once),
-    ("one pass", ("tts_text_ids", "round0_hidden"), golden_speak.rows),
-    ("streaming", ("tts_text_ids", "round0_hidden"), golden_speak.tokens_step_by_step),
-    ("one pass", ("tts_text_ids", "round0_hidden", "ar_tokens_prefix"), golden_speak.tokens_at_once),
-    ("streaming", ("tts_text_ids", "round0_hidden", "tf_y"), golden_speak.forced_step_by_step),
-    ("one pass", ("tts_text_ids", "round0_hidden", "tf_y"), golden_speak.forced_at_once),
-    ("streaming", ("codec_tokens",), golden_speak.decoded_step_by_step),
-    ("one pass", ("codec_tokens",), golden_speak.decoded_at_once),
-    ("one pass", ("codec_in_wav",), golden_speak.encoded),
-    ("streaming", ("tts_text_ids", "round0_hidden"), golden_speak.streamed),
+    ("streaming", ("wav16k",), runs.heard_step_by_step),
+    ("one pass", ("wav16k",), runs.heard_at_once),
+    ("streaming", ("wav16k",), runs.dialogue_step_by_step),
+    ("one pass", ("wav16k", "round0_ids", "round1_ids"), runs.dialogue_at_once),
+    ("one pass", ("tts_text_ids", "round0_hidden"), runs.rows),
+    ("streaming", ("tts_text_ids", "round0_hidden"), runs.tokens_step_by_step),
+    ("one pass", ("tts_text_ids", "round0_hidden", "ar_tokens_prefix"), runs.tokens_at_once),
+    ("streaming", ("tts_text_ids", "round0_hidden", "tf_y"), runs.forced_step_by_step),
+    ("one pass", ("tts_text_ids", "round0_hidden", "tf_y"), runs.forced_at_once),
+    ("streaming", ("codec_tokens",), runs.decoded_step_by_step),
+    ("one pass", ("codec_tokens",), runs.decoded_at_once),
+    ("one pass", ("codec_in_wav",), runs.encoded),
+    ("streaming", ("tts_text_ids", "round0_hidden"), runs.streamed),
 )
 
 
@@ -62,10 +61,10 @@ def read_recording(path: str | Path) -> dict[str, np.ndarray]:
                 raise ReleasedError(f"{path}: holds more than {MOST_BYTES / 1e9:.0f} GB")
         with np.load(path, allow_pickle=False) as file:
             recording = {key: file[key] for key in file.files}
-    except FileNotFoundError:
-        raise ReleasedError(f"{path}: no such recording") from None
     except ReleasedError:
         raise
+    except FileNotFoundError:
+        raise ReleasedError(f"{path}: no such recording") from None
     except (OSError, ValueError, EOFError, KeyError, AttributeError, TypeError, zipfile.BadZipFile) as error:
         raise ReleasedError(f"{path}: no recording of arrays in npz form, or a broken one ({error})") from None
     for key, value in recording.items():

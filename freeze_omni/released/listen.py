@@ -15,6 +15,8 @@ from freeze_omni.encoder.config import EncoderConfig
 from freeze_omni.encoder.encoder import SpeechEncoder
 from freeze_omni.released.files import (
     ReleasedError,
+    check_fixed,
+    check_names,
     check_shape,
     read_checkpoint,
     read_text,
@@ -69,6 +71,18 @@ _FIXED = {
     "prompt_finetune": True,
     "predict_usr_state": 4,
 }
+_TRANSFORMER = {  # theirs, after `transformer-`: ours
+    "attention-dim": "size",
+    "attention-dropout-rate": "attention_dropout",
+    "attention-heads": "heads",
+    "chunk_size": "chunk_frames",
+    "concat-after": "concat_after",
+    "dropout-rate": "dropout",
+    "dynamic-chunks": "dynamic_chunks",
+    "left_chunks": "left_chunks",
+    "linear-units": "ffn_size",
+    "num-blocks": "layers",
+}
 # keys that say one width twice: (the key that is read, those that must agree with it where they are there)
 _SAME = {
     "subsampling-input-dim": ("encoder-input-dim", "input_dim"),
@@ -102,10 +116,8 @@ class ListenConfig:
 def read_listen(folder: str | Path) -> tuple[SpeechEncoder, ConvAdapter, dict[str, Tensor]]:
     """Encoder and adapter of an `audiollm` folder, in evaluation mode, and its other tensors.
 
-    The others keep their published names: prompts, task embeddings, state head.
-
-    Raises:
-        ReleasedError: a file that is not of this layout: names the file and what is wrong with it.
+    The others keep their published names: prompts, task embeddings, state head. Raises ReleasedError: a file that is
+    not of this layout: names the file and what is wrong with it.
     """
     folder = Path(folder)
     config = read_listen_config(folder / "train.yaml")
@@ -152,9 +164,7 @@ def read_listen_config(path: str | Path) -> ListenConfig:
 
 
 def _check(options: Mapping[str, Any]) -> None:
-    for key, value in _FIXED.items():
-        if options[key] != value:
-            raise ValueError(f"{key} is {options[key]!r}, only {value!r} is known")
+    check_fixed(options, _FIXED)
     for key, others in _SAME.items():
         for other in others:
             if options.get(other, options[key]) != options[key]:
@@ -180,11 +190,9 @@ def from_released(theirs: Mapping[str, Tensor], config: ListenConfig) -> tuple[d
     if config.encoder.layers > len(theirs):
         raise ValueError(f"{len(theirs)} tensors are too few for {config.encoder.layers} blocks")
     mapped = names(config)
-    if missing := sorted(set(mapped.values()) - set(theirs)):
-        raise ValueError(f"{len(missing)} tensors are missing, the first is {missing[0]}")
     others = {name: theirs[name] for name in set(theirs) - set(mapped.values())}
-    if unknown := sorted(name for name in others if name.startswith(("encoder.", "adpter."))):
-        raise ValueError(f"{len(unknown)} tensors have no place in the model, the first is {unknown[0]}")
+    ours = [name for name in theirs if name not in others or name.startswith(("encoder.", "adpter."))]
+    check_names(ours, set(mapped.values()))
     with shapes_only():
         encoder, adapter = _parts(config)
     shapes = state_shapes(encoder, "encoder.") | state_shapes(adapter, "adapter.")
@@ -219,21 +227,8 @@ def train_yaml(config: ListenConfig, chat_template: str, task_tokens: int) -> di
     """The inverse of `read_listen_config`, with the chat template and the number of task embeddings."""
     encoder, adapter = config.encoder, config.adapter
     size = encoder.size
-    transformer = {
-        "attention-dim": size,
-        "attention-dropout-rate": encoder.attention_dropout,
-        "attention-heads": encoder.heads,
-        "chunk_size": encoder.chunk_frames,
-        "concat-after": encoder.concat_after,
-        "dropout-rate": encoder.dropout,
-        "dynamic-chunks": encoder.dynamic_chunks,
-        "input-dim": size,
-        "left_chunks": encoder.left_chunks,
-        "linear-units": encoder.ffn_size,
-        "num-blocks": encoder.layers,
-        "output-dim": size,
-        "positional-dropout-rate": encoder.dropout,
-    }
+    transformer = {theirs: getattr(encoder, ours) for theirs, ours in _TRANSFORMER.items()}
+    transformer |= {"input-dim": size, "output-dim": size, "positional-dropout-rate": encoder.dropout}
     transformer = {f"transformer-{key}": value for key, value in transformer.items()}
     transformer |= {key: value for key, value in _FIXED.items() if key.startswith("transformer-")}
     subsampling = {"dropout-rate": encoder.dropout, "input-dim": encoder.input_size, "output-dim": size, "rate": 4}
@@ -271,16 +266,7 @@ def train_yaml(config: ListenConfig, chat_template: str, task_tokens: int) -> di
 def _encoder(options: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "input_size": options["subsampling-input-dim"],
-        "size": options["transformer-attention-dim"],
-        "layers": options["transformer-num-blocks"],
-        "heads": options["transformer-attention-heads"],
-        "ffn_size": options["transformer-linear-units"],
-        "dropout": options["transformer-dropout-rate"],
-        "attention_dropout": options["transformer-attention-dropout-rate"],
-        "chunk_frames": options["transformer-chunk_size"],
-        "left_chunks": options["transformer-left_chunks"],
-        "dynamic_chunks": options["transformer-dynamic-chunks"],
-        "concat_after": options["transformer-concat-after"],
+        **{ours: options[f"transformer-{theirs}"] for theirs, ours in _TRANSFORMER.items()},
         "positions": "released",
         "start": "zero_features",
     }

@@ -60,10 +60,7 @@ def _files(released: Released) -> dict[str, tuple[dict[str, Tensor], dict[str, s
     return {
         "audiollm/final.pt": (read_checkpoint(folder / "audiollm" / "final.pt"), names),
         "decoder/final.pt": (decoder.get("model", decoder), spoken),
-        "codec/final.pt": (
-            sounds,
-            {name: f"codec.{codec.our_name(name)}" for name in sounds if name not in left_out},
-        ),
+        "codec/final.pt": (sounds, {name: f"codec.{codec.our_name(name)}" for name in sounds if name not in left_out}),
     }
 
 

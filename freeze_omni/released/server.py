@@ -22,11 +22,7 @@ _FIFO = {  # ours: theirs
     "threshold": "decoder_seg_threshold",
     "first_threshold": "decoder_seg_threshold_first_pack",
 }
-_SAMPLING = {
-    "top_k": "decoder_top_k",
-    "penalty": "decoder_penalty",
-    "penalty_window": "decoder_penalty_window_size",
-}
+_SAMPLING = {"top_k": "decoder_top_k", "penalty": "decoder_penalty", "penalty_window": "decoder_penalty_window_size"}
 
 
 class ServerConfig(NamedTuple):

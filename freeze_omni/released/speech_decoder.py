@@ -12,6 +12,7 @@ from torch import Tensor
 from freeze_omni.config import ConfigError, build
 from freeze_omni.released.files import (
     ReleasedError,
+    check_fixed,
     check_names,
     check_shape,
     read_checkpoint,
@@ -46,8 +47,7 @@ _WIDTHS = ("idim", "encoder_input_dim", "encoder_output_dim")
 def read_speech_decoder(folder: str | Path) -> tuple[SpeechDecoderConfig, dict[str, Tensor]]:
     """Configuration and state dict of a `decoder` folder in the published layout.
 
-    Raises:
-        ReleasedError: a file that is not of this layout: names the file and what is wrong with it.
+    Raises ReleasedError: a file that is not of this layout: names the file and what is wrong with it.
     """
     folder = Path(folder)
     config = read_config(folder / "model.json")
@@ -90,9 +90,7 @@ def read_config(path: str | Path) -> SpeechDecoderConfig:
 
 
 def _check(width: Any, codes: Any, options: Mapping[str, Any]) -> None:
-    for key, value in _FIXED.items():
-        if options.get(key, value) != value:
-            raise ValueError(f"{key} is {options[key]!r}, only {value!r} is known")
+    check_fixed(_FIXED | options, _FIXED)
     size = options["transformer_attention_dim"]
     widths = {"the first entry": width} | {key: options.get(key, size) for key in _WIDTHS}
     for key, value in widths.items():
@@ -148,10 +146,7 @@ def _shape(ours: str, config: SpeechDecoderConfig) -> tuple[int, ...]:
 
 
 def to_released(ours: Mapping[str, Tensor], config: SpeechDecoderConfig) -> dict[str, Tensor]:
-    """Their state dict from ours.
-
-    Raises ValueError for a model that the published layout cannot hold.
-    """
+    """Their state dict from ours. Raises ValueError for a model that the published layout cannot hold."""
     plain = (config.text_rows, config.positions, config.text_units) == ("reshape", "plain", "tokens")
     if not plain or config.pre_layers != config.layers // 2:
         raise ValueError(

@@ -21,7 +21,7 @@ from torch import nn
 
 from freeze_omni.checkpoint import PartsSource, fill_parts, inherit_config, load_parts
 from freeze_omni.config import as_mapping, build
-from freeze_omni.eval.provenance import provenance
+from freeze_omni.provenance import provenance
 from freeze_omni.tasks.data_dirs import FileKinds, add_data_dirs
 from freeze_omni.tasks.parts_model import PartsModel, parameter_count
 from freeze_omni.tasks.resources import Resources

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from freeze_omni.bin import results
-from freeze_omni.eval.provenance import provenance
+from freeze_omni.provenance import provenance
 
 
 def figures(scale, wall_min, wer):

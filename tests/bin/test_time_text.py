@@ -1,4 +1,4 @@
-"""Durations beside the tokens, from data directories to the task that reads them."""
+"""Durations with the tokens, from data directories to the task that reads them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ TOLD = {"speech_decoder": DECODER | {"positions": "progress", "length": "predict
 
 @pytest.fixture
 def told(toy, tmp_path):  # noqa: F811
-    """A corpus of its own, and the options that time it."""
+    """A corpus, and the options that time it."""
     data = write_corpus(tmp_path / "data")
     config = tmp_path / "2.2.yaml"
     config.write_text(yaml.safe_dump({"model": TOLD}))

@@ -17,7 +17,7 @@ from freeze_omni.eval import qa, runner, sets, states
 from freeze_omni.eval.batch import context, greedy_answers, hear, state_probabilities
 from freeze_omni.eval.config import DecodeConfig, QaDecodeConfig
 from freeze_omni.eval.qa import first_answer
-from freeze_omni.eval.records import Records, progress, read_records
+from freeze_omni.eval.runner import Records, progress, read_records
 from freeze_omni.llm.generate import GenerationConfig, generate_batch
 from freeze_omni.session.events import StateDecision
 from freeze_omni.session.session import SpeechSession

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from freeze_omni.eval.judge import RATE_HZ, Judge, JudgeConfig, Placed, Word, assign, windows
+from freeze_omni.eval.config import JudgeConfig
+from freeze_omni.eval.judge import RATE_HZ, Judge, Placed, Word, assign, windows
 
 CONFIG = JudgeConfig(window_s=10.0, gap_s=0.6)
 PLACED = [Placed("a", 0.2, 1.2, False), Placed("b", 1.8, 3.8, False)]

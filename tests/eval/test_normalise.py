@@ -2,7 +2,7 @@
 
 import pytest
 
-from freeze_omni.eval.normalise import characters, english, normaliser, plain
+from freeze_omni.eval.wer import characters, english, normaliser, plain
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,8 @@ from freeze_omni.data.audio import write_wav
 from freeze_omni.data.tables import write_table
 from freeze_omni.eval import quality
 from freeze_omni.eval.config import ScoreConfig
-from freeze_omni.eval.dnsmos import SCALES, Dnsmos, windows
+from freeze_omni.eval.meters import SCALES, Dnsmos, SpeakerEncoder, mel_windows, windows
 from freeze_omni.eval.quality import DNSMOS, SPEAKER_ENCODER, likeness, score_quality, weights_folder
-from freeze_omni.eval.voiceprint import SpeakerEncoder, mel_windows
 
 HZ = 16000
 # What the packages speechmos 0.0.1.1 (of `hum(11.5)`) and Resemblyzer 0.1.4 (of `hum(3)`) say by their own code.

@@ -13,9 +13,9 @@ from freeze_omni.eval import pictures
 from freeze_omni.eval.duplex.measures import Outcome
 from freeze_omni.eval.duplex.subject import summarise_outcomes
 from freeze_omni.eval.latency import score_latency
-from freeze_omni.eval.provenance import provenance
 from freeze_omni.eval.results import KEYS, headline, read_results, render, stage_seconds, wall_min
 from freeze_omni.eval.wer import error_rate
+from freeze_omni.provenance import provenance
 
 RATE = error_rate({"a": "one cat"}, {"a": "one dog"}).as_dict()
 SHARE = {"share": 0.9, "low": 0.8, "high": 1.0, "count": 10}

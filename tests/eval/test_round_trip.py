@@ -41,7 +41,7 @@ def asked(monkeypatch):
 
 def test_what_is_misheard_goes_and_is_listed(folder, asked, tmp_path, capsys):
     command = [str(folder), "--judge", str(tmp_path)]
-    assert reject_spoken.main(command) == 0
+    reject_spoken.main(command)
     assert "2 kept, 1 rejected" in capsys.readouterr().out
     assert sorted(read_table(folder / "text")) == ["s-a", "s-c"] and validate(folder, role="tts") == []
     assert (folder / "rejected").read_text() == "s-b\t1.00\tStart.\tNo, start.\n"
@@ -53,15 +53,15 @@ def test_a_set_that_is_spoken_again_is_not_heard_again(folder, asked, tmp_path):
     for _ in range(2):
         for name, text in tables.items():
             (folder / name).write_text(text)
-        assert reject_spoken.main([str(folder), "--judge", str(tmp_path)]) == 0
+        reject_spoken.main([str(folder), "--judge", str(tmp_path)])
     assert len(asked) == 3
 
 
 def test_a_judge_that_hears_nothing_right_is_told(folder, asked, tmp_path, capsys, monkeypatch):
     monkeypatch.setitem(HEARD, "s-a", "x")
     monkeypatch.setitem(HEARD, "s-c", "x")
-    assert reject_spoken.main([str(folder), "--judge", str(tmp_path)]) == 1
-    assert "every utterance was misheard" in capsys.readouterr().err
+    with pytest.raises(SystemExit, match="every utterance was misheard"):
+        reject_spoken.main([str(folder), "--judge", str(tmp_path)])
     assert len(read_table(folder / "text")) == 3, "the set is left as it was"
 
 

@@ -3,7 +3,8 @@
 import pytest
 
 from freeze_omni.duplex.labels import Segment
-from freeze_omni.eval.states import LabelledScene, TakeRule, decision_times, score_scenes, state_f1
+from freeze_omni.eval.config import TakeRule
+from freeze_omni.eval.states import LabelledScene, decision_times, score_scenes, state_f1
 
 RULE = TakeRule(chunk_s=1.0, early_s=0.5, late_s=2.0)
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from freeze_omni.llm.chat import ChatTemplate
 from freeze_omni.llm.frozen import FrozenLLM
 from freeze_omni.llm.generate import GenerationConfig, generate
 from freeze_omni.released.dialogue import read_dialogue, read_texts, to_released
@@ -27,7 +28,7 @@ def golden(request):
     dialogue = read_dialogue(root / "checkpoints" / "audiollm", others)
     tokenizer = AutoTokenizer.from_pretrained(root / "llm")
     model = AutoModelForCausalLM.from_pretrained(root / "llm", dtype=torch.float32)
-    llm = FrozenLLM(model, tokenizer, chat=dialogue.chat(tokenizer))
+    llm = FrozenLLM(model, tokenizer, chat=ChatTemplate(tokenizer, dialogue.texts))
     with np.load(root / "golden.npz") as file:
         recorded = {key: torch.from_numpy(file[key]) for key in file if file[key].ndim}
     return dialogue, others, llm, recorded

@@ -24,8 +24,11 @@ TEMPLATE = (
 
 @dataclass(frozen=True)
 class Sizes:
-    """Sizes and switches of a checkpoint. levels: values are rounded to so many steps, and most of the large tensors
-    are zero, so that a miniature compresses well; 0 leaves them as drawn."""
+    """Sizes and switches of a checkpoint.
+
+    levels: values are rounded to this number of steps, and most of the large tensors are zero, so that a miniature
+    compresses well; 0 leaves them as drawn.
+    """
 
     mel: int = 80
     width: int = 20
@@ -196,8 +199,8 @@ def codec(s: Sizes) -> dict[str, Shapes]:
             count += 1
     inputs, hidden, outputs, size, _ = s.global_conv
     encoder |= _linear("conv_post", 512, 512, 3) | _linear("linear.0", 128, 128)
-    for index, (before, behind) in {0: (inputs, hidden), 2: (hidden, hidden), 4: (hidden, outputs)}.items():
-        encoder[f"GlobalTokenEncoder.conv.{index}.weight"] = (behind, before, size)
+    for index, (before, after) in {0: (inputs, hidden), 2: (hidden, hidden), 4: (hidden, outputs)}.items():
+        encoder[f"GlobalTokenEncoder.conv.{index}.weight"] = (after, before, size)
     encoder |= _linear("GlobalTokenEncoder.fn.0", 128, outputs) | _linear("GlobalTokenEncoder.fn.2", 128)
     encoder |= {f"GlobalTokenEncoder.fn.2.running_{name}": (128,) for name in ("mean", "var")}
     encoder["GlobalTokenEncoder.fn.2.num_batches_tracked"] = ()

@@ -49,8 +49,11 @@ def edit(folder: Path, change) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda g: g["generator"].pop("conv_pre.bias"), "decoder.conv_pre.bias is missing"),
-        (lambda g: g["generator"].update(extra=torch.zeros(1)), "extra is unknown"),
+        (lambda g: g["generator"].pop("conv_pre.bias"), "1 tensors are missing, the first is decoder.conv_pre.bias"),
+        (
+            lambda g: g["generator"].update(extra=torch.zeros(1)),
+            "1 tensors have no place in the model, the first is decoder.extra",
+        ),
         (lambda g: g["encoder"].update({"conv_post.bias": torch.zeros(3)}), "has the shape"),
         (lambda g: g.pop("quantizer"), "expected the state dicts"),
     ],

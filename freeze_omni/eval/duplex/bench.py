@@ -12,8 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from freeze_omni.data.audio import read_audio, write_wav
-from freeze_omni.eval.duplex.outputs import read_json, write_json
-from freeze_omni.eval.duplex.scene import ScriptedScene, read_scene
+from freeze_omni.eval.duplex.scene import ScriptedScene, read_json, read_scene, write_json
 from freeze_omni.eval.judge import Word
 from freeze_omni.eval.suites import full_duplex_bench
 from freeze_omni.eval.suites.base import Item

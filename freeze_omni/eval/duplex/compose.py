@@ -62,9 +62,8 @@ def read_sounds(folder: Path) -> list[Sound]:
             first, *others = scene["segments"]
             kind, span_s = _DIALOGUE_KINDS.get(first["kind"]), (float(first["start_s"]), float(first["end_s"]))
         except (KeyError, ValueError, TypeError):
-            raise TableError(
-                f"{folder / 'scene'}: {key} has no segments of kind, start_s, end_s; make the set again"
-            ) from None
+            wanted = "segments of kind, start_s, end_s"
+            raise TableError(f"{folder / 'scene'}: {key} has no {wanted}; make the set again") from None
         if key not in wavs:
             raise TableError(f"{folder / 'scene'}: {key} is not in wav.scp; make the set again")
         if kind and not others and not scene.get("pauses"):

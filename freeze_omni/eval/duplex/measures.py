@@ -21,9 +21,8 @@ from typing import Any
 
 import numpy as np
 
-from freeze_omni.eval.duplex.outputs import Output
-from freeze_omni.eval.duplex.scene import Said, ScriptedScene
-from freeze_omni.eval.segments import Span, clipped
+from freeze_omni.eval.duplex.scene import Output, Said, ScriptedScene
+from freeze_omni.eval.outputs import Span, clipped
 
 TURN_S = 1.0
 TURN_WORDS = 3

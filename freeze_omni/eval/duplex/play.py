@@ -13,10 +13,8 @@ from typing import Any
 import numpy as np
 
 from freeze_omni.data.audio import read_audio, resample
-from freeze_omni.eval.duplex.outputs import write_output
-from freeze_omni.eval.duplex.scene import ScriptedScene
-from freeze_omni.eval.in_time import TimeLine, follow
-from freeze_omni.eval.question import VirtualClock
+from freeze_omni.eval.duplex.scene import ScriptedScene, write_output
+from freeze_omni.eval.question import TimeLine, VirtualClock, follow
 from freeze_omni.rates import Rates
 from freeze_omni.session import events as ev
 from freeze_omni.session.session import SpeechSession

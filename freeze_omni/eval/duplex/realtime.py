@@ -16,10 +16,9 @@ from freeze_omni.client.chat import Chat
 from freeze_omni.client.realtime import HZ, PIECE_S, Realtime, ServerError
 from freeze_omni.client.realtime import encode as encoded
 from freeze_omni.config import ConfigError
-from freeze_omni.eval.duplex.outputs import write_output
 from freeze_omni.eval.duplex.play import Hearing, resampled
-from freeze_omni.eval.duplex.scene import ScriptedScene
-from freeze_omni.eval.records import Records, progress
+from freeze_omni.eval.duplex.scene import ScriptedScene, write_output
+from freeze_omni.eval.runner import Records, progress
 
 OWN = "freeze_omni"  # of our server's sessions: the state decisions can be asked for
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 import argparse
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -18,53 +18,28 @@ from freeze_omni.data.audio import read_audio
 from freeze_omni.data.tables import TableError
 from freeze_omni.eval import judge as judges
 from freeze_omni.eval.bootstrap import mean_of, ratio_interval, share_of, summarise
+from freeze_omni.eval.config import DecodeConfig
 from freeze_omni.eval.duplex.bench import write_bench
 from freeze_omni.eval.duplex.measures import Outcome, measure
-from freeze_omni.eval.duplex.outputs import read_json, read_output, write_json
 from freeze_omni.eval.duplex.play import Hearing, play_offline
-from freeze_omni.eval.duplex.scene import FILE, KINDS, ScriptedScene, read_scenes
+from freeze_omni.eval.duplex.scene import FILE, KINDS, ScriptedScene, read_json, read_output, read_scenes, write_json
+from freeze_omni.eval.outputs import speech_segments
 from freeze_omni.eval.question import ask
-from freeze_omni.eval.records import data_of
-from freeze_omni.eval.report import Report, Results, Section, figures_of
-from freeze_omni.eval.runner import DecodeJob, session_config
-from freeze_omni.eval.segments import speech_segments
+from freeze_omni.eval.report import MISSING, Report, Results, Section, figures_of, number, share, summary, table
+from freeze_omni.eval.runner import DecodeJob, data_of, session_config
 from freeze_omni.eval.suites.full_duplex_bench import as_content
-from freeze_omni.eval.tables import MISSING, number, share, summary, table
 from freeze_omni.session.session import SpeechSession
 
-if TYPE_CHECKING:
-    from freeze_omni.eval.config import DecodeConfig
-
 WANTED = {"turn": "high", "interruption": "high"}  # takeover; of all other kinds low
-HEAD = (
-    "scenes of",
-    "takeover %",
-    "wanted",
-    "response s",
-    "talked over",
-    "stopped %",
-    "stop s",
-    "respond %",
-    "resume %",
-)
+HEAD = "scenes of, takeover %, wanted, response s, talked over, stopped %, stop s, respond %, resume %".split(", ")
 NOTES = (
     "shares: percent (95 % bootstrap interval over scenes), count; seconds: average / 50 % / 90 %",
     "the rules are Full-Duplex-Bench's 1.0 and 1.5, on the sound's level (docs/duplex_evaluation.md)",
 )
 
 
-@dataclass(frozen=True)
-class DuplexDecodeConfig:
-    """max_new_tokens: the longest answer. pace: how much longer the model's work takes on the scenes' clock than here;
-    with 0 latencies are those of its decisions alone, the same on any machine.
-    """
-
-    max_new_tokens: int = 40
-    pace: float = 1.0
-
-
 def decode(job: DecodeJob) -> dict[str, dict[str, Any]]:
-    """Write <id>/ for every scene of the folder `data` (see outputs.py), and `text`, what the model said."""
+    """Write <id>/ for every scene of the folder `data` (see scene.py), and `text`, what the model said."""
     scenes, config = {scene.id: scene for scene in read_scenes(job.data)}, job.config.duplex
     script = hashlib.sha256((job.data / FILE).read_bytes()).hexdigest()
 

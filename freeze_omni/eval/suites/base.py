@@ -1,7 +1,8 @@
-"""Items of a suite, answers of a system, and the interface of a suite's module."""
+"""Suites: items, answers, the interface of a suite, and the suites of single questions, answered in text or sound."""
 
 from __future__ import annotations
 
+import csv
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,6 +10,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from freeze_omni.data.audio_header import AudioError, AudioHeader, read_header
+from freeze_omni.data.corpora.from_hf import FromHf, load
+from freeze_omni.data.tables import TableError, read_table, write_jsonl, write_table
 from freeze_omni.eval.sets import json_lines
 
 
@@ -35,24 +38,18 @@ class Answer:
 
 
 class Suite(Protocol):
-    """A module of this folder.
+    """One suite. IN_TIME: whether the answer's sound runs in time with the input."""
 
-    IN_TIME: whether the answer's sound runs in time with the input.
-    """
-
-    IN_TIME: bool
+    IN_TIME: bool = False
 
     def read(self, data: Path, work: Path) -> list[Item]:
         """The tests of a published subset; `work` is for sound that is stored inside tables."""
-        ...
 
     def write(self, folder: Path, items: Sequence[Item], answers: Mapping[str, Answer], name: str) -> None:
         """Write what the suite's scorer reads. name: of the system."""
-        ...
 
     def check(self, folder: Path, items: Sequence[Item]) -> None:
         """Raise SuiteError if the suite's scorer cannot read `folder`."""
-        ...
 
 
 def read_lines(path: Path, needed: Sequence[str] = ()) -> Iterator[dict[str, Any]]:
@@ -97,3 +94,146 @@ def check_wav(path: Path) -> AudioHeader:
     if header.channels != 1:
         raise SuiteError(f"{path}: {header.channels} channels, not one")
     return header
+
+
+class VoiceBench(Suite):
+    """Reads rows of its data set with `audio` and `prompt`; writes a .jsonl of them with `response`."""
+
+    WITH_REFERENCE = ("sd-qa", "openbookqa", "mmsu", "bbh")
+
+    def read(self, data: Path, work: Path) -> list[Item]:
+        """A subset: a folder saved by the datasets library, or <hub name>@<subset>. Takes its only split, or `test`."""
+        root, _, subset = str(data).partition("@")
+        corpus = FromHf(Path(root), config=subset, text="prompt", audio_dir=work / "sound")
+        splits = load(corpus)
+        name = "test" if "test" in splits else next(iter(splits))
+        if len(splits) > 1 and name != "test":
+            raise SuiteError(f"{data}: several splits ({', '.join(splits)}); save the one that is meant to a folder")
+        items = []
+        for number, row in enumerate(splits[name]):
+            sound = corpus.sound_of(row["audio"], name, f"{number:05d}")
+            fields = {key: value for key, value in row.items() if key != "audio"}
+            if sound is None:
+                raise SuiteError(f"{data}, row {number}: no sound")
+            items.append(Item(f"{number:05d}", sound, row["prompt"], fields))
+        return items
+
+    def write(self, folder: Path, items: Sequence[Item], answers: Mapping[str, Answer], name: str) -> None:
+        rows = ({**item.fields, "response": answers[item.id].text} for item in items)
+        write_jsonl(folder / f"{name}-{folder.name}-test-audio.jsonl", rows)
+
+    def check(self, folder: Path, items: Sequence[Item]) -> None:
+        path = only_file(folder, "*-audio.jsonl")
+        needed = ["prompt", "response", *(["reference"] if folder.name in self.WITH_REFERENCE else [])]
+        for number, row in enumerate(read_answers(path, items, needed), start=1):
+            if not isinstance(row["response"], str) or "audio" in row:
+                raise SuiteError(f"{path}:{number}: `response` must be a text, and `audio` left out")
+
+
+class UroBench(Suite):
+    """URO-Bench, single-round sets: a .jsonl with source_wav, source_text and target_text.
+
+    Writes audio/%04d.wav and pred_text.jsonl, question_text.jsonl, gt_text.jsonl, each line {"0000": text}.
+    """
+
+    TEXTS = ("pred_text.jsonl", "question_text.jsonl", "gt_text.jsonl")
+
+    def read(self, data: Path, work: Path) -> list[Item]:
+        """The test.jsonl of a set; its sounds are next to it."""
+        path = data / "test.jsonl" if data.is_dir() else data
+        items = []
+        for number, row in enumerate(read_lines(path)):
+            if "source_wav" not in row:
+                kind = "a set of several rounds, which is not read" if "num_round" in row else "no 'source_wav'"
+                raise SuiteError(f"{path}:{number + 1}: {kind}")
+            items.append(Item(f"{number:04d}", str(path.parent / row["source_wav"]), row.get("source_text", ""), row))
+        return items
+
+    def write(self, folder: Path, items: Sequence[Item], answers: Mapping[str, Answer], name: str) -> None:
+        copy_sounds(folder / "audio", answers)
+        targets = {item.id: item.fields.get("target_text", item.text) for item in items}
+        targets = {key: " / ".join(one) if isinstance(one, list) else one for key, one in targets.items()}
+        texts = {item.id: (answers[item.id].text, item.text, targets[item.id]) for item in items}
+        for column, file in enumerate(self.TEXTS):
+            write_jsonl(folder / file, ({key: row[column]} for key, row in texts.items()))
+
+    def check(self, folder: Path, items: Sequence[Item]) -> None:
+        for file in self.TEXTS:
+            rows = read_answers(folder / file, items)
+            for number, (row, item) in enumerate(zip(rows, items, strict=True), start=1):
+                if list(row) != [item.id] or not isinstance(row[item.id], str):
+                    raise SuiteError(f'{folder / file}:{number}: expected {{"{item.id}": text}}')
+        for path in sorted((folder / "audio").glob("*")):
+            if path.stem not in {item.id for item in items} or path.suffix != ".wav":
+                raise SuiteError(f"{path}: not named by the number of a question, as 0000.wav")
+            check_wav(path)
+
+
+class OpenAudioBench(Suite):
+    """Reads <subset>/<subset>.csv with audio_filename, and audios/; writes a .jsonl of rows with `infer_response`."""
+
+    QUESTIONS = ("instruction", "question", "Questions", "prompt")
+
+    def read(self, data: Path, work: Path) -> list[Item]:
+        """The folder of a subset: alpaca_eval, llama_questions, reasoning_qa, trivia_qa or web_questions."""
+        path = data / f"{data.name}.csv"
+        if not path.is_file():
+            raise SuiteError(f"{path}: no such file; give the folder of one subset")
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            rows = list(csv.DictReader(file))
+        if not rows or "audio_filename" not in rows[0]:
+            raise SuiteError(f"{path}: no rows with 'audio_filename'")
+        texts = [next((row[name] for name in self.QUESTIONS if row.get(name)), "") for row in rows]
+        sounds = [str(data / "audios" / row["audio_filename"]) for row in rows]
+        return [Item(f"{n:05d}", *one) for n, one in enumerate(zip(sounds, texts, rows, strict=True))]
+
+    def write(self, folder: Path, items: Sequence[Item], answers: Mapping[str, Answer], name: str) -> None:
+        rows = ({**item.fields, "infer_response": answers[item.id].text} for item in items)
+        write_jsonl(folder / f"{name}-openaudiobench-{folder.name}.jsonl", rows)
+
+    def check(self, folder: Path, items: Sequence[Item]) -> None:
+        read_answers(only_file(folder, "*-openaudiobench-*.jsonl"), items, ("audio_filename", "infer_response"))
+
+
+class BigBenchAudio(Suite):
+    """Reads metadata.jsonl with FIELDS; writes responses.jsonl and audio/response_<id>.wav."""
+
+    FIELDS = ("id", "category", "official_answer", "file_name")
+
+    def read(self, data: Path, work: Path) -> list[Item]:
+        """The folder of the data set."""
+        rows = read_lines(data / "metadata.jsonl", self.FIELDS)
+        return [Item(str(row["id"]), str(data / row["file_name"]), row.get("transcript", ""), row) for row in rows]
+
+    def write(self, folder: Path, items: Sequence[Item], answers: Mapping[str, Answer], name: str) -> None:
+        copy_sounds(folder / "audio", answers, "response_")
+        rows = ({**item.fields, "response": answers[item.id].text, "model": name} for item in items)
+        write_jsonl(folder / "responses.jsonl", rows)
+
+    def check(self, folder: Path, items: Sequence[Item]) -> None:
+        read_answers(folder / "responses.jsonl", items, (*self.FIELDS, "response"))
+        for path in sorted((folder / "audio").glob("*.wav")):
+            check_wav(path)
+
+
+class Versa(Suite):
+    """Reads a Kaldi directory; writes wav.scp of the answers (`--pred`) and their text (`--text`)."""
+
+    def read(self, data: Path, work: Path) -> list[Item]:
+        texts = read_table(data / "text", need_value=False) if (data / "text").is_file() else {}
+        return [Item(key, sound, texts.get(key, "")) for key, sound in read_table(data / "wav.scp").items()]
+
+    def write(self, folder: Path, items: Sequence[Item], answers: Mapping[str, Answer], name: str) -> None:
+        spoken = {item.id: answers[item.id] for item in items if answers[item.id].sound}
+        write_table(folder / "wav.scp", {key: Path(answer.sound).resolve() for key, answer in spoken.items()})
+        write_table(folder / "text", {key: answer.text for key, answer in spoken.items()})
+
+    def check(self, folder: Path, items: Sequence[Item]) -> None:
+        try:
+            sounds, texts = read_table(folder / "wav.scp"), read_table(folder / "text", need_value=False)
+        except TableError as error:
+            raise SuiteError(str(error)) from None
+        if set(sounds) != set(texts) or not set(sounds) <= {item.id for item in items}:
+            raise SuiteError(f"{folder}: wav.scp and text have not the same ids, or others than the inputs")
+        for sound in sounds.values():
+            check_wav(Path(sound))

@@ -3,38 +3,37 @@
 from __future__ import annotations
 
 import argparse
-import importlib
 from collections.abc import Iterator
 from typing import Any
 
 from freeze_omni.data.audio import read_audio, write_wav
 from freeze_omni.data.tables import TableError
 from freeze_omni.eval.config import DecodeConfig
-from freeze_omni.eval.in_time import converse
 from freeze_omni.eval.judge import Judge
 from freeze_omni.eval.outputs import read_sounds, read_texts
-from freeze_omni.eval.question import ask
+from freeze_omni.eval.question import ask, converse
 from freeze_omni.eval.runner import DecodeJob, session_config
+from freeze_omni.eval.suites import base, full_duplex_bench
 from freeze_omni.eval.suites.base import Answer, Item, Suite, SuiteError
 
-SUITES = ("voicebench", "uro_bench", "full_duplex_bench", "openaudiobench", "big_bench_audio", "versa")
-
-
-def load_suite(name: str) -> Suite:
-    return importlib.import_module(f"freeze_omni.eval.suites.{name}")
+SUITES: dict[str, Suite] = {
+    "voicebench": base.VoiceBench(),
+    "uro_bench": base.UroBench(),
+    "full_duplex_bench": full_duplex_bench,
+    "openaudiobench": base.OpenAudioBench(),
+    "big_bench_audio": base.BigBenchAudio(),
+    "versa": base.Versa(),
+}
 
 
 def run_suite(args: argparse.Namespace) -> str:
     """Write and check the answers; returns one line about them. Raises SuiteError, and errors of sound and models."""
-    suite = load_suite(args.suite)
+    suite = SUITES[args.suite]
     items = suite.read(args.data, args.output / "work")
-    if args.model is not None:
-        answers = by_model(args, suite, items)
-    else:
-        answers = by_outputs(args, suite, items)
+    answers = by_outputs(args, suite, items) if args.model is None else by_model(args, suite, items)
     suite.write(args.output, items, answers, args.name)
     if args.suite == "full_duplex_bench" and args.judge is not None:
-        suite.transcribe(args.output, items, Judge(args.judge).words)
+        full_duplex_bench.transcribe(args.output, items, Judge(args.judge).words)
     suite.check(args.output, items)
     return f"{args.output}: {len(items)} answers, in the form of {args.suite}"
 
@@ -67,12 +66,8 @@ def by_model(args: argparse.Namespace, suite: Suite, items: list[Item]) -> dict[
         config = session_config(job, model, args.max_new_tokens)
         for key in todo:
             sound, _ = read_audio(sounds[key], model.rates.input_hz)
-            if suite.IN_TIME:
-                line = converse(model, sound, config)
-                text, wav = line.text, line.wav
-            else:
-                asked = ask(model, sound, config)
-                text, wav = asked.text, asked.audio
+            said = converse(model, sound, config) if suite.IN_TIME else ask(model, sound, config)
+            text, wav = said.text, said.wav if suite.IN_TIME else said.audio
             path = job.output / "wav" / f"{key.replace('/', '_')}.wav"
             if len(wav):
                 write_wav(path, wav, model.rates.output_hz)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from benchmarks.load import report
-from freeze_omni.eval.provenance import provenance
+from freeze_omni.provenance import provenance
 
 FOUND = {
     "throughput": {"batch8_speedup": 3.2, "outputs_identical": True, "made": provenance()},

@@ -8,10 +8,9 @@ import pytest
 from freeze_omni.data.audio import write_wav
 from freeze_omni.data.tables import TableError
 from freeze_omni.eval.duplex.measures import distance, measure
-from freeze_omni.eval.duplex.outputs import Output, read_output, write_json
-from freeze_omni.eval.duplex.scene import Echo, Said, ScriptedScene
+from freeze_omni.eval.duplex.scene import Echo, Output, Said, ScriptedScene, read_output, write_json
 from freeze_omni.eval.duplex.subject import backchannel_line, scene_rows, score_outputs, summarise_outcomes
-from freeze_omni.eval.segments import speech_segments
+from freeze_omni.eval.outputs import speech_segments
 from tests.eval.duplex.rig import spoken
 
 TURN = Said("turn", 0.5, 2.5, "respond", "what is it", ((1.2, 1.8),))

@@ -9,9 +9,8 @@ import pytest
 
 from freeze_omni.data.audio import read_audio
 from freeze_omni.eval.duplex.measures import measure
-from freeze_omni.eval.duplex.outputs import read_output
 from freeze_omni.eval.duplex.play import Hearing, play_offline, resampled
-from freeze_omni.eval.duplex.scene import read_scenes
+from freeze_omni.eval.duplex.scene import read_output, read_scenes
 from freeze_omni.eval.duplex.subject import score_outputs
 from tests.eval.duplex.rig import RATES, Scripted, voice
 

@@ -12,11 +12,11 @@ import soundfile
 from freeze_omni import pack
 from freeze_omni.bin import run_suite as command
 from freeze_omni.data.audio import write_wav
-from freeze_omni.eval.in_time import converse
 from freeze_omni.eval.judge import Word
+from freeze_omni.eval.question import converse
 from freeze_omni.eval.suites import full_duplex_bench
 from freeze_omni.eval.suites.base import SuiteError
-from freeze_omni.eval.suites.run import load_suite
+from freeze_omni.eval.suites.run import SUITES as KNOWN
 from tests.data.corpora.clips import clip
 from tests.session.model import toy_model
 
@@ -107,7 +107,7 @@ def test_outputs_of_another_system_get_the_suites_form(name, theirs, tmp_path, c
     data, output = make(tmp_path / "data"), tmp_path / "out" / "sd-qa"
     command.main([name, "--data", str(data), "--outputs", str(theirs(ids)), "--output", str(output)])
     assert f"2 answers, in the form of {name}" in capsys.readouterr().out
-    suite = load_suite(name)
+    suite = KNOWN[name]
     items = suite.read(data, tmp_path / "work")
     assert [item.id for item in items] == list(ids) and all(Path(item.sound).is_file() for item in items)
     for path in [*output.glob("*.jsonl"), *output.glob("text")]:
@@ -136,7 +136,7 @@ def test_uro_bench_has_its_four_outputs(theirs, tmp_path):
     assert soundfile.info(output / "audio" / "0001.wav").samplerate == 24000
     (output / "audio" / "7.wav").write_bytes((output / "audio" / "0001.wav").read_bytes())
     with pytest.raises(SuiteError, match="not named by the number"):
-        load_suite("uro_bench").check(output, load_suite("uro_bench").read(data, output))
+        KNOWN["uro_bench"].check(output, KNOWN["uro_bench"].read(data, output))
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from freeze_omni.eval.provenance import provenance, without_home
+from freeze_omni.provenance import provenance, without_home
 
 
 def test_no_path_of_the_users_home_is_published():
