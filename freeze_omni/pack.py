@@ -166,7 +166,7 @@ def expected_shapes(config: SystemConfig, llm: str | Path | None = None) -> dict
             for name, part in parts.items()
             for key, value in part.state_dict().items()
         }
-        return shapes | {"voice": tuple(empty_voice(config.codec).shape)}
+        return shapes | ({"voice": tuple(empty_voice(config.codec).shape)} if config.has("codec") else {})
 
 
 def _check_weights(config: SystemConfig, path: Path, llm: str | Path) -> None:

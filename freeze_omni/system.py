@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +19,7 @@ from freeze_omni.encoder.config import EncoderConfig
 from freeze_omni.encoder.ctc import build_ctc
 from freeze_omni.encoder.encoder import SpeechEncoder
 from freeze_omni.frontend.fbank import Fbank, FbankConfig
+from freeze_omni.listening import Listening
 from freeze_omni.llm.chat import ChatTexts
 from freeze_omni.llm.frozen import FrozenLLM
 from freeze_omni.llm.generate import GenerationConfig
@@ -48,27 +49,35 @@ class LlmConfig:
 
 @dataclass(frozen=True)
 class SystemConfig:
-    """Everything that a packed folder's config.yaml says.
+    """Everything that a packed model's config.yaml says.
 
-    ctc_units, llm_size: sizes by which the weights are checked before anything large is read; a model of 0 units
-    has no CTC head and transcribes nothing.
-    prompt: prompt vectors in front of every user turn's speech (stage 1.3). task_tokens: vectors
-    of stage 1.2, which nothing reads afterwards; 0 leaves them out. text_style: what is done to a
-    text before it is spoken. generation, segments, sampling: how answers are written, cut, spoken.
-    chat: the template that the model was trained with; None is the LLM's own. fifo: speech is streamed as the
-    published server does, cut at quiet points; None is ours, exact. notice: of the weights' licence.
-    llm_tuning: what was learned beside the LLM, for ablations; None is the paper's way.
+    Attributes:
+        parts: the parts that the model has; None for all (`whole_parts`).
+        ctc_units, llm_size: sizes by which the weights are checked before anything large is read. A model of 0 units
+            has no CTC head and transcribes nothing.
+        prompt: prompt vectors before the speech of every user turn (stage 1.3).
+        task_tokens: vectors of stage 1.2, which only transcripts by the LLM use; 0 leaves them out.
+        history: how a session keeps earlier user turns for the LLM: the speech positions as they were heard, or the
+            text of the CTC head. Stage 1.3 trains on one or the other (docs/stages.md).
+        text_style: what is done to a text before it is spoken.
+        generation, segments, sampling: how answers are written, cut and spoken.
+        chat: the template that the model was trained with; None takes the LLM's own.
+        fifo: stream speech as the published server does, cut at quiet points; None is ours, exact.
+        notice: licence notice of the weights.
+        llm_tuning: what was learned next to the LLM, for ablations; None is the paper's way.
     """
 
-    adapter: AdapterChoice
-    ctc_units: int
-    llm_size: int
+    adapter: AdapterChoice | None = None
+    ctc_units: int = 0
+    llm_size: int = 0
+    parts: tuple[str, ...] | None = None
     llm: LlmConfig = field(default_factory=LlmConfig)
     rates: Rates = field(default_factory=Rates)
     fbank: FbankConfig = field(default_factory=FbankConfig)
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     prompt: int = 25
     task_tokens: int = 0
+    history: Literal["speech", "text"] = "speech"
     state_head: StateHeadConfig = field(default_factory=StateHeadConfig)
     speech_decoder: SpeechDecoderConfig = field(default_factory=SpeechDecoderConfig)
     text_style: Literal["plain", "released", "english"] = "plain"
@@ -83,87 +92,145 @@ class SystemConfig:
     llm_tuning: LlmTuningConfig | None = None
 
     def __post_init__(self) -> None:
-        rates, fbank = self.rates, self.fbank
+        unknown = set(self.parts or ()) - set(PARTS)
+        if unknown:
+            raise ValueError(f"parts: no part '{min(unknown)}'; there are {', '.join(PARTS)}")
+        if self.has("adapter") and self.adapter is None:
+            raise ValueError("adapter: choose one, `conv: {}` or `ctc: {}`")
+        rates, fbank, codec = self.rates, self.fbank, self.codec
         same = {
-            "rates.input_hz, fbank.sample_hz": (rates.input_hz, fbank.sample_hz),
-            "rates.mel_bins, encoder.input_size": (rates.mel_bins, self.encoder.input_size),
-            "rates.chunk_frames, encoder.chunk_frames": (
-                rates.chunk_frames,
-                self.encoder.chunk_frames,
-            ),
-            "rates.output_hz, codec.sample_rate_hz": (rates.output_hz, self.codec.sample_rate_hz),
-            "rates.token_samples, codec.hop_samples": (rates.token_samples, self.codec.hop_samples),
-            "speech_decoder.codes, codec.quantiser.codebook_size": (
-                self.speech_decoder.codes,
-                self.codec.quantiser.codebook_size,
-            ),
+            ("encoder",): {
+                "rates.input_hz, fbank.sample_hz": (rates.input_hz, fbank.sample_hz),
+                "rates.mel_bins, encoder.input_size": (rates.mel_bins, self.encoder.input_size),
+                "rates.chunk_frames, encoder.chunk_frames": (rates.chunk_frames, self.encoder.chunk_frames),
+            },
+            ("codec",): {
+                "rates.output_hz, codec.sample_rate_hz": (rates.output_hz, codec.sample_rate_hz),
+                "rates.token_samples, codec.hop_samples": (rates.token_samples, codec.hop_samples),
+            },
+            ("codec", "speech_decoder"): {
+                "speech_decoder.codes, codec.quantiser.codebook_size": (
+                    self.speech_decoder.codes,
+                    codec.quantiser.codebook_size,
+                ),
+            },
         }
-        for names, (one, other) in same.items():
-            if one != other:
-                raise ValueError(f"{names} must be equal, not {one} and {other}")
+        for parts, pairs in same.items():
+            for names, (one, other) in pairs.items() if all(map(self.has, parts)) else ():
+                if one != other:
+                    raise ValueError(f"{names} must be equal, not {one} and {other}")
+
+    @property
+    def own_parts(self) -> tuple[str, ...]:
+        """The parts that the model has, in the order of PARTS."""
+        absent = {"task_tokens": not self.task_tokens, PART: self.llm_tuning is None}
+        return tuple(name for name in PARTS if (name in self.parts if self.parts else not absent.get(name)))
+
+    def has(self, part: str) -> bool:
+        """Whether the model has the part."""
+        return part in self.own_parts
+
+    @property
+    def needs_llm(self) -> bool:
+        """Whether any of the parts works with the LLM; encoder, CTC head and codec do not."""
+        return bool(set(self.own_parts) - {"encoder", "ctc", "codec"})
+
+
+PARTS = ("encoder", "ctc", "adapter", "prompt", "state_head", "speech_decoder", "codec", "task_tokens", PART)
+"""All parts, by the prefixes of their checkpoints."""
 
 
 def build_parts(
     config: SystemConfig, unit_embeds: Tensor | None = None, llm: FrozenLLM | None = None
 ) -> dict[str, nn.Module]:
-    """Our parts with fresh weights, by the prefixes of their checkpoints.
+    """The parts of the configuration with fresh weights, by the prefixes of their checkpoints.
 
-    unit_embeds (ctc_units, llm_size): where `config.adapter.needs_unit_embeds`. llm: where `config.llm_tuning`.
+    unit_embeds (ctc_units, llm_size): if `config.adapter.needs_unit_embeds`. llm: if `config.llm_tuning`.
     """
-    encoder = SpeechEncoder(config.encoder)
-    parts = {
-        "encoder": encoder,
-        "ctc": build_ctc(encoder.output_size, config.ctc_units),
-        "adapter": build_adapter(config.adapter, encoder.output_size, config.llm_size, unit_embeds),
-        "prompt": nn.Embedding(config.prompt, config.llm_size),
-        "state_head": StateHead(config.state_head, config.llm_size, encoder.output_size),
-        "speech_decoder": SpeechDecoder(config.speech_decoder, config.llm_size),
-        "codec": build_codec(config.codec),
+    frame_size = config.encoder.size
+    makers: dict[str, Callable[[], nn.Module]] = {
+        "encoder": lambda: SpeechEncoder(config.encoder),
+        "ctc": lambda: build_ctc(frame_size, config.ctc_units),
+        "adapter": lambda: build_adapter(config.adapter, frame_size, config.llm_size, unit_embeds),
+        "prompt": lambda: nn.Embedding(config.prompt, config.llm_size),
+        "state_head": lambda: StateHead(config.state_head, config.llm_size, frame_size),
+        "speech_decoder": lambda: SpeechDecoder(config.speech_decoder, config.llm_size),
+        "codec": lambda: build_codec(config.codec),
+        "task_tokens": lambda: nn.Embedding(config.task_tokens, config.llm_size),
+        PART: lambda: build_tuning(config.llm_tuning, llm),
     }
-    if config.task_tokens:
-        parts["task_tokens"] = nn.Embedding(config.task_tokens, config.llm_size)
-    if config.llm_tuning is not None:
-        parts[PART] = build_tuning(config.llm_tuning, llm)
-    return parts
+    return {name: makers[name]() for name in config.own_parts}
 
 
 class FreezeOmni(nn.Module):
-    """A frozen LLM that listens and speaks. Functions and weights only: who talks is a session.
+    """A frozen LLM that listens and speaks, or those of its parts that the configuration names.
 
-    Attributes: encoder, ctc, adapter, prompt, state_head, speech_decoder, codec: the trained parts, under
-            the prefixes of their checkpoints; fbank, llm and units are not in the state dict.
+    Functions and weights only: who talks to it is a session.
+
+    Attributes:
+        encoder, ctc, adapter, prompt, state_head, speech_decoder, codec, ...: the parts, under the prefixes of their
+            checkpoints; fbank, llm and units are not in the state dict. Access to a part that the model does not have
+            raises AttributeError.
         trained_parts: their names.
-        voice: (1, ...) the codec's global code of the voice that answers.
+        voice: (1, ...) the codec's global code of the voice that answers; with a codec.
     """
 
     def __init__(
-        self, config: SystemConfig, llm: FrozenLLM, units: CtcUnits, state: Mapping[str, Tensor] | None = None
+        self,
+        config: SystemConfig,
+        llm: FrozenLLM | None = None,
+        units: CtcUnits | None = None,
+        state: Mapping[str, Tensor] | None = None,
     ) -> None:
-        """state: all tensors, which become the model's own without a copy; None draws fresh weights.
+        """llm, units: needed by the parts that work with them. state: all tensors, which become the model's own
+        without a copy; None draws fresh weights.
 
-        Raises ValueError where LLM or units are of another size than the configuration says.
+        Raises ValueError if LLM or units are missing or of another size than the configuration says.
         """
         super().__init__()
-        for name, found, expected in (
-            ("llm_size", llm.hidden_size, config.llm_size),
-            ("ctc_units", len(units) if config.ctc_units else 0, config.ctc_units),
-        ):
-            if found != expected:
-                raise ValueError(f"{name} is {expected} in the configuration, {found} in fact")
+        _check_sizes(config, llm, units)
         self.config, self.units, self.rates = config, units, config.rates
         self.fbank = Fbank(config.fbank)
-        llm = llm.plain
-        embeds = units.embeddings(llm) if config.adapter.needs_unit_embeds else None
+        llm = None if llm is None else llm.plain
+        embeds = None
+        if config.has("adapter") and config.adapter.needs_unit_embeds:
+            embeds = units.embeddings(llm)
         with nullcontext() if state is None else without_weights():
             parts = build_parts(config, embeds, llm)
         self.trained_parts = tuple(parts)
         for name, part in parts.items():
             self.add_module(name, part)
-        self.llm = tuned(llm, parts.get(PART))
-        self.register_buffer("voice", empty_voice(config.codec))
+        self.llm = None if llm is None else tuned(llm, parts.get(PART))
+        if config.has("codec"):
+            self.register_buffer("voice", empty_voice(config.codec))
         if state is not None:
             fill(self, state)
         self.eval()
+
+    def has(self, part: str) -> bool:
+        """Whether the model has the part."""
+        return part in self.trained_parts
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            if name in PARTS:
+                has = ", ".join(self._modules.keys() & set(PARTS))
+                raise AttributeError(
+                    f"this model has no part '{name}', only {has}: read it from its stage, too"
+                ) from None
+            raise
+
+    @property
+    def listening(self) -> Listening:
+        """The chain from samples to positions of the LLM."""
+        return Listening(self.fbank, self.encoder, self.ctc, self.adapter if self.has("adapter") else None)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the parts are."""
+        return next(self.parameters()).device
 
     @property
     def transcribes(self) -> bool:
@@ -186,9 +253,8 @@ class FreezeOmni(nn.Module):
 
         chunk_size: encoder frames of a chunk, 0 for infinite, None for the configured.
         """
-        feats, frames = self.fbank(wav, lengths)
-        out, frames = self.encoder(feats, frames, chunk_size)
-        return [self.units.decode(ids) for ids in self.ctc.greedy(self.ctc(out), frames)]
+        listening = Listening(self.fbank, self.encoder, self.ctc)
+        return [self.units.decode(ids) for ids in listening.units(listening(wav, lengths, chunk_size))]
 
     def fill(self, states: Mapping[str, Mapping[str, Tensor]]) -> None:
         """Copy state dicts by part name, exactly. Raises ValueError for a part that does not fit."""
@@ -205,6 +271,19 @@ class FreezeOmni(nn.Module):
         """Speak like the reference wav (S,) at 24 kHz from now on."""
         lengths = torch.tensor([wav.shape[-1]], device=wav.device)
         self.voice = self.codec.global_code(wav[None], lengths).to(self.voice.device)
+
+
+def _check_sizes(config: SystemConfig, llm: FrozenLLM | None, units: CtcUnits | None) -> None:
+    if config.needs_llm and llm is None:
+        raise ValueError(f"the parts {', '.join(config.own_parts)} work with the LLM: give it")
+    if config.ctc_units and config.has("ctc") and units is None:
+        raise ValueError("the CTC head works with its units: give their folder")
+    sizes = {"llm_size": (llm and llm.hidden_size, config.llm_size)} if config.needs_llm else {}
+    if config.has("ctc") and config.ctc_units:
+        sizes["ctc_units"] = (len(units), config.ctc_units)
+    for name, (found, expected) in sizes.items():
+        if found != expected:
+            raise ValueError(f"{name} is {expected} in the configuration, {found} in fact")
 
 
 def empty_voice(config: CodecConfig) -> Tensor:

@@ -6,22 +6,11 @@ import argparse
 import sys
 from pathlib import Path
 
-from freeze_omni.codec import Codec
-from freeze_omni.codec.checkpoint import read_checkpoint
+from freeze_omni.checkpoint import read_model
 from freeze_omni.codec.dump import dump_tokens
 from freeze_omni.config import ConfigError
 from freeze_omni.data.audio import AudioError
 from freeze_omni.data.tables import TableError
-from freeze_omni.pack import is_pack, read_config, read_weights
-
-
-def load_codec(path: str) -> Codec:
-    """Of a checkpoint of stage 2.1, or of a packed model. Raises ConfigError."""
-    if not is_pack(path):
-        return read_checkpoint(path)
-    codec = Codec(read_config(path).codec)
-    codec.load_state_dict(read_weights(path, ("codec",))["codec"])
-    return codec.eval()
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -39,7 +28,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--device", default="cpu")
     args = parser.parse_args(arguments)
     try:
-        codec = load_codec(args.checkpoint).to(args.device)
+        codec = read_model([f"{args.checkpoint}:codec"]).codec.to(args.device)
         done = dump_tokens(codec, Path(args.data_dir), Path(args.output_dir), args.batch_s)
     except (AudioError, ConfigError, TableError) as error:
         print(f"codec_dump: error: {error}", file=sys.stderr)

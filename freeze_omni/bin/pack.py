@@ -9,13 +9,13 @@ from typing import Any
 
 import torch
 
+from freeze_omni.checkpoint import PartsSource, config_keys, load_parts, read_model, require_tuning
 from freeze_omni.config import ConfigError, as_mapping, build, read_yaml
 from freeze_omni.data.audio import AudioError, read_audio
-from freeze_omni.llm.frozen import FrozenLLM, LlmError
-from freeze_omni.llm.units import CtcUnits
+from freeze_omni.llm.frozen import LlmError
+from freeze_omni.llm.tuned import PART as LLM_TUNING
 from freeze_omni.pack import load, save
-from freeze_omni.system import FreezeOmni, LlmConfig, SystemConfig
-from freeze_omni.tasks.checkpoint import PartsSource, config_keys, inherit_config, load_parts, require_tuning
+from freeze_omni.system import PARTS, FreezeOmni, SystemConfig
 
 
 def parser() -> argparse.ArgumentParser:
@@ -52,18 +52,11 @@ def assemble(args: argparse.Namespace) -> FreezeOmni:
         if getattr(args, name) is None:
             raise ConfigError(f"--{name} is missing: give it, or --base PACK")
     mapping: dict[str, Any] = read_yaml(args.config) if args.config else {}
-    mapping = inherit_config(mapping, sources, where=args.config or "--parts")
     if args.system is not None:
         mapping["system_prompt"] = args.system
-    parts = load_parts(sources)
-    units = CtcUnits.load(args.units)
-    llm = FrozenLLM.load(args.llm, dtype=args.llm_dtype)
-    mapping |= {"ctc_units": len(units), "llm_size": llm.hidden_size}
-    mapping["llm"] = as_mapping(LlmConfig(dtype=args.llm_dtype))
-    model = FreezeOmni(build(SystemConfig, mapping, where=args.config or "--parts"), llm, units)
-    if missing := set(model.trained_parts) - set(parts):
+    model = read_model(sources, args.llm, args.units, None, mapping, args.llm_dtype, args.config or "--parts")
+    if missing := set(PARTS) - {"task_tokens", LLM_TUNING} - set(model.trained_parts):
         raise ConfigError(f"--parts: no checkpoint for {', '.join(sorted(missing))}")
-    model.fill(parts)
     return model
 
 

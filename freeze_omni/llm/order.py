@@ -67,7 +67,7 @@ class ReadingOrder:
 
 
 def parse_rounds(line: str) -> list[tuple[str, str]]:
-    """A line of a `history` table, a JSON list of [user text, answer] or nothing. Raises ValueError for anything else."""
+    """One line of a `history` table: a JSON list of [user text, answer], or nothing. Raises ValueError."""
     found = json.loads(line or "[]")
     if not isinstance(found, list) or not all(isinstance(one, list) and len(one) == 2 for one in found):
         raise ValueError("expected a JSON list of [user text, answer]")

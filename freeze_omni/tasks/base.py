@@ -17,11 +17,11 @@ from espnet2.train.collate_fn import CommonCollateFn
 from espnet2.utils import config_argparse
 from torch import nn
 
+from freeze_omni.checkpoint import PartsSource, fill_parts, inherit_config, load_parts
 from freeze_omni.config import as_mapping, build
 from freeze_omni.eval.provenance import provenance
 from freeze_omni.tasks.autocast import autocast_dtype
 from freeze_omni.tasks.budget import BudgetCosine
-from freeze_omni.tasks.checkpoint import PartsSource, fill_parts, inherit_config, load_parts
 from freeze_omni.tasks.data_dirs import FileKinds, add_data_dirs
 from freeze_omni.tasks.options import add_options
 from freeze_omni.tasks.parts_model import PartsModel, parameter_count

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from freeze_omni.checkpoint import PartsSource
 from freeze_omni.config import ConfigError
 from freeze_omni.pack import is_pack, llm_source, read_config
-from freeze_omni.tasks.checkpoint import PartsSource
 
 if TYPE_CHECKING:
     from freeze_omni.llm.frozen import FrozenLLM

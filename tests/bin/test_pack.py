@@ -9,9 +9,9 @@ import torch
 import yaml
 
 from freeze_omni.bin import pack
+from freeze_omni.checkpoint import config_keys
 from freeze_omni.config import ConfigError, as_mapping
 from freeze_omni.pack import load
-from freeze_omni.tasks.checkpoint import config_keys
 from tests.toy import toy_system
 
 STAGES = {

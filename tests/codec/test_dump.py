@@ -11,8 +11,8 @@ import torch
 import yaml
 
 from freeze_omni.bin.codec_dump import main
+from freeze_omni.checkpoint import read_model
 from freeze_omni.codec import dump
-from freeze_omni.codec.checkpoint import read_checkpoint
 from freeze_omni.config import as_mapping
 from freeze_omni.data.tables import read_table
 from tests.contract.parts.codec import toy_codec
@@ -43,7 +43,7 @@ def run(recipe: Path, *more: str) -> int:
 
 def test_tokens_and_voices_are_those_of_encoding(recipe: Path) -> None:
     assert run(recipe) == 0
-    codec = read_checkpoint(recipe / "exp" / "best.pth")
+    codec = read_model([f"{recipe / 'exp' / 'best.pth'}:codec"]).codec
     tokens = read_table(recipe / "dump" / "tokens")
     voices = np.load(recipe / "dump" / "voices.npz")
     assert list(tokens) == sorted(SIZES)

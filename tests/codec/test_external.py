@@ -10,7 +10,7 @@ import torch
 
 from freeze_omni import SpeechSession, pack
 from freeze_omni.bin import codec_dump, wrap_codec
-from freeze_omni.codec.checkpoint import read_checkpoint
+from freeze_omni.checkpoint import read_model
 from freeze_omni.codec.config import CodecConfig
 from freeze_omni.config import ConfigError, build
 from freeze_omni.data.tables import read_table
@@ -42,7 +42,7 @@ def wrap(recipe, capsys) -> str:
 
 def test_the_page_gives_a_checkpoint_that_dumps_tokens(recipe, capsys):
     assert "64 codes, streamed as decoded at once exactly" in wrap(recipe, capsys)
-    codec = read_checkpoint("exp/2.1_codec/valid.loss.ave.pth")
+    codec = read_model(["exp/2.1_codec/valid.loss.ave.pth:codec"]).codec
     assert codec.gain == 2.0 and codec.codebook_size == 64
     (recipe / "raw").mkdir()
     (recipe / "raw/wav.scp").write_text(f"a {clip(0).write(recipe / 'a.wav', 24000)}\n")
@@ -55,7 +55,7 @@ def test_the_page_gives_a_checkpoint_that_dumps_tokens(recipe, capsys):
 @pytest.mark.parametrize("sizes", [(1,) * 9, (4, 5), (9,), (2, 7)])
 def test_steps_give_what_decoding_at_once_gives(sizes, recipe, capsys):
     wrap(recipe, capsys)
-    codec = read_checkpoint("exp/2.1_codec/valid.loss.ave.pth")
+    codec = read_model(["exp/2.1_codec/valid.loss.ave.pth:codec"]).codec
     tokens = torch.randint(0, 64, (2, 9), generator=torch.Generator().manual_seed(1))
     voice = torch.zeros(1, 64)
     state, pieces = codec.initial_state(2), []
@@ -69,7 +69,7 @@ def test_steps_give_what_decoding_at_once_gives(sizes, recipe, capsys):
 
 def test_rows_of_different_lengths_do_not_touch(recipe, capsys):
     wrap(recipe, capsys)
-    codec = read_checkpoint("exp/2.1_codec/valid.loss.ave.pth")
+    codec = read_model(["exp/2.1_codec/valid.loss.ave.pth:codec"]).codec
     wav = 0.3 * torch.randn(2, 2400, generator=torch.Generator().manual_seed(2))
     tokens, sizes, voice = codec.encode(wav, torch.tensor([2400, 1000]))
     assert sizes.tolist() == [4, 2] and not tokens[1, 2:].any()

@@ -10,9 +10,9 @@ from pathlib import Path
 import torch
 import yaml
 
+from freeze_omni.checkpoint import config_keys
 from freeze_omni.config import as_mapping
 from freeze_omni.eval.ablation.steps import Step
-from freeze_omni.tasks.checkpoint import config_keys
 from tests.tasks.corpus import write_corpus
 from tests.toy import toy_system
 

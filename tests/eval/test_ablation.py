@@ -125,8 +125,8 @@ def test_commands_are_those_of_the_template(tmp_path, monkeypatch):
 
 def test_every_row_of_the_recipe_is_a_configuration_of_its_stages(tmp_path):
     from freeze_omni.bin.train import load_task
+    from freeze_omni.checkpoint import PartsSource, inherit_config
     from freeze_omni.eval.ablation.commands import TASKS
-    from freeze_omni.tasks.checkpoint import PartsSource, inherit_config
 
     encoder = PartsSource.parse(f"{CONF}/mini/1.1_encoder.yaml:encoder")
     known = set(vars(load_task("dialogue").get_parser().parse_args(["--output_dir", "x"])))  # of all stages

@@ -11,7 +11,7 @@ import torch
 import yaml
 
 from freeze_omni.bin.train import main
-from freeze_omni.codec.checkpoint import read_checkpoint
+from freeze_omni.checkpoint import read_model
 from freeze_omni.config import build
 from freeze_omni.tasks.codec import CodecTask
 from freeze_omni.tasks.codec_config import CodecModelConfig
@@ -87,7 +87,7 @@ def test_training_without_discriminators_learns(corpus: Path, tmp_path: Path) ->
     state = torch.load(tmp_path / "exp" / "checkpoint.pth", weights_only=True)
     mel = [epoch["valid"]["mel"] for _, epoch in sorted(state["reporter"]["stats"].items())]
     assert len(mel) == 12 and mel[-1] < 0.8 * mel[0]
-    codec = read_checkpoint(tmp_path / "exp" / "valid.mel.ave_1best.pth")
+    codec = read_model([f"{tmp_path / 'exp' / 'valid.mel.ave_1best.pth'}:codec"]).codec
     tokens, _, voice = codec.encode(torch.randn(1, 6000))
     assert codec.decode(tokens, voice).shape == (1, 6000)
 

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from freeze_omni.codec.checkpoint import read_checkpoint
+from freeze_omni.checkpoint import read_model
 from freeze_omni.codec.codec import Codec
 from freeze_omni.config import ConfigError, build, read_yaml
 from freeze_omni.data.audio import read_audio
@@ -76,7 +76,7 @@ def load(arguments: argparse.Namespace) -> Any:
         torch.set_num_threads(arguments.threads)
     torch.manual_seed(arguments.seed)
     if arguments.codec is None:
-        return Copier(read_checkpoint(arguments.model))
+        return Copier(read_model([f"{arguments.model}:codec"]).codec)
     return read_speaker(arguments.model, arguments.codec, arguments.llm, arguments.voice)
 
 
@@ -88,7 +88,7 @@ def read_speaker(path: Path, codec_path: Path, llm_folder: Path | None, voice: P
         raise ConfigError(f"{path}: no such checkpoint; train the speech decoder first (stage 9)")
     where = path.parent / "config.yaml"
     model = {key: value for key, value in (read_yaml(where).get("model") or {}).items() if key in KEYS}
-    codec = read_checkpoint(codec_path)
+    codec = read_model([f"{codec_path}:codec"]).codec
     wav = torch.from_numpy(read_audio(str(voice), codec.config.sample_rate_hz)[0])
     with torch.no_grad():
         code = codec.global_code(wav[None], torch.tensor([len(wav)]))

@@ -9,8 +9,8 @@ import torch
 import yaml
 from torch import nn
 
+from freeze_omni.checkpoint import PartsSource, fill_parts, inherit_config, load_parts
 from freeze_omni.config import ConfigError
-from freeze_omni.tasks.checkpoint import PartsSource, fill_parts, inherit_config, load_parts
 
 
 def stage(folder: Path, model: dict, **parts: nn.Module) -> Path:

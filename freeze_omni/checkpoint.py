@@ -3,7 +3,7 @@ of several stages."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,14 +11,19 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from freeze_omni.config import ConfigError, read_yaml
+from freeze_omni.config import ConfigError, build, read_yaml
+from freeze_omni.data.audio import read_audio
+from freeze_omni.llm.frozen import FrozenLLM, LlmError
 from freeze_omni.llm.tuned import PART
-from freeze_omni.pack import is_pack, read_weights
+from freeze_omni.llm.units import CtcUnits
+from freeze_omni.pack import is_pack, llm_source, read_config, read_weights
+from freeze_omni.system import FreezeOmni, SystemConfig, empty_voice
 
 # The keys of a stage's `model:` that describe a part, where they are not just the part's name.
 CONFIG_KEYS = {
     "encoder": ("fbank", "encoder"),
     "ctc": (),
+    "prompt": ("prompt", "history"),
     "speech_decoder": ("speech_decoder", "text_style"),
 }
 LISTENING = {"adapter", "prompt", "state_head"}  # what learns through the LLM
@@ -117,7 +122,7 @@ def load_parts(sources: Iterable[PartsSource]) -> dict[str, dict[str, Tensor]]:
             found |= read_weights(source.path, source.parts)
             continue
         if not source.path.exists():
-            raise ConfigError(f"{source.path}: no such checkpoint; train that stage first or mend --init_parts")
+            raise ConfigError(f"{source.path}: no such checkpoint; train that stage first or fix --init_parts")
         state = torch.load(source.path, map_location="cpu", weights_only=True)
         state = state.get("model", state)
         for part in source.parts:
@@ -147,3 +152,82 @@ def fill_parts(model: nn.Module, found: dict[str, dict[str, Tensor]], where: str
             module.load_state_dict(state)
         except RuntimeError as error:
             raise ConfigError(f"{where}: '{part}' does not fit: {error}") from None
+
+
+def read_model(
+    sources: Iterable[PartsSource | str],
+    llm: FrozenLLM | str | Path | None = None,
+    units: CtcUnits | str | Path | None = None,
+    voice: str | Path | None = None,
+    config: Mapping[str, Any] | None = None,
+    llm_dtype: str = "float32",
+    where: str = "--parts",
+) -> FreezeOmni:
+    """A model that has the parts of some sources, such as `exp/1.1_encoder/X.pth:encoder,ctc`, and no others.
+
+    Args:
+        llm, units: of the parts that work with them, as folders (or a hub id) or loaded; default: those of a packed
+            model among the sources.
+        voice: sound file of the voice that a codec speaks with.
+        config: further keys of SystemConfig; where: what an error calls them.
+    Raises:
+        ConfigError: a missing file, a part that is in no source, or parts that do not fit together.
+    """
+    sources = [PartsSource.parse(one) if isinstance(one, str) else one for one in sources]
+    mapping = inherit_config(dict(config or {}), sources, where)
+    states = load_parts(sources)
+    if isinstance(llm, str | Path) or llm is None:
+        llm = _llm_of(llm, sources, llm_dtype, set(states))
+    if isinstance(units, str | Path) or units is None:
+        units = _units_of(units, sources)
+    built = build(SystemConfig, mapping | _sizes(mapping, states, llm, units, llm_dtype), where)
+    tensors = {f"{part}.{name}": value for part, state in states.items() for name, value in state.items()}
+    if built.has("codec"):
+        tensors["voice"] = empty_voice(built.codec)
+    try:
+        model = FreezeOmni(built, llm, units, tensors)
+    except ValueError as error:
+        files = ", ".join(str(source.path) for source in sources)
+        raise ConfigError(f"{files}: does not fit its configuration: {error}") from None
+    if voice is not None:
+        model.set_voice(torch.from_numpy(read_audio(str(voice), model.rates.output_hz)[0]))
+    return model
+
+
+def _sizes(
+    mapping: Mapping[str, Any],
+    states: Mapping[str, Any],
+    llm: FrozenLLM | None,
+    units: CtcUnits | None,
+    llm_dtype: str,
+) -> dict[str, Any]:
+    """The keys of SystemConfig that follow from the parts, the LLM and the units."""
+    found: dict[str, Any] = {"parts": sorted(states)}
+    if llm is not None:
+        found |= {"llm_size": llm.hidden_size, "llm": {"dtype": llm_dtype}}
+    if units is not None:
+        found["ctc_units"] = len(units)
+    if "rates" not in mapping and "codec" in states:
+        codec = mapping.get("codec") or {}
+        own = {"output_hz": codec.get("sample_rate_hz"), "token_samples": codec.get("hop_samples")}
+        found["rates"] = {key: value for key, value in own.items() if value is not None}
+    return found
+
+
+def _llm_of(given: str | Path | None, sources: Sequence[PartsSource], dtype: str, parts: set[str]) -> FrozenLLM | None:
+    packs = [source.path for source in sources if source.is_pack]
+    if given is None and (not packs or parts <= {"encoder", "ctc", "codec"}):
+        return None
+    try:
+        if given is not None:
+            return FrozenLLM.load(given, dtype=dtype)
+        config = read_config(packs[0])
+        return FrozenLLM.load(llm_source(packs[0], config), dtype=config.llm.dtype, texts=config.chat)
+    except LlmError as error:
+        raise ConfigError(str(error)) from None
+
+
+def _units_of(given: str | Path | None, sources: Sequence[PartsSource]) -> CtcUnits | None:
+    packs = [source.path for source in sources if source.is_pack and "ctc" in source.parts]
+    folder = Path(given) if given is not None else packs[0] / "units" if packs else None
+    return None if folder is None else CtcUnits.load(folder)
