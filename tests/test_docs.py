@@ -166,3 +166,18 @@ def test_options_of_recipes_exist(path):
 def test_modules_exist(path):
     names = re.findall(r"python -m ([\w.]+\w)(?![<{\w.])", text_of(path))
     assert [name for name in names if not importlib.util.find_spec(name)] == []
+
+
+def test_the_floors_are_those_that_are_tested():
+    from tests.test_floors import FLOORS
+
+    listed = re.findall(r"^\d+\. \*\*([\w ]+)\*\*: (.*)$", text_of(DOCS / "architecture.md"), re.MULTILINE)
+    assert [name for name, _ in reversed(listed)] == list(FLOORS)
+    for name, text in listed:
+        packages = FLOORS[name].split()
+        assert packages == [name] or all(f"`{package}`" in text for package in packages), name
+
+
+def test_the_walk_of_a_chunk_is_short():
+    walk = text_of(DOCS / "architecture.md").split("## The walk of a chunk")[1].split("\n## ")[0]
+    assert 1 < len(re.findall(r"^\d+\. `", walk, re.MULTILINE)) <= 8
