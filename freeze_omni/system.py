@@ -216,10 +216,8 @@ class FreezeOmni(nn.Module):
             return super().__getattr__(name)
         except AttributeError:
             if name in PARTS:
-                has = ", ".join(self._modules.keys() & set(PARTS))
-                raise AttributeError(
-                    f"this model has no part '{name}', only {has}: read it from its stage, too"
-                ) from None
+                has = ", ".join(part for part in PARTS if part in self._modules)
+                raise AttributeError(f"this model has no part '{name}', only {has}: read that part, too") from None
             raise
 
     @property

@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 
 from freeze_omni.config import build, read_yaml
-from freeze_omni.data.dialogue_config import DialogueConfig
-from freeze_omni.data.questions.answers import LlmAnswer
-from freeze_omni.data.questions.plan import estimate_s
+from freeze_omni.dialogues.answers import LlmAnswer
+from freeze_omni.dialogues.config import DialogueConfig
 from tests.shell.bash import ROOT, run
 
 LOCAL = ROOT / "egs/mini/s2s1/local"
 sys.path.insert(0, str(LOCAL))
 
 from mini_config import MiniConfig  # noqa: E402
+from mini_plan import estimate_s  # noqa: E402
 from mini_sentences import make_sentences  # noqa: E402
 from mini_sets import plan_asr, plan_duplex, plan_tts  # noqa: E402
 from mini_sources import missing_voices, recorded_sources, spoken_sources  # noqa: E402

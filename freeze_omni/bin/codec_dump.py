@@ -14,14 +14,13 @@ from freeze_omni.data.tables import TableError
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Dump a data directory. Returns 1 after one line on what is wrong with it."""
+    """Dump a data directory. Returns 1 after one line of error."""
     parser = argparse.ArgumentParser(
         prog="codec_dump",
-        description="Write `tokens` (one line an utterance), `voices.npz` (global codes by "
-        "utterance) and, where there is utt2spk, `speakers.npz` (the voice of each speaker). "
-        "A run that was killed goes on where it stopped.",
+        description="Write `tokens` (one line for each utterance), `voices.npz` (global codes by utterance) and, with "
+        "utt2spk, `speakers.npz` (the voice of each speaker). A killed run resumes where it stopped.",
     )
-    parser.add_argument("--checkpoint", required=True, help="of stage 2.1, beside its config.yaml; or a packed model")
+    parser.add_argument("--checkpoint", required=True, help="of stage 2.1, next to its config.yaml; or a packed model")
     parser.add_argument("--data_dir", required=True, help="with wav.scp; any rate is resampled")
     parser.add_argument("--output_dir", required=True)
     parser.add_argument("--batch_s", type=float, default=60.0, help="seconds of audio in a batch")

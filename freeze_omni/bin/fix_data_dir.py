@@ -1,4 +1,4 @@
-"""Mend a Kaldi data directory; called by utils/fix_data_dir.sh."""
+"""Fix a Kaldi data directory; called by utils/fix_data_dir.sh."""
 
 from __future__ import annotations
 

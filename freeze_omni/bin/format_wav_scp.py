@@ -20,7 +20,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--min_s", type=float, default=default.min_s)
     parser.add_argument("--max_s", type=float, default=default.max_s)
     parser.add_argument("--speeds", default="1.0", help='as in "0.9 1.0 1.1"')
-    parser.add_argument("--pad_s", type=float, nargs=2, default=default.pad_s, metavar=("BEFORE", "BEHIND"))
+    parser.add_argument("--pad_s", type=float, nargs=2, default=default.pad_s, metavar=("BEFORE", "AFTER"))
     parser.add_argument("--nj", type=int, default=2)
     args = parser.parse_args(arguments)
     start = time.monotonic()

@@ -9,11 +9,11 @@ from pathlib import Path
 
 from freeze_omni.config import ConfigError, build, read_yaml
 from freeze_omni.data.audio import AudioError
-from freeze_omni.data.dialogue_config import DialogueConfig
-from freeze_omni.data.make_dialogue import make_dialogues
 from freeze_omni.data.tables import TableError
 from freeze_omni.data.tts.base import TtsError
 from freeze_omni.data.tts.registry import TtsFolders
+from freeze_omni.dialogues.config import DialogueConfig
+from freeze_omni.dialogues.make import make_dialogues
 from freeze_omni.eval.round_trip import of_dialogues
 from freeze_omni.llm.frozen import LlmError
 
@@ -24,7 +24,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--data", type=Path, default=Path("data"), help="what stage 1 wrote")
     parser.add_argument("--output", type=Path, default=Path("dump/dialogue"))
     parser.add_argument("--llm", required=True, help="folder or hub id of the frozen LLM")
-    parser.add_argument("--cache", default="", help="folder of voices and of what was spoken")
+    parser.add_argument("--cache", default="", help="folder of voices and spoken sentences")
     parser.add_argument("--judge", type=Path, help="CTranslate2 Whisper folder, for `rejection` of the YAML")
     parser.add_argument("--nj", type=int, default=2, help="processes for synthesis")
     args = parser.parse_args(arguments)

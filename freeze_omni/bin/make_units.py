@@ -16,14 +16,14 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--text", nargs="+", required=True, help="Kaldi text files: id, then words")
     options.add_argument("--kind", choices=("llm", "bpe", "char"), default="llm", help="see docs/stages.md")
     options.add_argument("--llm", help="folder or hub id of the LLM whose tokens are taken (kind llm)")
-    options.add_argument("--min_count", type=int, default=3, help="rarer LLM tokens are spelt (kind llm)")
+    options.add_argument("--min_count", type=int, default=3, help="rarer LLM tokens are spelled (kind llm)")
     options.add_argument("--size", type=int, default=500, help="number of units (kind bpe)")
     options.add_argument("--output", required=True, help="folder for tokens.txt and units.json")
     return options
 
 
 def make_units(args: argparse.Namespace) -> CtcUnits:
-    """The units of the asked kind. Raises ConfigError for an LLM or text that cannot be used."""
+    """The units of the given kind. Raises ConfigError for an unusable LLM or text."""
     texts = [line for path in args.text for line in read_table(path).values()]
     if not texts:
         raise ConfigError(f"{args.text[0]}: no transcript in it; run stage 1 and 2 again")

@@ -46,10 +46,10 @@ def parser(name: str, cls: type) -> argparse.ArgumentParser:
         options.add_argument(f"--{field.name}", type=kind, help=field.metadata["help"] + note, **given)
     default = PrepareOptions()
     options.add_argument("--data", type=Path, default=Path("data"), help="where the directories go [data]")
-    options.add_argument("--sets", nargs="*", default=[], help="only these sets [all that are there]")
+    options.add_argument("--sets", nargs="*", default=[], help="only these sets [all]")
     options.add_argument("--nj", type=int, default=default.nj, help=f"processes [{default.nj}]")
     options.add_argument("--case", choices=("keep", "lower"), default="keep", help="case of the transcripts [keep]")
-    options.add_argument("--check_audio", type=_truth, default=True, help="look at every file's header [true]")
+    options.add_argument("--check_audio", type=_truth, default=True, help="check every file's header [true]")
     options.add_argument(
         "--most_skipped", type=float, default=default.most_skipped, help=f"share of a set [{default.most_skipped}]"
     )

@@ -1,5 +1,5 @@
 """Stage 1 of dialogue recipes: speak data/qa_<set>/dialogues.jsonl into data/asr_<set> (the user's turns, many voices)
-and data/tts_<set> (the assistant's sentences, one voice). What was spoken before is kept."""
+and data/tts_<set> (the assistant's sentences, one voice). Earlier speech is kept."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import sys
 from pathlib import Path
 
 from freeze_omni.data.kaldi_dir import write_spoken_set
-from freeze_omni.data.speak_dialogues import SpeakConfig, assistant_jobs, read_dialogues, user_jobs
 from freeze_omni.data.tables import TableError
 from freeze_omni.data.tts.base import TtsError
 from freeze_omni.data.tts.registry import TtsFolders, available_voices
 from freeze_omni.data.tts.synthesize import synthesize
+from freeze_omni.dialogues.speak import SpeakConfig, assistant_jobs, read_dialogues, user_jobs
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -20,7 +20,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=Path("data"))
     parser.add_argument("--sets", nargs="+", default=["train", "dev", "test"], help="<set> of data/qa_<set>")
-    voices = "backend:name[@speed] with commas between; a back-end alone: all its voices"
+    voices = "backend:name[@speed] separated by commas; a back-end alone: all its voices"
     parser.add_argument("--voices", default="kokoro", help=f"the users': {voices}")
     parser.add_argument("--voice", default="kokoro:af_heart", help="the assistant's, one")
     parser.add_argument("--dialogues", type=int, default=default.dialogues, help="how many are spoken, 0: all")
@@ -42,7 +42,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def all_of(word: str, folders: TtsFolders) -> list[str]:
-    """The voice itself, or every voice of a back-end. Raises TtsError where there is none."""
+    """The voice itself, or every voice of a back-end. Raises TtsError if there is none."""
     if ":" in word:
         return [word]
     names = available_voices(folders).get(word, [])
@@ -57,7 +57,7 @@ def speak_set(data: Path, name: str, config: SpeakConfig, folders: TtsFolders, n
     for role, jobs in (("asr", user_jobs(dialogues, config)), ("tts", assistant_jobs(dialogues, config))):
         folder = data / f"{role}_{name}"
         if not jobs:
-            raise TableError(f"{data / f'qa_{name}'}: nothing in it that can be spoken into {folder}")
+            raise TableError(f"{data / f'qa_{name}'}: nothing in it can be spoken into {folder}")
         seconds = write_spoken_set(folder, jobs, synthesize(jobs, folders, nj))
         print(f"{folder}: {len(jobs)} utterances, {seconds / 60:.1f} min")
 

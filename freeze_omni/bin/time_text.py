@@ -10,8 +10,8 @@ from typing import Any
 from freeze_omni.config import ConfigError, build, read_yaml
 from freeze_omni.data.audio import AudioError
 from freeze_omni.data.tables import TableError, read_table, write_table
-from freeze_omni.data.timing.durations import durations
 from freeze_omni.llm.frozen import FrozenLLM
+from freeze_omni.speech_decoder.timing.durations import durations
 from freeze_omni.tasks.preprocess import spoken_ids
 from freeze_omni.tasks.speech_decoder_model import SpeechDecoderModelConfig
 

@@ -1,4 +1,4 @@
-"""Speak a `text` file: writes wav.scp, utt2spk and spk2utt beside it. What was spoken before is kept."""
+"""Speak a `text` file: writes wav.scp, utt2spk and spk2utt next to it. Earlier speech is kept."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from freeze_omni.data.tts.synthesize import Job, synthesize
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path, help="a directory with `text` and, if wanted, utt2voice")
+    parser.add_argument("folder", type=Path, help="a directory with `text` and optionally utt2voice")
     parser.add_argument(
         "--voices",
         default="kokoro:af_heart",
-        help="backend:name[@speed], several with spaces between: dealt out in turn where no utt2voice is",
+        help="backend:name[@speed], several separated by spaces: used in turn without utt2voice",
     )
-    parser.add_argument("--cache", default="", help="folder of voices and of what was spoken")
+    parser.add_argument("--cache", default="", help="folder of voices and spoken sentences")
     parser.add_argument("--program", default="", help="for `program:` voices, a command line with {output}")
     parser.add_argument("--nj", type=int, default=2)
     args = parser.parse_args(arguments)

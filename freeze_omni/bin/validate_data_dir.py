@@ -11,13 +11,11 @@ SHOWN = 20
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        prog="validate_data_dir.sh", description="Say what is wrong with a Kaldi data directory."
-    )
+    parser = argparse.ArgumentParser(prog="validate_data_dir.sh", description="Check a Kaldi data directory.")
     parser.add_argument("folder")
-    parser.add_argument("--no-feats", action="store_true", help="feats.scp need not be there")
-    parser.add_argument("--no-wav", action="store_true", help="wav.scp need not be there")
-    parser.add_argument("--no-text", action="store_true", help="text need not be there")
+    parser.add_argument("--no-feats", action="store_true", help="feats.scp may be missing")
+    parser.add_argument("--no-wav", action="store_true", help="wav.scp may be missing")
+    parser.add_argument("--no-text", action="store_true", help="text may be missing")
     parser.add_argument("--non-print", action="store_true", help="text may hold unprintable characters")
     parser.add_argument(
         "--role",
@@ -39,11 +37,8 @@ def main() -> int:
     if len(problems) > SHOWN:
         print(f"... and {len(problems) - SHOWN} more problems", file=sys.stderr)
     if problems:
-        mend = "" if args.role in ("qa", "dialogue") else f"; utils/fix_data_dir.sh {args.folder} mends most"
-        print(
-            f"validate_data_dir.sh: {args.folder} has {len(problems)} problems{mend}",
-            file=sys.stderr,
-        )
+        fix = "" if args.role in ("qa", "dialogue") else f"; utils/fix_data_dir.sh {args.folder} fixes most"
+        print(f"validate_data_dir.sh: {args.folder} has {len(problems)} problems{fix}", file=sys.stderr)
         return 1
     print(f"validate_data_dir.sh: {args.folder} is fine")
     return 0

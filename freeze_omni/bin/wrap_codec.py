@@ -1,9 +1,9 @@
-"""Put a codec of another library in the place of stage 2.1: writes the checkpoint and config.yaml that it would.
+"""Use a codec of another library instead of stage 2.1: writes the same checkpoint and config.yaml.
 
     python -m freeze_omni.bin.wrap_codec --codec my_codec:MyCodec --config codec.yaml --output exp/2.1_codec
 
 codec.yaml has the keys of CodecConfig that differ (hop_samples, quantiser, global_code, external.options).
-The wrapped codec is tried on a second of sound, whole and streamed, before anything is written.
+The wrapped codec is tested on a second of sound, whole and streamed, before anything is written.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
     state = {f"codec.{key}": value for key, value in codec.state_dict().items()}
     torch.save(state, args.output / CHECKPOINT)
     write_lines(args.output / "config.yaml", [yaml.safe_dump({"model": {"codec": as_mapping(codec.config)}})])
-    exact = "exactly" if error <= _TOLERANCE else f"but for {error:.3g}: give more context_tokens or lookahead_tokens"
+    exact = "exactly" if error <= _TOLERANCE else f"up to {error:.3g}: give more context_tokens or lookahead_tokens"
     print(f"{args.output}: {args.codec}, {codec.codebook_size} codes, streamed as decoded at once {exact}")
     return 0
 
@@ -56,7 +56,7 @@ def try_out(codec: ExternalCodec) -> float:
     if tokens.shape != (2, 40) or int(tokens.max()) >= codec.codebook_size or int(tokens.min()) < 0:
         raise ConfigError(
             f"encode_rows gave tokens {tuple(tokens.shape)} up to {int(tokens.max())} for 40 hops of {hop} samples and"
-            f" {codec.codebook_size} codes; mend hop_samples or quantiser.codebook_size"
+            f" {codec.codebook_size} codes; fix hop_samples or quantiser.codebook_size"
         )
     tokens, lengths, voice = codec.encode(wav)
     whole = codec.decode(tokens, voice, lengths)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from freeze_omni.codec.base import BaseCodec, full_lengths
 from freeze_omni.codec.config import CodecConfig
 from freeze_omni.codec.global_code import GlobalQuantiser
 from freeze_omni.codec.quantiser import Quantiser
@@ -22,8 +23,8 @@ from freeze_omni.streaming import State
 class CodecPass:
     """One training pass: audio (B, S), tokens (B, T), and two losses, scalars.
 
-    `preview` is the distance of the mel frames that the decoder expects before it makes audio of
-    them; zero for the time-domain architecture, which has none.
+    `preview` is the distance of the mel frames that the decoder expects before it makes audio; zero for the
+    time-domain architecture, which has none.
     """
 
     wav: Tensor
@@ -32,15 +33,11 @@ class CodecPass:
     preview: Tensor
 
 
-class Codec(nn.Module):
-    """Codec of the paper (section 3.3.1): 24 kHz, 40 tokens a second, one codebook, one global (speaker) code.
-
-    The global code is (B, dim) float where it is continuous, (B, tokens) long where it is quantised.
-    """
+class Codec(BaseCodec):
+    """Codec of the paper (section 3.3.1): 24 kHz, 40 tokens a second, one codebook, one global (speaker) code."""
 
     def __init__(self, config: CodecConfig):
-        super().__init__()
-        self.config = config
+        super().__init__(config)
         if config.architecture == "spectral":
             self.encoder: nn.Module = SpectralEncoder(config)
             self.decoder: nn.Module = SpectralDecoder(config)
@@ -52,17 +49,8 @@ class Codec(nn.Module):
         self.global_quantiser = GlobalQuantiser(config.global_code) if tokens else None
 
     @property
-    def hop_samples(self) -> int:
-        return self.config.hop_samples
-
-    @property
-    def codebook_size(self) -> int:
-        return self.config.quantiser.codebook_size
-
-    @property
-    def delay_samples(self) -> int:
-        """How late `step` gives out a sample; the first so many samples of a stream are silence."""
-        return self.decoder.delay_tokens * self.hop_samples
+    def delay_tokens(self) -> int:
+        return self.decoder.delay_tokens
 
     def forward(self, wav: Tensor, reference: Tensor, reference_lengths: Tensor) -> CodecPass:
         """Training: segments wav (B, S), S a multiple of the hop, with the voice of `reference` (B, R)."""
@@ -81,12 +69,7 @@ class Codec(nn.Module):
 
     @torch.no_grad()
     def encode(self, wav: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
-        """Audio (B, S) at 24 kHz in [-1, 1] to tokens (B, T), token lengths (B,) and the global code.
-
-        T = ceil(S / 600); tokens behind a row's length are 0.
-        """
-        if lengths is None:
-            lengths = torch.full((len(wav),), wav.shape[1], device=wav.device)
+        lengths = full_lengths(wav) if lengths is None else lengths
         latent, token_lengths, _ = self.encoder(wav, lengths)
         tokens = self.quantiser.tokens(latent)
         tokens = tokens.masked_fill(~valid_mask(token_lengths, tokens.shape[1]), 0)
@@ -94,39 +77,27 @@ class Codec(nn.Module):
 
     @torch.no_grad()
     def global_code(self, wav: Tensor, lengths: Tensor) -> Tensor:
-        """The voice of references (B, S): (B, dim) float, or (B, global tokens) long."""
         voice = self.encoder.speaker(wav, lengths)
         return voice if self.global_quantiser is None else self.global_quantiser.tokens(voice)
 
     def decode(self, tokens: Tensor, global_code: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """Tokens (B, T) and a global code (B or 1 rows) to audio (B, T * 600); silence behind `lengths` (B,)."""
-        if lengths is None:
-            lengths = torch.full((len(tokens),), tokens.shape[1], device=tokens.device)
-        valid = valid_mask(lengths, tokens.shape[1])
+        valid = valid_mask(full_lengths(tokens) if lengths is None else lengths, tokens.shape[1])
         values = self.quantiser.lookup(tokens.masked_fill(~valid, 0))
         return self.decoder(values, self._voice(global_code, len(tokens)), valid)
 
     def initial_state(
-        self,
-        batch_size: int,
-        device: torch.device | None = None,
-        dtype: torch.dtype = torch.float32,
+        self, batch_size: int, device: torch.device | None = None, dtype: torch.dtype = torch.float32
     ) -> State:
         return self.decoder.initial_state(batch_size, device, dtype)
 
     def step(self, tokens: Tensor, state: State, global_code: Tensor) -> tuple[Tensor, State]:
-        """The next tokens (B, k) to (B, k * 600) samples, `delay_samples` late.
-
-        All steps and the flush joined, without their first `delay_samples`, are `decode` of all tokens.
-        """
         valid = torch.ones_like(tokens, dtype=torch.bool)
         values = self.quantiser.lookup(tokens)
         return self.decoder.step(values, self._voice(global_code, len(tokens)), valid, state)
 
     def flush(self, state: State, global_code: Tensor) -> Tensor:
-        """The last (B, delay_samples) of a stream that has ended."""
         anything = next(iter(state.values()))
-        shape = (len(anything), self.decoder.delay_tokens, self.encoder.latent_dim)
+        shape = (len(anything), self.delay_tokens, self.encoder.latent_dim)
         values = next(self.parameters()).new_zeros(shape)
         valid = torch.zeros(shape[:2], dtype=torch.bool, device=values.device)
         return self.decoder.step(values, self._voice(global_code, shape[0]), valid, state)[0]

@@ -1,4 +1,4 @@
-"""Configuration of the codec: two architectures behind one class, and what both share."""
+"""Configuration of the codec: two architectures with one interface, and what both share."""
 
 from __future__ import annotations
 
@@ -75,10 +75,10 @@ class SpectralConfig:
 
 @dataclass(frozen=True)
 class TimeDomainConfig:
-    """The released architecture (checkpoint facts, section Codec); rates and kernels in the generator's order.
+    """The architecture of the published checkpoint; rates and kernels in the generator's order.
 
-    `context_tokens`: tokens on each side that a streaming step decodes again; None takes the whole receptive field,
-    with which streaming equals decoding at once.
+    `context_tokens`: tokens on each side that a streaming step decodes again; None: the whole receptive field, with
+    which streaming equals decoding at once.
     """
 
     block: Literal["1", "2"] = "1"

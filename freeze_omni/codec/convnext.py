@@ -30,7 +30,7 @@ class ConvNextBlock(nn.Module):
         return x + self._branch(padded, condition)
 
     def step(self, x: Tensor, past: Tensor, condition: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """New frames x (B, k, width) behind the last kernel - 1 inputs `past`; returns (y, new past)."""
+        """New frames x (B, k, width) after the last kernel - 1 inputs `past`; returns (y, new past)."""
         joined = torch.cat([past, x], dim=1)
         return x + self._branch(joined, condition), joined[:, joined.shape[1] - (self.kernel - 1) :]
 
@@ -42,17 +42,9 @@ class ConvNextBlock(nn.Module):
 
 
 class ConvNextStack(nn.Module):
-    """Blocks in a row; `condition_dim` > 0 gives every block its own projection of a vector (B, condition_dim)."""
+    """Blocks in a row; `condition_dim` > 0 gives each block its own projection of a vector (B, condition_dim)."""
 
-    def __init__(
-        self,
-        width: int,
-        blocks: int,
-        kernel: int,
-        expansion: int,
-        causal: bool,
-        condition_dim: int = 0,
-    ):
+    def __init__(self, width: int, blocks: int, kernel: int, expansion: int, causal: bool, condition_dim: int = 0):
         super().__init__()
         self.width, self.kernel = width, kernel
         self.blocks = nn.ModuleList(
@@ -61,7 +53,7 @@ class ConvNextStack(nn.Module):
         self.conditions = nn.ModuleList(nn.Linear(condition_dim, width) for _ in range(blocks if condition_dim else 0))
 
     def forward(self, x: Tensor, lengths: Tensor | None = None, condition: Tensor | None = None) -> Tensor:
-        """x (B, T, width); frames behind `lengths` (B,) count as absent, as if the row ended there."""
+        """x (B, T, width); frames after `lengths` (B,) count as absent, as if the row ended there."""
         keep = None if lengths is None else valid_mask(lengths, x.shape[1])[..., None]
         for index, block in enumerate(self.blocks):
             x = x if keep is None else x.masked_fill(~keep, 0)

@@ -1,8 +1,7 @@
-"""Tokens and voices of a data directory, batch by batch, so that a killed run can go on."""
+"""Tokens and voices of a data directory, batch by batch; a killed run resumes."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from freeze_omni.codec.codec import Codec
 from freeze_omni.codec.global_code import fixed_voice
 from freeze_omni.data.audio import read_audio
 from freeze_omni.data.progress import parallel_map
-from freeze_omni.data.tables import read_table, write_table
+from freeze_omni.data.tables import read_table, whole_file, write_table
 from freeze_omni.shapes import pad_rows
 
 BATCH_UTTERANCES = 64
@@ -66,7 +65,7 @@ def _encode(codec: Codec, recordings: dict[str, str], batch_s: float) -> Found:
 
 
 def _groups(wavs: dict[str, torch.Tensor], samples: int) -> Iterator[list[str]]:
-    """Utterances of like length, as many as fit into `samples` with their padding."""
+    """Utterances of similar length, as many as fit into `samples` with their padding."""
     group: list[str] = []
     for uid in sorted(wavs, key=lambda uid: -len(wavs[uid])):
         if group and len(wavs[group[0]]) * (len(group) + 1) > samples:
@@ -78,12 +77,9 @@ def _groups(wavs: dict[str, torch.Tensor], samples: int) -> Iterator[list[str]]:
 
 
 def _keep(parts: Path, found: Found) -> None:
-    path = parts / f"{sorted(found)[0]}.npz".replace("/", "_")
-    passing = path.with_suffix(f".{os.getpid()}")
-    with passing.open("wb") as stream:
-        arrays = {f"tokens/{uid}": np.asarray(tokens) for uid, (tokens, _) in found.items()}
-        np.savez(stream, **arrays, **{f"voice/{uid}": voice for uid, (_, voice) in found.items()})
-    passing.replace(path)
+    arrays = {f"tokens/{uid}": np.asarray(tokens) for uid, (tokens, _) in found.items()}
+    arrays |= {f"voice/{uid}": voice for uid, (_, voice) in found.items()}
+    _save(parts / f"{sorted(found)[0]}.npz".replace("/", "_"), arrays)
 
 
 def _finished(parts: Path, wanted: dict[str, str]) -> Found:
@@ -108,14 +104,9 @@ def _write(found: Found, data_dir: Path, output_dir: Path) -> None:
             speaker: fixed_voice(torch.from_numpy(np.stack(codes)))[0].numpy() for speaker, codes in speakers.items()
         }
         _save(output_dir / "speakers.npz", mean)
-    write_table(
-        output_dir / "tokens",
-        {uid: " ".join(map(str, tokens)) for uid, (tokens, _) in found.items()},
-    )
+    write_table(output_dir / "tokens", {uid: " ".join(map(str, tokens)) for uid, (tokens, _) in found.items()})
 
 
 def _save(path: Path, arrays: dict[str, NDArray]) -> None:
-    passing = path.with_name(f".{path.name}.{os.getpid()}")
-    with passing.open("wb") as stream:
+    with whole_file(path) as partial, partial.open("wb") as stream:
         np.savez(stream, **{key: arrays[key] for key in sorted(arrays)})
-    passing.replace(path)

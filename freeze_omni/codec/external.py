@@ -1,7 +1,7 @@
-"""A codec of another library behind our interface: a subclass wraps it, the configuration names the subclass.
+"""A codec of another library with our interface: a subclass wraps it, the configuration names the subclass.
 
-A subclass gives tokens of whole recordings and recordings of whole token rows; streaming is made of that here, by
-decoding the tokens in hand again behind `context_tokens` and in front of `lookahead_tokens` of their neighbours.
+A subclass encodes whole recordings and decodes whole token rows. Streaming decodes the new tokens again, together with
+`context_tokens` before and `lookahead_tokens` after them.
 """
 
 from __future__ import annotations
@@ -11,25 +11,25 @@ import importlib
 import torch
 from torch import Tensor, nn
 
+from freeze_omni.codec.base import BaseCodec, full_lengths
 from freeze_omni.codec.config import CodecConfig
 from freeze_omni.config import ConfigError
 from freeze_omni.streaming import State
 
 
-class ExternalCodec(nn.Module):
-    """Base of a wrapped codec: write `encode_rows`, `decode_rows`, and `voice_rows` where voices differ.
+class ExternalCodec(BaseCodec):
+    """Base of a wrapped codec: write `encode_rows`, `decode_rows`, and `voice_rows` if voices differ.
 
-    Attributes that a subclass sets: context_tokens, lookahead_tokens: how many tokens before and behind a token change
-    its samples. With enough of both, streaming gives exactly what decoding at once gives.
+    A subclass sets context_tokens and lookahead_tokens: how many tokens before and after a token change its samples.
+    With enough of both, streaming equals decoding at once.
     """
 
     context_tokens = 8
     lookahead_tokens = 2
 
     def __init__(self, config: CodecConfig) -> None:
-        super().__init__()
-        self.config = config
-        self.place = nn.Parameter(torch.zeros(()), requires_grad=False)  # its device and kind are the codec's
+        super().__init__(config)
+        self.place = nn.Parameter(torch.zeros(()), requires_grad=False)  # its device and dtype are the codec's
 
     def encode_rows(self, wav: Tensor) -> Tensor:
         """(B, S), S a multiple of the hop, to tokens (B, S / hop_samples) long."""
@@ -40,29 +40,20 @@ class ExternalCodec(nn.Module):
         raise NotImplementedError
 
     def voice_rows(self, wav: Tensor) -> Tensor:
-        """The voice of references (B, S); zeros where the codec knows none."""
+        """The voice of references (B, S); zeros if the codec has none."""
         code = self.config.global_code
         if code.tokens:
             return torch.zeros(len(wav), code.tokens, dtype=torch.long, device=wav.device)
         return torch.zeros(len(wav), code.dim, device=wav.device)
 
     @property
-    def hop_samples(self) -> int:
-        return self.config.hop_samples
-
-    @property
-    def codebook_size(self) -> int:
-        return self.config.quantiser.codebook_size
-
-    @property
-    def delay_samples(self) -> int:
-        """How late `step` gives out a sample."""
-        return self.lookahead_tokens * self.hop_samples
+    def delay_tokens(self) -> int:
+        return self.lookahead_tokens
 
     @torch.no_grad()
     def encode(self, wav: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
-        """As Codec.encode. A row is encoded without its padding."""
-        lengths = _all_of(wav) if lengths is None else lengths
+        # a row is encoded without its padding
+        lengths = full_lengths(wav) if lengths is None else lengths
         sizes = -(-lengths // self.hop_samples)
         tokens = torch.zeros(len(wav), int(sizes.max()), dtype=torch.long, device=wav.device)
         for row, (length, size) in enumerate(zip(lengths.tolist(), sizes.tolist(), strict=True)):
@@ -72,14 +63,12 @@ class ExternalCodec(nn.Module):
 
     @torch.no_grad()
     def global_code(self, wav: Tensor, lengths: Tensor) -> Tensor:
-        """As Codec.global_code."""
         rows = [self.voice_rows(wav[row : row + 1, :length]) for row, length in enumerate(lengths.tolist())]
         return torch.cat(rows)
 
     @torch.no_grad()
     def decode(self, tokens: Tensor, global_code: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """As Codec.decode: silence behind `lengths`."""
-        lengths = _all_of(tokens) if lengths is None else lengths
+        lengths = full_lengths(tokens) if lengths is None else lengths
         voice = global_code.expand(len(tokens), -1)
         out = self.place.new_zeros(len(tokens), tokens.shape[1] * self.hop_samples)
         for row, length in enumerate(lengths.tolist()):
@@ -91,43 +80,37 @@ class ExternalCodec(nn.Module):
     def initial_state(
         self, batch_size: int, device: torch.device | None = None, dtype: torch.dtype = torch.float32
     ) -> State:
-        """The last tokens (B, context + lookahead), -1 where there was none yet."""
+        """The last tokens (B, context + lookahead), -1 before the first."""
         size = self.context_tokens + self.lookahead_tokens
         return {"tokens": torch.full((batch_size, size), -1, dtype=torch.long, device=device or self.place.device)}
 
     @torch.no_grad()
     def step(self, tokens: Tensor, state: State, global_code: Tensor) -> tuple[Tensor, State]:
-        """As Codec.step: tokens (B, k) to (B, k * hop), delay_samples late, silence first."""
         joined = torch.cat([state["tokens"], tokens], dim=1)
         wav = self._last_but_lookahead(joined, tokens.shape[1], global_code)
         return wav, {"tokens": joined[:, tokens.shape[1] :]}
 
     @torch.no_grad()
     def flush(self, state: State, global_code: Tensor) -> Tensor:
-        """As Codec.flush: the last (B, delay_samples)."""
         joined = state["tokens"]
         none = joined.new_full((len(joined), self.lookahead_tokens), -1)
         return self._last_but_lookahead(torch.cat([joined, none], dim=1), self.lookahead_tokens, global_code)
 
     def _last_but_lookahead(self, joined: Tensor, count: int, global_code: Tensor) -> Tensor:
-        """Samples of the `count` tokens in front of the last lookahead_tokens, each row without its gaps."""
+        """Samples of the `count` tokens before the last lookahead_tokens, each row without its gaps."""
         hop, voice = self.hop_samples, global_code.expand(len(joined), -1)
         end = joined.shape[1] - self.lookahead_tokens
         out = self.place.new_zeros(len(joined), count * hop)
         for row in range(len(joined)):
-            there = (joined[row] >= 0).nonzero()[:, 0]
-            if len(there):
-                first, last = int(there[0]), int(there[-1]) + 1
+            known = (joined[row] >= 0).nonzero()[:, 0]
+            if len(known):
+                first, last = int(known[0]), int(known[-1]) + 1
                 wav = self.decode_rows(joined[row : row + 1, first:last], voice[row : row + 1])[0]
                 begin, stop = max(end - count, first), min(end, last)
                 if begin < stop:
                     place = (begin - (end - count)) * hop
                     out[row, place : place + (stop - begin) * hop] = wav[(begin - first) * hop : (stop - first) * hop]
         return out
-
-
-def _all_of(rows: Tensor) -> Tensor:
-    return torch.full((len(rows),), rows.shape[1], device=rows.device)
 
 
 def build_external(config: CodecConfig) -> ExternalCodec:

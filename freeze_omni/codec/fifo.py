@@ -1,7 +1,7 @@
-"""The published server's way to stream: tokens wait, are decoded with overlap, and audio is cut at quiet points.
+"""Streaming as in the published server: tokens wait, are decoded with overlap, and audio is cut at quiet points.
 
-An alternative to `Codec.step` (which is exact and has a fixed delay): every piece that is given out ends where the
-signal is near silence, so that a late next piece is not heard as a click (checkpoint facts, section Codec).
+An alternative to `Codec.step` (which is exact and has a fixed delay): each piece of audio ends near silence, so that a
+late next piece is not heard as a click.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from freeze_omni.codec.codec import Codec
 class FifoConfig:
     """Tokens decoded at a time, tokens of overlap on each side, and the quiet window.
 
-    `threshold` is a mean absolute sample value (audio in [-1, 1]); a chunk with no window quieter
-    waits as a whole. `first_threshold` is that of the first chunk; None takes `threshold`.
+    `threshold` is a mean absolute sample value (audio in [-1, 1]); a chunk without a quieter window waits as a whole.
+    `first_threshold`: of the first chunk; None: as `threshold`.
     """
 
     first_chunk_tokens: int = 20
@@ -47,7 +47,7 @@ class FifoState:
 
 
 class TokenFifo:
-    """Speech tokens of one stream in, pieces of audio out; the state is handed in and back."""
+    """Speech tokens of one stream in, pieces of audio out; the state is passed in and returned."""
 
     def __init__(self, codec: Codec, global_code: Tensor, config: FifoConfig):
         """`global_code` is one row, as `Codec.decode` takes it."""
@@ -63,7 +63,7 @@ class TokenFifo:
         return FifoState(torch.zeros(0, dtype=torch.long, device=device), torch.zeros(0, device=device))
 
     def push(self, tokens: Tensor, state: FifoState) -> tuple[list[Tensor], FifoState]:
-        """New tokens (k,) to the pieces of audio, each (S,), that may be given out now."""
+        """New tokens (k,) to the pieces of audio, each (S,), that are ready now."""
         state = replace(state, tokens=torch.cat([state.tokens, tokens]))
         pieces = []
         while len(state.tokens) >= self._wanted(state):
@@ -111,8 +111,8 @@ class TokenFifo:
 def quiet_cut(wav: Tensor, window_samples: int, threshold: float) -> int | None:
     """Where to cut wav (S,): its smallest sample near the quietest window of its second half.
 
-    None where no window fits or the quietest is not under `threshold` (mean absolute value). The range that is searched
-    for the smallest sample reaches past the window by the window's own offset, as the published server does.
+    None if no window fits or the quietest is not below `threshold` (mean absolute value). As in the published server,
+    the search for the smallest sample reaches past the window by the window's offset.
     """
     level = wav.abs()
     earliest = max(0, len(wav) // 2 - window_samples // 2)

@@ -1,4 +1,4 @@
-"""The global (speaker) code as tokens: the voice vector cut in slices, each with a codebook of its own."""
+"""The global (speaker) code as tokens: the voice vector cut in slices, each with its own codebook."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from freeze_omni.codec.vq import VectorQuantiser
 
 
 class GlobalQuantiser(nn.Module):
-    """Voice vectors (B, dim) to global tokens (B, n) and back (checkpoint facts: 8 tokens of width 16)."""
+    """Voice vectors (B, dim) to global tokens (B, n) and back (published: 8 tokens of width 16)."""
 
     def __init__(self, config: GlobalCodeConfig):
         super().__init__()
@@ -40,9 +40,9 @@ class GlobalQuantiser(nn.Module):
 
 
 def fixed_voice(codes: Tensor) -> Tensor:
-    """One global code, a row, for a speaker of whom several are known (N, ...): the voice to serve.
+    """One global code, a row, from several of a speaker (N, ...): the voice to serve.
 
-    Of vectors the mean, brought back to unit variance; of tokens the most frequent in each place.
+    The mean of vectors, scaled to unit variance; the most frequent token in each place.
     """
     if codes.is_floating_point():
         mean = codes.mean(0, keepdim=True)

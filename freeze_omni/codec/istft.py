@@ -1,4 +1,4 @@
-"""Inverse STFT by overlap-add that can stop after any frame and go on."""
+"""Inverse STFT by overlap-add that can stop and resume after any frame."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch.nn import functional as F
 class OverlapAdd(nn.Module):
     """Spectra (B, F, window/2 + 1) to (B, F * shift) samples: frame f adds to the samples from f * shift on.
 
-    A Hann window whose copies at `shift` add up to a constant is put on every frame, so no edge needs a correction.
+    Every frame has a Hann window whose copies at `shift` add up to a constant, so no edge needs a correction.
     """
 
     def __init__(self, window_samples: int, shift_samples: int):
@@ -35,6 +35,6 @@ class OverlapAdd(nn.Module):
         parts = frames.unflatten(2, (-1, self.shift_samples))
         count = parts.shape[2]
         total = parts.new_zeros(parts.shape[0], parts.shape[1] + count - 1, self.shift_samples)
-        for index in range(count):  # the i-th piece of a frame falls i shifts behind its start
+        for index in range(count):  # the i-th piece of a frame lies i shifts after its start
             total = total + F.pad(parts[:, :, index], (0, 0, index, count - 1 - index))
         return total.flatten(1)

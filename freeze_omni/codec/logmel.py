@@ -17,12 +17,7 @@ class LogMel(nn.Module):
     """
 
     def __init__(
-        self,
-        sample_rate_hz: int,
-        window_samples: int,
-        shift_samples: int,
-        mel_bins: int,
-        floor: float = 1e-3,
+        self, sample_rate_hz: int, window_samples: int, shift_samples: int, mel_bins: int, floor: float = 1e-3
     ):
         super().__init__()
         self.window_samples, self.shift_samples, self.floor = window_samples, shift_samples, floor

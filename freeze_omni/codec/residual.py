@@ -1,4 +1,4 @@
-"""Residual blocks of the time-domain codec (checkpoint facts, section Codec), with absent frames kept absent."""
+"""Residual blocks of the time-domain codec, with absent frames kept absent."""
 
 from __future__ import annotations
 

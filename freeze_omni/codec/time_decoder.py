@@ -1,4 +1,4 @@
-"""The time-domain codec's generator (checkpoint facts, section Codec): transposed convolutions up to samples."""
+"""The time-domain codec's generator, as in the published checkpoint: transposed convolutions up to samples."""
 
 from __future__ import annotations
 
@@ -18,9 +18,8 @@ ENDS_KERNEL = 7
 class TimeDecoder(nn.Module):
     """Code values (B, T, 512) and a voice (B, global dim) to audio (B, T * hop).
 
-    A streaming step decodes `delay_tokens` tokens on both sides again. Where that is the receptive field (the default),
-    the samples are those of decoding at once: absent tokens are kept at zero in every layer, as
-        padding is.
+    A streaming step decodes `delay_tokens` tokens on both sides again. If that is the receptive field (the default),
+    streaming equals decoding at once: absent tokens are kept at zero in every layer, as padding is.
     """
 
     def __init__(self, config: CodecConfig):
@@ -58,7 +57,7 @@ class TimeDecoder(nn.Module):
         return keep_present(torch.tanh(x), present).squeeze(1)
 
     def with_preview(self, values: Tensor, voice: Tensor, valid: Tensor) -> tuple[Tensor, None]:
-        """Audio, and no preview: this architecture has no mel frames on its way."""
+        """Audio, and no preview: this architecture has no mel frames."""
         return self.forward(values, voice, valid), None
 
     def initial_state(self, batch_size: int, device: torch.device | None, dtype: torch.dtype) -> State:

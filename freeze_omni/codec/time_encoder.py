@@ -1,4 +1,4 @@
-"""The time-domain codec's encoder and its global (voice) encoder (checkpoint facts, section Codec)."""
+"""The time-domain codec's encoder and its global (voice) encoder, as in the published checkpoint."""
 
 from __future__ import annotations
 
@@ -68,14 +68,14 @@ class TimeEncoder(nn.Module):
 
     def forward(self, wav: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor, None]:
         """Latent frames, their lengths (B,), and no mel frames."""
-        rows = [self._stages(row)[-1] for row in self._rows(wav, lengths)]
+        rows = [self._stages(row) for row in self._rows(wav, lengths)]
         latents = [self.conv_post(F.leaky_relu(row, LAST_SLOPE)).transpose(1, 2) for row in rows]
         latent = latents[0] if len(latents) == 1 else pad_rows([one[0] for one in latents])[0]
         return latent, -(-lengths // self.hop_samples), None
 
     def speaker(self, wav: Tensor, lengths: Tensor) -> Tensor:
         """The voice of references (B, R)."""
-        rows = [self._stages(row, self.voice_stage + 1)[-1] for row in self._rows(wav, lengths)]
+        rows = [self._stages(row, self.voice_stage + 1) for row in self._rows(wav, lengths)]
         return torch.cat([self.voice(row) for row in rows])
 
     def _rows(self, wav: Tensor, lengths: Tensor) -> list[Tensor]:
@@ -86,9 +86,9 @@ class TimeEncoder(nn.Module):
             rows = [row[None, : int(length)] for row, length in zip(wav, lengths, strict=True)]
         return [F.pad(row, (0, -row.shape[1] % self.hop_samples)) for row in rows]
 
-    def _stages(self, wav: Tensor, count: int | None = None) -> list[Tensor]:
+    def _stages(self, wav: Tensor, count: int | None = None) -> Tensor:
+        """Output of the first `count` stages, or of all."""
         x = self.conv_pre(wav[:, None])
-        outputs = []
         for stage, down in enumerate(self.ups[:count]):
             x = down(F.leaky_relu(x, SLOPE))
             total = None
@@ -96,5 +96,4 @@ class TimeEncoder(nn.Module):
                 block = self.resblocks[index](x)
                 total = self.normalize[index](block if total is None else total + block)
             x = total / self.block_count
-            outputs.append(x)
-        return outputs
+        return x

@@ -10,8 +10,8 @@ from torch.nn import functional as F
 class VectorQuantiser(nn.Module):
     """x (B, T, dim) to the nearest of `size` codes; `normalise` compares directions only.
 
-    In training the codes are exponential means (`decay`) of the vectors assigned to them, started
-    by k-means on the first batch; a code that is hardly used is put on a vector of the batch.
+    In training the codes are exponential means (`decay`) of the vectors assigned to them, started by k-means on the
+    first batch; a code that is hardly used is replaced by a vector of the batch.
     """
 
     def __init__(self, size: int, dim: int, normalise: bool, decay: float, restart_below: float):

@@ -1,1 +1,1 @@
-"""Kaldi tables, audio, synthesis, questions, dialogues and duplex scenes: what training reads."""
+"""Kaldi tables, audio, corpora, questions and synthesis: what training reads."""

@@ -11,11 +11,13 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
+from freeze_omni.data.tables import whole_file
+
 Wav = NDArray[np.float32]
 
 
 class AudioError(ValueError):
-    """Audio that cannot be used: names the file and the mend."""
+    """Audio that cannot be used; the text says why, and the fix."""
 
 
 def read_audio(entry: str, hz: int | None = None) -> tuple[Wav, int]:
@@ -31,7 +33,7 @@ def read_audio(entry: str, hz: int | None = None) -> tuple[Wav, int]:
     except (OSError, RuntimeError, ValueError) as error:
         if isinstance(error, AudioError):
             raise
-        raise AudioError(f"{entry}: cannot be read as audio ({error}); mend or remove it") from None
+        raise AudioError(f"{entry}: cannot be read as audio ({error}); fix or remove it") from None
     if wav.ndim == 2:
         wav = wav.mean(axis=1)
     if not len(wav):
@@ -43,22 +45,16 @@ def read_audio(entry: str, hz: int | None = None) -> tuple[Wav, int]:
 
 
 def write_wav(path: str | Path, wav: Wav, hz: int) -> None:
-    """Write (S,) as 16-bit PCM, whole or not at all; louder samples than 1 are clipped."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    passing = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        soundfile.write(passing, np.clip(wav, -1, 1), hz, subtype="PCM_16", format="WAV")
-        passing.replace(path)
-    finally:
-        passing.unlink(missing_ok=True)
+    """Write (S,) as 16-bit PCM, whole or not at all; samples are clipped at 1."""
+    with whole_file(path) as partial:
+        soundfile.write(partial, np.clip(wav, -1, 1), hz, subtype="PCM_16", format="WAV")
 
 
 def resample(wav: Wav, from_hz: float, to_hz: float) -> Wav:
     """Band-limited resampling of (S,); the same rate gives the same samples."""
     if from_hz == to_hz:
         return wav
-    import soxr  # only where rates differ
+    import soxr  # only if rates differ
 
     return soxr.resample(wav, from_hz, to_hz).astype(np.float32, copy=False)
 
@@ -69,14 +65,16 @@ def change_speed(wav: Wav, factor: float, hz: int) -> Wav:
 
 
 def trim_silence(wav: Wav, hz: int, keep_s: float = 0.06, floor_db: float = -45.0) -> Wav:
-    """Cut (S,) at both ends to where the level (10 ms frames, relative to the loudest) passes floor_db,
-    and keep `keep_s` around. All silent audio is returned as it is."""
+    """Cut silence at both ends of (S,), below floor_db of the loudest 10 ms frame, but keep `keep_s` of it.
+
+    Audio that is silent throughout is returned unchanged.
+    """
     frame = max(hz // 100, 1)
     count = len(wav) // frame
     if count == 0:
         return wav
     level = np.sqrt(np.mean(wav[: count * frame].reshape(count, frame) ** 2, axis=1))
-    loud = np.flatnonzero(level > level.max() * 10 ** (floor_db / 20)) if level.max() > 0 else []
+    loud = np.flatnonzero(level > level.max() * 10 ** (floor_db / 20)) if level.max() > 0 else np.zeros(0, int)
     if not len(loud):
         return wav
     keep = int(keep_s * hz)
@@ -93,7 +91,7 @@ def _decode(entry: str) -> tuple[NDArray[np.float32], int]:
     if offset.isdigit() and path.endswith(".ark"):
         return _decode_ark(path, int(offset))
     if not os.path.exists(entry):
-        raise AudioError(f"{entry}: no such file; mend wav.scp")
+        raise AudioError(f"{entry}: no such file; fix wav.scp")
     wav, rate = soundfile.read(entry, dtype="float32")
     if len(wav) < soundfile.info(entry).frames:
         raise AudioError(f"{entry}: truncated; fetch it again")

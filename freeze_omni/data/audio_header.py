@@ -1,4 +1,4 @@
-"""Is an audio file whole? Its header and its size tell, in some tens of microseconds."""
+"""Whether an audio file is whole, by its header and size, in some tens of microseconds."""
 
 from __future__ import annotations
 
@@ -9,12 +9,10 @@ from pathlib import Path
 
 import soundfile
 
+from freeze_omni.data.audio import AudioError
+
 UNKNOWN_SIZES = (0xFFFFFFFF, 0x7FFFFFFF, 0x80000000 - 44)  # written by programs that stream
 HEAD_BYTES = 4096
-
-
-class AudioError(ValueError):
-    """An audio file that cannot be used; the text says why, without the file's name."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +25,7 @@ class AudioHeader:
 
 
 def read_header(path: str | Path) -> AudioHeader:
-    """Header of a wav, flac, ogg, sph, ... file. Raises AudioError: missing, cut or empty."""
+    """Header of a wav, flac, ogg, sph, ... file. Raises AudioError, without the file's name: missing, cut or empty."""
     try:
         size = os.stat(path).st_size
     except OSError:
@@ -46,9 +44,9 @@ def read_header(path: str | Path) -> AudioHeader:
 
 
 def wav_header(head: bytes, size: int) -> AudioHeader | None:
-    """Walk the chunks of a wav file of `size` bytes; None where `data` starts beyond `head`.
+    """Walk the chunks of a wav file of `size` bytes; None if `data` starts after `head`.
 
-    soundfile takes the length of a cut file from what is left of it, so it cannot tell.
+    soundfile cannot tell that a file is cut: it takes the length from what is left.
     """
     at, layout = 12, None
     while at + 8 <= len(head):
@@ -59,13 +57,13 @@ def wav_header(head: bytes, size: int) -> AudioHeader | None:
         elif name == b"data":
             if layout is None or 0 in layout:
                 raise AudioError("the wav header is broken: no usable fmt chunk before the data")
-            there = size - at - 8
-            if length not in UNKNOWN_SIZES and length > there:
+            left = size - at - 8
+            if length not in UNKNOWN_SIZES and length > left:
                 raise AudioError(
-                    f"the wav file is truncated: its header promises {length} bytes of audio, {there} are there"
+                    f"the wav file is truncated: its header promises {length} bytes of audio, {left} are there"
                 )
             channels, rate, block = layout
-            return AudioHeader(rate, min(length, there) // block, channels)
+            return AudioHeader(rate, min(length, left) // block, channels)
         at += 8 + length + length % 2
     if at >= size:
         raise AudioError("the wav file is truncated: it ends before its audio")
@@ -73,7 +71,7 @@ def wav_header(head: bytes, size: int) -> AudioHeader | None:
 
 
 def other_header(path: str | Path) -> AudioHeader:
-    """What soundfile says of any other format; the last sample is read, to prove it is there."""
+    """The header of any other format, by soundfile; the last sample is read, to prove that it exists."""
     try:
         with soundfile.SoundFile(str(path)) as file:
             header = AudioHeader(file.samplerate, file.frames, file.channels)

@@ -1,4 +1,4 @@
-"""Change clean speech as rooms, noises, levels and telephones do. Pure functions of (wav, rng, config)."""
+"""Augment clean speech with rooms, noise, levels and telephone bands. Pure functions of (wav, rng, config)."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ _TELEPHONE_HZ = (300.0, 3400.0)
 
 @dataclass(frozen=True)
 class AugmentConfig:
-    """How often and how strongly. Ranges are (least, most), drawn evenly.
+    """How often and how strongly. Ranges are (least, most), drawn uniformly.
 
-    speed changes the pitch too, and the length of the audio: leave it at (1, 1) where times matter.
+    speed changes the pitch and the length too: leave it at (1, 1) where times matter.
     """
 
     speed: tuple[float, float] = (1.0, 1.0)
     reverb: float = 0.3  # share of utterances
     rt60_s: tuple[float, float] = (0.1, 0.5)
-    direct_db: tuple[float, float] = (0.0, 12.0)  # direct sound over the room's answer
+    direct_db: tuple[float, float] = (0.0, 12.0)  # direct sound over the room's response
     noise: float = 0.5
     snr_db: tuple[float, float] = (5.0, 30.0)
     telephone: float = 0.1
@@ -38,7 +38,7 @@ class AugmentConfig:
 
 
 def augment(wav: Wav, rng: np.random.Generator, config: AugmentConfig, hz: int = 16000) -> Wav:
-    """Change (S,) by chance; the length stays unless `speed` does something. Never louder than 1."""
+    """Augment (S,) at random; the length stays unless `speed` changes it. Never louder than 1."""
     if config.speed != (1.0, 1.0):
         wav = resample(wav, hz * rng.uniform(*config.speed), hz)
     if rng.random() < config.reverb:
@@ -54,7 +54,7 @@ def augment(wav: Wav, rng: np.random.Generator, config: AugmentConfig, hz: int =
 
 
 def room_response(rt60_s: float, direct_db: float, hz: int, rng: np.random.Generator) -> Wav:
-    """An impulse and behind it noise that falls by 60 dB in rt60_s, `direct_db` weaker in energy."""
+    """An impulse, then noise that falls by 60 dB in rt60_s, `direct_db` weaker in energy."""
     count = max(int(rt60_s * hz), 2)
     tail = rng.standard_normal(count) * 10 ** (-3 * np.arange(count) / count)
     tail[: max(hz // 500, 1)] = 0  # 2 ms: the first reflection
@@ -64,7 +64,7 @@ def room_response(rt60_s: float, direct_db: float, hz: int, rng: np.random.Gener
 
 
 def reverberate(wav: Wav, room: Wav) -> Wav:
-    """Convolve (S,) with a room response; the length stays and nothing is delayed."""
+    """Convolve (S,) with a room response, without delay; the length stays."""
     size = 1 << (len(wav) + len(room) - 1).bit_length()
     both = np.fft.irfft(np.fft.rfft(wav, size) * np.fft.rfft(room, size), size)
     return both[: len(wav)].astype(np.float32)
@@ -86,7 +86,7 @@ def mix(wav: Wav, noise: Wav, snr_db: float) -> Wav:
 
 
 def band_limit(wav: Wav, hz: int, low_hz: float, high_hz: float) -> Wav:
-    """Keep only what lies between the two frequencies."""
+    """Keep only the band between the two frequencies."""
     spectrum = np.fft.rfft(wav)
     frequency = np.fft.rfftfreq(len(wav), 1 / hz)
     spectrum[(frequency < low_hz) | (frequency > high_hz)] = 0

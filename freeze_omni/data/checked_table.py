@@ -1,4 +1,4 @@
-"""Read a Kaldi table (`<id> <value>` lines) and note what is wrong with it, with file and line."""
+"""Read a Kaldi table (`<id> <value>` lines) and collect its problems, with file and line."""
 
 from __future__ import annotations
 
@@ -27,9 +27,13 @@ class Table:
     values: dict[str, str] = field(default_factory=dict)
     lines: dict[str, int] = field(default_factory=dict)
 
+    def problem(self, key: str, text: str) -> Problem:
+        """A problem of the line of `key`."""
+        return Problem(self.path, self.lines[key], text)
+
 
 def read_table(path: Path, problems: list[Problem]) -> Table:
-    """Read a table and note broken, doubled and unsorted lines in `problems`."""
+    """Read a table and add broken, duplicate and unsorted lines to `problems`."""
     table, last = Table(path), ""
     for number, raw in enumerate(path.read_bytes().removesuffix(b"\n").split(b"\n"), 1):
         if not raw.strip():
@@ -40,6 +44,9 @@ def read_table(path: Path, problems: list[Problem]) -> Table:
         except UnicodeDecodeError:
             problems.append(Problem(path, number, "not UTF-8; convert it with iconv"))
             continue
+        if number == 1 and line.startswith("\ufeff"):
+            problems.append(Problem(path, number, "byte-order mark; remove it with dos2unix"))
+            line = line[1:]
         if line.endswith("\r"):
             problems.append(Problem(path, number, "Windows line end; convert it with dos2unix"))
         key, _, value = line.replace("\t", " ").strip().partition(" ")

@@ -1,26 +1,37 @@
-"""Check a Kaldi data directory: what is wrong, in plain words, with file and line."""
+"""Check a Kaldi data directory, a set of questions or a dialogue set: each problem with its file and line."""
 
 from __future__ import annotations
 
+import json
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
-from freeze_omni.data import dialogue_checks
 from freeze_omni.data.audio_header import AudioError, read_header
 from freeze_omni.data.checked_table import Problem, Table, read_table
-from freeze_omni.data.question_checks import check_questions
+from freeze_omni.data.tables import TableError, read_lines
 
 ROLES = ("asr", "tts", "qa", "dialogue")
 PER_UTTERANCE = ("feats.scp", "utt2dur", "utt2lang", "utt2num_samples", "utt2uniq", "answer")
 SPOKEN = ("wav.scp", "segments", "text", "utt2spk", *PER_UTTERANCE)
 SCENES = ("wav.scp", "text", "utt2spk", "utt2num_samples")
-# What is looked at for each role; docs/data_dir.md describes each of them.
+ANSWERED = ("answer", "answer_wav.scp", "utt2question")  # tables of those scenes that ask for an answer
+# The files that each role checks; docs/data_dir.md describes them.
 FILES = {
     "asr": (*SPOKEN, "spk2utt"),
     "tts": (*SPOKEN, "spk2utt"),
     "qa": ("questions.jsonl",),
-    "dialogue": (*SCENES, "spk2utt", *dialogue_checks.FILES),
+    "dialogue": (*SCENES, "spk2utt", "states", "scene", *ANSWERED, "history", "questions.jsonl"),
+}
+STATES = ("0", "1", "2", "-1")
+SEGMENT_KINDS = ("complete", "cutoff", "backchannel", "noise", "side")
+QUESTION_KEYS: dict[str, type | tuple[type, ...]] = {
+    "id": str,
+    "question": str,
+    "answers": list,
+    "kind": str,
+    "phrasing": (str, int),
 }
 UNPRINTABLE = ("Cc", "Co", "Cn", "Cs")  # Unicode: control, private, unassigned, surrogate
 
@@ -36,9 +47,9 @@ def validate(
     """All problems of a data directory, in the order of its files; an empty list means it is fine.
 
     Args:
-        role: asr, tts (audio, text and speakers), qa (questions.jsonl) or dialogue (a set of stage
-            4, where a scene may be without words); None checks what the flags ask for.
-        feats, wav, text: whether feats.scp, wav.scp and text must be there.
+        role: asr, tts (audio, text and speakers), qa (questions.jsonl) or dialogue (a set of stage 4, where a scene
+            may be without words); None checks what the flags ask for.
+        feats, wav, text: whether feats.scp, wav.scp and text are required.
         non_print: allow characters in `text` that cannot be printed.
     """
     folder = Path(folder)
@@ -47,23 +58,23 @@ def validate(
     if not folder.is_dir():
         return [Problem(folder, 0, "no such directory; run the stage that makes it (stage 1)")]
     if role == "qa":
-        return check_questions(folder / "questions.jsonl")
+        return list(check_questions(folder / "questions.jsonl"))
     problems: list[Problem] = []
-    wanted = {"wav.scp": wav, "text": text, "feats.scp": feats, "utt2spk": True}
+    required = {"wav.scp": wav, "text": text, "feats.scp": feats, "utt2spk": True}
     tables = {}
     for name in SCENES if role == "dialogue" else SPOKEN:
         if (folder / name).is_file():
             tables[name] = read_table(folder / name, problems)
             if not tables[name].values:
                 problems.append(Problem(folder / name, 0, "is empty: there is no utterance in it"))
-        elif wanted.get(name):
+        elif required.get(name):
             problems.append(Problem(folder / name, 0, "is missing"))
     if "wav.scp" in tables:
         problems += check_audio(tables["wav.scp"])
     if "segments" in tables:
         problems += check_segments(tables["segments"], tables.get("wav.scp"))
     if role == "dialogue" and "wav.scp" in tables:
-        problems += dialogue_checks.check_dialogue(folder, tables["wav.scp"])
+        problems += check_dialogue(folder, tables["wav.scp"])
     elif "text" in tables:
         problems += check_text(tables["text"], non_print)
     problems += check_ids(tables)
@@ -72,9 +83,8 @@ def validate(
     return problems
 
 
-def check_audio(table: Table) -> list[Problem]:
-    """Every file named in wav.scp must be there and whole; commands (ending in |) are not run."""
-    problems = []
+def check_audio(table: Table) -> Iterator[Problem]:
+    """Every file named in wav.scp must exist and be whole; commands (ending in |) are not run."""
     for key, value in table.values.items():
         if value.endswith("|"):
             continue
@@ -90,28 +100,22 @@ def check_audio(table: Table) -> list[Problem]:
             except OSError as error:
                 reason = f"{value}: {error.strerror}"
         if reason:
-            problems.append(Problem(table.path, table.lines[key], f"{key}: {reason}"))
-    return problems
+            yield table.problem(key, f"{key}: {reason}")
 
 
-def check_segments(table: Table, recordings: Table | None) -> list[Problem]:
-    """Each line `<id> <recording> <start s> <end s>` names a recording, ends after its start."""
-    problems = []
+def check_segments(table: Table, recordings: Table | None) -> Iterator[Problem]:
+    """Each line `<id> <recording> <start s> <end s>` names a recording and ends after its start."""
     for key, value in table.values.items():
         parts = value.split()
         try:
             recording, start, end = parts[0], float(parts[1]), float(parts[2])
         except (IndexError, ValueError):
-            reason = "wanted: <id> <recording> <start in s> <end in s>"
-        else:
-            reason = None
-            if recordings is not None and recording not in recordings.values:
-                reason = f"recording {recording} is not in {recordings.path.name}"
-            elif not 0 <= start < end:
-                reason = f"{key} starts at {start} s and ends at {end} s"
-        if reason:
-            problems.append(Problem(table.path, table.lines[key], reason))
-    return problems
+            yield table.problem(key, "wanted: <id> <recording> <start in s> <end in s>")
+            continue
+        if recordings is not None and recording not in recordings.values:
+            yield table.problem(key, f"recording {recording} is not in {recordings.path.name}")
+        elif not 0 <= start < end:
+            yield table.problem(key, f"{key} starts at {start} s and ends at {end} s")
 
 
 def unprintable(text: str) -> str | None:
@@ -124,60 +128,152 @@ def unprintable(text: str) -> str | None:
     return None
 
 
-def check_text(table: Table, non_print: bool) -> list[Problem]:
+def check_text(table: Table, non_print: bool) -> Iterator[Problem]:
     """No transcript may be empty or (unless allowed) hold characters that cannot be printed."""
-    problems = []
     for key, value in table.values.items():
         bad = None if non_print else unprintable(value)
         if not value:
-            problems.append(Problem(table.path, table.lines[key], f"{key} has no transcript"))
+            yield table.problem(key, f"{key} has no transcript")
         elif bad:
-            text = f"{key} has the unprintable character {bad} (allowed with --non-print)"
-            problems.append(Problem(table.path, table.lines[key], text))
-    return problems
+            yield table.problem(key, f"{key} has the unprintable character {bad} (allowed with --non-print)")
 
 
-def check_ids(tables: dict[str, Table]) -> list[Problem]:
-    """All files must speak of the same utterances as the one that defines them."""
+def check_ids(tables: dict[str, Table]) -> Iterator[Problem]:
+    """All files must have the same utterances as the one that defines them."""
     bases = [tables[name] for name in ("segments", "wav.scp", "utt2spk") if name in tables]
-    if not bases:
-        return []
-    base = bases[0]
-    problems = []
-    for name, table in tables.items():
-        if table is base or (name == "wav.scp" and "segments" in tables):
-            continue
-        for key in missing(base.values, table.values):
-            text = f"{key} is not in {name}"
-            problems.append(Problem(base.path, base.lines[key], text))
-        for key in missing(table.values, base.values):
-            text = f"{key} is not in {base.path.name}"
-            problems.append(Problem(table.path, table.lines[key], text))
-    return problems
+    for name, table in tables.items() if bases else ():
+        if table is not bases[0] and not (name == "wav.scp" and "segments" in tables):
+            yield from _missing(bases[0], table.values, name)
+            yield from _missing(table, bases[0].values, bases[0].path.name)
 
 
-def missing(keys: Iterable[str], there: dict[str, str]) -> list[str]:
-    """The keys that are not in `there`, in their order."""
-    return [key for key in keys if key not in there]
+def _missing(table: Table, known: Iterable[str], name: str) -> Iterator[Problem]:
+    """Ids of the table that are not among the `known` ones of the file `name`."""
+    for key in table.values:
+        if key not in known:
+            yield table.problem(key, f"{key} is not in {name}")
 
 
-def check_speakers(utt2spk: Table, path: Path) -> list[Problem]:
-    """utt2spk needs one speaker an utterance, and spk2utt must say the same the other way round."""
-    problems = [
-        Problem(utt2spk.path, utt2spk.lines[key], f"{key}: wanted one speaker, found {speaker!r}")
-        for key, speaker in utt2spk.values.items()
-        if len(speaker.split()) != 1
-    ]
+def check_speakers(utt2spk: Table, path: Path) -> Iterator[Problem]:
+    """utt2spk needs one speaker an utterance, and spk2utt must be its inverse."""
+    for key, speaker in utt2spk.values.items():
+        if len(speaker.split()) != 1:
+            yield utt2spk.problem(key, f"{key}: wanted one speaker, found {speaker!r}")
     if not path.is_file():
-        return [*problems, Problem(path, 0, "is missing; utils/fix_data_dir.sh makes it")]
+        yield Problem(path, 0, "is missing; utils/fix_data_dir.sh makes it")
+        return
+    problems: list[Problem] = []
     spk2utt = read_table(path, problems)
-    given = {}
-    for speaker, utterances in spk2utt.values.items():
-        for key in utterances.split():
-            given[key] = speaker
-            if utt2spk.values.get(key) != speaker:
-                text = f"{key} of speaker {speaker} is not so in utt2spk"
-                problems.append(Problem(path, spk2utt.lines[speaker], text))
-    for key in missing(utt2spk.values, given):
-        problems.append(Problem(utt2spk.path, utt2spk.lines[key], f"{key} is not in spk2utt"))
+    yield from problems
+    given = {key: speaker for speaker, keys in spk2utt.values.items() for key in keys.split()}
+    for key, speaker in given.items():
+        if utt2spk.values.get(key) != speaker:
+            yield spk2utt.problem(speaker, f"{key} of speaker {speaker} is not so in utt2spk")
+    yield from _missing(utt2spk, given, "spk2utt")
+
+
+def check_questions(path: Path) -> Iterator[Problem]:
+    """questions.jsonl: one JSON object a line with id, question, answers, kind and phrasing."""
+    if not path.is_file():
+        yield Problem(path, 0, "is missing")
+        return
+    seen: dict[str, int] = {}
+    for number, item in _rows(path):
+        if isinstance(item, Problem):
+            yield item
+            continue
+        for key, kind in QUESTION_KEYS.items():
+            if not isinstance(item.get(key), kind) or item[key] == "":
+                yield Problem(path, number, f"{key!r} is missing, empty or of a wrong type")
+        name = str(item.get("id"))
+        if seen.setdefault(name, number) != number:
+            yield Problem(path, number, f"id {name} was already given in line {seen[name]}")
+    if not seen:
+        yield Problem(path, 0, "is empty: there is no question in it")
+
+
+def _rows(path: Path) -> Iterator[tuple[int, Any]]:
+    """Line numbers and objects of a JSON lines file; a Problem for each line that is no object."""
+    try:
+        lines = read_lines(path)
+    except TableError as error:
+        yield 0, Problem(path, 0, str(error).removeprefix(f"{path}: "))
+        return
+    for number, line in enumerate(lines, start=1):
+        try:
+            item = json.loads(line)
+        except json.JSONDecodeError as error:
+            yield number, Problem(path, number, f"not JSON: {error.msg}")
+            continue
+        yield number, item if isinstance(item, dict) else Problem(path, number, "not a JSON object in braces")
+
+
+def check_dialogue(folder: Path, recordings: Table) -> list[Problem]:
+    """Problems of states, scene, the tables of answered scenes, history, and questions.jsonl.
+
+    recordings: wav.scp of the set, which defines its scenes.
+    """
+    problems: list[Problem] = []
+    for name in ("states", "scene"):
+        if not (folder / name).is_file():
+            problems.append(Problem(folder / name, 0, "is missing; stage 4 writes it"))
+    if (folder / "states").is_file():
+        problems += _check_states(read_table(folder / "states", problems), recordings)
+    if (folder / "scene").is_file():
+        problems += _check_scenes(folder / "scene", recordings)
+    names = [name for name in (*ANSWERED, "history") if (folder / name).is_file()]
+    tables = {name: read_table(folder / name, problems) for name in names}
+    for table in tables.values():
+        problems += _missing(table, recordings.values, recordings.path.name)
+    if "history" in tables:
+        problems += _check_history(tables["history"])
+    if "utt2question" in tables:
+        problems += check_questions(folder / "questions.jsonl")
+        problems += _check_named(tables["utt2question"], folder / "questions.jsonl")
     return problems
+
+
+def _check_states(table: Table, recordings: Table) -> Iterator[Problem]:
+    for key, value in table.values.items():
+        strange = [word for word in value.split() if word not in STATES]
+        if strange:
+            yield table.problem(key, f"{key} has the state {strange[0]!r}, which is none of {' '.join(STATES)}")
+    yield from _missing(recordings, table.values, table.path.name)
+
+
+def _check_history(table: Table) -> Iterator[Problem]:
+    """Each value is a JSON list of [user text, answer] pairs."""
+    for key, value in table.values.items():
+        try:
+            good = all(isinstance(text, str) for user, answer in json.loads(value) for text in (user, answer))
+        except (ValueError, TypeError):
+            good = False
+        if not good:
+            yield table.problem(key, f"{key} has no JSON list of [user text, answer] pairs")
+
+
+def _check_scenes(path: Path, recordings: Table) -> Iterator[Problem]:
+    """One JSON object a line: id, and segments with kind, start_s and end_s."""
+    found = set()
+    for number, scene in _rows(path):
+        try:
+            found.add(scene["id"])
+            parts = [(part["kind"], float(part["start_s"]), float(part["end_s"])) for part in scene["segments"]]
+        except (ValueError, KeyError, TypeError):
+            yield Problem(path, number, "no JSON object with id, and segments of kind, start_s and end_s")
+            continue
+        for kind, start_s, end_s in parts:
+            if kind not in SEGMENT_KINDS:
+                yield Problem(path, number, f"{scene['id']}: kind {kind!r} is none of {' '.join(SEGMENT_KINDS)}")
+            if not 0 <= start_s < end_s:
+                yield Problem(path, number, f"{scene['id']}: a segment starts at {start_s} s and ends at {end_s} s")
+    yield from _missing(recordings, found, path.name)
+
+
+def _check_named(named: Table, path: Path) -> Iterator[Problem]:
+    """Every question of utt2question must be one of questions.jsonl."""
+    if path.is_file():
+        known = {row["id"] for _, row in _rows(path) if isinstance(row, Mapping) and "id" in row}
+        for key, question in named.values.items():
+            if question not in known:
+                yield named.problem(key, f"{key} asks {question}, which is not in {path.name}")

@@ -1,4 +1,4 @@
-"""Write a whole Kaldi directory at once."""
+"""Write or read a Kaldi directory as a whole."""
 
 from __future__ import annotations
 
@@ -7,30 +7,35 @@ from pathlib import Path
 
 import soundfile
 
-from freeze_omni.data.tables import write_speakers, write_table
+from freeze_omni.data.corpora.base import Utterance
+from freeze_omni.data.tables import TableError, read_table, write_speakers, write_table
 from freeze_omni.data.tts.synthesize import Job
 
 
+def read_set(folder: Path) -> list[Utterance]:
+    """Read wav.scp (an utterance's `audio` is its entry), text and utt2spk. Raises TableError."""
+    wavs, texts, speakers = (read_table(folder / name) for name in ("wav.scp", "text", "utt2spk"))
+    missing = [key for key in texts if key not in wavs or key not in speakers]
+    if missing:
+        raise TableError(f"{folder}: {missing[0]} is in text but not in wav.scp and utt2spk")
+    return [Utterance(key, speakers[key], text, wavs[key]) for key, text in texts.items()]
+
+
 def write_set(
-    folder: str | Path,
-    wavs: Mapping[str, object],
-    texts: Mapping[str, str],
-    utt2spk: Mapping[str, str],
+    folder: str | Path, wavs: Mapping[str, object], texts: Mapping[str, str], utt2spk: Mapping[str, str]
 ) -> None:
     """Write wav.scp, text, utt2spk and spk2utt, sorted by id."""
-    folder = Path(folder)
-    write_table(folder / "wav.scp", wavs)
-    write_table(folder / "text", texts)
+    write_table(Path(folder) / "wav.scp", wavs)
+    write_table(Path(folder) / "text", texts)
     write_speakers(folder, utt2spk)
 
 
 def write_spoken_set(folder: str | Path, jobs: Sequence[Job], paths: Mapping[str, Path]) -> float:
-    """Write the directory of what was spoken; returns its seconds of speech."""
-    ids = [job.utterance for job in jobs]
+    """Write the directory of synthesised speech; returns its seconds."""
     write_set(
         folder,
-        {utterance: paths[utterance] for utterance in ids},
+        {job.utterance: paths[job.utterance] for job in jobs},
         {job.utterance: job.text for job in jobs},
         {job.utterance: job.voice.speaker for job in jobs},
     )
-    return sum(soundfile.info(paths[utterance]).duration for utterance in ids)
+    return sum(soundfile.info(paths[job.utterance]).duration for job in jobs)

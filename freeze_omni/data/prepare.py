@@ -1,21 +1,21 @@
-"""Stage 2: a Kaldi directory to one of single files at one rate, cut, padded, filtered by length.
+"""Stage 2: a Kaldi directory becomes one of single files at one rate, cut, padded, filtered by length.
 
-A mono wav or flac file of the right rate that needs no change is named as it is: nothing is decoded or written.
+A mono wav or flac file of the right rate that needs no change is used as it is: nothing is decoded or written.
 """
 
 from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Iterator
-from dataclasses import dataclass
+import itertools
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import soundfile
 
-from freeze_omni.data import audio_header
 from freeze_omni.data.audio import AudioError, Wav, change_speed, read_audio, write_wav
+from freeze_omni.data.audio_header import read_header
 from freeze_omni.data.augment import coloured_noise
 from freeze_omni.data.progress import parallel_map
 from freeze_omni.data.tables import (
@@ -32,12 +32,12 @@ from freeze_omni.data.tables import (
 _PAD_LEVEL = 10 ** (-66 / 20)
 _FITTING = (".wav", ".flac")  # formats that training reads as quickly as ours
 _CHUNK = 32
-_LATE_S = 0.1  # a segment may end so much behind its recording
+_LATE_S = 0.1  # a segment may end this much after its recording
 
 
 @dataclass(frozen=True)
 class PrepareConfig:
-    """pad_s: faint noise put before and behind, as recordings have it (synthesis is cut tightly).
+    """pad_s: faint noise before and after, as in recordings (synthesis is cut tightly).
 
     most_skipped: a larger share of utterances whose audio cannot be used is an error.
     """
@@ -57,7 +57,7 @@ class PrepareConfig:
 
 
 @dataclass(frozen=True)
-class Recording:
+class WavEntry:
     """One entry of wav.scp with the utterances that are cut from it (None: the whole is one)."""
 
     entry: str
@@ -86,15 +86,15 @@ class Made:
 def prepare_dir(source: str | Path, output: str | Path, config: PrepareConfig, nj: int = 1) -> int:
     """Write `output`/{wav.scp,text,utt2spk,spk2utt,utt2num_samples,wav/}; returns the utterances kept.
 
-    Speeds other than 1 get `sp0.9-` before utterance and speaker. Rerunning takes up finished files. Audio that
+    Speeds other than 1 get `sp0.9-` before utterance and speaker. A rerun keeps finished files. Audio that
     cannot be used is listed in `output`/skipped.
     Raises:
-        TableError: tables that do not fit together (checked before any audio is), or no utterance of the right length.
-        AudioError: more than the allowed share of utterances cannot be used; the text is that of the first.
+        TableError: tables that do not match (checked before any audio), or no utterance of the right length.
+        AudioError: more utterances than allowed cannot be used; the text is that of the first.
     """
     source, output = Path(source), Path(output).resolve()
     entries, segments, texts, speakers = _read_dir(source)
-    recordings = list(_recordings(texts, entries, segments))
+    recordings = _recordings(texts, entries, segments)
     (output / "wav").mkdir(parents=True, exist_ok=True)
     work = functools.partial(_prepare, folder=output / "wav", config=config)
     kept: list[Made] = []
@@ -116,14 +116,10 @@ def prepare_dir(source: str | Path, output: str | Path, config: PrepareConfig, n
     write_table(output / "text", {made.key: texts[made.utterance] for made in kept})
     write_speakers(output, {made.key: made.prefix + speakers[made.utterance] for made in kept})
     write_table(output / "utt2num_samples", {made.key: made.samples for made in kept})
-    _remove_others(output / "wav", paths)
-    return len(kept)
-
-
-def _remove_others(folder: Path, current: set[str]) -> None:
-    for path in folder.glob("*.wav"):
-        if str(path) not in current:
+    for path in (output / "wav").glob("*.wav"):
+        if str(path) not in paths:  # of an earlier run
             path.unlink()
+    return len(kept)
 
 
 def _read_dir(source: Path) -> tuple[dict, dict[str, Segment], dict[str, str], dict[str, str]]:
@@ -140,60 +136,52 @@ def _read_dir(source: Path) -> tuple[dict, dict[str, Segment], dict[str, str], d
     return entries, segments, texts, speakers
 
 
-def _recordings(texts: dict, entries: dict[str, str], segments: dict[str, Segment]) -> Iterator[Recording]:
-    """What is decoded at once, in the order of `text`."""
+def _recordings(texts: dict, entries: dict[str, str], segments: dict[str, Segment]) -> list[WavEntry]:
+    """What is decoded together, in the order of `text`."""
     if not segments:
-        yield from (Recording(entries[key], ((key, None),)) for key in texts)
-        return
+        return [WavEntry(entries[key], ((key, None),)) for key in texts]
     cuts: dict[str, list[tuple[str, Segment | None]]] = {}
     for key in texts:
         cuts.setdefault(segments[key].recording, []).append((key, segments[key]))
-    yield from (Recording(entries[name], tuple(found)) for name, found in cuts.items())
+    return [WavEntry(entries[name], tuple(found)) for name, found in cuts.items()]
 
 
-def _prepare(recording: Recording, folder: Path, config: PrepareConfig) -> list[Made]:
-    """Prepare all utterances of a recording, which is decoded only where something is missing, and once."""
+def _prepare(recording: WavEntry, folder: Path, config: PrepareConfig) -> list[Made]:
+    """Prepare all utterances of a recording, which is decoded at most once."""
     whole: Wav | None = None
     made = []
-    for utterance, segment in recording.utterances:
-        for speed in config.speeds:
-            try:
-                fits = _as_it_is(recording.entry, segment, speed, config)
-                if fits:
-                    made.append(Made(utterance, speed, recording.entry, fits))
-                    continue
-                mark = _fingerprint(recording.entry, segment, speed, config)
-                path = folder / f"{Made(utterance, speed).key}-{mark}.wav"
-                if path.exists():
-                    made.append(Made(utterance, speed, str(path), soundfile.info(path).frames))
-                    continue
+    for (utterance, segment), speed in itertools.product(recording.utterances, config.speeds):
+        one = Made(utterance, speed)
+        try:
+            fits = _as_it_is(recording.entry, segment, speed, config)
+            if fits:
+                made.append(replace(one, path=recording.entry, samples=fits))
+                continue
+            path = folder / f"{one.key}-{_fingerprint(recording.entry, segment, speed, config)}.wav"
+            if not path.exists():
                 if whole is None:
                     whole, _ = read_audio(recording.entry, config.hz)
                 wav = _cut(whole, utterance, segment, recording.entry, config.hz)
-                wav = _pad(change_speed(wav, speed, config.hz), config.hz, config.pad_s, Made(utterance, speed).key)
-                write_wav(path, wav, config.hz)
-                made.append(Made(utterance, speed, str(path), len(wav)))
-            except AudioError as error:
-                made.append(Made(utterance, speed, reason=str(error)))
+                write_wav(path, _pad(change_speed(wav, speed, config.hz), config.hz, config.pad_s, one.key), config.hz)
+            made.append(replace(one, path=str(path), samples=soundfile.info(path).frames))
+        except AudioError as error:
+            made.append(replace(one, reason=str(error)))
     return made
 
 
 def _as_it_is(entry: str, segment: Segment | None, speed: float, config: PrepareConfig) -> int:
-    """Samples of a file that needs no change; 0 where it needs one. Raises AudioError: broken."""
+    """Samples of a file that needs no change; 0 if it needs one. Raises AudioError: broken."""
     if segment is not None or speed != 1 or any(config.pad_s) or not entry.endswith(_FITTING):
         return 0
     try:
-        header = audio_header.read_header(entry)
-    except audio_header.AudioError as error:
-        raise AudioError(f"{entry}: {error}; mend or remove it") from None
+        header = read_header(entry)
+    except AudioError as error:
+        raise AudioError(f"{entry}: {error}; fix or remove it") from None
     return header.samples if (header.rate_hz, header.channels) == (config.hz, 1) else 0
 
 
 def _fingerprint(entry: str, segment: Segment | None, speed: float, config: PrepareConfig) -> str:
-    """Eight digits that change with the source file and with everything that is done to it.
-
-    They stand in the file's name, so that a rerun never takes up what was made of something else.
-    """
+    """Eight digits that change with the source file and all that is done to it: part of the file's name."""
     path = Path(entry)
     source = path.stat() if path.exists() else None
     seen = (source.st_mtime_ns, source.st_size) if source else ()
@@ -202,13 +190,13 @@ def _fingerprint(entry: str, segment: Segment | None, speed: float, config: Prep
 
 
 def _cut(whole: Wav, utterance: str, segment: Segment | None, entry: str, hz: int) -> Wav:
-    """The utterance's part of the recording. Raises AudioError: it ends behind it, or is all silence."""
+    """The utterance's part of the recording. Raises AudioError: it ends after the recording, or is silent."""
     wav = whole
     if segment is not None:
         start, end = round(segment.start_s * hz), round(segment.end_s * hz)
         if end > len(whole) + _LATE_S * hz:
             raise AudioError(
-                f"{entry}: {len(whole) / hz:.2f} s long, but {utterance} ends at {segment.end_s:g} s; mend segments"
+                f"{entry}: {len(whole) / hz:.2f} s long, but {utterance} ends at {segment.end_s:g} s; fix segments"
             )
         wav = whole[start:end]
     if not wav.any():
@@ -217,10 +205,10 @@ def _cut(whole: Wav, utterance: str, segment: Segment | None, entry: str, hz: in
 
 
 def _pad(wav: Wav, hz: int, pad_s: tuple[float, float], key: str) -> Wav:
-    before, behind = (round(pad * hz) for pad in pad_s)
-    if not before and not behind:
+    before, after = (round(pad * hz) for pad in pad_s)
+    if not before and not after:
         return wav
     rng = np.random.default_rng(list(key.encode()))
-    noise = coloured_noise(before + len(wav) + behind, 1.0, rng) * np.float32(_PAD_LEVEL)
+    noise = coloured_noise(before + len(wav) + after, 1.0, rng) * np.float32(_PAD_LEVEL)
     noise[before : before + len(wav)] = wav
     return noise

@@ -1,4 +1,4 @@
-"""Work through a list with processes: resumable by the caller, with a line that says how far it is."""
+"""Work through a list with processes and show the progress; the caller can resume."""
 
 from __future__ import annotations
 

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from freeze_omni.config import ConfigError, build
-from freeze_omni.data.tables import write_lines
+from freeze_omni.data.tables import TableError, read_jsonl, write_jsonl
 
 FILE = "sources.jsonl"
 
 
 @dataclass(frozen=True)
 class Source:
-    """One source of one set. missing: why there is nothing of it, where it could not be had."""
+    """One source of one set. missing: why the set has nothing of it, if so."""
 
     set: str
     source: str
@@ -27,20 +26,12 @@ class Source:
 
 def write_sources(data: Path, sources: Iterable[Source]) -> None:
     """Write `data`/sources.jsonl."""
-    write_lines(data / FILE, (json.dumps(asdict(source), ensure_ascii=False) for source in sources))
+    write_jsonl(data / FILE, map(asdict, sources))
 
 
 def read_sources(path: Path) -> list[Source]:
-    """Raises ConfigError that names the line which is no source."""
+    """Read sources.jsonl. Raises ConfigError that names the line."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror}; run stage 1 again") from None
-    found = []
-    for number, line in enumerate(lines, start=1):
-        try:
-            row = json.loads(line)
-        except ValueError:
-            raise ConfigError(f"{path}:{number}: no JSON object; run stage 1 again") from None
-        found.append(build(Source, row, f"{path}:{number}"))
-    return found
+        return [build(Source, row, f"{path}:{number}") for number, row in read_jsonl(path)]
+    except TableError as error:
+        raise ConfigError(f"{error}; run stage 1 again") from None

@@ -1,15 +1,18 @@
-"""Kaldi tables: one reader and one writer for every `id value` file, sorted by id, without duplicates."""
+"""Kaldi tables and line files: one reader and one writer for every `id value` file, JSON lines and lists."""
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 
 class TableError(ValueError):
-    """A table that cannot be used: names the file, the line and the mend."""
+    """A table that cannot be used: names the file, the line and the fix."""
 
 
 @dataclass(frozen=True)
@@ -21,16 +24,46 @@ class Segment:
     end_s: float
 
 
+def read_lines(path: str | Path) -> list[str]:
+    r"""Lines of a UTF-8 file, with or without a byte-order mark. A line ends at \n alone; a \r before it is dropped.
+
+    `str.splitlines()` would also cut at U+2028, U+0085, \x0b, ..., which may stand inside a text.
+    Raises TableError: no such file, or not UTF-8.
+    """
+    try:
+        lines = Path(path).read_bytes().decode("utf-8-sig").split("\n")
+    except FileNotFoundError:
+        raise TableError(f"{path}: no such file; run the stage that makes it") from None
+    except UnicodeDecodeError as error:
+        raise TableError(f"{path}: not UTF-8 ({error}); convert it with iconv") from None
+    if not lines[-1]:
+        lines.pop()
+    return [line.removesuffix("\r") for line in lines]
+
+
+def read_jsonl(path: str | Path) -> Iterator[tuple[int, Any]]:
+    """Line number and content of each JSON line. Raises TableError that names the line."""
+    for number, line in enumerate(read_lines(path), start=1):
+        try:
+            yield number, json.loads(line)
+        except json.JSONDecodeError as error:
+            raise TableError(f"{path}:{number}: no JSON object ({error}); fix or remove the line") from None
+
+
+def write_jsonl(path: str | Path, rows: Iterable[object]) -> None:
+    """Write one JSON value a line, whole or not at all."""
+    write_lines(path, (json.dumps(row, ensure_ascii=False) for row in rows))
+
+
 def read_table(path: str | Path, need_value: bool = True) -> dict[str, str]:
     """Read `id value` lines in the order of the file.
 
     Raises:
-        TableError: the file is missing or empty, an id comes twice, a value is missing (unless
-            need_value is false), or a line is not UTF-8.
+        TableError: the file is missing, empty or not UTF-8, an id comes twice, or a value is missing (unless
+            need_value is false).
     """
-    path = Path(path)
     table: dict[str, str] = {}
-    for number, line in enumerate(_lines(path), start=1):
+    for number, line in enumerate(read_lines(path), start=1):
         parts = line.split(maxsplit=1)
         if not parts:
             raise TableError(f"{path}:{number}: empty line; remove it")
@@ -46,17 +79,26 @@ def read_table(path: str | Path, need_value: bool = True) -> dict[str, str]:
 
 def write_table(path: str | Path, table: Mapping[str, object]) -> None:
     """Write `id value` lines sorted by id (C order), whole or not at all."""
-    rows = (f"{key} {table[key]}".rstrip() for key in sorted(table))
-    write_lines(path, rows)
+    write_lines(path, (f"{key} {table[key]}".rstrip() for key in sorted(table)))
 
 
 def write_lines(path: str | Path, lines: Iterable[str]) -> None:
-    """Write a text file under a passing name and rename it: a killed run leaves no half file."""
+    """Write a text file, whole or not at all."""
+    with whole_file(path) as partial:
+        partial.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+
+
+@contextmanager
+def whole_file(path: str | Path) -> Iterator[Path]:
+    """A temporary path that is renamed to `path` at the end: a killed or failed run leaves no half file."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    passing = path.with_name(f".{path.name}.{os.getpid()}")
-    passing.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-    passing.replace(path)
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        yield partial
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def read_segments(path: str | Path) -> dict[str, Segment]:
@@ -69,13 +111,13 @@ def read_segments(path: str | Path) -> dict[str, Segment]:
         except (IndexError, ValueError):
             raise TableError(f"{path}:{number}: expected `id recording start end`") from None
         if not 0 <= segment.start_s < segment.end_s:
-            raise TableError(f"{path}:{number}: {key} ends before it starts; mend the times")
+            raise TableError(f"{path}:{number}: {key} ends before it starts; fix the times")
         segments[key] = segment
     return segments
 
 
 def write_speakers(folder: str | Path, utt2spk: Mapping[str, str]) -> None:
-    """Write utt2spk and the spk2utt that belongs to it."""
+    """Write utt2spk and its inverse, spk2utt."""
     spk2utt: dict[str, list[str]] = {}
     for utterance in sorted(utt2spk):
         spk2utt.setdefault(utt2spk[utterance], []).append(utterance)
@@ -87,22 +129,10 @@ def require_same_ids(tables: Mapping[str, Mapping[str, object]], where: str | Pa
     """Raise TableError unless all tables (file name -> table) have the same ids; names one that is missing."""
     (first, reference), *others = tables.items()
     for name, table in others:
-        for have, lack, known, wanted in (
-            (first, name, reference, table),
-            (name, first, table, reference),
-        ):
+        for have, lack, known, wanted in ((first, name, reference, table), (name, first, table, reference)):
             missing = [key for key in known if key not in wanted]
             if missing:
                 raise TableError(
                     f"{where}: {missing[0]} ({len(missing)} in all) is in {have} but not in {lack};"
                     f" add it there, or run utils/fix_data_dir.sh {where}"
                 )
-
-
-def _lines(path: Path) -> list[str]:
-    try:
-        return path.read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
-        raise TableError(f"{path}: no such file; run the stage that makes it") from None
-    except UnicodeDecodeError as error:
-        raise TableError(f"{path}: not UTF-8 ({error}); convert it with iconv") from None

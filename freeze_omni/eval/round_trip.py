@@ -8,10 +8,9 @@ from functools import lru_cache
 from pathlib import Path
 
 from freeze_omni.config import ConfigError
-from freeze_omni.data.dialogue_config import RejectionConfig
 from freeze_omni.data.kaldi_dir import write_set
-from freeze_omni.data.make_dialogue import Misheard
 from freeze_omni.data.tables import TableError, read_table, write_lines, write_table
+from freeze_omni.dialogues.config import Misheard, RejectionConfig
 from freeze_omni.eval.judge import Judge, JudgeConfig
 from freeze_omni.eval.normalise import NORMALISERS
 from freeze_omni.eval.speech import judged_texts

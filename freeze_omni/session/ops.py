@@ -18,8 +18,8 @@ from freeze_omni.llm.cache import LlmCache
 from freeze_omni.llm.packed import filling
 from freeze_omni.session.model import SpokenModel
 from freeze_omni.shapes import pad_rows
+from freeze_omni.speech_decoder.batch import advance_rows
 from freeze_omni.speech_decoder.generate import begin
-from freeze_omni.speech_decoder.packed import advance_rows
 from freeze_omni.speech_decoder.sampling import SamplingConfig
 from freeze_omni.streaming import State, join_states, split_state
 

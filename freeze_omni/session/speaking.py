@@ -14,7 +14,7 @@ from freeze_omni.session.history import embed
 from freeze_omni.session.model import SpokenModel
 from freeze_omni.session.ops import DrawToken, Job, MakeSound, StartSpeech
 from freeze_omni.speech_decoder.sampling import SamplingConfig
-from freeze_omni.speech_decoder.segment import Segment
+from freeze_omni.speech_decoder.segment import TextSegment
 from freeze_omni.streaming import State
 
 
@@ -55,8 +55,8 @@ class Speaker:
     prefix: bool = True
     tokens_made: int = 0
     chunks_made: int = 0
-    _queue: list[tuple[Segment, Tensor]] = field(default_factory=list)
-    _segment: Segment | None = None
+    _queue: list[tuple[TextSegment, Tensor]] = field(default_factory=list)
+    _segment: TextSegment | None = None
     _decoder: State | None = None
     _room: int = 0
     _ready: list[int] = field(default_factory=list)
@@ -70,7 +70,7 @@ class Speaker:
         """Nothing is left to say of what was given so far."""
         return self._segment is None and not self._queue
 
-    def add(self, segment: Segment, hidden: Tensor) -> None:
+    def add(self, segment: TextSegment, hidden: Tensor) -> None:
         """Queue a segment with the hidden states (N, E) of its tokens."""
         self._queue.append((segment, hidden))
 

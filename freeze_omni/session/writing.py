@@ -12,7 +12,7 @@ from freeze_omni.llm.generate import GenerationConfig, choose
 from freeze_omni.session.history import embed
 from freeze_omni.session.model import SpokenModel
 from freeze_omni.session.ops import Job, Predict, Read
-from freeze_omni.speech_decoder.segment import Segment, SegmentConfig, SegmentState, finish, push
+from freeze_omni.speech_decoder.segment import SegmentConfig, SegmentState, TextSegment, finish, push
 
 INCOMPLETE = "\ufffd"
 
@@ -44,7 +44,7 @@ class Writer:
         """Whether the limit ended the answer."""
         return self.done and len(self.ids) >= self.generation.max_new_tokens
 
-    def writing(self) -> Job[tuple[str, list[Segment]]]:
+    def writing(self) -> Job[tuple[str, list[TextSegment]]]:
         """One more token: the new text (maybe none yet), and the segments that became ready."""
         token = yield from self._next()
         if token is None:
@@ -73,6 +73,6 @@ class Writer:
         token = int(choose(logits[None], self.generation, self.generator)[0])
         return None if token in self.model.llm.end_ids else token
 
-    def states(self, segment: Segment) -> Tensor:
+    def states(self, segment: TextSegment) -> Tensor:
         """Hidden states (N, E) of a segment's tokens."""
         return torch.stack(self.hidden[segment.first_token : segment.end_token])

@@ -2,11 +2,12 @@
 
 A state holds
     cache     (B, layers, 2, heads, S, d)  keys and values of prefix, text, speech, from slot 0 on
-    length    (B,)  slots in use position  (B,)  rotary position of the next speech token
-    script, ends    what `reading` looks up, in a decoder that is told the row: (B, N + 3, D), (B, N) The capacity S is
-a power of two, and doubles when a row is full, so a token costs no copy of what is there. Writing goes to the slot
-behind `length`; an older state stays valid until another continuation of it is computed, which then takes over the
-slots (clone `cache` to keep both).
+    length    (B,)  slots in use
+    position  (B,)  rotary position of the next speech token
+    script, ends    (B, N + 3, D), (B, N)  what `reading` looks up, with `reading: told`
+The capacity S is a power of two and doubles when a row is full, so a token needs no copy. A token is written after
+`length`; an older state stays valid until another continuation of it is computed, which overwrites the slots (clone
+`cache` to keep both).
 """
 
 from __future__ import annotations
@@ -23,16 +24,12 @@ SMALLEST_CAPACITY = 256
 
 
 def capacity_for(slots: int) -> int:
-    """The smallest capacity (a power of two) that holds `slots` and something more."""
+    """The smallest capacity (a power of two) that holds `slots` and more."""
     return max(SMALLEST_CAPACITY, 1 << slots.bit_length())
 
 
 def pack(layers: Sequence[tuple[Tensor, Tensor]], valid: Tensor) -> tuple[Tensor, Tensor]:
-    """Keys and values per layer, each (B, H, K, d), to a cache without gaps and slots in use (B,).
-
-    Args:
-        valid: (B, K), which of the K keys are real.
-    """
+    """Keys and values per layer, each (B, H, K, d), of valid (B, K), to a cache without gaps and lengths (B,)."""
     lengths = valid.sum(dim=1)
     key = layers[0][0]
     shape = (len(key), len(layers), 2, key.shape[1], capacity_for(int(lengths.max())), key.shape[3])
@@ -74,7 +71,7 @@ def join(states: Sequence[State]) -> State:
 
 
 def lengthen_script(state: State, rows: int) -> State:
-    """Script and ends of a state for `rows` rows: silence, at a time that never comes."""
+    """Script and ends of a state, padded to `rows` rows: silence, at infinity."""
     missing = rows - state["ends"].shape[1]
     return {
         "script": F.pad(state["script"], (0, 0, 0, missing)),

@@ -1,8 +1,8 @@
 """The speech decoder: NAR over the text, prefix over the hidden states, AR over speech tokens.
 
-Paper section 3.3. The AR reads [bos] + NAR(text rows) + [sos] + speech tokens; its layer i has the
-keys and values of prefix layer i in front of its own. Text rows see each other and the prefix; a
-speech token sees the prefix, the text and the speech tokens up to itself.
+Paper section 3.3. The AR reads [bos] + NAR(text rows) + [sos] + speech tokens; the keys and values of prefix layer i
+come before those of AR layer i. Text rows see each other and the prefix; a speech token sees the prefix, the text and
+the speech tokens up to itself.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ KeyValue = tuple[Tensor, Tensor]
 
 @dataclass(frozen=True)
 class Condition:
-    """What the AR is told about one batch: text rows with bos (B, 1 + N, D), prefix, positions."""
+    """What the AR is conditioned on: text rows with bos (B, 1 + N, D), prefix, positions."""
 
     rows: Tensor
     row_lengths: Tensor  # (B,), bos not counted
     prefix: list[KeyValue]  # for each layer (B, H, M, d); empty without hidden states
     prefix_valid: Tensor  # (B, M)
     places: positions.Places
-    durations: Tensor | None  # (B, N) as predicted, where they are
-    script: Tensor | None = None  # (B, N + 3, D) and
-    ends: Tensor | None = None  # (B, N), of `reading`, where the AR is told the row
+    durations: Tensor | None  # (B, N) as predicted, if they are
+    script: Tensor | None = None  # (B, N + 3, D), for `reading: told`
+    ends: Tensor | None = None  # (B, N), likewise
 
     @property
     def row_valid(self) -> Tensor:
@@ -45,7 +45,7 @@ class Condition:
 
 
 class SpeechDecoder(nn.Module):
-    """Turns LLM embeddings of a text (and the hidden states behind it) into codec tokens.
+    """Turns LLM embeddings of a text (and its hidden states) into codec tokens.
 
     Args:
         config: sizes; with the published ones and `text_rows: reshape` 164.7 M parameters.
@@ -75,7 +75,7 @@ class SpeechDecoder(nn.Module):
             self.nar_length = positions.LengthHead(config.size, config.tokens_per_row)
         if config.reading == "told":
             self.reading = Reading(config.size)
-        # Of the last prefix layer only keys and values are used: the rest gets no gradient.
+        # Only keys and values of the last prefix layer are used: the rest gets no gradient.
         last = self.prefix[-1]
         for part in (last.attention_out, last.ffn_norm, last.gate_up, last.down):
             part.requires_grad_(False)
@@ -85,7 +85,7 @@ class SpeechDecoder(nn.Module):
         return self.config.size // self.config.heads
 
     def copy_ar_to_prefix(self) -> None:
-        """Start the prefix from the trained AR layers, whose keys its own join (stage 2.3)."""
+        """Start the prefix from the trained AR layers (stage 2.3)."""
         self.prefix.load_state_dict(self.ar.state_dict())
 
     def forward(
@@ -122,7 +122,7 @@ class SpeechDecoder(nn.Module):
         """Mean cross entropy of tokens and eos (and the optional parts), arguments as in `forward`.
 
         Args:
-            row_tokens: (B, N) how many of its tokens each row takes, where that is known.
+            row_tokens: (B, N) how many of its tokens each row takes, if known.
         Returns:
             the loss, and detached stats: loss, ce, acc and acc10 (top 1, top 10), length, guide.
         """
@@ -135,11 +135,7 @@ class SpeechDecoder(nn.Module):
         logits, targets = logits[real].float(), targets[real]
         loss = ce = F.cross_entropy(logits, targets, label_smoothing=config.label_smoothing)
         best = logits.detach().topk(min(10, logits.shape[1]), dim=-1).indices == targets[:, None]
-        stats = {
-            "ce": ce,
-            "acc": best[:, 0].float().mean(),
-            "acc10": best.any(dim=-1).float().mean(),
-        }
+        stats = {"ce": ce, "acc": best[:, 0].float().mean(), "acc10": best.any(dim=-1).float().mean()}
         if condition.durations is not None:
             if row_tokens is None:
                 stats["length"] = positions.LengthHead.loss(condition.durations, token_lengths)
@@ -160,7 +156,7 @@ class SpeechDecoder(nn.Module):
         token_lengths: Tensor | None = None,
         row_tokens: Tensor | None = None,
     ) -> Condition:
-        """Run NAR and prefix; for progress the true lengths (B,), or row_tokens (B, N), where known."""
+        """Run NAR and prefix; progress positions use true lengths (B,) or row_tokens (B, N), if known."""
         x, row_lengths = self.nar_rows(text, text_lengths)
         x = self.dropout(x)
         valid = valid_mask(row_lengths, x.shape[1])
@@ -207,18 +203,18 @@ class SpeechDecoder(nn.Module):
         """
         if text_lengths is None:
             text_lengths = torch.full((len(text),), text.shape[1], device=text.device)
-        told = self.condition(text, text_lengths, hidden, hidden_lengths, token_lengths)
-        self._check_size(told.rows.shape[1])
-        valid = torch.cat([told.prefix_valid, told.row_valid], dim=1)
-        x, rotary, mask = told.rows, self._rotary(told.places.text), key_mask(valid)
+        condition = self.condition(text, text_lengths, hidden, hidden_lengths, token_lengths)
+        self._check_size(condition.rows.shape[1])
+        valid = torch.cat([condition.prefix_valid, condition.row_valid], dim=1)
+        x, rotary, mask = condition.rows, self._rotary(condition.places.text), key_mask(valid)
         pairs: list[KeyValue] = []
         for index, layer in enumerate(self.ar):
             query, key, value = layer.project(x, rotary)
-            pairs.append(_behind(told.prefix, index, key, value))
+            pairs.append(_after_prefix(condition.prefix, index, key, value))
             x = layer.attend(x, query, *pairs[-1], mask)
         cache, length = kv.pack(pairs, valid)
-        state = {"cache": cache, "length": length, "position": told.places.sos.clone()}
-        return state if told.script is None else state | {"script": told.script, "ends": told.ends}
+        state = {"cache": cache, "length": length, "position": condition.places.sos.clone()}
+        return state if condition.script is None else state | {"script": condition.script, "ends": condition.ends}
 
     @torch.no_grad()
     def step(self, token: Tensor, state: State) -> tuple[Tensor, State]:
@@ -228,7 +224,7 @@ class SpeechDecoder(nn.Module):
         cache = state["cache"]
         if used > cache.shape[4]:
             cache = kv.grow(cache, 2 * cache.shape[4])
-        even = int(slots.min()) + 1 == used  # all rows are equally long
+        even = int(slots.min()) + 1 == used  # all rows have the same length
         mask = None if even else valid_mask(slots + 1, used)[:, None, None]
         x = self.embedding(token)[:, None]
         if "script" in state:
@@ -241,25 +237,25 @@ class SpeechDecoder(nn.Module):
         logits = self.output(self.norm(x[:, 0]))
         return logits, {**state, "cache": cache, "length": slots + 1, "position": state["position"] + 1}
 
-    def speech(self, told: Condition, tokens: Tensor, token_lengths: Tensor) -> tuple[Tensor, Tensor | None]:
+    def speech(self, condition: Condition, tokens: Tensor, token_lengths: Tensor) -> tuple[Tensor, Tensor | None]:
         """Logits (B, T + 1, V + 4) of the AR, and the guided-attention loss if it is on.
 
         Args:
-            told: from `condition`; tokens (B, T), right-padded, lengths (B,).
+            condition: from `condition`; tokens (B, T), right-padded, lengths (B,).
         """
-        config, rows, steps = self.config, told.rows.shape[1], tokens.shape[1] + 1
+        config, rows, steps = self.config, condition.rows.shape[1], tokens.shape[1] + 1
         self._check_size(rows + steps)
         read = valid_mask(token_lengths, steps - 1)
         if self.training and config.token_dropout:
             read = read & (torch.rand(tokens.shape, device=tokens.device) >= config.token_dropout)
         inputs = F.pad(tokens.where(read, config.pad), (1, 0), value=config.sos)
-        clock = told.places.sos[:, None] + torch.arange(steps, device=tokens.device)
-        spoken = self.embedding(inputs).to(told.rows.dtype)
-        if told.script is not None:
-            spoken = spoken + self.reading(told.script, told.ends, clock)
-        x = torch.cat([told.rows, self.dropout(spoken)], dim=1)
-        rotary = self._rotary(torch.cat([told.places.text, clock], dim=1))
-        mask = self._mask(told, steps)
+        clock = condition.places.sos[:, None] + torch.arange(steps, device=tokens.device)
+        spoken = self.embedding(inputs).to(condition.rows.dtype)
+        if condition.script is not None:
+            spoken = spoken + self.reading(condition.script, condition.ends, clock)
+        x = torch.cat([condition.rows, self.dropout(spoken)], dim=1)
+        rotary = self._rotary(torch.cat([condition.places.text, clock], dim=1))
+        mask = self._mask(condition, steps)
         guide = None
         for index, layer in enumerate(self.ar):
             query, key, value = layer.project(x, rotary)
@@ -269,16 +265,16 @@ class SpeechDecoder(nn.Module):
                     query[:, heads, rows:],
                     key[:, heads, 1:rows],
                     token_lengths,
-                    told.row_lengths,
+                    condition.row_lengths,
                     config.guide_width,
                 )
-            x = layer.attend(x, query, *_behind(told.prefix, index, key, value), mask)
+            x = layer.attend(x, query, *_after_prefix(condition.prefix, index, key, value), mask)
         return self.output(self.norm(x[:, rows:])), guide
 
-    def _mask(self, told: Condition, steps: int) -> Tensor:
+    def _mask(self, condition: Condition, steps: int) -> Tensor:
         """(B, 1, rows + steps, prefix + rows + steps), as the head of this file says."""
-        rows = told.rows.shape[1]
-        seen = torch.cat([told.prefix_valid, told.row_valid], dim=1)
+        rows = condition.rows.shape[1]
+        seen = torch.cat([condition.prefix_valid, condition.row_valid], dim=1)
         causal = torch.ones(steps, steps, dtype=torch.bool, device=seen.device).tril()
         speech = F.pad(causal, (0, 0, rows, 0))
         return torch.cat([seen[:, None].expand(-1, rows + steps, -1), speech.expand(len(seen), -1, -1)], dim=2)[:, None]
@@ -302,7 +298,7 @@ class SpeechDecoder(nn.Module):
         token_lengths: Tensor | None,
         row_tokens: Tensor | None,
     ) -> Tensor | None:
-        """Speech tokens (B, N) of each row, as well as they are known; None with plain positions."""
+        """Speech tokens (B, N) of each row, true or predicted; None with plain positions."""
         if self.config.positions == "plain":
             return None
         if row_tokens is not None:
@@ -339,8 +335,8 @@ class SpeechDecoder(nn.Module):
             )
 
 
-def _behind(prefix: list[KeyValue], layer: int, key: Tensor, value: Tensor) -> KeyValue:
-    """The layer's own keys and values (B, H, K, d) behind those of its prefix, if there is one."""
+def _after_prefix(prefix: list[KeyValue], layer: int, key: Tensor, value: Tensor) -> KeyValue:
+    """The layer's keys and values (B, H, K, d) after those of its prefix, if any."""
     if not prefix:
         return key, value
     return torch.cat([prefix[layer][0], key], dim=2), torch.cat([prefix[layer][1], value], dim=2)

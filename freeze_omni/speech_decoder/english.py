@@ -1,7 +1,6 @@
 """English text as it is read aloud: numbers, money, times, years, units and abbreviations as words.
 
-For transcripts to train on and for answers to be spoken alike, so that the decoder never has to
-guess how "$3.50" sounds.
+For training transcripts and spoken answers alike: the decoder never has to guess how "$3.50" sounds.
 """
 
 from __future__ import annotations
@@ -64,14 +63,7 @@ _UNITS = {
     "°": ("degree", "degrees"),
     "%": ("percent", "percent"),
 }
-_SIGNS = {
-    "&": " and ",
-    "+": " plus ",
-    "=": " equals ",
-    "@": " at ",
-    "×": " times ",
-    "÷": " divided by ",
-}
+_SIGNS = {"&": " and ", "+": " plus ", "=": " equals ", "@": " at ", "×": " times ", "÷": " divided by "}
 _MONTHS = ("January February March April May June July August September October November December").split()
 _HALVES = {2: ("half", "halves"), 4: ("quarter", "quarters")}
 
@@ -80,17 +72,17 @@ _SCALE = r"(?: (?:hundred|thousand|million|billion|trillion))?"
 
 
 def spoken_english(text: str) -> str:
-    """The text with everything in words that is not; what is in words already stays as it is.
+    """The text with numbers, signs and abbreviations in words; words stay as they are.
 
-    "Dr. Lee paid $3.50 at 10:05 on May 1st, 1984." gives "Doctor Lee paid three dollars and fifty
-    cents at ten oh five on May first, nineteen eighty-four."
+    "Dr. Lee paid $3.50 at 10:05 on May 1st, 1984." gives "Doctor Lee paid three dollars and fifty cents at ten oh five
+    on May first, nineteen eighty-four."
     """
     for pattern, words in _ABBREVIATIONS.items():
-        at_end = "" if words.endswith(".") else "."  # there the abbreviation's point was also the sentence's
+        at_end = "" if words.endswith(".") else "."  # the abbreviation's point was also the sentence's
         text = re.sub(rf"(?<!\w){pattern}(?=\s*$)", words + at_end, text)
         text = re.sub(rf"(?<!\w){pattern}", words, text)
-    for pattern, read in _RULES:
-        text = pattern.sub(read, text)
+    for rule, read in _RULES:
+        text = rule.sub(read, text)
     for sign, words in _SIGNS.items():
         text = text.replace(sign, words)
     text = re.sub(r"\s+([,.;:?!])", r"\1", text)
@@ -131,7 +123,7 @@ def _time(match: re.Match[str]) -> str:
 
 
 def _date(match: re.Match[str]) -> str:
-    """2024-01-15, the way that dates are written for machines."""
+    """2024-01-15, an ISO date."""
     years, month, day = map(int, match.groups())
     return f"{_MONTHS[month - 1]} {ordinal(day)}, {year(years)}"
 
@@ -160,11 +152,11 @@ def _decade(match: re.Match[str]) -> str:
 
 
 def _plain(match: re.Match[str]) -> str:
-    """A number that nothing above has claimed; letters it touches get room ("B2B")."""
+    """Any other number; a space separates it from letters ("B2B")."""
     text, number = match.string, match[0]
     before = " " if match.start() and text[match.start() - 1].isalpha() else ""
-    behind = " " if match.end() < len(text) and text[match.end()].isalpha() else ""
-    return before + _value(number) + behind
+    after = " " if match.end() < len(text) and text[match.end()].isalpha() else ""
+    return before + _value(number) + after
 
 
 _HALF = r"(?P<half>[apAP]\.?[mM]\b)(?:\.(?!\s*$|\s+[A-Z]))?"  # leaves a point that ends the sentence

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from freeze_omni.shapes import pad_rows
 from freeze_omni.speech_decoder.decoder import SpeechDecoder
-from freeze_omni.speech_decoder.sampling import Generators, SamplingConfig, initial_sampling, sample
+from freeze_omni.speech_decoder.sampling import OF_SAMPLING, Generators, SamplingConfig, initial_sampling, sample
 from freeze_omni.streaming import State
 
 
@@ -35,13 +35,10 @@ def begin(
 def advance(
     decoder: SpeechDecoder, sampling: SamplingConfig, state: State, generator: Generators = None
 ) -> tuple[Tensor, State]:
-    """The next token (B,) of each row. A row that gave the eos may be stepped on in company."""
+    """The next token (B,) of each row. A row that ended may be stepped on with the others."""
     logits, after = decoder.step(state["last"], state)
-    token, chosen = sample(logits, {key: state[key] for key in _SAMPLING}, decoder.config, sampling, generator)
+    token, chosen = sample(logits, {key: state[key] for key in OF_SAMPLING}, decoder.config, sampling, generator)
     return token, after | chosen | {"last": token}
-
-
-_SAMPLING = ("recent", "count", "rows")
 
 
 @torch.inference_mode()
@@ -57,7 +54,7 @@ def generate(
 
     Args:
         text: LLM embeddings (N, E); hidden: hidden states (M, E) for the prefix.
-        max_tokens: at most so many (default: sampling.max_tokens); never more than max_positions leaves.
+        max_tokens: default sampling.max_tokens; never more than max_positions allows.
     """
     sampling = sampling or SamplingConfig()
     state = begin(decoder, sampling, text[None], None if hidden is None else hidden[None])

@@ -1,7 +1,6 @@
-"""Guided attention: an auxiliary loss that makes some heads follow the text while it is spoken.
+"""Guided attention: an auxiliary loss that makes some heads follow the text while it is spoken. Off by default.
 
-After the guided attention of convolutional text-to-speech (Tachibana et al. 2018, section 4.1), on
-the rotated queries and keys of one AR layer. Off by default.
+After Tachibana et al. 2018 (section 4.1), on the rotated queries and keys of one AR layer.
 """
 
 from __future__ import annotations

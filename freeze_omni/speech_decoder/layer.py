@@ -28,7 +28,7 @@ def rotate(x: Tensor, rotary: Rotary) -> Tensor:
 
 
 class Layer(nn.Module):
-    """One pre-norm layer in moves, so that a cache can stand between them."""
+    """One pre-norm layer in steps, so that a cache can come between them."""
 
     def __init__(self, size: int, heads: int, ffn_size: int, dropout: float) -> None:
         super().__init__()
@@ -67,8 +67,8 @@ class Layer(nn.Module):
 
 
 def key_mask(valid: Tensor) -> Tensor:
-    """valid (B, K) to an attention mask (B, 1, 1, K); a row with no key at all may see everything.
+    """valid (B, K) to an attention mask (B, 1, 1, K); a row without any key sees everything.
 
-    Nothing of such a row is read afterwards, but a softmax over nothing would be NaN, and spread by gradients.
+    Such a row is never read, but a softmax over nothing would be NaN, which gradients would spread.
     """
     return (valid | ~valid.any(dim=1, keepdim=True))[:, None, None, :]

@@ -15,9 +15,9 @@ _FINAL = ".?!。？！"
 def normalise(text: str) -> str:
     """The clean-up that the published decoder was run with.
 
-    Round brackets and the enumeration comma become commas; line breaks, tabs and markdown marks go, and so does white
-    space behind a point or colon; "1. x" becomes "1:x"; the end gets a stop if it has none. Stop and colon are
-    full-width where the text has Chinese characters. Empty text stays empty.
+    Round brackets and the enumeration comma become commas; line breaks, tabs, markdown marks and white space after a
+    point or colon are removed; "1. x" becomes "1:x"; a missing final stop is added. Stop and colon are full-width if
+    the text has Chinese characters. Empty text stays empty.
     """
     chinese = _CHINESE.search(text) is not None
     text = re.sub(r"[()]", ",", text)

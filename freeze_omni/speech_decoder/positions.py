@@ -1,8 +1,7 @@
 """Rotary positions of text rows, prefix rows and speech tokens.
 
-Plain: counted from bos on, as published. Progress: a text row stands where it will be spoken, on
-the clock of the speech tokens, so that "look at what is said now" is a constant offset instead of
-something to be discovered (known from progress-monitoring rotary positions for text-to-speech).
+Plain: counted from bos on, as published. Progress: a text row has the position at which it is spoken, in speech tokens,
+so that "look at what is said now" is a constant offset (progress-monitoring rotary positions for text-to-speech).
 """
 
 from __future__ import annotations
@@ -28,14 +27,10 @@ class Places:
 
 
 def plain_places(row_lengths: Tensor, rows: int, prefix_rows: int) -> Places:
-    """bos at 0, then text rows, then the sos; the prefix counts for itself."""
+    """bos at 0, then text rows, then the sos; the prefix is counted separately."""
     count = torch.arange(max(rows + 1, prefix_rows), device=row_lengths.device, dtype=torch.float32)
     batch = len(row_lengths)
-    return Places(
-        count[: rows + 1].expand(batch, -1),
-        count[:prefix_rows].expand(batch, -1),
-        1.0 + row_lengths,
-    )
+    return Places(count[: rows + 1].expand(batch, -1), count[:prefix_rows].expand(batch, -1), 1.0 + row_lengths)
 
 
 def progress_places(durations: Tensor, prefix_lengths: Tensor, prefix_rows: int) -> Places:
@@ -79,7 +74,7 @@ class LengthHead(nn.Module):
     def row_loss(durations: Tensor, row_tokens: Tensor, row_lengths: Tensor) -> Tensor:
         """Mean distance of the square roots of predicted and true durations (B, N), over real rows.
 
-        The root makes a token more or less matter most in short rows, and is defined for rows of 0.
+        The root weights an error of one token most in short rows, and is defined for rows of 0.
         """
         apart = (durations.clamp(min=1e-3).sqrt() - row_tokens.to(durations.dtype).clamp(min=0).sqrt()).abs()
         real = valid_mask(row_lengths, durations.shape[1])

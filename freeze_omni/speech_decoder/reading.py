@@ -1,8 +1,8 @@
-"""The row that is spoken now, told to the AR at each speech token (`reading: told`).
+"""The row that is spoken now, given to the AR with each speech token (`reading: told`).
 
-Attention has to discover which letter a token says; with minutes of data it does not, and goes on with
-sentences that it has heard (docs/decisions/004). Here the durations of the rows say it: each token's
-input has the NAR's output for its row and the two beside it added, and how far into the row it is.
+Attention has to discover which letter a token says; trained on minutes of data it does not, and repeats sentences of
+the training set (docs/decisions/004). Here the durations of the rows say it: the NAR's output for the token's row and
+its two neighbours, and how far into the row the token is, are added to each token's input.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from torch.nn import functional as F
 from freeze_omni.shapes import valid_mask
 
 AROUND = 1  # rows either side
-FURTHEST = 15  # tokens from a row's begin or end that are told apart
+FURTHEST = 15  # tokens from a row's begin or end that have their own embedding
 
 
 def as_script(rows: Tensor, row_lengths: Tensor) -> Tensor:
-    """Rows (B, N, D) with silence before the first and behind each row's last: (B, N + 2 AROUND + 1, D)."""
+    """Rows (B, N, D) with silence before the first and after the last: (B, N + 2 AROUND + 1, D)."""
     silent = rows.masked_fill(~valid_mask(row_lengths, rows.shape[1])[..., None], 0)
     return F.pad(silent, (0, 0, AROUND, AROUND + 1))
 
@@ -29,7 +29,7 @@ def row_ends(durations: Tensor, row_lengths: Tensor) -> Tensor:
 
 
 class Reading(nn.Module):
-    """From a script and its times to what is added to the embedding of speech tokens (width D)."""
+    """From a script and its times to what is added to the embeddings of speech tokens (width D)."""
 
     def __init__(self, size: int) -> None:
         super().__init__()
@@ -48,7 +48,7 @@ def look_up(script: Tensor, ends: Tensor, time: Tensor) -> tuple[Tensor, Tensor,
 
     Args:
         script: (B, N + 3, D) of `as_script`; ends: (B, N) of `row_ends`; time: (B, T).
-    Returns: rows (B, T, 3 D), and two (B, T) from 0 to FURTHEST. Behind the last row there is silence.
+    Returns: rows (B, T, 3 D), and two (B, T) from 0 to FURTHEST. After the last row there is silence.
     """
     middle = time.to(ends.dtype) + 0.5  # of the token
     index = torch.searchsorted(ends, middle, right=True)

@@ -12,7 +12,7 @@ from freeze_omni.speech_decoder.layer import NORM_EPS
 class ProjectRows(nn.Module):
     """One row a vector, by a learned projection: fits an LLM of any width.
 
-    The norm in front makes the scale of the LLM's embeddings (often 0.02) no concern of the decoder's.
+    The norm makes the decoder independent of the scale of the LLM's embeddings (often 0.02).
     """
 
     def __init__(self, llm_size: int, size: int) -> None:

@@ -11,6 +11,7 @@ from torch import Tensor
 from freeze_omni.speech_decoder.config import SpeechDecoderConfig
 from freeze_omni.streaming import State
 
+OF_SAMPLING = ("recent", "count", "rows")  # keys of the state
 Generators = torch.Generator | Sequence[torch.Generator] | None
 
 
@@ -21,10 +22,10 @@ class SamplingConfig:
     Attributes:
         top_k: 1 is greedy.
         temperature: divides the logits before the softmax.
-        penalty, penalty_window: each of the last `penalty_window` tokens has its logit divided by
-            `penalty`, once for every time it occurs; a window of 0 switches it off.
-        min_tokens_per_row, max_tokens_per_row: guards against an early or a missing end: no eos
-            before, eos at the latest after so many tokens a text row; 0 switches a guard off.
+        penalty, penalty_window: the logit of each of the last `penalty_window` tokens is divided by `penalty`, once
+            for each time it occurs; a window of 0 switches it off.
+        min_tokens_per_row, max_tokens_per_row: guards against an early or a missing end: the eos comes neither before
+            nor after this many tokens for each text row; 0 switches a guard off.
         max_tokens: eos at the latest here.
     """
 
@@ -52,16 +53,12 @@ def initial_sampling(rows: Tensor, decoder: SpeechDecoderConfig, config: Samplin
 
 
 def sample(
-    logits: Tensor,
-    state: State,
-    decoder: SpeechDecoderConfig,
-    config: SamplingConfig,
-    generator: Generators = None,
+    logits: Tensor, state: State, decoder: SpeechDecoderConfig, config: SamplingConfig, generator: Generators = None
 ) -> tuple[Tensor, State]:
     """The next token (B,) from logits (B, V + 4), and the state with it.
 
-    A token is a code or the eos, never another special token. generator is one for the batch, or
-    one for each row, which makes a row's draw independent of its company.
+    A token is a code or the eos, never another special token. generator: one for the batch, or one for each row, which
+    makes a row's draw independent of the other rows.
     """
     logits = logits.detach().float() / config.temperature
     if config.penalty_window > 0:
@@ -82,15 +79,14 @@ def sample(
 def penalise(logits: Tensor, recent: Tensor, penalty: float) -> Tensor:
     """Divide a logit (B, V) by `penalty` for each occurrence of its token in recent (B, W).
 
-    Negative logits are divided too, and so become likelier: so the published model is run. An
-    entry of -1 in recent stands for no token.
+    Negative logits are divided too and become likelier, as in the published model. An entry of -1 is no token.
     """
     times = torch.zeros_like(logits).scatter_add_(1, recent.clamp(min=0), (recent >= 0).to(logits.dtype))
     return logits / penalty**times
 
 
 def guard(logits: Tensor, state: State, eos: int, config: SamplingConfig) -> Tensor:
-    """Forbid the eos where too little was said, force it where too much was."""
+    """Forbid the eos in rows that said too little, force it in rows that said too much."""
     count, rows = state["count"], state["rows"]
     bounded = config.min_tokens_per_row > 0 or config.max_tokens_per_row > 0
     if not bounded and int(count.max()) < config.max_tokens:

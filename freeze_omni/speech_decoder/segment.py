@@ -1,14 +1,14 @@
-"""Cutting the LLM's growing answer into segments that are spoken while the rest is written.
+"""Cuts the LLM's growing answer into segments that are spoken while the rest is written.
 
 A pure state machine: push(config, state, delta) -> (segments, state). Two rules:
 
-released: as the published server cuts, looking only at how a new piece of text ends. At least 4
-    tokens must wait. Stops, colons, question and exclamation marks and line breaks cut, but not a
-    point behind a digit; commas cut too in the first segment, or once 20 tokens wait.
-sentence: ours. The first segment ends at the first comma, or after `first_tokens` at the next word,
-    because that is what the user waits for. Later ones end where sentences do, so that the voice
-    has whole sentences to shape. A point behind a digit waits for what follows ("3." + "5"),
-    abbreviations and initials do not cut, long sentences are cut at a comma, at last at any word.
+released: as the published server cuts, by how a new piece of text ends. At least 4 tokens must wait. Stops, colons,
+    question and exclamation marks and line breaks cut, but not a point after a digit; commas cut too in the first
+    segment, or once 20 tokens wait.
+sentence: ours. The first segment ends at the first comma, or after `first_tokens` at the next word, because the user
+    waits for it. Later ones end with sentences, so that the prosody covers whole sentences. A point after a digit waits
+    for what follows ("3." + "5"), abbreviations and initials do not cut, long sentences are cut at a comma, or
+    else at any word.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ class SegmentConfig:
 
     Attributes:
         rule: see the head of this file.
-        min_tokens: no cut before so many LLM tokens wait.
-        comma_tokens: from so many on, commas cut in later segments too.
+        min_tokens: no cut before this many LLM tokens wait.
+        comma_tokens: from this many on, commas cut in later segments too.
         first_tokens: the first segment ends here even without a comma (`sentence` only).
         max_tokens: any segment ends here at the next word (`sentence` only).
     """
@@ -49,8 +49,8 @@ class SegmentConfig:
 
 
 @dataclass(frozen=True)
-class Segment:
-    """A piece of the answer, and which of its LLM tokens (and hidden states) make it."""
+class TextSegment:
+    """A piece of the answer that is spoken at once, and its range of LLM tokens (and hidden states)."""
 
     text: str
     first_token: int
@@ -59,7 +59,7 @@ class Segment:
 
 @dataclass(frozen=True)
 class SegmentState:
-    """What waits: text, tokens, where it starts in the answer; whether anything was cut yet."""
+    """The waiting text, its tokens, where it starts in the answer; whether anything was cut yet."""
 
     text: str = ""
     tokens: int = 0
@@ -67,32 +67,34 @@ class SegmentState:
     started: bool = False
 
 
-def push(config: SegmentConfig, state: SegmentState, delta: str, tokens: int = 1) -> tuple[list[Segment], SegmentState]:
-    """Take a new piece of text, made of `tokens` LLM tokens; give the segments that are ready."""
-    segments: list[Segment] = []
+def push(
+    config: SegmentConfig, state: SegmentState, delta: str, tokens: int = 1
+) -> tuple[list[TextSegment], SegmentState]:
+    """Take a new piece of text, made of `tokens` LLM tokens; return the segments that are ready."""
+    segments: list[TextSegment] = []
     if config.rule == "sentence" and _cut_before(config, state, delta):
         segments, state = _cut(state)
     state = replace(state, text=state.text + delta, tokens=state.tokens + tokens)
-    if state.tokens >= config.min_tokens and _cut_behind(config, state, delta):
+    if state.tokens >= config.min_tokens and _cut_after(config, state, delta):
         more, state = _cut(state)
         segments += more
     return segments, state
 
 
-def finish(state: SegmentState) -> tuple[list[Segment], SegmentState]:
-    """The answer is complete: give what waits, and the state before the next answer."""
+def finish(state: SegmentState) -> tuple[list[TextSegment], SegmentState]:
+    """The answer is complete: return what waits, and the state before the next answer."""
     return _cut(state)[0], SegmentState()
 
 
-def _cut(state: SegmentState) -> tuple[list[Segment], SegmentState]:
-    """Cut if there is anything to say; what cannot be said (marks, blanks) waits for company."""
+def _cut(state: SegmentState) -> tuple[list[TextSegment], SegmentState]:
+    """Cut if there is anything to say; marks and blanks alone wait for more text."""
     if not re.search(r"\w", state.text):
         return [], state
     end = state.first_token + state.tokens
-    return [Segment(state.text, state.first_token, end)], SegmentState(first_token=end, started=True)
+    return [TextSegment(state.text, state.first_token, end)], SegmentState(first_token=end, started=True)
 
 
-def _cut_behind(config: SegmentConfig, state: SegmentState, delta: str) -> bool:
+def _cut_after(config: SegmentConfig, state: SegmentState, delta: str) -> bool:
     """Whether the waiting text, which now ends in `delta`, ends a segment."""
     if config.rule == "released":
         ending = delta.rstrip(" ")[-1:]
@@ -102,38 +104,38 @@ def _cut_behind(config: SegmentConfig, state: SegmentState, delta: str) -> bool:
         return False
     if ending in COMMAS:
         return (not state.started or state.tokens >= config.comma_tokens) and (
-            config.rule == "released" or not _behind_digit(state.text)
+            config.rule == "released" or not _after_digit(state.text)
         )
     return ending in ENDS and not (ending == "." and _point_inside(config, state.text))
 
 
 def _cut_before(config: SegmentConfig, state: SegmentState, delta: str) -> bool:
-    """Whether what waits ends a segment, now that `delta` shows how it goes on."""
+    """Whether the waiting text ends a segment, now that `delta` shows how it continues."""
     if state.tokens < config.min_tokens or not _starts_word(delta):
         return False
-    if _behind_digit(state.text) and state.text.rstrip()[-1] == ".":
+    if _after_digit(state.text) and state.text.rstrip()[-1] == ".":
         return not re.search(r"(^|\n)\s*\d+\.\s*$", state.text)  # "1." of a list belongs to its item
     limit = config.max_tokens if state.started else config.first_tokens
     return state.tokens >= limit
 
 
 def _last_mark(delta: str) -> str:
-    """The last character but closing quotes and blanks; a line break counts."""
+    """The last character except closing quotes and spaces; a line break counts."""
     bare = delta.rstrip(" ")
     return bare[-1:] if bare.endswith("\n") else bare.rstrip(CLOSERS)[-1:]
 
 
 def _starts_word(delta: str) -> bool:
-    """A blank, or a script that writes none between words."""
+    """A space, or a character of a script without spaces between words."""
     return bool(delta) and (delta[0].isspace() or ord(delta[0]) > 0x2E7F)
 
 
-def _behind_digit(text: str) -> bool:
+def _after_digit(text: str) -> bool:
     return bool(re.search(r"\d[.,:，]$", text.rstrip(" " + CLOSERS)))
 
 
 def _point_inside(config: SegmentConfig, text: str) -> bool:
-    """Whether the final point may not end a sentence: behind a digit, in an abbreviation."""
+    """Whether the final point may not end a sentence: after a digit, in an abbreviation."""
     bare = text.rstrip(" " if config.rule == "released" else " " + CLOSERS)
     if re.search(r"\d\.$", bare):
         return True

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from freeze_omni.data.scenes import quietest
+from freeze_omni.duplex.scenes import quietest
 from freeze_omni.shapes import pad_rows
 
 

@@ -115,5 +115,5 @@ def test_sizes_that_do_not_fit_are_told(recipe, capsys):
     (recipe / "other_codec.py").write_text(text)
     words[1] = "other_codec:MyCodec"
     assert wrap_codec.main(words) == 1
-    assert "mend hop_samples" in capsys.readouterr().err
+    assert "fix hop_samples" in capsys.readouterr().err
     assert not (recipe / "exp").exists()

@@ -43,7 +43,7 @@ def test_noise_falls_with_its_slope() -> None:
     assert 10 * np.log10(low / high) == pytest.approx(20, abs=2)
 
 
-def test_a_room_keeps_the_direct_sound_and_adds_energy_behind() -> None:
+def test_a_room_keeps_the_direct_sound_and_adds_energy_after_it() -> None:
     rng = np.random.default_rng(0)
     room = room_response(0.3, 6.0, 16000, rng)
     assert room[0] == 1 and np.sum(room[1:] ** 2) == pytest.approx(10**-0.6, rel=0.05)

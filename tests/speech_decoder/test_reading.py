@@ -1,4 +1,4 @@
-"""The row that is told to the AR at each speech token."""
+"""The row that is given to the AR at each speech token."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ def test_durations_reach_the_tokens_they_are_of():
     durations = torch.ones_like(batch.text_lengths)[:, None].expand(-1, batch.text.shape[1]).clone()
 
     def logits(row_tokens):
-        told = decoder.condition(*batch.all()[:2], row_tokens=row_tokens)
-        return decoder.speech(told, batch.tokens, batch.token_lengths)[0]
+        condition = decoder.condition(*batch.all()[:2], row_tokens=row_tokens)
+        return decoder.speech(condition, batch.tokens, batch.token_lengths)[0]
 
     before = logits(durations)
-    durations[0, 3] += 1  # every row behind it comes a token later; those before are told the same
+    durations[0, 3] += 1  # every later row comes a token later; earlier ones stay
     script = decoder.condition(*batch.all()[:2], row_tokens=durations)
     assert script.ends[0, :3].tolist() == [1, 2, 3] and script.ends[0, 3] == 5
     assert (logits(durations)[0] - before[0]).abs().max() > 1e-4

@@ -42,7 +42,7 @@ CASES = {
             " ten.",
         ],
     ),
-    "a point behind a digit does not cut": (
+    "a point after a digit does not cut": (
         RELEASED,
         "The number pi is 3. 14 or so, they say.",
         ["The number pi is 3. 14 or so,", " they say."],
@@ -57,7 +57,7 @@ CASES = {
         "I know who that is. Ask Dr. Smith or J. Doe about it. They know.",
         ["I know who that is.", " Ask Dr. Smith or J. Doe about it.", " They know."],
     ),
-    "a point behind a digit waits for what follows": (
+    "a point after a digit waits for what follows": (
         SENTENCE,
         "It is 3.5 or it is 4. That is all there is.",
         ["It is 3.5 or it is 4.", " That is all there is."],

@@ -17,7 +17,7 @@ TOY = SpeechDecoderConfig(
 
 @dataclass
 class Batch:
-    """Ragged inputs; what lies behind the lengths is NaN (text, hidden) or nonsense (tokens)."""
+    """Ragged inputs; after the lengths is NaN (text, hidden) or nonsense (tokens)."""
 
     text: Tensor
     text_lengths: Tensor

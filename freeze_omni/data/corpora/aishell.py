@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import ClassVar
 
-from freeze_omni.data.corpora.base import CorpusError, Item, Skipped, Utterance, inside, option
+from freeze_omni.data.corpora.base import CorpusError, Item, Skipped, Utterance, inside, lines_of, option
 
 TRANSCRIPT = "transcript/aishell_transcript_v0.8.txt"
 SETS = ("train", "dev", "test")
@@ -17,7 +17,7 @@ SETS = ("train", "dev", "test")
 
 @dataclass(frozen=True)
 class Aishell:
-    """Mandarin; blanks between words are taken out of the transcripts, as ESPnet does."""
+    """Mandarin; spaces between words are removed from the transcripts, as in ESPnet."""
 
     role: ClassVar[str] = "asr"
     source: ClassVar[str] = "https://www.openslr.org/33"
@@ -56,9 +56,9 @@ class Aishell:
 
 @cache
 def read_transcripts(path: Path) -> dict[str, str]:
-    """Id to words, kept for all parts that a process reads. Raises CorpusError."""
+    """Id to words, read once in a process. Raises CorpusError."""
     texts = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(lines_of(path), start=1):
         key, _, text = line.partition(" ")
         if not text.strip():
             raise CorpusError(f"{path}:{number}: expected `<id> <words>`; unpack the archive again")

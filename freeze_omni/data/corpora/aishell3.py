@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import ClassVar
 
 from freeze_omni.data.corpora.base import (
-    CorpusError,
     Item,
     Skipped,
     Utterance,
     in_range,
     inside,
+    lines_of,
     option,
     ranges,
     share_of,
@@ -24,7 +24,7 @@ _SPEAKER_SIGNS = 7  # of SSB00050001
 
 @dataclass(frozen=True)
 class Aishell3:
-    """Sets: train_no_dev, dev (a share of the training part), test. The text has the signs, no pinyin."""
+    """Sets: train_no_dev, dev (a share of the training part), test. The text has the characters, no pinyin."""
 
     role: ClassVar[str] = "tts"
     source: ClassVar[str] = "https://www.openslr.org/93"
@@ -32,10 +32,7 @@ class Aishell3:
     dev_share: float = option(0.01, "share of the training part that is dev")
 
     def _lines(self, which: str) -> list[str]:
-        path = inside(self.root, "data_aishell3", "train/content.txt") / which / "content.txt"
-        if not path.is_file():
-            raise CorpusError(f"{path}: no such file; unpack the archive again")
-        return path.read_text(encoding="utf-8-sig").splitlines()
+        return lines_of(inside(self.root, "data_aishell3", "train/content.txt") / which / "content.txt")
 
     def sets(self, work: Path) -> dict[str, list[str]]:
         train, test = ranges(len(self._lines("train"))), ranges(len(self._lines("test")))

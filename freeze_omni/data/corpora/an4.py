@@ -8,7 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from freeze_omni.data.corpora.base import CorpusError, Item, Skipped, Utterance, in_range, inside, option, ranges
+from freeze_omni.data.corpora.base import (
+    CorpusError,
+    Item,
+    Skipped,
+    Utterance,
+    in_range,
+    inside,
+    lines_of,
+    option,
+    ranges,
+)
 
 # `<s> YES </s> (an251-fash-b)`; the test list has no <s>
 _LINE = re.compile(r"(?:<s>)?\s*(.*?)\s*(?:</s>)?\s*\((\w+)-(\w+)-(\w+)\)\s*$")
@@ -29,15 +39,12 @@ class An4:
 
     def _lines(self, which: str) -> list[str]:
         """The list, sorted by speaker and utterance."""
-        path = self._folder() / "etc" / f"an4_{which}.transcription"
-        if not path.is_file():
-            raise CorpusError(f"{path}: no such file; unpack the archive again")
-        return sorted(path.read_text(encoding="utf-8").splitlines(), key=_sort_key)
+        return sorted(lines_of(self._folder() / "etc" / f"an4_{which}.transcription"), key=_sort_key)
 
     def sets(self, work: Path) -> dict[str, list[str]]:
         train, test = len(self._lines("train")), len(self._lines("test"))
         if train <= self.dev:
-            raise CorpusError(f"{self._folder()}: {train} training utterances leave none beside --dev {self.dev}")
+            raise CorpusError(f"{self._folder()}: {train} training utterances are too few for --dev {self.dev}")
         return {
             "train_nodev": [f"train {self.dev}:{train}"],
             "train_dev": [f"train 0:{self.dev}"],

@@ -16,13 +16,13 @@ _RECORDINGS_A_PART = 50
 
 
 def split_audios(path: Path, work: Path, subsets: Mapping[str, str]) -> dict[str, list[str]]:
-    """Cut the file to lists of some recordings each, for the sets that are wanted; set name -> lists below `work`.
+    """Split the file into lists of some recordings each, for the wanted sets; set name -> lists below `work`.
 
-    subsets: subset as the segments name it -> name of our set. A list that was cut before, of the same file, is kept.
-    Raises CorpusError where the file is missing or not as published.
+    subsets: subset as the segments name it -> name of our set. Earlier lists of the same file are kept.
+    Raises CorpusError if the file is missing or not as published.
     """
     if not path.is_file():
-        raise CorpusError(f"{path}: no such file; give the folder that the download made")
+        raise CorpusError(f"{path}: no such file; give the folder that the download created")
     stat = path.stat()
     state = json.dumps([str(path), stat.st_size, stat.st_mtime_ns, sorted(subsets.items())])
     mark = hashlib.sha256(state.encode()).hexdigest()[:8]

@@ -1,4 +1,4 @@
-"""What a reader of a corpus is, and what it gives: utterances or dialogues, and what it had to leave out."""
+"""What a corpus reader is, and what it gives: utterances or dialogues, and what it skipped."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
+from freeze_omni.data.tables import TableError, read_lines
+
 
 class CorpusError(ValueError):
-    """A corpus that is not as it is published: names the file or folder and the mend."""
+    """A corpus that is not as it is published: names the file or folder and the fix."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,7 @@ class Utterance:
 
 @dataclass(frozen=True)
 class Dialogue:
-    """What a user and an assistant wrote in turn, a pair a round."""
+    """What a user and an assistant wrote, a pair for each round."""
 
     id: str
     rounds: tuple[tuple[str, str], ...]
@@ -38,7 +40,7 @@ class Dialogue:
 
 @dataclass(frozen=True)
 class Skipped:
-    """Something that cannot be used: where it is, and why, in words that many such places share."""
+    """Something that cannot be used: where it is, and why, in words that are the same for all such places."""
 
     where: str
     reason: str
@@ -50,7 +52,7 @@ Item = Utterance | Dialogue | Skipped
 class Corpus(Protocol):
     """A frozen dataclass whose fields are its options; `root` is the folder it was unpacked into.
 
-    role: asr or tts (gives Utterances) or qa (gives Dialogues). source: where it can be had.
+    role: asr or tts (gives Utterances) or qa (gives Dialogues). source: where to get it.
     """
 
     role: ClassVar[str]
@@ -58,10 +60,9 @@ class Corpus(Protocol):
     root: Path
 
     def sets(self, work: Path) -> dict[str, list[str]]:
-        """The sets that are there, each with the parts that are read one by one (folders, files or ranges).
+        """The sets of the corpus, each with the parts that are read one by one (folders, files or ranges).
 
-        Checks the layout and reads no audio. `work` is a folder for lists that are cut to parts here.
-        Raises CorpusError.
+        Checks the layout and reads no audio. `work`: a folder for lists that are cut into parts. Raises CorpusError.
         """
         ...
 
@@ -76,7 +77,7 @@ def option(default: Any, text: str) -> Any:
 
 
 def inside(root: Path, name: str, marker: str) -> Path:
-    """The corpus folder `name`, where `root` is it or holds it. Raises CorpusError where `marker` is in neither."""
+    """The corpus folder `name`: `root` or a folder in it. Raises CorpusError if `marker` is in neither."""
     for folder in (root, root / name):
         if (folder / marker).exists():
             return folder
@@ -85,9 +86,22 @@ def inside(root: Path, name: str, marker: str) -> Path:
     raise CorpusError(f"{root}: no {marker} in it, nor in {name} below it; give the folder that the archive made")
 
 
+def lines_of(path: Path) -> list[str]:
+    """Lines of a list of the corpus. Raises CorpusError."""
+    try:
+        return read_lines(path)
+    except TableError as error:
+        raise CorpusError(f"{error}; or unpack the archive again") from None
+
+
 def share_of(key: str) -> float:
-    """A number in [0, 1) that depends on the id alone: who is below 0.01 belongs to the same one percent for ever."""
+    """A number in [0, 1) that depends on the id alone: an id below 0.01 always belongs to the same one percent."""
     return int.from_bytes(hashlib.sha256(key.encode()).digest()[:6]) / 2**48
+
+
+def qa_set(place: float, held_out: float) -> str:
+    """The set of a dialogue by its place in [0, 1): qa_dev and qa_test have a share of `held_out` each."""
+    return "qa_dev" if place < held_out else "qa_test" if place < 2 * held_out else "qa_train"
 
 
 def ranges(count: int, size: int = 2000) -> list[str]:

@@ -57,8 +57,8 @@ class CommonVoice:
 
 
 def read_tsv(path: Path) -> list[dict[str, str]]:
-    """Rows by the names of the first line, which differ between releases. Raises CorpusError."""
-    with open(path, encoding="utf-8", newline="") as file:
+    """Rows by the column names of the first line, whose order differs between releases. Raises CorpusError."""
+    with open(path, encoding="utf-8-sig", newline="") as file:
         rows = csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
         missing = [column for column in COLUMNS if column not in (rows.fieldnames or ())]
         if missing:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from freeze_omni.data.corpora.base import CorpusError, Item, Skipped, Utterance, in_range, option, ranges
+from freeze_omni.data.tables import whole_file
 
 AUDIO_COLUMNS = ("audio", "speech", "file", "file_name")
 TEXT_COLUMNS = ("text", "sentence", "transcription", "transcript", "normalized_text", "raw_transcription")
@@ -19,7 +20,7 @@ ID_COLUMNS = ("id", "utterance_id", "segment_id")
 
 @dataclass(frozen=True)
 class FromHf:
-    """Sets are the splits. Columns are found by their usual names where they are not given."""
+    """Sets are the splits. Columns that are not given are found by their usual names."""
 
     role: ClassVar[str] = "asr"
     source: ClassVar[str] = "https://huggingface.co/datasets"
@@ -47,7 +48,7 @@ class FromHf:
             else:
                 yield Utterance(utterance, who, str(row[text] or ""), path)
 
-    def columns(self, there: list[str]) -> tuple[str, str, str, str]:
+    def columns(self, there: list[str]) -> tuple[str, ...]:
         """Names of the columns with audio, text, speaker and id ("" for none). Raises CorpusError."""
         found = []
         for given, usual, what in (
@@ -64,8 +65,8 @@ class FromHf:
         return tuple(found)
 
     def sound_of(self, cell: Any, name: str, key: str) -> str | None:
-        """A file with the sound of a cell: its own where it is on disk, else a copy of what the table holds."""
-        if isinstance(cell, str):  # the name of a file, beside the table that has it
+        """A file with the sound of a cell: its own if it is on disk, else a copy of what the table holds."""
+        if isinstance(cell, str):  # the name of a file, relative to its table
             below = [self.root / name / cell, self.root / cell]
             return str(next((path for path in below if path.is_file()), cell))
         if not cell:
@@ -75,10 +76,8 @@ class FromHf:
             return own
         path = self.audio_dir.resolve() / name / f"{key}{Path(own or '').suffix or suffix_of(content)}"
         if not path.is_file() or path.stat().st_size != len(content):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            passing = path.with_name(f".{path.name}")
-            passing.write_bytes(content)
-            passing.replace(path)
+            with whole_file(path) as partial:
+                partial.write_bytes(content)
         return str(path)
 
 
@@ -121,7 +120,7 @@ def load(corpus: FromHf) -> dict[str, Any]:
         else:
             found = datasets.load_dataset(place, corpus.config or None)
     except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
-        raise CorpusError(f"{place}: datasets cannot load it: {str(error).splitlines()[0]}") from None
+        raise CorpusError(f"{place}: datasets cannot load it: {str(error).split('\n')[0]}") from None
     splits = found if isinstance(found, dict) else {"train": found}
     named = {}
     for name, rows in splits.items():

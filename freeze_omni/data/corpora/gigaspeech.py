@@ -24,7 +24,7 @@ class GigaSpeech:
     source: ClassVar[str] = "https://github.com/SpeechColab/GigaSpeech"
     root: Path = option(None, "the folder with GigaSpeech.json and audio/")
     subset: str = option("XL", f"training subset: {', '.join(TRAIN)}")
-    punctuation: bool = option(False, "write its punctuation as signs instead of leaving it out")
+    punctuation: bool = option(False, "write its punctuation instead of leaving it out")
 
     def __post_init__(self) -> None:
         if self.subset not in TRAIN:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from freeze_omni.data.corpora.base import CorpusError, Item, Skipped, option, share_of
+from freeze_omni.data.corpora.base import CorpusError, Item, Skipped, option, qa_set, share_of
 from freeze_omni.data.corpora.json_stream import stream_array
 from freeze_omni.data.corpora.jsonl import byte_ranges, read_rows
 from freeze_omni.data.corpora.speakable import speakable_dialogue
@@ -20,10 +20,10 @@ _SUFFIXES = (".json", ".jsonl", ".jsonl.gz")
 
 @dataclass(frozen=True)
 class JsonDialogue:
-    """Sets qa_train, qa_dev, qa_test, cut by the dialogues' ids. The form is known by the keys of each object."""
+    """Sets qa_train, qa_dev, qa_test, split by the dialogues' ids. The keys of each object show its form."""
 
     role: ClassVar[str] = "qa"
-    source: ClassVar[str] = "a file of yours"
+    source: ClassVar[str] = "your own file"
     root: Path = option(None, f"a file ({', '.join(_SUFFIXES)}) or a folder of such files")
     language: str = option("", "OASST: only messages of this language, as en")
     held_out: float = option(0.02, "share of the dialogues in qa_dev, and as many in qa_test")
@@ -49,7 +49,7 @@ class JsonDialogue:
             for place, row in rows:
                 rounds = rounds_of(row or {}, self.language)
                 key = re.sub(r"\W+", "-", f"{stem}-{_id_of(row or {}) or place}").lower()
-                if self._set_of(key) != name:
+                if qa_set(share_of(key), self.held_out) != name:
                     continue
                 if rounds is None:
                     yield Skipped(f"{file}: {key}", "none of the known forms of a dialogue")
@@ -58,17 +58,13 @@ class JsonDialogue:
         except ValueError as error:
             raise CorpusError(str(error)) from None
 
-    def _set_of(self, key: str) -> str:
-        place = share_of(key)
-        return "qa_dev" if place < self.held_out else "qa_test" if place < 2 * self.held_out else "qa_train"
-
 
 def _id_of(row: dict[str, Any]) -> str:
     return str(row.get("id") or row.get("message_tree_id") or row.get("conversation_id") or "")
 
 
 def rounds_of(row: dict[str, Any], language: str = "") -> list[tuple[str, str]] | None:
-    """(user, assistant) of each round; None where the object has none of the known forms."""
+    """(user, assistant) of each round; None for an object of no known form."""
     if "instruction" in row and "output" in row:  # Alpaca, with the history of its multi-round form
         asked = " ".join(filter(None, (row["instruction"], row.get("input") or "")))
         return [*(tuple(pair) for pair in row.get("history") or ()), (asked, row["output"])]
@@ -81,13 +77,13 @@ def rounds_of(row: dict[str, Any], language: str = "") -> list[tuple[str, str]] 
     return None
 
 
-def best_path(message: dict[str, Any], language: str) -> list[tuple[str, str]]:
+def best_path(message: dict[str, Any] | None, language: str) -> list[tuple[Any, Any]]:
     """The turns of an OASST tree that people ranked best at each reply."""
     turns = []
     while message and not message.get("deleted") and language in ("", message.get("lang", language)):
         turns.append((message.get("role"), message.get("text")))
         replies = message.get("replies") or []
-        message = min(replies, key=lambda reply: _rank(reply), default=None)
+        message = min(replies, key=_rank, default=None)
     return turns
 
 
@@ -96,7 +92,7 @@ def _rank(reply: dict[str, Any]) -> float:
 
 
 def pair_up(turns: list[tuple[Any, Any]]) -> list[tuple[str, str]]:
-    """Rounds of turns that alternate; what comes before the first turn of the user (a system turn) is passed over."""
+    """Rounds of alternating turns; what comes before the user's first turn (a system turn) is skipped."""
     rounds: list[tuple[str, str]] = []
     user: str | None = None
     for role, text in turns:

@@ -13,10 +13,9 @@ _BETWEEN = re.compile(r"[\s,]*")
 
 
 def stream_array(path: Path, key: str) -> Iterator[dict[str, Any]]:
-    """The objects of the array under `key` ("": the file is the array). Raises ValueError that names the file, where
-    it is no such JSON or cut."""
+    """The objects of the array under `key` ("": the file is the array). Raises ValueError: no such JSON, or cut."""
     decoder = json.JSONDecoder()
-    with open(path, encoding="utf-8") as file:
+    with open(path, encoding="utf-8-sig") as file:
         text, at = _find_array(file, path, key)
         while True:
             at = _BETWEEN.match(text, at).end()

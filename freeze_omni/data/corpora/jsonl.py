@@ -1,4 +1,4 @@
-"""JSON lines in parts: byte ranges of a file, so that several processes read one file; .gz files in one piece."""
+"""JSON lines in parts: byte ranges, so that several processes read one file; .gz files as a whole."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 _PART_BYTES = 32 << 20
+_MARK = "\ufeff".encode()
 
 
 def byte_ranges(path: Path, size: int = _PART_BYTES) -> list[str]:
@@ -22,7 +23,7 @@ def byte_ranges(path: Path, size: int = _PART_BYTES) -> list[str]:
 def read_rows(path: Path, part: str) -> Iterator[tuple[int, dict[str, Any] | None]]:
     """(place, object) of each line of the part, None where it is no JSON object; the place is a byte or line number."""
     if path.suffix == ".gz":
-        with gzip.open(path, "rt", encoding="utf-8") as file:
+        with gzip.open(path, "rt", encoding="utf-8-sig", newline="\n") as file:
             yield from ((number, _object(line)) for number, line in enumerate(file, start=1) if line.strip())
         return
     start, end = (int(number) for number in part.split(":"))
@@ -38,7 +39,7 @@ def read_rows(path: Path, part: str) -> Iterator[tuple[int, dict[str, Any] | Non
 
 def _object(line: str | bytes) -> dict[str, Any] | None:
     try:
-        found = json.loads(line)
+        found = json.loads(line.removeprefix(_MARK) if isinstance(line, bytes) else line)
     except ValueError:
         return None
     return found if isinstance(found, dict) else None

@@ -1,4 +1,4 @@
-"""LibriSpeech (openslr 12): <subset>/<reader>/<chapter>/<reader>-<chapter>.trans.txt beside FLAC files."""
+"""LibriSpeech (openslr 12): <subset>/<reader>/<chapter>/<reader>-<chapter>.trans.txt with FLAC files."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from freeze_omni.data.corpora.base import CorpusError, Item, Skipped, Utterance, inside, option
+from freeze_omni.data.corpora.base import CorpusError, Item, Skipped, Utterance, inside, lines_of, option
 
 SUBSETS = (
     *("train-clean-100", "train-clean-360", "train-other-500"),
@@ -50,7 +50,7 @@ class LibriSpeech:
             yield Skipped(str(table), "the chapter has no transcripts")
             return
         audio = {file.removesuffix(".flac") for file in os.listdir(folder) if file.endswith(".flac")}
-        for line in table.read_text(encoding="utf-8").splitlines():
+        for line in lines_of(table):
             key, _, text = line.partition(" ")
             audio.discard(key)
             yield Utterance(key, speaker, text, f"{folder}/{key}.flac")

@@ -34,7 +34,7 @@ class LibriTts:
         for folder in (self.root, self.root / "LibriTTS"):
             if any((folder / subset).is_dir() for subset in SUBSETS):
                 return folder
-        raise CorpusError(f"{self.root}: no subset (as {SUBSETS[0]}) in it, nor in LibriTTS below it; mend --root")
+        raise CorpusError(f"{self.root}: no subset (as {SUBSETS[0]}) in it, nor in LibriTTS below it; fix --root")
 
     def read(self, name: str, part: str) -> Iterator[Item]:
         folder = self._folder() / part
@@ -44,7 +44,7 @@ class LibriTts:
         suffix = f".{self.text}.txt"
         texts = {file.removesuffix(suffix) for file in files if file.endswith(suffix)}
         for key in sorted(wavs & texts):
-            text = (folder / f"{key}{suffix}").read_text(encoding="utf-8")
+            text = (folder / f"{key}{suffix}").read_text(encoding="utf-8-sig")
             yield Utterance(key, speaker, text, f"{folder}/{key}.wav")
         yield from (Skipped(f"{folder}/{key}.wav", f"no {suffix[1:]} for the audio") for key in sorted(wavs - texts))
         yield from (Skipped(f"{folder}/{key}{suffix}", "no audio for the text") for key in sorted(texts - wavs))

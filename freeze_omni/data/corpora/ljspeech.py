@@ -7,14 +7,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from freeze_omni.data.corpora.base import CorpusError, Item, Skipped, Utterance, in_range, inside, option, ranges
+from freeze_omni.data.corpora.base import (
+    CorpusError,
+    Item,
+    Skipped,
+    Utterance,
+    in_range,
+    inside,
+    lines_of,
+    option,
+    ranges,
+)
 
 SPEAKER = "LJ"
 
 
 @dataclass(frozen=True)
 class LjSpeech:
-    """Sets as in ESPnet: the last utterances are dev and eval1, what comes before is tr_no_dev."""
+    """Sets as in ESPnet: the last utterances are dev and eval1, the others are tr_no_dev."""
 
     role: ClassVar[str] = "tts"
     source: ClassVar[str] = "https://keithito.com/LJ-Speech-Dataset"
@@ -22,19 +32,14 @@ class LjSpeech:
     held_out: int = option(250, "utterances of dev, and as many of eval1")
 
     def _lines(self) -> list[str]:
-        path = inside(self.root, "LJSpeech-1.1", "metadata.csv") / "metadata.csv"
-        return path.read_text(encoding="utf-8").splitlines()
+        return lines_of(inside(self.root, "LJSpeech-1.1", "metadata.csv") / "metadata.csv")
 
     def sets(self, work: Path) -> dict[str, list[str]]:
         count = len(self._lines())
         if count <= 2 * self.held_out:
-            raise CorpusError(f"{self.root}: {count} utterances leave none beside --held_out {self.held_out}")
+            raise CorpusError(f"{self.root}: {count} utterances are too few for --held_out {self.held_out}")
         dev, evaluation = count - 2 * self.held_out, count - self.held_out
-        return {
-            "tr_no_dev": ranges(dev),
-            "dev": [f"{dev}:{evaluation}"],
-            "eval1": [f"{evaluation}:{count}"],
-        }
+        return {"tr_no_dev": ranges(dev), "dev": [f"{dev}:{evaluation}"], "eval1": [f"{evaluation}:{count}"]}
 
     def read(self, name: str, part: str) -> Iterator[Item]:
         folder = inside(self.root, "LJSpeech-1.1", "metadata.csv")

@@ -11,15 +11,15 @@ from pathlib import Path
 
 from freeze_omni.data.corpora.base import CorpusError
 from freeze_omni.data.corpora.shards import REPORT
-from freeze_omni.data.tables import write_lines
+from freeze_omni.data.tables import whole_file, write_lines
 
 _SORT = {**os.environ, "LC_ALL": "C"}
 
 
 def merge_shards(folders: Sequence[Path], output: Path, tables: Sequence[str]) -> None:
-    """Write the tables of `output` that any shard has, and spk2utt; a table of before that none has is removed.
+    """Write the tables of `output` that any shard has, and spk2utt; an older table that none has is removed.
 
-    Raises CorpusError where an id comes twice.
+    Raises CorpusError for a duplicate id.
     """
     output.mkdir(parents=True, exist_ok=True)
     for table in tables:
@@ -46,13 +46,11 @@ def table_names(folders: Sequence[Path]) -> list[str]:
 
 def _sort(arguments: list[str], output: Path) -> None:
     if shutil.which("sort") is None:
-        raise CorpusError("there is no `sort` program on PATH; install coreutils")
-    passing = output.with_name(f".{output.name}.{os.getpid()}")
-    run = subprocess.run(["sort", "-o", str(passing), *arguments], env=_SORT, capture_output=True, text=True)
-    if run.returncode:
-        passing.unlink(missing_ok=True)
-        raise CorpusError(f"{output}: sort failed: {run.stderr.strip()}; is the disk full?")
-    passing.replace(output)
+        raise CorpusError("no `sort` program on PATH; install coreutils")
+    with whole_file(output) as partial:
+        run = subprocess.run(["sort", "-o", str(partial), *arguments], env=_SORT, capture_output=True, text=True)
+        if run.returncode:
+            raise CorpusError(f"{output}: sort failed: {run.stderr.strip()}; is the disk full?")
 
 
 def _refuse_doubled(table: Path) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from freeze_omni.data.corpora.base import CorpusError, Item, Skipped, option, share_of
+from freeze_omni.data.corpora.base import CorpusError, Item, Skipped, option, qa_set, share_of
 from freeze_omni.data.corpora.jsonl import byte_ranges, read_rows
 from freeze_omni.data.corpora.speakable import speakable_dialogue
 
@@ -51,9 +51,7 @@ class Moss003Sft:
 
     def _set_of(self, key: str) -> str:
         place = share_of(key) / self.share if self.share else 1.0
-        if place >= 1:
-            return ""
-        return "qa_dev" if place < self.held_out else "qa_test" if place < 2 * self.held_out else "qa_train"
+        return qa_set(place, self.held_out) if place < 1 else ""
 
 
 def rounds_of(row: dict[str, Any]) -> list[tuple[str, str]]:
@@ -62,4 +60,5 @@ def rounds_of(row: dict[str, Any]) -> list[tuple[str, str]]:
         return [(turn.get("human", ""), turn.get("assistant", "")) for turn in row["conversation"]]
     turns = row.get("chat", {})
     numbered = sorted(turns, key=lambda name: int(name.rpartition("_")[2] or 0))
-    return [tuple(_MARKS.sub("", turns[name].get(side) or "") for side in ("Human", "MOSS")) for name in numbered]
+    sides = [[_MARKS.sub("", turns[name].get(side) or "") for side in ("Human", "MOSS")] for name in numbered]
+    return [(user, answer) for user, answer in sides]

@@ -1,4 +1,4 @@
-"""A corpus becomes data directories: checked, read in parallel, merged; what was left out is said and written down."""
+"""A corpus becomes data directories: checked, read in parallel, merged; skipped items are reported and listed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from freeze_omni.data.tables import write_lines
 MADE_FROM = ".made_from.json"
 _TABLES = ("wav.scp", "segments", "text", "utt2spk", "spk2utt", SKIPPED, "questions.jsonl", "dialogues.jsonl")
 _MOST_SHARDS = 64
-_MOST_BASES = 20  # folders below the root in which parts are looked for
+_MOST_BASES = 20  # folders below the root that may hold the parts
 _LISTS = (".csv", ".tsv", ".txt", ".json", ".transcription")
 _SHOWN_REASONS = 5
 
@@ -37,10 +37,10 @@ class PrepareOptions:
 
 
 def prepare_corpus(name: str, corpus: Corpus, data: Path, options: PrepareOptions) -> None:
-    """Write data/<set>/ for each set, and say what was kept and skipped.
+    """Write data/<set>/ for each set, and report what was kept and skipped.
 
-    Sets that were made before of the same files and options are not made again.
-    Raises CorpusError: the layout is wrong, a set is not there or empty, or too much of it cannot be used.
+    Sets that were made from the same files and options are kept.
+    Raises CorpusError: the layout is wrong, a set is missing or empty, or too much of it cannot be used.
     """
     work = data / f".{name}"
     work.mkdir(parents=True, exist_ok=True)
@@ -49,7 +49,7 @@ def prepare_corpus(name: str, corpus: Corpus, data: Path, options: PrepareOption
     todo = {}
     for set_name, shards in plan.items():
         if _made_from(data / set_name) == _identity(shards):
-            print(f"{data / set_name}: made before of the same files, kept")
+            print(f"{data / set_name}: made before from the same files, kept")
         else:
             todo[set_name] = shards
     shards = [shard for group in todo.values() for shard in group]
@@ -66,18 +66,18 @@ def prepare_corpus(name: str, corpus: Corpus, data: Path, options: PrepareOption
 
 
 def choose_sets(corpus: Corpus, there: dict[str, list[str]], wanted: Sequence[str]) -> dict[str, list[str]]:
-    """The wanted sets, or all. Raises CorpusError where one is not there."""
+    """The wanted sets, or all. Raises CorpusError if one is missing."""
     missing = [name for name in wanted if name not in there]
     if missing or not there:
         raise CorpusError(
             f"{corpus.root}: no set '{' '.join(missing) or 'at all'}' in it; there are: {', '.join(there) or 'none'}. "
-            f"Unpack it too (from {corpus.source}), or mend the names of the sets"
+            f"Unpack it too (from {corpus.source}), or fix the names of the sets"
         )
     return {name: there[name] for name in wanted or there}
 
 
 def plan_shards(work: Path, set_name: str, parts: list[str], corpus: Corpus, options: PrepareOptions) -> list[Shard]:
-    """Parts in order, in at most 64 shards; the fingerprint changes with the files, the corpus' and our options."""
+    """Parts in order, in at most 64 shards; the fingerprint changes with the files and all options."""
     size = max(-(-len(parts) // _MOST_SHARDS), 1)
     shards, lists = [], _list_files(corpus.root)
     for number, start in enumerate(range(0, len(parts), size)):
@@ -101,7 +101,7 @@ def finish_set(folder: Path, shards: list[Shard], reports: list[dict], options: 
         share = 100 * skipped / max(kept + skipped, 1)
         raise CorpusError(
             f"{folder}: {skipped} of {kept + skipped} ({share:.0f} %) cannot be used: {why or 'it is empty'}. "
-            f"See {folder / SKIPPED}; mend the corpus, or allow it with --most_skipped {max(share, 1) / 100:.2f}"
+            f"See {folder / SKIPPED}; fix the corpus, or allow it with --most_skipped {max(share, 1) / 100:.2f}"
         )
     merge_shards(folders, folder, sorted({*table_names(folders), *(set(_TABLES) - {"spk2utt"})}))
     print(f"{folder}: {kept} kept, {skipped} skipped" + (f" (see {folder / SKIPPED})" if skipped else ""))
@@ -123,7 +123,7 @@ def _made_from(folder: Path) -> str:
 
 
 def _times_of(root: Path, parts: Sequence[str]) -> list[int]:
-    """When the folder or file of each part was changed; 0 for a part that is none of the corpus (a range of a list)."""
+    """When the folder or file of each part was changed; 0 for a part that is neither (a range of a list)."""
     bases = [root, *sorted(path for path in root.glob("*") if path.is_dir())[:_MOST_BASES]]
     times = []
     for part in parts:
@@ -135,6 +135,6 @@ def _times_of(root: Path, parts: Sequence[str]) -> list[int]:
 
 
 def _list_files(root: Path) -> list[tuple[str, int]]:
-    """The lists of a corpus (metadata.csv, ...), which lie near its root, and when they were changed."""
+    """The lists near the root of a corpus (metadata.csv, ...), and when they were changed."""
     found = [path for path in (*root.glob("*.*"), *root.glob("*/*.*")) if path.suffix in _LISTS]
     return sorted((str(path.relative_to(root)), path.stat().st_mtime_ns) for path in found)

@@ -40,7 +40,7 @@ class Sgd:
 
 
 def alternate(turns: list[tuple[str, str]], user: str) -> list[tuple[str, str]]:
-    """Rounds (user, other): turns in a row of one side are joined; an opening of the other side is passed over."""
+    """Rounds (user, other): turns in a row of one side are joined; an opening of the other side is skipped."""
     rounds: list[list[str]] = []
     last_user = False
     for side, text in turns:

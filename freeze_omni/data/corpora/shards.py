@@ -1,7 +1,7 @@
-"""Parts of a corpus become shards: sorted tables in a folder of their own, written whole or not at all.
+"""Parts of a corpus become shards: sorted tables in a folder, written whole or not at all.
 
-So several processes work without a word to one another, a killed run goes on with the shards that are missing, and
-the tables of a set are made by merging sorted files: nobody holds a set in memory.
+Processes work independently, a killed run resumes with the missing shards, and the tables of a set are merged from
+sorted files: no process holds a set in memory.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from freeze_omni.data.tables import write_lines
 REPORT = "report.json"
 SKIPPED = "skipped"
 _BLANKS = re.compile(r"\s+")
-_SLACK_S = 0.1  # a segment may end so much behind its recording
+_SLACK_S = 0.1  # a segment may end this much after its recording
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Shard:
 
 @dataclass
 class Tables:
-    """Lines of a set by file, and reasons for what was left out."""
+    """Lines of a set by file, and reasons for what was skipped."""
 
     lines: dict[str, list[str]] = field(default_factory=dict)
     reasons: Counter[str] = field(default_factory=Counter)
@@ -74,13 +74,10 @@ def write_shard(shard: Shard, corpus: Corpus, lower: bool, check_audio: bool) ->
 def _add(tables: Tables, item: Item, headers: dict, lower: bool, check_audio: bool) -> None:
     if isinstance(item, Skipped):
         tables.skip(item.where, item.reason)
-    elif isinstance(item, Dialogue):
+        return
+    if isinstance(item, Dialogue):
         _add_dialogue(tables, item)
-    else:
-        _add_utterance(tables, item, headers, lower, check_audio)
-
-
-def _add_utterance(tables: Tables, item: Utterance, headers: dict, lower: bool, check_audio: bool) -> None:
+        return
     text = _BLANKS.sub(" ", item.text).strip()
     reason = "an empty transcript" if not text else None
     if reason is None and (_BLANKS.search(item.id) or _BLANKS.search(item.speaker) or not item.speaker):
@@ -99,7 +96,7 @@ def _add_utterance(tables: Tables, item: Utterance, headers: dict, lower: bool, 
 
 
 def _audio_problem(item: Utterance, headers: dict[str, AudioHeader | str]) -> str | None:
-    """Why the sound cannot be used; a recording is looked at once for all its segments."""
+    """Why the sound cannot be used; a recording is checked once for all its segments."""
     if item.audio not in headers:
         try:
             headers[item.audio] = read_header(item.audio)
@@ -110,14 +107,14 @@ def _audio_problem(item: Utterance, headers: dict[str, AudioHeader | str]) -> st
         return header
     if item.recording:
         if not 0 <= item.start_s < item.end_s:
-            return "the segment does not end behind its start"
+            return "the segment does not end after its start"
         if item.end_s > header.samples / header.rate_hz + _SLACK_S:
-            return "the segment ends behind its recording"
+            return "the segment ends after its recording"
     return None
 
 
 def _add_dialogue(tables: Tables, item: Dialogue) -> None:
-    """A dialogue, and its first question as the role qa has it; no answer is a reference, the LLM gives its own."""
+    """A dialogue, and its first question as in the role qa, without answers: the LLM gives its own."""
     tables.kept += 1
     rounds = [{"user": user, "assistant": assistant} for user, assistant in item.rounds]
     question = {
@@ -135,7 +132,7 @@ def _add_dialogue(tables: Tables, item: Dialogue) -> None:
 
 def add_up(reports: Iterable[dict]) -> tuple[int, Counter[str]]:
     """Utterances kept and reasons of all shards of a set."""
-    kept, reasons = 0, Counter()
+    kept, reasons = 0, Counter[str]()
     for report in reports:
         kept += report["kept"]
         reasons.update(report["reasons"])

@@ -9,14 +9,11 @@ from freeze_omni.data.corpora.base import Dialogue, Skipped
 _CODE = re.compile(r"```|[{}<>\\]|\w\(\)|==|::")
 _ADDRESS = re.compile(r"https?://|www\.|\S+@\S+\.\S+")
 _LETTER = re.compile(r"\w")
-_SIGN_OF_ITS_OWN = re.compile(r"[\u3400-\u9fff\u3040-\u30ff]")
+_CJK = re.compile(r"[\u3400-\u9fff\u3040-\u30ff]")
 
 
 def unspeakable(text: str, most_words: int) -> str | None:
-    """Why the text cannot be spoken as a turn, in words that many texts share; None where it can.
-
-    A Chinese or Japanese sign counts as a word.
-    """
+    """Why the text cannot be spoken as a turn, in a few fixed phrases; None if it can. A CJK character is a word."""
     if not _LETTER.search(text):
         return "no words"
     if "\n" in text.strip():
@@ -25,14 +22,14 @@ def unspeakable(text: str, most_words: int) -> str | None:
         return "code"
     if _ADDRESS.search(text):
         return "an address"
-    words = len(_SIGN_OF_ITS_OWN.findall(text)) + len(_SIGN_OF_ITS_OWN.sub(" ", text).split())
+    words = len(_CJK.findall(text)) + len(_CJK.sub(" ", text).split())
     return f"longer than {most_words} words" if words > most_words else None
 
 
 def speakable_dialogue(
     key: str, rounds: list[tuple[str, str]], kind: str, most_words: int, least_rounds: int = 1
 ) -> Dialogue | Skipped:
-    """The dialogue up to its first user turn that cannot be spoken, or why too little is left of it."""
+    """The dialogue up to the first user turn that cannot be spoken, or why too little is left."""
     kept: list[tuple[str, str]] = []
     reason = "an empty dialogue"
     for user, assistant in rounds:

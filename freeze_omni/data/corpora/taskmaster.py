@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from freeze_omni.data.corpora.base import CorpusError, Item, Skipped, option, share_of
+from freeze_omni.data.corpora.base import CorpusError, Item, Skipped, lines_of, option, qa_set, share_of
 from freeze_omni.data.corpora.json_stream import stream_array
 from freeze_omni.data.corpora.sgd import alternate
 from freeze_omni.data.corpora.speakable import speakable_dialogue
@@ -17,12 +17,12 @@ _NOT_DIALOGUES = ("ontology.json", "sample.json", "apis.json")
 
 @dataclass(frozen=True)
 class Taskmaster:
-    """Sets qa_train, qa_dev, qa_test. TM-1's lists of self dialogues are followed; the rest is cut by id."""
+    """Sets qa_train, qa_dev, qa_test. TM-1's lists of self dialogues are followed; the rest is split by id."""
 
     role: ClassVar[str] = "qa"
     source: ClassVar[str] = "https://github.com/google-research-datasets/Taskmaster"
     root: Path = option(None, "the folder Taskmaster with TM-1-2019, TM-2-2020 or TM-3-2020 in it")
-    held_out: float = option(0.05, "share of the dialogues in qa_dev, and as many in qa_test, where no list says")
+    held_out: float = option(0.05, "share of the dialogues in qa_dev, and as many in qa_test, if no list says")
     most_words: int = option(60, "a longer turn of the user ends the dialogue")
 
     def sets(self, work: Path) -> dict[str, list[str]]:
@@ -37,7 +37,7 @@ class Taskmaster:
         try:
             for row in stream_array(Path(part), ""):
                 key = row["conversation_id"]
-                if listed.get(key, self._by_share(key)) == name:
+                if listed.get(key, qa_set(share_of(key), self.held_out)) == name:
                     turns = [(turn["speaker"].upper(), turn["text"]) for turn in row["utterances"]]
                     yield speakable_dialogue(f"tm-{key}", alternate(turns, "USER"), "task", self.most_words)
         except (ValueError, KeyError, TypeError) as error:
@@ -48,10 +48,6 @@ class Taskmaster:
         for which in ("train", "dev", "test"):
             path = folder / f"{which}.csv"
             if path.is_file():
-                for line in path.read_text(encoding="utf-8").splitlines():
+                for line in lines_of(path):
                     found[line.split(",")[0].strip()] = f"qa_{which}"
         return found
-
-    def _by_share(self, key: str) -> str:
-        place = share_of(key)
-        return "qa_dev" if place < self.held_out else "qa_test" if place < 2 * self.held_out else "qa_train"

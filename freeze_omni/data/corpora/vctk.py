@@ -15,7 +15,7 @@ LAYOUTS = {"wav48_silence_trimmed": "_{mic}.flac", "wav48": ".wav"}
 
 @dataclass(frozen=True)
 class Vctk:
-    """Sets have ESPnet's names: of every speaker the last are eval1, those before dev, the rest tr_no_dev."""
+    """Sets have ESPnet's names: the last of every speaker are eval1, those before dev, the rest tr_no_dev."""
 
     role: ClassVar[str] = "tts"
     source: ClassVar[str] = "https://datashare.ed.ac.uk/handle/10283/3443"
@@ -28,7 +28,7 @@ class Vctk:
             for layout in LAYOUTS:
                 if (self.root / below / layout).is_dir() and (self.root / below / "txt").is_dir():
                     return self.root / below, layout
-        raise CorpusError(f"{self.root}: no wav48_silence_trimmed (or wav48) beside txt in it; mend --root")
+        raise CorpusError(f"{self.root}: no wav48_silence_trimmed (or wav48) and txt in it; fix --root")
 
     def sets(self, work: Path) -> dict[str, list[str]]:
         folder, layout = self._folder()
@@ -51,7 +51,7 @@ class Vctk:
             text = texts / f"{key}.txt"
             audio = f"{folder}/{layout}/{part}/{key}{suffix}"
             if text.is_file():
-                yield Utterance(key, part, text.read_text(encoding="utf-8"), audio)
+                yield Utterance(key, part, text.read_text(encoding="utf-8-sig"), audio)
             else:
                 yield Skipped(audio, "no text for the audio")
 

@@ -55,5 +55,5 @@ class WenetSpeech:
 
 
 def without_blanks(text: str) -> str:
-    """Blanks stay between English words alone."""
+    """Spaces stay only between English words."""
     return _BESIDE_SIGN.sub("", text)

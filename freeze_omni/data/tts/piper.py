@@ -1,4 +1,4 @@
-"""A piper voice (VITS): its ONNX model and json alone, phonemes by our G2P; no GPL program is called."""
+"""A piper voice (VITS): its ONNX model and json, phonemes by our G2P; no GPL program is called."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from freeze_omni.data.audio import Wav
-from freeze_omni.data.tts.base import TtsError
+from freeze_omni.data.tts.base import TtsError, one_core_session
 from freeze_omni.data.tts.g2p import as_espeak, load_g2p
-from freeze_omni.data.tts.onnx import one_core_session
 
 _PAD, _BEGIN, _END = "_", "^", "$"
 
@@ -47,7 +46,7 @@ class Piper:
 
 
 def phoneme_ids(phonemes: str, id_map: dict[str, list[int]]) -> list[int]:
-    """Ids with a pad behind each, begin and end around. Signs that the voice does not know are left out."""
+    """Ids between begin and end, a pad after each. Signs without an id in this voice are left out."""
     ids = [*id_map[_BEGIN], *id_map[_PAD]]
     for sign in phonemes:
         if sign in id_map:

@@ -1,4 +1,4 @@
-"""Synthesisers that are programs of their own: flite, espeak-ng, festival, or any command line."""
+"""Synthesisers that are programs: flite, espeak-ng, festival, or any command line."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import shlex
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 
 from freeze_omni.data.audio import Wav, read_audio
@@ -14,21 +13,39 @@ from freeze_omni.data.tts.base import TtsError
 
 _TIMEOUT_S = 60
 _NORMAL_WORDS_A_MINUTE = 165
-CommandLine = Callable[[str, str, float, str], tuple[list[str], str]]
+# back-end -> the program on PATH, its version, and its command line; all read the text from stdin or from {text}
+PROGRAMS = {
+    # voices slt, rms, awb, kal16 (16 kHz)
+    "flite": ("flite", "flite-2.2", "{program} -voice {voice} --setf duration_stretch={stretch} -t {text} -o {output}"),
+    # voices `language+variant`, as en-us+f3 (22.05 kHz)
+    "espeak": ("espeak-ng", "espeak-ng-1.51", "{program} -v {voice} -s {rate} -w {output} --stdin"),
+    # festival's names without `voice_`, as cmu_us_slt_arctic_hts
+    "festival": (
+        "text2wave",
+        "festival-2.5",
+        """{program} -eval "(begin (voice_{voice}) (Parameter.set 'Duration_Stretch {stretch}))" -o {output}""",
+    ),
+}
 
 
 class Program:
-    """speak() starts the program once a sentence and reads the wav file that it writes."""
+    """speak() runs a command line for each sentence and reads the wav file that it writes.
 
-    def __init__(self, version: str, command_line: CommandLine) -> None:
-        self.version = version
-        self._command_line = command_line
+    template: with {output}, and optionally {voice}, {speed}, {stretch} (1 / speed), {rate} (words a minute) and {text};
+    the program also gets the text on stdin.
+    """
+
+    def __init__(self, template: str, version: str = "", program: str = "") -> None:
+        self.version = version or template
+        self._words, self._program = shlex.split(template), program
 
     def speak(self, text: str, voice: str, speed: float) -> tuple[Wav, int]:
         with tempfile.TemporaryDirectory() as folder:
             path = str(Path(folder, "speech.wav"))
-            command, stdin = self._command_line(text, voice, speed, path)
-            run = subprocess.run(command, input=stdin.encode(), capture_output=True, timeout=_TIMEOUT_S)
+            fields = {"stretch": f"{1 / speed:.3f}", "rate": str(round(_NORMAL_WORDS_A_MINUTE * speed))}
+            fields |= {"program": self._program, "voice": voice, "speed": f"{speed:g}", "text": text, "output": path}
+            command = [word.format(**fields) for word in self._words]
+            run = subprocess.run(command, input=text.encode(), capture_output=True, timeout=_TIMEOUT_S)
             if run.returncode or not Path(path).exists():
                 tail = run.stderr.decode(errors="replace")[-300:]
                 raise TtsError(f"`{shlex.join(command)}` failed: {tail or 'it wrote no file'}")
@@ -36,47 +53,8 @@ class Program:
 
 
 def find_program(name: str, folders: tuple[str, ...] = ()) -> str | None:
-    """The program's path: in one of `folders`, else on PATH; None where it is not there."""
+    """The program's path: in one of `folders`, else on PATH; None if not found."""
     for folder in folders:
         if Path(folder, name).exists():
             return str(Path(folder, name))
     return shutil.which(name)
-
-
-def flite(program: str) -> Program:
-    """Voices slt, rms, awb, kal16 (16 kHz)."""
-
-    def line(text: str, voice: str, speed: float, path: str) -> tuple[list[str], str]:
-        stretch = f"duration_stretch={1 / speed:.3f}"
-        return [program, "-voice", voice, "--setf", stretch, "-t", text, "-o", path], ""
-
-    return Program("flite-2.2", line)
-
-
-def espeak(program: str) -> Program:
-    """Voices `language+variant`, as in en-us+f3 (22.05 kHz)."""
-
-    def line(text: str, voice: str, speed: float, path: str) -> tuple[list[str], str]:
-        rate = str(round(_NORMAL_WORDS_A_MINUTE * speed))
-        return [program, "-v", voice, "-s", rate, "-w", path, "--stdin"], text
-
-    return Program("espeak-ng-1.51", line)
-
-
-def festival(program: str) -> Program:
-    """Voices by festival's name without `voice_`, as in cmu_us_slt_arctic_hts."""
-
-    def line(text: str, voice: str, speed: float, path: str) -> tuple[list[str], str]:
-        setting = f"(begin (voice_{voice}) (Parameter.set 'Duration_Stretch {1 / speed:.3f}))"
-        return [program, "-eval", setting, "-o", path], text
-
-    return Program("festival-2.5", line)
-
-
-def any_program(template: str) -> Program:
-    """A command line with {voice}, {speed} and {output} in it; the text comes on its stdin."""
-
-    def line(text: str, voice: str, speed: float, path: str) -> tuple[list[str], str]:
-        return shlex.split(template.format(voice=voice, speed=f"{speed:g}", output=path)), text
-
-    return Program(template, line)

@@ -1,4 +1,4 @@
-"""From a back-end's name to the thing that speaks, and what of it can be had on this machine."""
+"""Back-ends by name, and the voices available on this machine."""
 
 from __future__ import annotations
 
@@ -9,25 +9,20 @@ from pathlib import Path
 from freeze_omni.data.tts.base import Backend, TtsError
 from freeze_omni.data.tts.kokoro import Kokoro, voice_names
 from freeze_omni.data.tts.piper import Piper
-from freeze_omni.data.tts.program import Program, any_program, espeak, festival, find_program, flite
+from freeze_omni.data.tts.program import PROGRAMS, Program, find_program
 
 FLITE_VOICES = ("slt", "rms", "awb", "kal16")
 FESTIVAL_HTS = "cmu_us_slt_arctic_hts"
-_PROGRAMS = {
-    "flite": (flite, "flite"),
-    "espeak": (espeak, "espeak-ng"),
-    "festival": (festival, "text2wave"),
-}
 
 
 def default_cache() -> Path:
-    """Where fetched parts and spoken sentences are kept: $FREEZE_OMNI_CACHE or ~/.cache/freeze_omni."""
+    """The folder of fetched parts and spoken sentences: $FREEZE_OMNI_CACHE or ~/.cache/freeze_omni."""
     return Path(os.environ.get("FREEZE_OMNI_CACHE") or Path.home() / ".cache/freeze_omni")
 
 
 @dataclass(frozen=True)
 class TtsFolders:
-    """Where the parts are. `program` is a command line of your own (see program.any_program)."""
+    """Where the parts are. `program`: your own command line (see program.Program)."""
 
     cache: str = ""
     kokoro: str = ""
@@ -36,9 +31,9 @@ class TtsFolders:
     program: str = ""
 
     def of(self, part: str) -> Path:
-        folder = {"kokoro": self.kokoro, "piper_joe": self.piper, "flite": self.flite}[part]
-        variable = {"kokoro": "KOKORO", "piper_joe": "PIPER", "flite": "FLITE"}[part]
-        own = folder or os.environ.get(f"FREEZE_OMNI_{variable}_DIR", "")
+        """The folder of kokoro, piper_joe or flite: as given, else of the environment, else in the cache."""
+        name = part.partition("_")[0]
+        own = getattr(self, name) or os.environ.get(f"FREEZE_OMNI_{name.upper()}_DIR", "")
         return Path(own) if own else Path(self.cache or default_cache()) / part
 
 
@@ -49,29 +44,23 @@ def make_backend(name: str, folders: TtsFolders) -> Backend:
     if name == "piper":
         return Piper(folders.of("piper_joe"), folders.of("kokoro") / "g2p")
     if name == "program" and folders.program:
-        return any_program(folders.program)
-    if name in _PROGRAMS:
-        return _make_program(name, folders)
-    raise TtsError(f"no back-end '{name}'; known: kokoro, piper, program, {', '.join(_PROGRAMS)}")
-
-
-def _make_program(name: str, folders: TtsFolders) -> Program:
-    maker, program = _PROGRAMS[name]
+        return Program(folders.program)
+    if name not in PROGRAMS:
+        raise TtsError(f"no back-end '{name}'; known: kokoro, piper, program, {', '.join(PROGRAMS)}")
+    program, version, template = PROGRAMS[name]
     path = find_program(program, (str(folders.of("flite")),))
     if path is None:
         raise TtsError(f"{program} is not on PATH; install it, or leave its voices out")
-    return maker(path)
+    return Program(template, version, path)
 
 
 def backend_version(name: str, folders: TtsFolders) -> str:
     """The version that enters cache keys, without loading a model."""
-    if name in ("kokoro", "piper"):
-        return {"kokoro": Kokoro, "piper": Piper}[name].version
-    return make_backend(name, folders).version
+    return {"kokoro": Kokoro.version, "piper": Piper.version}.get(name) or make_backend(name, folders).version
 
 
 def available_voices(folders: TtsFolders) -> dict[str, list[str]]:
-    """Back-end -> voices that can be had here (espeak-ng: a choice of its variants)."""
+    """Back-end -> voices available here (espeak-ng: some of its variants)."""
     found: dict[str, list[str]] = {}
     if (folders.of("kokoro") / "kokoro.onnx").exists():
         found["kokoro"] = voice_names(folders.of("kokoro"))

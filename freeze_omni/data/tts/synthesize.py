@@ -1,4 +1,4 @@
-"""Speak many sentences in parallel, each once: the cache is addressed by what was asked for."""
+"""Speak many sentences in parallel, each once: the cache is addressed by text, voice and version."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Job:
 
 
 def cached_path(job: Job, version: str, cache: Path) -> Path:
-    """Where the speech of `job` is kept: a hash of text, voice, speed and back-end version."""
+    """The cached file of `job`, named by a hash of text, voice, speed and back-end version."""
     asked = json.dumps([job.text, str(job.voice), version], ensure_ascii=False)
     digest = hashlib.sha256(asked.encode()).hexdigest()
     return cache / "tts" / digest[:2] / f"{digest}.wav"
@@ -38,10 +38,10 @@ def cached_path(job: Job, version: str, cache: Path) -> Path:
 def synthesize(jobs: Sequence[Job], folders: TtsFolders, nj: int = 1) -> dict[str, Path]:
     """Speak what is not in the cache; utterance -> wav file (16 bit, the voice's own rate).
 
-    Silence at both ends is cut to 60 ms, so that the end of the file is the end of the speech. A
-    killed run loses at most the sentences in hand.
+    Silence at both ends is cut to 60 ms, so that the speech ends with the file. A killed run loses only the sentences
+    in progress.
     Raises:
-        TtsError: a back-end or voice that cannot be had, or text that cannot be spoken.
+        TtsError: a back-end or voice that is not available, or text that cannot be spoken.
     """
     cache = Path(folders.cache) if folders.cache else default_cache()
     versions = {name: backend_version(name, folders) for name in {job.voice.backend for job in jobs}}
@@ -73,5 +73,5 @@ def _speak_into(todo: tuple[Job, Path], folders: TtsFolders) -> None:
     wav = trim_silence(wav, hz)
     peak = float(abs(wav).max()) if len(wav) else 0.0
     if peak < 1e-3:
-        raise TtsError(f"{job.voice} made only silence of '{job.text}'; take another voice")
+        raise TtsError(f"{job.voice} made only silence of '{job.text}'; use another voice")
     write_wav(path, wav * (_LOUDEST / peak if peak > _LOUDEST else 1.0), hz)

@@ -10,8 +10,8 @@ import numpy as np
 
 from freeze_omni.data.audio import Wav, write_wav
 from freeze_omni.data.augment import coloured_noise
-from freeze_omni.data.scenes import Scene as Clip
-from freeze_omni.data.scenes import SceneConfig, SceneMaker, babble_of
+from freeze_omni.duplex.scenes import Scene as Clip
+from freeze_omni.duplex.scenes import SceneConfig, SceneMaker, babble_of
 from freeze_omni.eval.duplex.scene import OVER_ANSWER, Echo, Said, Scene, write_scenes
 from freeze_omni.eval.duplex.sounds import Pools, Sound
 

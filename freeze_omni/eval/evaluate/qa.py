@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from freeze_omni.config import ConfigError
-from freeze_omni.data.questions.published import read_published
+from freeze_omni.data.questions import read_published
 from freeze_omni.eval import paper
 from freeze_omni.eval.evaluate.report import Report
 from freeze_omni.eval.outputs import match, read_texts

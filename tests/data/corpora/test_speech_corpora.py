@@ -162,7 +162,7 @@ def test_a_rerun_makes_only_what_changed(corpora, tmp_path, capsys):
     capsys.readouterr()
     assert prepare("aishell", root, tmp_path / "data", "--most_skipped", "0.5") == 0
     out = capsys.readouterr().out
-    assert "data/train: made before of the same files, kept" in out
+    assert "data/train: made before from the same files, kept" in out
     assert "1: no transcript for the audio" in out
     assert (tmp_path / "data/train/text").stat().st_mtime_ns == before
 

@@ -13,14 +13,14 @@ def test_phonemes_are_spelt_as_espeak_does() -> None:
     assert as_espeak("hˈæpi mˈi bˈY") == "hˈæpi mˈiː bˈɔɪ"
 
 
-def test_every_phoneme_has_a_pad_behind() -> None:
+def test_every_phoneme_is_followed_by_a_pad() -> None:
     id_map = {"_": [0], "^": [1], "$": [2], "a": [5], "b": [6]}
     assert phoneme_ids("aXb", id_map) == [1, 0, 5, 0, 6, 0, 2]
     with pytest.raises(TtsError, match="nothing to speak"):
         phoneme_ids("XYZ", id_map)
 
 
-def test_long_text_is_cut_behind_punctuation() -> None:
+def test_long_text_is_cut_after_punctuation() -> None:
     assert split_phonemes("aaaa. bbbb, cc? dd", longest=8) == ["aaaa.", "bbbb,", "cc? dd"]
     assert split_phonemes("aaaa bbbb", longest=3) == ["aaaa bbbb"]
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from freeze_omni.data.questions.answers import AnswerConfig
-from freeze_omni.data.questions.split import SplitConfig
+from mini_split import SplitConfig
+
+from freeze_omni.dialogues.answers import AnswerConfig
 
 
 @dataclass(frozen=True)

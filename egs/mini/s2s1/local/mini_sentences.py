@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mini_config import MiniConfig
+from mini_facts import make_questions, make_statements, read_phrases
+from mini_split import split_questions, words
 
-from freeze_omni.data.questions.facts import Question, make_questions, make_statements
-from freeze_omni.data.questions.phrases import read_phrases
-from freeze_omni.data.questions.split import split_questions, words
+from freeze_omni.data.questions import Question
 
 
 @dataclass(frozen=True)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import random
 
 from mini_config import MiniConfig
+from mini_plan import Speakers, estimate_s, mixed_voices
+from mini_scramble import scramble, vocabulary
 from mini_sentences import Sentences
 
-from freeze_omni.data.questions.answers import LlmAnswer
-from freeze_omni.data.questions.plan import Speakers, estimate_s, mixed_voices
-from freeze_omni.data.questions.scramble import scramble, vocabulary
 from freeze_omni.data.tts.base import Voice
 from freeze_omni.data.tts.synthesize import Job
+from freeze_omni.dialogues.answers import LlmAnswer
 from freeze_omni.speech_decoder.normalise import spoken_english
 
 Sets = dict[str, list[Job]]

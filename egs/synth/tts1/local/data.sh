@@ -15,7 +15,7 @@ case ${voices} in
     *kokoro*) "${MAIN_ROOT}/tools/installers/get_kokoro.sh" >/dev/null ;;
     *flite*) "${MAIN_ROOT}/tools/installers/get_flite.sh" >/dev/null ;;
 esac
-python -m freeze_omni.bin.split_text "${text}" --data "${data}" --held_out "${held_out}"
+python local/split_text.py "${text}" --data "${data}" --held_out "${held_out}"
 for set in train dev test; do
     python -m freeze_omni.bin.tts_synthesize "${data}/${set}" --voices "${voices//,/ }" --program "${program}" --nj "${nj}"
 done

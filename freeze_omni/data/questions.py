@@ -1,0 +1,103 @@
+"""Questions with accepted answers: our questions.jsonl, and the question sets as they are published."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from freeze_omni.config import build
+from freeze_omni.data.tables import TableError, read_jsonl, read_lines, write_jsonl
+
+_DESCRIPTION = re.compile(r'\(description (?:"((?:[^"\\]|\\.)*)"|([^()\s]+))\)')
+
+
+@dataclass(frozen=True)
+class Question:
+    """One question. `fact` names its row, `phrasing` its template; any of `answers` counts as right."""
+
+    id: str
+    question: str
+    answers: tuple[str, ...]
+    kind: str
+    phrasing: str
+    fact: str
+    held_out: bool = False
+
+
+def write_questions(path: str | Path, questions: Iterable[Question]) -> None:
+    """Write questions.jsonl, one object a line."""
+    write_jsonl(path, map(asdict, questions))
+
+
+def read_questions(path: str | Path) -> list[Question]:
+    """Read questions.jsonl. Raises TableError or ConfigError that names the line."""
+    return [build(Question, row, f"{path}:{number}") for number, row in read_jsonl(path)]
+
+
+def read_published(path: Path) -> list[Question]:
+    """Questions of a file, whose form its content shows; of a folder, its questions.jsonl or its one .json or .tsv.
+
+    Forms: questions.jsonl; Web Questions (`utterance` and `targetValue`, or `qText` and `answers`); TriviaQA (`Data`
+    with `Question` and `Answer`); Llama Questions (a table of questions and answers, separated by tabs).
+    Raises TableError for any other form.
+    """
+    path = path if path.is_file() else _file_of(path)
+    if path.suffix == ".jsonl":
+        return read_questions(path)
+    if path.suffix in (".tsv", ".txt"):
+        return _questions(path, _llama_rows(path))
+    try:
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
+    except ValueError as error:
+        raise TableError(f"{path}: not JSON ({error}); give a published file of questions") from None
+    if isinstance(content, dict) and isinstance(content.get("Data"), list):
+        return _questions(path, map(_trivia_row, content["Data"]))
+    if isinstance(content, list) and content and isinstance(content[0], dict):
+        return _questions(path, (_web_row(row, number) for number, row in enumerate(content)))
+    raise TableError(f"{path}: neither Web Questions nor TriviaQA; docs/evaluation.md lists the accepted forms")
+
+
+def _file_of(folder: Path) -> Path:
+    if (folder / "questions.jsonl").is_file():
+        return folder / "questions.jsonl"
+    files = [file for file in sorted(folder.glob("*")) if file.suffix in (".json", ".tsv")]
+    if len(files) != 1:
+        raise TableError(f"{folder}: {len(files)} files of questions (.json, .tsv) in it; name one of them")
+    return files[0]
+
+
+def _web_row(row: dict[str, Any], number: int) -> tuple[str, str, list[str]]:
+    if "targetValue" in row:  # as its authors publish it
+        names = [first or second for first, second in _DESCRIPTION.findall(row["targetValue"])]
+        return f"web-{number:05d}", row["utterance"], [name.replace('\\"', '"') for name in names]
+    return str(row["qId"]), row["qText"], list(row["answers"])
+
+
+def _trivia_row(row: dict[str, Any]) -> tuple[str, str, list[str]]:
+    answer = row["Answer"]
+    names = [answer["Value"], *answer.get("Aliases", ()), *answer.get("HumanAnswers", ())]
+    return str(row["QuestionId"]), row["Question"], list(dict.fromkeys(names))
+
+
+def _llama_rows(path: Path) -> Iterable[tuple[str, str, list[str]]]:
+    rows = [line.split("\t") for line in read_lines(path) if line.strip()]
+    if rows and rows[0][0].strip().lower().startswith("question"):
+        rows = rows[1:]
+    for number, cells in enumerate(rows):
+        if len(cells) < 2:
+            raise TableError(f"{path}:{number + 1}: expected `question<tab>answer`")
+        yield f"llama-{number:04d}", cells[0].strip(), [cells[1].strip()]
+
+
+def _questions(path: Path, rows: Iterable[tuple[str, str, list[str]]]) -> list[Question]:
+    try:
+        found = [Question(key, text, tuple(answers), path.stem, "as published", key) for key, text, answers in rows]
+    except (KeyError, TypeError, AttributeError) as error:
+        raise TableError(f"{path}: a question lacks {error}; this is not the published form") from None
+    if not found:
+        raise TableError(f"{path}: no question in it")
+    return found

@@ -1,1 +1,0 @@
-"""Questions with known answers from fact tables, and which of them may be trained on."""

@@ -1,0 +1,110 @@
+"""Stage 4 as a whole: ask the LLM, speak its answers, compose every set of the configuration."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+
+from freeze_omni.data.audio import read_audio, write_wav
+from freeze_omni.data.audio_header import read_header
+from freeze_omni.data.questions import read_questions
+from freeze_omni.data.tables import read_jsonl, read_table
+from freeze_omni.data.tts.base import Voice
+from freeze_omni.data.tts.registry import TtsFolders, default_cache
+from freeze_omni.data.tts.synthesize import Job, synthesize
+from freeze_omni.dialogues.answers import AnswerConfig, Asked, answer_rounds
+from freeze_omni.dialogues.config import DialogueConfig, Misheard
+from freeze_omni.dialogues.plan import Ask, PlannedScene, later_rounds, plan_set
+from freeze_omni.dialogues.write import write_dialogues
+from freeze_omni.duplex.scenes import SceneMaker
+
+
+def make_dialogues(
+    config: DialogueConfig,
+    data: Path,
+    output: Path,
+    llm_folder: str,
+    folders: TtsFolders,
+    nj: int,
+    misheard: Misheard | None = None,
+) -> None:
+    """Write `output`/<set>/ for each set; misheard: the judge that `config.rejection` needs.
+
+    Raises TableError, TtsError and LlmError before long work.
+    """
+    ask = _asker(config.answers, llm_folder, folders)
+    answers = {one.question: answer for one, answer in ask(_first_questions(config, data)).items()}
+    plans, draws = {}, {}
+    for number, (name, one) in enumerate(config.sets.items()):
+        draws[name] = random.Random(1000 * config.seed + number)
+        plans[name] = plan_set(one, data, answers, draws[name])
+    for name, one in config.sets.items():
+        plans[name] += later_rounds(one, data, plans[name], ask, draws[name])
+    rejection = config.rejection
+    if rejection and rejection.questions:
+        plans = _without_misheard(plans, misheard, output / "judged/questions")
+    maker = SceneMaker(config.scene)
+    texts = {one.answer for name, own in config.sets.items() if own.speak_answers for one in plans[name]} - {""}
+    answer_wavs = synthesize([Job(text, text, Voice.parse(config.voice)) for text in sorted(texts)], folders, nj)
+    answer_wavs = _at_rate(answer_wavs, maker.rates.output_hz, output / "answer_wav")
+    if rejection and rejection.answers and answer_wavs:
+        by_id = {path.stem: text for text, path in answer_wavs.items()}
+        wavs = {path.stem: path for path in answer_wavs.values()}
+        for key in misheard(output / "judged/answers", wavs, by_id):
+            del answer_wavs[by_id[key]]
+    for name, planned in plans.items():
+        counts = write_dialogues(output / name, planned, answer_wavs, maker, config.seed)
+        said = ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items()))
+        later = sum(bool(one.history) for one in planned)
+        print(f"{output / name}: {said}" + (f"; {later} in later rounds" if later else ""), flush=True)
+
+
+def _asker(config: AnswerConfig, llm_folder: str, folders: TtsFolders) -> Ask:
+    """Asks the LLM, which is loaded with the first question."""
+
+    @lru_cache(maxsize=1)
+    def llm():
+        from freeze_omni.llm.frozen import FrozenLLM
+
+        return FrozenLLM.load(llm_folder, "float32", "cpu")
+
+    cache = Path(folders.cache) if folders.cache else default_cache()
+    return lambda asked: answer_rounds(llm(), asked, config, cache) if asked else {}
+
+
+def _first_questions(config: DialogueConfig, data: Path) -> list[Asked]:
+    """First questions of all sets that are spoken; if stage 1 has asked some of a folder, only those."""
+    wanted: dict[str, None] = {}
+    for one in config.sets.values():
+        if one.qa:
+            questions = read_questions(data / one.qa / "questions.jsonl")
+            spoken = set(read_table(data / one.speech / "text").values())
+            answered = data / one.qa / "answers.jsonl"
+            asked = {row["id"] for _, row in read_jsonl(answered)} if answered.exists() else None
+            wanted |= {q.question: None for q in questions if q.question in spoken and (not asked or q.id in asked)}
+    return [Asked(question) for question in wanted]
+
+
+def _without_misheard(
+    plans: Mapping[str, Sequence[PlannedScene]], misheard: Misheard, folder: Path
+) -> dict[str, list[PlannedScene]]:
+    """The plans without the questions whose recording the judge does not hear as it was written."""
+    takes = {one.recording.id: one.recording for planned in plans.values() for one in planned if one.question}
+    gone = misheard(folder, {key: take.audio for key, take in takes.items()}, {k: t.text for k, t in takes.items()})
+    return {
+        name: [one for one in planned if one.question is None or one.recording.id not in gone]
+        for name, planned in plans.items()
+    }
+
+
+def _at_rate(wavs: Mapping[str, Path], hz: int, folder: Path) -> dict[str, Path]:
+    """The same speech at `hz`; speech at another rate is resampled into `folder`."""
+    found = dict(wavs)
+    for text, path in wavs.items():
+        if read_header(path).rate_hz != hz:
+            found[text] = (folder / path.name).resolve()
+            if not found[text].exists():
+                write_wav(found[text], read_audio(str(path), hz)[0], hz)
+    return found

@@ -1,0 +1,158 @@
+"""Duplex scenes: recordings on a known time line, with pauses, break-offs, noise and side talk."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from freeze_omni.data.audio import Wav
+from freeze_omni.data.augment import coloured_noise, reverberate, room_response
+from freeze_omni.duplex.labels import LabelConfig, Segment, chunk_labels, needed_s
+from freeze_omni.rates import Rates
+
+KINDS = ("complete", "paused", "cutoff", "backchannel", "noise", "side")
+_FADE_S = 0.01
+_DIP_S = 0.03
+
+
+@dataclass(frozen=True)
+class SceneConfig:
+    """Times in s, levels in dB, all ranges (least, most)."""
+
+    lead_s: tuple[float, float] = (0.2, 0.6)
+    trail_s: tuple[float, float] = (0.5, 1.2)
+    pause_s: tuple[float, float] = (0.4, 1.2)
+    floor_db: tuple[float, float] = (-66.0, -50.0)
+    noise_s: tuple[float, float] = (0.2, 1.5)
+    noise_db: tuple[float, float] = (-36.0, -18.0)
+    side_db: tuple[float, float] = (-24.0, -12.0)  # side talk, relative to its recording
+    side_rt60_s: tuple[float, float] = (0.3, 0.7)
+    decision_delay_s: float = 0.24
+
+
+@dataclass(frozen=True)
+class Scene:
+    """wav (S,) at the input rate, a whole number of chunks; its segments and pauses in s; one label for each chunk."""
+
+    kind: str
+    wav: Wav
+    segments: tuple[Segment, ...]
+    pauses: tuple[tuple[float, float], ...]
+    labels: tuple[int, ...]
+
+
+class SceneMaker:
+    """Composes scenes; the same rng state and recordings give the same scene."""
+
+    def __init__(self, config: SceneConfig, rates: Rates | None = None) -> None:
+        self.config = config
+        self.rates = rates or Rates()
+        self.hz = self.rates.input_hz
+
+    def make(self, kind: str, speech: Wav, rng: np.random.Generator, babble: Wav | None = None) -> Scene:
+        """A scene of `kind` around one recording (S,) without silence at its ends.
+
+        babble: other voices, mixed into some noises. Raises ValueError for an unknown kind.
+        """
+        if kind not in KINDS:
+            raise ValueError(f"scene kind '{kind}' is none of {', '.join(KINDS)}")
+        pauses: list[tuple[float, float]] = []
+        segment_kind = "complete" if kind == "paused" else kind
+        if kind == "paused":
+            speech, pause = self._with_pause(speech, rng)
+            pauses = [pause]
+        elif kind == "cutoff":
+            speech = self._cut(speech, rng)[0]
+        elif kind == "noise":
+            speech = self._noise(rng, babble)
+        elif kind == "side":
+            speech = self._far(speech, rng)
+        return self._place(kind, segment_kind, speech, pauses, rng)
+
+    def _place(
+        self, kind: str, segment_kind: str, sound: Wav, pauses: list[tuple[float, float]], rng: np.random.Generator
+    ) -> Scene:
+        config, hz = self.config, self.hz
+        at = round(rng.uniform(*config.lead_s) * hz)
+        segment = Segment(segment_kind, at / hz, (at + len(sound)) / hz)
+        labelling = LabelConfig(config.decision_delay_s, self.rates.chunk_s)
+        end_s = max(segment.end_s + rng.uniform(*config.trail_s), needed_s([segment], labelling))
+        chunks = int(np.ceil(end_s * hz / self.rates.chunk_samples))
+        samples = chunks * self.rates.chunk_samples
+        floor = 10 ** (rng.uniform(*config.floor_db) / 20)
+        scene = coloured_noise(samples, rng.uniform(0.5, 1.5), rng) * np.float32(floor)
+        scene[at : at + len(sound)] += sound
+        scene = (scene / max(1.0, float(np.abs(scene).max()))).astype(np.float32)
+        placed = tuple((start + at / hz, end + at / hz) for start, end in pauses)
+        labels = chunk_labels([segment], chunks, labelling)
+        return Scene(kind, scene, (segment,), placed, tuple(labels))
+
+    def _with_pause(self, speech: Wav, rng: np.random.Generator) -> tuple[Wav, tuple[float, float]]:
+        first, second = self._cut(speech, rng)
+        silence = np.zeros(round(rng.uniform(*self.config.pause_s) * self.hz), np.float32)
+        pause = (len(first) / self.hz, (len(first) + len(silence)) / self.hz)
+        return np.concatenate([first, silence, second]), pause
+
+    def _cut(self, speech: Wav, rng: np.random.Generator) -> tuple[Wav, Wav]:
+        """Cut at the quietest point of a random stretch in the middle, with a fade on both sides."""
+        low, high = sorted(rng.uniform(0.3, 0.8, 2))
+        at = quietest(speech, int(low * len(speech)), int(high * len(speech)), self.hz)
+        return self._faded(speech[:at], end=True), self._faded(speech[at:], end=False)
+
+    def _faded(self, wav: Wav, end: bool) -> Wav:
+        size = min(round(_FADE_S * self.hz), len(wav))
+        ramp = np.linspace(0, 1, size, dtype=np.float32)
+        faded = wav.copy()
+        faded[len(wav) - size if end else 0 :][:size] *= ramp[::-1] if end else ramp
+        return faded
+
+    def _noise(self, rng: np.random.Generator, babble: Wav | None) -> Wav:
+        """Coloured noise, clicks, or other voices, with a beginning and an end."""
+        size = round(rng.uniform(*self.config.noise_s) * self.hz)
+        level = np.float32(10 ** (rng.uniform(*self.config.noise_db) / 20))
+        sort = rng.integers(3 if babble is not None and len(babble) > size else 2)
+        if sort == 2:
+            assert babble is not None
+            start = int(rng.integers(len(babble) - size))
+            noise = babble[start : start + size] / max(float(np.sqrt(np.mean(babble**2))), 1e-9)
+        else:
+            noise = coloured_noise(size, rng.uniform(0.0, 2.0), rng)
+            if sort == 1:
+                noise = noise * clicks(size, self.hz, rng) * np.float32(4.0)
+        noise = (noise * level).astype(np.float32)
+        return self._faded(self._faded(noise, end=True), end=False)
+
+    def _far(self, speech: Wav, rng: np.random.Generator) -> Wav:
+        """Another person further away: quieter, in a room."""
+        room = room_response(rng.uniform(*self.config.side_rt60_s), rng.uniform(-3, 3), self.hz, rng)
+        level = np.float32(10 ** (rng.uniform(*self.config.side_db) / 20))
+        return reverberate(speech, room) * level
+
+
+def quietest(wav: Wav, low: int, high: int, hz: int) -> int:
+    """The sample in [low, high) around which 30 ms hold the least energy."""
+    size = max(round(_DIP_S * hz), 1)
+    up_to = np.concatenate([[0.0], np.cumsum(wav.astype(np.float64) ** 2)])
+    begin = np.arange(low, max(high, low + 1)) - size // 2
+    energy = up_to[np.clip(begin + size, 0, len(wav))] - up_to[np.clip(begin, 0, len(wav))]
+    return low + int(np.argmin(energy))
+
+
+def clicks(samples: int, hz: int, rng: np.random.Generator) -> Wav:
+    """An envelope of knocks: two to six a second, each of some 20 ms."""
+    envelope = np.zeros(samples, np.float32)
+    for _ in range(max(1, round(samples / hz * rng.uniform(2, 6)))):
+        at = int(rng.integers(samples))
+        decay = np.exp(-np.arange(samples - at) / (0.005 * hz)).astype(np.float32)
+        envelope[at:] = np.maximum(envelope[at:], decay)
+    return envelope
+
+
+def babble_of(voices: list[Wav], samples: int, rng: np.random.Generator) -> Wav:
+    """Some voices at once (samples,): each repeated from a random place."""
+    mixed = np.zeros(samples, np.float32)
+    for wav in voices:
+        repeated = np.resize(np.roll(wav, int(rng.integers(len(wav)))), samples)
+        mixed += repeated / max(float(np.sqrt(np.mean(repeated**2))), 1e-9)
+    return mixed

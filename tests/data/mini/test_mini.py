@@ -1,0 +1,130 @@
+"""The mini recipe's plan, without speaking it: what is held out stays out, and every word is covered."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from freeze_omni.config import build, read_yaml
+from freeze_omni.dialogues.answers import LlmAnswer
+from freeze_omni.dialogues.config import DialogueConfig
+
+LOCAL = Path(__file__).parents[3] / "egs/mini/s2s1/local"
+sys.path.insert(0, str(LOCAL))
+
+from mini_config import MiniConfig  # noqa: E402
+from mini_plan import estimate_s  # noqa: E402
+from mini_sentences import make_sentences  # noqa: E402
+from mini_sets import plan_asr, plan_duplex, plan_tts  # noqa: E402
+from mini_split import coverage  # noqa: E402
+from real_speech import read_prompts  # noqa: E402
+
+ALL_VOICES = {
+    "kokoro": ["af_heart", "am_adam", "bf_emma"],
+    "flite": ["slt", "rms"],
+    "espeak": ["en-us+m1"],
+    "festival": ["hts"],
+    "piper": ["en_US-joe-medium"],
+}
+ONLY_PYPI = {"kokoro": ["jf_alpha", "jm_kumo"]}
+
+
+def scale(name: str) -> MiniConfig:
+    path = LOCAL / "scales" / f"{name}.yaml"
+    return build(MiniConfig, read_yaml(path), str(path))
+
+
+def toy_answers(sentences) -> dict[str, LlmAnswer]:
+    """Every question is answered by its own fact, in as many words as it has itself."""
+    asked = [q for part in sentences.questions.values() for q in part]
+    return {q.question: LlmAnswer(f"I say {q.answers[0]} about {q.fact.replace('-', ' ')}.", True) for q in asked}
+
+
+@pytest.mark.parametrize("name", ["tiny", "mini", "base"])
+def test_every_scale_is_well_formed(name: str) -> None:
+    config = scale(name)
+    path = LOCAL / "dialogue" / f"{name}.yaml"
+    dialogue = build(DialogueConfig, read_yaml(path), str(path))
+    assert dialogue.answers == config.answers and dialogue.voice == config.tts.voice
+    sentences = make_sentences(LOCAL / "facts", config)
+    assert len(sentences.questions["test"]) == config.split.test
+
+
+def test_held_out_sentences_are_new_and_their_words_are_not() -> None:
+    config = scale("mini")
+    sentences = make_sentences(LOCAL / "facts", config)
+    answers = dict(list(toy_answers(sentences).items())[-config.asked :])
+    sets = plan_asr(sentences, answers, ALL_VOICES, config)
+    texts = {name: {job.text for job in jobs} for name, jobs in sets.items()}
+    assert not texts["asr_train"] & (texts["asr_test_seen"] | texts["asr_dev"])
+    assert not texts["asr_test_seen"] & texts["asr_dev"]
+    assert texts["asr_test_seen"] == texts["asr_test_unseen"]
+    spoken = [job.text for job in sets["asr_train"]]
+    asked = [q.question for q in sentences.questions["train"] if q.question in answers]
+    assert all(spoken.count(question) >= config.asr.asked_recordings for question in asked)
+    assert min(coverage(texts["asr_test_seen"], spoken).values()) >= 3
+    speakers = {name: {job.voice.speaker for job in jobs} for name, jobs in sets.items()}
+    assert speakers["asr_test_seen"] <= speakers["asr_train"]
+    assert not speakers["asr_test_unseen"] & speakers["asr_train"]
+    ids = [job.utterance for jobs in sets.values() for job in jobs]
+    assert len(ids) == len(set(ids))
+
+
+def test_seconds_and_voices_where_only_python_packages_are_reached() -> None:
+    config = scale("mini")
+    sets = plan_asr(make_sentences(LOCAL / "facts", config), {}, ONLY_PYPI, config)
+    spoken_s = sum(estimate_s(job.text, job.voice.speed) for job in sets["asr_train"])
+    assert spoken_s == pytest.approx(config.asr.only_kokoro_s, rel=0.02)
+    assert "asr_test_unseen" not in sets
+    assert {job.voice.backend for jobs in sets.values() for job in jobs} == {"kokoro"}
+
+
+def test_the_output_voice_never_says_a_held_out_answer() -> None:
+    config = scale("mini")
+    sentences = make_sentences(LOCAL / "facts", config)
+    sets = plan_tts(sentences, toy_answers(sentences), config)
+    train, test = ([job.text for job in sets[name]] for name in ("tts_train", "tts_test"))
+    assert not set(train) & set(test) and len(test) == config.tts.test
+    assert {str(job.voice) for job in sets["tts_train"]} == {config.tts.voice}
+    assert sum(estimate_s(text, 1.1) for text in train) == pytest.approx(config.tts.train_s, rel=0.02)
+    assert "tts_words" not in sets  # base alone has an hour of them
+
+
+def test_the_output_voice_says_every_word_in_any_order() -> None:
+    config = scale("base")
+    sentences = make_sentences(LOCAL / "facts", config)
+    answers = toy_answers(sentences)
+    sets, without = (
+        plan_tts(sentences, answers, replace(config, tts=replace(config.tts, words_s=words_s))) for words_s in (3600, 0)
+    )
+    more = [job.text for job in sets["tts_words"]]
+    assert sum(estimate_s(text, 1.1) for text in more) == pytest.approx(3600, rel=0.02)
+    said = {word.strip(".?").lower() for text in more for word in text.split()}
+    assert {"thick", "peace", "lisbon", "nairobi"} <= said
+    assert not set(more) & {job.text for name in ("tts_dev", "tts_test") for job in sets[name]}
+    assert len({job.utterance for jobs in sets.values() for job in jobs}) == sum(len(jobs) for jobs in sets.values())
+    assert sets == without | {"tts_words": sets["tts_words"]}  # the rest of the corpus does not move
+
+
+def test_duplex_recordings_are_told_apart_by_their_ids() -> None:
+    config = scale("mini")
+    sentences = make_sentences(LOCAL / "facts", config)
+    sets = plan_duplex(sentences, ALL_VOICES, config)
+    train, test = sets["duplex_train"], sets["duplex_test"]
+    assert {job.utterance.split("-")[0] for job in train + test} == {"backchannel", "side"}
+    assert {job.voice.speaker for job in test} == {"piper_en_US_joe_medium"}
+    side = [{job.text for job in jobs if job.utterance.startswith("side")} for jobs in (train, test)]
+    assert side[0] and side[1] and not side[0] & side[1]
+
+
+def test_recorded_prompts_are_plain_sentences(tmp_path: Path) -> None:
+    (tmp_path / "wav").mkdir()
+    for name in ("good", "sound", "short"):
+        (tmp_path / "wav" / f"{name}.wav").touch()
+    (tmp_path / "texts.txt").write_text(
+        "good: Please  try again.\nsound: [a beep]\nshort: Added.\nlost: Not there at all.\n"
+    )
+    assert read_prompts(tmp_path) == {"good": "Please try again."}

@@ -1,0 +1,63 @@
+import types
+from pathlib import Path
+
+import pytest
+
+from freeze_omni.dialogues import answers as module
+from freeze_omni.dialogues.answers import AnswerConfig, Asked, LlmAnswer, answer_questions, answer_rounds
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """Batches that reached the LLM."""
+    batches: list[list[str]] = []
+
+    def answer(llm: object, batch: list[Asked], config: AnswerConfig) -> list[LlmAnswer]:
+        batches.append([one.question for one in batch])
+        return [LlmAnswer(one.question.upper(), len(one.question) < 5) for one in batch]
+
+    monkeypatch.setattr(module, "_answer_batch", answer)
+    return batches
+
+
+def test_a_question_is_asked_once(tmp_path: Path, asked: list[list[str]]) -> None:
+    llm = types.SimpleNamespace(fingerprint=lambda: "f")
+    first = answer_questions(llm, ["why?", "where?", "why?"], AnswerConfig(), tmp_path)
+    assert first == {"why?": LlmAnswer("WHY?", True), "where?": LlmAnswer("WHERE?", False)}
+    assert answer_questions(llm, ["why?", "who?"], AnswerConfig(), tmp_path)["who?"].text == "WHO?"
+    assert asked == [["why?", "where?"], ["who?"]]
+    answer_questions(llm, ["why?"], AnswerConfig(system="Be brief."), tmp_path)
+    assert asked[-1] == ["why?"]
+
+
+def test_a_killed_run_loses_half_a_line_only(tmp_path: Path, asked: list[list[str]]) -> None:
+    llm = types.SimpleNamespace(fingerprint=lambda: "f")
+    answer_questions(llm, ["a?", "b?"], AnswerConfig(), tmp_path)
+    (path,) = (tmp_path / "answers").iterdir()
+    path.write_text(path.read_text()[:-10])
+    answer_questions(llm, ["a?", "b?"], AnswerConfig(), tmp_path)
+    assert asked == [["a?", "b?"], ["b?"]]
+
+
+def test_the_same_question_after_other_words_is_another(tmp_path: Path, asked: list[list[str]]) -> None:
+    llm = types.SimpleNamespace(fingerprint=lambda: "f")
+    rounds = [Asked("why?"), Asked("why?", (("Hello.", "Hi."),))]
+    for _ in range(2):
+        assert list(answer_rounds(llm, rounds, AnswerConfig(), tmp_path)) == rounds
+    assert asked == [["why?", "why?"]]
+
+
+def test_the_llm_reads_what_was_said_before(tmp_path: Path) -> None:
+    from freeze_omni.llm.chat import ChatTemplate
+    from freeze_omni.llm.frozen import FrozenLLM
+    from freeze_omni.llm.generate import GenerationConfig, generate_batch
+    from tests.toy import toy_llm
+
+    llm, config = FrozenLLM.load(toy_llm(tmp_path / "llm")), AnswerConfig("Be kind.", 6)
+    later = Asked("Why?", (("Hello.", "Hi."),))
+    chat = ChatTemplate.from_tokenizer(llm.tokenizer)
+    prompt = chat.dialogue("Be kind.", [("Hello.", "Hi."), ("Why?", None)])
+    (expected,) = generate_batch(llm, [prompt], GenerationConfig(max_new_tokens=6))
+    found = answer_rounds(llm, [later, Asked("Why?")], config, tmp_path)
+    assert found[later].text == llm.tokenizer.decode(expected.ids, skip_special_tokens=True).strip()
+    assert found[later] != found[Asked("Why?")]

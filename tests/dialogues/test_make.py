@@ -1,0 +1,194 @@
+"""Stage 4 over toy recordings: a toy LLM's answers, spoken by a toy program."""
+
+import json
+from pathlib import Path
+
+import pytest
+import soundfile
+
+from freeze_omni.config import ConfigError, build
+from freeze_omni.data.datadir import validate
+from freeze_omni.data.kaldi_dir import write_spoken_set
+from freeze_omni.data.questions import Question, read_questions, write_questions
+from freeze_omni.data.tables import TableError, read_table
+from freeze_omni.data.tts.base import Voice
+from freeze_omni.data.tts.registry import TtsFolders
+from freeze_omni.data.tts.synthesize import Job, synthesize
+from freeze_omni.dialogues import make as module
+from freeze_omni.dialogues.answers import LlmAnswer
+from freeze_omni.dialogues.config import DialogueConfig
+from freeze_omni.dialogues.make import make_dialogues
+from freeze_omni.dialogues.plan import spoken_answer
+
+CONFIG = {
+    "voice": "program:answers",
+    "sets": {
+        "train": {
+            "qa": "qa",
+            "speech": "asr",
+            "duplex": "duplex",
+            "answer_words": 4,
+            "speak_answers": True,
+            "paused_share": 0.5,
+            "scenes": {"cutoff": 2, "backchannel": 1, "noise": 2, "side": 1},
+        }
+    },
+}
+
+
+@pytest.fixture
+def data(tmp_path: Path, toy_program: str) -> Path:
+    """data/{qa,asr,duplex}: six questions, four of which are spoken."""
+    folders = TtsFolders(cache=str(tmp_path / "cache"), program=toy_program)
+    asked = ["What is the opposite of hot?", "What is the opposite of cold?", "Tell me the opposite of hot."]
+    asked += ["Do you know the opposite of hot?", "What's the opposite of cold?", "Tell me the opposite of cold."]
+    questions = [Question(f"opposite-{i}", text, ("cold",), "opposite", text, "hot") for i, text in enumerate(asked)]
+    (tmp_path / "qa").mkdir()
+    write_questions(tmp_path / "qa/questions.jsonl", questions)
+    asr = [Job(f"x-{i}", q.question, Voice.parse("program:x")) for i, q in enumerate(questions[:4])]
+    talk = [
+        Job("backchannel-1", "Okay.", Voice.parse("program:y")),
+        Job("side-1", "Close the door.", Voice.parse("program:y")),
+    ]
+    for name, jobs in (("asr", asr), ("duplex", talk)):
+        write_spoken_set(tmp_path / name, jobs, synthesize(jobs, folders))
+    return tmp_path
+
+
+@pytest.fixture
+def answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The toy LLM: a long answer to the first question, short ones to the others."""
+
+    def ask(asked):
+        said = {one: LlmAnswer(f"It is {2 + len(one.history)}.", True) for one in asked}
+        if asked and not asked[0].history:
+            said[asked[0]] = LlmAnswer("This goes on and on and on.", True)
+        return said
+
+    monkeypatch.setattr(module, "_asker", lambda config, llm_folder, folders: ask)
+
+
+def test_a_set_has_every_table(data: Path, toy_program: str, answers: None) -> None:
+    folders = TtsFolders(cache=str(data / "cache"), program=toy_program)
+    make_dialogues(build(DialogueConfig, CONFIG), data, data / "out", "llm", folders, 1)
+    out = data / "out/train"
+    wavs, states = read_table(out / "wav.scp"), read_table(out / "states")
+    answer, answer_wavs = read_table(out / "answer"), read_table(out / "answer_wav.scp")
+    assert len(wavs) == len(states) == 3 + 6 and len(answer) == len(answer_wavs) == 3
+    assert set(answer.values()) == {"It is two."} and len(set(answer_wavs.values())) == 1
+    assert {soundfile.info(path).samplerate for path in answer_wavs.values()} == {24000}, "the voice has 16 kHz"
+    for key, path in wavs.items():
+        info = soundfile.info(path)
+        assert info.samplerate == 16000 and info.frames == 2560 * len(states[key].split())
+        assert ("1" in states[key].split()) == (key in answer)
+    scenes = [json.loads(line) for line in (out / "scene").read_text().splitlines()]
+    assert [scene["id"] for scene in scenes] == sorted(wavs)
+    assert sum(scene["kind"] in ("complete", "paused") for scene in scenes) == 3
+    asked = {json.loads(line)["id"] for line in (out / "questions.jsonl").read_text().splitlines()}
+    assert asked == set(read_table(out / "utt2question").values())
+
+
+def test_scenes_add_turns_for_their_states_alone(data: Path, toy_program: str, answers: None) -> None:
+    """The question whose answer is too long is among them; an answer table has none."""
+    out = made(data, toy_program, scenes={"complete": 12, "paused": 3})
+    kinds = [json.loads(line)["kind"] for line in (out / "scene").read_text().splitlines()]
+    states, text = read_table(out / "states"), read_table(out / "text")
+    added = [key for key in states if key.startswith(("complete-", "paused-"))]
+    assert len(added) == 15 and len(kinds) == 3 + 15 and all("1" in states[key].split() for key in added)
+    assert set(read_table(out / "answer")) == set(states) - set(added)
+    assert {text[key] for key in added} == set(read_table(data / "asr/text").values())
+    with pytest.raises(TableError, match="no recordings for 'paused' scenes"):
+        made(data, toy_program, qa="", scenes={"paused": 1})
+
+
+@pytest.fixture
+def dialogues(data: Path, toy_program: str) -> Path:
+    """Three rounds to every question; x speaks the second of q1 and q2, y that of q3, nobody the third of q2."""
+    folders = TtsFolders(cache=str(data / "cache"), program=toy_program)
+    questions = read_questions(data / "qa/questions.jsonl")[:4]
+    jobs = [Job(f"x-{i}", q.question, Voice.parse("program:x")) for i, q in enumerate(questions)]
+    rows = []
+    for i, question in enumerate(questions):
+        said = [question.question, f"And word {i}?", f"Or word {i}?"]
+        rows.append({"id": question.id, "rounds": [{"user": text, "assistant": "Unused."} for text in said]})
+        voice = Voice.parse("program:y" if i == 3 else "program:x")
+        jobs.append(Job(f"{voice.speaker}-{i}-1", said[1], voice))
+        if i != 2:
+            jobs.append(Job(f"x-{i}-2", said[2], Voice.parse("program:x")))
+    (data / "qa/dialogues.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    write_spoken_set(data / "asr", jobs, synthesize(jobs, folders))
+    return data
+
+
+def made(data: Path, toy_program: str, misheard=None, **more) -> Path:
+    """Stage 4 with these keys for its one set, and its folder."""
+    config = {**CONFIG, "sets": {"train": {**CONFIG["sets"]["train"], "scenes": {}, **more}}}
+    if misheard is not None:
+        config["rejection"] = {}
+    folders = TtsFolders(cache=str(data / "cache"), program=toy_program)
+    make_dialogues(build(DialogueConfig, config), data, data / "out", "llm", folders, 1, misheard)
+    return data / "out/train"
+
+
+def test_later_rounds_come_after_the_llms_own_answers(dialogues: Path, toy_program: str, answers: None) -> None:
+    out = made(dialogues, toy_program, rounds=3)
+    asked, histories = read_table(out / "text"), read_table(out / "history")
+    question = read_questions(dialogues / "qa/questions.jsonl")[1].question
+    first = {key: text for key, text in asked.items() if key not in histories}
+    assert len(first) == 3, "one answer is too long"
+    later = {tuple(key.rsplit("-", 1)[1] for key in histories if asked[key].endswith(f"word {i}?")) for i in range(4)}
+    assert later == {(), ("round2", "round3"), ("round2",)}, "q1 has all, q2 two, q3 is spoken by another voice"
+    key = next(key for key in histories if asked[key] == "Or word 1?")
+    assert json.loads(histories[key]) == [[question, "It is two."], ["And word 1?", "It is three."]]
+    assert read_table(out / "answer")[key] == "It is four." and "1" in read_table(out / "states")[key].split()
+    assert validate(out, role="dialogue") == []
+    made(dialogues, toy_program)
+    assert not (out / "history").exists() and read_table(out / "text") == first
+
+
+def test_what_is_misheard_is_left_out(data: Path, toy_program: str, answers: None) -> None:
+    before = made(data, toy_program)
+    everything = read_table(before / "text")
+
+    def misheard(folder, wavs, texts):
+        assert set(wavs) == set(texts) and all(Path(path).is_file() for path in wavs.values())
+        if folder.name == "answers":
+            assert set(texts.values()) == {"It is two."}
+            return set(texts)
+        return {next(key for key, text in texts.items() if text == everything[min(everything)])}
+
+    out = made(data, toy_program, misheard)
+    assert set(everything) - set(read_table(out / "text")) == {min(everything)}, "its question was misheard"
+    assert len(read_table(out / "answer")) == 2 and not (out / "answer_wav.scp").exists()
+
+
+def test_rounds_and_rejection_are_checked() -> None:
+    for wrong in ({"sets": {"a": {"speech": "asr", "rounds": 0}}}, {"sets": {}, "rejection": {"most_wer": -1}}):
+        with pytest.raises(ConfigError, match="rounds 0|most_wer -1"):
+            build(DialogueConfig, wrong, "dialogue.yaml")
+
+
+def test_rerunning_gives_the_same(data: Path, toy_program: str, answers: None) -> None:
+    folders = TtsFolders(cache=str(data / "cache"), program=toy_program)
+    for name in ("one", "two"):
+        make_dialogues(build(DialogueConfig, CONFIG), data, data / name, "llm", folders, 1)
+    for file in ("states", "scene", "answer", "text"):
+        assert (data / "one/train" / file).read_bytes() == (data / "two/train" / file).read_bytes()
+
+
+def test_a_missing_source_is_named(data: Path, toy_program: str, answers: None) -> None:
+    folders = TtsFolders(cache=str(data / "cache"), program=toy_program)
+    config = build(DialogueConfig, CONFIG)
+    for name in ("wav.scp", "text", "utt2spk"):
+        (data / "duplex" / name).write_text("")
+    with pytest.raises(TableError, match="duplex/wav.scp: empty"):
+        make_dialogues(config, data, data / "out", "llm", folders, 1)
+    assert not (data / "out").exists()
+
+
+def test_which_answers_are_spoken() -> None:
+    assert spoken_answer(LlmAnswer("It is 10 km.", True), 5) == "It is ten kilometers."
+    assert spoken_answer(LlmAnswer("It is ten", False), 5) == ""
+    assert spoken_answer(LlmAnswer("It is ten", False), 0) == "It is ten"
+    assert spoken_answer(LlmAnswer("One two three four five six.", True), 5) == ""
+    assert spoken_answer(LlmAnswer("One:\n- two", True), 5) == "" == spoken_answer(None, 5)

@@ -1,0 +1,64 @@
+import numpy as np
+import pytest
+
+from freeze_omni.duplex.scenes import KINDS, SceneConfig, SceneMaker, babble_of, quietest
+from tests.data.conftest import tone
+
+LAST = {"complete": 1, "paused": 1, "cutoff": 0, "backchannel": 2, "noise": 2, "side": 2}
+
+
+def two_words() -> np.ndarray:
+    return np.concatenate([tone(0.5), np.zeros(1600, np.float32), tone(0.4)])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_scene_is_whole_chunks_with_one_label_each(kind: str) -> None:
+    scene = SceneMaker(SceneConfig()).make(kind, two_words(), np.random.default_rng(1))
+    assert len(scene.wav) == 2560 * len(scene.labels) and np.abs(scene.wav).max() <= 1
+    assert [label for label in scene.labels if label >= 0][-1] == LAST[kind]
+    assert set(scene.labels) <= {0, LAST[kind], -1}
+    assert sum(label > 0 for label in scene.labels) == (LAST[kind] > 0)
+
+
+def test_sound_lies_where_the_segment_says() -> None:
+    config = SceneConfig(floor_db=(-80, -80))
+    scene = SceneMaker(config).make("complete", two_words(), np.random.default_rng(2))
+    (segment,) = scene.segments
+    start, end = round(segment.start_s * 16000), round(segment.end_s * 16000)
+    assert end - start == len(two_words())
+    assert np.abs(scene.wav[:start]).max() < 1e-3 < 0.1 < np.abs(scene.wav[start:end]).max()
+    assert np.abs(scene.wav[end:]).max() < 1e-3
+    assert 0.5 - 1e-6 <= len(scene.wav) / 16000 - segment.end_s <= 1.2 + 0.16
+
+
+def test_a_pause_is_silent_and_inside_the_turn() -> None:
+    config = SceneConfig(floor_db=(-80, -80))
+    scene = SceneMaker(config).make("paused", two_words(), np.random.default_rng(3))
+    ((start_s, end_s),), (segment,) = scene.pauses, scene.segments
+    assert segment.start_s < start_s < end_s < segment.end_s and 0.4 <= end_s - start_s <= 1.2
+    assert np.abs(scene.wav[round(start_s * 16000) + 16 : round(end_s * 16000) - 16]).max() < 1e-3
+    in_pause = scene.labels[int(start_s / 0.16) : int(end_s / 0.16) + 1]
+    assert set(in_pause) == {0}
+
+
+def test_a_cut_off_turn_is_shorter_and_side_talk_quieter() -> None:
+    rng = np.random.default_rng(4)
+    maker = SceneMaker(SceneConfig())
+    cut = maker.make("cutoff", two_words(), rng).segments[0]
+    assert cut.end_s - cut.start_s < len(two_words()) / 16000
+    side = maker.make("side", two_words(), rng)
+    assert np.abs(side.wav).max() < 0.2
+
+
+def test_a_cut_falls_between_words() -> None:
+    at = quietest(two_words(), 2000, 12000, 16000)
+    assert 8000 <= at <= 9600
+
+
+def test_a_scene_follows_its_seed_and_knows_its_kinds() -> None:
+    maker = SceneMaker(SceneConfig())
+    babble = babble_of([tone(1.0), two_words()], 16000, np.random.default_rng(0))
+    one, two = (maker.make("noise", two_words(), np.random.default_rng(5), babble) for _ in "ab")
+    assert np.array_equal(one.wav, two.wav) and one.labels == two.labels
+    with pytest.raises(ValueError, match="scene kind 'song'"):
+        maker.make("song", two_words(), np.random.default_rng(0))
