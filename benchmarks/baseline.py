@@ -80,7 +80,7 @@ class LlmBaseline:
 
 
 class SpeechBaseline:
-    """Greedy tokens behind text and hidden states (1, N, E); each token's keys are joined to all before."""
+    """Greedy tokens after text and hidden states (1, N, E); each token's keys are joined to all before."""
 
     def __init__(self, decoder: SpeechDecoder, text: Tensor, hidden: Tensor) -> None:
         self.decoder, self.pairs = decoder, _read(decoder, text, hidden)

@@ -25,8 +25,8 @@ from typing import Any
 import numpy as np
 import soundfile
 
-from freeze_omni.eval.generated import put
-from freeze_omni.eval.provenance import provenance
+from benchmarks.generated import put
+from freeze_omni.eval.provenance import processor, provenance
 from freeze_omni.eval.tables import table
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -37,7 +37,7 @@ STEPS = {
     "format_wav_scp (stage 2)": ["format_wav_scp", "{data}/train_clean_100", "{dump}/raw", "--min_s", "0.1"],
 }
 TAKES_NJ = ("prepare_corpus", "format_wav_scp")
-# Runs a command and prints its most KB. A small process of its own: a child's figure begins with its parent's size.
+# Runs a command and prints its most KB. A separate small process: a child's figure begins with its parent's size.
 METER = """
 import resource, subprocess, sys
 code = subprocess.call(sys.argv[1:], stdout=subprocess.DEVNULL)
@@ -48,7 +48,7 @@ AIMS = {"utterances_per_s": 2000, "whole_s": 60}
 
 
 def make_corpus(root: Path, utterances: int, seconds: float) -> None:
-    """The layout of train-clean-100; every file is one of its own on the disk."""
+    """The layout of train-clean-100; every file is a separate one on the disk."""
     sound = 0.1 * np.random.default_rng(0).standard_normal(int(16000 * seconds))
     soundfile.write(root / "one.flac", sound, 16000)
     content = (root / "one.flac").read_bytes()
@@ -116,7 +116,7 @@ def markdown(figures: Mapping[str, Any]) -> str:
             "",
             *table(head, lines),
             f"`python -m benchmarks.{made['command'].replace('.py', '', 1)}`, commit {made['commit']}, "
-            f"{machine['processor']}, {machine['cores']} cores, {machine['memory_gb']} GB, {made['date']}.",
+            f"{processor(machine)}, {machine['memory_gb']} GB, {made['date']}.",
         ]
     )
 

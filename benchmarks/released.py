@@ -23,11 +23,11 @@ import numpy as np
 import torch
 
 from benchmarks.baseline import EncoderBaseline, LlmBaseline, SpeechBaseline
-from freeze_omni.eval.generated import put
+from benchmarks.generated import put
 from freeze_omni.eval.provenance import provenance
+from freeze_omni.eval.question import ask
 from freeze_omni.pack import load
-from freeze_omni.session.answering import own_answers
-from freeze_omni.session.question import ask
+from freeze_omni.session.answer import own_answers
 from freeze_omni.session.session import SessionConfig
 from freeze_omni.speech_decoder.generate import advance, begin
 from freeze_omni.speech_decoder.sampling import SamplingConfig

@@ -1,7 +1,7 @@
 """Measure serving: prints a table, writes it to docs/benchmarks.md, and the figures to docs/benchmarks/serving.json.
 
 Parts: throughput (8 sessions in a batch against one by one), memory, limit (as many users as are admitted, and one
-more), faults (bad clients and killed workers beside good users), official (the `openai` client).
+more), faults (bad clients and killed workers among good users), official (the `openai` client).
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: list[str] | None = None) -> None:
     """Exits with 1 and one line for a model or questions that cannot be used."""
-    from freeze_omni.eval.decode.options import USER_ERRORS
+    from freeze_omni.bin.errors import USER_ERRORS
 
     chosen = parser().parse_args(arguments)
     if "faults" in chosen.parts and chosen.questions is None:
@@ -49,9 +49,9 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def run(chosen: argparse.Namespace) -> None:
-    from freeze_omni.eval.generated import put
+    from benchmarks.generated import put
+    from benchmarks.load import report
     from freeze_omni.eval.provenance import provenance
-    from freeze_omni.eval.serving import report
 
     started_s = time.time()
     found: dict[str, Any] = {}
@@ -79,8 +79,8 @@ HEADLINES = (
 
 
 def _measure(part: str, chosen: argparse.Namespace) -> dict[str, Any]:
-    from freeze_omni.eval.decode.options import load_model
-    from freeze_omni.eval.serving import faults, limit, material, memory, official, throughput
+    from benchmarks.load import faults, limit, material, memory, official, throughput
+    from freeze_omni.eval.runner import load_model
 
     sounds = material.sounds(chosen.questions, 8)
     if part == "throughput":

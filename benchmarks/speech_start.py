@@ -38,7 +38,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: list[str] | None = None) -> None:
     """Exits with 1 and one line for a model, a judge, texts or values that cannot be used."""
-    from freeze_omni.eval.decode.options import USER_ERRORS
+    from freeze_omni.bin.errors import USER_ERRORS
 
     chosen = parser().parse_args(arguments)
     try:
@@ -48,12 +48,13 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def run(chosen: argparse.Namespace) -> None:
+    from benchmarks.load import speech_start as sweep
     from freeze_omni.data.tables import read_table
-    from freeze_omni.eval.decode import options, sets
+    from freeze_omni.eval import runner, sets
     from freeze_omni.eval.judge import Judge
     from freeze_omni.eval.provenance import provenance
-    from freeze_omni.eval.serving import speech_start as sweep
-    from freeze_omni.session.answering import own_answers
+    from freeze_omni.eval.records import progress
+    from freeze_omni.session.answer import own_answers
     from freeze_omni.session.session import SessionConfig
 
     started_s, judge = time.time(), Judge(chosen.judge)
@@ -62,7 +63,7 @@ def run(chosen: argparse.Namespace) -> None:
     if (folder / "answer").is_file():  # of scenes, those that ask for an answer
         texts = {key: texts[key] for key in read_table(folder / "answer") if key in texts}
     questions = {key: texts[key] for key in sets.first_keys(texts, chosen.limit)}
-    model = options.load_model(chosen.model, chosen.threads, chosen.seed)
+    model = runner.load_model(chosen.model, chosen.threads, chosen.seed)
     own = own_answers(model)
     schedules = [sweep.schedule(words) for words in chosen.chunks]
     todo = sweep.settings(own, chosen.first_tokens, schedules)
@@ -70,29 +71,28 @@ def run(chosen: argparse.Namespace) -> None:
     found = []
     for setting in todo:
         found.append(sweep.measure(model, questions, setting, judge, chosen.seed, chosen.normaliser))
-        options.progress("settings", len(found), len(todo), started_s)
+        progress("settings", len(found), len(todo), started_s)
     names = {kind: sweep.Setting(kind, own).name for kind in (sweep.SEGMENTS, sweep.CHUNKS)}
     made = {**provenance(chosen.seed, started_s), "judge": judge.name, "questions": len(questions)}
     _write(chosen, found, names, made)
 
 
 def _write(chosen: argparse.Namespace, found: list[dict[str, Any]], own: dict[str, str], made: dict[str, Any]) -> None:
-    from freeze_omni.eval.generated import put
-    from freeze_omni.eval.serving import speech_start as sweep
-    from freeze_omni.eval.serving import speech_start_report as report
+    from benchmarks.generated import put
+    from benchmarks.load import speech_start as sweep
+    from freeze_omni.eval.provenance import processor
 
     picked = {kind: sweep.best(found, kind, chosen.slack)["name"] for kind in own}
     record = {"settings": found, "own": own, "chosen": picked, "slack": chosen.slack, "made": made}
     chosen.output.parent.mkdir(parents=True, exist_ok=True)
     chosen.output.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    picture = report.draw(found, chosen.output.with_suffix(".png"))
-    lines = report.markdown(found, own, chosen.slack)
+    picture = sweep.draw(found, chosen.output.with_suffix(".png"))
+    lines = sweep.markdown(found, own, chosen.slack)
     try:
         lines += ["", f"![WER against first audio]({picture.relative_to(chosen.table.parent)})"]
     except ValueError:
         pass  # a picture elsewhere is not linked
-    machine = made["machine"]
-    where = f"{machine['processor']}, {machine['cores']} cores"
+    where = processor(made["machine"])
     lines += [
         "",
         f"{made['questions']} questions, judge {made['judge']}; `{made['command']}`, commit {made['commit']}, {where}, "

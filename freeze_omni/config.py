@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import enum
 import types
 import typing
 from pathlib import Path
@@ -130,6 +131,10 @@ def _convert_sequence(origin: type, args: tuple[Any, ...], value: Any, where: st
 
 
 def _convert_scalar(hint: Any, value: Any, where: str) -> Any:
+    if issubclass(hint, enum.Enum):
+        if value not in [member.value for member in hint]:
+            raise ConfigError(f"{where}: {value!r} is not one of {', '.join(repr(member.value) for member in hint)}")
+        return hint(value)
     if hint is float and isinstance(value, str):
         try:  # YAML 1.1 reads 1e-4 as a string
             return float(value)

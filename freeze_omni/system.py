@@ -97,6 +97,10 @@ class SystemConfig:
             raise ValueError(f"parts: no part '{min(unknown)}'; there are {', '.join(PARTS)}")
         if self.has("adapter") and self.adapter is None:
             raise ValueError("adapter: choose one, `conv: {}` or `ctc: {}`")
+        if self.history == "text" and self.has("ctc") and not self.ctc_units:
+            raise ValueError(
+                "history: text needs the words of a CTC head, and this model has none: set history: speech"
+            )
         rates, fbank, codec = self.rates, self.fbank, self.codec
         same = {
             ("encoder",): {

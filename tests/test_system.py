@@ -11,8 +11,9 @@ from freeze_omni.adapter.conv import ConvAdapterConfig
 from freeze_omni.config import ConfigError, as_mapping, build
 from freeze_omni.llm.units import CtcUnits
 from freeze_omni.session import events as ev
-from freeze_omni.session.answering import AnswerConfig
-from freeze_omni.session.listening import listen, open_turn
+from freeze_omni.session.answer import AnswerConfig
+from freeze_omni.session.history import hearing, open_turn
+from freeze_omni.session.ops import drive
 from freeze_omni.session.session import SessionConfig, SpeechSession
 from freeze_omni.speech_decoder.sampling import SamplingConfig
 from freeze_omni.system import FreezeOmni, SystemConfig, build_parts
@@ -84,7 +85,7 @@ def test_transcribing_in_chunks_is_what_a_session_hears(model):
     cache = model.llm.new_cache()
     turn = open_turn(model, cache, model.llm.chat.user_prefix())
     for chunk in wav.split(2560):
-        heard, turn = listen(model, chunk.numpy(), turn)
+        heard, turn = drive(model, hearing(model, chunk.numpy(), turn))
     text = model.transcribe(wav[None], torch.tensor([len(wav)]))[0]
     assert text and turn.text.strip() == text
     assert sum(heard.probabilities) == pytest.approx(1.0)

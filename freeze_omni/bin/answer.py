@@ -7,15 +7,15 @@ import json
 import sys
 from pathlib import Path
 
+from freeze_omni.bin.errors import USER_ERRORS
 from freeze_omni.data.audio import write_wav
-from freeze_omni.eval.decode.options import USER_ERRORS, load_model
+from freeze_omni.data.question_sound import read_question
+from freeze_omni.eval.question import ask, event_line, report, summary
+from freeze_omni.eval.runner import load_model
 from freeze_omni.session.events import Action
-from freeze_omni.session.question import ask
-from freeze_omni.session.report import event_line, report, summary
 from freeze_omni.session.session import SessionConfig
-from freeze_omni.session.sound import read_question
 
-NO_ANSWER = 3  # exit code where all went well and the model had nothing to say
+NO_ANSWER = 3  # exit code if all went well and the model had nothing to say
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -33,7 +33,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Exits with 1 and one line for a sound or a model that cannot be used, with 3 where no answer was spoken."""
+    """Exits with 1 and one line for a sound or a model that cannot be used, with 3 if no answer was spoken."""
     parser = argparse.ArgumentParser(description=__doc__)
     add_options(parser)
     run(parser.parse_args(arguments))

@@ -1,4 +1,4 @@
-"""Talk to a served model from a terminal: with the microphone, with sound files at the pace of speech, or typing."""
+"""Talk to a served model from a terminal: by microphone, with sound files at the speed of speech, or by typing."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--input", nargs="+", type=Path, default=[], help="sound files, one turn each")
     options.add_argument("--text", action="store_true", help="type turns, one a line")
     options.add_argument("--output", type=Path, help="wav with both voices, yours left, the answers right")
-    options.add_argument("--system", help="system prompt; without it the model's own")
-    options.add_argument("--pause_s", type=float, default=3.0, help="silence behind each sound file")
+    options.add_argument("--system", help="system prompt; default: the model's own")
+    options.add_argument("--pause_s", type=float, default=3.0, help="silence after each sound file")
     options.add_argument("--wait_s", type=float, default=30.0, help="for an answer, before the next turn")
     options.add_argument("--states", action="store_true", help="show the state decisions")
     options.add_argument("--api_key", default=os.environ.get("FREEZE_OMNI_API_KEY", ""), help="of the server")
@@ -27,7 +27,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Exits with 1 and one line where there is no server, no sound or no microphone."""
+    """Exits with 1 and one line if there is no server, no sound or no microphone."""
     chosen = parser().parse_args(arguments)
     try:
         from freeze_omni.client import terminal

@@ -6,7 +6,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from freeze_omni.eval.decode.options import USER_ERRORS, load_model
+from freeze_omni.bin.errors import USER_ERRORS
+from freeze_omni.eval.runner import load_model
 from freeze_omni.released.golden import TOLERANCE, check, read_recording
 
 

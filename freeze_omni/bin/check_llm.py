@@ -1,4 +1,4 @@
-"""Say whether an LLM can be the frozen backbone: its width, chat template, end token, and one short answer."""
+"""Check whether an LLM can be the frozen backbone: its width, chat template, end token, and one short answer."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
         "parameters": f"{sum(weight.numel() for weight in llm.model.parameters()) / 1e6:.1f} M, all frozen",
         "system role": system_role,
         "before a user's turn": repr(texts.after_system),
-        "behind it": repr(texts.user_suffix),
+        "after it": repr(texts.user_suffix),
         "between turns": repr(texts.between),
         "end token": f"{tokenizer.convert_ids_to_tokens(llm.chat.end_id)} ({llm.chat.end_id})",
         "asked": args.question,

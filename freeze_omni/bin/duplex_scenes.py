@@ -3,8 +3,8 @@
     freeze-omni duplex-scenes --data dump/dialogue/duplex_test --output dump/duplex_scenes --count 10
     freeze-omni duplex-scenes --data data/questions data/others --output scenes
 
-Of the dialogue sets of stage 4 the kinds of sound are known. In other directories the utterances whose ids begin with
-backchannel- or side- are that, and all others are questions of a user.
+Dialogue sets of stage 4 know their kinds of sound. In other directories utterances whose ids begin with backchannel- or
+side- are of that kind; all others are a user's questions.
 """
 
 from __future__ import annotations
@@ -12,30 +12,29 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from freeze_omni.bin.errors import run
 from freeze_omni.config import build, read_yaml
 from freeze_omni.data.tables import TableError
-from freeze_omni.eval.decode.options import run
-from freeze_omni.eval.duplex.compose import ComposeConfig, Composer
+from freeze_omni.eval.duplex.compose import NOT_FOR_IT, ComposeConfig, Composer, Pools, read_sounds
 from freeze_omni.eval.duplex.scene import KINDS
-from freeze_omni.eval.duplex.sounds import NOT_FOR_IT, Pools, read_sounds
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Exits with one line where something cannot be read."""
+    """Exits with one line if something cannot be read."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         "--data", required=True, nargs="+", type=Path, help="Kaldi directories (wav.scp, text) or dialogue sets"
     )
     parser.add_argument("--output", required=True, type=Path, help="folder of scenes")
     parser.add_argument("--count", type=int, default=10, help="scenes of each kind")
-    parser.add_argument("--kinds", nargs="+", choices=KINDS, help="kinds of scenes; all that --data can make")
+    parser.add_argument("--kinds", nargs="+", choices=KINDS, help="kinds of scenes; default: all that --data can make")
     parser.add_argument("--config", type=Path, help="YAML of ranges: freeze_omni/eval/duplex/compose.py")
     parser.add_argument("--seed", type=int, default=777)
     run(compose, parser.parse_args(arguments))
 
 
 def compose(chosen: argparse.Namespace) -> None:
-    """Write the folder, say what is in it and what was left out. Raises TableError."""
+    """Write the folder; print what is in it and what was left out. Raises TableError."""
     config = build(ComposeConfig, read_yaml(chosen.config), str(chosen.config)) if chosen.config else None
     pools = Pools([sound for folder in chosen.data for sound in read_sounds(folder)])
     for kind in chosen.kinds or ():

@@ -1,27 +1,27 @@
-"""Write a packed model in the layout of the published checkpoints; what that cannot express is refused."""
+"""Write a packed model in the layout of the published checkpoints, or list what the layout cannot express."""
 
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
-from freeze_omni.eval.decode.options import USER_ERRORS, load_model
+from freeze_omni.bin.errors import run
+from freeze_omni.eval.runner import load_model
 from freeze_omni.released.export import write_released
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Exits with 1 and every reason where the layout cannot hold the model."""
+    """Exits with 1 and every reason if the layout cannot hold the model."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", required=True, type=Path, help="packed model folder")
     parser.add_argument("--output", required=True, type=Path, help="folder to write")
-    args = parser.parse_args(arguments)
-    try:
-        model = load_model(args.model)
-        left_behind = write_released(model, args.output)
-    except (*USER_ERRORS, ValueError, OSError) as error:
-        sys.exit(f"export-released: error: {error}")
-    print("".join(f"left behind: {line}\n" for line in left_behind), end="")
+    run(export, parser.parse_args(arguments), ValueError, OSError, name="export-released")
+
+
+def export(args: argparse.Namespace) -> None:
+    model = load_model(args.model)
+    left_out = write_released(model, args.output)
+    print("".join(f"left out: {line}\n" for line in left_out), end="")
     if model.config.notice:
         print(f"licence: {model.config.notice}")
     print(f"wrote {args.output}")

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
 import torch
 
+from freeze_omni.bin.errors import run
 from freeze_omni.data.audio import read_audio
-from freeze_omni.eval.decode.options import USER_ERRORS
+from freeze_omni.data.question_sound import read_question
+from freeze_omni.eval.question import ask, summary
+from freeze_omni.eval.question import report as told
 from freeze_omni.llm.frozen import FrozenLLM, LlmError
 from freeze_omni.pack import save
 from freeze_omni.released.checkpoint import NOTICE, build_model, read_released
 from freeze_omni.released.report import report
-from freeze_omni.session.question import ask
-from freeze_omni.session.report import report as told
-from freeze_omni.session.report import summary
 from freeze_omni.session.session import SessionConfig
-from freeze_omni.session.sound import read_question
 from freeze_omni.system import FreezeOmni
 
 
@@ -28,23 +26,19 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--llm", required=True, help="folder or hub id of its LLM (published: Qwen2-7B-Instruct)")
     options.add_argument("--output", required=True, type=Path, help="packed folder to write")
     options.add_argument("--llm_dtype", default="float32", help="float32, bfloat16, float16 or auto (as stored)")
-    options.add_argument("--link_llm", action="store_true", help="refer to the LLM where it is, copy nothing")
-    options.add_argument("--voice", help="sound file of another voice to speak with than model.json's")
-    options.add_argument("--check", type=Path, metavar="WAV", help="ask this question and print what came of it")
-    options.add_argument("--seed", type=int, default=0, help="of the answer to --check")
+    options.add_argument("--link_llm", action="store_true", help="refer to the LLM in its place, copy nothing")
+    options.add_argument("--voice", help="sound file of a voice to replace model.json's")
+    options.add_argument("--check", type=Path, metavar="WAV", help="ask this question and print the answer")
+    options.add_argument("--seed", type=int, default=0, help="seed of the answer to --check")
     return options
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Exits with 1 and one line for anything that is not of the layout."""
-    args = parser().parse_args(arguments)
-    try:
-        run(args)
-    except (*USER_ERRORS, LlmError, ValueError, OSError) as error:
-        sys.exit(f"import-released: error: {error}")
+    """Exits with 1 and one line if something does not follow the layout."""
+    run(convert, parser().parse_args(arguments), LlmError, ValueError, OSError, name="import-released")
 
 
-def run(args: argparse.Namespace) -> None:
+def convert(args: argparse.Namespace) -> None:
     released = read_released(args.checkpoint, args.llm_dtype)
     print("\n".join(report(released)))
     if not released.has_voice and not args.voice:

@@ -1,4 +1,4 @@
-"""The `freeze-omni` command: one subcommand for each tool, imported only when it is used."""
+"""The `freeze-omni` command: one subcommand for each tool, imported only when used."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import sys
 COMMANDS = {
     "answer": ("answer", "answer a spoken question from a sound file"),
     "pack": ("pack", "join the folders of the training stages to one model folder"),
-    "decode": ("decode_all", "decode all test sets with a packed model (stage 11)"),
+    "decode": ("decode", "decode all test sets with a packed model (stage 11)"),
     "score": ("score", "score what was decoded (stage 12)"),
     "results": ("results", "write RESULTS.md from the figures of one or more scales"),
     "eval": ("evaluate", "score a packed model, or a folder of another system's outputs"),
     "duplex-scenes": ("duplex_scenes", "compose scripted two-voice scenes for eval duplex"),
-    "suite": ("run_suite", "write what a public test suite's scorer reads"),
+    "suite": ("run_suite", "write the input of a public test suite's scorer"),
     "prepare-corpus": ("prepare_corpus", "turn a published corpus into data directories"),
-    "check-llm": ("check_llm", "say whether an LLM can be the frozen backbone"),
+    "check-llm": ("check_llm", "check whether an LLM can be the frozen backbone"),
     "train": ("train", "train one stage"),
     "import-released": ("import_released", "turn the published checkpoints into a model folder"),
     "export-released": ("export_released", "write a model in the layout of the published ones"),
@@ -28,7 +28,7 @@ COMMANDS = {
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the subcommand that is named first. Exits with 2 for an unknown one."""
+    """Run the subcommand named first. Exits with an error for an unknown one."""
     arguments = sys.argv[1:] if arguments is None else arguments
     commands = available()
     if not arguments or arguments[0] in ("-h", "--help"):
@@ -49,7 +49,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def available() -> dict[str, str]:
-    """Commands whose module is installed: nothing is offered that cannot be run."""
+    """Commands whose module is installed."""
     return {
         name: module
         for name, (module, _) in COMMANDS.items()
@@ -60,7 +60,7 @@ def available() -> dict[str, str]:
 def usage(commands: dict[str, str]) -> str:
     """The help text."""
     lines = [f"  {name:<18}{COMMANDS[name][1]}" for name in commands]
-    return "\n".join(["usage: freeze-omni COMMAND [options]", "", *lines, "", "freeze-omni COMMAND --help says more."])
+    return "\n".join(["usage: freeze-omni COMMAND [options]", "", *lines, "", "Details: freeze-omni COMMAND --help"])
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@
     freeze-omni suite full_duplex_bench --data v1.0 --model exp/pack --judge whisper --output out
     freeze-omni suite voicebench --data saved/sd-qa --outputs their/answers.jsonl --output out/sd-qa
 
-The files are checked before the command ends well.
+The files are checked in the end.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from freeze_omni.bin.errors import run
 from freeze_omni.data.corpora.base import CorpusError
-from freeze_omni.eval.decode.options import run
 from freeze_omni.eval.suites.base import SuiteError
 from freeze_omni.eval.suites.run import SUITES, run_suite
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Exits with one line where something cannot be read or is not in the suite's form."""
+    """Exits with one line if something cannot be read or is not in the suite's form."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("suite", choices=SUITES)
     parser.add_argument("--data", required=True, type=Path, help="one subset, as it is published")
@@ -32,14 +32,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--max_new_tokens", type=int, default=512, help="longest answer")
     parser.add_argument("--seed", type=int, default=777)
     parser.add_argument("--threads", type=int, default=0, help="threads of torch; 0: as found")
-    run(_run, parser.parse_args(arguments))
-
-
-def _run(args: argparse.Namespace) -> None:
-    try:
-        print(run_suite(args))
-    except (SuiteError, CorpusError) as error:
-        raise SystemExit(f"suite: error: {error}") from None
+    run(lambda args: print(run_suite(args)), parser.parse_args(arguments), SuiteError, CorpusError, name="suite")
 
 
 if __name__ == "__main__":

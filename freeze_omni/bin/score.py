@@ -1,4 +1,4 @@
-"""Stage 12: figures of all that was decoded, into one JSON file (WER in percent, shares as fractions)."""
+"""Stage 12: figures of all decoding folders, into one JSON file (WER in percent, shares as fractions)."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
+from freeze_omni.bin.errors import run
 from freeze_omni.config import ConfigError
 from freeze_omni.data.sources import read_sources
-from freeze_omni.eval.decode.options import read_config, run
+from freeze_omni.eval.config import read_config
 from freeze_omni.eval.provenance import provenance, without_home
-from freeze_omni.eval.results import KEYS, headline, stage_seconds, wall_min, write_results
-from freeze_omni.eval.score import score_root
-from freeze_omni.eval.sizes import pack_sizes
+from freeze_omni.eval.results import KEYS, headline, pack_sizes, stage_seconds, wall_min, write_results
+from freeze_omni.eval.subjects import score_root
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Exits with one line where something cannot be read."""
+    """Exits with one line if something cannot be read."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
         "--root",
@@ -29,15 +29,15 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--model", nargs="*", default=[], metavar="NAME=FOLDER", help="their packs")
     parser.add_argument("--output", required=True, type=Path, help="results/<scale>.json")
     parser.add_argument("--scale", required=True, help="name of the config scale")
-    parser.add_argument("--toy", action="store_true", help="the scale is a toy: compare with nothing")
+    parser.add_argument("--toy", action="store_true", help="the scale is a toy: do not compare it with the paper")
     parser.add_argument("--config", type=Path, help="decode.yaml; without it, its defaults")
     parser.add_argument("--judge", type=Path, help="CTranslate2 Whisper folder; none: no speech WER")
     parser.add_argument("--seen", default="asr_test_seen", help="ASR test set of known voices")
     parser.add_argument("--unseen", default="asr_test_unseen", help="ASR test set of unknown voices")
     parser.add_argument("--real", default="asr_test_real", help="ASR test set of recorded human speech")
-    parser.add_argument("--sources", type=Path, help="sources.jsonl of stage 1: what the sets were made of")
+    parser.add_argument("--sources", type=Path, help="sources.jsonl of stage 1: what the sets are made of")
     parser.add_argument("--stage_seconds", type=Path, help="folder with files seconds.<stage>")
-    parser.add_argument("--fact", nargs="*", default=[], metavar="NAME=TEXT", help="put into results")
+    parser.add_argument("--fact", nargs="*", default=[], metavar="NAME=TEXT", help="store in the results")
     parser.add_argument("--seed", type=int, default=777, help="the seed of training and decoding")
     run(score, parser.parse_args(arguments))
 
@@ -73,7 +73,7 @@ def score(chosen: argparse.Namespace) -> None:
 
 
 def pairs(texts: list[str]) -> dict[str, str]:
-    """NAME=TEXT words. Raises ConfigError for another form."""
+    """Words of the form NAME=TEXT. Raises ConfigError for others."""
     for text in texts:
         if "=" not in text:
             raise ConfigError(f"'{text}': expected NAME=TEXT")

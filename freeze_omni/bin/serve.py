@@ -21,19 +21,19 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--port", type=int, default=8765)
     options.add_argument("--devices", nargs="+", default=["cpu"], help="one worker each: cpu, cuda:0, ...")
     options.add_argument("--threads", type=int, default=0, help="torch's threads of a worker; 0: a fair share")
-    options.add_argument("--max_sessions", type=int, default=0, help="of a worker; 0 measures how many it serves")
-    options.add_argument("--config", type=Path, help="YAML with `serving` and `limits`; without it, their defaults")
-    options.add_argument("--api_key", default="", help=f"ask clients for this key; better given as ${KEY}")
+    options.add_argument("--max_sessions", type=int, default=0, help="of a worker; 0 measures how many it can serve")
+    options.add_argument("--config", type=Path, help="YAML with `serving` and `limits`; default: their defaults")
+    options.add_argument("--api_key", default="", help=f"ask clients for this key; better set as ${KEY}")
     options.add_argument("--tls_cert", type=Path, help="certificate, PEM")
     options.add_argument("--tls_key", type=Path, help="its key, PEM")
-    options.add_argument("--tls_self_made", type=Path, metavar="FOLDER", help="make a certificate there, or take it")
+    options.add_argument("--tls_self_made", type=Path, metavar="FOLDER", help="make or use a certificate there")
     options.add_argument("--record", type=Path, metavar="FOLDER", help="write a log of every session, with its audio")
     options.add_argument("--log_level", default="info", choices=("debug", "info", "warning", "error"))
     return options
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Exits with 1 and one line for what cannot be served."""
+    """Exits with 1 and one line if the model cannot be served."""
     chosen = parser().parse_args(arguments)
     logging.basicConfig(level=chosen.log_level.upper(), format="%(asctime)s %(message)s")
     try:
@@ -44,11 +44,11 @@ def main(arguments: list[str] | None = None) -> None:
 
 def run(chosen: argparse.Namespace) -> None:
     try:
-        from freeze_omni.server.run import make
+        from freeze_omni.server.app import make
     except ImportError as error:
         raise ImportError(f"{error}; install the extra: pip install 'freeze_omni[serve]'") from None
     from freeze_omni.server.config import ServerConfig
-    from freeze_omni.server.pool import Unready
+    from freeze_omni.server.router import Unready
     from freeze_omni.server.tls import self_made
 
     if not (chosen.model / "config.yaml").exists():
@@ -85,8 +85,8 @@ def run(chosen: argparse.Namespace) -> None:
 
 
 def _sections(plain: dict, where: str) -> dict:
+    from freeze_omni.engine.config import ServingConfig
     from freeze_omni.server.config import Limits
-    from freeze_omni.serving.config import ServingConfig
 
     kinds = {"serving": ServingConfig, "limits": Limits}
     return {name: build(kinds[name], value, where) for name, value in plain.items()}

@@ -1,4 +1,4 @@
-"""A dialogue in a terminal: what is heard and answered as lines, both voices on one time line."""
+"""A dialogue in a terminal: lines for what is heard and answered, both voices on one time line."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 
 from freeze_omni.client.realtime import HZ, Realtime, decode
-from freeze_omni.session.report import STATES
+
+STATES = ("listening on", "answer", "nothing to answer")
+"""The states of the event `freeze_omni.state`, in words."""
 
 
 @dataclass
@@ -50,7 +52,7 @@ class Voices:
 
 
 class Chat:
-    """Follows a session's events. `say` is given lines; `speaker` pieces of sound, None where it stops."""
+    """Follows a session's events. `say` takes lines; `speaker` pieces of sound, or None to stop."""
 
     def __init__(
         self,
@@ -66,18 +68,18 @@ class Chat:
         self._response: dict[str, Any] = {}
         self._last: dict[str, Any] = {}
         self._text = ""
-        self._state = None
+        self._state: int | None = None
 
     @property
     def playing(self) -> bool:
         return bool(self._response) or self.voices.ends_s > self.voices.now_s()
 
     async def take(self, event: dict[str, Any]) -> None:
-        """Do what an event asks for."""
+        """React to an event."""
         match event["type"]:
             case "freeze_omni.state" if self._states and event["state"] != self._state:
-                self._state = event["state"]
-                self._line("state", f"{self._state} ({STATES[self._state]})")
+                self._state = state = event["state"]
+                self._line("state", f"{state} ({STATES[state]})")
             case "conversation.item.input_audio_transcription.completed":
                 self._line("you", event["transcript"])
             case "response.created":
@@ -105,7 +107,7 @@ class Chat:
         self._speaker(samples)
 
     async def _cut(self) -> None:
-        """The server has stopped an answer: tell it what was heard."""
+        """The server has stopped an answer: report what was heard of it."""
         response = self._response or self._last
         if "item" in response:
             heard_ms = self.voices.heard_ms(response["first"])

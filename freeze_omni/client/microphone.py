@@ -1,4 +1,4 @@
-"""Microphone and loudspeaker of this machine, where there are some (extra: sounddevice)."""
+"""Microphone and loudspeaker of this machine, if any (extra: sounddevice)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class NoDevice(RuntimeError):
 
 
 class Speaker:
-    """Plays pieces behind one another; None drops what waits."""
+    """Plays pieces one after another; None drops what waits."""
 
     def __init__(self) -> None:
         self._waiting = np.zeros(0, dtype=np.float32)

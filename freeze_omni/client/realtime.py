@@ -20,7 +20,7 @@ PIECE_S = 0.04
 
 
 class ServerError(RuntimeError):
-    """What the server refused; `code` is the protocol's."""
+    """An error that the server reports; `code` is the protocol's."""
 
     def __init__(self, message: str, code: str | None = None) -> None:
         super().__init__(message)
@@ -32,7 +32,7 @@ class Realtime:
     """One session. `async with Realtime(url) as talk: ...`
 
     url: ws://host:port or wss://host:port. ca: certificate to trust, for a self-made one.
-    Raises ServerError where there is no server, or it refuses.
+    Raises ServerError if there is no server, or it refuses.
     """
 
     url: str
@@ -64,7 +64,7 @@ class Realtime:
         await self._socket.send(json.dumps({"type": kind, **content}))
 
     async def next(self) -> dict[str, Any]:
-        """The next event. Raises ServerError where the server ends the session."""
+        """The next event. Raises ServerError if the server ends the session."""
         try:
             return json.loads(await self._socket.recv())
         except websockets.ConnectionClosed as closed:
@@ -85,17 +85,17 @@ class Realtime:
         return found
 
     async def configure(self, **session: Any) -> None:
-        """Change the session's object, by its own names."""
+        """Change fields of the session object."""
         await self.send("session.update", session={"type": "realtime", **session})
 
     async def type(self, text: str) -> None:
-        """A typed turn, to be answered."""
+        """Send a typed turn and ask for an answer."""
         item = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": text}]}
         await self.send("conversation.item.create", item=item)
         await self.send("response.create")
 
     async def speak(self, samples: np.ndarray, paced: bool = True) -> None:
-        """Samples (S,) in [-1, 1] at 24 kHz; paced: as fast as they are spoken, and back when they are over."""
+        """Samples (S,) in [-1, 1] at 24 kHz; paced: at the speed of speech, and return at their end."""
         size, begin_s = round(PIECE_S * HZ), time.monotonic()
         for at in range(0, len(samples), size):
             await self.send("input_audio_buffer.append", audio=encode(samples[at : at + size]))

@@ -13,7 +13,7 @@ from freeze_omni.client.chat import Chat
 from freeze_omni.client.microphone import devices
 from freeze_omni.client.realtime import HZ, Realtime
 from freeze_omni.data.audio import write_wav
-from freeze_omni.session.sound import read_question
+from freeze_omni.data.question_sound import read_question
 
 Said = list[tuple[float, np.ndarray]]
 
@@ -61,7 +61,7 @@ async def _by_typing(talk: Realtime, chat: Chat, chosen: argparse.Namespace) -> 
 
 
 async def _answered(talk: Realtime, chat: Chat, before: int, wait_s: float) -> None:
-    """Until an answer was made and played; silence goes on meanwhile, as from a microphone."""
+    """Until an answer was made and played; meanwhile silence is sent, as from a microphone."""
     end_s = chat.voices.now_s() + wait_s
     while chat.voices.now_s() < end_s and (chat.responses == before or chat.playing):
         await talk.speak(np.zeros(HZ // 10, dtype=np.float32))

@@ -1,8 +1,9 @@
-"""Confidence intervals by resampling utterances (Bisani and Ney 2004)."""
+"""Means, percentiles and shares, with confidence intervals by resampling utterances (Bisani and Ney 2004)."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -19,7 +20,7 @@ def ratio_interval(
     Args:
         numerators: errors (or 0/1 hits) of each utterance.
         denominators: reference words of each utterance; None counts utterances.
-    Returns: The lower and the upper end; (nan, nan) where there is nothing to draw from.
+    Returns: the lower and the upper end; (nan, nan) if there is nothing to draw from.
     """
     top = np.asarray(numerators, dtype=float)
     bottom = np.ones_like(top) if denominators is None else np.asarray(denominators, dtype=float)
@@ -42,4 +43,26 @@ def share_of(hits: Sequence[bool]) -> dict[str, float | int | None]:
         "low": round(low, 4),
         "high": round(high, 4),
         "count": len(hits),
+    }
+
+
+def mean_of(values: Sequence[float], over: Sequence[float] | None = None) -> dict[str, float | int | None]:
+    """The mean, or sum(values) / sum(over), with its interval and count; None for the mean of nothing."""
+    if not values or over is not None and not sum(over):
+        return {"mean": None, "low": None, "high": None, "count": 0}
+    low, high = ratio_interval(values, over)
+    mean = sum(values) / (sum(over) if over is not None else len(values))
+    return {"mean": round(mean, 4), "low": round(low, 4), "high": round(high, 4), "count": len(values)}
+
+
+def summarise(values: Iterable[float], digits: int = 3) -> dict[str, Any]:
+    """Average, median and 90th percentile, as in the paper's latency table; None each for nothing."""
+    found = np.asarray(list(values), dtype=float)
+    if len(found) == 0:
+        return {"average": None, "p50": None, "p90": None, "count": 0}
+    return {
+        "average": round(float(found.mean()), digits),
+        "p50": round(float(np.percentile(found, 50)), digits),
+        "p90": round(float(np.percentile(found, 90)), digits),
+        "count": len(found),
     }

@@ -1,88 +1,28 @@
-"""decode.yaml: how much is decoded in stage 11, and how it is scored in stage 12."""
+"""decode.yaml: how much of each subject is decoded in stage 11, and how it is scored in stage 12."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
+from freeze_omni.config import build, read_yaml
+from freeze_omni.eval.asr import AsrDecodeConfig
+from freeze_omni.eval.codec import CodecDecodeConfig
+from freeze_omni.eval.duplex.subject import DuplexDecodeConfig
 from freeze_omni.eval.judge import JudgeConfig
-from freeze_omni.eval.states import TakeRule
-from freeze_omni.session.answering import AnswerConfig
+from freeze_omni.eval.latency import LatencyDecodeConfig
+from freeze_omni.eval.qa import QaDecodeConfig
+from freeze_omni.eval.states import StateDecodeConfig, TakeRule
+from freeze_omni.eval.tts import TtsDecodeConfig
+from freeze_omni.session.answer import AnswerConfig
 
-
-@dataclass(frozen=True)
-class AsrDecodeConfig:
-    """chunk_sizes: encoder frames of a chunk, 0 for infinite. llm: the transcript by task tokens too."""
-
-    utterances: int = 60
-    chunk_sizes: tuple[int, ...] = (4, 0)
-    batch: int = 16
-    llm: bool = False
-    llm_max_tokens: int = 48
-
-
-@dataclass(frozen=True)
-class QaDecodeConfig:
-    """Spoken questions, and the same questions as text. questions: a dialogue counts once, with all its rounds."""
-
-    questions: int = 60
-    batch: int = 32
-    max_new_tokens: int = 40
-
-
-@dataclass(frozen=True)
-class TtsDecodeConfig:
-    """The sweep over top_k, with and without prefix."""
-
-    sentences: int = 24
-    top_k: tuple[int, ...] = (1, 2, 3, 4, 5)
-    batch: int = 24
-
-
-@dataclass(frozen=True)
-class CodecDecodeConfig:
-    """Copies of originals by the codec."""
-
-    utterances: int = 40
-    batch: int = 16
-
-
-@dataclass(frozen=True)
-class StateDecodeConfig:
-    """Duplex scenes, streamed in lock step."""
-
-    scenes: int = 60
-    batch: int = 32
-
-
-@dataclass(frozen=True)
-class DuplexDecodeConfig:
-    """Scripted scenes of two voices, played in closed loop.
-
-    max_new_tokens: the longest answer. pace: how much longer the model's work takes on the scenes' clock than here;
-    with 0 latencies are those of its decisions alone, and the same on any machine.
-    """
-
-    max_new_tokens: int = 40
-    pace: float = 1.0
-
-
-@dataclass(frozen=True)
-class LatencyDecodeConfig:
-    """Questions asked one by one through a session.
-
-    tail_s: silence behind each in which state 1 is waited for. max_new_tokens: a longer answer says nothing more
-    about the latency.
-    """
-
-    questions: int = 12
-    tail_s: float = 2.5
-    max_new_tokens: int = 40
+_ALL = 10**9
 
 
 @dataclass(frozen=True)
 class ScoreConfig:
-    """normaliser: of eval/normalise.py. dnsmos, speaker_similarity: figures beside WER, see eval/quality.py, on
-    `quality_clips` clips of each kind of speech.
+    """normaliser: of eval/normalise.py. dnsmos, speaker_similarity: further figures of speech, see eval/quality.py, on
+    `quality_clips` clips of each kind.
     """
 
     normaliser: str = "english"
@@ -106,3 +46,21 @@ class DecodeConfig:
     duplex: DuplexDecodeConfig = field(default_factory=DuplexDecodeConfig)
     answers: AnswerConfig | None = None
     score: ScoreConfig = field(default_factory=ScoreConfig)
+
+    def whole_sets(self, max_new_tokens: int) -> DecodeConfig:
+        """The same settings without limits on how much is decoded. max_new_tokens: longest text of the LLM."""
+        return replace(
+            self,
+            asr=replace(self.asr, utterances=_ALL, llm_max_tokens=max_new_tokens),
+            qa=replace(self.qa, questions=_ALL, max_new_tokens=max_new_tokens),
+            tts=replace(self.tts, sentences=_ALL),
+            codec=replace(self.codec, utterances=_ALL),
+            states=replace(self.states, scenes=_ALL),
+            latency=replace(self.latency, questions=_ALL),
+            duplex=replace(self.duplex, max_new_tokens=max_new_tokens),
+        )
+
+
+def read_config(path: Path | None) -> DecodeConfig:
+    """decode.yaml, or its defaults. Raises ConfigError."""
+    return build(DecodeConfig, {} if path is None else read_yaml(path), str(path or "defaults"))

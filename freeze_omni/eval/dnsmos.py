@@ -1,8 +1,8 @@
 """DNSMOS: how good speech sounds, estimated by a network from the sound alone (Reddy et al. 2022; P.835 and P.808).
 
 The models are those of the package speechmos, read by onnxruntime. As there, windows of 9.01 s begin each second, and
-the score is the mean. A shorter clip is repeated until it fills a window, and judged once. The package goes on
-through the repetitions, which costs several times as much and tells nothing new.
+the score is the mean. A shorter clip is repeated until it fills a window, and judged once; the package judges
+the repetitions, too, which costs several times as much for no information.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 RATE_HZ = 16000
 SCALES = ("overall", "signal", "background", "p808")
 _WINDOW_S, _HOP_S = 9.01, 1.0
-# From the network's outputs to opinion scores: coefficients that were published with it.
+# From the network's outputs to opinion scores: coefficients published with it.
 _POLYNOMIALS = {
     "signal": (-0.08397278, 1.22083953, 0.0052439),
     "background": (-0.13166888, 1.60915514, -0.39604546),
@@ -38,7 +38,7 @@ class Dnsmos:
 
     def __init__(self, folder: Path, threads: int = 1) -> None:
         try:
-            import librosa  # noqa: F401  (said here, before any clip is read)
+            import librosa  # noqa: F401  (fails here, before any clip is read)
             import onnxruntime
         except ImportError as error:
             raise ImportError(f"DNSMOS needs {error.name}: pip install 'freeze-omni[train,synth]'") from None
@@ -66,7 +66,7 @@ class Dnsmos:
 
 
 def windows(wav: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-    """Windows (144160,) of a clip (S,), one a second; a shorter clip is doubled until it fills the one it gets."""
+    """Windows (144160,) of a clip (S,), one a second; a shorter clip is doubled until it fills one."""
     size = int(_WINDOW_S * RATE_HZ)
     wav = np.clip(wav if len(wav) else np.zeros(1), -1, 1).astype(np.float32)
     if len(wav) < size:

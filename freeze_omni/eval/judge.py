@@ -1,21 +1,27 @@
-"""An independent recogniser that reads what the model says: Whisper through faster-whisper (CTranslate2, int8).
+"""An independent recogniser of the model's speech: Whisper through faster-whisper (CTranslate2, int8).
 
-Whisper pays for a window of 30 s at every call, however short the clip. So clips are joined, with pauses between, to
-windows of up to 28 s, and the words come back to their clips by their time stamps. Where that is in doubt (a word
-across a border, a clip that got no word although it is not silent, far more words than a voice can say), the clips
+Whisper pays for a window of 30 s at every call, however short the clip. So clips are joined, with pauses in between,
+to windows of up to 28 s, and words are assigned to clips by their time stamps. If the assignment is in doubt (a word
+across a border, a clip without a word although it is not silent, far more words than a voice can say), the clips
 concerned are decoded once more, each alone.
 """
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
+from freeze_omni.data.audio import read_audio
+from freeze_omni.data.tables import write_table
+from freeze_omni.eval.records import clip_records, progress
+
 RATE_HZ = 16000
+_GROUP = 48  # clips whose sound is in memory at once
 
 
 @dataclass(frozen=True)
@@ -62,9 +68,7 @@ class Judge:
 
     def __init__(self, model_dir: str | Path, config: JudgeConfig = JudgeConfig()) -> None:
         if not (Path(model_dir) / "model.bin").is_file():
-            raise FileNotFoundError(
-                f"{model_dir}: no model.bin of a CTranslate2 Whisper model there; give --judge_model"
-            )
+            raise FileNotFoundError(f"{model_dir}: no model.bin of a CTranslate2 Whisper model; correct --judge")
         try:
             from faster_whisper import WhisperModel
         except ImportError:
@@ -79,38 +83,27 @@ class Judge:
             local_files_only=True,
         )
 
-    def transcribe(
-        self, clips: Mapping[str, np.ndarray], report: Callable[[int, int], None] | None = None
-    ) -> dict[str, str]:
-        """Texts of clips (id to (S,) float samples at 16 kHz); a silent clip gives an empty text.
-
-        Args:
-            report: called with (clips done, clips in all) after every window.
-        """
+    def transcribe(self, clips: Mapping[str, np.ndarray]) -> dict[str, str]:
+        """Texts of clips, id to (S,) float samples at 16 kHz; a silent clip gives an empty text."""
         texts: dict[str, str] = {}
         for audio, placed in windows(clips, self.config):
             texts.update(self._window(audio, placed, clips))
-            if report:
-                report(len(texts), len(clips))
         return {key: texts[key] for key in clips}
 
     def words(self, audio: np.ndarray) -> list[Word]:
         """Words of (S,) samples at 16 kHz with their times."""
-        return self._words(audio)
+        segments, _ = self._decode(audio, word_timestamps=True)
+        return [Word(w.word, w.start, w.end) for segment in segments for w in segment.words or ()]
 
     def _window(self, audio: np.ndarray, placed: Sequence[Placed], clips: Mapping[str, np.ndarray]) -> dict[str, str]:
         if all(clip.silent for clip in placed):
             return {clip.key: "" for clip in placed}
         if len(placed) == 1:
             return {placed[0].key: self._alone(audio)}
-        texts, doubtful = assign(self._words(audio), placed, self.config)
+        texts, doubtful = assign(self.words(audio), placed, self.config)
         for key in doubtful:
             texts[key] = self._alone(clips[key])
         return texts
-
-    def _words(self, audio: np.ndarray) -> list[Word]:
-        segments, _ = self._decode(audio, word_timestamps=True)
-        return [Word(w.word, w.start, w.end) for segment in segments for w in segment.words or ()]
 
     def _alone(self, audio: np.ndarray) -> str:
         pad = np.zeros(RATE_HZ // 4, dtype=np.float32)
@@ -128,10 +121,33 @@ class Judge:
         )
 
 
+@lru_cache(maxsize=1)
+def _load(model_dir: Path, config: JudgeConfig) -> Judge:
+    return Judge(model_dir, config)
+
+
+def judged_texts(folder: Path, model_dir: Path, config: JudgeConfig) -> dict[str, str]:
+    """What the judge hears in folder/wav.scp; also written to folder/text.judge.
+
+    Clips that were judged before and have not changed are not judged again.
+    """
+    made_from = {"judge": Path(model_dir).name, "config": repr(config)}
+    (records, table), started_s = clip_records(folder, "judge", made_from), time.time()
+    todo = records.missing(table)
+    for start in range(0, len(todo), _GROUP):
+        clips = {key: read_audio(table[key], RATE_HZ)[0] for key in todo[start : start + _GROUP]}
+        texts = _load(model_dir, config).transcribe(clips)
+        records.add({"id": key, "text": text} for key, text in texts.items())
+        progress("judged clips", len(records.found), len(table), started_s)
+    found = {key: records.found[key]["text"] for key in table}
+    write_table(folder / "text.judge", found)
+    return found
+
+
 def windows(clips: Mapping[str, np.ndarray], config: JudgeConfig) -> list[tuple[np.ndarray, list[Placed]]]:
     """Join clips, in order, to windows of up to `window_s` with `gap_s` of silence around each clip.
 
-    Clips are brought to one loudness, so that a quiet one is not lost beside a loud one.
+    Clips are brought to one loudness, so that a quiet one is not lost next to a loud one.
     """
     gap = np.zeros(int(config.gap_s * RATE_HZ), dtype=np.float32)
     joined: list[tuple[np.ndarray, list[Placed]]] = []
@@ -184,9 +200,3 @@ def assign(words: Sequence[Word], placed: Sequence[Placed], config: JudgeConfig)
 
 def _distance(time_s: float, clip: Placed) -> float:
     return max(clip.start_s - time_s, time_s - clip.end_s, 0.0)
-
-
-def progress(done: int, total: int) -> None:
-    """Report on standard error, one line that overwrites itself on a terminal."""
-    end = "\r" if sys.stderr.isatty() and done < total else "\n"
-    print(f"judged {done}/{total} clips", file=sys.stderr, end=end, flush=True)

@@ -1,11 +1,31 @@
-"""The paper's latency table from timed sessions: average | 50 % | 90 %, in milliseconds, and real-time factors."""
+"""Latency of spoken questions in timed sessions: the paper's table (average | 50 % | 90 %), and real-time factors.
+
+Another system is measured from the end of the question to its first sound.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+import argparse
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from freeze_omni.eval.percentiles import summarise
+from freeze_omni.data.audio import read_audio, write_wav
+from freeze_omni.data.tables import read_table, write_table
+from freeze_omni.eval import paper
+from freeze_omni.eval.bootstrap import summarise
+from freeze_omni.eval.outputs import match, read_numbers, read_sounds
+from freeze_omni.eval.question import Asked, ask
+from freeze_omni.eval.records import read_records
+from freeze_omni.eval.report import Report, Results, Section, figures_of, pick
+from freeze_omni.eval.runner import DecodeJob, session_config
+from freeze_omni.eval.sets import first_keys, read_histories, read_jsonl
+from freeze_omni.eval.states import beginnings
+from freeze_omni.eval.tables import number, summary, table
+
+if TYPE_CHECKING:
+    from freeze_omni.eval.config import DecodeConfig
 
 # row of the paper's table: from one mark to another of a timed session
 ROWS = {
@@ -18,8 +38,57 @@ ROWS = {
 TOKEN_S = 0.025
 
 
+@dataclass(frozen=True)
+class LatencyDecodeConfig:
+    """tail_s: silence after each question, within which state 1 is awaited. max_new_tokens: longest answer."""
+
+    questions: int = 12
+    tail_s: float = 2.5
+    max_new_tokens: int = 40
+
+
+def decode(job: DecodeJob) -> dict[str, dict[str, Any]]:
+    """Write records.jsonl with one timed session a question, its audio, and `text`, the answers."""
+    config, table = job.config.latency, read_table(job.data / "wav.scp")
+    later = read_histories(job.data)
+    first = {key: text for key, text in read_table(job.data / "answer").items() if key not in later}
+
+    def work(todo: list[str]) -> Iterator[list[dict[str, Any]]]:
+        model = job.load()
+        session = session_config(job, model, config.max_new_tokens)
+        sounds = {key: read_audio(table[key], model.rates.input_hz)[0] for key in todo}
+        ask(model, sounds[todo[0]], session, config.tail_s)  # the first call of everything is slow
+        for key in todo:
+            asked = ask(model, sounds[key], session, config.tail_s)
+            write_wav(job.output / "wav" / f"{key}.wav", asked.audio, model.rates.output_hz)
+            yield [{"id": key, **_as_record(asked, model)}]
+
+    keys = first_keys(first, config.questions)
+    records = job.run("latency", keys, (config, job.config.answers), work)
+    spoken = [key for key, record in records.items() if record["answer_s"] > 0]
+    write_table(job.output / "wav.scp", {key: job.output / "wav" / f"{key}.wav" for key in spoken})
+    job.finish({key: record["answer"] for key, record in records.items()})
+    return records
+
+
+def _as_record(asked: Asked, model: Any) -> dict[str, Any]:
+    """A timed question as one JSON object; marks are seconds since its first sample."""
+    same = ("question_end_s", "decided_s", "transcript", "step_s", "marks", "spent_s", "llm_tokens", "speech_tokens")
+    return {name: getattr(asked, name) for name in same} | {
+        "answer": " ".join(asked.text.split()),
+        "answer_s": len(asked.audio) / model.rates.output_hz,
+        "listened_s": len(asked.step_s) * model.rates.chunk_s,
+    }
+
+
+def score(root: Path, config: DecodeConfig, judge: Path | None = None) -> dict[str, Any]:
+    if not (root / "latency" / "decode.json").exists():
+        return {}
+    return {"latency": score_latency(read_records(root / "latency" / "records.jsonl").values())}
+
+
 def score_latency(records: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """Rows in ms; first audio and decision behind the question's end in s; speeds of the parts."""
+    """Rows in ms; first audio and decision after the end of the question in s; speeds of the parts."""
     records = list(records)
     spoken = [record for record in records if "audio" in record["marks"]]
     rows = {
@@ -53,11 +122,82 @@ def _answering_s(record: Mapping[str, Any]) -> float:
     return record["marks"]["done"] - record["marks"]["asked"]
 
 
-def _spent(*names: str):
+def _spent(*names: str) -> Callable[[Mapping[str, Any]], float]:
     return lambda record: sum(record["spent_s"].get(name, 0.0) for name in names)
 
 
-def _ratio(records, top, bottom) -> float | None:
-    """Sum of `top` over sum of `bottom`, None over nothing."""
+def _ratio(
+    records: Iterable[Mapping[str, Any]],
+    top: Callable[[Mapping[str, Any]], float],
+    bottom: Callable[[Mapping[str, Any]], float],
+) -> float | None:
+    """Sum of `top` over sum of `bottom`; None over nothing."""
     total = sum(bottom(record) for record in records)
     return round(sum(top(record) for record in records) / total, 4) if total else None
+
+
+def headline(figures: Mapping[str, Any], sets: Mapping[str, str]) -> dict[str, Any]:
+    return {"first_audio_s": pick(figures, "latency", "first_audio_s", "p50")}
+
+
+def _rows(results: Sequence[Results]) -> list[str]:
+    found = list(figures_of(results, "latency"))
+    if not found:
+        return []
+
+    def row(title: str, cell: Callable[[Any], str]) -> list[str]:
+        return [title, *(cell(figures) for _, figures in found)]
+
+    rows = [row(name.replace("_", " "), lambda f, name=name: summary(f["rows_ms"][name])) for name in ROWS]
+    rows.append(row("listening step of 160 ms", lambda f: summary(f["listening_step_ms"], 1)))
+    rows.append(row("end of question to decision, s", lambda f: summary(f["decision_s"], 2)))
+    rows.append(row("end of question to first audio, s", lambda f: summary(f["first_audio_s"], 2)))
+    for part in found[0][1]["real_time_factor"]:
+        title = f"real-time factor: {part.replace('_', ' ')}"
+        rows.append(row(title, lambda f, part=part: number(f["real_time_factor"][part], 3)))
+    rows.append(row("LLM tokens a second", lambda f: number(f["llm_tokens_per_s"], 1)))
+    rows.append(row("questions ended by state 1", lambda f: f"{f['answered_by_own_decision']} of {f['questions']}"))
+    return table(["", *(model for model, _ in found)], rows)
+
+
+SECTIONS = (
+    Section(
+        "Latency in ms: average / 50 % / 90 %",
+        _rows,
+        "478 / 468 / 750, 15 / 15 / 17, 237 / 235 / 252, 11 / 11 / 13, in all 745 / 753 / 1020",
+    ),
+)
+
+
+def evaluate(args: argparse.Namespace, config: DecodeConfig) -> Report:
+    """Outputs: `first_audio` (lines `<id> <seconds after the question>`), or sounds in time with the input."""
+    head, title = ["ms: average / 50 % / 90 %", ""], "end of question to first audio"
+    shown = " / ".join(str(value) for value in paper.LATENCY_MS)
+    notes = [f"the paper, interrupted to first PCM: {shown}, without 160-320 ms of waiting for a chunk and the network"]
+    if args.model is not None:
+        figures = score_latency(decode(DecodeJob.of(args, config, args.output / "latency")).values())
+        rows = [[name.replace("_", " "), summary(figures["rows_ms"][name])] for name in ROWS]
+        first = {key: value and 1000 * value for key, value in figures["first_audio_s"].items() if key != "count"}
+        rows.append([title, summary(first)])
+    else:
+        waits = read_waits(args.outputs, args.data)
+        notes += match(read_jsonl(args.data / "scene"), waits, args.outputs)
+        answered = [wait for wait in waits.values() if wait is not None]
+        figures = {"first_audio_s": summarise(answered), "questions": len(waits), "answered": len(answered)}
+        rows = [[title, summary(summarise((1000 * wait for wait in answered), 1))]]
+        notes.append(f"{len(answered)} of {len(waits)} questions were answered")
+    return Report(f"Latency, {args.set or args.data.name}", head, rows, {"latency": figures}, notes)
+
+
+def read_waits(outputs: Path, data: Path) -> dict[str, float | None]:
+    """Seconds from the end of each question to the first sound, None without any. Raises TableError."""
+    if (outputs / "first_audio").is_file():
+        return {key: next(iter(found), None) for key, found in read_numbers(outputs / "first_audio").items()}
+    waits: dict[str, float | None] = {}
+    scenes = read_jsonl(data / "scene")
+    for key, sound in read_sounds(outputs).items():
+        if key in scenes:
+            end_s = max(segment["end_s"] for segment in scenes[key]["segments"])
+            later = [start_s for start_s in beginnings(*read_audio(sound)) if start_s >= end_s]
+            waits[key] = later[0] - end_s if later else None
+    return waits

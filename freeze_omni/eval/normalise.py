@@ -1,10 +1,10 @@
-"""Named normalisers: what two texts may differ in without counting as an error.
+"""Named normalisers: differences between two texts that are no errors.
 
 `english` is the normaliser that the Whisper authors published (the transformers library has it): lower case, no
 punctuation, numbers and money as digits, contractions written out, fillers dropped. `plain` only lowers the case and
-drops punctuation; `characters` puts a blank between all characters, so that a word error rate becomes a CER.
-`chinese` makes a word of every Chinese sign and keeps words in other letters whole, after full-width forms became plain
-ones: the CER of Mandarin test sets with some English in them.
+drops punctuation; `characters` puts a space between all characters, so that a word error rate becomes a CER.
+`chinese` makes a word of every Chinese character and keeps words in other letters whole, after full-width forms became
+plain: the CER of Mandarin test sets with some English in them.
 """
 
 from __future__ import annotations
@@ -40,17 +40,17 @@ def plain(text: str) -> str:
 
 
 def characters(text: str) -> str:
-    """Every character of the plain text as a word of its own."""
+    """Every character of the plain text as a word."""
     return " ".join(plain(text).replace(" ", ""))
 
 
 def chinese(text: str) -> str:
-    """Every Chinese sign a word of its own, other words whole, in lower case without punctuation."""
+    """Every Chinese character as a word, other words whole, in lower case without punctuation."""
     return " ".join(_SIGN.sub(r" \g<0> ", plain(text)).split())
 
 
 def untouched(text: str) -> str:
-    """The text with single blanks."""
+    """The text with single spaces."""
     return " ".join(text.split())
 
 
@@ -64,7 +64,7 @@ NORMALISERS: dict[str, Callable[[str], str]] = {
 
 
 def normaliser(name: str) -> Callable[[str], str]:
-    """The normaliser of that name. Raises ValueError for an unknown one."""
+    """The normaliser of that name. Raises ValueError for unknown names."""
     if name not in NORMALISERS:
         raise ValueError(f"unknown normaliser '{name}'; there are {', '.join(NORMALISERS)}")
     return NORMALISERS[name]

@@ -1,11 +1,11 @@
-"""What another system wrote, in a folder: texts and sounds by utterance, in the forms that are common."""
+"""Outputs of another system: texts and sounds by utterance, in common forms."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from freeze_omni.data.tables import TableError, read_table
+from freeze_omni.eval.sets import json_lines
 
 TEXT_KEYS = ("text", "answer", "response", "prediction", "pred", "hypothesis", "transcript")
 ID_KEYS = ("id", "utt", "utterance", "key", "qid", "question_id", "audio_id")
@@ -15,7 +15,7 @@ SOUNDS = (".wav", ".flac", ".ogg", ".mp3")
 def read_texts(path: Path) -> dict[str, str]:
     """Id to text: a Kaldi `text`, a .jsonl with an id and a text, or a folder with one of them or with <id>.txt files.
 
-    Raises TableError where there is none of these, or a line cannot be used.
+    Raises TableError without any of these, or for a line that cannot be used.
     """
     if path.is_dir():
         tables = [path / name for name in ("text", "hyp.trn") if (path / name).is_file()] or sorted(
@@ -37,27 +37,33 @@ def read_texts(path: Path) -> dict[str, str]:
 
 
 def _read_jsonl(path: Path) -> dict[str, str]:
-    if not path.is_file():
-        raise TableError(f"{path}: no such file")
     texts = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-        try:
-            row = json.loads(line)
-            key = next(str(row[name]) for name in ID_KEYS if name in row)
-            text = next(row[name] for name in TEXT_KEYS if name in row)
-        except (ValueError, TypeError, StopIteration):
+    for where, row in json_lines(path, hint="correct --outputs"):
+        keys, found = ([row[name] for name in names if name in row] for names in (ID_KEYS, TEXT_KEYS))
+        if not keys or not found:
             wanted = f"one of {', '.join(ID_KEYS)} and one of {', '.join(TEXT_KEYS)}"
-            raise TableError(f"{path}:{number}: no JSON object with {wanted}; mend the line") from None
-        if key in texts:
-            raise TableError(f"{path}:{number}: the id {key} comes twice")
-        texts[key] = str(text or "")
+            raise TableError(f"{where}: no JSON object with {wanted}; correct the line")
+        if str(keys[0]) in texts:
+            raise TableError(f"{where}: the id {keys[0]} comes twice")
+        texts[str(keys[0])] = str(found[0] or "")
     return texts
+
+
+def read_numbers(path: Path) -> dict[str, list[float]]:
+    """Lines `<id> <number> ...`. Raises TableError."""
+    found = {}
+    for number, (key, value) in enumerate(read_table(path, need_value=False).items(), start=1):
+        try:
+            found[key] = [float(word) for word in value.split()]
+        except ValueError:
+            raise TableError(f"{path}:{number}: expected `<id> <seconds> ...`") from None
+    return found
 
 
 def read_sounds(path: Path) -> dict[str, str]:
     """Id to sound file: a wav.scp, a folder with one, or sound files named by id (also <id>/output.wav).
 
-    Raises TableError where there is no sound.
+    Raises TableError without sound.
     """
     if path.is_file():
         return read_table(path)
@@ -72,7 +78,7 @@ def read_sounds(path: Path) -> dict[str, str]:
 
 
 def match(references: dict[str, object], found: dict[str, object], where: Path) -> list[str]:
-    """Warnings about ids that are missing or unknown. Raises TableError where none fits."""
+    """Warnings about missing and unknown ids. Raises TableError if no id is known."""
     known = [key for key in references if key in found]
     if not known:
         have, want = next(iter(found), "none"), next(iter(references), "none")

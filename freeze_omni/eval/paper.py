@@ -29,7 +29,7 @@ LATENCY_MS = (745, 753, 1020)
 
 
 def same_set(name: str) -> str:
-    """A test set's name as the tables above have it: `test-clean` and `LibriSpeech test clean` are test_clean."""
+    """A test set's name in the tables above: `test-clean` and `LibriSpeech test clean` are test_clean."""
     plain = re.sub(r"\W+", "_", name.lower()).strip("_")
     if "aishell" in plain and "aishell_3" not in plain and plain.endswith("test"):
         return "aishell_test"

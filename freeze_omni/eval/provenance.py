@@ -1,4 +1,4 @@
-"""How a number was made: command, commit, seed, machine, versions, time. Without these it is not a result."""
+"""How a number was made: command, commit, seed, machine, versions, time. Without these it is no result."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import platform
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ LIBRARIES = ("torch", "transformers", "numpy", "espnet", "faster-whisper", "jiwe
 
 
 def provenance(seed: int | None = None, started_s: float | None = None) -> dict[str, Any]:
-    """The record that stands beside every result of this process."""
+    """The record stored with every result of this process."""
     now = time.time()
     return {
         "command": without_home(" ".join([Path(sys.argv[0]).name, *sys.argv[1:]])),
@@ -28,13 +29,19 @@ def provenance(seed: int | None = None, started_s: float | None = None) -> dict[
     }
 
 
+def processor(facts: Mapping[str, Any] | None = None) -> str:
+    """`<processor>, <n> cores` of a `machine()` record; default: of this machine."""
+    facts = machine() if facts is None else facts
+    return f"{facts['processor']}, {facts['cores']} cores"
+
+
 def without_home(text: str) -> str:
-    """`text` with ~ for the user's home folder: results are published, paths of a machine are not."""
+    """`text` with ~ for the user's home folder: results are published, a machine's paths are not."""
     return text.replace(str(Path.home()) + "/", "~/")
 
 
 def commit(folder: Path) -> str:
-    """The commit of the source, with `+changes` where tracked files differ from it; `unknown` outside git."""
+    """The commit of the source, with `+changes` if tracked files differ from it; `unknown` outside git."""
     try:
         run = {"cwd": folder, "capture_output": True, "text": True, "timeout": 10}
         head = subprocess.run(["git", "rev-parse", "--short=12", "HEAD"], **run)
@@ -47,7 +54,7 @@ def commit(folder: Path) -> str:
 
 
 def machine() -> dict[str, Any]:
-    """Processor, cores this process may use, memory in GB, system, and the GPU where there is one."""
+    """Processor, cores this process may use, memory in GB, system, and the GPU, if any."""
     facts: dict[str, Any] = {
         "processor": _processor(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),

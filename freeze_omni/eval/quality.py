@@ -1,7 +1,7 @@
-"""Figures beside WER for speech that was decoded: DNSMOS, and likeness to the voice that was meant.
+"""Quality of decoded speech next to WER: DNSMOS, and likeness to the intended voice.
 
-Both are optional (`score:` of decode.yaml) and need weights of third parties. Where those are not there, nothing is
-measured and the figures say so. What was measured is kept beside the clips, so a rerun measures only what is new.
+Both are optional (`score:` of decode.yaml) and need third-party weights. Without them nothing is measured, and the
+figures say so. Results are kept next to the clips, so a rerun measures only new clips.
 """
 
 from __future__ import annotations
@@ -9,20 +9,20 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from freeze_omni.data.audio import read_audio
-from freeze_omni.data.tables import read_table
 from freeze_omni.data.tts.registry import default_cache
 from freeze_omni.eval.bootstrap import ratio_interval
-from freeze_omni.eval.config import ScoreConfig
-from freeze_omni.eval.decode.codec import COPY, ORIGINAL
-from freeze_omni.eval.decode.sets import first_keys
+from freeze_omni.eval.codec import COPY, ORIGINAL
 from freeze_omni.eval.dnsmos import SCALES, Dnsmos
-from freeze_omni.eval.records import Records
+from freeze_omni.eval.records import clip_records
 from freeze_omni.eval.voiceprint import RATE_HZ, SpeakerEncoder
+
+if TYPE_CHECKING:
+    from freeze_omni.eval.config import ScoreConfig
 
 DNSMOS = ("dnsmos", "FREEZE_OMNI_DNSMOS_DIR", "sig_bak_ovr.onnx")
 SPEAKER_ENCODER = ("speaker_encoder", "FREEZE_OMNI_SPEAKER_ENCODER_DIR", "pretrained.pt")
@@ -30,7 +30,7 @@ NO_WEIGHTS = "{} was not measured: no weights; run tools/installers/{}"
 
 
 class Meter(Protocol):
-    """What measures one clip; its name is that of the folder in which records are kept."""
+    """Measures one clip; its name is that of the folder of its records."""
 
     name: str
 
@@ -38,18 +38,18 @@ class Meter(Protocol):
 
 
 def weights_folder(part: tuple[str, str, str]) -> Path | None:
-    """The folder of a part (its name, the variable that names another folder, its key file); None where it is not."""
+    """The folder of a part (its name, the variable that names another folder, its key file); None if missing."""
     name, variable, key_file = part
     folder = Path(os.environ.get(variable) or default_cache() / name)
     return folder if (folder / key_file).is_file() else None
 
 
 def score_quality(folders: Mapping[str, Path], config: ScoreConfig) -> dict[str, Any]:
-    """Quality of the clips of decoding folders, by the names that they have in the tables.
+    """Quality of the clips of decoding folders, by their names in tables.
 
     folders: ORIGINAL and COPY of the codec among them; a copy is compared with its own original, all other speech with
     the mean voiceprint of the originals, which are of the voice that the model speaks with.
-    Returns: `rows`: for each folder the scores asked for; `missing`: what was asked for and could not be measured.
+    Returns: `rows`: the scores of each folder; `missing`: what could not be measured.
     """
     rows: dict[str, dict[str, Any]] = {name: {} for name in folders}
     missing: list[str] = []
@@ -80,18 +80,12 @@ def score_quality(folders: Mapping[str, Path], config: ScoreConfig) -> dict[str,
 def measured(
     folder: Path, weights: Path, make: Callable[[], Meter], name: str, limit: int
 ) -> dict[str, dict[str, Any]]:
-    """What the meter finds for up to `limit` clips of folder/wav.scp, spread evenly, kept in folder/<name>.
+    """Measures of up to `limit` clips of folder/wav.scp, spread evenly, kept in folder/<name>.
 
-    make: makes the meter; called where there is work for it.
+    make: makes the meter; called only if there is work.
     """
-    table = read_table(folder / "wav.scp")
-    table = {key: table[key] for key in first_keys(table, limit)}
-    stats = {key: Path(path).stat() for key, path in table.items()}
-    made_from = {
-        "clips": {key: (stat.st_size, stat.st_mtime_ns) for key, stat in stats.items()},
-        "weights": [(path.name, path.stat().st_size) for path in sorted(weights.iterdir()) if path.is_file()],
-    }
-    records = Records(folder / name, made_from)
+    files = [(path.name, path.stat().st_size) for path in sorted(weights.iterdir()) if path.is_file()]
+    records, table = clip_records(folder, name, {"weights": files}, limit)
     todo = records.missing(table)
     if todo:
         meter = make()

@@ -1,33 +1,29 @@
-"""Rejection of synthetic speech by a round trip: what a recogniser does not hear as it was written is left out."""
+"""Rejection of synthetic speech by a round trip: an utterance that a recogniser mishears is left out."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
-from functools import lru_cache
 from pathlib import Path
 
 from freeze_omni.config import ConfigError
 from freeze_omni.data.kaldi_dir import write_set
 from freeze_omni.data.tables import TableError, read_table, write_lines, write_table
 from freeze_omni.dialogues.config import Misheard, RejectionConfig
-from freeze_omni.eval.judge import Judge, JudgeConfig
+from freeze_omni.eval.judge import JudgeConfig, judged_texts
 from freeze_omni.eval.normalise import NORMALISERS
-from freeze_omni.eval.speech import judged_texts
 from freeze_omni.eval.wer import error_rate
 
 REJECTED = "rejected"
 
 
-def misheard(
-    folder: Path, model_dir: Path, config: JudgeConfig, judge: Callable[[], Judge], most_wer: float, normaliser: str
-) -> set[str]:
+def misheard(folder: Path, model_dir: Path, config: JudgeConfig, most_wer: float, normaliser: str) -> set[str]:
     """Ids of a folder's wav.scp and text whose error rate (a fraction) is above most_wer.
 
     Writes `rejected` with `<id><tab><error rate><tab>text<tab>what was heard`. Clips that were heard before are not
-    heard again. Raises TableError where nothing would be left.
+    heard again. Raises TableError if nothing would be left.
     """
-    texts, heard = read_table(folder / "text"), judged_texts(folder, config, model_dir, judge)
+    texts, heard = read_table(folder / "text"), judged_texts(folder, model_dir, config)
     rates = {key: error_rate({key: text}, {key: heard[key]}, normaliser).percent / 100 for key, text in texts.items()}
     gone = {key for key, rate in rates.items() if rate > most_wer}
     write_lines(folder / REJECTED, (f"{k}\t{rates[k]:.2f}\t{texts[k]}\t{heard[k]}" for k in texts if k in gone))
@@ -39,13 +35,13 @@ def misheard(
 
 
 def reject_misheard(
-    folder: Path, model_dir: Path, config: JudgeConfig, judge: Callable[[], Judge], most_wer: float, normaliser: str
+    folder: Path, model_dir: Path, config: JudgeConfig, most_wer: float, normaliser: str
 ) -> tuple[int, int]:
-    """Take what is misheard out of a data directory. Returns the numbers of kept and rejected utterances.
+    """Remove what is misheard from a data directory. Returns the numbers of kept and rejected utterances.
 
-    Raises TableError where nothing would be left.
+    Raises TableError if nothing would be left.
     """
-    gone = misheard(folder, model_dir, config, judge, most_wer, normaliser)
+    gone = misheard(folder, model_dir, config, most_wer, normaliser)
     tables = [read_table(folder / name) for name in ("wav.scp", "text", "utt2spk")]
     kept = [key for key in tables[1] if key not in gone]
     if gone:
@@ -54,19 +50,18 @@ def reject_misheard(
 
 
 def of_dialogues(model_dir: Path, config: RejectionConfig, threads: int) -> Misheard:
-    """The judge of stage 4: a folder that keeps what was heard, sounds and texts by id, to the ids that are misheard.
+    """The judge of stage 4, a function of a folder that keeps what was heard, of sounds and of texts by id.
 
-    Raises ConfigError where there is no such normaliser.
+    It returns the ids that are misheard. Raises ConfigError for an unknown normaliser.
     """
     if config.normaliser not in NORMALISERS:
         raise ConfigError(f"rejection: normaliser '{config.normaliser}' is none of {', '.join(sorted(NORMALISERS))}")
     how = replace(JudgeConfig(), language=config.language, threads=threads)
-    judge = lru_cache(maxsize=1)(lambda: Judge(model_dir, how))
 
     def judged(folder: Path, wavs: Mapping[str, object], texts: Mapping[str, str]) -> set[str]:
         write_table(folder / "wav.scp", wavs)
         write_table(folder / "text", texts)
-        gone = misheard(folder, model_dir, how, judge, config.most_wer, config.normaliser)
+        gone = misheard(folder, model_dir, how, config.most_wer, config.normaliser)
         print(f"{folder}: {len(texts) - len(gone)} kept, {len(gone)} rejected (see {folder / REJECTED})", flush=True)
         return gone
 

@@ -1,38 +1,72 @@
-"""Turn taking from the decisions of the state head, on scenes with a known time line.
+"""Turn taking on labelled scenes of stage 4: the decisions of the state head, or of when another system began to speak.
 
-Every stretch of the user's side (a segment, its inner pauses included) is judged on its own; a chunk decides 1 or 2
-where that state's probability passes the threshold, as in a session.
+Every segment of the user's side (inner pauses included) is judged alone; a chunk decides 1 or 2 if the probability of
+that state passes the threshold, as in a session.
 
-take            share of complete turns that were decided 1 between `early_s` before their end and `late_s` behind it,
+take            share of complete turns that were decided 1 between `early_s` before their end and `late_s` after it,
                 and not earlier
-false pause     share of complete turns with a pause inside, and of turns that break off, that were decided 1 before
+false pause     share of complete turns with a pause, and of turns that break off, that were decided 1 before
                 their end (a turn that breaks off has none before the next segment)
-false other     share of backchannels, noises and side talks that were decided 1, up to `late_s` behind them
+false other     share of backchannels, noises and side talks that were decided 1, up to `late_s` after them
 delay           seconds from the end of a taken turn to the end of the chunk with the decision
-f1              of every state over the labelled chunks, each chunk by itself, the likeliest state taken
+f1              of every state over the labelled chunks, each chunk alone, the likeliest state taken
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import argparse
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import torch
+from torch import Tensor
+
+from freeze_omni.adapter.output import AdapterOutput
+from freeze_omni.data.audio import read_audio
+from freeze_omni.data.tables import read_table
 from freeze_omni.duplex.labels import Segment
 from freeze_omni.duplex.state_head import ANSWER, IGNORE, NO_LABEL, STATES
-from freeze_omni.eval.bootstrap import share_of
-from freeze_omni.eval.percentiles import summarise
+from freeze_omni.eval.batch import context
+from freeze_omni.eval.bootstrap import share_of, summarise
+from freeze_omni.eval.outputs import match, read_numbers, read_sounds
+from freeze_omni.eval.records import data_of, read_records
+from freeze_omni.eval.report import Report, Results, Section, figures_of, pick
+from freeze_omni.eval.runner import DecodeJob
+from freeze_omni.eval.segments import speech_segments
+from freeze_omni.eval.sets import first_keys, read_jsonl, read_states, sound_batches, stack
+from freeze_omni.eval.tables import number, share, summary, table
+from freeze_omni.llm.cache import LlmCache
 from freeze_omni.session.reducer import decide
+from freeze_omni.shapes import valid_mask
+
+if TYPE_CHECKING:
+    from freeze_omni.eval.config import DecodeConfig
 
 Probabilities = Sequence[Sequence[float]]
+_MEASURES = {
+    "take": "turns taken %",
+    "false_pause": "false takes in pauses %",
+    "false_other": "replies to other sounds %",
+}
 
 
 @dataclass(frozen=True)
-class Scene:
+class StateDecodeConfig:
+    """Scenes, streamed in lock step."""
+
+    scenes: int = 60
+    batch: int = 32
+
+
+@dataclass(frozen=True)
+class LabelledScene:
     """What should happen, and what the model said.
 
-    segments: the time line. paused: for each segment, whether a pause lies inside. labels: state of every
-    chunk, -1 without label. probabilities: of the states 0, 1, 2 at every chunk.
+    segments: the time line. paused: whether each segment has a pause inside. labels: state of every chunk, -1 without
+    label. probabilities: of the states 0, 1, 2 at every chunk.
     """
 
     key: str
@@ -44,12 +78,64 @@ class Scene:
 
 @dataclass(frozen=True)
 class TakeRule:
-    """When a decision counts as taking the turn; see the head of this file."""
+    """When a decision counts as taking the turn; see the top of this file."""
 
     chunk_s: float = 0.16
     threshold: float = 0.5
     early_s: float = 0.16
     late_s: float = 1.6
+
+
+def decode(job: DecodeJob) -> dict[str, dict[str, Any]]:
+    """Write records.jsonl with the probabilities of the three states at every chunk, and `text`, the transcripts.
+
+    The data directory holds wav.scp (16 kHz), states and scene.
+    """
+    config, table = job.config.states, read_table(job.data / "wav.scp")
+
+    def work(todo: list[str]) -> Iterator[list[dict[str, Any]]]:
+        model = job.load()
+        for keys, sounds in sound_batches(table, todo, model.rates.input_hz, config.batch):
+            yield [{"id": key, **row} for key, row in zip(keys, stream(model, sounds), strict=True)]
+
+    records = job.run("states", first_keys(table, config.scenes), config, work)
+    job.finish({key: record["transcript"] for key, record in records.items()})
+    return records
+
+
+@torch.no_grad()
+def stream(model: Any, sounds: Sequence[np.ndarray]) -> list[dict[str, Any]]:
+    """Probabilities (chunks, 3), rounded, and the transcript of each sound (S_i,), heard step by step."""
+    size, rows = model.rates.chunk_samples, len(sounds)
+    chunks = [len(sound) // size for sound in sounds]
+    wav, _ = stack([sound[: max(count, 1) * size] for sound, count in zip(sounds, chunks, strict=True)])
+    state, cache = model.listening.initial_state(rows), model.llm.new_cache()
+    hidden, _ = model.llm(context(model).expand(rows, -1, -1), cache=cache)
+    last = hidden[:, -1]
+    said: list[list[list[float]]] = [[] for _ in sounds]
+    units: list[list[int]] = [[] for _ in sounds]
+    for chunk in range(max(chunks)):
+        heard, state = model.listening.step(wav[:, chunk * size : (chunk + 1) * size], state)
+        new_units = model.listening.units(heard)
+        last = _read(model, heard.adapted, cache, last)
+        found = model.state_head(last[:, None], heard.adapted.summary[:, -1:])[:, 0].float().softmax(-1)
+        for row, count in enumerate(chunks):
+            if chunk < count:
+                said[row].append([round(value, 4) for value in found[row].tolist()])
+                units[row] += new_units[row]
+    return [
+        {"probabilities": row, "transcript": " ".join(model.units.decode(ids).split())}
+        for row, ids in zip(said, units, strict=True)
+    ]
+
+
+def _read(model: Any, adapted: AdapterOutput, cache: LlmCache, last: Tensor) -> Tensor:
+    """The LLM reads the new positions; hidden state (B, E) at each row's last position, the old one without any."""
+    if not adapted.embeds.shape[1]:
+        return last
+    hidden, _ = model.llm(adapted.embeds, valid_mask(adapted.lengths, adapted.embeds.shape[1]), cache)
+    index = (adapted.lengths - 1).clamp(min=0)[:, None, None].expand(-1, 1, hidden.shape[2])
+    return torch.where(adapted.lengths[:, None] > 0, hidden.gather(1, index)[:, 0], last)
 
 
 def decision_times(
@@ -64,8 +150,8 @@ def decision_times(
     ]
 
 
-def score_scenes(scenes: Iterable[Scene], rule: TakeRule | None = None) -> dict[str, Any]:
-    """All measures over the scenes; a share over nothing is None."""
+def score_scenes(scenes: Iterable[LabelledScene], rule: TakeRule | None = None) -> dict[str, Any]:
+    """All measures over the scenes; a share of nothing is None."""
     rule, scenes = rule or TakeRule(), list(scenes)
     takes: list[bool] = []
     dropped: list[bool] = []
@@ -99,7 +185,7 @@ def score_scenes(scenes: Iterable[Scene], rule: TakeRule | None = None) -> dict[
     }
 
 
-def state_f1(scenes: Iterable[Scene]) -> dict[str, dict[str, float | int]]:
+def state_f1(scenes: Iterable[LabelledScene]) -> dict[str, dict[str, float | int]]:
     """Precision, recall and F1 of each state over labelled chunks."""
     pairs = [
         (label, max(range(STATES), key=lambda state: said[state]))
@@ -121,9 +207,90 @@ def state_f1(scenes: Iterable[Scene]) -> dict[str, dict[str, float | int]]:
     return result
 
 
-def _segments(scenes: Iterable[Scene]) -> Iterator[tuple[Scene, Segment, bool, float]]:
+def _segments(scenes: Iterable[LabelledScene]) -> Iterator[tuple[LabelledScene, Segment, bool, float]]:
     """Every segment, whether it has a pause, and where the next one starts (infinity for the last)."""
     for scene in scenes:
         for segment, paused in zip(scene.segments, scene.paused, strict=True):
             later = [other.start_s for other in scene.segments if other.start_s > segment.start_s]
             yield scene, segment, paused, max(segment.end_s, min(later, default=float("inf")))
+
+
+def score(root: Path, config: DecodeConfig, judge: Path | None = None) -> dict[str, Any]:
+    """Turn taking on the set's scenes."""
+    folder = root / "states"
+    if not (folder / "decode.json").exists():
+        return {}
+    found = read_labelled(data_of(folder), read_records(folder / "records.jsonl"))
+    return {"states": score_scenes(found, config.score.takes)}
+
+
+def read_labelled(data: Path, records: Mapping[str, Mapping[str, Any]]) -> list[LabelledScene]:
+    """The scenes and labels of a set, with what the model said in each."""
+    scenes, labels, found = read_jsonl(data / "scene"), read_states(data / "states"), []
+    for key, record in records.items():
+        segments = [Segment(part["kind"], part["start_s"], part["end_s"]) for part in scenes[key]["segments"]]
+        pauses = [pause["start_s"] for pause in scenes[key].get("pauses", ())]
+        paused = [any(segment.start_s < at < segment.end_s for at in pauses) for segment in segments]
+        found.append(LabelledScene(key, segments, paused, labels[key], record["probabilities"]))
+    return found
+
+
+def headline(figures: Mapping[str, Any], sets: Mapping[str, str]) -> dict[str, Any]:
+    return {f"state_{name}": pick(figures, "states", name, "share") for name in _MEASURES}
+
+
+def _rows(results: Sequence[Results]) -> list[str]:
+    rows, f1_rows = [], []
+    for model, states in figures_of(results, "states"):
+        rows.append([model, *(share(states[name]) for name in _MEASURES), summary(states["delay_s"], 2)])
+        rows += [[f"- {kind}", "", "", share(one), ""] for kind, one in states["false_other_by_kind"].items()]
+        f1_rows.append([model, *(number(states["f1"][state]["f1"], 3) for state in "012")])
+    head = ["model", *_MEASURES.values(), "delay s"]
+    return [*table(head, rows), *table(["F1 of the states", "0", "1", "2"], f1_rows)]
+
+
+SECTIONS = (Section("Turn taking", _rows),)
+
+
+def evaluate(args: argparse.Namespace, config: DecodeConfig) -> Report:
+    """One row. Outputs: `takes` (lines `<id> <second> ...`), or sounds in time with the input."""
+    rule, notes = config.score.takes, []
+    if args.model is not None:
+        records = decode(DecodeJob.of(args, config, args.output / "states"))
+    else:
+        labels, takes = read_states(args.data / "states"), read_takes(args.outputs)
+        scenes = read_jsonl(args.data / "scene")
+        notes = match(scenes, takes, args.outputs)
+        records = {
+            key: {"probabilities": as_probabilities(takes.get(key, []), len(labels[key]), rule.chunk_s)}
+            for key in scenes
+        }
+        notes.append("a take is where the system begins to speak; the paper's head decides before that")
+    found = read_labelled(args.data, records)
+    figures = score_scenes(found, rule)
+    measures = {**_MEASURES, "turns_dropped": "turns dropped %"}
+    rows = [[share(figures[name]) for name in measures] + [summary(figures["delay_s"], 2)]]
+    title = f"Turn taking, {args.set or args.data.name}, {len(found)} scenes"
+    return Report(title, [*measures.values(), "delay s"], rows, {"duplex": figures}, notes)
+
+
+def read_takes(outputs: Path) -> dict[str, list[float]]:
+    """Seconds at which the system began to speak, by scene. Raises TableError."""
+    if (outputs / "takes").is_file():
+        return {key: sorted(takes) for key, takes in read_numbers(outputs / "takes").items()}
+    return {key: beginnings(*read_audio(sound)) for key, sound in read_sounds(outputs).items()}
+
+
+def beginnings(wav: np.ndarray, hz: int) -> list[float]:
+    """Seconds at which sound (S,) begins, after at least half a second of silence."""
+    return [start_s for start_s, _ in speech_segments(wav, hz)]
+
+
+def as_probabilities(takes: Sequence[float], chunks: int, chunk_s: float) -> list[list[float]]:
+    """(chunks, 3): state 1 is certain in the chunk of a take, state 0 in all others."""
+    rows = [[1.0, 0.0, 0.0] for _ in range(chunks)]
+    for take_s in takes:
+        chunk = int(take_s / chunk_s)
+        if 0 <= chunk < chunks:
+            rows[chunk] = [0.0, 1.0, 0.0]
+    return rows

@@ -1,4 +1,4 @@
-"""Markdown tables, and figures in the form in which tables show them."""
+"""Markdown tables, and the form of figures in them."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 The weights are those of the package Resemblyzer: an LSTM of three layers over 40 mel bands, whose last state becomes a
 vector of 256 numbers and length one. Windows of 1.6 s overlap by half; a clip's voiceprint is their mean. Unlike that
-package we do not cut long pauses out, which would take another voice activity detector; silence at both ends is cut.
+package we keep long pauses, since cutting them needs another voice activity detector; silence at both ends is cut.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _LEVEL = 10 ** (-30 / 20)  # quieter clips are raised to this root mean square
 class SpeakerEncoder(nn.Module):
     """Mel windows (B, frames, 40) to voiceprints (B, size) of length one (zeros stay zeros).
 
-    The sizes are read from the weights, so that a smaller encoder of the same kind loads, too.
+    The sizes are read from the weights, so that smaller encoders of the same kind load, too.
     """
 
     name = "voiceprint"
@@ -41,7 +41,7 @@ class SpeakerEncoder(nn.Module):
 
     @classmethod
     def load(cls, folder: Path) -> SpeakerEncoder:
-        """Read pretrained.pt of the folder. Raises ConfigError for a file that holds no such weights."""
+        """Read pretrained.pt of the folder. Raises ConfigError for a file without such weights."""
         path = folder / "pretrained.pt"
         try:
             weights = torch.load(path, map_location="cpu", weights_only=True)["model_state"]
@@ -78,7 +78,7 @@ def prepared(wav: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def mel_windows(wav: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Mel power (windows, 160, 40) of (S,); zeros behind a clip that ends within a window."""
+    """Mel power (windows, 160, 40) of (S,); a clip that ends within a window is zero-padded."""
     try:
         import librosa
     except ImportError:

@@ -1,1 +1,1 @@
-"""From samples to normalised features, and the gate in front of them."""
+"""From samples to normalised features, and the VAD gate before them."""

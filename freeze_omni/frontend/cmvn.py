@@ -30,7 +30,7 @@ class Cmvn(nn.Module):
     def from_sums(cls, count: float, total: Tensor, total_square: Tensor) -> Cmvn:
         """From a number of frames and the sums (dim,) of the features and of their squares.
 
-        Raises ValueError where no frame was counted or the sums differ in size.
+        Raises ValueError if no frame was counted or the sums differ in size.
         """
         if count <= 0 or total.shape != total_square.shape or total.dim() != 1:
             raise ValueError(

@@ -47,7 +47,7 @@ class Fbank(nn.Module):
     """Kaldi's `compute-fbank-feats` without dither, edges snipped, on samples scaled to int16.
 
     A stream begins with `overlap_samples` zeros, so that every `shift_samples` give one frame and
-    2560 samples give 16; `forward` puts the same zeros in front unless told not to.
+    2560 samples give 16; `forward` prepends the same zeros unless `left_pad` is False.
     """
 
     def __init__(self, config: FbankConfig | None = None):
@@ -78,7 +78,7 @@ class Fbank(nn.Module):
     def step(self, wav: Tensor, state: State) -> tuple[Tensor, State]:
         """Samples (B, k * shift_samples) to features (B, k, mel_bins).
 
-        Raises ValueError where the samples are not a whole number of shifts.
+        Raises ValueError for other sizes.
         """
         if wav.shape[1] == 0 or wav.shape[1] % self.config.shift_samples:
             shift = self.config.shift_samples

@@ -1,7 +1,7 @@
-"""The gate in front of the model: it opens where speech begins (paper section 3.1, figure 3).
+"""The VAD gate before the model: it opens when speech begins (paper section 3.1, figure 3).
 
-A detector gives the probability of speech for every window of 32 ms; the gate makes of it open or
-closed, slow enough not to chatter. Five windows are one streaming step of 160 ms.
+A detector gives the probability of speech for every window of 32 ms; the gate turns it into open or closed, slowly
+enough not to chatter. Five windows are one streaming step of 160 ms.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Detector(Protocol):
 @dataclass(frozen=True)
 class EnergyConfig:
     """margin_db: above the noise floor, for a probability of one half; slope_db: softness of that.
-    floor_db: where the floor starts, and lowest_db the lowest it gets, both re full scale.
+    floor_db: where the floor starts, lowest_db: the lowest it gets, both re full scale.
     rise_db_s: how fast it follows noise upwards; downwards it follows at once."""
 
     margin_db: float = 15.0
@@ -112,7 +112,7 @@ class Gate(nn.Module):
 
 
 def windows(wav: Tensor) -> Tensor:
-    """(B, k * 512) to (B, k, 512). Raises ValueError where the samples are not whole windows."""
+    """(B, k * 512) to (B, k, 512). Raises ValueError for other sizes."""
     if wav.shape[1] == 0 or wav.shape[1] % WINDOW_SAMPLES:
         raise ValueError(f"the gate takes a multiple of {WINDOW_SAMPLES}, found {wav.shape[1]}")
     return wav.unflatten(1, (-1, WINDOW_SAMPLES))

@@ -28,7 +28,7 @@ VOICE_DIM = 128  # of all global tokens together
 MOST = 1 << 16  # of any size in model.json
 _UNUSED = ("linear.0.weight", "linear.0.bias")  # of the encoder: takes no part in its output
 _VOICE = "encoder.GlobalTokenEncoder"
-# theirs, behind the group's name -> ours
+# theirs, after the group's name -> ours
 _NAMES = (
     (r"quantizer\.quantizer_modules\.0\.embedding\.weight", r"quantiser.codes.codebook"),
     (
@@ -87,7 +87,7 @@ def _groups(content: Any) -> Iterable[tuple[str, Any]]:
 
 
 def _voice(model: Mapping[str, Any]) -> Tensor | None:
-    """The fixed global tokens (1, n). Raises ValueError where they are none of the codebooks'."""
+    """The fixed global tokens (1, n). Raises ValueError if they are none of the codebooks'."""
     tokens = model.get("global_tokens")
     if tokens is None:
         return None
@@ -99,7 +99,7 @@ def _voice(model: Mapping[str, Any]) -> Tensor | None:
 
 
 def codec_config(model: Mapping[str, Any]) -> CodecConfig:
-    """What `model.json` describes. Raises KeyError or ValueError where we cannot express it."""
+    """What `model.json` describes. Raises KeyError or ValueError if we cannot express it."""
     if model.get("n_code_groups", 1) != 1 or model.get("residul_layer", 1) != 1:
         raise ValueError("n_code_groups and residul_layer must be 1: one codebook")
     rates = tuple(model["upsample_rates"])
@@ -211,7 +211,7 @@ def _check_expressible(config: CodecConfig) -> None:
 
 
 def our_name(name: str) -> str:
-    """Our name of `GROUP.NAME` in theirs. Raises ValueError where it has none."""
+    """Our name of `GROUP.NAME` in theirs. Raises ValueError if it has none."""
     for theirs, ours in _NAMES:
         match = re.fullmatch(theirs, name)
         if match:

@@ -27,13 +27,13 @@ class ExportError(ValueError):
 def write_released(model: FreezeOmni, folder: str | Path) -> list[str]:
     """Write the folder; it appears whole or not at all, in place of an older one of this layout.
 
-    Returns what was left behind. Raises ExportError where the layout cannot express the model, or where `folder`
+    Returns what was left out. Raises ExportError if the layout cannot express the model, or if `folder`
     holds something else.
     """
     folder = Path(folder)
     if folder.exists() and any(folder.iterdir()) and not (folder / MARK).exists():
         raise ExportError(f"{folder}: holds files of something else; give another folder")
-    content, left_behind = express(model)
+    content, left_out = express(model)
     new = folder.with_name(f".{folder.name}.new")
     shutil.rmtree(new, ignore_errors=True)
     for name, value in content.items():
@@ -46,7 +46,7 @@ def write_released(model: FreezeOmni, folder: str | Path) -> list[str]:
     if folder.exists():
         shutil.rmtree(folder)
     new.rename(folder)
-    return left_behind
+    return left_out
 
 
 def express(model: FreezeOmni) -> tuple[dict[str, Any], list[str]]:
@@ -83,7 +83,7 @@ def express(model: FreezeOmni) -> tuple[dict[str, Any], list[str]]:
             reasons.append(str(error))
     if reasons:
         raise ExportError("; ".join(dict.fromkeys(reasons)))
-    return content, _left_behind(model)
+    return content, _left_out(model)
 
 
 def _refusals(model: FreezeOmni) -> list[str]:
@@ -92,7 +92,7 @@ def _refusals(model: FreezeOmni) -> list[str]:
     if config.adapter.conv is None:
         reasons.append("adapter: only conv can be expressed, this model has ctc")
     if config.llm_tuning is not None:
-        reasons.append("llm_tuning: what was learned beside the LLM has no place in it")
+        reasons.append("llm_tuning: what was learned next to the LLM has no place in it")
     if config.text_style != "released":
         reasons.append(f"text_style: only released can be expressed, this model has {config.text_style}")
     if config.llm_size % config.speech_decoder.size:
@@ -100,7 +100,7 @@ def _refusals(model: FreezeOmni) -> list[str]:
     return reasons
 
 
-def _left_behind(model: FreezeOmni) -> list[str]:
+def _left_out(model: FreezeOmni) -> list[str]:
     config, left = model.config, []
     if model.transcribes:
         left.append("ctc: the layout has no CTC head, so the model will not say what it heard")
@@ -119,7 +119,7 @@ def _state(model: FreezeOmni, *parts: str) -> dict[str, Tensor]:
 
 
 def _plain(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Tensors as a file shall hold them: on the CPU, each with its own memory."""
+    """Tensors for a file: on the CPU, each with its own memory."""
     return {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}
 
 

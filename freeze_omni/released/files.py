@@ -23,7 +23,7 @@ class ReleasedError(ValueError):
 
 
 def read_text(path: Path) -> str:
-    """A small text file. Raises ReleasedError where it is missing, too large or no UTF-8 text."""
+    """A small text file. Raises ReleasedError if it is missing, too large or no UTF-8 text."""
     try:
         if path.stat().st_size > MOST_TEXT_BYTES:
             raise ReleasedError(f"{path}: {path.stat().st_size / 1e6:.0f} MB are too many for such a file")
@@ -91,13 +91,13 @@ def check_names(theirs: Mapping[str, Tensor], wanted: set[str]) -> None:
 
 
 def check_shape(name: str, tensor: Tensor, shape: tuple[int, ...], said_by: str) -> None:
-    """Raises ValueError where a tensor is not as large as the configuration says."""
+    """Raises ValueError if a tensor is not as large as the configuration says."""
     if tuple(tensor.shape) != tuple(shape):
         raise ValueError(f"{name} has the shape {tuple(tensor.shape)}, {said_by} makes it {tuple(shape)}")
 
 
 def taken(tensor: Tensor) -> Tensor:
-    """A tensor as a model of ours holds it: whole numbers as they are, others as float32, memory of its own."""
+    """A tensor as a model of ours holds it: integers unchanged, others as float32, in its own memory."""
     if tensor.is_floating_point():
         tensor = tensor.float()
     tensor = tensor.detach().contiguous()

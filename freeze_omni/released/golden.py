@@ -1,7 +1,7 @@
-"""Recorded runs (`golden.npz`): every key computed again, step by step and, where one exists, in one pass.
+"""Recorded runs (`golden.npz`): every key computed again, step by step and, if possible, in one pass.
 
-Equal means: ids and tokens identical, floats within 1e-4 of the largest magnitude. A recording holds inputs and what
-came of them; the same functions make a recording of a model.
+Equal means: ids and tokens identical, floats within 1e-4 of the largest magnitude. A recording holds inputs and their
+results; the same functions make a recording of a model.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def read_recording(path: str | Path) -> dict[str, np.ndarray]:
     """Raises ReleasedError for a file that is missing, broken, or holds more than arrays of numbers."""
     path = Path(path)
     try:
-        with zipfile.ZipFile(path) as archive:  # its own word on sizes, before anything is unpacked
+        with zipfile.ZipFile(path) as archive:  # its stated sizes, before anything is unpacked
             if sum(info.file_size for info in archive.infolist()) > MOST_BYTES:
                 raise ReleasedError(f"{path}: holds more than {MOST_BYTES / 1e9:.0f} GB")
         with np.load(path, allow_pickle=False) as file:
@@ -94,7 +94,7 @@ def check(model: FreezeOmni, recording: Recording) -> Iterator[Check]:
 
 @torch.no_grad()
 def record(model: FreezeOmni, inputs: Recording) -> dict[str, np.ndarray]:
-    """A recording of our own: what comes of the inputs, step by step where there is such a way."""
+    """A recording of our own from the inputs, step by step where possible."""
     recording = dict(inputs)
     for _, needed, run in sorted(RUNS, key=lambda one: one[0] != "streaming"):
         if set(needed) <= set(recording):

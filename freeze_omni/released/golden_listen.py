@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from freeze_omni.listening import ListeningOutput
 from freeze_omni.llm.generate import GenerationConfig, generate
 from freeze_omni.system import FreezeOmni
 
@@ -18,19 +19,18 @@ Found = Iterator[tuple[str, np.ndarray]]
 
 
 def heard_step_by_step(model: FreezeOmni, recording: Recording) -> Found:
-    """Fresh caches at the start, one chunk at a time; a chunk's features with those that overlap, zeros at first."""
+    """Fresh caches at the start, one chunk at a time; a chunk's features after those that overlap, zeros at first."""
     wav, overlap = _wav(model, recording), model.rates.overlap_feats
-    fbank, encoder, adapter = (part.initial_state(1) for part in (model.fbank, model.encoder, model.adapter))
+    listening = model.listening
+    state = listening.initial_state(1)
     before = wav.new_zeros(1, overlap, model.rates.mel_bins)
     chunks, frames, positions = [], [], []
     for samples in wav.split(model.rates.chunk_samples, dim=1):
-        feats, fbank = model.fbank.step(samples, fbank)
-        chunks.append(torch.cat([before, feats], dim=1)[0])
-        before = feats[:, -overlap:]
-        enc, encoder = model.encoder.step(feats, encoder)
-        sent, adapter = model.adapter.step(enc, adapter)
-        frames.append(enc[0])
-        positions.append(sent.embeds[0])
+        out, state = listening.step(samples, state)
+        chunks.append(torch.cat([before, out.feats], dim=1)[0])
+        before = out.feats[:, -overlap:]
+        frames.append(out.frames[0])
+        positions.append(out.adapted.embeds[0])
     yield "fbank_chunks", torch.stack(chunks).numpy()
     yield "encoder_out", torch.cat(frames).numpy()
     yield "adapter_out", torch.cat(positions).numpy()
@@ -38,12 +38,12 @@ def heard_step_by_step(model: FreezeOmni, recording: Recording) -> Found:
 
 def heard_at_once(model: FreezeOmni, recording: Recording) -> Found:
     """All of the audio in one pass."""
-    feats, enc, sent = _all_at_once(model, recording)
+    out = _all_at_once(model, recording)
     overlap, size = model.rates.overlap_feats, model.rates.chunk_feats
-    padded = torch.nn.functional.pad(feats[0], (0, 0, overlap, 0))
+    padded = torch.nn.functional.pad(out.feats[0], (0, 0, overlap, 0))
     yield "fbank_chunks", padded.unfold(0, size + overlap, size).transpose(1, 2).contiguous().numpy()
-    yield "encoder_out", enc[0].numpy()
-    yield "adapter_out", sent[0].numpy()
+    yield "encoder_out", out.frames[0].numpy()
+    yield "adapter_out", out.adapted.embeds[0].numpy()
 
 
 def dialogue_step_by_step(model: FreezeOmni, recording: Recording) -> Found:
@@ -51,16 +51,16 @@ def dialogue_step_by_step(model: FreezeOmni, recording: Recording) -> Found:
     llm, cache = model.llm, model.llm.new_cache()
     positions = dict(heard_step_by_step(model, recording))["adapter_out"]
     steps = torch.from_numpy(positions).split(model.rates.chunk_frames // model.rates.adapter_downsample)
-    last = llm(_embed(model, llm.chat.system(model.system_prompt))[None], cache=cache)[0][0, -1]
+    last = llm(_embed(model, llm.order.system(model.system_prompt))[None], cache=cache)[0][0, -1]
     states = [_probabilities(model, last)]
     answers: list[tuple[np.ndarray, np.ndarray]] = []
     for turn in range(TURNS):
-        opening = [_embed(model, llm.chat.user_prefix(first=turn == 0)), model.prompt.weight]
+        opening = [_embed(model, llm.order.prefix(first=turn == 0)), model.prompt.weight]
         for speech in steps:
             last = llm(torch.cat([*opening, speech])[None], cache=cache)[0][0, -1]
             states.append(_probabilities(model, last))
             opening = []
-        last = llm(_embed(model, llm.chat.user_suffix())[None], cache=cache)[0][0, -1]
+        last = llm(_embed(model, llm.order.suffix())[None], cache=cache)[0][0, -1]
         most = _most(recording, turn)
         made = list(generate(llm, last, cache, GenerationConfig(max_new_tokens=most)))
         hidden = torch.stack([state for _, state in made]) if made else last.new_zeros(0, llm.hidden_size)
@@ -74,18 +74,18 @@ def dialogue_step_by_step(model: FreezeOmni, recording: Recording) -> Found:
 def dialogue_at_once(model: FreezeOmni, recording: Recording) -> Found:
     """The LLM reads both turns with the recorded answers in one pass; each token is the likeliest one there."""
     llm = model.llm
-    speech = _all_at_once(model, recording)[2][0]
+    speech = _all_at_once(model, recording).adapted.embeds[0]
     step = model.rates.chunk_frames // model.rates.adapter_downsample
-    pieces = [_embed(model, llm.chat.system(model.system_prompt))]
+    pieces = [_embed(model, llm.order.system(model.system_prompt))]
     length = len(pieces[0])
     asked, starts = [length - 1], []
     for turn in range(TURNS):
         ids = recording[f"round{turn}_ids"].tolist()
         read = ids[:-1] if len(ids) >= _most(recording, turn) else ids  # the last of a full answer is not read
-        opening = [_embed(model, llm.chat.user_prefix(first=turn == 0)), model.prompt.weight]
-        first = length + sum(map(len, opening))
+        prefix, suffix = _embed(model, llm.order.prefix(first=turn == 0)), _embed(model, llm.order.suffix())
+        first = length + len(prefix) + len(model.prompt.weight)
         asked += range(first + step - 1, first + len(speech), step)
-        turn_pieces = [*opening, speech, _embed(model, llm.chat.user_suffix()), _embed(model, read)]
+        turn_pieces = [prefix, llm.order.spoken_turn(model.prompt.weight, speech, suffix, _embed(model, read))]
         length += sum(map(len, turn_pieces))
         starts.append(length - len(read) - 1)
         pieces += turn_pieces
@@ -104,11 +104,9 @@ def _wav(model: FreezeOmni, recording: Recording) -> Tensor:
     return wav[None, : len(wav) // model.rates.chunk_samples * model.rates.chunk_samples]
 
 
-def _all_at_once(model: FreezeOmni, recording: Recording) -> tuple[Tensor, Tensor, Tensor]:
+def _all_at_once(model: FreezeOmni, recording: Recording) -> ListeningOutput:
     wav = _wav(model, recording)
-    feats, lengths = model.fbank(wav, torch.tensor([wav.shape[1]]))
-    enc, frames = model.encoder(feats, lengths)
-    return feats, enc, model.adapter(enc, frames).embeds
+    return model.listening(wav, torch.tensor([wav.shape[1]]))
 
 
 def _embed(model: FreezeOmni, ids: list[int]) -> Tensor:

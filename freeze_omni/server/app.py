@@ -1,4 +1,4 @@
-"""The ASGI application: /v1/realtime, /health, /metrics, /v1/models and the page."""
+"""The ASGI application (/v1/realtime, /health, /metrics, /v1/models and the page), and uvicorn to run it."""
 
 from __future__ import annotations
 
@@ -7,19 +7,22 @@ import contextlib
 import hmac
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
+import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
+from freeze_omni.engine.worker import WorkerConfig, threads_each
 from freeze_omni.server.config import ServerConfig
 from freeze_omni.server.connection import GOING_AWAY, Connection
-from freeze_omni.server.conversation import Conversation
 from freeze_omni.server.exposition import CONTENT_TYPE, expose
-from freeze_omni.server.pool import Full, Pool
+from freeze_omni.server.protocol import RealtimeProtocol
+from freeze_omni.server.router import Full, Router
 
 PAGE = Path(__file__).parent / "page"
 PAGE_FILES = ("page.js", "audio.js", "timeline.js", "worklet.js", "page.css")
@@ -27,10 +30,10 @@ KEY_PROTOCOL = "openai-insecure-api-key."
 
 
 class Server:
-    """Routes over a pool, which whoever runs `application` opens before."""
+    """The routes of `application`; the router must be open before it runs."""
 
-    def __init__(self, config: ServerConfig, pool: Pool) -> None:
-        self.config, self.pool = config, pool
+    def __init__(self, config: ServerConfig, router: Router) -> None:
+        self.config, self.router = config, router
         self.connections: set[Connection] = set()
         self.application = Starlette(
             routes=[
@@ -49,11 +52,11 @@ class Server:
         try:
             yield
         finally:
-            await self.pool.close()
+            await self.router.close()
 
     async def drain(self) -> None:
-        """No new sessions; those that are open may end, and are ended after a while."""
-        self.pool.closing = True
+        """No new sessions; the open ones get some time to end."""
+        self.router.closing = True
         for _ in range(round(self.config.close_s * 10)):
             if not self.connections:
                 return
@@ -71,14 +74,14 @@ class Server:
         offered = socket.headers.get("sec-websocket-protocol", "")
         await socket.accept("realtime" if "realtime" in [part.strip() for part in offered.split(",")] else None)
         try:
-            facts = self.pool.facts
+            facts = self.router.facts
         except Full as error:
             await socket.close(1013, str(error))
             return
         name = socket.query_params.get("model", self.config.model.name)[:100]
         prompt, limits = facts.facts["system_prompt"], self.config.limits
-        conversation = Conversation(name, prompt, facts.facts["longest_answer"], facts.rates, limits)
-        connection = Connection(socket, self.pool, conversation, limits)
+        protocol = RealtimeProtocol(name, prompt, facts.facts["longest_answer"], facts.rates, limits)
+        connection = Connection(socket, self.router, protocol, limits)
         self.connections.add(connection)
         try:
             await connection.serve()
@@ -101,19 +104,19 @@ class Server:
         return JSONResponse({"object": "list", "data": [entry]})
 
     async def _health(self, request: Request) -> Response:
-        pool = self.pool
-        ready = any(hand.ready for hand in pool.hands) and not pool.closing
+        router = self.router
+        ready = any(handle.ready for handle in router.handles) and not router.closing
         state = {
             "status": "ok" if ready else "unavailable",
-            "sessions": pool.sessions,
-            "session_limit": pool.limit,
-            "workers": sum(hand.ready is not None for hand in pool.hands),
+            "sessions": router.sessions,
+            "session_limit": router.limit,
+            "workers": sum(handle.ready is not None for handle in router.handles),
             "api_key": bool(self.config.api_key),
         }
         return JSONResponse(state, 200 if ready else 503)
 
     async def _metrics(self, request: Request) -> Response:
-        return PlainTextResponse(expose(self.pool), media_type=CONTENT_TYPE)
+        return PlainTextResponse(expose(self.router), media_type=CONTENT_TYPE)
 
     @staticmethod
     def _page(file: str):
@@ -123,11 +126,50 @@ class Server:
         return page
 
 
+class GracefulServer(uvicorn.Server):
+    """Like uvicorn's, but it starts the workers first and drains sessions before it cuts connections."""
+
+    def __init__(self, config: uvicorn.Config, server: Server) -> None:
+        super().__init__(config)
+        self._server = server
+
+    async def startup(self, sockets: list[Any] | None = None) -> None:
+        """Workers first. Raises Unready for a model that cannot be loaded, which uvicorn would show as a traceback."""
+        await self._server.router.open()
+        await super().startup(sockets)
+
+    async def shutdown(self, sockets: list[Any] | None = None) -> None:
+        await self._server.drain()
+        await super().shutdown(sockets)
+
+
+def make(config: ServerConfig, router: Router | None = None, log_level: str = "info") -> GracefulServer:
+    """The server, ready to `run`. router: None makes one of processes."""
+    threads = threads_each(config.threads, len(config.devices))
+    workers = [WorkerConfig(config.model, config.serving, device, threads, config.record) for device in config.devices]
+    server = Server(config, router or Router(workers))
+    tls: dict[str, Any] = {}
+    if config.tls_cert is not None:
+        tls = {"ssl_certfile": str(config.tls_cert), "ssl_keyfile": str(config.tls_key)}
+    settings = uvicorn.Config(
+        server.application,
+        host=config.host,
+        port=config.port,
+        log_level=log_level,
+        access_log=False,
+        ws_max_size=config.limits.message_bytes,
+        ws_ping_interval=20.0,
+        lifespan="on",
+        **tls,
+    )
+    return GracefulServer(settings, server)
+
+
 def _refusal(text: str, code: str, status: int) -> Response:
     return JSONResponse({"error": {"type": "invalid_request_error", "code": code, "message": text}}, status)
 
 
 def _same_origin(socket: WebSocket) -> bool:
-    """A browser names the site whose page connects: any site's page could reach a server on this machine."""
+    """A browser names the site whose page connects: else any site's page could use a server on this machine."""
     origin = socket.headers.get("origin")
     return origin is None or urlsplit(origin).netloc == socket.headers.get("host")

@@ -1,21 +1,21 @@
-"""What `freeze-omni serve` can be told."""
+"""Settings of `freeze-omni serve`."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from freeze_omni.serving.config import ServingConfig
+from freeze_omni.engine.config import ServingConfig
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What a client may use up; whoever passes a limit is told so and let go.
+    """Limits of a client. A connection that passes one is closed, with the reason.
 
     Attributes:
         message_bytes: of one message. messages_s: messages a second, over `burst_s` seconds.
         idle_s: without any message. audio_s: audio of one session. text_chars: of one text or system prompt.
-        items: of one conversation, the oldest are forgotten. waiting_events: not yet taken by a slow client.
+        items: of one conversation; the oldest are forgotten. waiting_events: not yet taken by a slow client.
     """
 
     message_bytes: int = 2_000_000

@@ -1,4 +1,4 @@
-"""One WebSocket: a user of the pool. It reads, it writes, and it is let go when it passes a limit."""
+"""One WebSocket, a client of the router: reads, writes, and ends when the client passes a limit."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ import asyncio
 import json
 import logging
 import time
+from collections.abc import Callable
 from typing import Any
 
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
+from freeze_omni.engine.slot import Output
 from freeze_omni.server.config import Limits
-from freeze_omni.server.conversation import AudioSpent, Conversation
-from freeze_omni.server.pool import Full, Pool
-from freeze_omni.serving.config import SeatConfig
-from freeze_omni.serving.seat import Output
+from freeze_omni.server.protocol import AudioSpent, Item, RealtimeProtocol
+from freeze_omni.server.router import Full, Router
+from freeze_omni.session.session import SessionConfig
 
 POLICY, INTERNAL, TRY_LATER, GOING_AWAY = 1008, 1011, 1013, 1001
 """Codes of RFC 6455 with which a connection is closed."""
@@ -31,23 +32,23 @@ class Closed(Exception):
 class Connection:
     """Serves one client to its end."""
 
-    def __init__(self, socket: WebSocket, pool: Pool, conversation: Conversation, limits: Limits) -> None:
-        self.key = conversation.key
-        self._socket, self._pool, self._conversation, self._limits = socket, pool, conversation, limits
+    def __init__(self, socket: WebSocket, router: Router, protocol: RealtimeProtocol, limits: Limits) -> None:
+        self.key = protocol.key
+        self._socket, self._router, self._protocol, self._limits = socket, router, protocol, limits
         self._out: asyncio.Queue[dict[str, Any]] = asyncio.Queue(limits.waiting_events)
         self._end: asyncio.Future[Closed] = asyncio.get_running_loop().create_future()
 
     async def serve(self) -> None:
-        """Until the client leaves or is let go."""
+        """Until the client leaves, or passes a limit."""
         tasks = [asyncio.create_task(work) for work in (self._write(), self._read())]
         try:
-            self._pool.admit(self, self._conversation.config)
+            self._router.admit(self, self._protocol.config)
             self._flush()
             await asyncio.wait([*tasks, self._end], return_when=asyncio.FIRST_COMPLETED)
         except Full as error:
             self.close(TRY_LATER, str(error), "server_full")
         finally:
-            self._pool.release(self)
+            self._router.release(self)
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -58,23 +59,18 @@ class Connection:
         if not self._end.done():
             self._end.set_result(Closed(code, reason, kind))
 
-    # of the pool
+    # as a client of the router
 
     def did(self, outputs: list[Output]) -> None:
-        try:
-            for item in self._conversation.from_worker(outputs):
-                self._put(item)
-        except Exception:
-            self._break()
-        self._flush()
+        self._pass_on(self._protocol.from_worker, outputs)
 
     def failed(self, reason: str) -> None:
         self.close(POLICY, reason, "session_failed")
 
-    def lost(self) -> tuple[SeatConfig, list[Any]]:
-        items = self._conversation.rebuilt()
+    def lost(self) -> tuple[SessionConfig, list[Item]]:
+        items = self._protocol.rebuilt()
         self._flush()
-        return self._conversation.config, items
+        return self._protocol.config, items
 
     async def _read(self) -> None:
         allowance, seen_s = self._limits.messages_s * self._limits.burst_s, time.monotonic()
@@ -93,37 +89,38 @@ class Connection:
             self._take(message)
 
     def _take(self, message: dict[str, Any]) -> None:
+        """One message of the client."""
         text = message.get("text")
         if text is None:
-            self._conversation.error("Events come as text, not as bytes.", "invalid_event")
+            self._protocol.error("Events come as text, not as bytes.", "invalid_event")
             return self._flush()
         try:
             event = json.loads(text)
         except (ValueError, RecursionError):
-            self._conversation.error("The message is not JSON.", "invalid_json")
+            self._protocol.error("The message is not JSON.", "invalid_json")
             return self._flush()
+        self._pass_on(self._protocol.from_client, event)
+
+    def _pass_on(self, step: Callable[[Any], list[Item]], what: Any) -> None:
+        """A step of the protocol: its items go into the session, its events to the client."""
         try:
-            for item in self._conversation.from_client(event):
+            for item in step(what):
                 self._put(item)
         except AudioSpent as error:
             self.close(POLICY, str(error), "audio_limit")
-        except Exception:
-            self._break()
+        except Exception:  # a fault of the server ends this session only
+            logging.exception("session %s ends by a fault of the server", self.key)
+            self.close(INTERNAL, "a fault of the server has ended this session", "server_fault")
         self._flush()
 
-    def _break(self) -> None:
-        """A fault of ours ends this session, and no other."""
-        logging.exception("session %s ends by a fault of the server", self.key)
-        self.close(INTERNAL, "a fault of the server has ended this session", "server_fault")
-
-    def _put(self, item: Any) -> None:
+    def _put(self, item: Item) -> None:
         try:
-            self._pool.put(self, item)
+            self._router.put(self, item)
         except Full as error:
             self.close(TRY_LATER, str(error), "server_busy")
 
     def _flush(self) -> None:
-        for event in self._conversation.take():
+        for event in self._protocol.take():
             if self._out.full():
                 return self.close(POLICY, "the client does not take its events", "slow_client")
             self._out.put_nowait(event)
@@ -134,14 +131,14 @@ class Connection:
             await self._socket.send_text(json.dumps(event, ensure_ascii=False))
 
     async def _part(self) -> None:
-        """Say why, if it was the server's doing."""
+        """Say why, if the server has ended it."""
         if not self._end.done() or self._socket.client_state is not WebSocketState.CONNECTED:
             return
         end = self._end.result()
-        self._conversation.error(str(end), end.kind, "server_error" if end.code == TRY_LATER else "limit_error")
+        self._protocol.error(str(end), end.kind, "server_error" if end.code == TRY_LATER else "limit_error")
         try:
             async with asyncio.timeout(2):
-                for event in self._conversation.take()[-1:]:
+                for event in self._protocol.take()[-1:]:
                     await self._socket.send_text(json.dumps(event))
                 await self._socket.close(end.code, str(end)[:120])
         except (TimeoutError, RuntimeError, WebSocketDisconnect, OSError):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from freeze_omni.server.pool import Pool
-from freeze_omni.serving.metrics import QUANTILES, Report
+from freeze_omni.engine.metrics import QUANTILES, Report
+from freeze_omni.server.router import Router
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 PREFIX = "freeze_omni_"
@@ -23,18 +23,18 @@ _SUMS = {
 }
 
 
-def expose(pool: Pool) -> str:
+def expose(router: Router) -> str:
     """All of it, one block a metric, a label for each worker."""
-    return "\n".join(_lines(pool)) + "\n"
+    return "\n".join(_lines(router)) + "\n"
 
 
-def _lines(pool: Pool) -> Iterator[str]:
-    yield from _metric("sessions", "gauge", "Open sessions.", [("", pool.sessions)])
-    yield from _metric("session_limit", "gauge", "Sessions that are served in real time.", [("", pool.limit)])
-    refused = [(f'{{reason="{reason}"}}', count) for reason, count in sorted(pool.refusals.items())]
+def _lines(router: Router) -> Iterator[str]:
+    yield from _metric("sessions", "gauge", "Open sessions.", [("", router.sessions)])
+    yield from _metric("session_limit", "gauge", "Sessions that are served in real time.", [("", router.limit)])
+    refused = [(f'{{reason="{reason}"}}', count) for reason, count in sorted(router.refusals.items())]
     yield from _metric("refusals_total", "counter", "Sessions refused.", refused or [("", 0)])
-    yield from _metric("lost_workers_total", "counter", "Workers that died.", [("", pool.lost_workers)])
-    reports = [(f'worker="{place}"', hand.report) for place, hand in enumerate(pool.hands) if hand.report]
+    yield from _metric("lost_workers_total", "counter", "Workers that died.", [("", router.lost_workers)])
+    reports = [(f'worker="{place}"', handle.report) for place, handle in enumerate(router.handles) if handle.report]
     waiting = [(f"{{{label}}}", report.waiting_chunks) for label, report in reports]
     yield from _metric("waiting_chunks", "gauge", "Queue depth: chunks of 160 ms that wait to be heard.", waiting)
     for key, (name, text) in _SUMS.items():

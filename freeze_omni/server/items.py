@@ -1,4 +1,4 @@
-"""The items of a conversation, as the protocol shows them, and the exchanges in text that they amount to."""
+"""The items of a conversation as the protocol shows them, and the same as exchanges in text."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ def words(item: dict[str, Any]) -> str:
 
 
 class Items:
-    """In order; the oldest are forgotten beyond `most`."""
+    """In order; with more than `most` the oldest are forgotten."""
 
     def __init__(self, most: int) -> None:
         self._most = most
         self._items: OrderedDict[str, dict[str, Any]] = OrderedDict()
 
     def add(self, item: dict[str, Any]) -> str | None:
-        """Behind the others; the id of the item before it."""
+        """Add an item at the end; the id of the one before it."""
         before = self.last_id
         self._items[item["id"]] = item
         while len(self._items) > self._most:
@@ -53,13 +53,13 @@ class Items:
         return self._items.get(key) if isinstance(key, str) else None
 
     def before(self, key: str) -> str | None:
-        """The id of the item in front of `key`."""
+        """The id of the item before `key`."""
         keys = list(self._items)
         place = keys.index(key) if key in self._items else 0
         return keys[place - 1] if place else None
 
     def exchanges(self) -> list[tuple[str, str]]:
-        """What was said and what was answered: by these a lost session is built again."""
+        """(user text, answer) pairs, from which a lost session is rebuilt."""
         pairs: list[tuple[str, str]] = []
         asked: list[str] = []
         for item in self._items.values():

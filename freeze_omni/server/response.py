@@ -1,4 +1,4 @@
-"""One response of the protocol: the events that tell of an answer as it is made."""
+"""One response of the protocol: the events that report an answer while it is made."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Event = dict[str, Any]
 
 @dataclass
 class Response:
-    """number: of the answer in its session. `done` once all is told that will be."""
+    """number: of the answer in its session. done: all its events are sent."""
 
     number: int
     conversation: str
@@ -26,29 +26,28 @@ class Response:
     id: str = field(default_factory=lambda: new_id("resp"))
     text: str = ""
     done: bool = False
-    sent_samples: int = 0
 
     def __post_init__(self) -> None:
+        self._key = "transcript" if self.spoken else "text"
         kind = "output_audio" if self.spoken else "output_text"
-        key = "transcript" if self.spoken else "text"
-        self.item = message("assistant", kind, status="in_progress", **{key: ""})
+        self.item = message("assistant", kind, status="in_progress", **{self._key: ""})
 
     def begin(self, previous: str | None) -> list[Event]:
+        """previous: id of the item before."""
+        empty = {**self.item, "content": []}
         return [
             {"type": "response.created", "response": self.describe("in_progress")},
-            {"type": "response.output_item.added", **self._place(item=False), "item": {**self.item, "content": []}},
-            {"type": "conversation.item.added", "previous_item_id": previous, "item": {**self.item, "content": []}},
-            {"type": "response.content_part.added", **self._place(), "part": self._part("")},
+            self._event("output_item.added", whole=True, item=empty),
+            {"type": "conversation.item.added", "previous_item_id": previous, "item": empty},
+            self._event("content_part.added", part=self._part("")),
         ]
 
     def write(self, delta: str) -> list[Event]:
         self.text += delta
-        kind = "response.output_audio_transcript.delta" if self.spoken else "response.output_text.delta"
-        return [{"type": kind, **self._place(), "delta": delta}]
+        return [self._event("output_audio_transcript.delta" if self.spoken else "output_text.delta", delta=delta)]
 
     def speak(self, samples: np.ndarray) -> list[Event]:
         """samples (S,) float32 at the model's output rate."""
-        self.sent_samples += len(samples)
         return self._audio(self.encoder(samples))
 
     def end(self, kept: str, reason: str, cancelled_by: str = "turn_detected") -> list[Event]:
@@ -56,23 +55,27 @@ class Response:
         self.done = True
         finished = reason in ("done", "length")
         self.item["status"] = "completed" if reason == "done" else "incomplete"
-        self.item["content"][0]["transcript" if self.spoken else "text"] = self.text if finished else kept
-        events: list[Event] = []
+        self.item["content"][0][self._key] = self.text if finished else kept
         if self.spoken:
-            events += self._audio(self.encoder.end()) if finished else []
-            events.append({"type": "response.output_audio.done", **self._place()})
-            events.append({"type": "response.output_audio_transcript.done", **self._place(), "transcript": self.text})
+            events = self._audio(self.encoder.end()) if finished else []
+            events.append(self._event("output_audio.done"))
+            events.append(self._event("output_audio_transcript.done", transcript=self.text))
         else:
-            events.append({"type": "response.output_text.done", **self._place(), "text": self.text})
-        status, details = self._status(reason, cancelled_by)
+            events = [self._event("output_text.done", text=self.text)]
+        details = {
+            "length": {"type": "incomplete", "reason": "max_output_tokens"},
+            "interrupted": {"type": "cancelled", "reason": cancelled_by},
+            "failed": {"type": "failed", "error": {"type": "server_error", "code": "worker_lost"}},
+        }.get(reason)
         return [
             *events,
-            {"type": "response.content_part.done", **self._place(), "part": self._part(self.text)},
-            {"type": "response.output_item.done", **self._place(item=False), "item": self.item},
-            {"type": "response.done", "response": self.describe(status, details)},
+            self._event("content_part.done", part=self._part(self.text)),
+            self._event("output_item.done", whole=True, item=self.item),
+            {"type": "response.done", "response": self.describe(details["type"] if details else "completed", details)},
         ]
 
     def describe(self, status: str, details: dict[str, Any] | None = None) -> dict[str, Any]:
+        """The response object."""
         return {
             "id": self.id,
             "object": "realtime.response",
@@ -86,22 +89,13 @@ class Response:
             "usage": None,
         }
 
-    @staticmethod
-    def _status(reason: str, cancelled_by: str) -> tuple[str, dict[str, Any] | None]:
-        if reason == "length":
-            return "incomplete", {"type": "incomplete", "reason": "max_output_tokens"}
-        if reason == "interrupted":
-            return "cancelled", {"type": "cancelled", "reason": cancelled_by}
-        if reason == "failed":
-            return "failed", {"type": "failed", "error": {"type": "server_error", "code": "worker_lost"}}
-        return "completed", None
-
     def _audio(self, delta: str) -> list[Event]:
-        return [{"type": "response.output_audio.delta", **self._place(), "delta": delta}] if delta else []
+        return [self._event("output_audio.delta", delta=delta)] if delta else []
 
     def _part(self, said: str) -> dict[str, Any]:
-        return {"type": "audio", "transcript": said} if self.spoken else {"type": "text", "text": said}
+        return {"type": "audio" if self.spoken else "text", self._key: said}
 
-    def _place(self, item: bool = True) -> dict[str, Any]:
-        place: dict[str, Any] = {"response_id": self.id, "output_index": 0}
-        return {**place, "item_id": self.item["id"], "content_index": 0} if item else place
+    def _event(self, kind: str, whole: bool = False, **content: Any) -> Event:
+        """whole: of the item as a whole, not of its content part."""
+        part = {} if whole else {"item_id": self.item["id"], "content_index": 0}
+        return {"type": f"response.{kind}", "response_id": self.id, "output_index": 0, **part, **content}

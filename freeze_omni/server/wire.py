@@ -29,7 +29,7 @@ class Decoder:
         self.seconds = 0.0
 
     def __call__(self, text: object) -> np.ndarray:
-        """Raises WireError for what is no base64, or half a sample."""
+        """Raises WireError for anything but base64 of whole samples."""
         if not isinstance(text, str):
             raise WireError("audio must be a string of base64")
         try:
@@ -37,7 +37,7 @@ class Decoder:
         except (binascii.Error, ValueError):
             raise WireError("audio is not base64") from None
         if self.kind == "audio/pcm" and len(data) % 2:
-            raise WireError(f"audio of {len(data)} bytes is no whole number of 16 bit samples")
+            raise WireError(f"audio of {len(data)} bytes is not a whole number of 16 bit samples")
         samples = np.frombuffer(data, dtype="<i2") if self.kind == "audio/pcm" else _expand(data, self.kind)
         self.seconds += len(samples) / self.rate_hz
         return _run(self._resample, samples.astype(np.int16))
@@ -58,7 +58,7 @@ class Encoder:
         return self._encode(_run(self._resample, whole))
 
     def end(self) -> str:
-        """What the resampler held back; empty where nothing."""
+        """What the resampler held back, if anything."""
         if self._resample is None:
             return ""
         return self._encode(self._resample.resample_chunk(np.zeros(0, dtype=np.int16), last=True))

@@ -1,8 +1,7 @@
 """What goes into a dialogue and what comes out of it.
 
-`Event`: from the user's side. `Result`: from the model, the answer to a piece of `Work`. The reducer takes both and
-gives `Action`s, for whoever talks to the user, and `Work`, for whoever runs the model. All are plain values: a log of
-events replays a session.
+`Event`: from the user's side. `Result`: from the model, the result of a piece of `Work`. The reducer takes both and
+returns `Action`s for the user's side and `Work` for the model. All are plain values: a log of events replays a session.
 """
 
 from __future__ import annotations
@@ -13,6 +12,7 @@ import numpy as np
 
 LISTEN_ON, ANSWER, NO_ANSWER = 0, 1, 2
 """The three states of the head: the user still speaks; has finished, answer; has finished, do not answer."""
+STATE_NAMES = ("listening on", "answer", "nothing to answer")
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class VadOpened:
 
 @dataclass(frozen=True)
 class VadClosed:
-    """The voice activity detector hears no speech any more."""
+    """The voice activity detector no longer hears speech."""
 
 
 @dataclass(frozen=True)
@@ -53,12 +53,12 @@ class Played:
 
 @dataclass(frozen=True)
 class Timeout:
-    """Whoever keeps the clock gives up waiting for the end of the user's turn."""
+    """Do not wait any longer for the end of the user's turn: answer it if words were heard, else drop it."""
 
 
 @dataclass(frozen=True)
 class Respond:
-    """Answer what was said in the open turn now, whatever the state head thinks of it."""
+    """Answer what was said in the open turn now, whatever the state head says."""
 
 
 @dataclass(frozen=True)
@@ -68,9 +68,9 @@ class Clear:
 
 @dataclass(frozen=True)
 class Truncate:
-    """The user heard only so many samples of an answer, which may have ended since; 0 means the last one.
+    """The user heard only this many samples of an answer, which may have ended since.
 
-    answer: its number, from 1; nothing is done if it is not the last.
+    answer: its number, from 1, or 0 for the last; nothing happens if it is not the last.
     """
 
     samples: int
@@ -79,7 +79,7 @@ class Truncate:
 
 @dataclass(frozen=True)
 class Remember:
-    """A finished exchange in text from before, to be put behind the history."""
+    """A finished exchange in text from before, to be added to the history."""
 
     user: str
     answer: str
@@ -135,7 +135,7 @@ class Spoke:
 
 @dataclass(frozen=True)
 class AnswerMade:
-    """All of the answer is written and spoken; `cut` where a limit ended it."""
+    """All of the answer is written and spoken; `cut` if a limit ended it."""
 
     cut: bool
 
@@ -145,7 +145,7 @@ Result = Heard | Wrote | Spoke | AnswerMade
 
 @dataclass(frozen=True)
 class StateDecision:
-    """The state head's word on a chunk that ended `time_s` after the session's start."""
+    """The state head's decision on a chunk that ended `time_s` after the session's start."""
 
     state: int
     probabilities: tuple[float, float, float]
@@ -169,7 +169,7 @@ class TextDelta:
 
 @dataclass(frozen=True)
 class PlayAudio:
-    """Samples (S,) float32 at the model's output rate, to be played behind those before."""
+    """Samples (S,) float32 at the model's output rate, to be played after those before."""
 
     samples: np.ndarray
 
@@ -195,7 +195,7 @@ class AnswerBegun:
 
 @dataclass(frozen=True)
 class AnswerKept:
-    """What the history has of the last answer: all of it (`done`, or `length` where a limit cut it) or what was heard
+    """What the history has of the last answer: all of it (`done`, or `length` if a limit cut it), or what was heard
     (`interrupted`)."""
 
     text: str
@@ -207,12 +207,12 @@ Action = StateDecision | TranscriptDelta | TextDelta | PlayAudio | StopAudio | A
 
 @dataclass(frozen=True)
 class OpenTurn:
-    """Begin to listen: fresh caches of encoder and adapter behind the dialogue so far."""
+    """Begin to listen: fresh states of encoder and adapter after the dialogue so far."""
 
 
 @dataclass(frozen=True)
 class Listen:
-    """Read whole chunks into the open turn at once; the state head is asked at the end of the last."""
+    """Read whole chunks into the open turn at once; the state is decided at the end of the last."""
 
     samples: np.ndarray
 
@@ -243,14 +243,14 @@ class StopAnswer:
 
 @dataclass(frozen=True)
 class ReadSystem:
-    """Read a new system prompt and the history behind it."""
+    """Read a new system prompt and the history after it."""
 
     text: str
 
 
 @dataclass(frozen=True)
 class KeepTurn:
-    """Put a finished exchange in text behind the history."""
+    """Add a finished exchange in text to the history."""
 
     user: str
     answer: str

@@ -1,60 +1,86 @@
-"""What the LLM remembers of a dialogue: turns as positions, within the LLM's context."""
+"""What the LLM has read of a dialogue: finished turns as positions within its context, and the open turn."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from freeze_omni.llm.cache import LlmCache
+from freeze_omni.session.events import Heard
 from freeze_omni.session.model import SpokenModel
-from freeze_omni.session.ops import Job, Read
+from freeze_omni.session.ops import Hear, Job, LlmOutput, Read
+from freeze_omni.streaming import State
+
+READ_POSITIONS = 32
+"""The LLM reads long texts in pieces of this many positions, so that no other session's listening waits for one."""
 
 
 @dataclass(frozen=True)
 class History:
     """The system prompt and finished turns; `cache` holds exactly these.
 
-    turns: for each the positions (P, E) behind its prefix: prompt, speech or text, suffix, answer.
+    turns: for each the positions (P, E) after its prefix: prompt and speech, or text; suffix; answer.
     """
 
     system: str
     cache: LlmCache
     turns: tuple[Tensor, ...] = field(default=())
 
+    def prefix(self, model: SpokenModel) -> list[int]:
+        """LLM ids that open the next user turn."""
+        return model.llm.order.prefix(first=not self.turns)
+
+    def add_turn(self, cache: LlmCache, turn: Tensor) -> History:
+        """With one more turn (P, E), which `cache` has read."""
+        return replace(self, cache=cache, turns=(*self.turns, turn))
+
+    def extend_last_turn(self, positions: Tensor) -> History:
+        """With `positions` (P, E) after the last turn, which the cache has read already."""
+        *before, last = self.turns
+        return replace(self, turns=(*before, torch.cat([last, positions.to(last.dtype)])))
+
+    def cut_last_turn(self, positions: int) -> History:
+        """Forget all of the last turn but its first `positions`."""
+        if not self.turns:
+            return self
+        *before, last = self.turns
+        dropped = len(last) - positions
+        if dropped <= 0:
+            return self
+        self.cache.cut(self.cache.length - dropped)
+        return replace(self, turns=(*before, last[:positions]))
+
 
 def embed(model: SpokenModel, ids: list[int]) -> Tensor:
     """LLM ids to positions (P, E)."""
     with torch.no_grad():
-        return model.llm.embed(torch.tensor(ids, dtype=torch.long, device=model.llm.model.device))
+        return model.llm.embed(torch.tensor(ids, dtype=torch.long, device=model.device))
 
 
-READ_POSITIONS = 32
-"""The LLM reads long texts in pieces of so many positions, so that nobody's listening waits for one."""
-
-
-def reading(embeds: Tensor, cache: LlmCache) -> Job[Tensor]:
-    """Read positions (P, E), P > 0, piece by piece; the hidden state (E,) of the last."""
-    hidden = None
-    for piece in embeds.split(READ_POSITIONS):
-        hidden = yield Read(piece, cache)
-    return hidden[-1].clone()
+def reading(embeds: Tensor, cache: LlmCache, predict: bool = False) -> Job[LlmOutput]:
+    """Read positions (P, E), P > 0, piece by piece; the output of the last piece."""
+    *pieces, last = embeds.split(READ_POSITIONS)
+    for piece in pieces:
+        yield Read(piece, cache)
+    return (yield Read(last, cache, predict))
 
 
 def starting(model: SpokenModel, system: str, turns: tuple[Tensor, ...] = ()) -> Job[History]:
     """Read system prompt and turns from nothing."""
-    cache = model.llm.new_cache()
-    pieces = [embed(model, model.llm.chat.system(system))]
+    cache, order = model.llm.new_cache(), model.llm.order
+    pieces = [embed(model, order.system(system))]
     for number, turn in enumerate(turns):
-        pieces += [embed(model, model.llm.chat.user_prefix(first=number == 0)), turn]
+        pieces += [embed(model, order.prefix(first=number == 0)), turn]
     yield from reading(torch.cat(pieces), cache)
     return History(system, cache, turns)
 
 
 def making_room(model: SpokenModel, history: History, positions: int) -> Job[History]:
     """Drop the oldest turns, never the system prompt, until `positions` more fit into the LLM's context."""
-    limit = getattr(model.llm.config, "max_position_embeddings", None) or 2**31
+    limit = model.llm.context_positions + model.llm.own_positions
     if not history.turns or history.cache.length + positions <= limit:
         return history
     turns, excess = list(history.turns), history.cache.length + positions - limit
@@ -63,24 +89,63 @@ def making_room(model: SpokenModel, history: History, positions: int) -> Job[His
     return (yield from starting(model, history.system, tuple(turns)))
 
 
-def add_turn(history: History, cache: LlmCache, turn: Tensor) -> History:
-    """The history with one more turn (P, E), which `cache` has read."""
-    return replace(history, cache=cache, turns=(*history.turns, turn))
-
-
-def extend_last_turn(history: History, positions: Tensor) -> History:
-    """The last turn with `positions` (P, E) behind it, which the cache has read already."""
-    *before, last = history.turns
-    return replace(history, turns=(*before, torch.cat([last, positions.to(last.dtype)])))
-
-
-def cut_last_turn(history: History, positions: int) -> History:
-    """Forget all of the last turn but its first `positions`."""
+def rereading_last_turn(model: SpokenModel, history: History, question: Tensor, answer: Tensor) -> Job[History]:
+    """The last turn as `question` (P, E) and `answer` (A, E) instead, which the LLM reads now."""
+    turn = torch.cat([question, answer.to(question.dtype)])
+    history = yield from making_room(model, history, max(len(turn) - len(history.turns[-1]), 0))
     if not history.turns:
         return history
-    *before, last = history.turns
-    dropped = len(last) - positions
-    if dropped <= 0:
-        return history
-    history.cache.cut(history.cache.length - dropped)
-    return replace(history, turns=(*before, last[:positions]))
+    history.cache.cut(history.cache.length - len(history.turns[-1]))
+    yield from reading(turn, history.cache)
+    return replace(history, turns=(*history.turns[:-1], turn))
+
+
+@dataclass(frozen=True)
+class Turn:
+    """An open user turn. `body` are the positions read so far after the turn's prefix: prompt and speech.
+
+    listening: state of the listening chain. cache: belongs to this turn alone. unread (P, E): what opens the turn,
+    until the LLM reads it together with the first speech. last (E,): hidden state of the last position read.
+    """
+
+    listening: State
+    cache: LlmCache
+    unread: Tensor | None
+    last: Tensor | None = None
+    units: tuple[int, ...] = ()
+    text: str = ""
+    body: tuple[Tensor, ...] = ()
+
+
+def open_turn(model: SpokenModel, cache: LlmCache, prefix: list[int]) -> Turn:
+    """A turn that has heard nothing; LLM ids `prefix` and the prompt are yet to be read into `cache`."""
+    start = embed(model, prefix)
+    prompt = model.prompt.weight.detach().to(start.dtype)
+    state = model.listening.initial_state(1, model.device)
+    return Turn(state, cache, torch.cat([start, prompt]), body=(prompt,))
+
+
+def hearing(model: SpokenModel, samples: np.ndarray, turn: Turn) -> Job[tuple[Heard, Turn]]:
+    """Hear whole chunks (k * chunk_samples,); the state decided on is that at the end of the last.
+
+    A chunk for which the adapter sends no position reads the state at the last position before it, and differs from
+    the chunk before by its summary (mean encoder frame).
+    """
+    heard = yield Hear(samples, turn.listening)
+    embeds = heard.embeds if turn.unread is None else torch.cat([turn.unread, heard.embeds.to(turn.unread.dtype)])
+    last, body = turn.last, turn.body
+    if len(embeds):
+        last = (yield Read(embeds, turn.cache)).hidden[-1].clone()
+    if len(heard.embeds):
+        body = (*body, heard.embeds)
+    with torch.no_grad():
+        states = model.state_head(last[None, None], heard.summary[None])
+    units = (*turn.units, *heard.units)
+    new = _new_text(turn.text, model.units.decode(list(units)))
+    turn = replace(turn, listening=heard.state, unread=None, last=last, units=units, text=turn.text + new, body=body)
+    return Heard(new, tuple(states[0, -1].float().softmax(-1).tolist())), turn
+
+
+def _new_text(before: str, now: str) -> str:
+    """What `now` adds; nothing if a unit changed the text before it (a byte of a character)."""
+    return now[len(before) :] if now.startswith(before) else ""

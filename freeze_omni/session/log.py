@@ -1,8 +1,8 @@
 """A session on file: everything that went in, piece by piece, and what came out. It replays to the same output.
 
-JSON lines. The first names the format and the session's choices; every other has `do` (`handle`, `write`, `speak` or
-`configure`), for `handle` the `event`, for `configure` the choices from then on, and the `actions` that came of it.
-Audio is little-endian float32 in base64.
+JSON lines. The first names the format and has the session's configuration. Every other has `do` (`handle`, `write`,
+`speak` or `configure`), for `handle` the `event`, for `configure` the `config` from then on, and the resulting
+`actions`. Audio is little-endian float32 in base64.
 """
 
 from __future__ import annotations
@@ -17,30 +17,28 @@ import numpy as np
 
 from freeze_omni.config import ConfigError, as_mapping, build
 from freeze_omni.session import events as ev
-from freeze_omni.session.answering import AnswerConfig
-from freeze_omni.session.reducer import TurnConfig
 from freeze_omni.session.session import SessionConfig, SpeechSession
 
-FORMAT = "freeze-omni session 1"
+FORMAT = "freeze-omni session 2"
 KINDS = {kind.__name__: kind for kind in (*ev.Event.__args__, *ev.Action.__args__)}
 
 
 class LogError(ValueError):
-    """A file that is no session log; names the line."""
+    """A file that is not a session log, or is damaged; names the line."""
 
 
-def pack(value: ev.Event | ev.Action) -> dict[str, Any]:
+def to_json(value: ev.Event | ev.Action) -> dict[str, Any]:
     """An event or action as JSON."""
     fields = {name: _plain(item) for name, item in vars(value).items()}
     return {"type": type(value).__name__, **fields}
 
 
-def unpack(found: dict[str, Any]) -> ev.Event | ev.Action:
-    """The inverse of `pack`. Raises LogError for what it is not."""
+def from_json(found: dict[str, Any]) -> ev.Event | ev.Action:
+    """The inverse of `to_json`. Raises LogError for anything else."""
     fields = dict(found)
     kind = KINDS.get(fields.pop("type", ""))
     if kind is None:
-        raise LogError(f"'{found.get('type')}' is no event or action of a session")
+        raise LogError(f"'{found.get('type')}' is not an event or action of a session")
     try:
         return kind(**{name: _value(item) for name, item in fields.items()})
     except (TypeError, ValueError) as error:
@@ -48,28 +46,25 @@ def unpack(found: dict[str, Any]) -> ev.Event | ev.Action:
 
 
 class Recorder:
-    """Writes what a session does. Whoever runs it tells the recorder after every piece."""
+    """Writes what a session does; whoever runs the session reports every piece."""
 
     def __init__(self, file: TextIO, config: SessionConfig) -> None:
         self._file = file
         self._line({"format": FORMAT, **as_mapping(config)})
 
     def handled(self, event: ev.Event, actions: list[ev.Action]) -> None:
-        self._line({"do": "handle", "event": pack(event), "actions": [pack(action) for action in actions]})
+        self._line({"do": "handle", "event": to_json(event), "actions": [to_json(action) for action in actions]})
 
     def worked(self, lane: str, actions: list[ev.Action]) -> None:
         """lane: `write` or `speak`."""
-        self._line({"do": lane, "actions": [pack(action) for action in actions]})
+        self._line({"do": lane, "actions": [to_json(action) for action in actions]})
 
-    def configured(
-        self, turns: TurnConfig, answers: AnswerConfig, system: str | None, actions: list[ev.Action]
-    ) -> None:
-        """Other choices; system: a new system prompt, None where it stays."""
-        choices = {"turns": as_mapping(turns), "answers": as_mapping(answers), "system": system}
-        self._line({"do": "configure", **choices, "actions": [pack(action) for action in actions]})
+    def configured(self, config: SessionConfig, actions: list[ev.Action]) -> None:
+        """The configuration from now on."""
+        self._line({"do": "configure", "config": as_mapping(config), "actions": [to_json(one) for one in actions]})
 
     def close(self) -> None:
-        """Nothing more is written."""
+        """Close the file."""
         self._file.close()
 
     def _line(self, content: dict[str, Any]) -> None:
@@ -78,11 +73,11 @@ class Recorder:
 
 
 def read_log(path: str | Path) -> tuple[SessionConfig, Iterator[dict[str, Any]]]:
-    """What the session began with, and the pieces. Raises LogError with file and line, as they are reached."""
+    """The session's first configuration, and the pieces. Raises LogError with file and line as it reaches them."""
     lines = Path(path).read_text(encoding="utf-8").splitlines()
     head = _parse(path, 1, lines[0] if lines else "")
     if head.get("format") != FORMAT:
-        raise LogError(f"{path}, line 1: no log of a session ('{FORMAT}' expected)")
+        raise LogError(f"{path}, line 1: not a session log ('{FORMAT}' expected)")
     try:
         config = build(SessionConfig, {key: value for key, value in head.items() if key != "format"}, f"{path}, line 1")
     except ConfigError as error:
@@ -91,22 +86,17 @@ def read_log(path: str | Path) -> tuple[SessionConfig, Iterator[dict[str, Any]]]
 
 
 def replay(pieces: Iterator[dict[str, Any]], session: SpeechSession) -> Iterator[tuple[list[Any], list[Any]]]:
-    """Do with a fresh session what was done; for each piece the recorded actions and those of now."""
+    """Repeat the pieces with a fresh session; for each the recorded actions and the new ones."""
     for piece in pieces:
-        before = [unpack(action) for action in piece["actions"]]
+        before = [from_json(action) for action in piece["actions"]]
         if piece["do"] == "handle":
-            yield before, session.handle(unpack(piece["event"]))
+            yield before, session.handle(from_json(piece["event"]))
         elif piece["do"] == "configure":
-            yield before, _configure(session, piece)
+            yield before, session.configure(build(SessionConfig, piece["config"]))
         elif session.answering is None:
             yield before, []
         else:
             yield before, session.work(piece["do"])
-
-
-def _configure(session: SpeechSession, piece: dict[str, Any]) -> list[ev.Action]:
-    session.configure(build(TurnConfig, piece["turns"]), build(AnswerConfig, piece["answers"]))
-    return [] if piece["system"] is None else session.handle(ev.SystemPrompt(piece["system"]))
 
 
 def same(before: list[ev.Action], now: list[ev.Action], tolerance: float = 1e-4) -> bool:
@@ -142,5 +132,5 @@ def _parse(path: str | Path, number: int, line: str) -> dict[str, Any]:
     except ValueError:
         raise LogError(f"{path}, line {number}: not JSON; the log was cut off") from None
     if not isinstance(content, dict):
-        raise LogError(f"{path}, line {number}: no object")
+        raise LogError(f"{path}, line {number}: not a JSON object")
     return content

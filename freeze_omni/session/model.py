@@ -4,26 +4,24 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
+import torch
 from torch import Tensor, nn
 
+from freeze_omni.listening import Listening
 from freeze_omni.llm.frozen import FrozenLLM
 from freeze_omni.rates import Rates
 
 
 class SpokenModel(Protocol):
-    """The paper's parts under the names of their checkpoints, and what ties them together.
+    """The parts that a session works with.
 
-    prompt.weight (N, E) are the prompt vectors; voice is the codec's global code, one row; units turns CTC units
-    into text; system_prompt is what the model was trained with; config has the generation, segments and sampling
-    that its answers are made with by default.
+    prompt.weight (N, E) are the prompt vectors; voice is the codec's global code, one row; units turns CTC units into
+    text; system_prompt is what the model was trained with; config has `history` and the defaults of answers:
+    generation, segments, sampling, fifo.
     """
 
     config: Any
     rates: Rates
-    fbank: nn.Module
-    encoder: Any
-    ctc: Any
-    adapter: Any
     llm: FrozenLLM
     prompt: nn.Embedding
     state_head: nn.Module
@@ -31,8 +29,20 @@ class SpokenModel(Protocol):
     codec: Any
     voice: Tensor
     units: Any
-    system_prompt: str
-    transcribes: bool
+
+    @property
+    def device(self) -> torch.device: ...
+
+    @property
+    def listening(self) -> Listening: ...
+
+    @property
+    def system_prompt(self) -> str: ...
+
+    @property
+    def transcribes(self) -> bool:
+        """Whether the CTC head gives words."""
+        ...
 
     def spoken_ids(self, text: str) -> list[int]:
         """LLM ids by which the speech decoder speaks a text: normalised, in its own text units."""

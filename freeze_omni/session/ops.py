@@ -1,7 +1,7 @@
-"""Pieces of model work that a session asks for, and what runs them.
+"""Operations of the model that a session asks for, and what runs them.
 
-A session never calls the model. Its coroutines yield an operation and are sent the result, so whoever drives them may
-run the operations of many sessions at once (`execute`), or of one (`drive`): both are the same code.
+A session never calls the model. Its coroutines yield an operation and are sent the result. Whoever drives them runs
+the operations of many sessions at once (`execute`), or of one (`drive`), by the same code.
 """
 
 from __future__ import annotations
@@ -24,44 +24,37 @@ from freeze_omni.speech_decoder.sampling import SamplingConfig
 from freeze_omni.streaming import State, join_states, split_state
 
 
-class Ears(NamedTuple):
-    """Streaming states of all that hears: each of batch 1."""
-
-    fbank: State
-    encoder: State
-    ctc: State
-    adapter: State
-
-
-class Sent(NamedTuple):
-    """Of the chunks: new units, positions (P, E) for the LLM, the last chunk's summary (1, S)."""
+class Listened(NamedTuple):
+    """Of the chunks: new CTC units, positions (P, E) for the LLM, the last chunk's summary (1, S), the state after."""
 
     units: list[int]
     embeds: Tensor
     summary: Tensor
+    state: State
+
+
+class LlmOutput(NamedTuple):
+    """Hidden states (P, E) of the positions read; logits (V,) of what follows the last, if asked for."""
+
+    hidden: Tensor
+    logits: Tensor | None
 
 
 @dataclass(frozen=True)
 class Hear:
-    """Whole chunks (k * chunk_samples,) through features, encoder and adapter -> (Sent, Ears)."""
+    """Whole chunks (k * chunk_samples,) through the model's `listening` -> Listened."""
 
     samples: np.ndarray
-    ears: Ears
+    state: State
 
 
 @dataclass(frozen=True)
 class Read:
-    """The LLM reads positions (P, E) behind `cache` -> hidden states (P, E)."""
+    """The LLM reads positions (P, E), P > 0, after those in `cache` -> LlmOutput."""
 
     embeds: Tensor
     cache: LlmCache
-
-
-@dataclass(frozen=True)
-class Predict:
-    """What follows a hidden state (E,) -> logits (V,)."""
-
-    hidden: Tensor
+    predict: bool = False
 
 
 @dataclass(frozen=True)
@@ -90,12 +83,12 @@ class MakeSound:
     state: State | None
 
 
-Op = Hear | Read | Predict | StartSpeech | DrawToken | MakeSound
+Op = Hear | Read | StartSpeech | DrawToken | MakeSound
 type Job[R] = Generator[Op, Any, R]
 
 
 def drive[R](model: SpokenModel, job: Job[R]) -> R:
-    """Run a job alone to its end."""
+    """Run one job to its end."""
     try:
         op = next(job)
         while True:
@@ -120,51 +113,35 @@ def group_key(op: Op) -> tuple[Any, ...]:
 
 @torch.no_grad()
 def execute(model: SpokenModel, ops: Sequence[Op]) -> list[Any]:
-    """Results of operations whose `group_key` is the same, in one batch; a row's does not depend on the others."""
+    """Results of operations with the same `group_key`, in one batch; a row's result does not depend on the others."""
     return _RUN[type(ops[0])](model, ops)
 
 
-def new_ears(model: SpokenModel) -> Ears:
-    """Nothing heard yet."""
-    device = model.llm.model.device
-    return Ears(
-        model.fbank.initial_state(1, device),
-        model.encoder.initial_state(1),
-        model.ctc.initial_state(1),
-        model.adapter.initial_state(1),
-    )
-
-
-def _hear(model: SpokenModel, ops: Sequence[Hear]) -> list[tuple[Sent, Ears]]:
-    wav = torch.from_numpy(np.stack([op.samples for op in ops]).astype(np.float32)).to(model.llm.model.device)
-    fbank, encoder, ctc, adapter = (_join(states) for states in zip(*(op.ears for op in ops), strict=True))
-    feats, fbank = model.fbank.step(wav, fbank)
-    frames, encoder = model.encoder.step(feats, encoder)
-    logits = model.ctc(frames)
-    units, ctc = model.ctc.step(logits, ctc)
-    sent, adapter = model.adapter.step(frames, adapter, ctc_logits=logits)
-    ears = zip(*(_split(state) for state in (fbank, encoder, ctc, adapter)), strict=True)
-    counts = sent.lengths.tolist()
+def _hear(model: SpokenModel, ops: Sequence[Hear]) -> list[Listened]:
+    wav = torch.from_numpy(np.stack([op.samples for op in ops]).astype(np.float32)).to(model.device)
+    out, state = model.listening.step(wav, _join([op.state for op in ops]))
+    units, counts, adapted = model.listening.units(out), out.adapted.lengths.tolist(), out.adapted
     return [
-        (Sent(units[row], sent.embeds[row, : counts[row]].clone(), sent.summary[row, -1:].clone()), Ears(*states))
-        for row, states in enumerate(ears)
+        Listened(units[row], adapted.embeds[row, : counts[row]].clone(), adapted.summary[row, -1:].clone(), states)
+        for row, states in enumerate(_split(state))
     ]
 
 
-def _read(model: SpokenModel, ops: Sequence[Read]) -> list[Tensor]:
+def _read(model: SpokenModel, ops: Sequence[Read]) -> list[LlmOutput]:
     ages = [op.cache.length for op in ops]
     try:
-        return model.llm.read_rows([op.embeds for op in ops], [op.cache for op in ops])
+        hidden = model.llm.read_rows([op.embeds for op in ops], [op.cache for op in ops])
     except Exception:
-        for op, age in zip(ops, ages, strict=True):  # whoever is innocent may read again
+        for op, age in zip(ops, ages, strict=True):  # the other sessions of the batch may read again
             op.cache.cut(age)
         raise
-
-
-def _predict(model: SpokenModel, ops: Sequence[Predict]) -> list[Tensor]:
-    rows = torch.stack([op.hidden for op in ops])
-    fill = rows.new_zeros(filling(len(rows)), rows.shape[1])
-    return list(model.llm.logits(torch.cat([rows, fill]))[: len(rows)])
+    asked = [row for row, op in enumerate(ops) if op.predict]
+    logits: dict[int, Tensor] = {}
+    if asked:
+        last = torch.stack([hidden[row][-1] for row in asked])
+        fill = last.new_zeros(filling(len(last)), last.shape[1])
+        logits = dict(zip(asked, model.llm.logits(torch.cat([last, fill])), strict=False))
+    return [LlmOutput(rows, logits.get(row)) for row, rows in enumerate(hidden)]
 
 
 def _start_speech(model: SpokenModel, ops: Sequence[StartSpeech]) -> list[State]:
@@ -195,7 +172,7 @@ def _join(states: Sequence[State]) -> State:
 
 
 def _split(state: State) -> list[State]:
-    """Rows of a batched state, each with memory of its own: one must not keep all the others alive."""
+    """Rows of a batched state, each with its own memory: one must not keep all the others alive."""
     rows = split_state(state)
     return rows if len(rows) == 1 else [{key: value.clone() for key, value in row.items()} for row in rows]
 
@@ -203,7 +180,6 @@ def _split(state: State) -> list[State]:
 _RUN: dict[type, Callable[[SpokenModel, Any], list[Any]]] = {
     Hear: _hear,
     Read: _read,
-    Predict: _predict,
     StartSpeech: _start_speech,
     DrawToken: _draw,
     MakeSound: _sound,

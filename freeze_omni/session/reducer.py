@@ -1,6 +1,6 @@
-"""The dialogue as a pure function: step(input, state) -> (state, actions). No clock, no thread, no socket, no model.
+"""A dialogue as a pure function: step(config, event, state) -> (state, actions). No clock, thread, socket or model.
 
-Time is counted in audio chunks. While the system speaks it listens on: state 1 stops the speech within the step and
+Time is counted in audio chunks. The system listens while it speaks: state 1 stops the speech within the same step and
 leaves only what was heard in the history, state 2 lets it go on (paper section 3.4).
 """
 
@@ -8,48 +8,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Any
 
 import numpy as np
 
-from freeze_omni.session.events import (
-    ANSWER,
-    LISTEN_ON,
-    NO_ANSWER,
-    Action,
-    AnswerEnded,
-    AnswerMade,
-    AnswerText,
-    AnswerTurn,
-    AudioChunk,
-    Clear,
-    DropTurn,
-    Event,
-    Heard,
-    Interrupt,
-    KeepTurn,
-    Listen,
-    OpenTurn,
-    PlayAudio,
-    Played,
-    ReadSystem,
-    Remember,
-    Respond,
-    Result,
-    Spoke,
-    StateDecision,
-    StopAnswer,
-    StopAudio,
-    SystemPrompt,
-    TextDelta,
-    TextInput,
-    Timeout,
-    TranscriptDelta,
-    Truncate,
-    VadClosed,
-    VadOpened,
-    Work,
-    Wrote,
-)
+from freeze_omni.session import events as ev
+
+
+class TurnDetection(StrEnum):
+    """Who ends a user's turn. A turn of `TurnConfig.max_turn_chunks` ends in every mode."""
+
+    STATE_HEAD = "state_head"
+    """The state head: answer, or do not answer."""
+    VAD = "vad"
+    """The voice activity detector: its gate's opening interrupts an answer, its closing ends the turn."""
+    MANUAL = "manual"
+    """The user, by Respond or Timeout; the gate is ignored."""
 
 
 @dataclass(frozen=True)
@@ -57,32 +32,36 @@ class TurnConfig:
     """Rules of turn taking.
 
     Attributes:
+        detection: who ends a turn.
+        gated: with STATE_HEAD, listen only while the VAD gate is open; VAD always does, MANUAL never.
+        interrupt: a user's turn stops the answer that is being spoken. Otherwise it is kept and answered once the
+            answer is over and the user is silent. MANUAL always interrupts.
         chunk_s: length of an audio chunk.
-        gate: `open` listens always; `vad` waits for VadOpened and takes `pre_roll_chunks` from before it.
+        pre_roll_chunks: audio from before the gate opened that belongs to the turn.
         threshold: a probability above it decides (released server: 0.5).
         max_turn_chunks: a user who never stops is answered then.
-        silent_chunks: so long after the gate closed without a decision, the turn ends: it is
-            answered if words were heard, else dropped.
-        transcribed: words tell a turn from silence; without a CTC head (imported models) every turn counts as
-            one with words.
-        interrupt: a turn that ends while an answer is spoken stops it; otherwise the turn is kept, and answered when
-            the answer is over and the user does not speak.
+        silent_chunks: with STATE_HEAD, a turn without a decision ends this long after the gate closed. It is answered
+            if words were heard, else dropped.
+        transcribed: words tell a turn from silence. Without a CTC head (imported models) every turn counts as one with
+            words.
         samples_per_token: guess for a segment that is not spoken to its end (output samples).
     """
 
+    detection: TurnDetection = TurnDetection.STATE_HEAD
+    gated: bool = False
+    interrupt: bool = True
     chunk_s: float = 0.16
-    gate: str = "open"
     pre_roll_chunks: int = 6
     threshold: float = 0.5
     max_turn_chunks: int = 188
     silent_chunks: int = 12
-    samples_per_token: int = 6600
     transcribed: bool = True
-    interrupt: bool = True
+    samples_per_token: int = 6600
 
-    def __post_init__(self) -> None:
-        if self.gate not in ("open", "vad"):
-            raise ValueError(f"gate is 'open' or 'vad', not '{self.gate}'")
+    @property
+    def behind_gate(self) -> bool:
+        """Whether only what comes while the gate is open is heard."""
+        return self.detection is TurnDetection.VAD or self.gated and self.detection is TurnDetection.STATE_HEAD
 
 
 @dataclass(frozen=True)
@@ -97,8 +76,8 @@ class Spoken:
 
 
 @dataclass(frozen=True)
-class Dialogue:
-    """All that the reducer remembers."""
+class TurnState:
+    """What the reducer remembers of the turns."""
 
     chunks: int = 0
     gate_open: bool = True
@@ -107,7 +86,7 @@ class Dialogue:
     listening: bool = False
     turn_chunks: int = 0
     words: bool = False
-    kept: bool = False  # the open turn is to be answered when the present answer is over
+    kept: bool = False  # the open turn is answered once the present answer is over
     answering: bool = False
     answers: int = 0  # begun so far
     made: str = ""  # why the making of the answer ended; empty while it goes on
@@ -116,138 +95,144 @@ class Dialogue:
     said: tuple[Spoken, ...] = ()  # of the last answer, when it is over
 
 
-Out = tuple[Dialogue, list[Action | Work]]
+Todo = list[ev.Action | ev.Work]
+Out = tuple[TurnState, Todo]
 
 
-def initial_dialogue(config: TurnConfig) -> Dialogue:
+def initial_turns(config: TurnConfig) -> TurnState:
     """Before the first event."""
-    return Dialogue(gate_open=config.gate == "open")
+    return TurnState(gate_open=not config.behind_gate)
 
 
-def step(config: TurnConfig, event: Event | Result, state: Dialogue) -> Out:
+def step(config: TurnConfig, event: ev.Event | ev.Result, state: TurnState) -> Out:
     """The next state, and what to do: actions for the user's side, work for the model, in order.
 
-    Raises TypeError for what is no event.
+    Raises TypeError for anything but an event or a result.
     """
     rule = _RULES.get(type(event))
     if rule is None:
-        raise TypeError(f"{type(event).__name__} is no event of a session")
+        raise TypeError(f"{type(event).__name__} is not an event of a session")
     return rule(config, event, state)
 
 
-def _chunk(config: TurnConfig, event: AudioChunk, state: Dialogue) -> Out:
+def _chunk(config: TurnConfig, event: ev.AudioChunk, state: TurnState) -> Out:
     state = replace(state, chunks=state.chunks + 1)
     if state.kept and state.turn_chunks >= config.max_turn_chunks:
         return state, []
     if not state.gate_open and (state.kept or not state.listening):
-        kept = (*state.pre_roll, event.samples)[-config.pre_roll_chunks or len(state.pre_roll) + 1 :]
-        return replace(state, pre_roll=kept if config.pre_roll_chunks else ()), []
-    work: list[Action | Work] = []
-    if not state.listening:
-        state, work = _open(state)
-    elif state.pre_roll:
-        state, work = _hear_pre_roll(state)
+        most = config.pre_roll_chunks
+        return replace(state, pre_roll=(*state.pre_roll, event.samples)[-most:] if most else ()), []
+    state, work = _hear_pre_roll(state) if state.listening else _open(state)
     closed = 0 if state.gate_open else state.closed_chunks + 1
     state = replace(state, turn_chunks=state.turn_chunks + 1, closed_chunks=closed)
-    return state, [*work, Listen(event.samples)]
+    return state, [*work, ev.Listen(event.samples)]
 
 
-def _open(state: Dialogue) -> Out:
+def _open(state: TurnState) -> Out:
     """Begin a turn with what was said before the gate opened."""
-    work: list[Action | Work] = [OpenTurn()]
-    if state.pre_roll:
-        work.append(Listen(np.concatenate(state.pre_roll)))
-    heard = len(state.pre_roll)
-    opened = replace(state, listening=True, pre_roll=(), turn_chunks=heard, words=False, kept=False, closed_chunks=0)
-    return opened, work
+    opened = replace(state, listening=True, turn_chunks=0, words=False, kept=False, closed_chunks=0)
+    opened, work = _hear_pre_roll(opened)
+    return opened, [ev.OpenTurn(), *work]
 
 
-def _hear_pre_roll(state: Dialogue) -> Out:
-    """A turn that was kept goes on."""
-    work: list[Action | Work] = [Listen(np.concatenate(state.pre_roll))]
+def _hear_pre_roll(state: TurnState) -> Out:
+    """What was said before the gate opened goes into the open turn."""
+    work: Todo = [ev.Listen(np.concatenate(state.pre_roll))] if state.pre_roll else []
     return replace(state, pre_roll=(), turn_chunks=state.turn_chunks + len(state.pre_roll)), work
 
 
-def _vad_opened(config: TurnConfig, event: VadOpened, state: Dialogue) -> Out:
+def _vad_opened(config: TurnConfig, event: ev.VadOpened, state: TurnState) -> Out:
+    if config.detection is TurnDetection.MANUAL:
+        return state, []
+    stopped: Todo = []
+    if config.detection is TurnDetection.VAD and config.interrupt:
+        state, stopped = _interrupt(config, ev.Interrupt(), state)
     state = replace(state, gate_open=True, closed_chunks=0)
-    if not state.listening:
-        return _open(state)
-    return _hear_pre_roll(state) if state.pre_roll else (state, [])
+    state, work = _hear_pre_roll(state) if state.listening else _open(state)
+    return state, stopped + work
 
 
-def _vad_closed(config: TurnConfig, event: VadClosed, state: Dialogue) -> Out:
-    return replace(state, gate_open=config.gate == "open", closed_chunks=0), []
+def _vad_closed(config: TurnConfig, event: ev.VadClosed, state: TurnState) -> Out:
+    state = replace(state, gate_open=not config.behind_gate, closed_chunks=0)
+    return _timeout(config, ev.Timeout(), state) if config.detection is TurnDetection.VAD else (state, [])
 
 
-def _heard(config: TurnConfig, event: Heard, state: Dialogue) -> Out:
+def _heard(config: TurnConfig, event: ev.Heard, state: TurnState) -> Out:
     if not state.listening:
         return state, []
-    out: list[Action | Work] = []
+    out: Todo = []
     if event.transcript:
-        out.append(TranscriptDelta(event.transcript))
+        out.append(ev.TranscriptDelta(event.transcript))
         state = replace(state, words=True)
-    decided = decide(event.probabilities, config.threshold)
-    out.append(StateDecision(decided, event.probabilities, state.chunks * config.chunk_s))
+    by_head = config.detection is TurnDetection.STATE_HEAD
+    decided = decide(event.probabilities, config.threshold) if by_head else ev.LISTEN_ON
+    out.append(ev.StateDecision(decided, event.probabilities, state.chunks * config.chunk_s))
     if state.kept:
         return state, out
-    if decided == LISTEN_ON:
+    if decided == ev.LISTEN_ON:
         endless = state.turn_chunks >= config.max_turn_chunks
-        silent = not state.gate_open and state.closed_chunks >= config.silent_chunks
+        silent = by_head and not state.gate_open and state.closed_chunks >= config.silent_chunks
         if not endless and not silent:
             return state, out
-        decided = ANSWER if state.words or not config.transcribed else NO_ANSWER
+        decided = _worth_an_answer(config, state)
     state, more = _turn_over(config, state, decided)
     return state, out + more
 
 
 def decide(probabilities: tuple[float, float, float], threshold: float = 0.5) -> int:
     """The state of a chunk: 2 before 1 before 0, as the released server asks."""
-    if probabilities[NO_ANSWER] > threshold:
-        return NO_ANSWER
-    return ANSWER if probabilities[ANSWER] > threshold else LISTEN_ON
+    if probabilities[ev.NO_ANSWER] > threshold:
+        return ev.NO_ANSWER
+    return ev.ANSWER if probabilities[ev.ANSWER] > threshold else ev.LISTEN_ON
 
 
-def _turn_over(config: TurnConfig, state: Dialogue, decided: int) -> Out:
+def _worth_an_answer(config: TurnConfig, state: TurnState) -> int:
+    """The state of a turn that the state head has not ended."""
+    return ev.ANSWER if state.words or not config.transcribed else ev.NO_ANSWER
+
+
+def _turn_over(config: TurnConfig, state: TurnState, decided: int) -> Out:
     """The user has finished: the turn ends, or is kept until the present answer is over."""
-    if decided == ANSWER and state.answering and not config.interrupt:
+    waits = not config.interrupt and config.detection is not TurnDetection.MANUAL
+    if decided == ev.ANSWER and state.answering and waits:
         return replace(state, kept=True), []
     return _end_turn(config, state, decided)
 
 
-def _answer_kept(config: TurnConfig, state: Dialogue, out: list[Action | Work]) -> Out:
-    """Behind `out`, which may have ended an answer: answer the turn that was kept, unless the user speaks on."""
+def _answer_kept(config: TurnConfig, state: TurnState, out: Todo) -> Out:
+    """After `out`, which may have ended an answer: answer the turn that was kept, unless the user still speaks."""
     if state.answering or not state.kept:
         return state, out
     state = replace(state, kept=False)
-    if config.gate == "vad" and state.gate_open:
+    if config.behind_gate and state.gate_open:
         return state, out
-    state, more = _end_turn(config, state, ANSWER)
+    state, more = _end_turn(config, state, ev.ANSWER)
     return state, out + more
 
 
-def _end_turn(config: TurnConfig, state: Dialogue, decided: int) -> Out:
-    out: list[Action | Work] = [TranscriptDelta("", final=True)]
+def _end_turn(config: TurnConfig, state: TurnState, decided: int) -> Out:
+    out: Todo = [ev.TranscriptDelta("", final=True)]
     state = replace(state, listening=False, turn_chunks=0, pre_roll=(), kept=False)
-    if decided == NO_ANSWER:
-        return state, [*out, DropTurn()]
+    if decided == ev.NO_ANSWER:
+        return state, [*out, ev.DropTurn()]
     state, stop = _stop(config, state)
-    return _begin_answer(state), [*out, *stop, AnswerTurn()]
+    return _begin_answer(state), [*out, *stop, ev.AnswerTurn()]
 
 
-def _begin_answer(state: Dialogue) -> Dialogue:
+def _begin_answer(state: TurnState) -> TurnState:
     return replace(state, answering=True, answers=state.answers + 1, made="", played=0, spoken=(), said=())
 
 
-def _stop(config: TurnConfig, state: Dialogue) -> Out:
-    """End the present answer, if there is one, with what was heard of it."""
+def _stop(config: TurnConfig, state: TurnState) -> Out:
+    """End the present answer, if any; what was heard of it stays."""
     if not state.answering:
         return state, []
     heard = heard_tokens(state.spoken, state.played, config.samples_per_token)
-    out = [StopAudio(), StopAnswer(heard), AnswerEnded("interrupted")]
+    out: Todo = [ev.StopAudio(), ev.StopAnswer(heard), ev.AnswerEnded("interrupted")]
     return _over(state), out
 
 
-def _over(state: Dialogue) -> Dialogue:
+def _over(state: TurnState) -> TurnState:
     return replace(state, answering=False, said=state.spoken, spoken=(), played=0)
 
 
@@ -264,64 +249,66 @@ def heard_tokens(spoken: tuple[Spoken, ...], played: int, samples_per_token: int
     return tokens
 
 
-def _text(config: TurnConfig, event: TextInput, state: Dialogue) -> Out:
-    out: list[Action | Work] = []
+def _text(config: TurnConfig, event: ev.TextInput, state: TurnState) -> Out:
     if not event.text.strip():
-        return state, out
-    if state.listening:
-        out.append(DropTurn())
-        state = replace(state, listening=False, turn_chunks=0, kept=False)
+        return state, []
+    state, dropped = _drop(state)
     state, stop = _stop(config, state)
-    return _begin_answer(state), [*out, *stop, AnswerText(event.text)]
+    return _begin_answer(state), [*dropped, *stop, ev.AnswerText(event.text)]
 
 
-def _interrupt(config: TurnConfig, event: Interrupt, state: Dialogue) -> Out:
+def _drop(state: TurnState) -> Out:
+    """Forget the open turn, if any."""
+    dropped: Todo = [ev.DropTurn()] if state.listening else []
+    return replace(state, listening=False, turn_chunks=0, kept=False), dropped
+
+
+def _interrupt(config: TurnConfig, event: ev.Interrupt, state: TurnState) -> Out:
     return _answer_kept(config, *_stop(config, state))
 
 
-def _timeout(config: TurnConfig, event: Timeout, state: Dialogue) -> Out:
+def _timeout(config: TurnConfig, event: ev.Timeout, state: TurnState) -> Out:
     if not state.listening:
         return state, []
-    return _turn_over(config, state, ANSWER if state.words or not config.transcribed else NO_ANSWER)
+    return _turn_over(config, state, _worth_an_answer(config, state))
 
 
-def _respond(config: TurnConfig, event: Respond, state: Dialogue) -> Out:
+def _respond(config: TurnConfig, event: ev.Respond, state: TurnState) -> Out:
     if not state.listening:
-        return state, [AnswerEnded("nothing")]
-    return _end_turn(config, state, ANSWER)
+        return state, [ev.AnswerEnded("nothing")]
+    return _end_turn(config, state, ev.ANSWER)
 
 
-def _clear(config: TurnConfig, event: Clear, state: Dialogue) -> Out:
-    out: list[Action | Work] = [DropTurn()] if state.listening else []
-    return replace(state, listening=False, turn_chunks=0, pre_roll=(), kept=False), out
+def _clear(config: TurnConfig, event: ev.Clear, state: TurnState) -> Out:
+    return _drop(replace(state, pre_roll=()))
 
 
-def _truncate(config: TurnConfig, event: Truncate, state: Dialogue) -> Out:
+def _truncate(config: TurnConfig, event: ev.Truncate, state: TurnState) -> Out:
     if event.answer not in (0, state.answers):
         return state, []
     if state.answering:
         return _answer_kept(config, *_stop(config, replace(state, played=event.samples)))
     if not state.said:
         return state, []
-    return state, [StopAnswer(heard_tokens(state.said, event.samples, config.samples_per_token))]
+    return state, [ev.StopAnswer(heard_tokens(state.said, event.samples, config.samples_per_token))]
 
 
-def _remember(config: TurnConfig, event: Remember, state: Dialogue) -> Out:
+def _remember(config: TurnConfig, event: ev.Remember, state: TurnState) -> Out:
     state, stop = _stop(config, state)
-    return replace(state, said=()), [*stop, KeepTurn(event.user, event.answer)]
+    return replace(state, said=()), [*stop, ev.KeepTurn(event.user, event.answer)]
 
 
-def _system(config: TurnConfig, event: SystemPrompt, state: Dialogue) -> Out:
-    out: list[Action | Work] = [DropTurn()] if state.listening else []
-    state, stop = _stop(config, replace(state, listening=False, turn_chunks=0, kept=False))
-    return state, [*out, *stop, ReadSystem(event.text)]
+def _system(config: TurnConfig, event: ev.SystemPrompt, state: TurnState) -> Out:
+    state, dropped = _drop(state)
+    state, stop = _stop(config, state)
+    return state, [*dropped, *stop, ev.ReadSystem(event.text)]
 
 
-def _wrote(config: TurnConfig, event: Wrote, state: Dialogue) -> Out:
-    return state, [TextDelta(event.text)] if state.answering else []
+def _wrote(config: TurnConfig, event: ev.Wrote, state: TurnState) -> Out:
+    return state, [ev.TextDelta(event.text)] if state.answering else []
 
 
-def _spoke(config: TurnConfig, event: Spoke, state: Dialogue) -> Out:
+def _spoke(config: TurnConfig, event: ev.Spoke, state: TurnState) -> Out:
     if not state.answering:
         return state, []
     begun, last = state.spoken, state.spoken[-1] if state.spoken else None
@@ -330,45 +317,45 @@ def _spoke(config: TurnConfig, event: Spoke, state: Dialogue) -> Out:
     if last and last.first_token == event.first_token:
         begun, start = begun[:-1], last.start
     part = Spoken(event.first_token, event.end_token, start, end, event.segment_ends)
-    play = [PlayAudio(event.samples)] if len(event.samples) else []
+    play: Todo = [ev.PlayAudio(event.samples)] if len(event.samples) else []
     return replace(state, spoken=(*begun, part)), play
 
 
-def _made(config: TurnConfig, event: AnswerMade, state: Dialogue) -> Out:
+def _made(config: TurnConfig, event: ev.AnswerMade, state: TurnState) -> Out:
     if not state.answering:
         return state, []
     return _maybe_ended(config, replace(state, made="length" if event.cut else "done"))
 
 
-def _played(config: TurnConfig, event: Played, state: Dialogue) -> Out:
+def _played(config: TurnConfig, event: ev.Played, state: TurnState) -> Out:
     if not state.answering:
         return state, []
     return _maybe_ended(config, replace(state, played=max(state.played, event.samples)))
 
 
-def _maybe_ended(config: TurnConfig, state: Dialogue) -> Out:
+def _maybe_ended(config: TurnConfig, state: TurnState) -> Out:
     """The answer is over when all of it is made and played."""
     total = state.spoken[-1].end if state.spoken else 0
     if not state.made or state.played < total:
         return state, []
-    return _answer_kept(config, _over(state), [AnswerEnded(state.made)])
+    return _answer_kept(config, _over(state), [ev.AnswerEnded(state.made)])
 
 
-_RULES: dict[type, Callable[[TurnConfig, object, Dialogue], Out]] = {
-    AudioChunk: _chunk,
-    VadOpened: _vad_opened,
-    VadClosed: _vad_closed,
-    Heard: _heard,
-    TextInput: _text,
-    Interrupt: _interrupt,
-    Timeout: _timeout,
-    Respond: _respond,
-    Clear: _clear,
-    Truncate: _truncate,
-    Remember: _remember,
-    SystemPrompt: _system,
-    Wrote: _wrote,
-    Spoke: _spoke,
-    AnswerMade: _made,
-    Played: _played,
+_RULES: dict[type, Callable[[TurnConfig, Any, TurnState], Out]] = {
+    ev.AudioChunk: _chunk,
+    ev.VadOpened: _vad_opened,
+    ev.VadClosed: _vad_closed,
+    ev.Heard: _heard,
+    ev.TextInput: _text,
+    ev.Interrupt: _interrupt,
+    ev.Timeout: _timeout,
+    ev.Respond: _respond,
+    ev.Clear: _clear,
+    ev.Truncate: _truncate,
+    ev.Remember: _remember,
+    ev.SystemPrompt: _system,
+    ev.Wrote: _wrote,
+    ev.Spoke: _spoke,
+    ev.AnswerMade: _made,
+    ev.Played: _played,
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -13,102 +13,178 @@ from torch import Tensor
 from freeze_omni.llm.cache import LlmCache
 from freeze_omni.session import events as ev
 from freeze_omni.session import history as past
-from freeze_omni.session.answering import AnswerConfig, Answering, Generators, own_answers
-from freeze_omni.session.listening import Turn, hearing, open_turn
+from freeze_omni.session.answer import Answer, AnswerConfig, Generators, own_answers
+from freeze_omni.session.history import Turn, embed, hearing, open_turn
 from freeze_omni.session.model import SpokenModel
 from freeze_omni.session.ops import Job, drive
-from freeze_omni.session.reducer import Dialogue, TurnConfig, initial_dialogue, step
+from freeze_omni.session.reducer import TurnConfig, TurnDetection, TurnState, initial_turns, step
+
+ROOM_TO_SPARE = 32
 
 
 @dataclass(frozen=True)
 class SessionConfig:
-    """answers, system: None takes the packed model's own. seed: of all sampling."""
+    """What a user may choose, for a plain session, a slot of the engine and the protocol alike.
 
-    turns: TurnConfig = field(default_factory=TurnConfig)
-    answers: AnswerConfig | None = None
+    None takes the packed model's own value.
+
+    Attributes:
+        system: system prompt.
+        turn_detection: who ends a turn.
+        gated: with STATE_HEAD, listen only while the VAD gate is open. The engine always has a gate.
+        interrupt: speech stops the answer; otherwise it is answered after it. MANUAL always interrupts.
+        pre_roll_ms: audio from before the gate opened that belongs to the turn.
+        threshold: of the state head. open_above: probability of speech at which the gate opens.
+        silence_ms: with VAD, silence after which the gate closes.
+        max_turn_chunks: a turn of this length ends. silent_chunks: as in TurnConfig.
+        answers: how answers are written, cut and spoken; max_new_tokens to top_p change its generation.
+        speech: spoken answers; False for text alone.
+        seed: of all sampling.
+    """
+
     system: str | None = None
+    turn_detection: TurnDetection = TurnDetection.STATE_HEAD
+    gated: bool = False
+    interrupt: bool = True
+    pre_roll_ms: int = 960
+    threshold: float = 0.5
+    open_above: float = 0.5
+    silence_ms: int = 500
+    max_turn_chunks: int = 188
+    silent_chunks: int = 12
+    answers: AnswerConfig | None = None
+    speech: bool = True
+    max_new_tokens: int | None = None
+    temperature: float | None = None
+    top_k: int | None = None
+    top_p: float | None = None
     seed: int = 0
+
+    def turn_rules(self, model: SpokenModel) -> TurnConfig:
+        """The rules for the reducer, in chunks. Without a transcript, words cannot tell a turn from silence."""
+        return TurnConfig(
+            detection=self.turn_detection,
+            gated=self.gated,
+            interrupt=self.interrupt,
+            chunk_s=model.rates.chunk_s,
+            pre_roll_chunks=round(self.pre_roll_ms / model.rates.chunk_ms),
+            threshold=self.threshold,
+            max_turn_chunks=self.max_turn_chunks,
+            silent_chunks=self.silent_chunks,
+            transcribed=model.transcribes,
+        )
+
+    def answer_config(self, model: SpokenModel) -> AnswerConfig:
+        """How this user's answers are made. Raises ValueError for impossible values."""
+        own = self.answers or own_answers(model)
+        chosen = {name: getattr(self, name) for name in ("max_new_tokens", "temperature", "top_k", "top_p")}
+        chosen = {name: value for name, value in chosen.items() if value is not None}
+        return replace(own, generation=replace(own.generation, **chosen), speech=own.speech and self.speech)
+
+
+class Chunker:
+    """Cuts samples into whole audio chunks of `size`; the rest waits for the next call."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._rest = np.zeros(0, dtype=np.float32)
+
+    def __call__(self, samples: np.ndarray) -> list[ev.AudioChunk]:
+        """User audio (S,) in [-1, 1] at the model's input rate, any number of samples.
+
+        Raises ValueError for other shapes or samples that are not finite.
+        """
+        samples = np.asarray(samples, dtype=np.float32)
+        if samples.ndim != 1 or not np.isfinite(samples).all():
+            raise ValueError(f"audio must be finite samples of shape (S,), not {samples.shape}")
+        samples = np.concatenate([self._rest, samples])
+        whole = len(samples) // self._size * self._size
+        self._rest = samples[whole:].copy()
+        return [ev.AudioChunk(samples[at : at + self._size].copy()) for at in range(0, whole, self._size)]
+
+    def clear(self) -> None:
+        """Drop the rest."""
+        self._rest = self._rest[:0]
 
 
 class SpeechSession:
     """A dialogue with a model. Holds all that belongs to one user; the model is shared and never changed.
 
-    `push` listens: it takes samples of any number and gives what came of them. `work` does one small
-    piece of the pending answer, so that a caller can listen between pieces; `answer` does all of it.
-    `handling`, `speaking` and `writing` are the same as coroutines that ask for model work (`session.ops`), for who
-    runs many sessions on one model: one of each at a time.
+    `push` hears samples of any number and returns the resulting actions. `work` makes one small piece of the pending
+    answer, so that a caller can listen between pieces; `answer` makes all of it. `handling` and `making` are the same
+    as coroutines that ask for operations of the model (`session.ops`), for an engine that runs many sessions.
     """
 
     def __init__(self, model: SpokenModel, config: SessionConfig | None = None) -> None:
-        """Raises ValueError where the LLM's context cannot hold the system prompt, a turn and an answer."""
+        """Raises ValueError for a configuration that the model cannot follow, such as a system prompt that leaves no
+        room in the LLM's context for a turn and an answer."""
         self._set_up(model, config or SessionConfig())
         drive(model, self._starting())
 
     @classmethod
     def beginning(cls, model: SpokenModel, config: SessionConfig) -> Job[SpeechSession]:
-        """A new session as a coroutine: it reads the system prompt."""
+        """A new session as a coroutine: it reads the system prompt. Raises ValueError at once, as a new session."""
         session = cls.__new__(cls)
         session._set_up(model, config)
-        yield from session._starting()
-        return session
+        return session._starting()
 
     def _set_up(self, model: SpokenModel, config: SessionConfig) -> None:
-        self.model, self.config = model, replace(config, turns=_as_heard(model, config.turns))
-        self.answers = config.answers or own_answers(model)
-        self.dialogue: Dialogue = initial_dialogue(self.config.turns)
-        self.generators = Generators.seeded(config.seed, model.llm.model.device)
+        self.model, self.config = model, config
+        self._keeps_text = model.config.history == "text"
+        self.rules, self.answers = config.turn_rules(model), config.answer_config(model)
+        self.state: TurnState = initial_turns(self.rules)
+        self.chunks = Chunker(model.rates.chunk_samples)
         self.turn: Turn | None = None
-        self.answering: Answering | None = None
+        self.answering: Answer | None = None
         self.kept_text = ""
+        self._generators = Generators.seeded(config.seed, model.device)
         self._answer_start = (0, 0)
-        self._samples = np.zeros(0, dtype=np.float32)
+        self._said: list[int] = []
+        self._spoken_text: str | None = None  # of the last turn, while the history has its speech and should have text
+        self._heard_after: past.History | None = None  # the history after which the open turn was heard
 
-    def _starting(self) -> Job[None]:
-        system = self.model.system_prompt if self.config.system is None else self.config.system
-        self.history = yield from past.starting(self.model, system)
-        self._heard_behind: past.History | None = None
+    def _starting(self) -> Job[SpeechSession]:
+        self.history = yield from past.starting(self.model, self._system(self.config))
         self._check_room()
+        return self
 
-    def configure(self, turns: TurnConfig | None = None, answers: AnswerConfig | None = None) -> None:
-        """Other rules from now on; an answer that is being made keeps its own. Raises ValueError as a new session."""
-        before = self.config, self.answers
-        self.config = replace(self.config, turns=_as_heard(self.model, turns or self.config.turns))
-        self.answers = answers or self.answers
+    def _system(self, config: SessionConfig) -> str:
+        return self.model.system_prompt if config.system is None else config.system
+
+    def configure(self, config: SessionConfig) -> list[ev.Action]:
+        """Follow another configuration from now on; an answer that is being made keeps its own, the seed stays.
+
+        Raises ValueError as a new session, which leaves all as it was.
+        """
+        return drive(self.model, self.configuring(config))
+
+    def configuring(self, config: SessionConfig) -> Job[list[ev.Action]]:
+        """`configure` as a coroutine."""
+        before = self.config, self.rules, self.answers
+        self.config, self.rules, self.answers = config, config.turn_rules(self.model), config.answer_config(self.model)
         try:
             self._check_room()
         except ValueError:
-            self.config, self.answers = before
+            self.config, self.rules, self.answers = before
             raise
-        if self.config.turns.gate != before[0].turns.gate:
-            self.dialogue = replace(self.dialogue, gate_open=self.config.turns.gate == "open")
-
-    def chunks(self, samples: np.ndarray) -> list[ev.AudioChunk]:
-        """User audio (S,) float32 in [-1, 1] at the model's input rate, any number of samples, to whole chunks.
-
-        The rest waits for the next call. Raises ValueError for other shapes or samples that are not finite.
-        """
-        samples = np.asarray(samples, dtype=np.float32)
-        if samples.ndim != 1 or not np.isfinite(samples).all():
-            raise ValueError(f"push takes finite samples of shape (S,), not {samples.shape}")
-        samples = np.concatenate([self._samples, samples])
-        size = self.model.rates.chunk_samples
-        whole = len(samples) // size * size
-        self._samples = samples[whole:].copy()
-        return [ev.AudioChunk(samples[at : at + size].copy()) for at in range(0, whole, size)]
+        if self.rules.behind_gate != before[1].behind_gate:
+            self.state = replace(self.state, gate_open=not self.rules.behind_gate)
+        if config.system == before[0].system:
+            return []
+        return (yield from self.handling(ev.SystemPrompt(self._system(config))))
 
     def push(self, samples: np.ndarray) -> list[ev.Action]:
-        """Hear samples as `chunks` takes them. Raises ValueError as it does."""
+        """Hear samples, as `Chunker` takes them. Raises ValueError as it does."""
         return [action for chunk in self.chunks(samples) for action in self.handle(chunk)]
 
     def work(self, lane: str | None = None) -> list[ev.Action]:
-        """One piece of the answer that is being made; nothing to do gives an empty list.
+        """One piece of the answer that is being made; an empty list if there is none.
 
-        lane: `write` or `speak`; without it, what is written is spoken before more is.
+        lane: `write` or `speak`; by default what is written is spoken before more is written.
         """
         if self.answering is None:
             return []
-        lane = lane or ("speak" if self.answering.may_speak else "write")
-        return drive(self.model, self.speaking() if lane == "speak" else self.writing())
+        return drive(self.model, self.making(lane or ("speak" if self.answering.may("speak") else "write")))
 
     def answer(self) -> Iterator[ev.Action]:
         """Make the pending answer to its end, action by action."""
@@ -116,38 +192,34 @@ class SpeechSession:
             yield from self.work()
 
     def handle(self, event: ev.Event | ev.Result) -> list[ev.Action]:
-        """Pass an event to the dialogue and run the model for it. Raises ValueError for a text that is too long."""
+        """Pass an event to the reducer and run the model for it. Raises ValueError for a text that is too long."""
         return drive(self.model, self.handling(event))
 
     def handling(self, event: ev.Event | ev.Result) -> Job[list[ev.Action]]:
         """`handle` as a coroutine."""
         if isinstance(event, ev.TextInput):
             self._check_text(event.text)
-        waiting, actions = deque([event]), []
+        waiting: deque[ev.Event | ev.Result] = deque([event])
+        actions: list[ev.Action] = []
         while waiting:
-            self.dialogue, out = step(self.config.turns, waiting.popleft(), self.dialogue)
+            self.state, out = step(self.rules, waiting.popleft(), self.state)
             for item in out:
                 if isinstance(item, ev.Work):
                     waiting.extend((yield from self._running(item)))
                     if isinstance(item, ev.StopAnswer):
                         actions.append(ev.AnswerKept(self.kept_text, "interrupted"))
                     elif isinstance(item, ev.AnswerTurn | ev.AnswerText):
-                        actions.append(ev.AnswerBegun(self.dialogue.answers))
+                        actions.append(ev.AnswerBegun(self.state.answers))
                 else:
                     actions.append(item)
+        if isinstance(event, ev.Event) and self.turn is None and self.answering is None:
+            yield from self._keeping_text()  # nobody waits now
         return actions
 
-    def speaking(self) -> Job[list[ev.Action]]:
-        """One piece of the answer's voice; only while `answering.may_speak`."""
-        return self._making(self.answering, self.answering.speaking())
-
-    def writing(self) -> Job[list[ev.Action]]:
-        """One more token of the answer; only while `answering.may_write`."""
-        return self._making(self.answering, self.answering.writing())
-
-    def _making(self, answering: Answering, job: Job[list[ev.Result]]) -> Job[list[ev.Action]]:
-        results, actions = (yield from job), []
-        for result in results:
+    def making(self, lane: str) -> Job[list[ev.Action]]:
+        """One piece of the answer, as a coroutine; only while `answering.may(lane)`."""
+        answering, actions = self.answering, list[ev.Action]()
+        for result in (yield from answering.make(lane)):
             if self.answering is not answering:
                 break
             if isinstance(result, ev.AnswerMade):  # kept first: its end may begin the next answer
@@ -167,108 +239,107 @@ class SpeechSession:
                 self.turn = None
             case ev.AnswerTurn():
                 turn, self.turn = self.turn, None
-                # what was heard behind another history than the present one is read again
-                same = self._heard_behind is self.history and turn.unread is None
+                # what was heard after another history than the present one is read again
+                same = self._heard_after is self.history and turn.unread is None and self._spoken_text is None
                 yield from self._begin_answer(torch.cat(turn.body), turn.cache if same else None)
+                self._spoken_text = turn.text.strip() if self._keeps_text else None
             case ev.AnswerText(text):
                 self.turn = None
-                yield from self._begin_answer(past.embed(self.model, self.model.llm.chat.user_text(text)))
+                yield from self._begin_answer(embed(self.model, self.model.llm.order.text(text)))
             case ev.StopAnswer(heard_tokens):
                 self._keep_answer(heard_tokens)
             case ev.ReadSystem(text):
+                yield from self._keeping_text()
                 self.history = yield from past.starting(self.model, text, self.history.turns)
-                self._heard_behind = None
+                self._heard_after = None
             case ev.KeepTurn(user, answer):
-                yield from self._keep_turn(user, answer)
+                yield from self._keeping_text()
+                yield from self._reading_turn(embed(self.model, self.model.llm.order.text_turn(user, answer)))
         return []
 
     def _opening(self) -> Job[None]:
         """A turn reads on a copy of the cache: it may be dropped, and an answer may go on meanwhile.
 
-        Where that would not fit any more, the turn is heard behind a shorter history, and the answer that is being
-        made keeps the longer one.
+        If that would no longer fit, the turn is heard after a shorter history, and the answer that is being made keeps
+        the longer one.
         """
-        room = 2 * self.config.turns.max_turn_chunks + self._answer_room()
-        behind = yield from past.making_room(self.model, self.history, room)
         if self.answering is None:
-            self.history = behind
-        self._heard_behind = behind
-        cache = behind.cache.fork() if behind is self.history else behind.cache
-        prefix = self.model.llm.chat.user_prefix(first=not behind.turns)
-        self.turn = open_turn(self.model, cache, prefix)
-
-    def _prefix(self) -> list[int]:
-        return self.model.llm.chat.user_prefix(first=not self.history.turns)
-
-    def _answer_room(self) -> int:
-        return self.answers.generation.max_new_tokens + len(self.model.prompt.weight) + 32
-
-    def _context(self) -> int:
-        """Positions of the LLM's context that a dialogue may take."""
-        whole = getattr(self.model.llm.config, "max_position_embeddings", None) or 2**31
-        return whole - self.model.llm.own_positions
-
-    def _check_room(self) -> None:
-        """Turns end where the context does, at two positions a chunk."""
-        system = len(self.model.llm.chat.system(self.history.system))
-        chunks = (self._context() - system - self._answer_room()) // 2
-        if chunks < self.config.turns.max_turn_chunks:
-            self.config = replace(self.config, turns=replace(self.config.turns, max_turn_chunks=max(chunks, 1)))
-        if chunks < 1:
-            raise ValueError(
-                f"a system prompt of {system} tokens and answers of up to {self.answers.generation.max_new_tokens} do "
-                f"not fit into the LLM's context of {self._context()}: shorten the prompt or the answers"
-            )
-
-    def _check_text(self, text: str) -> None:
-        tokens = len(self.model.llm.chat.user_text(text))
-        system = len(self.model.llm.chat.system(self.history.system))
-        if system + tokens + self._answer_room() > self._context():
-            raise ValueError(f"a text of {tokens} tokens does not fit into the LLM's context of {self._context()}")
+            yield from self._keeping_text()
+        room = 2 * self.rules.max_turn_chunks + self._answer_room()
+        before = yield from past.making_room(self.model, self.history, room)
+        if self.answering is None:
+            self.history = before
+        self._heard_after = before
+        cache = before.cache.fork() if before is self.history else before.cache
+        self.turn = open_turn(self.model, cache, before.prefix(self.model))
 
     def _begin_answer(self, body: Tensor, cache: LlmCache | None = None) -> Job[None]:
-        """The LLM reads the end of the turn, and before it the turn where `cache` has not read it."""
-        suffix = past.embed(self.model, self.model.llm.chat.user_suffix())
-        turn, unread = torch.cat([body.to(suffix.dtype), suffix]), suffix
+        """The LLM reads the end of the turn, and before it the turn if `cache` has not read it."""
+        suffix = embed(self.model, self.model.llm.order.suffix())
+        turn = torch.cat([body.to(suffix.dtype), suffix])
         if cache is None:
-            needed = len(turn) + self._answer_room()
-            self.history = yield from past.making_room(self.model, self.history, needed)
-            cache = self.history.cache
-            unread = torch.cat([past.embed(self.model, self._prefix()), turn])
-        last = yield from past.reading(unread, cache)
-        self.history = past.add_turn(self.history, cache, turn)
-        self._heard_behind = None  # the cache from before the turn is not needed any more
-        self._answer_start = (len(turn), cache.length)
-        self._said: list[int] = []
-        self.kept_text = ""
-        self.answering = Answering.begin(self.model, last, cache, self.answers, self.generators)
+            yield from self._keeping_text()
+            last = yield from self._reading_turn(turn, predict=True)
+        else:
+            last = yield from past.reading(suffix, cache, predict=True)
+            self.history = self.history.add_turn(cache, turn)
+        self._heard_after = None  # the cache from before the turn is not needed any more
+        self._answer_start = (len(turn), self.history.cache.length)
+        self._said, self.kept_text = [], ""
+        self.answering = Answer.begin(self.model, last, self.history.cache, self.answers, self._generators)
 
-    def _keep_turn(self, user: str, answer: str) -> Job[None]:
-        chat, tokenizer = self.model.llm.chat, self.model.llm.tokenizer
-        said = tokenizer(answer.strip(), add_special_tokens=False)["input_ids"]
-        turn = past.embed(self.model, chat.user_text(user) + chat.user_suffix() + said)
+    def _reading_turn(self, turn: Tensor, predict: bool = False) -> Job[past.LlmOutput]:
+        """A whole turn (P, E) after its prefix becomes history."""
         self.history = yield from past.making_room(self.model, self.history, len(turn) + self._answer_room())
-        unread = torch.cat([past.embed(self.model, self._prefix()), turn])
-        yield from past.reading(unread, self.history.cache)
-        self.history = past.add_turn(self.history, self.history.cache, turn)
+        unread = torch.cat([embed(self.model, self.history.prefix(self.model)), turn])
+        last = yield from past.reading(unread, self.history.cache, predict)
+        self.history = self.history.add_turn(self.history.cache, turn)
+        return last
 
     def _keep_answer(self, heard_tokens: int | None = None) -> None:
         """The answer becomes history, up to what was heard of it; None keeps all.
 
-        `kept_text` is what the history has of it then.
+        `kept_text` is then what the history has of it.
         """
         in_turn, in_cache = self._answer_start
         if self.answering is not None:
             self._said, self.answering = self.answering.writer.ids, None
             read = self._said[: self.history.cache.length - in_cache]
             if read:
-                self.history = past.extend_last_turn(self.history, past.embed(self.model, read))
+                self.history = self.history.extend_last_turn(embed(self.model, read))
         if heard_tokens is not None:
-            self.history = past.cut_last_turn(self.history, in_turn + heard_tokens)
+            self.history = self.history.cut_last_turn(in_turn + heard_tokens)
             self._said = self._said[:heard_tokens]
         self.kept_text = self.model.llm.tokenizer.decode(self._said, skip_special_tokens=True)
 
+    def _keeping_text(self) -> Job[None]:
+        """With `history: text` the LLM reads the words of the last spoken turn in place of its speech."""
+        text, self._spoken_text = self._spoken_text, None
+        if text is None or not self.history.turns:
+            return
+        order, in_turn = self.model.llm.order, self._answer_start[0]
+        question = embed(self.model, order.text(text) + order.suffix())
+        answer = self.history.turns[-1][in_turn:]
+        self.history = yield from past.rereading_last_turn(self.model, self.history, question, answer)
+        self._answer_start = (len(question), 0)
 
-def _as_heard(model: SpokenModel, turns: TurnConfig) -> TurnConfig:
-    """The rules of turns for a model: without a transcript no words can tell a turn from silence."""
-    return turns if model.transcribes else replace(turns, transcribed=False)
+    def _answer_room(self) -> int:
+        return self.answers.generation.max_new_tokens + len(self.model.prompt.weight) + ROOM_TO_SPARE
+
+    def _check_room(self) -> None:
+        """Turns end where the context does, at two positions a chunk."""
+        system, context = len(self.model.llm.order.system(self.history.system)), self.model.llm.context_positions
+        chunks = (context - system - self._answer_room()) // 2
+        if chunks < self.rules.max_turn_chunks:
+            self.rules = replace(self.rules, max_turn_chunks=max(chunks, 1))
+        if chunks < 1:
+            raise ValueError(
+                f"a system prompt of {system} tokens and answers of up to {self.answers.generation.max_new_tokens} do "
+                f"not fit into the LLM's context of {context}: shorten the prompt or the answers"
+            )
+
+    def _check_text(self, text: str) -> None:
+        order, context = self.model.llm.order, self.model.llm.context_positions
+        tokens, system = len(order.text(text)), len(order.system(self.history.system))
+        if system + tokens + self._answer_room() > context:
+            raise ValueError(f"a text of {tokens} tokens does not fit into the LLM's context of {context}")

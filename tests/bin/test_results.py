@@ -1,4 +1,4 @@
-"""RESULTS.md shows the scale that was run beside those that were run before."""
+"""RESULTS.md shows the scale that was run with those that were run before."""
 
 import json
 
@@ -38,7 +38,7 @@ def written(scales, *more):
     return output.read_text()
 
 
-def test_other_scales_stand_beside_it_the_quickest_first_with_their_pictures(scales):
+def test_other_scales_stand_with_it_the_quickest_first_with_their_pictures(scales):
     text = written(scales, "--beside", *map(str, scales.glob("*.json")))
     assert "| figure | mini | base |" in text
     assert "| `asr_wer_seen` | 7.000 | 2.000 |" in text
@@ -51,7 +51,7 @@ def test_alone_it_shows_itself(scales):
     assert "| figure | base |" in text and "mini" not in text
 
 
-def test_a_file_beside_it_that_is_no_results_file_is_named(scales):
+def test_another_file_that_is_no_results_file_is_named(scales):
     (scales / "notes.json").write_text("{}")
     with pytest.raises(SystemExit, match="notes.json: no results of stage 12"):
         written(scales, "--beside", str(scales / "notes.json"))

@@ -8,11 +8,10 @@ import threading
 import pytest
 
 from freeze_omni.bin import serve
-from freeze_omni.server import run
-from freeze_omni.server.pool import Pool
-from freeze_omni.serving import worker
-from freeze_omni.serving.messages import Unusable
-from freeze_omni.serving.worker import WorkerConfig, run_worker
+from freeze_omni.engine import worker
+from freeze_omni.engine.worker import Unusable, WorkerConfig, run_worker
+from freeze_omni.server import app
+from freeze_omni.server.router import Router
 
 
 @pytest.fixture
@@ -50,7 +49,7 @@ def test_a_worker_says_in_one_line_why_it_cannot_load(broken):
 
 
 def test_serving_it_is_one_line_and_code_1(broken, monkeypatch, capsys, caplog):
-    monkeypatch.setattr(run, "Pool", lambda configs: Pool(configs, start))
+    monkeypatch.setattr(app, "Router", lambda configs: Router(configs, start))
     with pytest.raises(SystemExit, match="^serve: error: .*no_such_part") as ended:
         serve.main(["--model", str(broken), "--port", "0"])
     assert isinstance(ended.value.code, str) and "\n" not in ended.value.code  # Python exits with 1 for a text

@@ -12,10 +12,10 @@ import soundfile
 
 from freeze_omni.adapter.choice import AdapterChoice
 from freeze_omni.adapter.conv import ConvAdapterConfig
-from freeze_omni.bin import answer, decode_all, main, results, score
-from freeze_omni.eval import score as scoring
-from freeze_omni.eval.duplex.compose import ComposeConfig, Composer
-from freeze_omni.eval.duplex.sounds import Pools, read_sounds
+from freeze_omni.bin import answer, main, results, score
+from freeze_omni.bin import decode as decoding
+from freeze_omni.eval import runner
+from freeze_omni.eval.duplex.compose import ComposeConfig, Composer, Pools, read_sounds
 from freeze_omni.eval.results import KEYS
 from freeze_omni.pack import save
 from tests.toy import toy_system
@@ -91,7 +91,7 @@ def decode(work):
     sets = ["--asr", str(work / "asr_test_seen"), "--qa", dialogue, "--scenes", dialogue, "--tts", dialogue]
     sets += ["--copies", dialogue, "--duplex", str(work / "duplex_scenes")]
     config = ["--config", str(work / "decode.yaml")]
-    decode_all.main(["--model", str(work / "pack"), "--root", str(work / "root"), *config, *sets])
+    decoding.main(["all", "--model", str(work / "pack"), "--root", str(work / "root"), *config, *sets])
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +102,7 @@ def decoded(work):
 
 @pytest.fixture
 def scored(work, decoded, monkeypatch, capsys):
-    monkeypatch.setattr(scoring, "Judge", ToyJudge)
+    monkeypatch.setattr("freeze_omni.eval.judge.Judge", ToyJudge)
     seconds = work / "stages"
     seconds.mkdir(exist_ok=True)
     (seconds / "seconds.1").write_text("60\n")
@@ -126,19 +126,27 @@ def test_decoding_writes_kaldi_texts_and_records(decoded):
 
 
 def test_decoding_again_loads_no_model_and_a_killed_run_goes_on(work, decoded, monkeypatch):
-    from freeze_omni.eval.decode import options
-
     records = decoded / "states" / "records.jsonl"
     whole = records.read_text()
     loads = []
-    load = options.load_model
-    monkeypatch.setattr(options, "load_model", lambda *a: loads.append(a) or load(*a))
+    load = runner.load_model
+    monkeypatch.setattr(runner, "load_model", lambda *a: loads.append(a) or load(*a))
     decode(work)
     assert not loads and records.read_text() == whole
     lines = whole.splitlines(keepends=True)
     records.write_text("".join(lines[:1]) + lines[1][:20])  # killed in the middle of a line
     decode(work)
     assert len(loads) == 1 and sorted(records.read_text().splitlines()) == sorted(whole.splitlines())
+
+
+def test_a_subject_alone_and_only_some_of_all(work, decoded, tmp_path):
+    words = ["--model", str(work / "pack"), "--config", str(work / "decode.yaml")]
+    dialogue = str(work / "qa_test")
+    decoding.main(["states", *words, "--data", dialogue, "--output", str(tmp_path / "alone")])
+    assert (tmp_path / "alone" / "text").read_text() == (decoded / "states" / "text").read_text()
+    sets = ["--asr", str(work / "asr_test_seen"), "--qa", dialogue, "--tts", dialogue]
+    decoding.main([*words, "--root", str(tmp_path / "some"), *sets, "--only", "asr", "qa"])
+    assert sorted(path.name for path in (tmp_path / "some").iterdir()) == ["asr_asr_test_seen", "qa"]
 
 
 def test_scoring_gives_every_key(scored):
@@ -213,7 +221,7 @@ def test_a_wrong_key_in_the_config_is_one_line(work, tmp_path):
     (tmp_path / "decode.yaml").write_text("asr: {utterence: 3}\n")
     options = ["--model", str(work / "pack"), "--root", str(tmp_path), "--asr", str(work / "asr_test_seen")]
     with pytest.raises(SystemExit, match="did you mean 'utterances'"):
-        decode_all.main([*options, "--config", str(tmp_path / "decode.yaml")])
+        decoding.main([*options, "--config", str(tmp_path / "decode.yaml")])
 
 
 def test_the_command_lists_what_it_has(monkeypatch, capsys):

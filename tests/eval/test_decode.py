@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 
 import numpy as np
@@ -14,13 +13,11 @@ from freeze_omni.adapter.conv import ConvAdapterConfig
 from freeze_omni.adapter.ctc import CtcAdapterConfig
 from freeze_omni.data.audio import write_wav
 from freeze_omni.data.tables import TableError, write_table
+from freeze_omni.eval import qa, runner, sets, states
+from freeze_omni.eval.batch import context, greedy_answers, hear, state_probabilities
 from freeze_omni.eval.config import DecodeConfig, QaDecodeConfig
-from freeze_omni.eval.decode import options, qa, sets, states
-from freeze_omni.eval.decode.answers import greedy_answers
-from freeze_omni.eval.decode.listening import context, hear, state_probabilities
-from freeze_omni.eval.decode.qa import first_answer
-from freeze_omni.eval.records import Records, read_records
-from freeze_omni.eval.score import score_qa
+from freeze_omni.eval.qa import first_answer
+from freeze_omni.eval.records import Records, progress, read_records
 from freeze_omni.llm.generate import GenerationConfig, generate_batch
 from freeze_omni.session.events import StateDecision
 from freeze_omni.session.session import SpeechSession
@@ -70,7 +67,7 @@ def test_the_context_is_what_a_session_reads_before_speech(model):
     assert context(model).shape == (size, model.llm.hidden_size)
 
 
-def test_a_later_round_is_read_behind_the_text_that_stage_1_3_trains_on(model):
+def test_a_later_round_is_read_after_the_text_that_stage_1_3_trains_on(model):
     ids = dialogue_context(json.dumps(TURNS), model.llm.chat, model.system_prompt)
     read = context(model, TURNS)
     assert torch.equal(read[: len(ids)], model.llm.embed(torch.tensor(ids)))
@@ -104,13 +101,11 @@ def test_all_rounds_of_a_dialogue_are_asked_and_scored(tmp_path, model, sounds, 
     write_table(data / "history", {"d1-round2": json.dumps(TURNS[:1])})
     (data / "questions.jsonl").write_text("".join(json.dumps({"id": key, "answers": []}) + "\n" for key in keys))
     (tmp_path / "model").mkdir()
-    monkeypatch.setattr(options, "load_model", lambda *_: model)
-    folder = tmp_path / "out"
-    chosen = {"model": tmp_path / "model", "data": data, "output": folder, "config": None, "seed": 1, "threads": 0}
-    qa.decode(argparse.Namespace(**chosen))
-    found = read_records(folder / "records.jsonl")
+    monkeypatch.setattr(runner, "load_model", lambda *_: model)
+    qa.decode(runner.DecodeJob(tmp_path / "model", data, tmp_path / "qa", DecodeConfig(), seed=1))
+    found = read_records(tmp_path / "qa" / "records.jsonl")
     assert {key: record["round"] for key, record in found.items()} == {"d1": 1, "d1-round2": 2, "d2": 1}
-    figures = score_qa(folder, DecodeConfig())
+    figures = qa.score(tmp_path, DecodeConfig())["qa"]
     assert figures["questions"] == 3 and "spoken" not in figures
     assert {name: one["questions"] for name, one in figures["rounds"].items()} == {"1": 2, "2": 1}
 
@@ -192,6 +187,6 @@ def test_states_that_are_no_numbers_name_the_line(tmp_path):
 def test_a_log_shows_progress_by_tenths(capsys):
     """Long work without a terminal is not silent, nor a line for each of a thousand items."""
     for done in range(1, 1001):
-        options.progress("sessions", done, 1000, 0.0)
+        progress("sessions", done, 1000, 0.0)
     lines = capsys.readouterr().err.splitlines()
     assert [line.split(",")[0] for line in lines] == [f"sessions: {tenth}00/1000" for tenth in range(1, 11)]

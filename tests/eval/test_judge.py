@@ -41,7 +41,7 @@ def test_words_go_to_the_clip_that_holds_their_middle():
     [
         ([Word(" on", 0.5, 2.4), Word(" b", 2.5, 3.0)], ["a", "b"]),  # reaches into both
         ([Word(" on", 0.5, 1.0)], ["b"]),  # nothing for b
-        ([Word(" a", 0.5, 1.0), Word(" b", 2, 3), Word(" c", 9, 9.5)], ["b"]),  # far behind all
+        ([Word(" a", 0.5, 1.0), Word(" b", 2, 3), Word(" c", 9, 9.5)], ["b"]),  # far after all
         ([Word(" a", 0.5, 1.0), *[Word(" b", 2 + i / 20, 2 + i / 20) for i in range(30)]], ["b"]),
     ],
 )
@@ -52,7 +52,7 @@ def test_what_is_in_doubt_is_named(words, doubtful):
 def test_doubtful_clips_are_decoded_alone_and_silent_ones_not_at_all():
     judge = Judge.__new__(Judge)
     judge.config = CONFIG
-    judge._words = lambda audio: [Word(" one", 0.3, 0.8)]
+    judge.words = lambda audio: [Word(" one", 0.3, 0.8)]
     judge._alone = lambda audio: f"alone {len(audio) / RATE_HZ:g}"
     clips = {"a": clip(1), "b": clip(2), "c": clip(11), "d": clip(3, 0)}
     texts = judge.transcribe(clips)

@@ -1,4 +1,4 @@
-"""Pictures of decoding folders: the latency's parts, originals beside copies; nothing where nothing is."""
+"""Pictures of decoding folders: the latency's parts, originals and copies; none without data."""
 
 import json
 
@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from freeze_omni.eval.spectrograms import spectrogram_db, spectrogram_pairs
-from freeze_omni.eval.waterfall import PARTS, latency_waterfall, parts_ms
+from freeze_omni.eval.pictures import PARTS, latency_waterfall, parts_ms, spectrogram_db, spectrogram_pairs
 from tests.data.corpora.clips import clip
 
 MARKS = {"asked": 2.2, "token": 2.3, "segment": 2.5, "prefill": 2.51, "tokens": 2.7, "audio": 2.72, "done": 5.0}

@@ -1,4 +1,4 @@
-"""What stands beside a result."""
+"""What is stored with a result."""
 
 from pathlib import Path
 

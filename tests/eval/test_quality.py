@@ -113,7 +113,7 @@ def test_every_folder_is_measured_once(decoded, encoder_folder, monkeypatch):
     assert row["overall"] == {"mean": 3.0, "low": 3.0, "high": 3.0, "clips": 2}
     assert 0 < row["similarity"]["mean"] <= 1.0001 and row["similarity"]["clips"] == 2
     assert ToyDnsmos.made == len(decoded)
-    assert score_quality(decoded, config) == found and ToyDnsmos.made == len(decoded), "kept beside the clips"
+    assert score_quality(decoded, config) == found and ToyDnsmos.made == len(decoded), "kept with the clips"
 
 
 def test_weights_that_are_not_there_are_said_and_nothing_fails(decoded, tmp_path, monkeypatch):

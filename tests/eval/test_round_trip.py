@@ -35,8 +35,7 @@ def asked(monkeypatch):
             ids.extend(clips)
             return {key: HEARD[key] for key in clips}
 
-    monkeypatch.setattr(reject_spoken, "Judge", Fake)
-    monkeypatch.setattr(round_trip, "Judge", Fake)
+    monkeypatch.setattr("freeze_omni.eval.judge.Judge", Fake)
     return ids
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from freeze_omni.duplex.labels import Segment
-from freeze_omni.eval.states import Scene, TakeRule, decision_times, score_scenes, state_f1
+from freeze_omni.eval.states import LabelledScene, TakeRule, decision_times, score_scenes, state_f1
 
 RULE = TakeRule(chunk_s=1.0, early_s=0.5, late_s=2.0)
 
@@ -15,7 +15,7 @@ def likely(states):
 def scene(states, kind="complete", end_s=3.0, paused=False, labels=(), more=()):
     segments = [Segment(kind, 0.1, end_s), *more]
     flags = [paused, *[False] * len(more)]
-    return Scene("a", segments, flags, labels or [-1] * len(states), likely(states))
+    return LabelledScene("a", segments, flags, labels or [-1] * len(states), likely(states))
 
 
 def test_decisions_need_the_threshold_and_2_goes_before_1():

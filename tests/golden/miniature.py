@@ -1,4 +1,4 @@
-"""The miniature that lies beside this file: a random checkpoint in the published layout, a toy LLM, a recording.
+"""The miniature next to this file: a random checkpoint in the published layout, a toy LLM, a recording.
 
 `python -m tests.golden.miniature` makes `miniature.tar.xz` again. The recording is of OUR code, not of the published
 one: it shows that what is imported stays the same, and lets users try the commands. Sizes and switches are others

@@ -51,7 +51,7 @@ def test_a_trained_model_survives_the_journey(tmp_path, capsys):
     save(model, tmp_path / "pack")
     export_released.main([f"--model={tmp_path / 'pack'}", f"--output={tmp_path / 'written'}"])
     said = capsys.readouterr().out
-    assert "left behind: ctc" in said
+    assert "left out: ctc" in said
     released = read_released(tmp_path / "written")
     assert released.config.system_prompt == model.config.system_prompt
     again = build_model(released, FrozenLLM.load(tmp_path / "llm", texts=released.config.chat))

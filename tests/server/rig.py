@@ -11,16 +11,16 @@ from pathlib import Path
 import httpx
 import numpy as np
 
+from freeze_omni.engine.config import ServingConfig
+from freeze_omni.engine.worker import Worker, WorkerConfig
+from freeze_omni.server.app import make
 from freeze_omni.server.config import Limits, ServerConfig
-from freeze_omni.server.pool import Pool
-from freeze_omni.server.run import make
-from freeze_omni.serving.config import ServingConfig
-from freeze_omni.serving.worker import Worker, WorkerConfig
+from freeze_omni.server.router import Router
 
 
 @contextmanager
 def serving(model, max_sessions=4, api_key="", workers=1, limits=None, **serving_config):
-    """A running server; gives its address (127.0.0.1:port) and the pool."""
+    """A running server; gives its address (127.0.0.1:port) and the router."""
 
     def start(config, pipe):
         thread = threading.Thread(target=Worker(model, config.serving, pipe).run, daemon=True)
@@ -29,15 +29,15 @@ def serving(model, max_sessions=4, api_key="", workers=1, limits=None, **serving
 
     serving_config = ServingConfig(max_sessions=max_sessions, late_ms=60_000, **serving_config)
     worker = WorkerConfig(Path("toy"), serving_config)
-    pool = Pool([worker] * workers, start)
+    router = Router([worker] * workers, start)
     config = ServerConfig(
         Path("toy"), port=0, api_key=api_key, close_s=0.2, limits=limits or Limits(), serving=serving_config
     )
-    server = make(config, pool, log_level="warning")
+    server = make(config, router, log_level="warning")
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     try:
-        yield address(server), pool
+        yield address(server), router
     finally:
         server.should_exit = True
         thread.join(20)

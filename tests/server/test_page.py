@@ -130,13 +130,13 @@ def test_a_sound_file_is_asked_without_a_microphone(model, tmp_path):
             tmp_path,
         )
     assert value["answer"] and value["asked"] == 0 and not said
-    assert "letter.wav is no sound file" in value["error"]
+    assert "letter.wav is not a sound file" in value["error"]
     assert value["status"].startswith("connected"), "the session goes on"
     assert value["answer"] in value["lines"] and "What is the capital of France?" in value["lines"]
 
 
 def test_what_goes_wrong_is_said(model, tmp_path):
-    with serving(model, max_sessions=1) as (place, pool), chromium(tmp_path) as port:
+    with serving(model, max_sessions=1) as (place, router), chromium(tmp_path) as port:
         value, _ = shown(
             place,
             port,

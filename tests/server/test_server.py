@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import websockets
 
+from freeze_omni.engine.worker import Stop
 from freeze_omni.server.config import Limits
 from freeze_omni.server.tls import self_made
-from freeze_omni.serving.messages import Stop
 from tests.server.rig import loud, pcm, serving
 from tests.server.test_openai_client import client, say, talk, until
 from tests.toy import toy_system
@@ -196,22 +196,22 @@ def test_health_and_metrics(model):
 
 
 def test_a_lost_worker_loses_no_dialogue(model):
-    with serving(model, workers=2) as (place, pool):
+    with serving(model, workers=2) as (place, router):
 
         async def run():
             async with client(place).realtime.connect(model="toy") as connection:
                 await until(connection, "session.created")
                 await say(connection, "Hello")
-                lost = next(hand for hand in pool.hands if hand.users)
+                lost = next(handle for handle in router.handles if handle.clients)
                 lost.outbox.put(Stop())  # a worker that is a thread is not killed, but it goes unasked
                 told = (await until(connection, "error"))[-1]
                 answer = (await say(connection, "And then?"))[-1].response
                 return lost, told, answer
 
         lost, told, answer = asyncio.run(run())
-        assert told.error.code == "worker_lost" and lost not in pool.hands and pool.lost_workers == 1
+        assert told.error.code == "worker_lost" and lost not in router.handles and router.lost_workers == 1
         assert answer.output[0].content[0].transcript
-        history = [hand for hand in pool.hands if hand.ready]
+        history = [handle for handle in router.handles if handle.ready]
         assert len(history) == 2  # it was started again
 
 

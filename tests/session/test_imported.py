@@ -11,7 +11,7 @@ import torch
 from freeze_omni.llm.frozen import FrozenLLM
 from freeze_omni.released.checkpoint import build_model, read_released
 from freeze_omni.session import events as ev
-from freeze_omni.session.answering import own_answers
+from freeze_omni.session.answer import own_answers
 from freeze_omni.session.session import SessionConfig, SpeechSession
 from tests.released.make import Sizes, write_checkpoint
 from tests.toy import toy_llm
@@ -34,7 +34,7 @@ def answer(model):
     session = SpeechSession(model, SessionConfig(answers=answers))
     session.push(0.1 * np.random.default_rng(0).standard_normal(4 * 2560).astype(np.float32))
     heard = session.handle(ev.Timeout())
-    speaker = session.answering.speaker
+    speaker = session.answering
     return [*heard, *session.answer()], speaker
 
 
@@ -47,6 +47,6 @@ def test_without_words_a_turn_that_times_out_is_answered(model):
 
 def test_pieces_are_those_of_the_fifo_and_nothing_is_lost(model):
     actions, speaker = answer(model)
-    assert speaker.schedule.first == model.config.fifo.first_chunk_tokens
+    assert speaker.config.chunks.first == model.config.fifo.first_chunk_tokens
     samples = sum(len(action.samples) for action in actions if isinstance(action, ev.PlayAudio))
     assert samples == speaker.tokens_made * model.codec.hop_samples > 0

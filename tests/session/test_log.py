@@ -9,9 +9,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from freeze_omni.llm.generate import GenerationConfig
 from freeze_omni.session import events as ev
-from freeze_omni.session.log import LogError, Recorder, pack, read_log, replay, same, unpack
+from freeze_omni.session.log import LogError, Recorder, from_json, read_log, replay, same, to_json
 from freeze_omni.session.session import SessionConfig, SpeechSession
 from tests.session.model import toy_model
 from tests.session.test_session import ANSWERS, noise
@@ -43,14 +42,13 @@ def record(model):
     for chunk in session.chunks(noise(2, seed=1)):
         handle(chunk)
     while session.answering is not None:
-        lane = "speak" if session.answering.may_speak else "write"
+        lane = "speak" if session.answering.may("speak") else "write"
         recorder.worked(lane, session.work(lane))
-    answers = replace(ANSWERS, generation=GenerationConfig(max_new_tokens=5))
-    session.configure(session.config.turns, answers)
-    recorder.configured(session.config.turns, answers, "Be brief.", session.handle(ev.SystemPrompt("Be brief.")))
+    config = replace(session.config, max_new_tokens=5, system="Be brief.")
+    recorder.configured(config, session.configure(config))
     handle(ev.TextInput("And why?"))
     while session.answering is not None:
-        lane = "speak" if session.answering.may_speak else "write"
+        lane = "speak" if session.answering.may("speak") else "write"
         recorder.worked(lane, session.work(lane))
     return file.getvalue()
 
@@ -59,7 +57,7 @@ def test_a_recorded_session_replays_to_the_same_output(model, tmp_path):
     path = tmp_path / "session.jsonl"
     path.write_text(record(model), encoding="utf-8")
     config, pieces = read_log(path)
-    assert config == SessionConfig(fresh(model).config.turns, ANSWERS, seed=3)
+    assert config == SessionConfig(answers=ANSWERS, seed=3)
     session = fresh(model, config.seed)
     pairs = list(replay(pieces, session))
     assert session.history.system == "Be brief."
@@ -72,7 +70,7 @@ def test_a_changed_log_does_not_replay(model, tmp_path):
     lines = record(model).splitlines()
     changed = [line for line in lines if '"Played"' not in line]
     first = json.loads(changed[1])
-    first["event"] = pack(ev.AudioChunk(np.ones(2560, dtype=np.float32)))
+    first["event"] = to_json(ev.AudioChunk(np.ones(2560, dtype=np.float32)))
     changed[1] = json.dumps(first)
     path = tmp_path / "session.jsonl"
     path.write_text("\n".join(changed), encoding="utf-8")
@@ -89,7 +87,11 @@ def test_a_log_without_its_changes_of_settings_does_not_replay(model, tmp_path):
 
 @pytest.mark.parametrize(
     ("text", "problem"),
-    [("", "line 1: not JSON"), ('{"format": "x"}\n', "line 1: no log"), ("[1]\n", "line 1: no object")],
+    [
+        ("", "line 1: not JSON"),
+        ('{"format": "x"}\n', "line 1: not a session log"),
+        ("[1]\n", "line 1: not a JSON object"),
+    ],
 )
 def test_what_is_no_log_is_refused(tmp_path, text, problem):
     path = tmp_path / "x.jsonl"
@@ -99,9 +101,9 @@ def test_what_is_no_log_is_refused(tmp_path, text, problem):
 
 
 def test_events_come_back_and_unknown_ones_are_refused():
-    chunk = unpack(json.loads(json.dumps(pack(ev.AudioChunk(np.arange(3, dtype=np.float32))))))
+    chunk = from_json(json.loads(json.dumps(to_json(ev.AudioChunk(np.arange(3, dtype=np.float32))))))
     assert chunk.samples.tolist() == [0, 1, 2]
-    with pytest.raises(LogError, match="'Nonsense' is no event"):
-        unpack({"type": "Nonsense"})
+    with pytest.raises(LogError, match="'Nonsense' is not an event"):
+        from_json({"type": "Nonsense"})
     with pytest.raises(LogError, match="TextInput"):
-        unpack({"type": "TextInput", "words": 3})
+        from_json({"type": "TextInput", "words": 3})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -37,7 +39,7 @@ from freeze_omni.session.events import (
     VadOpened,
     Wrote,
 )
-from freeze_omni.session.reducer import Spoken, TurnConfig, heard_tokens, initial_dialogue, step
+from freeze_omni.session.reducer import Spoken, TurnConfig, TurnDetection, heard_tokens, initial_turns, step
 
 CHUNK = AudioChunk(np.zeros(2560, dtype=np.float32))
 GO_ON, ANSWER, IGNORE = (0.9, 0.05, 0.05), (0.2, 0.7, 0.1), (0.1, 0.2, 0.7)
@@ -46,7 +48,7 @@ GO_ON, ANSWER, IGNORE = (0.9, 0.05, 0.05), (0.2, 0.7, 0.1), (0.1, 0.2, 0.7)
 def run(log, config=None, state=None):
     """The final state, and for each event the names of what came of it."""
     config = config or TurnConfig()
-    state = initial_dialogue(config) if state is None else state
+    state = initial_turns(config) if state is None else state
     out = []
     for event in log:
         state, found = step(config, event, state)
@@ -91,7 +93,7 @@ def test_state_1_while_speaking_stops_at_once_and_keeps_what_was_played():
 
 
 def test_the_gate_takes_what_was_said_before_it_opened():
-    config = TurnConfig(gate="vad", pre_roll_chunks=2)
+    config = TurnConfig(gated=True, pre_roll_chunks=2)
     chunks = [AudioChunk(np.full(2560, value, dtype=np.float32)) for value in range(4)]
     _, out = run([*chunks[:3], VadOpened(), chunks[3]], config)
     assert out[:3] == [[], [], []]
@@ -101,13 +103,13 @@ def test_the_gate_takes_what_was_said_before_it_opened():
 
 
 def test_no_pre_roll_keeps_nothing():
-    _, out = run([CHUNK, VadOpened()], TurnConfig(gate="vad", pre_roll_chunks=0))
+    _, out = run([CHUNK, VadOpened()], TurnConfig(gated=True, pre_roll_chunks=0))
     assert out[1] == [OpenTurn()]
 
 
 @pytest.mark.parametrize(("words", "last"), [("yes", AnswerTurn), ("", DropTurn)])
 def test_long_silence_behind_the_gate_ends_the_turn(words, last):
-    config = TurnConfig(gate="vad", silent_chunks=2)
+    config = TurnConfig(gated=True, silent_chunks=2)
     log = [VadOpened(), CHUNK, Heard(words, GO_ON), VadClosed(), CHUNK, Heard("", GO_ON), CHUNK]
     state, out = run(log, config)
     assert state.listening
@@ -184,13 +186,13 @@ def test_heard_tokens_within_finished_and_unfinished_segments():
 def test_the_reducer_forgets_nothing_that_it_was_given():
     """The same log from the same state gives the same, and the state given is not changed."""
     config, log = TurnConfig(), [CHUNK, Heard("a", GO_ON), CHUNK, Heard("b", ANSWER)]
-    start = initial_dialogue(config)
+    start = initial_turns(config)
     assert run(log, config, start)[0] == run(log, config, start)[0]
-    assert start == initial_dialogue(config)
+    assert start == initial_turns(config)
 
 
 def test_what_is_no_event_is_refused():
-    with pytest.raises(TypeError, match="str is no event"):
+    with pytest.raises(TypeError, match="str is not an event"):
         run(["hello"])
 
 
@@ -208,7 +210,7 @@ def test_side_talk_in_a_row_never_answers():
 
 
 def test_an_empty_turn_is_dropped_and_the_next_one_opens():
-    config = TurnConfig(gate="vad", silent_chunks=1)
+    config = TurnConfig(gated=True, silent_chunks=1)
     log = [VadOpened(), VadClosed(), CHUNK, Heard("", GO_ON), CHUNK, VadOpened(), CHUNK, Heard("hi", ANSWER)]
     state, out = run(log, config)
     assert out[3][-1] == DropTurn() and out[4] == []
@@ -253,11 +255,11 @@ def test_several_turns_with_answers():
 
 def test_clear_forgets_the_open_turn_and_what_was_kept():
     assert run([CHUNK, Clear()])[1][1] == [DropTurn()]
-    config = TurnConfig(gate="vad")
+    config = TurnConfig(gated=True)
     assert run([CHUNK, Clear(), VadOpened()], config)[1][1:] == [[], [OpenTurn()]]
 
 
-PATIENT = TurnConfig(interrupt=False, gate="vad", pre_roll_chunks=2)
+PATIENT = TurnConfig(interrupt=False, gated=True, pre_roll_chunks=2)
 
 
 def spoken_over():
@@ -297,3 +299,45 @@ def test_a_kept_turn_is_answered_when_the_answer_is_cancelled_and_dropped_when_c
 def test_a_client_that_asks_for_an_answer_does_not_wait():
     _, out = run([Respond()], PATIENT, spoken_over())
     assert "StopAnswer" in names(out[0]) and out[0][-1] == AnswerTurn()
+
+
+BY_VAD = TurnConfig(detection=TurnDetection.VAD, pre_roll_chunks=2)
+BY_HAND = TurnConfig(detection=TurnDetection.MANUAL, interrupt=False, gated=True)
+
+
+@pytest.mark.parametrize(("words", "last"), [("yes", AnswerTurn), ("", DropTurn)])
+def test_by_vad_the_gates_closing_ends_the_turn_and_the_state_head_does_not(words, last):
+    log = [CHUNK, VadOpened(), CHUNK, Heard(words, ANSWER), CHUNK, Heard("", IGNORE), VadClosed(), CHUNK]
+    state, out = run(log, BY_VAD)
+    assert out[0] == [] and names(out[1]) == ["OpenTurn", "Listen"]
+    assert out[3][-1] == StateDecision(0, ANSWER, 0.32) and out[5] == [StateDecision(0, IGNORE, 0.48)]
+    assert names(out[6]) == ["TranscriptDelta", last.__name__] and out[7] == []
+    assert not state.listening and state.answering == (last is AnswerTurn)
+
+
+def test_by_vad_the_gates_opening_interrupts_at_once():
+    _, out = run([VadOpened()], BY_VAD, replace(answering(played=24000), gate_open=False))
+    assert out[0] == [StopAudio(), StopAnswer(5), AnswerEnded("interrupted"), OpenTurn()]
+
+
+def test_by_vad_without_interruption_the_turn_is_answered_after_the_answer():
+    config = replace(BY_VAD, interrupt=False)
+    log = [VadOpened(), CHUNK, Heard("and", GO_ON), VadClosed(), AnswerMade(False), Played(48000)]
+    state, out = run(log, config, replace(answering(), gate_open=False))
+    assert names(out[0]) == ["OpenTurn"] and out[3] == []
+    assert out[5] == [AnswerEnded("done"), TranscriptDelta("", final=True), AnswerTurn()] and state.answering
+
+
+def test_by_hand_neither_state_head_nor_gate_ends_a_turn():
+    log = [CHUNK, Heard("a", ANSWER), VadOpened(), CHUNK, Heard("b", IGNORE), VadClosed(), CHUNK, Heard("c", ANSWER)]
+    state, out = run(log, BY_HAND)
+    assert names(out[0]) == ["OpenTurn", "Listen"] and names(out[3]) == names(out[6]) == ["Listen"]
+    assert out[2] == out[5] == [] and {item.state for found in out for item in found if hasattr(item, "state")} == {0}
+    assert state.listening
+    for end in (Respond(), Timeout()):
+        assert run([end], BY_HAND, state)[1] == [[TranscriptDelta("", final=True), AnswerTurn()]]
+
+
+def test_by_hand_a_turn_always_interrupts():
+    _, out = run([CHUNK, Heard("stop", GO_ON), Timeout()], BY_HAND, answering(played=24000))
+    assert "StopAnswer" in names(out[2]) and out[2][-1] == AnswerTurn()

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
-from freeze_omni.eval.serving.memory import held_bytes
+from benchmarks.load.memory import held_bytes
 from freeze_omni.llm.generate import GenerationConfig
 from freeze_omni.session import events as ev
-from freeze_omni.session.answering import AnswerConfig
-from freeze_omni.session.reducer import TurnConfig
+from freeze_omni.session.answer import AnswerConfig
+from freeze_omni.session.history import starting
+from freeze_omni.session.ops import drive
+from freeze_omni.session.reducer import TurnDetection
 from freeze_omni.session.session import SessionConfig, SpeechSession
 from freeze_omni.speech_decoder.sampling import SamplingConfig
 from tests.session.model import toy_model
@@ -128,8 +132,8 @@ def test_interrupting_while_the_answer_is_being_made(session):
     torch.testing.assert_close(continued(session), reread(session), rtol=1e-4, atol=1e-4)
 
 
-def test_a_turn_that_may_not_interrupt_is_answered_behind_the_answer(session):
-    session.configure(TurnConfig(interrupt=False))
+def test_a_turn_that_may_not_interrupt_is_answered_after_the_answer(session):
+    session.configure(replace(session.config, interrupt=False))
     session.model.state_head.script = {0: 1, 1: 1}
     session.push(noise(1))
     assert "StopAudio" not in kinds(session.push(noise(1, seed=1)))
@@ -149,7 +153,7 @@ def test_a_typed_turn_is_answered(session):
 
 def test_old_turns_leave_a_full_context_and_the_system_prompt_stays(model, monkeypatch):
     monkeypatch.setattr(model.llm.config, "max_position_embeddings", 150)
-    session = SpeechSession(model, SessionConfig(turns=TurnConfig(max_turn_chunks=5), answers=ANSWERS))
+    session = SpeechSession(model, SessionConfig(max_turn_chunks=5, answers=ANSWERS))
     for number in range(6):
         session.handle(ev.TextInput(f"The cow says moo {number}"))
         list(session.answer())
@@ -202,7 +206,7 @@ def test_a_text_that_does_not_fit_is_refused_and_the_session_goes_on(model, monk
         session.handle(ev.TextInput("moo " * 100))
     session.handle(ev.TextInput("moo"))
     assert session.answering is not None
-    assert session.config.turns.max_turn_chunks < 30
+    assert session.rules.max_turn_chunks < 30
 
 
 def test_a_context_that_holds_no_turn_is_refused(model, monkeypatch):
@@ -225,9 +229,9 @@ def test_the_user_who_never_stops_stays_within_the_context(model, monkeypatch):
 
 def test_what_was_said_before_the_gate_opened_is_heard_at_once_as_if_chunk_by_chunk(model):
     sound, outcomes = noise(5), []
-    for gate in ("open", "vad"):
+    for gated in (False, True):
         model.state_head.script, model.state_head.asked = {}, 0
-        session = SpeechSession(model, SessionConfig(TurnConfig(gate=gate, pre_roll_chunks=4), ANSWERS))
+        session = SpeechSession(model, SessionConfig(gated=gated, pre_roll_ms=640, answers=ANSWERS))
         session.push(sound[: 4 * 2560])
         session.handle(ev.VadOpened())
         actions = session.push(sound[4 * 2560 :])
@@ -239,8 +243,106 @@ def test_what_was_said_before_the_gate_opened_is_heard_at_once_as_if_chunk_by_ch
 
 
 def test_a_turn_answered_before_anything_was_heard(model):
-    session = SpeechSession(model, SessionConfig(TurnConfig(gate="vad", pre_roll_chunks=0), ANSWERS))
+    session = SpeechSession(model, SessionConfig(gated=True, pre_roll_ms=0, answers=ANSWERS))
     session.handle(ev.VadOpened())
     assert session.handle(ev.Respond())[-1] == ev.AnswerBegun(1)
     list(session.answer())
     torch.testing.assert_close(continued(session), reread(session), rtol=1e-4, atol=1e-4)
+
+
+def test_by_vad_a_plain_session_opens_and_ends_turns_with_the_gate(model):
+    model.state_head.script, model.state_head.asked = {1: 1}, 0
+    session = SpeechSession(model, SessionConfig(turn_detection=TurnDetection.VAD, answers=ANSWERS))
+    session.rules = replace(session.rules, transcribed=False)  # the toy may hear no words
+    assert session.push(noise(2)) == []
+    session.handle(ev.VadOpened())
+    assert {action.state for action in session.push(noise(3)) if isinstance(action, ev.StateDecision)} == {0}
+    assert session.handle(ev.VadClosed())[-1] == ev.AnswerBegun(1)
+    list(session.answer())
+    assert ev.AnswerEnded("interrupted") in session.handle(ev.VadOpened())
+
+
+def test_by_hand_a_plain_session_answers_when_it_is_asked_to(model):
+    model.state_head.script, model.state_head.asked = {1: 1, 3: 2}, 0
+    session = SpeechSession(model, SessionConfig(turn_detection=TurnDetection.MANUAL, answers=ANSWERS))
+    assert {action.state for action in session.push(noise(5)) if isinstance(action, ev.StateDecision)} == {0}
+    assert session.turn is not None and session.handle(ev.Respond())[-1] == ev.AnswerBegun(1)
+
+
+@pytest.fixture
+def keeps_text(tmp_path):
+    """A model whose sessions keep words, and whose CTC head says some."""
+    model = toy_model(tmp_path)
+    model.config = replace(model.config, history="text")
+    with torch.no_grad():
+        model.ctc.output.weight.normal_(0, 3.0, generator=torch.Generator().manual_seed(2))
+        model.ctc.output.bias.zero_()
+    return model
+
+
+def typed_like(session, text):
+    """A session in which `text` was typed, and answered the same: what the other keeps of its answer."""
+    other = SpeechSession(session.model, replace(session.config, max_new_tokens=10))
+    other.handle(ev.TextInput(text))
+    list(other.answer())
+    start, answer = other._answer_start[0], session.history.turns[0][session._answer_start[0] :]
+    turn = torch.cat([other.history.turns[0][:start], answer])
+    again = drive(session.model, starting(session.model, session.history.system, (turn,)))
+    other.history = again
+    return other
+
+
+def spoken(model):
+    model.state_head.script, model.state_head.asked = {2: 1}, 0
+    session = SpeechSession(model, SessionConfig(answers=ANSWERS))
+    text = "".join(action.text for action in session.push(noise(3)) if isinstance(action, ev.TranscriptDelta)).strip()
+    assert text
+    return session, text
+
+
+def same_history(one, other):
+    assert one.history.cache.length == other.history.cache.length
+    assert [len(turn) for turn in one.history.turns] == [len(turn) for turn in other.history.turns]
+    torch.testing.assert_close(continued(one), continued(other), rtol=1e-4, atol=1e-4)
+
+
+def test_history_as_text_is_that_of_a_typed_dialogue_when_the_next_turn_opens(keeps_text):
+    session, text = spoken(keeps_text)
+    actions = list(session.answer())
+    total = sum(len(action.samples) for action in actions if isinstance(action, ev.PlayAudio))
+    session.handle(ev.Played(total))
+    same_history(session, typed_like(session, text))
+    session.push(noise(1, seed=1))
+    assert session.turn is not None and session._heard_after is session.history
+    session.handle(ev.Truncate(total // 2))
+    torch.testing.assert_close(continued(session), reread(session), rtol=1e-4, atol=1e-4)
+
+
+def test_history_as_text_of_an_answer_that_was_interrupted_while_it_was_made(keeps_text):
+    session, text = spoken(keeps_text)
+    for _ in range(6):
+        session.work()
+    session.handle(ev.Interrupt())
+    same_history(session, typed_like(session, text))
+    session.handle(ev.TextInput("And why?"))
+    list(session.answer())
+    assert len(session.history.turns) == 2
+    torch.testing.assert_close(continued(session), reread(session), rtol=1e-4, atol=1e-4)
+
+
+def test_history_as_text_while_the_next_turn_is_spoken_over_the_answer(keeps_text):
+    session, text = spoken(keeps_text)
+    session.work()
+    keeps_text.state_head.script = {4: 1}
+    session.push(noise(2, seed=1))
+    assert len(session.history.turns) == 2
+    list(session.answer())
+    session.handle(ev.Played(10**9))
+    own = session.model.llm.order.text_turn(text, "")
+    assert len(session.history.turns[0]) >= len(own) and session._spoken_text is None
+    torch.testing.assert_close(continued(session), reread(session), rtol=1e-4, atol=1e-4)
+
+
+def test_history_as_text_needs_a_ctc_head(keeps_text):
+    with pytest.raises(ValueError, match="set history: speech"):
+        replace(keeps_text.config, ctc_units=0)

@@ -1,22 +1,19 @@
 """The outputs in Full-Duplex-Bench's folders, <task>/<id>/, for its own scripts.
 
-input.wav and output.wav in time, output.json with words where somebody has transcribed them, and what each task's
-script asks for: pause.json, turn_taking.json, interrupt.json (1.0), metadata.json (1.5). Noise and echo are no
-tasks there.
+input.wav and output.wav in time, output.json with words if transcribed, and what each task's script needs: pause.json,
+turn_taking.json, interrupt.json (1.0), metadata.json (1.5). Noise and echo are no tasks there.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from freeze_omni.data.audio import read_audio, write_wav
-from freeze_omni.data.tables import write_lines
 from freeze_omni.eval.duplex.outputs import read_json, write_json
-from freeze_omni.eval.duplex.scene import Scene, read_scene
+from freeze_omni.eval.duplex.scene import ScriptedScene, read_scene
 from freeze_omni.eval.judge import Word
 from freeze_omni.eval.suites import full_duplex_bench
 from freeze_omni.eval.suites.base import Item
@@ -33,8 +30,8 @@ TASKS = {
 }
 
 
-def write_bench(folder: Path, data: Path, outputs: Path, scenes: Sequence[Scene]) -> list[str]:
-    """Write and check the folders; returns the tasks. data: of the scenes. Raises SuiteError, AudioError."""
+def write_bench(folder: Path, data: Path, outputs: Path, scenes: Sequence[ScriptedScene]) -> list[str]:
+    """Write and check the folders; returns the tasks. data: the folder of the scenes. Raises SuiteError, AudioError."""
     items = []
     for planned in scenes:
         own = outputs / planned.id
@@ -42,16 +39,16 @@ def write_bench(folder: Path, data: Path, outputs: Path, scenes: Sequence[Scene]
             continue
         scene = read_scene(own / "scene.json") if (own / "scene.json").is_file() else planned
         target = folder / TASKS[scene.kind] / scene.id
-        # their pause task takes all that is said for a takeover: it ends with the user's turn
+        # their pause task counts all speech as a takeover: it ends with the user's turn
         end_s = scene.turn.end_s if scene.kind == "pause" else scene.seconds
-        begin_s = scene.event.end_s if scene.kind == "interruption" else 0.0
+        begin_s = scene.said[-1].end_s if scene.kind == "interruption" else 0.0
         heard = own if (own / "input.wav").is_file() else data / scene.id
         _cut(heard / "input.wav", target / "input.wav", end_s, Rates().input_hz)
         _cut(own / "output.wav", target / "output.wav", end_s)
         _annotate(target, scene)
-        told = read_json(own / "output.json")
-        if "chunks" in told:
-            words = [Word(chunk["text"], *map(float, chunk["timestamp"])) for chunk in told["chunks"]]
+        output = read_json(own / "output.json")
+        if "chunks" in output:
+            words = [Word(chunk["text"], *map(float, chunk["timestamp"])) for chunk in output["chunks"]]
             kept = [word for word in words if begin_s <= word.start_s < end_s]
             write_json(target / "output.json", as_content(kept))
         items.append(Item(f"{TASKS[scene.kind]}/{scene.id}", str(target / "input.wav"), fields={"begin_s": begin_s}))
@@ -60,25 +57,21 @@ def write_bench(folder: Path, data: Path, outputs: Path, scenes: Sequence[Scene]
 
 
 def _cut(source: Path, target: Path, end_s: float, hz: int | None = None) -> None:
-    """A copy that is `end_s` long: cut, or with silence behind."""
+    """A copy that is `end_s` long: cut, or padded with silence."""
     wav, hz = read_audio(str(source), hz)
     size = round(end_s * hz)
     write_wav(target, np.pad(wav[:size], (0, max(size - len(wav), 0))), hz)
 
 
-def _annotate(target: Path, scene: Scene) -> None:
-    turn, event = scene.turn, scene.event
+def _annotate(target: Path, scene: ScriptedScene) -> None:
+    turn, event = scene.turn, scene.said[-1]
     if scene.kind == "pause":
-        _write(target / "pause.json", [{"text": "[PAUSE]", "timestamp": list(pause)} for pause in turn.pauses])
+        write_json(target / "pause.json", [{"text": "[PAUSE]", "timestamp": list(pause)} for pause in turn.pauses])
     elif scene.kind == "turn":
-        _write(target / "turn_taking.json", [{"text": "[TURN-TAKING]", "timestamp": [turn.end_s, scene.seconds]}])
+        write_json(target / "turn_taking.json", [{"text": "[TURN-TAKING]", "timestamp": [turn.end_s, scene.seconds]}])
     else:
         span = [event.start_s, event.end_s]
         texts = {"context_text": turn.text, "current_turn_text": event.text}
-        _write(target / "metadata.json", {"id": scene.id, "task": TASKS[scene.kind], "timestamps": span, **texts})
+        write_json(target / "metadata.json", {"id": scene.id, "task": TASKS[scene.kind], "timestamps": span, **texts})
     if scene.kind == "interruption":
-        _write(target / "interrupt.json", [{"context": turn.text, "interrupt": event.text, "timestamp": span}])
-
-
-def _write(path: Path, content: object) -> None:
-    write_lines(path, [json.dumps(content, ensure_ascii=False)])
+        write_json(target / "interrupt.json", [{"context": turn.text, "interrupt": event.text, "timestamp": span}])

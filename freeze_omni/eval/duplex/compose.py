@@ -1,4 +1,7 @@
-"""Compose scenes from spoken sentences; the same seed and sentences give the same scenes."""
+"""Compose scripted scenes from spoken sentences of Kaldi directories, or of the dialogue sets of stage 4.
+
+The same seed and sentences give the same scenes.
+"""
 
 from __future__ import annotations
 
@@ -8,24 +11,92 @@ from pathlib import Path
 
 import numpy as np
 
-from freeze_omni.data.audio import Wav, write_wav
+from freeze_omni.data.audio import Wav, read_audio, trim_silence, write_wav
 from freeze_omni.data.augment import coloured_noise
+from freeze_omni.data.tables import TableError, read_table
 from freeze_omni.duplex.scenes import Scene as Clip
 from freeze_omni.duplex.scenes import SceneConfig, SceneMaker, babble_of
-from freeze_omni.eval.duplex.scene import OVER_ANSWER, Echo, Said, Scene, write_scenes
-from freeze_omni.eval.duplex.sounds import Pools, Sound
+from freeze_omni.eval.duplex.scene import KINDS, OVER_ANSWER, Echo, Said, ScriptedScene, write_scenes
+from freeze_omni.eval.sets import read_jsonl
 
+NOT_FOR_IT = ("backchannel", "side")  # utterances of these kinds begin with them: side-0003
+_QUESTION = "question"
+_DIALOGUE_KINDS = {"complete": _QUESTION, "backchannel": "backchannel", "side": "side"}
 EXPECT = {"interruption": "stop"}
 _MAKER_KIND = {"turn": "complete", "pause": "paused", "background": "side"}
 _BACKGROUND_S = 3.0
 
 
 @dataclass(frozen=True)
+class Sound:
+    """One sentence. span_s: where it is in its file; None: all but the silence around it. speaker: if known."""
+
+    kind: str
+    entry: str
+    text: str
+    span_s: tuple[float, float] | None = None
+    speaker: str = ""
+
+    def read(self, hz: int) -> Wav:
+        """Samples (S,). Raises AudioError."""
+        wav, _ = read_audio(self.entry, hz)
+        if self.span_s is None:
+            return trim_silence(wav, hz, keep_s=0.0)
+        return wav[round(self.span_s[0] * hz) : round(self.span_s[1] * hz)]
+
+
+def read_sounds(folder: Path) -> list[Sound]:
+    """Of a dialogue set (with `scene`) its whole turns, backchannels and side talk, by their segments; of another
+    directory every utterance, by its id. Raises TableError.
+    """
+    wavs, texts = read_table(folder / "wav.scp"), read_table(folder / "text", need_value=False)
+    missing = [key for key in wavs if key not in texts]
+    if missing:
+        raise TableError(f"{folder / 'text'}: {missing[0]} of wav.scp is not in it; add its words")
+    speakers = read_table(folder / "utt2spk") if (folder / "utt2spk").is_file() else {}
+    if not (folder / "scene").is_file():
+        return [Sound(_kind(key), entry, texts[key], None, speakers.get(key, "")) for key, entry in wavs.items()]
+    sounds = []
+    for key, scene in read_jsonl(folder / "scene").items():
+        try:
+            first, *others = scene["segments"]
+            kind, span_s = _DIALOGUE_KINDS.get(first["kind"]), (float(first["start_s"]), float(first["end_s"]))
+        except (KeyError, ValueError, TypeError):
+            raise TableError(
+                f"{folder / 'scene'}: {key} has no segments of kind, start_s, end_s; make the set again"
+            ) from None
+        if key not in wavs:
+            raise TableError(f"{folder / 'scene'}: {key} is not in wav.scp; make the set again")
+        if kind and not others and not scene.get("pauses"):
+            sounds.append(Sound(kind, wavs[key], texts[key], span_s, speakers.get(key, "")))
+    return sounds
+
+
+class Pools:
+    """Sounds by their possible roles in a scene. Raises TableError without a question."""
+
+    def __init__(self, sounds: Sequence[Sound]) -> None:
+        self.questions = [one for one in sounds if one.kind == _QUESTION]
+        if not self.questions:
+            raise TableError("--data: no user's question in it; add a directory with some")
+        self.of = {kind: [one for one in sounds if one.kind == kind] for kind in NOT_FOR_IT}
+        self.of |= {"background": self.of["side"] or self.questions, "noise": self.questions}
+
+    def kinds(self) -> list[str]:
+        """The kinds of scenes that these sounds can make."""
+        return [kind for kind in KINDS if kind not in NOT_FOR_IT or self.of[kind]]
+
+
+def _kind(utterance: str) -> str:
+    return next((kind for kind in NOT_FOR_IT if utterance.startswith(f"{kind}-")), _QUESTION)
+
+
+@dataclass(frozen=True)
 class ComposeConfig:
     """Ranges are (least, most), drawn evenly.
 
-    wait_s: a sound that waits for the system to speak comes so long behind the turn if it does not speak.
-    into_answer_s: how long the system has spoken before that sound comes. tail_s: what follows all that sounds.
+    wait_s: when a sound that waits for the system to speak comes after the turn if the system is silent.
+    into_answer_s: how long the system has spoken before that sound comes. tail_s: silence at the end.
     """
 
     lead_s: tuple[float, float] = (0.3, 0.8)
@@ -39,15 +110,15 @@ class ComposeConfig:
 
 
 class Composer:
-    """Makes scenes with their sound: of a waiting sound the bed without it, and it alone."""
+    """Makes scenes with their sound; a waiting sound is separate from the bed."""
 
     def __init__(self, pools: Pools, config: ComposeConfig | None = None) -> None:
         self.pools, self.config = pools, config or ComposeConfig()
         self.maker = SceneMaker(self.config.clips)
         self.hz = self.maker.hz
 
-    def write(self, folder: Path, kinds: Sequence[str], count: int, seed: int) -> list[Scene]:
-        """`count` scenes of each kind into `folder`, as `scene.py` describes it."""
+    def write(self, folder: Path, kinds: Sequence[str], count: int, seed: int) -> list[ScriptedScene]:
+        """`count` scenes of each kind into `folder`, in the form of `scene.py`."""
         scenes = []
         for kind in kinds:
             for number in range(count):
@@ -55,7 +126,7 @@ class Composer:
                 scene, bed, event = self.make(kind, key, np.random.default_rng([seed, *key.encode()]))
                 planned = bed.copy()
                 if event is not None:
-                    at = round(scene.event.start_s * self.hz)
+                    at = round(scene.said[-1].start_s * self.hz)
                     planned[at : at + len(event)] += event
                     write_wav(folder / key / "bed.wav", bed, self.hz)
                     write_wav(folder / key / "event.wav", event, self.hz)
@@ -64,8 +135,8 @@ class Composer:
         write_scenes(folder, scenes)
         return scenes
 
-    def make(self, kind: str, key: str, rng: np.random.Generator) -> tuple[Scene, Wav, Wav | None]:
-        """A scene, its bed (S,), and the sound (E,) that waits for the system, if there is one."""
+    def make(self, kind: str, key: str, rng: np.random.Generator) -> tuple[ScriptedScene, Wav, Wav | None]:
+        """A scene, its bed (S,), and the sound (E,) that waits for the system, if any."""
         config = self.config
         asked = _any(self.pools.questions, rng)
         clip, pauses = self._clip("pause" if kind == "pause" else "turn", asked, rng)
@@ -78,7 +149,7 @@ class Composer:
             text, event = self._event(kind, asked, rng)
             start_s = round(said[0].end_s + config.wait_s, 3)
             said.append(Said(kind, start_s, self._end_s(start_s, event), EXPECT.get(kind, "go_on"), text))
-            tail_s += into_s  # it may begin so much later than planned
+            tail_s += into_s  # it may begin that much later than planned
         elif kind == "echo":
             echo = Echo(_drawn(config.echo_delay_s, rng), _drawn(config.echo_db, rng))
             tail_s = config.echo_tail_s
@@ -88,7 +159,7 @@ class Composer:
         at = round(lead_s * self.hz)
         bed[at : at + len(clip)] += clip
         seconds = round(len(bed) / self.hz, 3)
-        return Scene(key, kind, seconds, tuple(said), into_s, echo), bed.astype(np.float32), event
+        return ScriptedScene(key, kind, seconds, tuple(said), into_s, echo), bed.astype(np.float32), event
 
     def _event(self, kind: str, asked: Sound, rng: np.random.Generator) -> tuple[str, Wav]:
         if kind == "interruption":
@@ -104,7 +175,7 @@ class Composer:
         return "", self._cut(self.maker.make("side", babble, rng))
 
     def _clip(self, kind: str, sound: Sound, rng: np.random.Generator) -> tuple[Wav, list[tuple[float, float]]]:
-        """One sound as `kind`, and its pauses in seconds of it. What is far away already is not put there again."""
+        """One sound as `kind`, and its pauses in seconds of it; sound that is far away already stays as it is."""
         speech = sound.read(self.hz)
         if kind == "side" and sound.span_s is not None:
             return speech, []
@@ -125,7 +196,7 @@ def _drawn(limits: tuple[float, float], rng: np.random.Generator) -> float:
 
 
 def _by(sounds: Sequence[Sound], user: Sound, same: bool) -> Sequence[Sound]:
-    """Those that the user speaks, or that others do; all where there is none."""
+    """Those in the user's voice, or in others; all if there are none."""
     return [one for one in sounds if (one.speaker == user.speaker) == same] or sounds
 
 

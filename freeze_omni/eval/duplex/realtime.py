@@ -16,28 +16,27 @@ from freeze_omni.client.chat import Chat
 from freeze_omni.client.realtime import HZ, PIECE_S, Realtime, ServerError
 from freeze_omni.client.realtime import encode as encoded
 from freeze_omni.config import ConfigError
-from freeze_omni.eval.decode import options
-from freeze_omni.eval.duplex.hearing import Hearing, resampled
 from freeze_omni.eval.duplex.outputs import write_output
-from freeze_omni.eval.duplex.scene import Scene
-from freeze_omni.eval.records import Records
+from freeze_omni.eval.duplex.play import Hearing, resampled
+from freeze_omni.eval.duplex.scene import ScriptedScene
+from freeze_omni.eval.records import Records, progress
 
 OWN = "freeze_omni"  # of our server's sessions: the state decisions can be asked for
 
 
-def play_scenes(args: argparse.Namespace, scenes: Sequence[Scene]) -> None:
-    """All scenes of args.data, each in a session of its own; a killed run goes on. Raises ConfigError."""
+def play_scenes(args: argparse.Namespace, outputs: Path, scenes: Sequence[ScriptedScene]) -> None:
+    """All scenes of args.scenes, each in its own session; a killed run is resumed. Raises ConfigError."""
     made_from = {"server": args.server, "scenes": [repr(scene) for scene in scenes]}
-    records, started_s = Records(args.output, made_from), time.time()
+    records, started_s = Records(outputs, made_from), time.time()
     todo = set(records.missing([scene.id for scene in scenes]))
     for scene in (one for one in scenes if one.id in todo):
-        hearing = Hearing.of(args.data, scene, HZ)
+        hearing = Hearing.of(args.scenes, scene, HZ)
         try:
-            asyncio.run(_one(args, hearing, args.output / scene.id))
+            asyncio.run(_one(args, hearing, outputs / scene.id))
         except ServerError as error:
             raise ConfigError(f"--server: {error}") from None
         records.add([{"id": scene.id}])
-        options.progress("duplex", len(records.found), len(scenes), started_s)
+        progress("duplex", len(records.found), len(scenes), started_s)
 
 
 async def _one(args: argparse.Namespace, hearing: Hearing, folder: Path) -> None:
@@ -65,7 +64,7 @@ async def play_realtime(talk: Realtime, hearing: Hearing, folder: Path) -> None:
 
 @dataclass
 class Log:
-    """What a server does, on the scene's time line. begins_s: when its voice began, behind silence."""
+    """What a server does, on the scene's time line. begins_s: when its voice began after silence."""
 
     chat: Chat
     events: list[dict[str, Any]] = field(default_factory=list)
@@ -82,7 +81,7 @@ class Log:
         return np.pad(track, (0, samples - len(track)))
 
     async def follow(self, talk: Realtime) -> None:
-        """Raises ServerError where the server ends the session."""
+        """Raises ServerError if the server ends the session."""
         async for event in talk.events():
             self._note(event)
             await self.chat.take(event)
@@ -102,7 +101,7 @@ class Log:
                     self.begins_s.append(now_s)
                 self._silent = False
             case "output_audio_buffer.cleared":
-                # an answer that was all made has not ended by itself after all
+                # a finished answer that is cleared did not end by itself
                 self.events = [one for one in self.events if one["event"] != "ended" or one["time_s"] <= now_s]
                 self._tell(now_s, "stops")
             case "response.done" if event["response"]["status"] in ("completed", "incomplete"):

@@ -1,7 +1,7 @@
-"""A scene on its time line, and the folder that a set of scenes is: scenes.jsonl, and <id>/ with their sound.
+"""Scripted scenes of two voices, and the folder of a set of scenes: scenes.jsonl, and <id>/ with their sound.
 
-<id>/input.wav is all of the user's side as it was planned. Where a sound waits for the system to speak, <id>/bed.wav
-is the user's side without it, and <id>/event.wav is that sound alone. All are 16 kHz.
+<id>/input.wav is the user's side as planned. If a sound waits for the system to speak, <id>/bed.wav is the user's side
+without it, and <id>/event.wav is that sound alone. All are 16 kHz.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from pathlib import Path
 from freeze_omni.config import ConfigError, as_mapping, build
 from freeze_omni.data.audio_header import AudioError, read_header
 from freeze_omni.data.tables import TableError, write_lines
+from freeze_omni.eval.sets import json_lines
 from freeze_omni.rates import Rates
 
 KINDS = ("turn", "pause", "interruption", "backchannel", "side", "background", "noise", "echo")
@@ -28,7 +29,7 @@ class Said:
     """Something that sounds on the user's side, in seconds of the scene.
 
     what: `turn` or one of OVER_ANSWER. expect of the system: `respond` to it, `stop` and respond to it, `go_on` as if
-    it were not there. pauses: silences inside.
+    it had not sounded. pauses: silences inside.
     """
 
     what: str
@@ -41,17 +42,17 @@ class Said:
 
 @dataclass(frozen=True)
 class Echo:
-    """The system's voice comes back into its input: so much later, and so many dB under what it is said at (< 0)."""
+    """The system's voice comes back into its input, `delay_s` later and at `level_db` (< 0) of its level."""
 
     delay_s: float
     level_db: float
 
 
 @dataclass(frozen=True)
-class Scene:
+class ScriptedScene:
     """said: in order, the turn first.
 
-    into_answer_s: the last of `said` waits until the system has spoken for so long; it comes at its start_s if the
+    into_answer_s: the last of `said` waits until the system has spoken for this long; it comes at its start_s if the
     system is silent until then. backchannels: where human listeners say "uh-huh", shares of equal parts of the scene.
     """
 
@@ -71,7 +72,7 @@ class Scene:
         if len(self.said) != 1 + (self.kind in OVER_ANSWER):
             raise ValueError(f"a scene of kind '{self.kind}' has {1 + (self.kind in OVER_ANSWER)} in `said`")
         if (self.kind == "echo") != (self.echo is not None):
-            raise ValueError("`echo` belongs to scenes of kind 'echo', and to no other")
+            raise ValueError("`echo` belongs to scenes of kind 'echo', and to no others")
         for one in self.said:
             if one.expect not in EXPECTED:
                 raise ValueError(f"expect '{one.expect}' is none of {', '.join(EXPECTED)}")
@@ -84,27 +85,27 @@ class Scene:
 
     @property
     def event(self) -> Said | None:
-        """What sounds while the system speaks; None for a scene without."""
+        """What sounds while the system speaks; None for other scenes."""
         return self.said[1] if len(self.said) > 1 else None
 
 
-def write_scene(path: Path, scene: Scene) -> None:
-    """One scene as a file of its own, beside what a system did in it."""
+def write_scene(path: Path, scene: ScriptedScene) -> None:
+    """One scene as a file, next to what a system did in it."""
     write_lines(path, [_line(scene)])
 
 
-def read_scene(path: Path) -> Scene:
+def read_scene(path: Path) -> ScriptedScene:
     """Raises TableError."""
     return read_lines(path)[0]
 
 
-def write_scenes(folder: Path, scenes: Iterable[Scene]) -> None:
+def write_scenes(folder: Path, scenes: Iterable[ScriptedScene]) -> None:
     """scenes.jsonl, sorted by id."""
     write_lines(folder / FILE, map(_line, sorted(scenes, key=lambda scene: scene.id)))
 
 
-def read_scenes(folder: Path, sound: bool = True) -> list[Scene]:
-    """All scenes of a folder. Raises TableError with file, line and mend; sound: that of each must be there too."""
+def read_scenes(folder: Path, sound: bool = True) -> list[ScriptedScene]:
+    """All scenes of a folder. sound: check that of each, too. Raises TableError with file, line and fix."""
     scenes = read_lines(folder / FILE)
     for number, scene in enumerate(scenes, start=1) if sound else ():
         for name in ("input", *(["bed", "event"] if scene.into_answer_s is not None else [])):
@@ -112,19 +113,14 @@ def read_scenes(folder: Path, sound: bool = True) -> list[Scene]:
     return scenes
 
 
-def read_lines(path: Path) -> list[Scene]:
+def read_lines(path: Path) -> list[ScriptedScene]:
     """Scenes, one a line. Raises TableError."""
-    if not path.is_file():
-        raise TableError(f"{path}: no such file; compose scenes with `freeze-omni duplex-scenes`")
-    scenes: dict[str, Scene] = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-        where = f"{path}:{number}"
+    scenes: dict[str, ScriptedScene] = {}
+    for where, row in json_lines(path, hint="compose scenes with `freeze-omni duplex-scenes`"):
         try:
-            scene = build(Scene, json.loads(line), where)
-        except json.JSONDecodeError as error:
-            raise TableError(f"{where}: not JSON ({error}); mend the line") from None
+            scene = build(ScriptedScene, row, where)
         except ConfigError as error:
-            raise TableError(f"{error}; mend the line") from None
+            raise TableError(f"{error}; correct the line") from None
         if scene.id in scenes:
             raise TableError(f"{where}: the id {scene.id} comes twice; remove one line")
         scenes[scene.id] = scene
@@ -133,18 +129,18 @@ def read_lines(path: Path) -> list[Scene]:
     return list(scenes.values())
 
 
-def _check_sound(path: Path, where: str, scene: Scene) -> None:
-    mend = "compose the scenes again"
+def _check_sound(path: Path, where: str, scene: ScriptedScene) -> None:
+    fix = "compose the scenes again"
     try:
         header = read_header(path)
     except AudioError as error:
-        raise TableError(f"{where}: {path}: {error}; {mend}") from None
+        raise TableError(f"{where}: {path}: {error}; {fix}") from None
     hz = Rates().input_hz
     if (header.rate_hz, header.channels) != (hz, 1):
-        raise TableError(f"{where}: {path}: not {hz} Hz and one channel; {mend}")
+        raise TableError(f"{where}: {path}: not {hz} Hz and one channel; {fix}")
     if path.name != "event.wav" and abs(header.samples / hz - scene.seconds) > _ROUND_S:
-        raise TableError(f"{where}: {path}: {header.samples / hz:.2f} s, not the scene's {scene.seconds} s; {mend}")
+        raise TableError(f"{where}: {path}: {header.samples / hz:.2f} s, not the scene's {scene.seconds} s; {fix}")
 
 
-def _line(scene: Scene) -> str:
+def _line(scene: ScriptedScene) -> str:
     return json.dumps(as_mapping(scene), ensure_ascii=False)

@@ -1,7 +1,7 @@
-"""Full-Duplex-Bench: <task>/<id>/input.wav; out go <task>/<id>/output.wav in time with it, and output.json.
+"""Full-Duplex-Bench: reads <task>/<id>/input.wav; writes <task>/<id>/output.wav in time with it, and output.json.
 
 output.json has the words of output.wav with their times, {"text", "chunks": [{"text", "timestamp": [start, end]}]}; of
-user_interruption only what comes behind the interruption.
+for user_interruption only those after the interruption.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def _interruption_end_s(path: Path) -> float:
 
 
 def write(folder: Path, items: Sequence[Item], answers: Mapping[str, Answer], name: str) -> None:
-    """output.wav of every sample; output.json is `transcribe`'s."""
+    """Write output.wav of every sample; `transcribe` writes output.json."""
     for item in items:
         target = folder / item.id / "output.wav"
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -58,7 +58,7 @@ def write(folder: Path, items: Sequence[Item], answers: Mapping[str, Answer], na
 
 
 def transcribe(folder: Path, items: Sequence[Item], words: Callable[[np.ndarray], list[Word]]) -> None:
-    """Write output.json beside every output.wav. words: of (S,) samples at 16 kHz."""
+    """Write output.json next to every output.wav. words: of (S,) samples at 16 kHz."""
     for item in items:
         wav, _ = read_audio(str(folder / item.id / "output.wav"), RATE_HZ)
         begin_s = item.fields["begin_s"]
@@ -67,7 +67,7 @@ def transcribe(folder: Path, items: Sequence[Item], words: Callable[[np.ndarray]
 
 
 def as_content(words: Sequence[Word], begin_s: float = 0.0) -> dict[str, Any]:
-    """What output.json says of words whose times count from `begin_s`."""
+    """Content of output.json for words whose times count from `begin_s`."""
     chunks = [
         {"text": word.text.strip(), "timestamp": [round(word.start_s + begin_s, 3), round(word.end_s + begin_s, 3)]}
         for word in words
@@ -76,7 +76,7 @@ def as_content(words: Sequence[Word], begin_s: float = 0.0) -> dict[str, Any]:
 
 
 def check(folder: Path, items: Sequence[Item]) -> None:
-    """Every output.wav is as long as its input; an output.json that is there has words in order."""
+    """Every output.wav is as long as its input; output.json, if any, has words in order."""
     for item in items:
         path = folder / item.id / "output.wav"
         ours, theirs = check_wav(path), read_header(item.sound)

@@ -1,4 +1,4 @@
-"""OpenAudioBench: <subset>/<subset>.csv with audio_filename, <subset>/audios/; out goes a .jsonl of its rows and
+"""OpenAudioBench: <subset>/<subset>.csv with audio_filename, <subset>/audios/; writes a .jsonl of its rows and
 `infer_response`."""
 
 from __future__ import annotations
@@ -7,8 +7,8 @@ import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from freeze_omni.data.tables import write_lines
-from freeze_omni.eval.suites.base import Answer, Item, SuiteError, as_line, check_count, read_lines
+from freeze_omni.data.tables import write_jsonl
+from freeze_omni.eval.suites.base import Answer, Item, SuiteError, only_file, read_answers
 
 IN_TIME = False
 _QUESTIONS = ("instruction", "question", "Questions", "prompt")
@@ -31,13 +31,9 @@ def read(data: Path, work: Path) -> list[Item]:
 
 
 def write(folder: Path, items: Sequence[Item], answers: Mapping[str, Answer], name: str) -> None:
-    lines = (as_line({**item.fields, "infer_response": answers[item.id].text}) for item in items)
-    write_lines(folder / f"{name}-openaudiobench-{folder.name}.jsonl", lines)
+    rows = ({**item.fields, "infer_response": answers[item.id].text} for item in items)
+    write_jsonl(folder / f"{name}-openaudiobench-{folder.name}.jsonl", rows)
 
 
 def check(folder: Path, items: Sequence[Item]) -> None:
-    files = sorted(folder.glob("*-openaudiobench-*.jsonl"))
-    if len(files) != 1:
-        raise SuiteError(f"{folder}: {len(files)} files *-openaudiobench-*.jsonl in it, not one")
-    rows = list(read_lines(files[0], ("audio_filename", "infer_response")))
-    check_count(files[0], len(rows), items)
+    read_answers(only_file(folder, "*-openaudiobench-*.jsonl"), items, ("audio_filename", "infer_response"))

@@ -1,16 +1,20 @@
-"""Let a packed model answer a suite, or take another system's answers; write and check what its scorer reads."""
+"""Answers to a suite by a packed model, or by another system; written and checked in the form of its scorer."""
 
 from __future__ import annotations
 
 import argparse
 import importlib
-import time
+from collections.abc import Iterator
 from typing import Any
 
 from freeze_omni.data.audio import read_audio, write_wav
 from freeze_omni.data.tables import TableError
-from freeze_omni.eval.decode import options
+from freeze_omni.eval.config import DecodeConfig
+from freeze_omni.eval.in_time import converse
+from freeze_omni.eval.judge import Judge
 from freeze_omni.eval.outputs import read_sounds, read_texts
+from freeze_omni.eval.question import ask
+from freeze_omni.eval.runner import DecodeJob, session_config
 from freeze_omni.eval.suites.base import Answer, Item, Suite, SuiteError
 
 SUITES = ("voicebench", "uro_bench", "full_duplex_bench", "openaudiobench", "big_bench_audio", "versa")
@@ -21,7 +25,7 @@ def load_suite(name: str) -> Suite:
 
 
 def run_suite(args: argparse.Namespace) -> str:
-    """Everything; returns what was written, in a line. Raises SuiteError, and what reading sound and models raises."""
+    """Write and check the answers; returns one line about them. Raises SuiteError, and errors of sound and models."""
     suite = load_suite(args.suite)
     items = suite.read(args.data, args.output / "work")
     if args.model is not None:
@@ -30,8 +34,6 @@ def run_suite(args: argparse.Namespace) -> str:
         answers = by_outputs(args, suite, items)
     suite.write(args.output, items, answers, args.name)
     if args.suite == "full_duplex_bench" and args.judge is not None:
-        from freeze_omni.eval.judge import Judge
-
         suite.transcribe(args.output, items, Judge(args.judge).words)
     suite.check(args.output, items)
     return f"{args.output}: {len(items)} answers, in the form of {args.suite}"
@@ -56,38 +58,26 @@ def by_outputs(args: argparse.Namespace, suite: Suite, items: list[Item]) -> dic
 
 
 def by_model(args: argparse.Namespace, suite: Suite, items: list[Item]) -> dict[str, Answer]:
-    """Answers of a packed model, each question in a session of its own; a killed run goes on."""
-    args = argparse.Namespace(**vars(args) | {"output": args.output / "work"})
-    records = options.open_records(args, ("in time" if suite.IN_TIME else "asked", args.max_new_tokens))
-    todo, started_s = set(records.missing([item.id for item in items])), time.time()
-    if todo:
-        model = options.load_model(args.model, args.threads, args.seed)
-        for item in items:
-            if item.id in todo:
-                sound, _ = read_audio(item.sound, model.rates.input_hz)
-                text, wav = answer(model, sound, suite.IN_TIME, args)
-                path = args.output / "wav" / f"{item.id.replace('/', '_')}.wav"
-                if len(wav):
-                    write_wav(path, wav, model.rates.output_hz)
-                records.add([{"id": item.id, "text": text, "sound": str(path) if len(wav) else ""}])
-                options.progress(args.suite, len(records.found), len(items), started_s)
-    return {item.id: Answer(records.found[item.id]["text"], records.found[item.id]["sound"]) for item in items}
+    """Answers of a packed model, each question in its own session; a killed run is resumed."""
+    job = DecodeJob.of(args, DecodeConfig(), args.output / "work")
+    sounds = {item.id: item.sound for item in items}
 
+    def work(todo: list[str]) -> Iterator[list[dict[str, Any]]]:
+        model = job.load()
+        config = session_config(job, model, args.max_new_tokens)
+        for key in todo:
+            sound, _ = read_audio(sounds[key], model.rates.input_hz)
+            if suite.IN_TIME:
+                line = converse(model, sound, config)
+                text, wav = line.text, line.wav
+            else:
+                asked = ask(model, sound, config)
+                text, wav = asked.text, asked.audio
+            path = job.output / "wav" / f"{key.replace('/', '_')}.wav"
+            if len(wav):
+                write_wav(path, wav, model.rates.output_hz)
+            yield [{"id": key, "text": " ".join(text.split()), "sound": str(path) if len(wav) else ""}]
 
-def answer(model: Any, sound: Any, in_time: bool, args: argparse.Namespace) -> tuple[str, Any]:
-    """Text and sound (S,) of the model's answer."""
-    from dataclasses import replace
-
-    from freeze_omni.eval.suites.in_time import converse
-    from freeze_omni.session.answering import own_answers
-    from freeze_omni.session.question import ask
-    from freeze_omni.session.session import SessionConfig
-
-    answers = own_answers(model)
-    answers = replace(answers, generation=replace(answers.generation, max_new_tokens=args.max_new_tokens))
-    config = SessionConfig(answers=answers, seed=args.seed)
-    if in_time:
-        line = converse(model, sound, config)
-        return " ".join(line.text.split()), line.wav
-    asked = ask(model, sound, config)
-    return " ".join(asked.text.split()), asked.audio
+    made_from = ("in time" if suite.IN_TIME else "asked", args.max_new_tokens)
+    records = job.run(args.suite, sounds, made_from, work)
+    return {key: Answer(record["text"], record["sound"]) for key, record in records.items()}

@@ -1,26 +1,33 @@
 """URO-Bench, single-round sets: a .jsonl with source_wav, source_text and target_text.
 
-Out go audio/%04d.wav and pred_text.jsonl, question_text.jsonl, gt_text.jsonl, each line {"0000": text}.
+Writes audio/%04d.wav and pred_text.jsonl, question_text.jsonl, gt_text.jsonl, each line {"0000": text}.
 """
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from freeze_omni.data.tables import write_lines
-from freeze_omni.eval.suites.base import Answer, Item, SuiteError, as_line, check_count, check_wav, read_lines
+from freeze_omni.data.tables import write_jsonl
+from freeze_omni.eval.suites.base import (
+    Answer,
+    Item,
+    SuiteError,
+    check_wav,
+    copy_sounds,
+    read_answers,
+    read_lines,
+)
 
 IN_TIME = False
 TEXTS = ("pred_text.jsonl", "question_text.jsonl", "gt_text.jsonl")
 
 
 def read(data: Path, work: Path) -> list[Item]:
-    """The test.jsonl of a set; its sounds lie beside it."""
+    """The test.jsonl of a set; its sounds are next to it."""
     path = data / "test.jsonl" if data.is_dir() else data
     items = []
-    for number, row in enumerate(read_lines(path, ())):
+    for number, row in enumerate(read_lines(path)):
         if "source_wav" not in row:
             kind = "a set of several rounds, which is not read" if "num_round" in row else "no 'source_wav'"
             raise SuiteError(f"{path}:{number + 1}: {kind}")
@@ -30,17 +37,10 @@ def read(data: Path, work: Path) -> list[Item]:
 
 
 def write(folder: Path, items: Sequence[Item], answers: Mapping[str, Answer], name: str) -> None:
-    (folder / "audio").mkdir(parents=True, exist_ok=True)
-    for item in items:
-        if answers[item.id].sound:
-            shutil.copyfile(answers[item.id].sound, folder / "audio" / f"{item.id}.wav")
-    columns = (
-        [answers[item.id].text for item in items],
-        [item.text for item in items],
-        [_target(item) for item in items],
-    )
-    for file, texts in zip(TEXTS, columns, strict=True):
-        write_lines(folder / file, (as_line({item.id: text}) for item, text in zip(items, texts, strict=True)))
+    copy_sounds(folder / "audio", answers)
+    texts = {item.id: (answers[item.id].text, item.text, _target(item)) for item in items}
+    for column, file in enumerate(TEXTS):
+        write_jsonl(folder / file, ({key: row[column]} for key, row in texts.items()))
 
 
 def _target(item: Item) -> str:
@@ -50,8 +50,7 @@ def _target(item: Item) -> str:
 
 def check(folder: Path, items: Sequence[Item]) -> None:
     for file in TEXTS:
-        rows = list(read_lines(folder / file, ()))
-        check_count(folder / file, len(rows), items)
+        rows = read_answers(folder / file, items)
         for number, (row, item) in enumerate(zip(rows, items, strict=True), start=1):
             if list(row) != [item.id] or not isinstance(row[item.id], str):
                 raise SuiteError(f'{folder / file}:{number}: expected {{"{item.id}": text}}')

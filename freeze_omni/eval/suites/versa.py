@@ -1,4 +1,4 @@
-"""VERSA: in comes a Kaldi directory; out go wav.scp of the answers (`--pred`) and their text (`--text`)."""
+"""VERSA: reads a Kaldi directory; writes wav.scp of the answers (`--pred`) and their text (`--text`)."""
 
 from __future__ import annotations
 

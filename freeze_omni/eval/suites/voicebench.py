@@ -1,4 +1,4 @@
-"""VoiceBench: rows of its data set with `audio` and `prompt`; out goes a .jsonl with the same fields and `response`."""
+"""VoiceBench: reads rows of its data set with `audio` and `prompt`; writes a .jsonl of them with `response`."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from freeze_omni.data.corpora.from_hf import FromHf, load
-from freeze_omni.data.tables import write_lines
-from freeze_omni.eval.suites.base import Answer, Item, SuiteError, as_line, check_count, read_lines
+from freeze_omni.data.tables import write_jsonl
+from freeze_omni.eval.suites.base import Answer, Item, SuiteError, only_file, read_answers
 
 IN_TIME = False
 WITH_REFERENCE = ("sd-qa", "openbookqa", "mmsu", "bbh")
 
 
 def read(data: Path, work: Path) -> list[Item]:
-    """A subset: a folder saved by the datasets library, or <hub name>@<subset>. Its one split, or `test`, is taken."""
+    """A subset: a folder saved by the datasets library, or <hub name>@<subset>. Takes its only split, or `test`."""
     root, _, subset = str(data).partition("@")
     corpus = FromHf(Path(root), config=subset, text="prompt", audio_dir=work / "sound")
     splits = load(corpus)
@@ -37,17 +37,14 @@ def file_name(name: str, data: str) -> str:
 
 def write(folder: Path, items: Sequence[Item], answers: Mapping[str, Answer], name: str) -> None:
     """<name>-<folder>-test-audio.jsonl."""
-    lines = (as_line({**item.fields, "response": answers[item.id].text}) for item in items)
-    write_lines(folder / file_name(name, folder.name), lines)
+    rows = ({**item.fields, "response": answers[item.id].text} for item in items)
+    write_jsonl(folder / file_name(name, folder.name), rows)
 
 
 def check(folder: Path, items: Sequence[Item]) -> None:
-    files = sorted(folder.glob("*-audio.jsonl"))
-    if len(files) != 1:
-        raise SuiteError(f"{folder}: {len(files)} files *-audio.jsonl in it, not one")
+    path = only_file(folder, "*-audio.jsonl")
     needed = ["prompt", "response", *(["reference"] if folder.name in WITH_REFERENCE else [])]
-    rows = list(read_lines(files[0], needed))
-    check_count(files[0], len(rows), items)
+    rows = read_answers(path, items, needed)
     for number, row in enumerate(rows, start=1):
         if not isinstance(row["response"], str) or "audio" in row:
-            raise SuiteError(f"{files[0]}:{number}: `response` must be a text, and `audio` left out")
+            raise SuiteError(f"{path}:{number}: `response` must be a text, and `audio` left out")

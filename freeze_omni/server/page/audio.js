@@ -27,13 +27,13 @@ export async function openMicrophone(context, take) {
   return () => stream.getTracks().forEach((track) => track.stop());
 }
 
-// A file's samples at 24 kHz, one channel, as 16 bits, with silence behind in which the turn can end.
+// A file's samples at 24 kHz, one channel, as 16 bits, followed by silence in which the turn can end.
 export async function readFile(file, silence_s = 3) {
   let sound;
   try {
     sound = await new OfflineAudioContext(1, 1, RATE).decodeAudioData(await file.arrayBuffer());
   } catch {
-    throw new AudioProblem(`${file.name} is no sound file that this browser can read.`);
+    throw new AudioProblem(`${file.name} is not a sound file that this browser can read.`);
   }
   const offline = new OfflineAudioContext(1, Math.ceil((sound.duration + silence_s) * RATE), RATE);
   const source = new AudioBufferSourceNode(offline, { buffer: sound });
@@ -57,7 +57,7 @@ export class Player {
     this.sent = 0;
   }
 
-  // Plays 16-bit samples behind those before; the time at which they begin, in the context's seconds.
+  // Plays 16-bit samples after those before; returns the time at which they begin, in the context's seconds.
   play(samples) {
     const buffer = this.context.createBuffer(1, samples.length, RATE);
     buffer.copyToChannel(Float32Array.from(samples, (sample) => sample / 32768), 0);

@@ -179,7 +179,7 @@ function disconnect() {
   status("not connected", false);
 }
 
-// A session that was there before goes on: what failed is told, and its dialogue stays.
+// An earlier session goes on: the page shows what failed and keeps the dialogue.
 async function attempt(work) {
   const before = socket;
   try {

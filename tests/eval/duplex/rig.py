@@ -73,7 +73,7 @@ def sentences(folder: Path, *ids: str, seconds: float = 1.2) -> Path:
 
 
 def spoken(seconds: float, *spans_s: tuple[float, float], hz: int = 16000) -> np.ndarray:
-    """Sound of so many seconds that is loud in the spans."""
+    """Sound (seconds) that is loud in the spans."""
     wav = np.zeros(round(seconds * hz), np.float32)
     for start_s, end_s in spans_s:
         wav[round(start_s * hz) : round(end_s * hz)] = 0.3

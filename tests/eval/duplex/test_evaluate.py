@@ -14,14 +14,14 @@ from freeze_omni.data.audio import write_wav
 from freeze_omni.eval.duplex.bench import TASKS
 from freeze_omni.eval.duplex.scene import read_scenes
 from freeze_omni.eval.judge import Word
-from freeze_omni.eval.score import score_root
+from freeze_omni.eval.subjects import score_root
 from tests.eval.duplex.rig import sentences, spoken
 from tests.toy import toy_system
 
 
 @pytest.fixture
 def theirs(scenes, tmp_path):
-    """Of a system that speaks from 1 s behind the turn to the end, and stops 0.6 s after an interruption begins."""
+    """Of a system that speaks from 1 s after the turn to the end, and stops 0.6 s after an interruption begins."""
     for scene in read_scenes(scenes):
         begin_s = scene.turn.end_s + 1.0
         spans = [(begin_s, scene.seconds)]

@@ -8,26 +8,26 @@ import pytest
 from freeze_omni.data.audio import write_wav
 from freeze_omni.data.tables import TableError
 from freeze_omni.eval.duplex.measures import distance, measure
-from freeze_omni.eval.duplex.outputs import Heard, read_output, write_json
-from freeze_omni.eval.duplex.scene import Echo, Said, Scene
-from freeze_omni.eval.duplex.score import backchannel_line, scene_rows, score_outputs, summarise_outcomes
-from freeze_omni.eval.duplex.segments import speech_segments
+from freeze_omni.eval.duplex.outputs import Output, read_output, write_json
+from freeze_omni.eval.duplex.scene import Echo, Said, ScriptedScene
+from freeze_omni.eval.duplex.subject import backchannel_line, scene_rows, score_outputs, summarise_outcomes
+from freeze_omni.eval.segments import speech_segments
 from tests.eval.duplex.rig import spoken
 
 TURN = Said("turn", 0.5, 2.5, "respond", "what is it", ((1.2, 1.8),))
 OVER = Said("backchannel", 5.0, 5.5, "go_on")
 CUT = Said("interruption", 5.0, 6.5, "stop")
 SCENES = {
-    "turn": Scene("turn-0", "turn", 8.0, (TURN,)),
-    "pause": Scene("pause-0", "pause", 8.0, (TURN,)),
-    "backchannel": Scene("backchannel-0", "backchannel", 12.0, (TURN, OVER), 0.5),
-    "interruption": Scene("interruption-0", "interruption", 12.0, (TURN, CUT), 0.5),
-    "echo": Scene("echo-0", "echo", 8.0, (TURN,), echo=Echo(0.1, -20.0)),
+    "turn": ScriptedScene("turn-0", "turn", 8.0, (TURN,)),
+    "pause": ScriptedScene("pause-0", "pause", 8.0, (TURN,)),
+    "backchannel": ScriptedScene("backchannel-0", "backchannel", 12.0, (TURN, OVER), 0.5),
+    "interruption": ScriptedScene("interruption-0", "interruption", 12.0, (TURN, CUT), 0.5),
+    "echo": ScriptedScene("echo-0", "echo", 8.0, (TURN,), echo=Echo(0.1, -20.0)),
 }
 
 
 def outcome(kind, *speech, **heard):
-    return measure(SCENES[kind], Heard(SCENES[kind].seconds, list(speech), **heard))
+    return measure(SCENES[kind], Output(SCENES[kind].seconds, list(speech), **heard))
 
 
 def words(*times):
@@ -155,5 +155,5 @@ def test_a_wrong_output_json_is_named(told, tmp_path):
     write(tmp_path, SCENES["turn"])
     path = tmp_path / "turn-0/output.json"
     path.write_text(told)
-    with pytest.raises(TableError, match="output.json: not .* write it anew"):
+    with pytest.raises(TableError, match="output.json: not .* write it again"):
         read_output(path.parent, SCENES["turn"])

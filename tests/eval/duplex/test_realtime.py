@@ -10,9 +10,9 @@ import pytest
 
 from freeze_omni.client.realtime import HZ, ServerError, decode, encode
 from freeze_omni.data.audio import read_audio
-from freeze_omni.eval.duplex.hearing import Hearing
+from freeze_omni.eval.duplex.play import Hearing
 from freeze_omni.eval.duplex.realtime import play_realtime
-from freeze_omni.eval.duplex.scene import Said, Scene
+from freeze_omni.eval.duplex.scene import Said, ScriptedScene
 from tests.eval.duplex.rig import voice
 
 SECONDS = 1.6
@@ -59,7 +59,7 @@ def hearing() -> Hearing:
     said = (Said("turn", 0.1, 0.3, "respond"), Said("interruption", 1.2, 1.4, "stop"))
     bed = np.zeros(round(SECONDS * HZ), np.float32)
     bed[round(0.1 * HZ) : round(0.3 * HZ)] = voice(0.2, HZ)
-    return Hearing(Scene("interruption-0", "interruption", SECONDS, said, 0.3), bed, voice(0.2, HZ), HZ)
+    return Hearing(ScriptedScene("interruption-0", "interruption", SECONDS, said, 0.3), bed, voice(0.2, HZ), HZ)
 
 
 def test_an_interruption_in_real_time(tmp_path):

@@ -10,9 +10,8 @@ import pytest
 from freeze_omni.bin import duplex_scenes
 from freeze_omni.data.audio import read_audio, write_wav
 from freeze_omni.data.tables import TableError
-from freeze_omni.eval.duplex.compose import Composer
+from freeze_omni.eval.duplex.compose import Composer, Pools, Sound, read_sounds
 from freeze_omni.eval.duplex.scene import KINDS, OVER_ANSWER, read_scenes
-from freeze_omni.eval.duplex.sounds import Pools, Sound, read_sounds
 from tests.eval.duplex.rig import IDS, sentences, voice
 
 
@@ -82,7 +81,7 @@ def change(**fields):
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        (lambda line: line[:-5], "not JSON"),
+        (lambda line: line[:-5], "no JSON object"),
         (change(kind="song"), "kind 'song' is none of turn"),
         (change(length=3), "unknown key 'length'"),
         (change(seconds=1.0), "in a scene of 1.0 s"),
@@ -92,7 +91,7 @@ def change(**fields):
         (change(echo={"delay_s": 0.1, "level_db": -20}), "`echo` belongs to scenes of kind 'echo'"),
     ],
 )
-def test_a_wrong_line_is_named_with_its_mend(wrong, message, again):
+def test_a_wrong_line_is_named_with_its_fix(wrong, message, again):
     path = again / "scenes.jsonl"
     right = path.read_text()
     lines = right.splitlines()

@@ -12,10 +12,10 @@ import soundfile
 from freeze_omni import pack
 from freeze_omni.bin import run_suite as command
 from freeze_omni.data.audio import write_wav
+from freeze_omni.eval.in_time import converse
 from freeze_omni.eval.judge import Word
 from freeze_omni.eval.suites import full_duplex_bench
 from freeze_omni.eval.suites.base import SuiteError
-from freeze_omni.eval.suites.in_time import converse
 from freeze_omni.eval.suites.run import load_suite
 from tests.data.corpora.clips import clip
 from tests.session.model import toy_model
@@ -143,7 +143,7 @@ def test_uro_bench_has_its_four_outputs(theirs, tmp_path):
     ("name", "file", "content", "message"),
     [
         ("uro_bench", "test.jsonl", '{"id": 1, "num_round": 2}', "test.jsonl:1: a set of several rounds"),
-        ("uro_bench", "test.jsonl", "{", "test.jsonl:1: not JSON"),
+        ("uro_bench", "test.jsonl", "{", "test.jsonl:1: no JSON object"),
         ("openaudiobench", "data.csv", "a,b\n1,2\n", "no rows with 'audio_filename'"),
         ("big_bench_audio", "metadata.jsonl", '{"id": 1}', "metadata.jsonl:1: no 'category'"),
         ("full_duplex_bench", "x", "", "no <id>/input.wav"),
@@ -178,7 +178,7 @@ def toy_of(model):
 
 
 def test_answers_lie_on_the_time_line_of_the_input(tmp_path):
-    """A scripted head takes the turn at the fourth chunk: silence before, sound behind, as long as the input."""
+    """A scripted head takes the turn at the fourth chunk: silence before, sound after, as long as the input."""
     model = toy_model(tmp_path)
     model.state_head.script = {3: 1}
     sound = (0.1 * np.random.default_rng(0).standard_normal(16000 * 6)).astype(np.float32)
@@ -211,7 +211,7 @@ def test_full_duplex_bench_in_time_with_its_words(tmp_path):
         "text": "hello there",
         "chunks": [{"text": "hello", "timestamp": [0.1, 0.3]}, {"text": "there", "timestamp": [0.4, 0.6]}],
     }
-    assert after["chunks"][0]["timestamp"] == [0.6, 0.8], "behind the interruption, on the whole time line"
+    assert after["chunks"][0]["timestamp"] == [0.6, 0.8], "after the interruption, on the whole time line"
     assert heard[1] == pytest.approx(16000 * (soundfile.info(items[1].sound).duration - 0.5), abs=2)
     write_wav(output / items[0].id / "output.wav", np.full(2400, 0.1, np.float32), 24000)
     with pytest.raises(SuiteError, match="not in time with it"):

@@ -23,7 +23,7 @@ decode_model() {
         voice=(--tts "${dumpdir}/dialogue/${spoken_test_set}")
         if ((duplex_scenes > 0)); then voice+=(--duplex "${dumpdir}/duplex_scenes"); fi
     fi
-    job "${root}/decode.log" "${threads[@]}" python -m freeze_omni.bin.decode_all --model "${expdir}/system_${adapter}" \
+    job "${root}/decode.log" "${threads[@]}" python -m freeze_omni.bin.decode all --model "${expdir}/system_${adapter}" \
         --root "${root}" --config "${conf}/decode.yaml" --seed "${seed}" --threads "${nthreads}" \
         --asr "${sets[@]}" --qa "${dumpdir}/dialogue/${qa_test_set}" \
         --scenes "${dumpdir}/dialogue/${scene_test_set}" "${voice[@]}"

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from freeze_omni.data.tables import TableError, write_table
-from freeze_omni.eval.decode.sets import question_answers
+from freeze_omni.eval.sets import question_answers
 from freeze_omni.speech_decoder.normalise import spoken_english
 
 

@@ -1,0 +1,27 @@
+"""How commands end on a user's error: one line on standard error, and code 1."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from freeze_omni.config import ConfigError
+from freeze_omni.data.audio import AudioError
+from freeze_omni.data.tables import TableError
+
+USER_ERRORS: tuple[type[Exception], ...] = (ConfigError, AudioError, TableError, FileNotFoundError, ImportError)
+
+
+def run(
+    main: Callable[[argparse.Namespace], None],
+    arguments: argparse.Namespace,
+    *further: type[Exception],
+    name: str = "",
+) -> None:
+    """Run a command; further: its other errors that a user can fix. name: default: that of the program."""
+    try:
+        main(arguments)
+    except (*USER_ERRORS, *further) as error:
+        sys.exit(f"{name or Path(sys.argv[0]).stem}: error: {error}")

@@ -1,0 +1,1 @@
+"""Many sessions on one model: slots, scheduler, admission, worker. No socket inside."""

@@ -1,0 +1,107 @@
+"""How many sessions a model serves in real time on this machine: measured, not guessed.
+
+A session hears speech or is answered. The costlier of the two is counted for all at once; the load leaves room for the
+moments of an interruption, when they overlap. A step of listening begins when the batch under way and earlier steps of
+others are done, and must end before the next chunk comes.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from freeze_omni.session.answer import own_answers
+from freeze_omni.session.model import SpokenModel
+from freeze_omni.session.ops import DrawToken, Hear, MakeSound, Op, Read, StartSpeech, execute
+
+CONTEXT_POSITIONS = 256
+CHUNK_TOKENS = 24
+LLM_TOKENS_S = 4.0
+"""LLM tokens a second of speech: English is spoken at about 3 words a second."""
+HEARD_BEFORE = 0.1
+"""Share of the other sessions whose chunk is slightly older and heard in an earlier batch. With this value the estimate
+matched the 90th percentile of `benchmarks/serving.py --parts limit` for 3 and 4 users."""
+MOST = 256
+REPEATS = 3
+
+Load = tuple[float, Callable[[int], Op]]
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Seconds of work for a second of all dialogues, and for one step of listening with what it waits for."""
+
+    work_per_s: float
+    step_s: float
+
+
+def cost(model: SpokenModel, sessions: int) -> Cost:
+    """Of `sessions` dialogues that all listen, or all are answered."""
+    rates, answers = model.rates, own_answers(model)
+    size, device = model.llm.hidden_size, model.device
+    context = model.llm.embed(torch.zeros(CONTEXT_POSITIONS, dtype=torch.long, device=device)).detach()
+    caches = [model.llm.new_cache() for _ in range(sessions)]
+    execute(model, [Read(context, cache) for cache in caches])
+    silence = np.zeros(rates.chunk_samples, dtype=np.float32)
+    states = execute(model, [StartSpeech(context[:8], context[:8, :size], answers.sampling)] * sessions)
+    generators = [torch.Generator(device).manual_seed(0) for _ in caches]
+    steps_s = 1 / rates.chunk_s
+    heard = 2 if model.config.adapter.ctc is None else 1  # positions a time: of a chunk, or of a token heard
+    heard_s = steps_s if model.config.adapter.ctc is None else LLM_TOKENS_S
+    tokens = tuple([0] * CHUNK_TOKENS)
+    listening: list[Load] = [
+        (steps_s, lambda row: Hear(silence, model.listening.initial_state(1, device))),
+        (heard_s, lambda row: Read(context[:heard], caches[row])),
+    ]
+    answering: list[Load] = [
+        (LLM_TOKENS_S, lambda row: Read(context[:1], caches[row], predict=True)),
+        (rates.token_hz, lambda row: DrawToken(states[row], answers.sampling, generators[row])),
+        (rates.token_hz / CHUNK_TOKENS, lambda row: MakeSound(tokens, None)),
+    ]
+
+    def times(loads: list[Load]) -> list[float]:
+        return [_time_s(model, [make(row) for row in range(sessions)]) for _, make in loads]
+
+    heard_times, answer_times = times(listening), times(answering)
+    work = [
+        sum(rate * spent_s for (rate, _), spent_s in zip(loads, spent, strict=True))
+        for loads, spent in ((listening, heard_times), (answering, answer_times))
+    ]
+    own_s = sum(heard_times)
+    waits_s = max(*heard_times, *answer_times) / 2 if sessions > 1 else 0.0  # half of the batch under way
+    return Cost(max(work), own_s + waits_s + HEARD_BEFORE * (sessions - 1) * own_s)
+
+
+def capacity(model: SpokenModel, load: float, step_s: float, most: int = MOST) -> tuple[int, dict[int, Cost]]:
+    """The largest number of sessions that stay under `load` and `step_s`, at least 1; and what was measured."""
+    seen: dict[int, Cost] = {}
+
+    def fits(sessions: int) -> bool:
+        seen[sessions] = cost(model, sessions)
+        return seen[sessions].work_per_s <= load and seen[sessions].step_s <= step_s
+
+    good, bad = 1, None
+    while bad is None and good < most:
+        if fits(2 * good):
+            good *= 2
+        else:
+            bad = 2 * good
+    while bad is not None and bad - good > max(1, good // 8):
+        middle = (good + bad) // 2
+        good, bad = (middle, bad) if fits(middle) else (good, middle)
+    return min(good, most), seen
+
+
+def _time_s(model: SpokenModel, ops: list[Op]) -> float:
+    execute(model, ops)
+    spent = []
+    for _ in range(REPEATS):
+        begin = time.perf_counter()
+        execute(model, ops)
+        spent.append(time.perf_counter() - begin)
+    return statistics.median(spent)

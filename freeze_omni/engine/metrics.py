@@ -1,0 +1,79 @@
+"""Measurements of a worker: sums, and percentiles of the last minute."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+WINDOW_S = 60.0
+WINDOW_VALUES = 4096
+QUANTILES = (0.5, 0.9, 0.99)
+DURATIONS = ("listen_s", "first_audio_s")
+SUMS = ("worked_s", "heard_s", "spoken_s", "batches", "rows")
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Of one duration: how many and how much since the start; quantiles of the last minute, None without values."""
+
+    count: int
+    total_s: float
+    quantiles: tuple[float | None, ...]
+
+
+@dataclass(frozen=True)
+class Report:
+    """A worker's state: plain values, to be sent and added up."""
+
+    sessions: int
+    waiting_chunks: int
+    limit: int
+    sums: dict[str, float] = field(default_factory=dict)
+    durations: dict[str, Summary] = field(default_factory=dict)
+
+    @property
+    def late_s(self) -> float:
+        """90 % of the last minute's listening steps took no longer; 0 if there were none."""
+        found = self.durations.get("listen_s")
+        return (found.quantiles[1] or 0.0) if found else 0.0
+
+
+class Measures:
+    """Collects what a scheduler observes."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._sums = dict.fromkeys(SUMS, 0.0)
+        self._recent = {name: deque[tuple[float, float]](maxlen=WINDOW_VALUES) for name in DURATIONS}
+        self._count = dict.fromkeys(DURATIONS, 0)
+        self._total = dict.fromkeys(DURATIONS, 0.0)
+
+    def observe(self, name: str, value: float) -> None:
+        """Take one value, by the names of `Scheduler`."""
+        if name in self._recent:
+            self._recent[name].append((self._clock(), value))
+            self._count[name] += 1
+            self._total[name] += value
+        elif name == "batch_rows":
+            self._sums["batches"] += 1
+            self._sums["rows"] += value
+        else:
+            self._sums[name] += value
+
+    def report(self, sessions: int, waiting_chunks: int, limit: int) -> Report:
+        durations = {
+            name: Summary(self._count[name], self._total[name], quantiles(self._last_minute(name)))
+            for name in DURATIONS
+        }
+        return Report(sessions, waiting_chunks, limit, dict(self._sums), durations)
+
+    def _last_minute(self, name: str) -> list[float]:
+        begin_s = self._clock() - WINDOW_S
+        return [value for time_s, value in self._recent[name] if time_s >= begin_s]
+
+
+def quantiles(values: list[float]) -> tuple[float | None, ...]:
+    """`QUANTILES` of the values (nearest rank); None if there are none."""
+    ordered = sorted(values)
+    return tuple(ordered[min(int(q * len(ordered)), len(ordered) - 1)] if ordered else None for q in QUANTILES)

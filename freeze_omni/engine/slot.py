@@ -1,0 +1,294 @@
+"""A slot: one user's session in the engine, the audio and events that wait for it, and the model work that it needs.
+
+Three lanes ask for work independently: `listen` (events, in order), `write` and `speak` (the answer). A slot neither
+runs the model nor reads a clock; the scheduler does both.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from freeze_omni.engine.config import ServingConfig
+from freeze_omni.frontend.vad import Detector, Gate, GateConfig
+from freeze_omni.session import events as ev
+from freeze_omni.session.answer import Answer
+from freeze_omni.session.log import Recorder
+from freeze_omni.session.model import SpokenModel
+from freeze_omni.session.ops import Job, Op
+from freeze_omni.session.reducer import TurnDetection
+from freeze_omni.session.session import Chunker, SessionConfig, SpeechSession
+
+
+@dataclass(frozen=True)
+class Refused:
+    """An event or a configuration that cannot be followed; the session goes on."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Gated:
+    """The gate has opened or closed in the chunk that ended `time_s` after the session's start."""
+
+    is_open: bool
+    time_s: float
+
+
+Input = ev.Event | SessionConfig
+Output = ev.Action | Gated | Refused
+AHEAD_S = 0.5
+LISTEN, WRITE, SPEAK = "listen", "write", "speak"
+
+
+class Overrun(RuntimeError):
+    """A session with more audio waiting than it may have."""
+
+
+@dataclass
+class Lane:
+    """A job under way, the operation that it waits for, and the event or answer that it is for.
+
+    worked: the model has done something for it.
+    """
+
+    job: Job[Any]
+    op: Op | None
+    event: Input | None = None
+    arrived_s: float = 0.0
+    answering: Answer | None = None
+    worked: bool = False
+
+    def is_fresh(self, since_s: float) -> bool:
+        """Whether it is for audio that arrived after `since_s`."""
+        return isinstance(self.event, ev.AudioChunk) and self.arrived_s > since_s
+
+
+@dataclass
+class Playback:
+    """How much of an answer its user has heard: a client plays what it is sent, as it comes.
+
+    Times are the scheduler's seconds. `ends_s`: when all that was sent so far has been played.
+    """
+
+    output_hz: int
+    asked_s: float
+    sent: int = 0
+    ends_s: float = 0.0
+
+    @property
+    def begun(self) -> bool:
+        return self.sent > 0
+
+    def send(self, samples: int, now_s: float) -> None:
+        """This many samples more are on their way."""
+        self.ends_s = max(self.ends_s, now_s) + samples / self.output_hz
+        self.sent += samples
+
+    def heard(self, now_s: float) -> int:
+        """Samples played up to now."""
+        left = max(0.0, self.ends_s - now_s) * self.output_hz
+        return max(0, self.sent - int(-(-left // 1)))
+
+
+class Slot:
+    """`emit` is given the outputs of each piece of work.
+
+    `observe` is given measurements in seconds: listen_s (of chunks that the model heard, from arrival to end; audio
+    that comes more than AHEAD_S ahead of real time counts from when it is due, as a flood must not get others
+    refused), first_audio_s, heard_s, spoken_s.
+    """
+
+    def __init__(
+        self,
+        model: SpokenModel,
+        serving: ServingConfig,
+        config: SessionConfig,
+        detector: Detector,
+        emit: Callable[[list[Output]], None],
+        observe: Callable[[str, float], None] = lambda name, value: None,
+        recorder: Recorder | None = None,
+    ) -> None:
+        """Raises ValueError for a configuration that the model cannot follow."""
+        self.model, self.serving, self.config, self.emit = model, serving, behind_gate(config), emit
+        self.observe, self.recorder, self._detector = observe, recorder, detector
+        self.session: SpeechSession | None = None
+        self.playback: Playback | None = None
+        self.lanes: dict[str, Lane] = {}
+        self.waiting_chunks = 0
+        self._answer: Answer | None = None
+        self._reported = 0
+        self._inbox: deque[tuple[Input, float]] = deque()
+        self._todo: deque[tuple[Input, float]] = deque()
+        self._due: deque[float] = deque()
+        self._paced_s, self._heard_due_s, self._chunks = float("-inf"), 0.0, 0
+        self._chunker = Chunker(model.rates.chunk_samples)
+        self._gate = self._new_gate()
+        self._gate_state = self._gate.initial_state(1)
+        self._begin = SpeechSession.beginning(model, self.config)
+
+    # what comes in
+
+    def put_audio(self, samples: np.ndarray, now_s: float) -> None:
+        """User audio (S,) at the input rate. Raises Overrun, and ValueError for other shapes or values."""
+        for chunk in self._chunker(samples):
+            if self.waiting_chunks >= self.serving.max_waiting_chunks:
+                raise Overrun(f"{self.waiting_chunks} chunks of audio wait to be heard: send no faster than real time")
+            self.waiting_chunks += 1
+            self._paced_s = max(now_s, self._paced_s + self.model.rates.chunk_s)
+            self._due.append(max(now_s, self._paced_s - AHEAD_S))
+            self._inbox.append((chunk, now_s))
+
+    def put(self, item: Input, now_s: float) -> None:
+        """An event, or another configuration from now on, after what waits already."""
+        if isinstance(item, ev.Clear):
+            self._chunker.clear()
+        self._inbox.append((item, now_s))
+
+    @property
+    def busy(self) -> bool:
+        """Something is to be done, now or later."""
+        return bool(self._inbox or self._todo or self.lanes or self.session is None or self.playback)
+
+    # what is to be done
+
+    def prepare(self, now_s: float) -> None:
+        """Begin what can begin: afterwards each lane is empty or waits for its operation."""
+        if self.session is None and LISTEN not in self.lanes:
+            self._start(LISTEN, Lane(self._begin, None, arrived_s=now_s), now_s)
+        self._report_played(now_s)
+        while self.session is not None and LISTEN not in self.lanes and (self._todo or self._inbox):
+            item, arrived_s = self._next(now_s)
+            job = self._configuring(item) if isinstance(item, SessionConfig) else self.session.handling(item)
+            self._start(LISTEN, Lane(job, None, item, arrived_s), now_s)
+        self._follow_answer(now_s)
+
+    def deliver(self, name: str, result: Any, now_s: float) -> None:
+        """Give a lane the result of its operation; it goes on to its next one, or ends."""
+        lane = self.lanes[name]
+        try:
+            lane.op, lane.worked = lane.job.send(result), True
+            return
+        except StopIteration as end:
+            del self.lanes[name]
+            self._ended(name, lane, end.value, now_s)
+        except ValueError as error:
+            del self.lanes[name]
+            if name != LISTEN or self.session is None:
+                raise
+            self.emit([Refused(str(error))])
+        self._follow_answer(now_s)
+
+    def close(self) -> None:
+        """Drop everything."""
+        for lane in self.lanes.values():
+            lane.job.close()
+        self.lanes.clear()
+        self._inbox.clear()
+        self._todo.clear()
+        if self.recorder is not None:
+            self.recorder.close()
+        self.session = self.playback = None
+
+    def _next(self, now_s: float) -> tuple[Input, float]:
+        """What is to be done next; before a chunk of audio what playback and gate say."""
+        if not self._todo:
+            item, arrived_s = self._inbox.popleft()
+            items = [item]
+            if isinstance(item, ev.AudioChunk):
+                self.waiting_chunks -= 1
+                self._heard_due_s = self._due.popleft()
+                items = [*self._gated(item), item]
+                if self.playback and self.playback.begun:
+                    items.insert(0, ev.Played(self.playback.heard(now_s)))
+            self._todo.extend((part, arrived_s) for part in items)
+        return self._todo.popleft()
+
+    def _report_played(self, now_s: float) -> None:
+        """Pass on how far the answer was played, every step and at its end."""
+        playback = self.playback
+        if playback is None or not playback.begun or LISTEN in self.lanes or self._inbox or self._todo:
+            return
+        heard = playback.heard(now_s)
+        step = self.model.rates.chunk_s * playback.output_hz
+        if heard > self._reported and (heard - self._reported >= step or heard == playback.sent):
+            self._reported = heard
+            self._inbox.append((ev.Played(heard), now_s))
+
+    def _gated(self, chunk: ev.AudioChunk) -> list[ev.Event]:
+        """Whether the gate opens or closes in a chunk."""
+        was_open = bool(self._gate_state["open"])
+        _, self._gate_state = self._gate.step(torch.from_numpy(chunk.samples)[None], self._gate_state)
+        is_open = bool(self._gate_state["open"])
+        self._chunks += 1
+        self.observe("heard_s", self.model.rates.chunk_s)
+        if is_open == was_open:
+            return []
+        self.emit([Gated(is_open, self._chunks * self.model.rates.chunk_s)])
+        return [ev.VadOpened() if is_open else ev.VadClosed()]
+
+    def _new_gate(self) -> Gate:
+        return Gate(self._detector, _gate_config(self.config, self.serving.gate))
+
+    def _configuring(self, config: SessionConfig) -> Job[list[ev.Action]]:
+        config = behind_gate(config)
+        actions = yield from self.session.configuring(config)
+        self.config, self._gate = config, self._new_gate()
+        if self.recorder is not None:
+            self.recorder.configured(config, actions)
+        return actions
+
+    def _follow_answer(self, now_s: float) -> None:
+        """Drop lanes of an answer that was stopped, begin those of the present one."""
+        answering = self.session.answering if self.session else None
+        for name in (WRITE, SPEAK):
+            if name in self.lanes and self.lanes[name].answering is not answering:
+                self.lanes.pop(name).job.close()
+        for name in (SPEAK, WRITE):
+            if answering is not None and self.session.answering is answering:
+                if name not in self.lanes and answering.may(name):
+                    self._start(name, Lane(self.session.making(name), None, answering=answering), now_s)
+
+    def _start(self, name: str, lane: Lane, now_s: float) -> None:
+        self.lanes[name] = lane
+        self.deliver(name, None, now_s)
+
+    def _ended(self, name: str, lane: Lane, value: Any, now_s: float) -> None:
+        """A job is over; `value` is what it returned."""
+        if isinstance(value, SpeechSession):
+            self.session = value
+            return
+        if self.recorder is not None and not isinstance(lane.event, SessionConfig):
+            self.recorder.handled(lane.event, value) if name == LISTEN else self.recorder.worked(name, value)
+        if isinstance(lane.event, ev.AudioChunk) and lane.worked:
+            self.observe("listen_s", max(0.0, now_s - self._heard_due_s))
+        if self.session.answering not in (None, self._answer):
+            self._answer, self._reported = self.session.answering, 0
+            self.playback = Playback(self.model.rates.output_hz, lane.arrived_s)
+        for action in value:
+            if isinstance(action, ev.PlayAudio) and self.playback:
+                if not self.playback.begun:
+                    self.observe("first_audio_s", now_s - self.playback.asked_s)
+                self.observe("spoken_s", len(action.samples) / self.playback.output_hz)
+                self.playback.send(len(action.samples), now_s)
+            elif isinstance(action, ev.AnswerEnded) and not self.session.state.answering:
+                self.playback = self._answer = None
+        if value:
+            self.emit(value)
+
+
+def behind_gate(config: SessionConfig) -> SessionConfig:
+    """The configuration in the engine, which has a gate for every session."""
+    return replace(config, gated=True)
+
+
+def _gate_config(config: SessionConfig, gate: GateConfig) -> GateConfig:
+    """The engine's gate with what the user chose of it."""
+    close_ms = config.silence_ms if config.turn_detection is TurnDetection.VAD else gate.close_ms
+    close_below = min(gate.close_below, config.open_above)
+    return replace(gate, open_above=config.open_above, close_below=close_below, close_ms=close_ms)

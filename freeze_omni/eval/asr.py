@@ -1,0 +1,174 @@
+"""Speech input: transcripts by the CTC head at several chunk sizes, and by the LLM; WER or CER."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from freeze_omni.checkpoint import PartsSource
+from freeze_omni.config import ConfigError
+from freeze_omni.data.tables import read_table, write_table
+from freeze_omni.eval import paper
+from freeze_omni.eval.batch import decoded, greedy_answers, hear, texts
+from freeze_omni.eval.outputs import match, read_texts
+from freeze_omni.eval.records import data_of
+from freeze_omni.eval.report import Report, Results, Section, figures_of, pick
+from freeze_omni.eval.runner import DecodeJob
+from freeze_omni.eval.sets import first_keys, sound_batches
+from freeze_omni.eval.tables import number, rate, table
+from freeze_omni.eval.wer import error_rate
+from freeze_omni.llm.tuned import PART
+
+if TYPE_CHECKING:
+    from freeze_omni.eval.config import DecodeConfig
+
+
+@dataclass(frozen=True)
+class AsrDecodeConfig:
+    """chunk_sizes: encoder frames of a chunk, 0 for infinite. llm: the transcript by task tokens, too."""
+
+    utterances: int = 60
+    chunk_sizes: tuple[int, ...] = (4, 0)
+    batch: int = 16
+    llm: bool = False
+    llm_max_tokens: int = 48
+
+    @property
+    def ways(self) -> list[str]:
+        """Names of the transcripts of an utterance."""
+        return [*map(chunk_name, self.chunk_sizes), *(["llm"] if self.llm else [])]
+
+
+def chunk_name(chunk_size: int) -> str:
+    """`chunk4`, and `chunk_inf` for 0."""
+    return f"chunk{chunk_size}" if chunk_size else "chunk_inf"
+
+
+def decode(job: DecodeJob) -> dict[str, dict[str, Any]]:
+    """Write records.jsonl, `text.<chunk>` for each chunk size, and `text`, a copy of the first.
+
+    The model may be a checkpoint of stage 1.1 with its units or, with an LLM, of stage 1.2.
+    """
+    config = replace(job.config.asr, llm=job.llm is not None) if job.partial else job.config.asr
+    table = read_table(job.data / "wav.scp")
+
+    def work(todo: list[str]) -> Iterator[list[dict[str, Any]]]:
+        model = _load(job, config)
+        hz = model.rates.input_hz
+        for keys, sounds in sound_batches(table, todo, hz, config.batch):
+            found = zip(keys, sounds, transcribe(model, sounds, config), strict=True)
+            yield [{"id": key, "seconds": len(sound) / hz, "texts": texts} for key, sound, texts in found]
+
+    records = job.run("asr", first_keys(table, config.utterances), config, work)
+    for way in config.ways:
+        write_table(job.output / f"text.{way}", {key: record["texts"][way] for key, record in records.items()})
+    job.finish({key: record["texts"][config.ways[0]] for key, record in records.items()})
+    return records
+
+
+def _load(job: DecodeJob, config: AsrDecodeConfig) -> Any:
+    if job.partial and job.units is None:
+        raise ConfigError(f"{job.model}: an encoder needs its units: give --units, such as data/token_list")
+    parts = ["encoder", "ctc"]
+    if job.partial and config.llm:
+        tuned = PartsSource(job.model, ()).described().get(PART)
+        parts += ["adapter", "task_tokens", *([PART] if tuned else [])]
+    model = job.load(*parts)
+    if not model.transcribes:
+        raise ConfigError(f"{job.model}: no CTC head (an imported model?), so no transcripts: leave ASR out")
+    if config.llm and not model.has("task_tokens"):
+        raise ConfigError(f"{job.model}: has no task_tokens; pack them, too, or set asr.llm: false")
+    return model
+
+
+@torch.no_grad()
+def transcribe(model: Any, sounds: Sequence[np.ndarray], config: AsrDecodeConfig) -> list[dict[str, str]]:
+    """The transcripts of each sound (S,) by the names of the ways."""
+    found = [texts(model, hear(model, sounds, size)) for size in config.chunk_sizes]
+    if config.llm:
+        found.append(by_llm(model, sounds, config.llm_max_tokens))
+    return [dict(zip(config.ways, row, strict=True)) for row in zip(*found, strict=True)]
+
+
+def by_llm(model: Any, sounds: Sequence[np.ndarray], max_tokens: int) -> list[str]:
+    """What the frozen LLM writes after task tokens and speech, as trained in stage 1.2."""
+    adapted, tasks = hear(model, sounds).adapted, model.task_tokens.weight
+    rows = [
+        torch.cat([tasks, embeds[:size].to(tasks.dtype)])
+        for embeds, size in zip(adapted.embeds, adapted.lengths, strict=True)
+    ]
+    return [decoded(model.llm, ids) for ids in greedy_answers(model.llm, rows, max_tokens)]
+
+
+def score(root: Path, config: DecodeConfig, judge: Path | None = None) -> dict[str, Any]:
+    """Error rates of each set by chunk size, and of the LLM's transcript if any."""
+    folders = [folder for folder in sorted(root.glob("asr_*")) if (folder / "decode.json").exists()]
+    return {"asr": {folder.name.removeprefix("asr_"): _score_set(folder, config) for folder in folders}}
+
+
+def _score_set(folder: Path, config: DecodeConfig) -> dict[str, Any]:
+    references, figures = read_table(data_of(folder) / "text"), {}
+    for way in config.asr.ways:
+        heard = read_table(folder / f"text.{way}", need_value=False)
+        figures[way] = error_rate({key: references[key] for key in heard}, heard, config.score.normaliser).as_dict()
+    return figures
+
+
+def headline(figures: Mapping[str, Any], sets: Mapping[str, str]) -> dict[str, Any]:
+    return {f"asr_wer_{kind}": pick(figures, "asr", name, "chunk4", "percent") for kind, name in sets.items()}
+
+
+def _rows(results: Sequence[Results]) -> list[str]:
+    rows, ways = [], ("chunk4", "chunk_inf", "llm")
+    for model, asr in figures_of(results, "asr"):
+        for test_set, found in asr.items():
+            others = ", ".join(f"{name} {rate(one)}" for name, one in found.items() if name not in ways)
+            words = next(iter(found.values()))["words"]
+            rows.append([model, test_set, *(rate(found.get(name)) for name in ways), others or "-", words])
+    head = ["model", "test set", "chunk = 4", "chunk = infinity", "by the LLM", "other chunks", "words"]
+    return table(head, rows)
+
+
+SECTIONS = (
+    Section(
+        "Speech input: WER in percent",
+        _rows,
+        "test-clean 4.05 at chunk = 4, 3.24 at chunk = infinity (110,000 h, 350 M encoder)",
+    ),
+)
+
+
+def evaluate(args: argparse.Namespace, config: DecodeConfig) -> Report:
+    """Rows: each way in which the model was decoded, or the one transcript of the outputs."""
+    references = read_table(args.data / "text")
+    name = args.set or args.data.name
+    notes: list[str] = []
+    if args.model is not None:
+        records = decode(DecodeJob.of(args, config, args.output / f"asr_{name}"))
+        ways = sorted({way for record in records.values() for way in record["texts"]})
+        found = {way: {key: record["texts"][way] for key, record in records.items()} for way in ways}
+    else:
+        found = {"given": read_texts(args.outputs)}
+        notes = match(references, found["given"], args.outputs)
+    figures = {}
+    for way, heard in found.items():
+        heard = {key: heard.get(key, "") for key in references}
+        figures[way] = error_rate(references, heard, args.normaliser).as_dict()
+    theirs = paper.ASR.get(paper.same_set(name))
+    shown = " | ".join(number(value) for value in theirs) if theirs else "-"
+    rows = [
+        [way, rate(one), str(one["words"]), f"{one['substitutions']} {one['deletions']} {one['insertions']}", shown]
+        for way, one in figures.items()
+    ]
+    if theirs:
+        notes.append(f"the paper's figures: {', '.join(paper.ASR_NAMES)}")
+    notes.append("in brackets: 95 % bootstrap interval over utterances")
+    head = ["", "errors in %", "reference words", "sub del ins", "paper"]
+    title = f"Speech input, {name}, {len(references)} utterances, normaliser {args.normaliser}"
+    return Report(title, head, rows, {"set": name, "normaliser": args.normaliser, "asr": figures}, notes)

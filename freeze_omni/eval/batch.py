@@ -1,0 +1,92 @@
+"""Batches of speech and of positions through the model: what it hears, when it would answer, what it answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from freeze_omni.eval.sets import stack
+from freeze_omni.listening import ListeningOutput
+from freeze_omni.llm.frozen import FrozenLLM
+from freeze_omni.llm.order import Rounds
+from freeze_omni.session.history import embed
+from freeze_omni.session.model import SpokenModel
+from freeze_omni.shapes import pad_rows, valid_mask
+
+
+@torch.no_grad()
+def hear(model: SpokenModel, sounds: Sequence[np.ndarray], chunk_size: int | None = None) -> ListeningOutput:
+    """Samples (S_i,) at the input rate. chunk_size: encoder frames, 0 for infinite, None as configured."""
+    wav, lengths = stack(sounds)
+    device = model.device
+    return model.listening(wav.to(device), lengths.to(device), chunk_size)
+
+
+def texts(model: SpokenModel, heard: ListeningOutput) -> list[str]:
+    """Transcripts of the CTC head."""
+    return [" ".join(model.units.decode(ids).split()) for ids in model.listening.units(heard)]
+
+
+def context(model: SpokenModel, rounds: Rounds = ()) -> Tensor:
+    """Positions (P, E) before the speech of a turn: system, earlier rounds in text, user prefix, prompt."""
+    opening = embed(model, model.llm.order.before_turn(model.system_prompt, rounds))
+    return torch.cat([opening, model.prompt.weight.to(opening.dtype)])
+
+
+@torch.no_grad()
+def state_probabilities(
+    model: SpokenModel, heard: ListeningOutput, contexts: Sequence[Tensor] = ()
+) -> list[list[list[float]]]:
+    """Probabilities of states 0, 1, 2 at every chunk of each row, in one pass over all positions.
+
+    contexts: of each row; default: first turns. Tests compare the result with that of streaming.
+    """
+    adapted = heard.adapted
+    contexts = contexts or [context(model)] * len(adapted.embeds)
+    rows = [
+        model.llm.order.spoken_turn(before, embeds[:size])
+        for before, embeds, size in zip(contexts, adapted.embeds, adapted.lengths, strict=True)
+    ]
+    embeds, lengths = pad_rows(rows)
+    hidden, _ = model.llm(embeds, valid_mask(lengths, embeds.shape[1]))
+    sizes = torch.tensor([len(before) for before in contexts], device=adapted.ends.device)
+    last = sizes[:, None] + adapted.ends - 1
+    at_ends = hidden.gather(1, last[..., None].expand(-1, -1, hidden.shape[2]))
+    found = model.state_head(at_ends, adapted.summary).float().softmax(-1)
+    chunks = [-(-frames // model.rates.chunk_frames) for frames in heard.lengths.tolist()]
+    return [row[:count].tolist() for row, count in zip(found, chunks, strict=True)]
+
+
+@torch.no_grad()
+def greedy_answers(llm: FrozenLLM, rows: Sequence[Tensor], max_new_tokens: int) -> list[list[int]]:
+    """Positions (P_i, E), which need not be token ids, to the ids of the answer after each, without end tokens.
+
+    Rows that have ended leave the batch.
+    """
+    embeds, lengths = pad_rows(list(rows))
+    cache = llm.new_cache()
+    hidden = llm(embeds, valid_mask(lengths, embeds.shape[1]), cache)[0]
+    hidden = hidden[torch.arange(len(rows), device=hidden.device), lengths - 1]
+    answers: list[list[int]] = [[] for _ in rows]
+    alive = list(range(len(rows)))
+    for _ in range(max_new_tokens):
+        drawn = llm.logits(hidden).argmax(-1)
+        going = [i for i, token in enumerate(drawn.tolist()) if token not in llm.end_ids]
+        if len(going) < len(alive):
+            picked = torch.tensor(going, dtype=torch.long, device=hidden.device)
+            cache.pick(picked)
+            drawn, alive = drawn[picked], [alive[i] for i in going]
+        if not alive:
+            break
+        for row, token in zip(alive, drawn.tolist(), strict=True):
+            answers[row].append(token)
+        hidden = llm(llm.embed(drawn[:, None]), cache=cache)[0][:, -1]
+    return answers
+
+
+def decoded(llm: FrozenLLM, ids: list[int]) -> str:
+    """Text of answer ids, with single spaces."""
+    return " ".join(llm.tokenizer.decode(ids, skip_special_tokens=True).split())

@@ -1,0 +1,128 @@
+"""Play a scripted scene in closed loop: what the system hears depends on what it says.
+
+In real time, see realtime.py; here to a session, on a virtual clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from freeze_omni.data.audio import read_audio, resample
+from freeze_omni.eval.duplex.outputs import write_output
+from freeze_omni.eval.duplex.scene import ScriptedScene
+from freeze_omni.eval.in_time import TimeLine, follow
+from freeze_omni.eval.question import VirtualClock
+from freeze_omni.rates import Rates
+from freeze_omni.session import events as ev
+from freeze_omni.session.session import SpeechSession
+
+Voice = Callable[[float, float], np.ndarray]
+"""The system's own sound (S,) at the hearing's rate between two times, in seconds."""
+
+
+class Hearing:
+    """What reaches the system's microphone, piece by piece, at `hz`: the script, and what depends on the system itself.
+
+    `heard` is all that was played; `scene` says where.
+    """
+
+    def __init__(self, scene: ScriptedScene, bed: np.ndarray, event: np.ndarray | None, hz: int) -> None:
+        """bed (S,), event (E,): at `hz`; event: what waits for the system, if any."""
+        self.scene, self.hz = scene, hz
+        self.heard = np.array(bed, dtype=np.float32)
+        self._waiting = event
+
+    @classmethod
+    def of(cls, folder: Path, scene: ScriptedScene, hz: int) -> Hearing:
+        """A scene of the folder of scenes. Raises AudioError."""
+        if scene.into_answer_s is None:
+            return cls(scene, read_audio(str(folder / scene.id / "input.wav"), hz)[0], None, hz)
+        bed, event = (read_audio(str(folder / scene.id / f"{name}.wav"), hz)[0] for name in ("bed", "event"))
+        return cls(scene, bed, event, hz)
+
+    def __len__(self) -> int:
+        return len(self.heard)
+
+    def piece(self, at: int, size: int, begins_s: Sequence[float], voice: Voice) -> np.ndarray:
+        """The next `size` samples, from sample `at`; silence after the end.
+
+        begins_s: when the system began to speak, up to now. The waiting sound follows the first of them after the
+        user's turn: a system that speaks into the turn has not answered it yet.
+        """
+        if self._waiting is not None:
+            self._place(self._waiting, at, size, begins_s)
+        end = min(at + size, len(self.heard))
+        if self.scene.echo is not None and end > at:
+            echo = self.scene.echo
+            back = voice(at / self.hz - echo.delay_s, end / self.hz - echo.delay_s)[: end - at]
+            self.heard[at : at + len(back)] += back * np.float32(10 ** (echo.level_db / 20))
+        np.clip(self.heard[at:end], -1, 1, out=self.heard[at:end])
+        return np.pad(self.heard[at:end], (0, size - max(end - at, 0)))
+
+    def _place(self, sound: np.ndarray, at: int, size: int, begins_s: Sequence[float]) -> None:
+        """Add the waiting sound to what remains to be heard, once its beginning is known."""
+        event = self.scene.said[-1]
+        answers_s = [begin_s for begin_s in begins_s if self.scene.turn.end_s <= begin_s <= event.start_s]
+        start_s = min(answers_s) + (self.scene.into_answer_s or 0.0) if answers_s else event.start_s
+        start = max(round(start_s * self.hz), at)
+        if start >= at + size:
+            return
+        part = sound[: len(self.heard) - start]
+        self.heard[start : start + len(part)] += part
+        self._waiting = None
+        placed = replace(event, start_s=round(start / self.hz, 3), end_s=round((start + len(part)) / self.hz, 3))
+        self.scene = replace(self.scene, said=(self.scene.turn, placed))
+
+
+def resampled(track: np.ndarray, track_hz: int, hz: int) -> Voice:
+    """`Voice` of a track (S,) that is written while it is read: what is read must be written already."""
+    margin_s = 0.02
+
+    def voice(start_s: float, end_s: float) -> np.ndarray:
+        begin_s = max(start_s - margin_s, 0.0)
+        near = track[round(begin_s * track_hz) : max(round((end_s + margin_s) * track_hz), 0)]
+        part = resample(near, track_hz, hz) if len(near) else np.zeros(0, np.float32)
+        wanted, skip = round((end_s - start_s) * hz), round((start_s - begin_s) * hz)
+        part = np.pad(part, (max(-skip, 0), 0))[max(skip, 0) :][:wanted]
+        return np.pad(part, (0, wanted - len(part)))
+
+    return voice
+
+
+def play_offline(session: SpeechSession, rates: Rates, hearing: Hearing, folder: Path, pace: float = 1.0) -> TimeLine:
+    """The whole scene, and its folder of outputs. hearing: at the session's input rate. pace: of the clock."""
+
+    def piece(at: int, size: int, line: TimeLine) -> np.ndarray:
+        return hearing.piece(at, size, line.starts_s, resampled(line.wav, line.hz, hearing.hz))
+
+    line = follow(session, rates, len(hearing), piece, VirtualClock(pace))
+    events = list(as_events(line.actions))
+    write_output(folder, hearing.scene, (hearing.heard, hearing.hz), (line.wav, line.hz), events)
+    return line
+
+
+def as_events(actions: Iterable[tuple[float, ev.Action]]) -> Iterator[dict[str, Any]]:
+    """Events of output.json from a session's actions."""
+    silent, text = False, ""
+    for time_s, action in actions:
+        at = {"time_s": round(time_s, 3)}
+        match action:
+            case ev.StateDecision(state=state) if state != ev.LISTEN_ON:
+                yield at | {"event": "state", "state": state}
+            case ev.AnswerBegun(number=number):
+                silent, text = True, ""
+                yield at | {"event": "answer", "number": number}
+            case ev.TextDelta(text=more):
+                text += more
+            case ev.PlayAudio() if silent:
+                silent = False
+                yield at | {"event": "speaks"}
+            case ev.StopAudio():
+                yield at | {"event": "stops"}
+            case ev.AnswerEnded(reason=reason):
+                yield at | {"event": "ended", "reason": reason, "text": " ".join(text.split())}

@@ -1,0 +1,232 @@
+"""Scripted scenes of two voices in closed loop: played to a model, a server, or another system, and measured.
+
+`freeze-omni eval duplex --scenes`. Measures: see measures.py.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from freeze_omni.data.audio import read_audio
+from freeze_omni.data.tables import TableError
+from freeze_omni.eval import judge as judges
+from freeze_omni.eval.bootstrap import mean_of, ratio_interval, share_of, summarise
+from freeze_omni.eval.duplex.bench import write_bench
+from freeze_omni.eval.duplex.measures import Outcome, measure
+from freeze_omni.eval.duplex.outputs import read_json, read_output, write_json
+from freeze_omni.eval.duplex.play import Hearing, play_offline
+from freeze_omni.eval.duplex.scene import FILE, KINDS, ScriptedScene, read_scenes
+from freeze_omni.eval.question import ask
+from freeze_omni.eval.records import data_of
+from freeze_omni.eval.report import Report, Results, Section, figures_of
+from freeze_omni.eval.runner import DecodeJob, session_config
+from freeze_omni.eval.segments import speech_segments
+from freeze_omni.eval.suites.full_duplex_bench import as_content
+from freeze_omni.eval.tables import MISSING, number, share, summary, table
+from freeze_omni.session.session import SpeechSession
+
+if TYPE_CHECKING:
+    from freeze_omni.eval.config import DecodeConfig
+
+WANTED = {"turn": "high", "interruption": "high"}  # takeover; of all other kinds low
+HEAD = (
+    "scenes of",
+    "takeover %",
+    "wanted",
+    "response s",
+    "talked over",
+    "stopped %",
+    "stop s",
+    "respond %",
+    "resume %",
+)
+NOTES = (
+    "shares: percent (95 % bootstrap interval over scenes), count; seconds: average / 50 % / 90 %",
+    "the rules are Full-Duplex-Bench's 1.0 and 1.5, on the sound's level (docs/duplex_evaluation.md)",
+)
+
+
+@dataclass(frozen=True)
+class DuplexDecodeConfig:
+    """max_new_tokens: the longest answer. pace: how much longer the model's work takes on the scenes' clock than here;
+    with 0 latencies are those of its decisions alone, the same on any machine.
+    """
+
+    max_new_tokens: int = 40
+    pace: float = 1.0
+
+
+def decode(job: DecodeJob) -> dict[str, dict[str, Any]]:
+    """Write <id>/ for every scene of the folder `data` (see outputs.py), and `text`, what the model said."""
+    scenes, config = {scene.id: scene for scene in read_scenes(job.data)}, job.config.duplex
+    script = hashlib.sha256((job.data / FILE).read_bytes()).hexdigest()
+
+    def work(todo: list[str]) -> Iterator[list[dict[str, Any]]]:
+        model = job.load()
+        session, hz = session_config(job, model, config.max_new_tokens), model.rates.input_hz
+        ask(model, Hearing.of(job.data, scenes[todo[0]], hz).heard[:hz], session, 0.0)  # first calls are slow
+        for key in todo:
+            hearing = Hearing.of(job.data, scenes[key], hz)
+            line = play_offline(SpeechSession(model, session), model.rates, hearing, job.output / key, config.pace)
+            yield [{"id": key, "text": " ".join(line.text.split())}]
+
+    records = job.run("duplex", scenes, (config, job.config.answers, script), work)
+    job.finish({key: record["text"] for key, record in records.items()})
+    return records
+
+
+def transcribe(
+    outputs: Path, scenes: Sequence[ScriptedScene], words: Callable[[np.ndarray], list[judges.Word]]
+) -> None:
+    """Add `text` and `chunks` to output.json next to every output.wav that has no words yet.
+
+    words: of (S,) samples at 16 kHz. Silence is skipped: recognisers invent words for it.
+    """
+    for scene in scenes:
+        folder = outputs / scene.id
+        if not (folder / "output.wav").is_file() or "chunks" in (known := read_json(folder / "output.json")):
+            continue
+        wav, hz = read_audio(str(folder / "output.wav"), judges.RATE_HZ)
+        found = words(wav) if speech_segments(wav, hz) else []
+        write_json(folder / "output.json", known | as_content(found))
+
+
+def score(root: Path, config: DecodeConfig, judge: Path | None = None) -> dict[str, Any]:
+    folder = root / "duplex"
+    if not (folder / "decode.json").exists():
+        return {}
+    scenes = read_scenes(data_of(folder), sound=False)
+    return {"duplex": score_outputs(folder, scenes) | {"pace": config.duplex.pace}}
+
+
+def score_outputs(outputs: Path, scenes: Sequence[ScriptedScene]) -> dict[str, Any]:
+    """Figures of the outputs, a folder for each scene. Raises TableError if no scene has any."""
+    there = [scene for scene in scenes if (outputs / scene.id / "output.wav").is_file()]
+    if not there:
+        raise TableError(f"{outputs}: no <id>/output.wav in it for any scene, as {scenes[0].id}/output.wav")
+    found = summarise_outcomes(measure(*read_output(outputs / scene.id, scene)) for scene in there)
+    return found | {"missing": sorted({scene.id for scene in scenes} - {scene.id for scene in there})}
+
+
+def summarise_outcomes(outcomes: Iterable[Outcome]) -> dict[str, Any]:
+    """Figures by kind; backchannels over all turns of the user."""
+    outcomes = list(outcomes)
+    by_kind = {kind: [one for one in outcomes if one.kind == kind] for kind in KINDS}
+    turns = [one for one in outcomes if one.kind in ("turn", "pause")]
+    return {
+        "scenes": len(outcomes),
+        "kinds": {kind: _figures(kind, ones) for kind, ones in by_kind.items() if ones},
+        "backchannels": {
+            "per_s": mean_of([one.backchannels for one in turns], [one.user_s for one in turns]),
+            "jsd": mean_of([one.jsd for one in turns if one.jsd is not None]),
+        },
+    }
+
+
+def scene_rows(figures: Mapping[str, Any]) -> list[list[str]]:
+    """The table's lines, one a kind; columns as HEAD has them."""
+    return [
+        [
+            kind,
+            share(found["takeover"]),
+            WANTED.get(kind, "low"),
+            summary(found["response_s"], 2),
+            MISSING if found["overlapped"]["share"] is None else f"{found['overlapped']['hits']} of {found['scenes']}",
+            share(found["stopped"]),
+            summary(found["stop_s"], 2),
+            share(found["respond"]),
+            share(found["resume"]),
+        ]
+        for kind, found in figures["kinds"].items()
+    ]
+
+
+def backchannel_line(figures: Mapping[str, Any]) -> list[str]:
+    """How often the system says "uh-huh" in the user's turns; empty without turns to count in."""
+    found = figures["backchannels"]
+    if found["per_s"]["mean"] is None:
+        return []
+    rate = f"backchannels of the system: {number(found['per_s']['mean'], 3)} a second of the user's turns"
+    return [rate + (f", JSD {number(found['jsd']['mean'], 3)}" if found["jsd"]["count"] else "")]
+
+
+def clock_line(figures: Mapping[str, Any]) -> list[str]:
+    """What the times of an offline run are based on; empty for other runs."""
+    if "pace" not in figures:
+        return []
+    if figures["pace"] == 0:
+        return ["the model's work took no time on the scenes' clock: latencies are those of its decisions alone"]
+    return [f"the model's work took {figures['pace']:g} times as long on the scenes' clock as on this machine"]
+
+
+def _figures(kind: str, ones: Sequence[Outcome]) -> dict[str, Any]:
+    over = [one for one in ones if one.overlapped]
+    waited = [one for one in ones if one.overlapped is not None]
+    answered = [one.responded for one in ones if one.responded is not None]
+    # an answer that ended by itself could not be stopped; sound alone does not show what an echo stopped
+    stops = [] if kind == "echo" else [one for one in over if not one.ended]
+    return {
+        "scenes": len(ones),
+        "takeover": share_of([one.takeover for one in ones]),
+        "overlapped": share_of([one.overlapped for one in waited]) | {"hits": len(over)},
+        "stopped": share_of([one.stop_s is not None for one in stops]),
+        "respond": share_of(answered or [one.behaviour == "respond" for one in over]),
+        "resume": share_of([one.behaviour == "resume" for one in over]),
+        "response_s": _seconds([one.response_s for one in ones]),
+        "stop_s": _seconds([one.stop_s for one in ones]),
+        "overlap_s": _seconds([one.overlap_s for one in ones]),
+    }
+
+
+def _seconds(values: Iterable[float | None]) -> dict[str, Any]:
+    """Average with its interval, median and 90 % of the known values."""
+    there = [value for value in values if value is not None]
+    low, high = ratio_interval(there) if there else (None, None)
+    return summarise(there) | {"low": low and round(low, 3), "high": high and round(high, 3)}
+
+
+def headline(figures: Mapping[str, Any], sets: Mapping[str, str]) -> dict[str, Any]:
+    return {}
+
+
+def _rows(results: Sequence[Results]) -> list[str]:
+    found = list(figures_of(results, "duplex"))
+    lines = table(["model", *HEAD], [[model, *row] for model, figures in found for row in scene_rows(figures)])
+    notes = [f"- {model}: {line}" for model, one in found for line in (*backchannel_line(one), *clock_line(one))]
+    return [*lines, *notes, *(f"- {note}" for note in NOTES), ""] if found else []
+
+
+SECTIONS = (Section("Talking at once: scripted scenes of two voices, in closed loop", _rows),)
+
+
+def evaluate(args: argparse.Namespace, config: DecodeConfig) -> Report:
+    """A row for each kind of scene. Raises ValueErrors if something cannot be read."""
+    scenes, outputs = read_scenes(args.scenes), args.outputs or args.output / "duplex"
+    if args.model is not None:
+        decode(DecodeJob.of(args, config, outputs, args.scenes))
+    elif args.server is not None:
+        from freeze_omni.eval.duplex.realtime import play_scenes
+
+        play_scenes(args, outputs, scenes)
+    notes = []
+    if args.judge is not None:
+        judge = judges.Judge(args.judge, replace(config.score.judge, language=args.language))
+        transcribe(outputs, scenes, judge.words)
+        notes.append(f"words by {judge.name}: a takeover is a second of words, or more than three")
+    figures = score_outputs(outputs, scenes)
+    if args.model is not None:
+        figures["pace"] = config.duplex.pace
+    tasks = write_bench(args.output / "full_duplex_bench", args.scenes, outputs, scenes)
+    if figures["missing"]:
+        notes.append(f"{len(figures['missing'])} scenes have no output.wav, as {figures['missing'][0]}: left out")
+    notes += [*backchannel_line(figures), *clock_line(figures), *NOTES]
+    notes.append(f"for Full-Duplex-Bench's own scripts: full_duplex_bench/{{{','.join(tasks)}}}")
+    title = f"Talking at once, {args.set or args.scenes.name}, {figures['scenes']} scenes"
+    return Report(title, HEAD, scene_rows(figures), {"duplex": figures}, notes)

@@ -1,0 +1,203 @@
+"""Ask a session one recorded question, chunk by chunk in virtual real time; its answer with all times, as a report."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from freeze_omni.data.question_sound import speech_end_s
+from freeze_omni.session import events as ev
+from freeze_omni.session.model import SpokenModel
+from freeze_omni.session.reducer import TurnDetection
+from freeze_omni.session.session import SessionConfig, SpeechSession
+
+NO_TRANSCRIPT = "(no transcript)"
+"""Of a model without a CTC head, or if no words were heard."""
+Watch = Callable[[ev.Action, float], None]
+
+
+class VirtualClock:
+    """Now, in seconds of a dialogue.
+
+    It does not sleep: it jumps to when a chunk arrives, and work advances it by the time that the work really took. So
+    a session's times are those of real time on this machine, without the network.
+
+    pace: factor on the time of work; with 0 work takes no time, which makes a run reproducible anywhere.
+    """
+
+    def __init__(self, pace: float = 1.0) -> None:
+        self.now_s, self.pace = 0.0, pace
+
+    def wait_until(self, time_s: float) -> None:
+        """Move on to time_s, unless that has passed."""
+        self.now_s = max(self.now_s, time_s)
+
+    def run(self, work: Callable[..., Any], *arguments: Any) -> Any:
+        """The result of work(*arguments), with its duration on the clock."""
+        begin = time.perf_counter()
+        result = work(*arguments)
+        self.now_s += self.pace * (time.perf_counter() - begin)
+        return result
+
+
+@dataclass
+class Asked:
+    """What came of a question; times in seconds since its first sample.
+
+    Attributes:
+        question_end_s: where the question's sound ends. decided_s: when state 1 was known; None if it never came and
+            the question was answered at the end of the sound.
+        decisions: of every chunk that was heard.
+        step_s: how long each chunk took.
+        marks: `asked` (the deciding chunk was there), `done`, and the first `token`, `segment`, `prefill`,
+            `tokens`, `audio` of the answer.
+        spent_s: time for each of these in all.
+    """
+
+    question_end_s: float
+    decided_s: float | None = None
+    transcript: str = ""
+    decisions: list[ev.StateDecision] = field(default_factory=list)
+    step_s: list[float] = field(default_factory=list)
+    text: str = ""
+    audio: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.float32))
+    marks: dict[str, float] = field(default_factory=dict)
+    spent_s: dict[str, float] = field(default_factory=dict)
+    llm_tokens: int = 0
+    speech_tokens: int = 0
+
+    @property
+    def first_audio_s(self) -> float | None:
+        """From the question's end to the first audio."""
+        return self.marks["audio"] - self.question_end_s if "audio" in self.marks else None
+
+
+def ask(
+    model: SpokenModel,
+    sound: np.ndarray,
+    config: SessionConfig | None = None,
+    tail_s: float = 2.5,
+    watch: Watch | None = None,
+) -> Asked:
+    """Ask (S,) float32 at the input rate in a fresh session.
+
+    tail_s: silence after the question's end in which state 1 may come. watch: called with every action and its time.
+    A question that the state head does not end is answered at its end, if words were heard.
+    """
+    config, hz = config or SessionConfig(), model.rates.input_hz
+    asked = Asked(speech_end_s(sound, hz))
+    tail = np.zeros(int(tail_s * hz), dtype=np.float32)
+    whole = np.concatenate([sound, tail])[: int((asked.question_end_s + tail_s) * hz)]
+    clock, session = VirtualClock(), SpeechSession(model, config)
+    asked.marks["asked"] = _listen(session, whole, asked, clock, watch)
+    if session.answering is None:
+        chunks = len(whole) // model.rates.chunk_samples + 1
+        config = replace(config, turn_detection=TurnDetection.MANUAL, max_turn_chunks=chunks)
+        session = SpeechSession(model, config)
+        _listen(session, whole, Asked(asked.question_end_s), VirtualClock(), None)
+        asked.marks["asked"] = clock.now_s
+        clock.run(session.handle, ev.Timeout())
+    else:
+        asked.decided_s = clock.now_s
+    if session.answering is not None:
+        _answer(session, asked, clock, watch)
+    return asked
+
+
+def _listen(session: SpeechSession, sound: np.ndarray, asked: Asked, clock: VirtualClock, watch: Watch | None) -> float:
+    """Push chunk by chunk, each when it is there, until an answer begins; when the last one was begun."""
+    size, begin = session.model.rates.chunk_samples, clock.now_s
+    for end in range(size, len(sound) + 1, size):
+        clock.wait_until(end / session.model.rates.input_hz)
+        begin = clock.now_s
+        actions = clock.run(session.push, sound[end - size : end])
+        asked.step_s.append(clock.now_s - begin)
+        for action in actions:
+            if isinstance(action, ev.TranscriptDelta):
+                asked.transcript += action.text
+            elif isinstance(action, ev.StateDecision):
+                asked.decisions.append(action)
+            if watch:
+                watch(action, clock.now_s)
+        if session.answering is not None:
+            break
+    return begin
+
+
+def _answer(session: SpeechSession, asked: Asked, clock: VirtualClock, watch: Watch | None) -> None:
+    """Make the answer to its end."""
+    answering, sounds = session.answering, [asked.audio]
+    while session.answering is not None:
+        begin = clock.now_s
+        actions = clock.run(session.work)
+        name = answering.milestones[-1]
+        asked.spent_s[name] = asked.spent_s.get(name, 0.0) + clock.now_s - begin
+        asked.marks.setdefault(name, clock.now_s)
+        for action in actions:
+            if isinstance(action, ev.PlayAudio):
+                sounds.append(action.samples)
+            elif isinstance(action, ev.TextDelta):
+                asked.text += action.text
+            if watch:
+                watch(action, clock.now_s)
+    asked.audio = np.concatenate(sounds)
+    asked.marks["done"] = clock.now_s
+    asked.llm_tokens, asked.speech_tokens = len(answering.writer.ids), answering.tokens_made
+
+
+def event_line(action: ev.Action) -> str:
+    """One line for an action; empty if there is nothing to show."""
+    match action:
+        case ev.TranscriptDelta(text) if text.strip():
+            return f"heard    {text.strip()}"
+        case ev.StateDecision(state, probabilities, _):
+            return f"state    {state} ({ev.STATE_NAMES[state]}, p = {max(probabilities):.2f})"
+        case ev.TextDelta(text):
+            return f"writes   {text}"
+        case ev.PlayAudio(samples) if len(samples):
+            return f"speaks   {len(samples)} samples"
+    return ""
+
+
+def summary(asked: Asked, output_hz: int) -> dict[str, Any]:
+    """All of it as one JSON object; `states` holds every chunk at which the state changed."""
+    changes: list[dict[str, Any]] = []
+    for decision in asked.decisions:
+        if not changes or decision.state != changes[-1]["state"]:
+            probabilities = [round(value, 3) for value in decision.probabilities]
+            changes.append(
+                {
+                    "time_s": round(decision.time_s, 3),
+                    "state": decision.state,
+                    "probabilities": probabilities,
+                }
+            )
+    return {
+        "transcript": " ".join(asked.transcript.split()),
+        "states": changes,
+        "decided_s": asked.decided_s,
+        "question_end_s": asked.question_end_s,
+        "answer": " ".join(asked.text.split()),
+        "answer_s": len(asked.audio) / output_hz,
+        "first_audio_s": asked.first_audio_s,
+    }
+
+
+def report(found: dict[str, Any], timed: bool) -> list[str]:
+    """A summary in lines; timed: with the time to the first audio."""
+    lines = [f"user:     {found['transcript'] or NO_TRANSCRIPT}"]
+    for change in found["states"]:
+        said = f"{change['state']} from {change['time_s']:.2f} s ({ev.STATE_NAMES[change['state']]})"
+        lines.append(f"state:    {said}")
+    if found["decided_s"] is None:
+        lines.append("state:    never 1 (answer); answered at the end of the sound")
+    lines.append(f"answer:   {found['answer']}")
+    if timed and found["first_audio_s"] is not None:
+        lines.append(f"first audio {found['first_audio_s']:.2f} s after the end of the question")
+    if found.get("output"):
+        lines.append(f"wrote     {found['output']} ({found['answer_s']:.2f} s)")
+    return lines

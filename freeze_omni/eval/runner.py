@@ -1,0 +1,137 @@
+"""The runner of all decoding: one job is one model on one test set, into a folder that can be resumed."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from freeze_omni.config import ConfigError
+from freeze_omni.data.tables import write_lines, write_table
+from freeze_omni.eval.provenance import provenance
+from freeze_omni.eval.records import Records, progress
+from freeze_omni.session.answer import own_answers
+from freeze_omni.session.session import SessionConfig
+
+if TYPE_CHECKING:
+    from freeze_omni.eval.config import DecodeConfig
+
+Work = Callable[[list[str]], Iterable[Sequence[Mapping[str, Any]]]]
+"""Ids that remain to the records of finished items, some at a time."""
+
+
+@dataclass
+class DecodeJob:
+    """model: a packed folder, or a checkpoint (.pth) that the parts of `codec`, `llm`, `units` and `voice` complete.
+
+    data: the test set. output: the decoding folder. seed: of all sampling. threads: of torch; 0 leaves them.
+    """
+
+    model: Path
+    data: Path
+    output: Path
+    config: DecodeConfig
+    seed: int = 777
+    threads: int = 0
+    codec: Path | None = None
+    llm: Path | None = None
+    units: Path | None = None
+    voice: Path | None = None
+    started_s: float = field(default_factory=time.time)
+
+    @classmethod
+    def of(cls, args: argparse.Namespace, config: DecodeConfig, output: Path, data: Path | None = None) -> DecodeJob:
+        """The model of a command line on `data`, or on the data of the command line."""
+        parts = {name: getattr(args, name, None) for name in ("codec", "llm", "units", "voice")}
+        return cls(args.model, data or args.data, output, config, args.seed, args.threads, **parts)
+
+    @property
+    def partial(self) -> bool:
+        """Whether the model is the checkpoint of one stage."""
+        return self.model.suffix == ".pth"
+
+    def load(self, *parts: str) -> Any:
+        """The packed model, or a model of these parts of the checkpoint. Raises ConfigError."""
+        if not self.partial:
+            return load_model(self.model, self.threads, self.seed)
+        _prepare(self.threads, self.seed)
+        sources = [f"{self.model}:{','.join(parts)}", *([f"{self.codec}:codec"] if self.codec else [])]
+        return _read(tuple(sources), self.llm, self.units, self.voice)
+
+    def run(self, title: str, keys: Iterable[str], made_from: Any, work: Work) -> dict[str, dict[str, Any]]:
+        """Records of all keys; `work` is called only if some are missing or were `made_from` other settings."""
+        keys, records = list(keys), self._records(made_from)
+        if todo := records.missing(keys):
+            for done in work(todo):
+                records.add(done)
+                progress(title, len(records.found), len(keys), self.started_s)
+        return {key: records.found[key] for key in keys}
+
+    def finish(self, texts: Mapping[str, str]) -> None:
+        """Write the texts as a Kaldi `text`, and how they were made to decode.json."""
+        write_table(self.output / "text", texts)
+        write_lines(self.output / "decode.json", [json.dumps(provenance(self.seed, self.started_s), indent=1)])
+
+    def _records(self, made_from: Any) -> Records:
+        if self.partial:
+            files = [path for path in (self.model, self.codec) if path is not None]
+        elif self.model.is_dir():
+            files = sorted(path for path in self.model.iterdir() if path.suffix in (".safetensors", ".yaml"))
+        else:
+            raise FileNotFoundError(f"{self.model}: no such model folder; pack one (stage 13) or correct --model")
+        for path in files:
+            if not path.is_file():
+                raise ConfigError(f"{path}: no such checkpoint; train that stage first")
+        identity = {
+            "model": [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files],
+            "data": str(self.data),
+            "config": repr(made_from),
+            "seed": self.seed,
+        }
+        return Records(self.output, identity)
+
+
+def session_config(job: DecodeJob, model: Any, max_new_tokens: int) -> SessionConfig:
+    """Sessions that answer as configured, else as the packed model says. max_new_tokens: the longest answer."""
+    answers = job.config.answers or own_answers(model)
+    generation = replace(answers.generation, max_new_tokens=max_new_tokens)
+    return SessionConfig(answers=replace(answers, generation=generation), seed=job.seed)
+
+
+def load_model(folder: Path, threads: int = 0, seed: int = 0) -> Any:
+    """The packed model, ready to decode, with torch's threads and seed set. A process loads it once."""
+    _prepare(threads, seed)
+    return _load(folder.resolve())
+
+
+def _prepare(threads: int, seed: int) -> None:
+    import torch
+
+    if threads:
+        torch.set_num_threads(threads)
+    torch.manual_seed(seed)
+
+
+@lru_cache(maxsize=1)
+def _load(folder: Path) -> Any:
+    from transformers.utils import logging
+
+    from freeze_omni.pack import LOAD_ERRORS, load, load_fault
+
+    logging.disable_progress_bar()
+    try:
+        return load(folder)
+    except LOAD_ERRORS as error:
+        raise ConfigError(load_fault(folder, error)) from None
+
+
+@lru_cache(maxsize=1)
+def _read(sources: tuple[str, ...], llm: Path | None, units: Path | None, voice: Path | None) -> Any:
+    from freeze_omni.checkpoint import read_model
+
+    return read_model(sources, llm=llm, units=units, voice=voice)

@@ -1,0 +1,129 @@
+"""Test sets: Kaldi tables, questions, scenes, and batches of their sound."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from freeze_omni.data import tables
+from freeze_omni.data.audio import read_audio
+from freeze_omni.data.tables import TableError, read_table
+from freeze_omni.llm.order import Rounds, parse_rounds
+from freeze_omni.shapes import pad_rows
+
+_HELD = 1000  # utterances whose sound is in memory at once
+
+
+def first_keys(table: Mapping[str, object], limit: int) -> list[str]:
+    """At most `limit` ids, spread evenly over the sorted table, so that no speaker is favoured."""
+    keys = sorted(table)
+    if len(keys) <= limit:
+        return keys
+    return [keys[i * len(keys) // limit] for i in range(limit)]
+
+
+def sound_batches(
+    table: Mapping[str, str], keys: Sequence[str], hz: int, size: int
+) -> Iterator[tuple[list[str], list[np.ndarray]]]:
+    """Ids and their samples (S_i,) at `hz`, in batches of similar length, which need little padding.
+
+    Raises AudioError.
+    """
+    for start in range(0, len(keys), _HELD):
+        sounds = {key: read_audio(table[key], hz)[0] for key in keys[start : start + _HELD]}
+        ordered = sorted(sounds, key=lambda key: len(sounds[key]))
+        for first in range(0, len(ordered), size):
+            batch = ordered[first : first + size]
+            yield batch, [sounds[key] for key in batch]
+
+
+def stack(sounds: Sequence[np.ndarray]) -> tuple[Tensor, Tensor]:
+    """Samples (S_i,) to one tensor (B, max S), zero-padded, and lengths (B,)."""
+    return pad_rows([torch.from_numpy(np.ascontiguousarray(sound)) for sound in sounds])
+
+
+def json_lines(
+    path: Path, error: type[ValueError] = TableError, hint: str = "run the stage that makes it"
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """JSON objects, one a line, each after its place. hint: what to do if the file is missing. Raises `error`."""
+    if not path.is_file():
+        raise error(f"{path}: no such file; {hint}")
+    try:
+        for number, row in tables.read_jsonl(path):
+            if not isinstance(row, dict):
+                raise TableError(f"{path}:{number}: no JSON object; correct the line")
+            yield f"{path}:{number}", row
+    except TableError as fault:
+        raise error(str(fault)) from None
+
+
+def read_jsonl(path: Path) -> dict[str, dict[str, Any]]:
+    """Objects by their id. Raises TableError with the line that cannot be used."""
+    found = {}
+    for where, item in json_lines(path):
+        if "id" not in item:
+            raise TableError(f"{where}: no 'id'; correct the line")
+        found[item["id"]] = item
+    return found
+
+
+def read_states(path: str | Path) -> dict[str, list[int]]:
+    """Labels of every chunk (0, 1, 2, -1 for none) by id. Raises TableError."""
+    states = {}
+    for number, (key, value) in enumerate(read_table(path).items(), start=1):
+        try:
+            states[key] = [int(word) for word in value.split()]
+        except ValueError:
+            raise TableError(f"{path}:{number}: {key} has a state that is not a number; run stage 4 again") from None
+    return states
+
+
+def read_histories(data: Path) -> dict[str, Rounds]:
+    """Earlier rounds of all utterances but the first turns of dialogues, from the table `history`.
+
+    Raises TableError for a line that is not a list of rounds.
+    """
+    path, found = data / "history", {}
+    for key, line in (read_table(path) if path.is_file() else {}).items():
+        try:
+            found[key] = parse_rounds(line)
+        except ValueError:
+            raise TableError(f"{path}: {key} has no JSON list of [user text, answer]; run stage 4 again") from None
+    return found
+
+
+def asked(data: Path) -> list[str]:
+    """Utterances to ask: those whose question has reference answers, and later rounds.
+
+    All, if no question has any: dialogues are then scored against the LLM's answers to the same text.
+    """
+    answers = question_answers(data)
+    if answers:
+        return sorted({*answers, *read_histories(data)})
+    return sorted(read_table(data / "utt2question")) if (data / "utt2question").is_file() else []
+
+
+def whole_dialogues(keys: Sequence[str], histories: Mapping[str, Rounds], limit: int) -> list[str]:
+    """All rounds of at most `limit` dialogues, spread evenly."""
+    rounds: dict[str, list[str]] = {}
+    for key in sorted(keys):
+        first = key.removesuffix(f"-round{len(histories.get(key, ())) + 1}")
+        rounds.setdefault(first, []).append(key)
+    return [key for first in first_keys(rounds, limit) for key in rounds[first]]
+
+
+def question_answers(data: Path) -> dict[str, list[str]]:
+    """Reference answers of the utterances whose question has any, from questions.jsonl and utt2question.
+
+    Without utt2question, utterances and questions share their ids.
+    """
+    questions = read_jsonl(data / "questions.jsonl")
+    path = data / "utt2question"
+    named = read_table(path) if path.is_file() else {key: key for key in questions}
+    found = {key: questions.get(question, {}).get("answers") for key, question in named.items()}
+    return {key: answers for key, answers in found.items() if answers}

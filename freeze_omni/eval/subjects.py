@@ -1,0 +1,76 @@
+"""The subjects of evaluation: each module holds its settings, decoding, scores and rows of tables."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from freeze_omni.eval import asr, codec, latency, qa, states, tts
+from freeze_omni.eval.config import DecodeConfig
+from freeze_omni.eval.duplex import subject as duplex
+from freeze_omni.eval.report import Report, Section
+from freeze_omni.eval.runner import DecodeJob
+
+
+class Decoder(Protocol):
+    """A module that decodes."""
+
+    def decode(self, job: DecodeJob) -> dict[str, dict[str, Any]]:
+        """Stage 11: one test set, into one folder; returns the records."""
+        ...
+
+
+class Subject(Decoder, Protocol):
+    """A module of a subject."""
+
+    def score(self, root: Path, config: DecodeConfig, judge: Path | None = None) -> dict[str, Any]:
+        """Stage 12: figures of a decoding root by name; none if its folder is missing."""
+        ...
+
+    def headline(self, figures: Mapping[str, Any], sets: Mapping[str, str]) -> dict[str, Any]:
+        """Its figures among the KEYS of results.py. sets: ASR test sets that are `seen`, `unseen`, `real`."""
+        ...
+
+    @property
+    def SECTIONS(self) -> Sequence[Section]:
+        """Its sections of RESULTS.md."""
+        ...
+
+    def evaluate(self, args: argparse.Namespace, config: DecodeConfig) -> Report:
+        """`freeze-omni eval`: a report on a model, or on the outputs of another system."""
+        ...
+
+
+SUBJECTS: dict[str, Subject] = {
+    "asr": asr,
+    "tts": tts,
+    "qa": qa,
+    "states": states,
+    "duplex": duplex,
+    "latency": latency,
+}
+"""In the order of RESULTS.md; the codec's copies are scored by tts."""
+
+DECODERS: dict[str, Decoder] = {
+    "asr": asr,
+    "qa": qa,
+    "states": states,
+    "codec": codec,
+    "tts": tts,
+    "latency": latency,
+    "duplex": duplex,
+}
+"""In the order of stage 11."""
+
+
+def score_root(root: Path, config: DecodeConfig, judge: Path | None) -> dict[str, Any]:
+    """All figures of one model. WER is in percent, shares and accuracies are fractions, times are seconds.
+
+    Subjects that were not decoded are left out. Without a judge, speech is not scored.
+    """
+    found: dict[str, Any] = {}
+    for subject in SUBJECTS.values():
+        found |= subject.score(root, config, judge)
+    return {name: figures for name, figures in found.items() if figures}

@@ -1,0 +1,300 @@
+"""Speech output: sentences spoken at every top-k with and without NAR prefix; error rates of an independent recogniser.
+
+A dialogue set gives questions (`text`) and answers (`answer`): only there has the prefix hidden states to read. A
+plain set (`text`) is spoken without. The codec's copies and the answers streamed by sessions are scored here, too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from freeze_omni.config import ConfigError
+from freeze_omni.data.audio import write_wav
+from freeze_omni.data.tables import read_table, write_table
+from freeze_omni.eval import codec, paper
+from freeze_omni.eval.codec import COPY, ORIGINAL
+from freeze_omni.eval.dnsmos import SCALES
+from freeze_omni.eval.judge import judged_texts
+from freeze_omni.eval.outputs import match, read_sounds
+from freeze_omni.eval.quality import score_quality
+from freeze_omni.eval.records import read_records
+from freeze_omni.eval.report import Report, Results, Section, figures_of, pick
+from freeze_omni.eval.runner import DecodeJob
+from freeze_omni.eval.sets import first_keys
+from freeze_omni.eval.tables import MISSING, mean, number, rate, table
+from freeze_omni.eval.wer import error_rate
+from freeze_omni.session.answer import own_sampling
+from freeze_omni.session.history import embed
+from freeze_omni.shapes import pad_rows, valid_mask
+from freeze_omni.speech_decoder.generate import generate_batch
+from freeze_omni.speech_decoder.sampling import SamplingConfig
+
+if TYPE_CHECKING:
+    from freeze_omni.eval.config import DecodeConfig
+
+STREAMED = "streamed"
+
+
+@dataclass(frozen=True)
+class TtsDecodeConfig:
+    """The sweep over top_k."""
+
+    sentences: int = 24
+    top_k: tuple[int, ...] = (1, 2, 3, 4, 5)
+    batch: int = 24
+
+
+def setting_name(top_k: int, prefix: bool) -> str:
+    return f"{'prefix' if prefix else 'no_prefix'}_top{top_k}"
+
+
+def decode(job: DecodeJob) -> dict[str, dict[str, Any]]:
+    """Write wav/<setting>/<id>.wav, <setting>/wav.scp, and `text`, against which all are scored.
+
+    The model may be a checkpoint of stage 2.2 with codec, LLM and voice.
+    """
+    config = job.config.tts
+    texts, questions = read_table(job.data / "text", need_value=False), {}
+    if (job.data / "answer").is_file():
+        texts, questions = read_table(job.data / "answer"), texts
+    keys = first_keys(texts, config.sentences)
+    prefixes = (False, True) if questions else (False,)
+    settings = {setting_name(k, prefix): (k, prefix) for prefix in prefixes for k in config.top_k}
+
+    def work(todo: list[str]) -> Iterator[list[dict[str, Any]]]:
+        if job.partial and not (job.codec and job.llm and job.voice):
+            raise ConfigError(f"{job.model}: a speech decoder needs --codec, --llm and --voice, a sound file")
+        for name in todo:
+            model = job.load("speech_decoder")
+            sampling = job.config.answers.sampling if job.config.answers else own_sampling(model)
+            sentences = {key: (texts[key], questions.get(key)) for key in keys}
+            top_k, prefix = settings[name]
+            drawn, folder = replace(sampling, top_k=top_k), job.output / "wav" / name
+            yield [{"id": name, **speak(model, sentences, prefix, drawn, folder, config.batch)}]
+
+    records = job.run("tts settings", settings, (config, job.config.answers), work)
+    for name in records:
+        scp = {key: job.output / "wav" / name / f"{key}.wav" for key in keys}
+        write_table(job.output / name / "wav.scp", scp)
+    job.finish({key: texts[key] for key in keys})
+    return records
+
+
+@torch.no_grad()
+def speak(
+    model: Any,
+    sentences: Mapping[str, tuple[str, str | None]],
+    prefix: bool,
+    sampling: SamplingConfig,
+    folder: Path,
+    batch_size: int,
+) -> dict[str, Any]:
+    """Speak (text, question or None) by id, one segment each, to <id>.wav; returns what it took."""
+    hz, dtype = model.rates.output_hz, next(model.speech_decoder.parameters()).dtype
+    started_s, seconds, empty = time.time(), 0.0, 0
+    keys = sorted(sentences, key=lambda key: len(sentences[key][0]))
+    for start in range(0, len(keys), batch_size):
+        batch = keys[start : start + batch_size]
+        texts = [embed(model, model.spoken_ids(sentences[key][0])).to(dtype) for key in batch]
+        hidden = None
+        if prefix:
+            hidden = [row.to(dtype) for row in answer_states(model, [sentences[key] for key in batch])]
+        rows = generate_batch(model.speech_decoder, texts, hidden, sampling)
+        tokens, lengths = pad_rows([row if len(row) else row.new_zeros(1) for row in rows])
+        voices = model.voice.expand(len(batch), *model.voice.shape[1:])
+        wavs = model.codec.decode(tokens, voices, lengths)
+        for key, wav, row in zip(batch, wavs, rows, strict=True):
+            size = len(row) * model.codec.hop_samples
+            empty, seconds = empty + (size == 0), seconds + size / hz
+            write_wav(folder / f"{key}.wav", wav[: max(size, 600)].numpy(), hz)
+    took_s = time.time() - started_s
+    return {"keys": sorted(sentences), "audio_s": seconds, "took_s": took_s, "empty": empty}
+
+
+def answer_states(model: Any, pairs: Sequence[tuple[str, str | None]]) -> list[Tensor]:
+    """Hidden states (N, E) of the LLM's answering pass over each (answer, question) in text."""
+    order, rows, sizes = model.llm.order, [], []
+    for answer, question in pairs:
+        before, ids = order.before_answer(model.system_prompt, (), question), order.answer(answer)
+        rows.append(embed(model, before + ids))
+        sizes.append((len(before), len(ids)))
+    embeds, lengths = pad_rows(rows)
+    hidden, _ = model.llm(embeds, valid_mask(lengths, embeds.shape[1]))
+    # the state that predicts a token belongs to it
+    return [row[start - 1 : start - 1 + size] for row, (start, size) in zip(hidden, sizes, strict=True)]
+
+
+def score(root: Path, config: DecodeConfig, judge: Path | None = None) -> dict[str, Any]:
+    """`speech`: error rates by the judge, if any; `quality`: DNSMOS and speaker similarity, if asked for."""
+    found: dict[str, Any] = {}
+    if judge is not None:
+        found["speech"] = score_speech(root, config, judge)
+    if (config.score.dnsmos or config.score.speaker_similarity) and (root / "codec" / "decode.json").exists():
+        found["quality"] = score_quality(_spoken_folders(root, found.get("speech", {})), config.score)
+    return found
+
+
+def score_speech(root: Path, config: DecodeConfig, judge: Path) -> dict[str, Any]:
+    """Error rates of every speech setting, of the codec's copies, of the originals, and of streamed answers."""
+    figures: dict[str, Any] = {}
+    folders: list[tuple[str, Path, Path, dict[str, Any]]] = []  # name, clips, their texts, record
+    for folder in (root / "codec", root / "tts"):
+        if (folder / "decode.json").exists():
+            records = read_records(folder / "records.jsonl")
+            folders += [(name, folder / name, folder / "text", record) for name, record in records.items()]
+    streamed = root / "latency"
+    if (streamed / "decode.json").exists() and _any_spoken(streamed):
+        folders.append((STREAMED, streamed, streamed / "text", {}))
+    for name, clips, path, record in folders:
+        heard, texts = judged_texts(clips, judge, config.score.judge), read_table(path, need_value=False)
+        said = {key: texts[key] for key in heard}
+        figures[name] = _rates(said, heard, config.score.normaliser) | _speed(record)
+    return figures
+
+
+def _spoken_folders(root: Path, speech: Mapping[str, Any]) -> dict[str, Path]:
+    """Folders whose quality is scored: originals, copies, the best setting, streamed answers."""
+    wanted = {ORIGINAL: root / "codec" / ORIGINAL, COPY: root / "codec" / COPY}
+    if (best := best_setting(speech)) is not None:
+        wanted[best] = root / "tts" / best
+    wanted[STREAMED] = root / "latency"
+    return {name: folder for name, folder in wanted.items() if (folder / "wav.scp").exists() and _any_spoken(folder)}
+
+
+def _any_spoken(folder: Path) -> bool:
+    """Whether there is any clip: a model may have answered no question with sound."""
+    return (folder / "wav.scp").stat().st_size > 0
+
+
+def best_setting(speech: Mapping[str, Any]) -> str | None:
+    """The top-k and prefix with the fewest errors."""
+    settings = [name for name in speech if name not in (COPY, ORIGINAL, STREAMED)]
+    return min(settings, key=lambda name: speech[name]["percent"], default=None)
+
+
+def _rates(texts: Mapping[str, str], heard: Mapping[str, str], normaliser: str) -> dict[str, Any]:
+    """Word and character error rates."""
+    found = error_rate(texts, heard, normaliser).as_dict()
+    return found | {"character_percent": error_rate(texts, heard, "characters").as_dict()["percent"]}
+
+
+def _speed(record: Mapping[str, Any]) -> dict[str, Any]:
+    if "took_s" not in record:
+        return {}
+    audio_s = record["audio_s"]
+    return {"real_time_factor": record["took_s"] / audio_s if audio_s else None, "empty": record["empty"]}
+
+
+def headline(figures: Mapping[str, Any], sets: Mapping[str, str]) -> dict[str, Any]:
+    speech = figures.get("speech", {})
+    return {
+        "codec_wer": pick(speech, COPY, "percent"),
+        "speech_wer": pick(speech, best_setting(speech), "percent"),
+    }
+
+
+def _speech_rows(results: Sequence[Results]) -> list[str]:
+    found = list(figures_of(results, "speech"))
+    top_ks = sorted({int(name.split("_top")[1]) for _, speech in found for name in speech if "_top" in name})
+    rows, notes = [], []
+    for model, speech in found:
+        for prefix, label in ((False, "no prefix"), (True, "with prefix")):
+            cells = [rate(speech.get(setting_name(k, prefix))) for k in top_ks]
+            if any(cell != MISSING for cell in cells):
+                rows.append([model, label, *cells])
+        notes.append(
+            f"- {model}: original speech {rate(speech.get(ORIGINAL))}, copies by the codec {rate(speech.get(COPY))}, "
+            f"best setting {best_setting(speech) or MISSING}; answers streamed in segments {rate(speech.get(STREAMED))}"
+        )
+    return [*table(["model", "", *(f"top-k {k}" for k in top_ks)], rows), *notes, ""] if notes else []
+
+
+def _quality_rows(results: Sequence[Results]) -> list[str]:
+    rows, notes = [], []
+    for model, quality in figures_of(results, "quality"):
+        for name, found in quality.get("rows", {}).items():
+            cells = [mean(found.get(scale)) for scale in (*SCALES, "similarity")]
+            clips = next((one["clips"] for one in found.values() if one), 0)
+            rows.append([model, name.replace("_", " "), *cells, clips])
+        notes += [f"- {model}: {text}" for text in quality.get("missing", ())]
+    head = ["model", "speech", *(f"DNSMOS {scale}" for scale in SCALES), "same speaker", "clips"]
+    return [*table(head, rows), *notes, *([""] if notes else [])]
+
+
+SECTIONS = (
+    Section(
+        "Speech output: WER in percent, heard by an independent recogniser",
+        _speech_rows,
+        "CER at top-k 1 to 5: 3.11 2.75 2.77 2.84 2.94 without, 2.19 1.69 1.85 1.90 1.99 with prefix",
+    ),
+    Section(
+        "Speech output: quality estimated from the sound (DNSMOS, 1 to 5), and likeness to the voice (cosine)",
+        _quality_rows,
+    ),
+)
+
+
+def evaluate(args: argparse.Namespace, config: DecodeConfig) -> Report:
+    """Rows: every setting of the model, the codec's copies of recordings, and these; or the one set of sounds that was
+    given, which needs --judge.
+    """
+    if args.judge is None and args.model is None:
+        raise ConfigError("speech is scored by a recogniser: give --judge, a folder of a CTranslate2 Whisper model")
+    references = read_table(args.data / ("answer" if (args.data / "answer").is_file() else "text"))
+    notes: list[str] = []
+    made: dict[str, Mapping[str, Any]] = {}
+    if args.model is not None:
+        folders, made = _decode_all(args, config)
+    else:
+        sounds = read_sounds(args.outputs)
+        notes = match(references, sounds, args.outputs)
+        folders = {"given": args.output / "tts_given"}
+        write_table(folders["given"] / "wav.scp", {key: sounds[key] for key in references if key in sounds})
+    figures: dict[str, dict[str, Any]] = {}
+    for name, folder in folders.items():
+        record = made.get(name)
+        counts = {"utterances": len(record["keys"]), "speech_s": record["audio_s"]} if record else {}
+        figures[name] = counts | _speed(record or {})
+        if args.judge is not None:
+            heard = judged_texts(folder, args.judge, replace(config.score.judge, language=args.language))
+            said = {key: heard.get(key, "") for key in references if args.model is None or key in heard}
+            figures[name] |= _rates({key: references[key] for key in said}, said, args.normaliser)
+    if args.judge is not None:
+        best = paper.TTS["prefix, pre-network"]
+        notes.append(f"the paper, Mandarin by paraformer-zh: CER {min(best)} at its best top-k; another judge")
+        notes.append(f"judge: {args.judge.name}; in brackets: 95 % bootstrap interval over utterances")
+    else:
+        notes.append("no --judge was given: whether the words can be understood was not measured")
+    head = ["", "errors in %", "CER %", "utterances", "speech s", "computing s : speech s", "without speech"]
+    title = f"Speech output, {args.set or args.data.name}, normaliser {args.normaliser}"
+    return Report(title, head, [_row(name, one) for name, one in figures.items()], {"tts": figures}, notes)
+
+
+def _decode_all(args: argparse.Namespace, config: DecodeConfig) -> tuple[dict[str, Path], dict[str, Mapping[str, Any]]]:
+    """Folders of speech by name, and their records: sentences spoken (not by a codec alone), recordings copied."""
+    jobs = {} if args.model.suffix == ".pth" and args.codec is None else {"tts": decode}
+    if codec.originals(args.data) is not None:
+        jobs["codec"] = codec.decode
+    folders: dict[str, Path] = {}
+    made: dict[str, Mapping[str, Any]] = {}
+    for name, decoder in jobs.items():
+        folder = args.output / f"{name}_{args.set or args.data.name}"
+        records = decoder(DecodeJob.of(args, config, folder))
+        folders |= {setting: folder / setting for setting in records}
+        made |= records
+    return folders, made
+
+
+def _row(name: str, one: Mapping[str, Any]) -> list[str]:
+    shown = rate(one) if "percent" in one else MISSING
+    counts = [str(one.get("utterances", MISSING)), number(one.get("speech_s"), 1)]
+    speed = [number(one.get("real_time_factor"), 3), str(one.get("empty", MISSING))]
+    return [name, shown, number(one.get("character_percent")), *counts, *speed]

@@ -1,0 +1,82 @@
+"""The user's turn as the protocol reports it: speech starts and stops, words come, the turn is committed.
+
+Speech during playback is reported only once the state head classifies it as a turn: clients stop the playback at
+`speech_started`, and a backchannel must not.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from freeze_omni.server.items import Items, message
+from freeze_omni.server.response import Event
+
+
+class InputBuffer:
+    """One per conversation; its turns follow one another."""
+
+    def __init__(self, items: Items) -> None:
+        self._items = items
+        self._turn = self._new_turn()
+        self._held: list[Event] = []
+        self._committed = False
+        self.uncommitted_s = 0.0
+
+    def append(self, seconds: float) -> None:
+        """This much audio has come."""
+        self.uncommitted_s += seconds
+
+    def gate(self, is_open: bool, time_ms: int, held: bool) -> list[Event]:
+        """The gate has opened or closed; held: report it only after `release`."""
+        if is_open:
+            kind = {"type": "input_audio_buffer.speech_started", "audio_start_ms": time_ms}
+        else:
+            kind = {"type": "input_audio_buffer.speech_stopped", "audio_end_ms": time_ms}
+        event = {**kind, "item_id": self._turn["id"]}
+        if held or self._held:
+            self._held.append(event)
+            return []
+        return [event]
+
+    def release(self) -> list[Event]:
+        """What was held back."""
+        held, self._held = self._held, []
+        return held
+
+    def transcript(self, text: str, final: bool, answered: bool, shown: bool) -> list[Event]:
+        """New words; final: the turn is over. shown: the client wants transcripts."""
+        part = self._turn["content"][0]
+        part["transcript"] += text
+        place = {"item_id": self._turn["id"], "content_index": 0}
+        kind = "conversation.item.input_audio_transcription"
+        events = [{"type": f"{kind}.delta", **place, "delta": text}] if text and shown else []
+        if not final:
+            return events
+        if answered:
+            events += self.release() + (self.commit() if not self._committed else [])
+        if shown and (answered or part["transcript"]):
+            usage = {"type": "duration", "seconds": round(self.uncommitted_s, 3)}
+            transcript = part["transcript"].strip()
+            events.append({"type": f"{kind}.completed", **place, "transcript": transcript, "usage": usage})
+        self.forget()
+        return events
+
+    def commit(self) -> list[Event]:
+        """The turn becomes an item of the conversation."""
+        previous = self._items.add(self._turn)
+        self._committed, self.uncommitted_s = True, 0.0
+        place = {"previous_item_id": previous, "item": self._turn}
+        return [
+            {"type": "input_audio_buffer.committed", "previous_item_id": previous, "item_id": self._turn["id"]},
+            {"type": "conversation.item.added", **place},
+            {"type": "conversation.item.done", **place},
+        ]
+
+    def forget(self) -> None:
+        """A new turn begins."""
+        self._turn, self._held = self._new_turn(), []
+        self._committed, self.uncommitted_s = False, 0.0
+
+    @staticmethod
+    def _new_turn() -> dict[str, Any]:
+        return message("user", "input_audio", transcript="")

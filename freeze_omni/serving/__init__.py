@@ -1,1 +1,0 @@
-"""Many sessions on one model: seats, scheduler, admission, worker. No socket inside."""

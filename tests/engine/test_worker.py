@@ -1,0 +1,91 @@
+"""A worker in a thread, through its pipe."""
+
+from __future__ import annotations
+
+import multiprocessing
+import threading
+
+import numpy as np
+import pytest
+import torch
+
+from freeze_omni.engine import worker
+from freeze_omni.engine import worker as msg
+from freeze_omni.engine.capacity import capacity
+from freeze_omni.engine.config import ServingConfig
+from freeze_omni.engine.worker import Worker, detector
+from freeze_omni.session import events as ev
+from freeze_omni.session.log import read_log
+from freeze_omni.session.reducer import TurnDetection
+from freeze_omni.session.session import SessionConfig
+from tests.toy import toy_system
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return toy_system(tmp_path_factory.mktemp("toy") / "llm")
+
+
+@pytest.fixture
+def pipe(model, tmp_path):
+    here, there = multiprocessing.Pipe()
+    thread = threading.Thread(target=Worker(model, ServingConfig(max_sessions=2), there, tmp_path).run)
+    thread.start()
+    yield here
+    here.send(msg.Stop())
+    thread.join(10)
+    assert not thread.is_alive()
+
+
+def until(pipe, wanted):
+    """All messages up to the first that is `wanted`."""
+    found = []
+    while not found or not wanted(found[-1]):
+        assert pipe.poll(20), f"the worker says no more after {found[-3:]}"
+        found.append(pipe.recv())
+    return found
+
+
+def test_a_session_through_the_pipe(pipe, tmp_path):
+    ready = until(pipe, lambda m: isinstance(m, msg.Ready))[-1]
+    assert ready.limit == 2 and ready.rates.chunk_samples == 2560
+    pipe.send(msg.Open("a", SessionConfig(turn_detection=TurnDetection.MANUAL)))  # all audio is heard
+    pipe.send(msg.Put("a", np.zeros(2560, dtype=np.int16)))
+    pipe.send(msg.Put("a", SessionConfig(system="Be brief.", temperature=0.5)))
+    pipe.send(msg.Put("a", ev.TextInput("Hello")))
+    found = until(pipe, lambda m: isinstance(m, msg.Did) and any(isinstance(o, ev.AnswerKept) for o in m.outputs))
+    assert any(isinstance(o, ev.PlayAudio) for m in found if isinstance(m, msg.Did) for o in m.outputs)
+    report = until(pipe, lambda m: isinstance(m, msg.Measured) and m.report.sums["spoken_s"] > 0)[-1].report
+    assert report.sessions == 1 and report.durations["first_audio_s"].count == 1
+    assert report.durations["listen_s"].count == 1
+    pipe.send(msg.Close("a"))
+    until(pipe, lambda m: isinstance(m, msg.Measured) and m.report.sessions == 0)
+    config, pieces = read_log(tmp_path / "a.jsonl")
+    found = {piece["do"]: piece for piece in pieces}
+    assert config.turn_detection is TurnDetection.MANUAL and "speak" in found
+    chosen = found["configure"]
+    assert chosen["config"]["system"] == "Be brief." and chosen["config"]["temperature"] == 0.5
+
+
+def test_choices_that_cannot_be_followed_end_the_session(pipe):
+    pipe.send(msg.Open("a", SessionConfig(top_p=7.0)))
+    failed = until(pipe, lambda m: isinstance(m, msg.Failed))[-1]
+    assert failed.key == "a" and "top_p" in failed.reason
+
+
+def test_more_load_serves_more_sessions(model):
+    few, seen = capacity(model, load=1e-9, step_s=1e9)
+    assert few == 1 and 0 < seen[2].step_s < seen[2].work_per_s
+    assert capacity(model, load=1e9, step_s=1e-9)[0] == 1
+    assert capacity(model, load=1e9, step_s=1e9, most=4)[0] == 4
+
+
+def test_workers_share_the_cores_unless_told_otherwise():
+    found = torch.get_num_threads()
+    assert worker.threads_each(0, 1) == 0 and worker.threads_each(3, 2) == 3
+    assert worker.threads_each(0, 2) == max(1, found // 2) and worker.threads_each(0, 1000) == 1
+
+
+def test_an_unknown_detector_is_refused(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        detector(str(tmp_path / "no.safetensors"))
