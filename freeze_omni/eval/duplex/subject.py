@@ -49,7 +49,7 @@ HEAD = (
 )
 NOTES = (
     "shares: percent (95 % bootstrap interval over scenes), count; seconds: average / 50 % / 90 %",
-    "the rules are Full-Duplex-Bench's 1.0 and 1.5, on the sound's level (docs/duplex_evaluation.md)",
+    "the rules are Full-Duplex-Bench's 1.0 and 1.5, on the sound's level (docs/evaluation.md)",
 )
 
 
