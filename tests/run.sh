@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The tests: set up on first use, then ruff, shellcheck and the unit tests.
+# The tests: set up on first use, then ruff, mypy, shellcheck and the unit tests.
 #
 #   tests/run.sh                 everything that takes minutes
 #   tests/run.sh --recipe        the tiny recipe, all stages, from data to an answer
@@ -39,6 +39,8 @@ if [ $# -eq 0 ]; then
   echo "== ruff"
   ruff check .
   ruff format --check .
+  echo "== mypy"
+  mypy
   echo "== shellcheck"
   shell_scripts | xargs -0 shellcheck --severity=warning
   echo "shell scripts: clean"

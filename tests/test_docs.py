@@ -1,7 +1,8 @@
-"""The documents speak of what is there: files of data directories, rates, the example of a streaming part, links."""
+"""The documents agree with the code: data directories, rates, the streaming example, links, files, commands."""
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import types
 from pathlib import Path
@@ -9,28 +10,32 @@ from pathlib import Path
 import pytest
 import torch
 
+from freeze_omni.bin import main as command
 from freeze_omni.data.datadir import FILES
 from freeze_omni.rates import Rates
 from tests.contract import law, test_streaming
 from tests.shell.bash import ROOT
 
 DOCS = ROOT / "docs"
-WRITTEN = sorted([*DOCS.rglob("*.md"), ROOT / "README.md"])
+WRITTEN = sorted([*DOCS.rglob("*.md"), ROOT / "README.md", ROOT / "CONTRIBUTING.md"])
+TEMPLATE = ROOT / "egs/TEMPLATE/s2s1"
+
+every_page = pytest.mark.parametrize("path", WRITTEN, ids=lambda path: str(path.relative_to(ROOT)))
 
 
 def section(text: str, role: str) -> str:
-    """The section of data_dir.md that names this role in its heading."""
+    """The section of data.md that has this role in its heading."""
     return next(part for part in text.split("\n## ") if f"--role {role}`" in part.splitlines()[0])
 
 
 def first_cells(text: str) -> list[str]:
-    """What stands as code in the first cell of each row of the tables."""
+    """The code in the first cell of each row of the tables."""
     return re.findall(r"^\| `([^`]+)` \|", text, re.MULTILINE)
 
 
 @pytest.mark.parametrize("role", sorted(FILES))
 def test_every_file_of_a_data_directory_is_known_to_the_validator_and_described(role):
-    named = first_cells(section((DOCS / "data_dir.md").read_text(encoding="utf-8"), role))
+    named = first_cells(section((DOCS / "data.md").read_text(encoding="utf-8"), role))
     assert len(named) == len(set(named))
     assert set(named) == set(FILES[role])
 
@@ -43,7 +48,7 @@ def test_the_chunk_arithmetic_is_that_of_the_rates():
 
 @pytest.fixture(scope="module")
 def example() -> law.Part:
-    """The part of streaming.md, made from its code as it stands there."""
+    """The part of streaming.md, made from its code."""
     blocks = re.findall(r"```python\n(.*?)```", (DOCS / "streaming.md").read_text(encoding="utf-8"), re.DOTALL)
     module = types.ModuleType("example")
     for block in blocks:
@@ -59,8 +64,121 @@ def test_the_example_of_a_streaming_part_obeys_the_law(example, check):
     getattr(law, check)(example)
 
 
-@pytest.mark.parametrize("path", WRITTEN, ids=lambda path: str(path.relative_to(ROOT)))
+def text_of(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
+
+
+def anchors(path: Path) -> set[str]:
+    """The anchors of a page's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", re.sub(r"^```.*?^```", "", text_of(path), flags=re.DOTALL | re.M), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@every_page
 def test_links_lead_somewhere(path):
-    links = re.findall(r"\]\(([^)#\s]+)[^)]*\)", path.read_text(encoding="utf-8"))
-    gone = [link for link in links if "://" not in link and not (path.parent / link).exists()]
+    gone = []
+    for link, anchor in re.findall(r"\]\(([^)#\s]*)#?([^)\s]*)[^)]*\)", text_of(path)):
+        if "://" in link:
+            continue
+        target = path.parent / link if link else path
+        if not target.exists() or (anchor and anchor not in anchors(target)):
+            gone.append(f"{link}#{anchor}")
     assert not gone
+
+
+def test_every_page_is_in_the_index():
+    linked = set(re.findall(r"\]\((\w+\.md)", text_of(DOCS / "README.md")))
+    assert linked == {path.name for path in DOCS.glob("*.md")} - {"README.md"}
+
+
+EXAMPLES = ("egs/foo/", "freeze_omni/adapter/pool.py", "tools/venv")  # of changes, and what set-up makes
+FOLDERS = ("freeze_omni", "egs", "docs", "tests", "tools", "utils", "benchmarks")
+
+
+@every_page
+def test_files_exist(path):
+    """Files and folders in code, from the root of the repository; on architecture.md also from the package."""
+    named = re.findall(r"`([\w.]+/[\w./]*)`", text_of(path))
+    homes = [ROOT, ROOT / "freeze_omni"] if path.name in ("architecture.md", "serving.md") else [ROOT]
+    heads = {ROOT: FOLDERS, ROOT / "freeze_omni": {one.name for one in (ROOT / "freeze_omni").iterdir()}}
+    known = [name for name in named if any(name.split("/")[0] in heads[home] for home in homes)]
+    known = [name for name in known if not name.startswith(EXAMPLES) and "/exp/" not in name]
+    assert [name for name in known if not any((home / name).exists() for home in homes)] == []
+    if path.name == "architecture.md":
+        assert len(known) > 60
+
+
+def commands(text: str) -> list[str]:
+    """Command lines of a page, each from the command's name on, with its continued lines joined."""
+    text = re.sub(r"\\\n\s*", "", text)
+    blocks = "\n".join(re.findall(r"^```\w*\n(.*?)^```", text, re.DOTALL | re.M))
+    lines = blocks.splitlines() + re.findall(r"`([^`]+)`", re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.M))
+    return [line.split("  #")[0] for line in lines]
+
+
+def options(line: str) -> set[str]:
+    """The long options of a command line, without those inside quotes."""
+    return set(re.findall(r"(?<!\S)--(\w[\w-]*)", re.sub(r'"[^"]*"', "", line)))
+
+
+@every_page
+def test_commands_and_their_options_exist(path, capsys, monkeypatch):
+    missing = []
+    for line in commands(text_of(path)):
+        found = re.search(r"freeze-omni (?![A-Z{])([\w-]+)|(?:python -m )?freeze_omni\.bin\.(\w+)", line)
+        if not found:
+            continue
+        name, module = found.group(1), found.group(2)
+        if name:
+            if name not in command.COMMANDS:
+                missing.append(line)
+                continue
+            module = command.COMMANDS[name][0]
+        elif not importlib.util.find_spec(f"freeze_omni.bin.{module}"):
+            missing.append(line)
+            continue
+        used = options(line[found.end() :])
+        if used and module != "train":  # its help takes ESPnet, which takes ten seconds to import
+            known = options_of(module, capsys, monkeypatch)
+            missing += [f"{line}: --{one}" for one in used if one not in known]
+    assert not missing
+
+
+def options_of(module: str, capsys, monkeypatch) -> set[str]:
+    """The options in the help of a program in freeze_omni.bin."""
+    monkeypatch.setattr("sys.argv", [module, "--help"])
+    with pytest.raises(SystemExit):
+        importlib.import_module(f"freeze_omni.bin.{module}").main()
+    return set(re.findall(r"--(\w[\w-]*)", capsys.readouterr().out))
+
+
+@every_page
+def test_options_of_recipes_exist(path):
+    """Options of run.sh and s2s.sh: the driver's, and those that a recipe adds."""
+    scripts = [TEMPLATE / "s2s.sh", ROOT / "egs/mini/s2s1/run.sh", ROOT / "egs/ablation/s2s1/run.sh"]
+    known = {"help", "recipe", "corpora"}.union(
+        *(re.findall(r"^(?:local )?(\w+)=", text_of(one), re.MULTILINE) for one in scripts)
+    )
+    lines = [line for line in commands(text_of(path)) if re.search(r"(?:^|/)(?:run|s2s)\.sh", line)]
+    assert [line for line in lines if not options(line) <= known] == []
+
+
+@every_page
+def test_modules_exist(path):
+    names = re.findall(r"python -m ([\w.]+\w)(?![<{\w.])", text_of(path))
+    assert [name for name in names if not importlib.util.find_spec(name)] == []
+
+
+def test_the_floors_are_those_that_are_tested():
+    from tests.test_floors import FLOORS
+
+    listed = re.findall(r"^\d+\. \*\*([\w ]+)\*\*: (.*)$", text_of(DOCS / "architecture.md"), re.MULTILINE)
+    assert [name for name, _ in reversed(listed)] == list(FLOORS)
+    for name, text in listed:
+        packages = FLOORS[name].split()
+        assert name in packages or all(f"`{package}`" in text for package in packages), name
+
+
+def test_the_walk_of_a_chunk_is_short():
+    walk = text_of(DOCS / "architecture.md").split("## The walk of a chunk")[1].split("\n## ")[0]
+    assert 1 < len(re.findall(r"^\d+\. `", walk, re.MULTILINE)) <= 8

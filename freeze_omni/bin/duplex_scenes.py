@@ -1,4 +1,4 @@
-"""Compose scripted scenes of two voices for `freeze-omni eval duplex --scenes` (docs/duplex_evaluation.md).
+"""Compose scripted scenes of two voices for `freeze-omni eval duplex --scenes` (docs/evaluation.md).
 
     freeze-omni duplex-scenes --data dump/dialogue/duplex_test --output dump/duplex_scenes --count 10
     freeze-omni duplex-scenes --data data/questions data/others --output scenes

@@ -17,7 +17,7 @@ PER_UTTERANCE = ("feats.scp", "utt2dur", "utt2lang", "utt2num_samples", "utt2uni
 SPOKEN = ("wav.scp", "segments", "text", "utt2spk", *PER_UTTERANCE)
 SCENES = ("wav.scp", "text", "utt2spk", "utt2num_samples")
 ANSWERED = ("answer", "answer_wav.scp", "utt2question")  # tables of those scenes that ask for an answer
-# The files that each role checks; docs/data_dir.md describes them.
+# The files that each role checks; docs/data.md describes them.
 FILES = {
     "asr": (*SPOKEN, "spk2utt"),
     "tts": (*SPOKEN, "spk2utt"),

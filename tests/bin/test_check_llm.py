@@ -1,4 +1,4 @@
-"""`freeze-omni check-llm`, as docs/add_an_llm.md has it, with the kinds of Qwen, Llama and Gemma."""
+"""`freeze-omni check-llm`, as docs/add_a_part.md has it, with the kinds of Qwen, Llama and Gemma."""
 
 import re
 
@@ -8,7 +8,7 @@ from freeze_omni.bin import main as command
 from tests.shell.bash import ROOT
 from tests.toy import toy_llm
 
-PAGE = (ROOT / "docs/add_an_llm.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs/add_a_part.md").read_text(encoding="utf-8")
 KINDS = {
     "qwen2": ("qwen2", "has one", "<|im_end|>"),
     "llama": ("llama", "has one", "<|eot_id|>"),

@@ -1,4 +1,4 @@
-"""A codec of another library, word for word from docs/add_a_codec.md: wrapped, streamed, dumped, packed, spoken."""
+"""A codec of another library, word for word from docs/add_a_part.md: wrapped, streamed, dumped, packed, spoken."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.data.corpora.clips import clip
 from tests.shell.bash import ROOT
 from tests.toy import toy_system
 
-PAGE = (ROOT / "docs/add_a_codec.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs/add_a_part.md").read_text(encoding="utf-8")
 FILES = dict(re.findall(r"^`([^`\n]+)`:\n\n```\w+\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL))
 
 

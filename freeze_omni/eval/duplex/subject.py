@@ -34,7 +34,7 @@ WANTED = {"turn": "high", "interruption": "high"}  # takeover; of all other kind
 HEAD = "scenes of, takeover %, wanted, response s, talked over, stopped %, stop s, respond %, resume %".split(", ")
 NOTES = (
     "shares: percent (95 % bootstrap interval over scenes), count; seconds: average / 50 % / 90 %",
-    "the rules are Full-Duplex-Bench's 1.0 and 1.5, on the sound's level (docs/duplex_evaluation.md)",
+    "the rules are Full-Duplex-Bench's 1.0 and 1.5, on the sound's level (docs/evaluation.md)",
 )
 
 
