@@ -173,13 +173,13 @@ def read_model(
     Raises:
         ConfigError: a missing file, a part that is in no source, or parts that do not fit together.
     """
-    sources = [PartsSource.parse(one) if isinstance(one, str) else one for one in sources]
-    mapping = inherit_config(dict(config or {}), sources, where)
-    states = load_parts(sources)
+    parsed = [PartsSource.parse(one) if isinstance(one, str) else one for one in sources]
+    mapping = inherit_config(dict(config or {}), parsed, where)
+    states = load_parts(parsed)
     if isinstance(llm, str | Path) or llm is None:
-        llm = _llm_of(llm, sources, llm_dtype, set(states))
+        llm = _llm_of(llm, parsed, llm_dtype, set(states))
     if isinstance(units, str | Path) or units is None:
-        units = _units_of(units, sources)
+        units = _units_of(units, parsed)
     built = build(SystemConfig, mapping | _sizes(mapping, states, llm, units, llm_dtype), where)
     tensors = {f"{part}.{name}": value for part, state in states.items() for name, value in state.items()}
     if built.has("codec"):
@@ -187,7 +187,7 @@ def read_model(
     try:
         model = FreezeOmni(built, llm, units, tensors)
     except ValueError as error:
-        files = ", ".join(str(source.path) for source in sources)
+        files = ", ".join(str(source.path) for source in parsed)
         raise ConfigError(f"{files}: does not fit its configuration: {error}") from None
     if voice is not None:
         model.set_voice(torch.from_numpy(read_audio(str(voice), model.rates.output_hz)[0]))

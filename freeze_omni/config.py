@@ -47,7 +47,7 @@ def build[T](cls: type[T], mapping: dict[str, Any] | None, where: str = "configu
     if not isinstance(mapping, dict):
         raise ConfigError(f"{where}: expected keys of {cls.__name__}, found {mapping!r}")
     hints = typing.get_type_hints(cls)
-    fields = {field.name: field for field in dataclasses.fields(cls)}
+    fields = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
     for key in mapping:
         if key not in fields:
             raise ConfigError(f"{where}: unknown key '{key}'{_nearest(str(key), list(fields))}")
@@ -96,7 +96,7 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
         if value not in args:
             raise ConfigError(f"{where}: {value!r} is not one of {', '.join(map(repr, args))}")
         return value
-    if dataclasses.is_dataclass(hint):
+    if isinstance(hint, type) and dataclasses.is_dataclass(hint):
         return build(hint, value, where)
     if origin in (list, tuple):
         return _convert_sequence(origin, args, value, where)

@@ -176,6 +176,8 @@ class FreezeOmni(nn.Module):
         voice: (1, ...) the codec's global code of the voice that answers; with a codec.
     """
 
+    voice: Tensor
+
     def __init__(
         self,
         config: SystemConfig,

@@ -75,7 +75,7 @@ class SceneMaker:
     ) -> Scene:
         config, hz = self.config, self.hz
         at = round(rng.uniform(*config.lead_s) * hz)
-        segment = Segment(segment_kind, at / hz, (at + len(sound)) / hz)
+        segment = Segment(segment_kind, at / hz, (at + len(sound)) / hz)  # type: ignore[arg-type]
         labelling = LabelConfig(config.decision_delay_s, self.rates.chunk_s)
         end_s = max(segment.end_s + rng.uniform(*config.trail_s), needed_s([segment], labelling))
         chunks = int(np.ceil(end_s * hz / self.rates.chunk_samples))

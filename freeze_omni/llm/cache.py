@@ -71,7 +71,7 @@ class GrowingLayer(DynamicLayer):
 
 def cache_argument(decoder: nn.Module, cache: Any) -> dict[str, Any]:
     """A cache as the keyword argument that this version of transformers takes it by."""
-    return {_cache_word(type(decoder)): cache}
+    return {_cache_word(type(decoder)): cache}  # type: ignore[arg-type]
 
 
 @lru_cache
@@ -90,7 +90,7 @@ class LlmCache(DynamicCache):
 
     def __init__(self, config: Any) -> None:
         super().__init__(config=config)
-        self.layers = [
+        self.layers: list[Any] = [
             GrowingLayer(layer.is_sliding) if type(layer) in (DynamicLayer, DynamicSlidingWindowLayer) else layer
             for layer in self.layers
         ]

@@ -236,7 +236,7 @@ class TunedLLM(FrozenLLM):
         with self.tuning.applied():
             return super().read_rows(embeds, caches)
 
-    def _run(self, embeds: Tensor, use_cache: bool, **arguments: Any) -> Tensor:
+    def _run(self, embeds: Tensor, use_cache: bool, **arguments: Any) -> Tensor:  # type: ignore[override]
         if not use_cache and self.own_positions:
             arguments = self._after_prefix(embeds, arguments)
             use_cache = True

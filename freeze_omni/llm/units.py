@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -126,7 +126,7 @@ class CtcUnits:
         except (ValueError, KeyError, TypeError) as error:
             raise ConfigError(f"{path}: no description of CTC units ({error}); run stage 3 again") from None
         names = tokens[2:]
-        spellers = {
+        spellers: dict[str, Callable[[], Speller]] = {
             "llm": lambda: LlmSpeller.load(folder, names),
             "char": lambda: CharSpeller(names),
             "bpe": lambda: BpeSpeller.load(folder),
@@ -172,7 +172,7 @@ class LlmSpeller:
     @classmethod
     def from_texts(cls, texts: Iterable[str], tokenizer: Any, min_count: int) -> LlmSpeller:
         """Units: tokens seen min_count times or more, and the single characters of all seen."""
-        chat, counts = ChatTemplate.from_tokenizer(tokenizer), Counter()
+        chat, counts = ChatTemplate.from_tokenizer(tokenizer), Counter[int]()
         for text in texts:
             counts.update(chat.running_text(text))
         seen = dict(zip(counts, tokenizer.convert_ids_to_tokens(list(counts)), strict=True))

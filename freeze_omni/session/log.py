@@ -33,7 +33,7 @@ def to_json(value: ev.Event | ev.Action) -> dict[str, Any]:
     return {"type": type(value).__name__, **fields}
 
 
-def from_json(found: dict[str, Any]) -> ev.Event | ev.Action:
+def from_json(found: dict[str, Any]) -> Any:
     """The inverse of `to_json`. Raises LogError for anything else."""
     fields = dict(found)
     kind = KINDS.get(fields.pop("type", ""))

@@ -54,7 +54,7 @@ nbpe=500             # Number of units (unit_kind=bpe).
 system_prompt="You are a helpful voice assistant. Answer in one short sentence."  # The system turn.
 
 # The codec
-codec=               # A codec of another library instead of stage 2.1, as my_codec:MyCodec (docs/add_a_codec.md).
+codec=               # A codec of another library instead of stage 2.1, as my_codec:MyCodec (docs/add_a_part.md).
 codec_conf=          # YAML of its configuration.
 
 # Overrides: options added to a command, as "--optim_conf lr=1e-3 --model encoder.layers=4"

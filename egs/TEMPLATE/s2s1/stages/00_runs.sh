@@ -55,7 +55,7 @@ train_part() {
     local folder=$1 task=$2 config=$3 devices=()
     shift 3
     if ((num_nodes > 1)); then
-        die "--num_nodes ${num_nodes}: start each node with torchrun and freeze_omni.bin.train (docs/hardware.md)"
+        die "--num_nodes ${num_nodes}: start each node with torchrun and freeze_omni.bin.train (docs/stages.md)"
     fi
     if ((ngpu > 1)); then devices=(--multiprocessing_distributed true); fi
     log "curves: ${expdir}/${folder}/images"

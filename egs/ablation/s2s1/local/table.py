@@ -10,9 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from freeze_omni.eval.report import number, rate, share, table
-
 from freeze_omni.data.tables import TableError, write_lines
+from freeze_omni.eval.report import number, rate, share, table
 from freeze_omni.provenance import without_home
 from freeze_omni.stages import STAGES
 
