@@ -52,7 +52,7 @@ def parsed(scale: str, name: str):
 def stage_model(scale: str, name: str) -> dict:
     """`model:` of a stage, with the configuration of the parts that it takes over."""
     task, args = parsed(scale, name)
-    return as_mapping(task.model_config(args))
+    return as_mapping(task.set_up(args)[0])
 
 
 @cache
@@ -110,17 +110,16 @@ def test_optimizers_and_schedulers_take_their_options(scale, name):
 @pytest.mark.parametrize("changed", [False, True])
 def test_a_stage_is_what_its_task_says(name, changed):
     """The table of stages against the tasks: what is built, trained, saved and taken over."""
-    from freeze_omni.tasks.resources import Resources
-
     task, args = parsed("mini", name)
     one, _ = FILES[name]
     if changed:  # the other way of each condition
         for key in one.only_if.values():
             values = {"ctc_weight": 0.0, "spelling": None, "llm_tuning": None, "gan": {}}
             args.model = args.model | {key: values[key]}
-    config = task.model_config(args)
+    args.dry_run = True  # no weights are read
+    config, resources = task.set_up(args)
     with torch.device("meta"):
-        parts = task.build_parts(config, Resources.sizes_only(args))
+        parts = task.build_parts(config, resources)
     saved = {path.split(".")[0] for path in task.trained(config, parts)}
     assert set(one.saves(as_mapping(config))) == saved
     assert (TUNING in parts) == bool(as_mapping(config).get(TUNING))

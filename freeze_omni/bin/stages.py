@@ -81,7 +81,8 @@ def dry_run(chosen: argparse.Namespace) -> Iterator[str]:
             parts = words(taken, lambda source: chosen.work / f"{source.name}.yaml")
             sizes = ["--llm", chosen.llm] if chosen.llm else ["--llm_size", "896"]
             task, args = stage_options(one, path, [*sizes, "--unit_size", "5538", *overrides], parts)
-            models[one] = as_mapping(task.model_config(args))
+            args.dry_run = True  # no weights are read
+            models[one] = as_mapping(task.set_up(args)[0])
             write_lines(chosen.work / f"{one.name}.yaml", [yaml.safe_dump({"model": models[one]})])
             if one.name in chosen.changed or own & {*taken, *map(stage, one.reads)}:
                 own.add(one)

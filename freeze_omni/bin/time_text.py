@@ -42,7 +42,7 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error("one --text for all, or one for each --data_dir")
     try:
         task, options = stage_options(stage("speech_decoder"), args.config, overrides)
-        config = task.model_config(options)
+        config = task.set_up(options)[0]
         if config.speech_decoder.length == "constant":
             for folder in args.token_dir:
                 (folder / "durations").unlink(missing_ok=True)
