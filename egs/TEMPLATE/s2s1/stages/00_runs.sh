@@ -35,7 +35,7 @@ take_parts() {
 # read_overrides NAME: put the words of the option --NAME_args into the array `overrides`.
 read_overrides() {
     local given="$1_args"
-    read -r -d '' -a overrides <<<"${!given}" || true
+    read -r -d '' -a overrides <<<"${!given:-}" || true
 }
 
 # train FOLDER TASK CONFIG INPUT... -- OPTION...: one training into ${expdir}/FOLDER, if it is not done, and not shared
