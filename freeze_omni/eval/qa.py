@@ -28,7 +28,7 @@ from freeze_omni.eval.batch import context, decoded, greedy_answers, hear, state
 from freeze_omni.eval.bootstrap import ratio_interval
 from freeze_omni.eval.config import DecodeConfig, QaDecodeConfig
 from freeze_omni.eval.outputs import match, read_texts
-from freeze_omni.eval.report import Report, Results, Section, figures_of, number, pick, rate, share, table
+from freeze_omni.eval.report import Found, Report, Section, number, rate, share, table
 from freeze_omni.eval.runner import DecodeJob, data_of, read_records
 from freeze_omni.eval.sets import asked, question_answers, read_histories, sound_batches, whole_dialogues
 from freeze_omni.eval.wer import error_rate, normaliser
@@ -186,24 +186,13 @@ def score_records(records: Asked, references: References, normalise: str) -> dic
 
 def score(root: Path, config: DecodeConfig, judge: Path | None = None) -> dict[str, Any]:
     """Answers to spoken and written questions: of all rounds and, if there are several, of each."""
-    folder = root / "qa"
-    if not (folder / "decode.json").exists():
-        return {}
-    records, references = read_records(folder / "records.jsonl"), question_answers(data_of(folder))
+    records, references = read_records(root / "qa" / "records.jsonl"), question_answers(data_of(root / "qa"))
     return {"qa": score_rounds(records, references, config.score.normaliser)}
 
 
-def headline(figures: Mapping[str, Any], sets: Mapping[str, str]) -> dict[str, Any]:
-    return {
-        "qa_accuracy": pick(figures, "qa", "spoken", "accuracy"),
-        "qa_accuracy_text": pick(figures, "qa", "text", "accuracy"),
-        "qa_ratio": pick(figures, "qa", "ratio"),
-    }
-
-
-def _rows(results: Sequence[Results]) -> list[str]:
+def _rows(models: Found) -> list[str]:
     rows, by_round = [], []
-    for model, qa in figures_of(results, "qa"):
+    for model, qa in models:
         if "spoken" in qa:
             cells = [share(qa[name], "accuracy") for name in _WAYS]
             rows.append([model, *cells, number(qa["ratio"], 3), rate(qa["transcript"])])
@@ -218,13 +207,8 @@ def _rows(results: Sequence[Results]) -> list[str]:
     return [*table(head, rows), *table([*more, "ended by state 1"], by_round)]
 
 
-SECTIONS = (
-    Section(
-        "Spoken question answering: accuracy in percent",
-        _rows,
-        "Web Questions 44.73 spoken, 45.13 its LLM on text; Llama Questions 72 and 77.67",
-    ),
-)
+_PAPER = "Web Questions 44.73 spoken, 45.13 its LLM on text; Llama Questions 72 and 77.67"
+SECTIONS = (Section("Spoken question answering: accuracy in percent", "qa", _rows, _PAPER),)
 SPOKEN, WRITTEN = "spoken", "its LLM on text"
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from freeze_omni.data.tables import write_lines
+from freeze_omni.eval.sets import write_json
 from freeze_omni.provenance import provenance
 
 MISSING = "-"
@@ -79,16 +79,21 @@ class Report:
         """`folder`/<name>.json and <name>.md, with the command that made them."""
         made = provenance(seed, started_s)
         text = {"title": self.title, "figures": self.figures, "notes": self.notes, "provenance": made}
-        write_lines(folder / f"{name}.json", [json.dumps(text, indent=1, ensure_ascii=False)])
+        write_json(folder / f"{name}.json", text)
         how = f"- made by `{made['command']}` at commit {made['commit']}, {made['date']}"
         write_lines(folder / f"{name}.md", [*self.lines()[:-1], how])
 
 
+Found = Sequence[tuple[str, Any]]
+"""Models' labels in tables, with their figures of one name."""
+
+
 class Section(NamedTuple):
-    """lines: Markdown from all results, none without figures. paper: the paper's figures, never shown with a toy."""
+    """lines: Markdown from the figures called `name`. paper: the paper's figures, never shown with a toy."""
 
     title: str
-    lines: Callable[[Sequence[Results]], list[str]]
+    name: str
+    lines: Callable[[Found], list[str]]
     paper: str = ""
 
 
@@ -99,13 +104,3 @@ def figures_of(results: Sequence[Results], name: str) -> Iterator[tuple[str, Any
             default = " (default)" if number == 0 and len(result["models"]) > 1 else ""
             if figures.get(name):
                 yield f"{result['scale']}, {model}{default}", figures[name]
-
-
-def pick(figures: Mapping[str, Any], *keys: str | None) -> Any:
-    """The figure under nested keys, rounded; None if it was not measured."""
-    value: Any = figures
-    for key in keys:
-        if not isinstance(value, Mapping) or key not in value:
-            return None
-        value = value[key]
-    return round(value, 4) if isinstance(value, float) else value

@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from freeze_omni.data.audio import read_audio, write_wav
-from freeze_omni.eval.duplex.scene import ScriptedScene, read_json, read_scene, write_json
+from freeze_omni.eval.duplex.scene import ScriptedScene, read_json, read_scene
 from freeze_omni.eval.judge import Word
+from freeze_omni.eval.sets import write_json
 from freeze_omni.eval.suites import full_duplex_bench
 from freeze_omni.eval.suites.base import Item
 from freeze_omni.eval.suites.full_duplex_bench import as_content

@@ -25,7 +25,7 @@ from freeze_omni.data.audio import read_audio, write_wav
 from freeze_omni.data.audio_header import AudioError, read_header
 from freeze_omni.data.tables import TableError, write_lines
 from freeze_omni.eval.outputs import MERGE_S, Span, speech_segments
-from freeze_omni.eval.sets import json_lines
+from freeze_omni.eval.sets import json_lines, write_json
 from freeze_omni.rates import Rates
 
 KINDS = ("turn", "pause", "interruption", "backchannel", "side", "background", "noise", "echo")
@@ -214,7 +214,3 @@ def read_json(path: Path) -> dict[str, Any]:
         form = "{events: [{time_s, event}], text, chunks: [{text, timestamp: [start, end]}]}"
         raise TableError(f"{path}: not {form} ({error!r}); write it again or remove it") from None
     return content
-
-
-def write_json(path: Path, content: object) -> None:
-    write_lines(path, [json.dumps(content, ensure_ascii=False, indent=1)])
