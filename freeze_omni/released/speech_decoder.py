@@ -9,12 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from freeze_omni.config import ConfigError, build
+from freeze_omni.config import build
 from freeze_omni.released.files import (
     ReleasedError,
     check_fixed,
     check_names,
     check_shape,
+    checked,
     read_checkpoint,
     read_json,
     state_dict,
@@ -54,10 +55,8 @@ def read_speech_decoder(folder: str | Path) -> tuple[SpeechDecoderConfig, dict[s
     path = folder / "final.pt"
     content = read_checkpoint(path)
     theirs = state_dict(content.get("model", content) if isinstance(content, dict) else content, path)
-    try:
+    with checked(path):
         return config, from_released(theirs, config)
-    except ValueError as error:
-        raise ReleasedError(f"{path}: {error}") from None
 
 
 def read_config(path: str | Path) -> SpeechDecoderConfig:
@@ -69,7 +68,7 @@ def read_config(path: str | Path) -> SpeechDecoderConfig:
     if not (isinstance(content, list) and len(content) == 3 and isinstance(content[2], dict)):
         raise ReleasedError(f"{path}: expected [idim, odim, {{options}}]")
     width, codes, options = content
-    try:
+    with checked(Path(path)):
         _check(width, codes, options)
         layers = options["transformer_num_blocks"]
         mapping = {
@@ -83,10 +82,6 @@ def read_config(path: str | Path) -> SpeechDecoderConfig:
             "text_rows": "reshape",
         }
         return build(SpeechDecoderConfig, mapping, "model")
-    except KeyError as error:
-        raise ReleasedError(f"{path}: option {error} is missing") from None
-    except (TypeError, ConfigError, ValueError) as error:
-        raise ReleasedError(f"{path}: {error}") from None
 
 
 def _check(width: Any, codes: Any, options: Mapping[str, Any]) -> None:
