@@ -38,8 +38,12 @@ _SINGLE = {
     "output.weight": "out_fnn.weight",
     "output.bias": "out_fnn.bias",
 }
-
-
+_OPTIONS = {  # ours: theirs
+    "size": "transformer_attention_dim",
+    "ffn_size": "transformer_linear_units",
+    "layers": "transformer_num_blocks",
+    "heads": "transformer_attention_heads",
+}
 # options that have one published value, and what they say
 _FIXED = {"encoder_criterion": "ce", "encoder_upsample_rate": 1, "kv_cache_prefix_finetune": 1}
 _WIDTHS = ("idim", "encoder_input_dim", "encoder_output_dim")
@@ -70,13 +74,9 @@ def read_config(path: str | Path) -> SpeechDecoderConfig:
     width, codes, options = content
     with checked(Path(path)):
         _check(width, codes, options)
-        layers = options["transformer_num_blocks"]
         mapping = {
-            "size": options["transformer_attention_dim"],
-            "heads": options["transformer_attention_heads"],
-            "ffn_size": options["transformer_linear_units"],
-            "layers": layers,
-            "pre_layers": layers // 2,
+            **{ours: options[theirs] for ours, theirs in _OPTIONS.items()},
+            "pre_layers": options[_OPTIONS["layers"]] // 2,
             "codes": codes,
             "dropout": options.get("transformer_dropout_rate", 0.1),
             "text_rows": "reshape",
@@ -97,20 +97,16 @@ def _check(width: Any, codes: Any, options: Mapping[str, Any]) -> None:
 
 def model_json(config: SpeechDecoderConfig) -> list[Any]:
     """The inverse of `read_config`."""
-    size = config.size
     options = {
-        **dict.fromkeys(_WIDTHS, size),
+        **dict.fromkeys(_WIDTHS, config.size),
         "odim": config.codes,
         "encoder_pre_norm_type": "ln",
         "encoder_drop_rate": 0.0,
         **_FIXED,
-        "transformer_attention_dim": size,
-        "transformer_linear_units": config.ffn_size,
-        "transformer_num_blocks": config.layers,
-        "transformer_attention_heads": config.heads,
+        **{theirs: getattr(config, ours) for ours, theirs in _OPTIONS.items()},
         "transformer_dropout_rate": config.dropout,
     }
-    return [size, config.codes, options]
+    return [config.size, config.codes, options]
 
 
 def from_released(theirs: Mapping[str, Tensor], config: SpeechDecoderConfig) -> dict[str, Tensor]:

@@ -100,11 +100,6 @@ class ScriptedScene:
         return self.said[1] if len(self.said) > 1 else None
 
 
-def read_scene(path: Path) -> ScriptedScene:
-    """Raises TableError."""
-    return read_lines(path)[0]
-
-
 def write_scenes(folder: Path, scenes: Iterable[ScriptedScene]) -> None:
     """scenes.jsonl, sorted by id."""
     write_lines(folder / FILE, map(_line, sorted(scenes, key=lambda scene: scene.id)))
@@ -183,7 +178,7 @@ def read_output(folder: Path, planned: ScriptedScene) -> tuple[ScriptedScene, Ou
     Raises TableError, AudioError.
     """
     path = folder / "scene.json"
-    scene = read_scene(path) if path.is_file() else planned
+    scene = read_lines(path)[0] if path.is_file() else planned
     if (scene.id, scene.kind) != (planned.id, planned.kind):
         raise TableError(f"{path}:1: is of scene {scene.id}, not of {planned.id}; remove it or rename the folder")
     wav, hz = read_audio(str(folder / "output.wav"))
