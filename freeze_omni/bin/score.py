@@ -18,7 +18,6 @@ from freeze_omni.provenance import provenance, without_home
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Exits with one line if something cannot be read."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
         "--root",

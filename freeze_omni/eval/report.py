@@ -29,25 +29,22 @@ def number(value: float | None, digits: int = 2) -> str:
 
 def rate(figures: Mapping[str, Any] | None) -> str:
     """An error rate with its interval: `12.3 (9.8-15.1)`."""
-    if not figures:
-        return MISSING
-    return f"{figures['percent']:.1f} ({figures['low']:.1f}-{figures['high']:.1f})"
+    return mean(figures, 1, "percent")
 
 
 def share(figures: Mapping[str, Any] | None, key: str = "share") -> str:
     """A share in percent with its interval and count: `85.0 (77.1-92.0), 60`."""
     if not figures or figures.get(key) is None:
         return MISSING
-    low, high = 100 * figures["low"], 100 * figures["high"]
-    count = figures.get("count", figures.get("questions"))
-    return f"{100 * figures[key]:.1f} ({low:.1f}-{high:.1f}), {count}"
+    percent = {name: 100 * figures[name] for name in (key, "low", "high")}
+    return f"{mean(percent, 1, key)}, {figures.get('count', figures.get('questions'))}"
 
 
-def mean(figures: Mapping[str, Any] | None, digits: int = 2) -> str:
+def mean(figures: Mapping[str, Any] | None, digits: int = 2, key: str = "mean") -> str:
     """A mean with its interval: `3.21 (3.10-3.30)`."""
     if not figures:
         return MISSING
-    return f"{figures['mean']:.{digits}f} ({figures['low']:.{digits}f}-{figures['high']:.{digits}f})"
+    return f"{figures[key]:.{digits}f} ({figures['low']:.{digits}f}-{figures['high']:.{digits}f})"
 
 
 def summary(figures: Mapping[str, Any] | None, digits: int = 0) -> str:
