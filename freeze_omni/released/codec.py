@@ -166,7 +166,9 @@ def to_released(codec: Codec) -> dict[str, dict[str, Tensor]]:
     for name, tensor in codec.state_dict().items():
         if name.endswith((".counts", ".sums", ".started")):
             continue
-        group, _, rest = _their_name(name).partition(".")
+        for theirs, ours in _WEIGHT_NORM.items():
+            name = name.replace(ours, theirs)
+        group, _, rest = _renamed(name, 1, 0).partition(".")
         groups[group][rest] = tensor
     size = codec.config.global_code.dim
     groups["encoder"] |= {_UNUSED[0]: torch.eye(size), _UNUSED[1]: torch.zeros(size)}
@@ -192,12 +194,6 @@ def our_name(name: str) -> str:
         raise ValueError(f"{name} is unknown")
     stem, _, last = ours.rpartition(".")
     return f"{stem}.{_WEIGHT_NORM.get(last, last)}"
-
-
-def _their_name(name: str) -> str:
-    for theirs, ours in _WEIGHT_NORM.items():
-        name = name.replace(ours, theirs)
-    return _renamed(name, 1, 0)
 
 
 def _renamed(name: str, source: int, target: int) -> str:
