@@ -54,8 +54,8 @@ _WEIGHT_NORM = {"weight_g": "parametrizations.weight.original0", "weight_v": "pa
 def read_codec(folder: str | Path) -> tuple[Codec, Tensor | None, dict[str, str]]:
     """The codec of a `codec` folder in evaluation mode, its fixed voice, and what was left out.
 
-    Returns: the codec; its global tokens (1, n), None where model.json has none; left-out tensor name -> why. Raises
-    ReleasedError: a file that is not of this layout: names the file and what is wrong with it.
+    Returns: the codec; its global tokens (1, n), None if model.json has none; left-out tensor name -> why. Raises
+    ReleasedError that names the file and what is wrong with it.
     """
     path, described = Path(folder) / "final.pt", Path(folder) / "model.json"
     model = read_json(described)

@@ -107,8 +107,8 @@ class ListenConfig:
 def read_listen(folder: str | Path) -> tuple[SpeechEncoder, ConvAdapter, dict[str, Tensor]]:
     """Encoder and adapter of an `audiollm` folder, in evaluation mode, and its other tensors.
 
-    The others keep their published names: prompts, task embeddings, state head. Raises ReleasedError: a file that is
-    not of this layout: names the file and what is wrong with it.
+    The others keep their published names: prompts, task embeddings, state head. Raises ReleasedError that names the
+    file and what is wrong with it.
     """
     folder = Path(folder)
     config = read_listen_config(folder / "train.yaml")
