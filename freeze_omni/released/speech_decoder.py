@@ -50,7 +50,7 @@ _WIDTHS = ("idim", "encoder_input_dim", "encoder_output_dim")
 
 
 def read_speech_decoder(folder: str | Path) -> tuple[SpeechDecoderConfig, dict[str, Tensor]]:
-    """Configuration and state dict of a published `decoder` folder. Raises ReleasedError with the file and its fault."""
+    """Configuration and state dict of a published `decoder` folder. Raises ReleasedError with file and fault."""
     folder = Path(folder)
     config = read_config(folder / "model.json")
     path = folder / "final.pt"
@@ -61,7 +61,7 @@ def read_speech_decoder(folder: str | Path) -> tuple[SpeechDecoderConfig, dict[s
 
 
 def read_config(path: str | Path) -> SpeechDecoderConfig:
-    """`model.json`, [idim, odim, {options}], as our configuration. Raises ReleasedError for what was never published."""
+    """`model.json` ([idim, odim, {options}]), as ours. Raises ReleasedError for what was never published."""
     content = read_json(Path(path))
     if not (isinstance(content, list) and len(content) == 3 and isinstance(content[2], dict)):
         raise ReleasedError(f"{path}: expected [idim, odim, {{options}}]")
