@@ -51,8 +51,8 @@ def cost(model: SpokenModel, sessions: int) -> Cost:
     states = execute(model, [StartSpeech(context[:8], context[:8, :size], answers.sampling)] * sessions)
     generators = [torch.Generator(device).manual_seed(0) for _ in caches]
     steps_s = 1 / rates.chunk_s
-    heard = 2 if model.config.adapter.ctc is None else 1  # positions a time: of a chunk, or of a token heard
-    heard_s = steps_s if model.config.adapter.ctc is None else LLM_TOKENS_S
+    per_chunk = model.config.adapter.positions_per_chunk  # else they follow the words, one a time
+    heard, heard_s = (1, LLM_TOKENS_S) if per_chunk is None else (per_chunk, steps_s)
     tokens = tuple([0] * CHUNK_TOKENS)
     listening: list[Load] = [
         (steps_s, lambda row: Hear(silence, model.listening.initial_state(1, device))),

@@ -25,15 +25,11 @@ from freeze_omni.session.reducer import TurnDetection
 from freeze_omni.session.session import Chunker, SessionConfig, SpeechSession
 
 
-@dataclass(frozen=True)
-class Refused:
-    """An event or a configuration that cannot be followed; the session goes on."""
-
-    reason: str
+class Refused(ev.Value):
+    reason: str  # why an event or a configuration cannot be followed; the session goes on
 
 
-@dataclass(frozen=True)
-class Gated:
+class Gated(ev.Value):
     """The gate has opened or closed in the chunk that ended `time_s` after the session's start."""
 
     is_open: bool

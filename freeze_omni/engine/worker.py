@@ -22,6 +22,7 @@ from freeze_omni.engine.scheduler import Scheduler
 from freeze_omni.engine.slot import Input, Output, behind_gate
 from freeze_omni.frontend.vad import Detector, EnergyDetector
 from freeze_omni.rates import Rates
+from freeze_omni.session.events import Value
 from freeze_omni.session.log import Recorder
 from freeze_omni.session.model import SpokenModel
 from freeze_omni.session.session import SessionConfig
@@ -30,36 +31,29 @@ REPORT_S = 1.0
 REST_S = 0.02
 
 
-@dataclass(frozen=True)
-class Open:
+class Open(Value):
     """Begin a session."""
 
     key: Hashable
     config: SessionConfig
 
 
-@dataclass(frozen=True)
-class Put:
+class Put(Value):
     """int16 audio (S,) at the input rate, an event, or another configuration."""
 
     key: Hashable
     item: np.ndarray | Input
 
 
-@dataclass(frozen=True)
-class Close:
-    """End a session."""
-
-    key: Hashable
+class Close(Value):
+    key: Hashable  # of the session to end
 
 
-@dataclass(frozen=True)
-class Stop:
+class Stop(Value):
     """End the worker."""
 
 
-@dataclass(frozen=True)
-class Ready:
+class Ready(Value):
     """The model is loaded. limit: sessions that are served in real time."""
 
     limit: int
@@ -67,34 +61,22 @@ class Ready:
     facts: dict[str, Any]
 
 
-@dataclass(frozen=True)
-class Unusable:
-    """The model cannot be loaded."""
-
-    reason: str
+class Unusable(Value):
+    reason: str  # why the model cannot be loaded
 
 
-@dataclass(frozen=True)
-class Did:
-    """What a session did."""
-
+class Did(Value):
     key: Hashable
-    outputs: list[Output]
+    outputs: list[Output]  # what the session did
 
 
-@dataclass(frozen=True)
-class Failed:
-    """A session has ended by its own fault."""
-
+class Failed(Value):
     key: Hashable
-    reason: str
+    reason: str  # why the session has ended by its own fault
 
 
-@dataclass(frozen=True)
-class Measured:
-    """Of the worker as a whole."""
-
-    report: Report
+class Measured(Value):
+    report: Report  # of the worker as a whole
 
 
 @dataclass(frozen=True)

@@ -18,21 +18,13 @@ from freeze_omni.server.config import Limits
 from freeze_omni.server.input_buffer import InputBuffer
 from freeze_omni.server.items import Items, message, new_id, words
 from freeze_omni.server.response import Event, Response
-from freeze_omni.server.session_object import FieldError, session_config
-from freeze_omni.server.wire import Decoder, Encoder, WireError
+from freeze_omni.server.session_object import session_config
+from freeze_omni.server.wire import Decoder, Encoder, RequestError
 from freeze_omni.session import events as ev
 from freeze_omni.session.reducer import TurnDetection
 from freeze_omni.session.session import SessionConfig
 
 Item = np.ndarray | Input
-
-
-class RequestError(ValueError):
-    """A client's event that cannot be followed; the session goes on."""
-
-    def __init__(self, message: str, code: str = "invalid_value", param: str | None = None) -> None:
-        super().__init__(message)
-        self.code, self.param = code, param
 
 
 class AudioSpent(RuntimeError):
@@ -82,10 +74,6 @@ class RealtimeProtocol:
             if rule is None:
                 raise RequestError(f"Unknown event type '{event['type']}'.", "unknown_event", "type")
             return rule(self, event)
-        except FieldError as error:
-            self.error(str(error), "invalid_value", param=error.param, event_id=own)
-        except WireError as error:
-            self.error(str(error), "invalid_audio", param="audio", event_id=own)
         except RequestError as error:
             self.error(str(error), error.code, param=error.param, event_id=own)
         return []

@@ -20,7 +20,7 @@ from freeze_omni.session import events as ev
 from freeze_omni.session.session import SessionConfig, SpeechSession
 
 FORMAT = "freeze-omni session 2"
-KINDS = {kind.__name__: kind for kind in (*ev.Event.__args__, *ev.Action.__args__)}
+KINDS = {kind.__name__: kind for kind in (*ev.Event.__subclasses__(), *ev.Action.__subclasses__())}
 
 
 class LogError(ValueError):
