@@ -9,8 +9,18 @@ from dataclasses import dataclass, field
 WINDOW_S = 60.0
 WINDOW_VALUES = 4096
 QUANTILES = (0.5, 0.9, 0.99)
-DURATIONS = ("listen_s", "first_audio_s")
-SUMS = ("worked_s", "heard_s", "spoken_s", "batches", "rows")
+# what is measured: the name in `/metrics`, and what it is
+DURATIONS = {
+    "listen_s": ("listen_step_seconds", "From the arrival of 160 ms of audio to what was made of it."),
+    "first_audio_s": ("first_audio_seconds", "From the arrival of what ended a turn to the answer's first audio."),
+}
+SUMS = {
+    "worked_s": ("work_seconds_total", "Time that the model has worked."),
+    "heard_s": ("heard_audio_seconds_total", "Audio heard."),
+    "spoken_s": ("spoken_audio_seconds_total", "Audio spoken."),
+    "batches": ("batches_total", "Batches of model work."),
+    "rows": ("batch_rows_total", "Operations in them."),
+}
 
 
 @dataclass(frozen=True)

@@ -97,16 +97,12 @@ class Scheduler:
         if not ready:
             return False
         ready.sort(key=lambda entry: entry[0])
-        ready = self._gathered(ready, now_s)
-        wanted = group_key(ready[0][3].op)
-        batch = [entry[1:] for entry in ready if group_key(entry[3].op) == wanted][: self.config.max_batch]
-        self._run(batch)
-        return True
-
-    def _gathered(self, ready: list[tuple[Urgency, Key, str, Lane]], now_s: float) -> list:
-        """Without fresh audio, which waits a moment for others to join while there is other work."""
+        # fresh audio waits a moment for others to join while there is other work
         fresh_s = now_s - self.config.gather_ms / 1000
-        return [entry for entry in ready if not entry[3].is_fresh(fresh_s)] or ready
+        ready = [entry for entry in ready if not entry[3].is_fresh(fresh_s)] or ready
+        wanted = group_key(ready[0][3].op)
+        self._run([entry[1:] for entry in ready if group_key(entry[3].op) == wanted][: self.config.max_batch])
+        return True
 
     def _urgency(self, name: str, lane: Lane, slot: Slot, now_s: float) -> Urgency:
         if name == LISTEN:

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from freeze_omni.engine.config import ServingConfig
-from freeze_omni.frontend.vad import Detector, Gate, GateConfig
+from freeze_omni.frontend.vad import Detector, Gate
 from freeze_omni.session import events as ev
 from freeze_omni.session.answer import Answer
 from freeze_omni.session.log import Recorder
@@ -229,7 +229,13 @@ class Slot:
         return [ev.VadOpened() if is_open else ev.VadClosed()]
 
     def _new_gate(self) -> Gate:
-        return Gate(self._detector, _gate_config(self.config, self.serving.gate))
+        """The engine's gate with what the user chose of it."""
+        config, own = self.config, self.serving.gate
+        close_ms = config.silence_ms if config.turn_detection is TurnDetection.VAD else own.close_ms
+        close_below = min(own.close_below, config.open_above)
+        return Gate(
+            self._detector, replace(own, open_above=config.open_above, close_below=close_below, close_ms=close_ms)
+        )
 
     def _configuring(self, config: SessionConfig) -> Job[list[ev.Action]]:
         config = behind_gate(config)
@@ -281,10 +287,3 @@ class Slot:
 def behind_gate(config: SessionConfig) -> SessionConfig:
     """The configuration in the engine, which has a gate for every session."""
     return replace(config, gated=True)
-
-
-def _gate_config(config: SessionConfig, gate: GateConfig) -> GateConfig:
-    """The engine's gate with what the user chose of it."""
-    close_ms = config.silence_ms if config.turn_detection is TurnDetection.VAD else gate.close_ms
-    close_below = min(gate.close_below, config.open_above)
-    return replace(gate, open_above=config.open_above, close_below=close_below, close_ms=close_ms)

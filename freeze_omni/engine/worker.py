@@ -119,11 +119,12 @@ class Worker:
         """Until Stop."""
         try:
             self._greet()
-            reported_s = 0.0
-            while self._take(worked=self._scheduler.tick()):
+            reported_s, scheduler = 0.0, self._scheduler
+            while self._take(worked=scheduler.tick()):
                 if time.monotonic() - reported_s >= REPORT_S:
                     reported_s = time.monotonic()
-                    self._report()
+                    report = self._measures.report(len(scheduler.slots), scheduler.waiting_chunks, self._limit)
+                    self._pipe.send(Measured(report))
         except (EOFError, BrokenPipeError, ConnectionResetError):
             logging.info("the front is gone")
         finally:
@@ -132,19 +133,13 @@ class Worker:
     def _greet(self) -> None:
         measured: dict[int, Cost] = {}
         if not self._limit:
-            config = self._config
-            self._limit, measured = capacity(self._model, config.load, config.late_ms / 1000)
+            self._limit, measured = capacity(self._model, self._config.load, self._config.late_ms / 1000)
         facts = {
             "system_prompt": self._model.system_prompt,
             "longest_answer": min(4096, self._model.llm.context_positions // 4),
             "measured": {number: vars(found) for number, found in measured.items()},
         }
         self._pipe.send(Ready(self._limit, self._model.rates, facts))
-
-    def _report(self) -> None:
-        scheduler = self._scheduler
-        report = self._measures.report(len(scheduler.slots), scheduler.waiting_chunks, self._limit)
-        self._pipe.send(Measured(report))
 
     def _take(self, worked: bool) -> bool:
         """Take all messages; without work, wait for one. False to stop."""
