@@ -67,8 +67,7 @@ def own_answers(model: SpokenModel) -> AnswerConfig:
     """The packed model's own way to write, cut and speak, with a guard against a missing end."""
     config, chunks = model.config, ChunkSchedule()
     if config.fifo is not None:
-        first, later = config.fifo.first_chunk_tokens, config.fifo.chunk_tokens
-        later = max(first, later)
+        first, later = config.fifo.first_chunk_tokens, max(config.fifo.first_chunk_tokens, config.fifo.chunk_tokens)
         chunks = ChunkSchedule(first, later, grows=later)  # full size from the second chunk on
     return AnswerConfig(config.generation, config.segments, own_sampling(model), chunks)
 
@@ -171,13 +170,6 @@ class Answer:
     _codec: State | None = None
     _fifo: FifoState | None = None
     _silent_samples: int = 0
-
-    @classmethod
-    def begin(
-        cls, model: SpokenModel, last: LlmOutput, cache: LlmCache, config: AnswerConfig, generators: Generators
-    ) -> Answer:
-        """last: the LLM's output for the last position in `cache`, from which the answer follows."""
-        return cls(model, config, Writer(model, cache, last, config, generators.text), generators.speech)
 
     @property
     def _idle(self) -> bool:

@@ -141,11 +141,8 @@ def hearing(model: SpokenModel, samples: np.ndarray, turn: Turn) -> Job[tuple[He
     with torch.no_grad():
         states = model.state_head(last[None, None], heard.summary[None])
     units = (*turn.units, *heard.units)
-    new = _new_text(turn.text, model.units.decode(list(units)))
+    text = model.units.decode(list(units))
+    # nothing new if a unit changed the text before it (a byte of a character)
+    new = text[len(turn.text) :] if text.startswith(turn.text) else ""
     turn = replace(turn, listening=heard.state, unread=None, last=last, units=units, text=turn.text + new, body=body)
     return Heard(new, tuple(states[0, -1].float().softmax(-1).tolist())), turn
-
-
-def _new_text(before: str, now: str) -> str:
-    """What `now` adds; nothing if a unit changed the text before it (a byte of a character)."""
-    return now[len(before) :] if now.startswith(before) else ""

@@ -7,7 +7,6 @@ the operations of many sessions at once (`execute`), or of one (`drive`), by the
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,6 +15,7 @@ from torch import Tensor
 
 from freeze_omni.llm.batch import filling
 from freeze_omni.llm.cache import LlmCache
+from freeze_omni.session.events import Value
 from freeze_omni.session.model import SpokenModel
 from freeze_omni.shapes import pad_rows
 from freeze_omni.speech_decoder.batch import advance_rows
@@ -40,16 +40,14 @@ class LlmOutput(NamedTuple):
     logits: Tensor | None
 
 
-@dataclass(frozen=True)
-class Hear:
+class Hear(Value):
     """Whole chunks (k * chunk_samples,) through the model's `listening` -> Listened."""
 
     samples: np.ndarray
     state: State
 
 
-@dataclass(frozen=True)
-class Read:
+class Read(Value):
     """The LLM reads positions (P, E), P > 0, after those in `cache` -> LlmOutput."""
 
     embeds: Tensor
@@ -57,8 +55,7 @@ class Read:
     predict: bool = False
 
 
-@dataclass(frozen=True)
-class StartSpeech:
+class StartSpeech(Value):
     """The speech decoder reads a segment: text (N, E), hidden states (M, E) or None -> State."""
 
     text: Tensor
@@ -66,8 +63,7 @@ class StartSpeech:
     sampling: SamplingConfig
 
 
-@dataclass(frozen=True)
-class DrawToken:
+class DrawToken(Value):
     """The next speech token -> (token, State)."""
 
     state: State
@@ -75,8 +71,7 @@ class DrawToken:
     generator: torch.Generator
 
 
-@dataclass(frozen=True)
-class MakeSound:
+class MakeSound(Value):
     """Speech tokens to audio -> (samples (S,), State). Without tokens the stream ends: what the codec held back."""
 
     tokens: tuple[int, ...]
@@ -100,14 +95,14 @@ def drive[R](model: SpokenModel, job: Job[R]) -> R:
 def group_key(op: Op) -> tuple[Any, ...]:
     """Operations with equal keys can be executed together."""
     match op:
-        case Hear():
-            return Hear, len(op.samples)
-        case StartSpeech():
-            return StartSpeech, op.hidden is None, op.sampling
-        case DrawToken():
-            return DrawToken, op.sampling
-        case MakeSound():
-            return MakeSound, len(op.tokens)
+        case Hear(samples):
+            return Hear, len(samples)
+        case StartSpeech(_, hidden, sampling):
+            return StartSpeech, hidden is None, sampling
+        case DrawToken(_, sampling):
+            return DrawToken, sampling
+        case MakeSound(tokens):
+            return MakeSound, len(tokens)
     return (type(op),)
 
 
@@ -151,8 +146,7 @@ def _start_speech(model: SpokenModel, ops: Sequence[StartSpeech]) -> list[State]
 
 
 def _draw(model: SpokenModel, ops: Sequence[DrawToken]) -> list[tuple[int, State]]:
-    states, generators = [op.state for op in ops], [op.generator for op in ops]
-    return advance_rows(model.speech_decoder, ops[0].sampling, states, generators)
+    return advance_rows(model.speech_decoder, ops[0].sampling, [op.state for op in ops], [op.generator for op in ops])
 
 
 def _sound(model: SpokenModel, ops: Sequence[MakeSound]) -> list[tuple[np.ndarray, State]]:

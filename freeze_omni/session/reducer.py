@@ -112,6 +112,8 @@ def step(config: TurnConfig, event: ev.Event | ev.Result, state: TurnState) -> O
     rule = _RULES.get(type(event))
     if rule is None:
         raise TypeError(f"{type(event).__name__} is not an event of a session")
+    if not state.answering and isinstance(event, ev.Wrote | ev.Spoke | ev.AnswerMade | ev.Played):
+        return state, []  # of an answer that was stopped
     return rule(config, event, state)
 
 
@@ -305,12 +307,10 @@ def _system(config: TurnConfig, event: ev.SystemPrompt, state: TurnState) -> Out
 
 
 def _wrote(config: TurnConfig, event: ev.Wrote, state: TurnState) -> Out:
-    return state, [ev.TextDelta(event.text)] if state.answering else []
+    return state, [ev.TextDelta(event.text)]
 
 
 def _spoke(config: TurnConfig, event: ev.Spoke, state: TurnState) -> Out:
-    if not state.answering:
-        return state, []
     begun, last = state.spoken, state.spoken[-1] if state.spoken else None
     start = last.end if last else 0
     end = start + len(event.samples)
@@ -322,14 +322,10 @@ def _spoke(config: TurnConfig, event: ev.Spoke, state: TurnState) -> Out:
 
 
 def _made(config: TurnConfig, event: ev.AnswerMade, state: TurnState) -> Out:
-    if not state.answering:
-        return state, []
     return _maybe_ended(config, replace(state, made="length" if event.cut else "done"))
 
 
 def _played(config: TurnConfig, event: ev.Played, state: TurnState) -> Out:
-    if not state.answering:
-        return state, []
     return _maybe_ended(config, replace(state, played=max(state.played, event.samples)))
 
 
