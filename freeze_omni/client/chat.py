@@ -55,7 +55,7 @@ class Chat:
     def __init__(
         self,
         talk: Realtime,
-        say: Callable[[str], None] = print,
+        say: Callable[[str], None] = lambda text: print(text, flush=True),
         speaker: Callable[[np.ndarray | None], None] = lambda samples: None,
         states: bool = False,
     ) -> None:

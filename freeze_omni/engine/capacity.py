@@ -16,8 +16,8 @@ import numpy as np
 import torch
 
 from freeze_omni.session.answer import own_answers
-from freeze_omni.session.model import SpokenModel
 from freeze_omni.session.ops import DrawToken, Hear, MakeSound, Op, Read, StartSpeech, execute
+from freeze_omni.system import FreezeOmni
 
 CONTEXT_POSITIONS = 256
 CHUNK_TOKENS = 24
@@ -40,7 +40,7 @@ class Cost:
     step_s: float
 
 
-def cost(model: SpokenModel, sessions: int) -> Cost:
+def cost(model: FreezeOmni, sessions: int) -> Cost:
     """Of `sessions` dialogues that all listen, or all are answered."""
     rates, answers = model.rates, own_answers(model)
     size, device = model.llm.hidden_size, model.device
@@ -77,7 +77,7 @@ def cost(model: SpokenModel, sessions: int) -> Cost:
     return Cost(max(work), own_s + waits_s + HEARD_BEFORE * (sessions - 1) * own_s)
 
 
-def capacity(model: SpokenModel, load: float, step_s: float, most: int = MOST) -> tuple[int, dict[int, Cost]]:
+def capacity(model: FreezeOmni, load: float, step_s: float, most: int = MOST) -> tuple[int, dict[int, Cost]]:
     """The largest number of sessions that stay under `load` and `step_s`, at least 1; and what was measured."""
     seen: dict[int, Cost] = {}
 
@@ -97,7 +97,7 @@ def capacity(model: SpokenModel, load: float, step_s: float, most: int = MOST) -
     return min(good, most), seen
 
 
-def _time_s(model: SpokenModel, ops: list[Op]) -> float:
+def _time_s(model: FreezeOmni, ops: list[Op]) -> float:
     execute(model, ops)
     spent = []
     for _ in range(REPEATS):

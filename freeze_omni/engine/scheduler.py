@@ -19,9 +19,9 @@ from freeze_omni.engine.slot import LISTEN, SPEAK, Input, Lane, Output, Slot
 from freeze_omni.frontend.vad import Detector, EnergyDetector
 from freeze_omni.session import events as ev
 from freeze_omni.session.log import Recorder
-from freeze_omni.session.model import SpokenModel
 from freeze_omni.session.ops import Op, execute, group_key
 from freeze_omni.session.session import SessionConfig
+from freeze_omni.system import FreezeOmni
 
 Key = Hashable
 Urgency = tuple[int, float]
@@ -39,7 +39,7 @@ class Scheduler:
 
     def __init__(
         self,
-        model: SpokenModel,
+        model: FreezeOmni,
         config: ServingConfig,
         clock: Callable[[], float],
         emit: Callable[[Key, list[Output]], None],

@@ -19,10 +19,10 @@ from freeze_omni.frontend.vad import Detector, Gate
 from freeze_omni.session import events as ev
 from freeze_omni.session.answer import Answer
 from freeze_omni.session.log import Recorder
-from freeze_omni.session.model import SpokenModel
 from freeze_omni.session.ops import Job, Op
 from freeze_omni.session.reducer import TurnDetection
 from freeze_omni.session.session import Chunker, SessionConfig, SpeechSession
+from freeze_omni.system import FreezeOmni
 
 
 class Refused(ev.Value):
@@ -102,7 +102,7 @@ class Slot:
 
     def __init__(
         self,
-        model: SpokenModel,
+        model: FreezeOmni,
         serving: ServingConfig,
         config: SessionConfig,
         detector: Detector,

@@ -24,8 +24,8 @@ from freeze_omni.frontend.vad import Detector, EnergyDetector
 from freeze_omni.rates import Rates
 from freeze_omni.session.events import Value
 from freeze_omni.session.log import Recorder
-from freeze_omni.session.model import SpokenModel
 from freeze_omni.session.session import SessionConfig
+from freeze_omni.system import FreezeOmni
 
 REPORT_S = 1.0
 REST_S = 0.02
@@ -101,7 +101,7 @@ def threads_each(threads: int, workers: int) -> int:
 class Worker:
     """Runs a scheduler until Stop, or until the other end of the pipe is gone."""
 
-    def __init__(self, model: SpokenModel, config: ServingConfig, pipe: Connection, record: Path | None = None) -> None:
+    def __init__(self, model: FreezeOmni, config: ServingConfig, pipe: Connection, record: Path | None = None) -> None:
         self._pipe, self._record, self._limit = pipe, record, config.max_sessions
         self._model, self._config = model, config
         self._measures = Measures(time.monotonic)

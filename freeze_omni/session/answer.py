@@ -14,11 +14,11 @@ from freeze_omni.llm.cache import LlmCache
 from freeze_omni.llm.generate import GenerationConfig, choose
 from freeze_omni.session.events import AnswerMade, Result, Spoke, Wrote
 from freeze_omni.session.history import embed
-from freeze_omni.session.model import SpokenModel
 from freeze_omni.session.ops import DrawToken, Job, LlmOutput, MakeSound, Read, StartSpeech
 from freeze_omni.speech_decoder.sampling import SamplingConfig
 from freeze_omni.speech_decoder.segment import SegmentConfig, SegmentState, TextSegment, finish, push
 from freeze_omni.streaming import State
+from freeze_omni.system import FreezeOmni
 
 RUNAWAY = 3.0
 """A segment is stopped at this multiple of the speech tokens that its text should take."""
@@ -63,7 +63,7 @@ class AnswerConfig:
     speech: bool = True
 
 
-def own_answers(model: SpokenModel) -> AnswerConfig:
+def own_answers(model: FreezeOmni) -> AnswerConfig:
     """The packed model's own way to write, cut and speak, with a guard against a missing end."""
     config, chunks = model.config, ChunkSchedule()
     if config.fifo is not None:
@@ -72,7 +72,7 @@ def own_answers(model: SpokenModel) -> AnswerConfig:
     return AnswerConfig(config.generation, config.segments, own_sampling(model), chunks)
 
 
-def own_sampling(model: SpokenModel) -> SamplingConfig:
+def own_sampling(model: FreezeOmni) -> SamplingConfig:
     """The model's own way to draw speech tokens, with the guard."""
     sampling = model.config.sampling
     if sampling.max_tokens_per_row:
@@ -100,7 +100,7 @@ class Writer:
     of the answer: the next turn's prefix begins with it.
     """
 
-    model: SpokenModel
+    model: FreezeOmni
     cache: LlmCache
     last: LlmOutput
     config: AnswerConfig
@@ -153,7 +153,7 @@ class Answer:
     It is made in two lanes, `write` and `speak`: a piece of one may be made while a piece of the other is.
     """
 
-    model: SpokenModel
+    model: FreezeOmni
     config: AnswerConfig
     writer: Writer
     generator: torch.Generator

@@ -15,9 +15,9 @@ from freeze_omni.session import events as ev
 from freeze_omni.session import history as past
 from freeze_omni.session.answer import Answer, AnswerConfig, Generators, Writer, own_answers
 from freeze_omni.session.history import Turn, embed, hearing, open_turn
-from freeze_omni.session.model import SpokenModel
 from freeze_omni.session.ops import Job, drive
 from freeze_omni.session.reducer import TurnConfig, TurnDetection, TurnState, initial_turns, step
+from freeze_omni.system import FreezeOmni
 
 ROOM_TO_SPARE = 32
 
@@ -60,7 +60,7 @@ class SessionConfig:
     top_p: float | None = None
     seed: int = 0
 
-    def turn_rules(self, model: SpokenModel) -> TurnConfig:
+    def turn_rules(self, model: FreezeOmni) -> TurnConfig:
         """The rules for the reducer, in chunks. Without a transcript, words cannot tell a turn from silence."""
         same = ("gated", "interrupt", "threshold", "max_turn_chunks", "silent_chunks")
         return TurnConfig(
@@ -71,7 +71,7 @@ class SessionConfig:
             **{name: getattr(self, name) for name in same},
         )
 
-    def answer_config(self, model: SpokenModel) -> AnswerConfig:
+    def answer_config(self, model: FreezeOmni) -> AnswerConfig:
         """How this user's answers are made. Raises ValueError for impossible values."""
         own = self.answers or own_answers(model)
         chosen = {name: getattr(self, name) for name in ("max_new_tokens", "temperature", "top_k", "top_p")}
@@ -111,20 +111,20 @@ class SpeechSession:
     as coroutines that ask for operations of the model (`session.ops`), for an engine that runs many sessions.
     """
 
-    def __init__(self, model: SpokenModel, config: SessionConfig | None = None) -> None:
+    def __init__(self, model: FreezeOmni, config: SessionConfig | None = None) -> None:
         """Raises ValueError for a configuration that the model cannot follow, such as a system prompt that leaves no
         room in the LLM's context for a turn and an answer."""
         self._set_up(model, config or SessionConfig())
         drive(model, self._starting())
 
     @classmethod
-    def beginning(cls, model: SpokenModel, config: SessionConfig) -> Job[SpeechSession]:
+    def beginning(cls, model: FreezeOmni, config: SessionConfig) -> Job[SpeechSession]:
         """A new session as a coroutine: it reads the system prompt. Raises ValueError at once, as a new session."""
         session = cls.__new__(cls)
         session._set_up(model, config)
         return session._starting()
 
-    def _set_up(self, model: SpokenModel, config: SessionConfig) -> None:
+    def _set_up(self, model: FreezeOmni, config: SessionConfig) -> None:
         self.model, self.config = model, config
         self._keeps_text = model.config.history == "text"
         self.rules, self.answers = config.turn_rules(model), config.answer_config(model)
