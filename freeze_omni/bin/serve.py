@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 import logging
 import os
-import sys
 from dataclasses import replace
 from pathlib import Path
 
+from freeze_omni.bin import errors
 from freeze_omni.config import ConfigError, build, read_yaml
 
 KEY = "FREEZE_OMNI_API_KEY"
@@ -36,10 +36,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Exits with 1 and one line if the model cannot be served."""
     chosen = parser().parse_args(arguments)
     logging.basicConfig(level=chosen.log_level.upper(), format="%(asctime)s %(message)s")
-    try:
-        run(chosen)
-    except (ConfigError, ValueError, OSError, ImportError) as error:
-        sys.exit(f"serve: error: {error}")
+    errors.run(run, chosen, ValueError, OSError, name="serve")
 
 
 def run(chosen: argparse.Namespace) -> None:

@@ -221,7 +221,7 @@ class Answer:
         self._segment, hidden = self._queue.pop(0)
         ids = self.model.spoken_ids(self._segment.text)
         self._segment_done = not ids
-        if self._segment_done:
+        if not ids:
             return
         decoder = self.model.speech_decoder
         dtype = next(decoder.parameters()).dtype

@@ -242,8 +242,7 @@ def heard_tokens(spoken: tuple[Spoken, ...], played: int, samples_per_token: int
     """LLM tokens of the answer that `played` output samples have said, each to its end."""
     tokens = 0
     for part in spoken:
-        size = part.end_token - part.first_token
-        known = part.end - part.start
+        size, known = part.end_token - part.first_token, part.end - part.start
         length = known if part.ends else max(known, size * samples_per_token)
         share = min(max(played - part.start, 0) / max(length, 1), 1.0)
         if share > 0:
@@ -254,15 +253,20 @@ def heard_tokens(spoken: tuple[Spoken, ...], played: int, samples_per_token: int
 def _text(config: TurnConfig, event: ev.TextInput, state: TurnState) -> Out:
     if not event.text.strip():
         return state, []
-    state, dropped = _drop(state)
-    state, stop = _stop(config, state)
-    return _begin_answer(state), [*dropped, *stop, ev.AnswerText(event.text)]
+    state, out = _drop_and_stop(config, state)
+    return _begin_answer(state), [*out, ev.AnswerText(event.text)]
 
 
 def _drop(state: TurnState) -> Out:
     """Forget the open turn, if any."""
     dropped: Todo = [ev.DropTurn()] if state.listening else []
     return replace(state, listening=False, turn_chunks=0, kept=False), dropped
+
+
+def _drop_and_stop(config: TurnConfig, state: TurnState) -> Out:
+    state, dropped = _drop(state)
+    state, stop = _stop(config, state)
+    return state, dropped + stop
 
 
 def _interrupt(config: TurnConfig, event: ev.Interrupt, state: TurnState) -> Out:
@@ -301,9 +305,8 @@ def _remember(config: TurnConfig, event: ev.Remember, state: TurnState) -> Out:
 
 
 def _system(config: TurnConfig, event: ev.SystemPrompt, state: TurnState) -> Out:
-    state, dropped = _drop(state)
-    state, stop = _stop(config, state)
-    return state, [*dropped, *stop, ev.ReadSystem(event.text)]
+    state, out = _drop_and_stop(config, state)
+    return state, [*out, ev.ReadSystem(event.text)]
 
 
 def _wrote(config: TurnConfig, event: ev.Wrote, state: TurnState) -> Out:
