@@ -82,7 +82,6 @@ class Realtime:
         return found
 
     async def configure(self, **session: Any) -> None:
-        """Change fields of the session object."""
         await self.send("session.update", session={"type": "realtime", **session})
 
     async def type(self, text: str) -> None:

@@ -60,7 +60,6 @@ class Measures:
         self._total = dict.fromkeys(DURATIONS, 0.0)
 
     def observe(self, name: str, value: float) -> None:
-        """Take one value, by the names of `Scheduler`."""
         if name in self._recent:
             self._recent[name].append((self._clock(), value))
             self._count[name] += 1
@@ -72,15 +71,12 @@ class Measures:
             self._sums[name] += value
 
     def report(self, sessions: int, waiting_chunks: int, limit: int) -> Report:
-        durations = {
-            name: Summary(self._count[name], self._total[name], quantiles(self._last_minute(name)))
-            for name in DURATIONS
-        }
-        return Report(sessions, waiting_chunks, limit, dict(self._sums), durations)
-
-    def _last_minute(self, name: str) -> list[float]:
         begin_s = self._clock() - WINDOW_S
-        return [value for time_s, value in self._recent[name] if time_s >= begin_s]
+        durations = {}
+        for name, recent in self._recent.items():
+            last_minute = [value for time_s, value in recent if time_s >= begin_s]
+            durations[name] = Summary(self._count[name], self._total[name], quantiles(last_minute))
+        return Report(sessions, waiting_chunks, limit, dict(self._sums), durations)
 
 
 def quantiles(values: list[float]) -> tuple[float | None, ...]:

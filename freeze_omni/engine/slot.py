@@ -82,12 +82,10 @@ class Playback:
         return self.sent > 0
 
     def send(self, samples: int, now_s: float) -> None:
-        """This many samples more are on their way."""
         self.ends_s = max(self.ends_s, now_s) + samples / self.output_hz
         self.sent += samples
 
     def heard(self, now_s: float) -> int:
-        """Samples played up to now."""
         left = max(0.0, self.ends_s - now_s) * self.output_hz
         return max(0, self.sent - int(-(-left // 1)))
 
@@ -181,7 +179,6 @@ class Slot:
         self._follow_answer(now_s)
 
     def close(self) -> None:
-        """Drop everything."""
         for lane in self.lanes.values():
             lane.job.close()
         self.lanes.clear()

@@ -116,7 +116,6 @@ class Worker:
         )
 
     def run(self) -> None:
-        """Until Stop."""
         try:
             self._greet()
             reported_s, scheduler = 0.0, self._scheduler

@@ -89,7 +89,6 @@ class Connection:
             self._take(message)
 
     def _take(self, message: dict[str, Any]) -> None:
-        """One message of the client."""
         try:
             event = json.loads(message.get("text"))
         except TypeError:

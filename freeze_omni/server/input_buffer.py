@@ -11,15 +11,11 @@ from freeze_omni.server.response import Event
 
 
 class InputBuffer:
-    """One per conversation; its turns follow one another."""
+    """One per conversation; its turns follow one another. uncommitted_s: audio that has come for the open turn."""
 
     def __init__(self, items: Items) -> None:
         self._items = items
         self.forget()
-
-    def append(self, seconds: float) -> None:
-        """This much audio has come."""
-        self.uncommitted_s += seconds
 
     def gate(self, is_open: bool, time_ms: int, held: bool) -> list[Event]:
         """The gate has opened or closed; held: report it only after `release`."""
@@ -31,7 +27,6 @@ class InputBuffer:
         return [event]
 
     def release(self) -> list[Event]:
-        """What was held back."""
         held, self._held = self._held, []
         return held
 
@@ -64,7 +59,6 @@ class InputBuffer:
         ]
 
     def forget(self) -> None:
-        """A new turn begins."""
         self._turn = message("user", "input_audio", transcript="")
         self._held: list[Event] = []
         self._committed, self.uncommitted_s = False, 0.0

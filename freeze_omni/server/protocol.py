@@ -57,7 +57,6 @@ class RealtimeProtocol:
         return session_config(self.session, self._own_prompt, self._longest)
 
     def take(self) -> list[Event]:
-        """The events for the client since the last call."""
         events, self.events = self.events, []
         return events
 
@@ -117,10 +116,11 @@ class RealtimeProtocol:
     def _append(self, event: Event) -> list[Item]:
         before = self._decoder.seconds
         samples = self._decoder(event.get("audio"))
-        self._heard_s += self._decoder.seconds - before
+        new_s = self._decoder.seconds - before
+        self._heard_s += new_s
         if self._heard_s > self.limits.audio_s:
             raise AudioSpent(f"A session hears at most {self.limits.audio_s:.0f} s of audio.")
-        self._input.append(self._decoder.seconds - before)
+        self._input.uncommitted_s += new_s
         return [samples] if len(samples) else []
 
     def _commit(self, event: Event) -> list[Item]:

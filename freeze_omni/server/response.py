@@ -75,7 +75,6 @@ class Response:
         ]
 
     def describe(self, status: str, details: dict[str, Any] | None = None) -> dict[str, Any]:
-        """The response object."""
         return {
             "id": self.id,
             "object": "realtime.response",

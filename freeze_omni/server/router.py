@@ -119,7 +119,6 @@ class Router:
             await self._changed.wait()
 
     async def close(self) -> None:
-        """Stop the workers."""
         self.closing = True
         for handle in self.handles:
             handle.outbox.put(msg.Stop())
@@ -158,7 +157,6 @@ class Router:
             handle.send(msg.Put(client.key, item))
 
     def release(self, client: Client) -> None:
-        """The session is over."""
         if client in self._homeless:
             self._homeless.remove(client)
         handle = self._handle_of(client)
@@ -207,7 +205,6 @@ class Router:
                 handle.pipe.send(message)
 
     def _receives(self, handle: WorkerHandle) -> None:
-        """In a thread."""
         with contextlib.suppress(EOFError, OSError):
             while True:
                 message = handle.pipe.recv()

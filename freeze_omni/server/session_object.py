@@ -29,6 +29,7 @@ OWN = {"temperature": None, "top_k": None, "top_p": None, "seed": 0, "states": F
 def new_session(key: str, model: str, instructions: str) -> dict[str, Any]:
     """The session object before the client has chosen anything."""
     pcm = {"type": "audio/pcm", "rate": 24000}
+    heard = {"transcription": {"model": "ctc"}, "noise_reduction": None, "turn_detection": dict(HEAD)}
     return {
         "type": "realtime",
         "object": "realtime.session",
@@ -40,12 +41,7 @@ def new_session(key: str, model: str, instructions: str) -> dict[str, Any]:
         "tools": [],
         "tool_choice": "none",
         "audio": {
-            "input": {
-                "format": dict(pcm),
-                "transcription": {"model": "ctc"},
-                "noise_reduction": None,
-                "turn_detection": dict(HEAD),
-            },
+            "input": {"format": dict(pcm), **heard},
             "output": {"format": dict(pcm), "voice": "default", "speed": 1.0},
         },
         "freeze_omni": dict(OWN),

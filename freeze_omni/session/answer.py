@@ -187,7 +187,6 @@ class Answer:
         return self._write() if lane == "write" else self._speak()
 
     def _write(self) -> Job[list[Result]]:
-        """One more token."""
         delta, segments = yield from self.writer.write()
         self.milestones.append("segment" if segments else "token")
         if self.config.speech:
@@ -217,14 +216,12 @@ class Answer:
         return results
 
     def _prefill(self) -> Job[None]:
-        """The decoder reads text and hidden states of the next segment."""
         self._segment, hidden = self._queue.pop(0)
         ids = self.model.spoken_ids(self._segment.text)
         self._segment_done = not ids
         if not ids:
             return
-        decoder = self.model.speech_decoder
-        dtype = next(decoder.parameters()).dtype
+        decoder, dtype = self.model.speech_decoder, next(self.model.speech_decoder.parameters()).dtype
         rows = hidden.to(dtype) if self.config.prefix else None
         self._decoder = yield StartSpeech(embed(self.model, ids).to(dtype), rows, self.config.sampling)
         self._room = decoder.config.max_positions - int(self._decoder["rows"].max()) - 2
@@ -242,7 +239,6 @@ class Answer:
         self.tokens_made += len(self._ready)
 
     def _decode(self) -> Job[Spoke]:
-        """The codec decodes the tokens that were drawn."""
         segment, ends = self._segment, self._segment_done
         samples = np.zeros(0, dtype=np.float32)
         self.chunks_made += bool(self._ready)
