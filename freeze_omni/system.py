@@ -176,6 +176,8 @@ class FreezeOmni(nn.Module):
         voice: (1, ...) the codec's global code of the voice that answers; with a codec.
     """
 
+    llm: Any  # FrozenLLM, if any
+    units: Any  # CtcUnits, if any
     voice: Tensor
 
     def __init__(
