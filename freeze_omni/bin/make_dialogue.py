@@ -10,10 +10,10 @@ from pathlib import Path
 from freeze_omni.config import ConfigError, build, read_yaml
 from freeze_omni.data.audio import AudioError
 from freeze_omni.data.tables import TableError
-from freeze_omni.data.tts.base import TtsError
-from freeze_omni.data.tts.registry import TtsFolders
-from freeze_omni.dialogues.config import DialogueConfig
+from freeze_omni.data.tts.backends import TtsError
+from freeze_omni.data.tts.synthesize import TtsFolders
 from freeze_omni.dialogues.make import make_dialogues
+from freeze_omni.dialogues.plan import DialogueConfig
 from freeze_omni.eval.round_trip import of_dialogues
 from freeze_omni.llm.frozen import LlmError
 

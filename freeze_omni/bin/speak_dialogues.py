@@ -9,10 +9,9 @@ from pathlib import Path
 
 from freeze_omni.data.kaldi_dir import write_spoken_set
 from freeze_omni.data.tables import TableError
-from freeze_omni.data.tts.base import TtsError
-from freeze_omni.data.tts.registry import TtsFolders, available_voices
-from freeze_omni.data.tts.synthesize import synthesize
-from freeze_omni.dialogues.speak import SpeakConfig, assistant_jobs, read_dialogues, user_jobs
+from freeze_omni.data.tts.backends import TtsError
+from freeze_omni.data.tts.synthesize import TtsFolders, available_voices, synthesize
+from freeze_omni.dialogues.plan import SpeakConfig, assistant_jobs, read_dialogues, user_jobs
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -12,7 +12,7 @@ from freeze_omni.config import ConfigError
 from freeze_omni.data.audio import AudioError
 from freeze_omni.data.tables import TableError, read_table, write_table
 from freeze_omni.llm.frozen import FrozenLLM
-from freeze_omni.speech_decoder.spell import spoken_ids
+from freeze_omni.speech_decoder.normalise import spoken_ids
 from freeze_omni.speech_decoder.timing.durations import durations
 from freeze_omni.stages import stage
 from freeze_omni.tasks.speech_decoder import SpeechDecoderModelConfig

@@ -8,9 +8,8 @@ from pathlib import Path
 
 from freeze_omni.data.kaldi_dir import write_spoken_set
 from freeze_omni.data.tables import TableError, read_table
-from freeze_omni.data.tts.base import TtsError, Voice
-from freeze_omni.data.tts.registry import TtsFolders
-from freeze_omni.data.tts.synthesize import Job, synthesize
+from freeze_omni.data.tts.backends import TtsError, Voice
+from freeze_omni.data.tts.synthesize import Job, TtsFolders, synthesize
 
 
 def main(arguments: list[str] | None = None) -> int:

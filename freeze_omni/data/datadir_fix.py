@@ -5,8 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from freeze_omni.data.checked_table import Problem, Table, read_table
-from freeze_omni.data.datadir import SPOKEN, check_audio, check_segments, check_text
+from freeze_omni.data.datadir import SPOKEN, Problem, Table, check_audio, check_segments, check_text, read_table
 from freeze_omni.data.tables import write_speakers, write_table
 
 

@@ -14,8 +14,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from freeze_omni.data.audio import AudioError, Wav, change_speed, read_audio, write_wav
-from freeze_omni.data.audio_header import read_header
+from freeze_omni.data.audio import AudioError, Wav, change_speed, read_audio, read_header, write_wav
 from freeze_omni.data.augment import coloured_noise
 from freeze_omni.data.progress import parallel_map
 from freeze_omni.data.tables import (

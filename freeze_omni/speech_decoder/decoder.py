@@ -15,12 +15,20 @@ from torch.nn import functional as F
 
 from freeze_omni.shapes import valid_mask
 from freeze_omni.speech_decoder import cache as kv
-from freeze_omni.speech_decoder import positions
 from freeze_omni.speech_decoder.config import SpeechDecoderConfig
-from freeze_omni.speech_decoder.guide import guided_attention
 from freeze_omni.speech_decoder.layer import NORM_EPS, Layer, Rotary, key_mask, rotary_tables
-from freeze_omni.speech_decoder.reading import Reading, as_script, row_ends
-from freeze_omni.speech_decoder.rows import make_rows
+from freeze_omni.speech_decoder.rows import (
+    LengthHead,
+    Places,
+    Reading,
+    as_script,
+    guided_attention,
+    make_rows,
+    plain_places,
+    progress_places,
+    row_ends,
+    stretch,
+)
 from freeze_omni.streaming import State
 
 KeyValue = tuple[Tensor, Tensor]
@@ -34,7 +42,7 @@ class Condition:
     row_lengths: Tensor  # (B,), bos not counted
     prefix: list[KeyValue]  # for each layer (B, H, M, d); empty without hidden states
     prefix_valid: Tensor  # (B, M)
-    places: positions.Places
+    places: Places
     durations: Tensor | None  # (B, N) as predicted, if they are
     script: Tensor | None = None  # (B, N + 3, D), for `reading: told`
     ends: Tensor | None = None  # (B, N), likewise
@@ -72,7 +80,7 @@ class SpeechDecoder(nn.Module):
         self.output = nn.Linear(config.size, config.vocabulary)
         self.dropout = nn.Dropout(config.dropout)
         if config.length == "predicted":
-            self.nar_length = positions.LengthHead(config.size, config.tokens_per_row)
+            self.nar_length = LengthHead(config.size, config.tokens_per_row)
         if config.reading == "told":
             self.reading = Reading(config.size)
         # Only keys and values of the last prefix layer are used: the rest gets no gradient.
@@ -138,9 +146,9 @@ class SpeechDecoder(nn.Module):
         stats = {"ce": ce, "acc": best[:, 0].float().mean(), "acc10": best.any(dim=-1).float().mean()}
         if condition.durations is not None:
             if row_tokens is None:
-                stats["length"] = positions.LengthHead.loss(condition.durations, token_lengths)
+                stats["length"] = LengthHead.loss(condition.durations, token_lengths)
             else:
-                stats["length"] = positions.LengthHead.row_loss(condition.durations, row_tokens, condition.row_lengths)
+                stats["length"] = LengthHead.row_loss(condition.durations, row_tokens, condition.row_lengths)
             loss = loss + config.length_weight * stats["length"]
         if guide is not None:
             stats["guide"] = guide
@@ -279,7 +287,7 @@ class SpeechDecoder(nn.Module):
         speech = F.pad(causal, (0, 0, rows, 0))
         return torch.cat([seen[:, None].expand(-1, rows + steps, -1), speech.expand(len(seen), -1, -1)], dim=2)[:, None]
 
-    def _prefix(self, x: Tensor, valid: Tensor, places: positions.Places) -> list[KeyValue]:
+    def _prefix(self, x: Tensor, valid: Tensor, places: Places) -> list[KeyValue]:
         """Keys and values (B, H, M, d) of each prefix layer over the rows x (B, M, D)."""
         x, rotary, mask = self.dropout(x), self._rotary(places.prefix), key_mask(valid)
         pairs: list[KeyValue] = []
@@ -309,15 +317,15 @@ class SpeechDecoder(nn.Module):
             total = token_lengths.float()
             if self.training:
                 total = total * torch.exp(self.config.length_noise * torch.randn_like(total))
-            durations = positions.stretch(durations, total)
+            durations = stretch(durations, total)
         return durations.detach()
 
     def _places(
         self, row_lengths: Tensor, rows: int, prefix_lengths: Tensor, prefix_rows: int, timing: Tensor | None
-    ) -> positions.Places:
+    ) -> Places:
         if timing is None:
-            return positions.plain_places(row_lengths, rows, prefix_rows)
-        return positions.progress_places(timing, prefix_lengths, prefix_rows)
+            return plain_places(row_lengths, rows, prefix_rows)
+        return progress_places(timing, prefix_lengths, prefix_rows)
 
     def _script(self, x: Tensor, row_lengths: Tensor, timing: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
         if self.config.reading == "attended":

@@ -7,7 +7,7 @@ from freeze_omni.config import ConfigError
 from freeze_omni.data.datadir import validate
 from freeze_omni.data.kaldi_dir import write_set
 from freeze_omni.data.tables import read_table
-from freeze_omni.dialogues.config import RejectionConfig
+from freeze_omni.dialogues.plan import RejectionConfig
 from freeze_omni.eval import round_trip
 from tests.data.corpora.clips import clip
 

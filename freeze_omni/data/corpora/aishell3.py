@@ -7,17 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from freeze_omni.data.corpora.base import (
-    Item,
-    Skipped,
-    Utterance,
-    in_range,
-    inside,
-    lines_of,
-    option,
-    ranges,
-    share_of,
-)
+from freeze_omni.data.corpora.base import Item, Skipped, Utterance, in_range, inside, lines_of, option, ranges, share_of
 
 _SPEAKER_SIGNS = 7  # of SSB00050001
 

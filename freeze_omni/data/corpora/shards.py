@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from freeze_omni.data.audio_header import AudioError, AudioHeader, read_header
+from freeze_omni.data.audio import AudioError, AudioHeader, read_header
 from freeze_omni.data.corpora.base import Corpus, Dialogue, Item, Skipped, Utterance
 from freeze_omni.data.tables import write_lines
 

@@ -5,9 +5,8 @@ import pytest
 from freeze_omni.bin import tts_synthesize
 from freeze_omni.data.audio import read_audio
 from freeze_omni.data.tables import read_table, write_table
-from freeze_omni.data.tts.base import TtsError, Voice
-from freeze_omni.data.tts.registry import TtsFolders, make_backend
-from freeze_omni.data.tts.synthesize import Job, cached_path, synthesize
+from freeze_omni.data.tts.backends import TtsError, Voice
+from freeze_omni.data.tts.synthesize import Job, TtsFolders, cached_path, make_backend, synthesize
 
 
 def test_a_voice_is_written_and_read() -> None:
