@@ -10,7 +10,7 @@ from freeze_omni.data.datadir import ROLES, validate
 SHOWN = 20
 
 
-def main() -> int:
+def main() -> None:
     parser = argparse.ArgumentParser(prog="validate_data_dir.sh", description="Check a Kaldi data directory.")
     parser.add_argument("folder")
     parser.add_argument("--no-feats", action="store_true", help="feats.scp may be missing")
@@ -38,11 +38,9 @@ def main() -> int:
         print(f"... and {len(problems) - SHOWN} more problems", file=sys.stderr)
     if problems:
         fix = "" if args.role in ("qa", "dialogue") else f"; utils/fix_data_dir.sh {args.folder} fixes most"
-        print(f"validate_data_dir.sh: {args.folder} has {len(problems)} problems{fix}", file=sys.stderr)
-        return 1
+        sys.exit(f"validate_data_dir.sh: {args.folder} has {len(problems)} problems{fix}")
     print(f"validate_data_dir.sh: {args.folder} is fine")
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

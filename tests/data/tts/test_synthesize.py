@@ -56,8 +56,8 @@ def test_what_cannot_be_spoken_is_named(tmp_path: Path) -> None:
 def test_the_command_deals_out_voices(tmp_path: Path, toy_program: str) -> None:
     write_table(tmp_path / "set/text", {"u1": "One.", "u2": "Two."})
     options = ["--cache", str(tmp_path / "cache"), "--program", toy_program, "--nj", "1"]
-    assert tts_synthesize.main([str(tmp_path / "set"), *options, "--voices", "program:x program:y"]) == 0
+    assert exit_code(tts_synthesize.main, [str(tmp_path / "set"), *options, "--voices", "program:x program:y"]) == 0
     assert read_table(tmp_path / "set/utt2spk") == {"u1": "program_x", "u2": "program_y"}
     assert Path(read_table(tmp_path / "set/wav.scp")["u1"]).exists()
     (tmp_path / "set/utt2voice").write_text("u1 program:z\n")
-    assert tts_synthesize.main([str(tmp_path / "set"), *options]) == 1
+    assert exit_code(tts_synthesize.main, [str(tmp_path / "set"), *options]) == 1
