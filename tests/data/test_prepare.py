@@ -8,6 +8,7 @@ from freeze_omni.bin import format_wav_scp
 from freeze_omni.data.audio import AudioError, read_audio, write_wav
 from freeze_omni.data.prepare import PrepareConfig, prepare_dir
 from freeze_omni.data.tables import TableError, read_table
+from tests.commands import exit_code
 
 
 def test_rate_speed_and_counts(toy_dir: Path, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from freeze_omni.data.kaldi_dir import write_set
 from freeze_omni.data.tables import read_table
 from freeze_omni.dialogues.plan import RejectionConfig
 from freeze_omni.eval import round_trip
+from tests.commands import exit_code
 from tests.data.corpora.clips import clip
 
 HEARD = {"s-a": "Yes!", "s-b": "No, start.", "s-c": "Go."}

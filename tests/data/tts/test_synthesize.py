@@ -7,6 +7,7 @@ from freeze_omni.data.audio import read_audio
 from freeze_omni.data.tables import read_table, write_table
 from freeze_omni.data.tts.backends import TtsError, Voice
 from freeze_omni.data.tts.synthesize import Job, TtsFolders, cached_path, make_backend, synthesize
+from tests.commands import exit_code
 
 
 def test_a_voice_is_written_and_read() -> None:
