@@ -11,14 +11,13 @@ from typing import Any, Literal
 class QuantiserConfig:
     """One codebook: `vq` (learnt vectors) or `fsq` (a fixed grid, cannot collapse).
 
-    Attributes:
-        dim: width in which codes are compared (vq; 0: the width of the latent itself).
-        standardise: give every dimension mean 0 and variance 1 over the batch before it is quantised, so that all codes
-            are in use from the first step (not with dim 0).
-        normalise: compare directions only (vq).
-        decay: of the running means that the codes follow (vq).
-        restart_below: a code used less than this share of an even use is put on a vector of the batch (vq).
-        levels: values of each dimension (fsq).
+    dim: width in which codes are compared (vq; 0: the width of the latent itself).
+    standardise: give every dimension mean 0 and variance 1 over the batch before it is quantised, so that all codes are
+        in use from the first step (not with dim 0).
+    normalise: compare directions only (vq).
+    decay: of the running means that the codes follow (vq).
+    restart_below: a code used less than this share of an even use is put on a vector of the batch (vq).
+    levels: values of each dimension (fsq).
     """
 
     kind: Literal["vq", "fsq"] = "vq"

@@ -24,9 +24,7 @@ def dump_tokens(codec: Codec, data_dir: Path, output_dir: Path, batch_s: float =
     """Write `tokens`, `voices.npz` and, with utt2spk, `speakers.npz`; returns the utterances.
 
     Finished batches are kept in `output_dir`/parts until all are done.
-
-    Raises:
-        TableError, AudioError: wav.scp or an utterance cannot be read.
+    Raises TableError, AudioError: wav.scp or an utterance cannot be read.
     """
     recordings = read_table(data_dir / "wav.scp")
     parts = output_dir / "parts"

@@ -27,8 +27,7 @@ def read_audio(entry: str, hz: int | None = None) -> tuple[Wav, int]:
 
     entry: a file that soundfile reads, `file.ark:offset`, or a shell command that ends in `|`.
     hz: resample to this rate; None keeps the file's.
-    Raises:
-        AudioError: the file is missing, truncated, empty, or the command fails.
+    Raises AudioError: the file is missing, truncated, empty, or the command fails.
     """
     try:
         wav, rate = _decode(entry.strip())

@@ -103,11 +103,10 @@ def validate(
 ) -> list[Problem]:
     """All problems of a data directory, in the order of its files; an empty list means it is fine.
 
-    Args:
-        role: asr, tts (audio, text and speakers), qa (questions.jsonl) or dialogue (a set of stage 4, where a scene
-            may be without words); None checks what the flags ask for.
-        feats, wav, text: whether feats.scp, wav.scp and text are required.
-        non_print: allow characters in `text` that cannot be printed.
+    role: asr, tts (audio, text and speakers), qa (questions.jsonl) or dialogue (a set of stage 4, where a scene may be
+        without words); None checks what the flags ask for.
+    feats, wav, text: whether feats.scp, wav.scp and text are required.
+    non_print: allow characters in `text` that cannot be printed.
     """
     folder = Path(folder)
     if role is not None and role not in ROLES:

@@ -85,11 +85,10 @@ class Made:
 def prepare_dir(source: str | Path, output: str | Path, config: PrepareConfig, nj: int = 1) -> int:
     """Write `output`/{wav.scp,text,utt2spk,spk2utt,utt2num_samples,wav/}; returns the utterances kept.
 
-    Speeds other than 1 get `sp0.9-` before utterance and speaker. A rerun keeps finished files. Audio that
-    cannot be used is listed in `output`/skipped.
-    Raises:
-        TableError: tables that do not match (checked before any audio), or no utterance of the right length.
-        AudioError: more utterances than allowed cannot be used; the text is that of the first.
+    Speeds other than 1 get `sp0.9-` before utterance and speaker. A rerun keeps finished files. Audio that cannot be
+    used is listed in `output`/skipped.
+    Raises TableError: tables that do not match (checked before any audio), or no utterance of the right length.
+    Raises AudioError: more utterances than allowed cannot be used; the text is that of the first.
     """
     source, output = Path(source), Path(output).resolve()
     entries, segments, texts, speakers = _read_dir(source)

@@ -55,11 +55,9 @@ class Condition:
 class SpeechDecoder(nn.Module):
     """Turns LLM embeddings of a text (and its hidden states) into codec tokens.
 
-    Args:
-        config: sizes; with the published ones and `text_rows: reshape` 164.7 M parameters.
-        llm_size: width E of the frozen LLM.
-    Raises:
-        ValueError: `text_rows: reshape` and an LLM width that is no multiple of `size`.
+    config: sizes; with the published ones and `text_rows: reshape` 164.7 M parameters.
+    llm_size: width E of the frozen LLM.
+    Raises ValueError: `text_rows: reshape` and an LLM width that is no multiple of `size`.
     """
 
     def __init__(self, config: SpeechDecoderConfig, llm_size: int) -> None:
@@ -107,12 +105,10 @@ class SpeechDecoder(nn.Module):
     ) -> Tensor:
         """Teacher forcing: logits (B, T + 1, V + 4) of each next token and of what ends them.
 
-        Args:
-            text: LLM embeddings (B, N, E), right-padded (with anything), lengths (B,).
-            tokens: speech tokens (B, T), right-padded, lengths (B,).
-            hidden: LLM hidden states (B, M, E) for the prefix, lengths (B,) (default: all of M).
-        Raises:
-            ValueError: more than `max_positions` rows and tokens.
+        text: LLM embeddings (B, N, E), right-padded (with anything), lengths (B,).
+        tokens: speech tokens (B, T), right-padded, lengths (B,).
+        hidden: LLM hidden states (B, M, E) for the prefix, lengths (B,) (default: all of M).
+        Raises ValueError: more than `max_positions` rows and tokens.
         """
         condition = self.condition(text, text_lengths, hidden, hidden_lengths, token_lengths)
         return self.speech(condition, tokens, token_lengths)[0]
@@ -129,10 +125,8 @@ class SpeechDecoder(nn.Module):
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Mean cross entropy of tokens and eos (and the optional parts), arguments as in `forward`.
 
-        Args:
-            row_tokens: (B, N) how many of its tokens each row takes, if known.
-        Returns:
-            the loss, and detached stats: loss, ce, acc and acc10 (top 1, top 10), length, guide.
+        row_tokens: (B, N) how many of its tokens each row takes, if known.
+        Returns: the loss, and detached stats: loss, ce, acc and acc10 (top 1, top 10), length, guide.
         """
         config = self.config
         condition = self.condition(text, text_lengths, hidden, hidden_lengths, token_lengths, row_tokens)
@@ -204,9 +198,8 @@ class SpeechDecoder(nn.Module):
     ) -> State:
         """Read text (B, N, E) and hidden states (B, M, E) of a segment; `step` then takes the sos.
 
-        Args:
-            text_lengths, hidden_lengths: (B,), default everything.
-            token_lengths: (B,) speech tokens to plan for; default: as predicted. Only progress positions use it.
+        text_lengths, hidden_lengths: (B,), default everything.
+        token_lengths: (B,) speech tokens to plan for; default: as predicted. Only progress positions use it.
         Returns: a state (see `cache`) that any others can be joined with.
         """
         if text_lengths is None:
@@ -248,8 +241,7 @@ class SpeechDecoder(nn.Module):
     def speech(self, condition: Condition, tokens: Tensor, token_lengths: Tensor) -> tuple[Tensor, Tensor | None]:
         """Logits (B, T + 1, V + 4) of the AR, and the guided-attention loss if it is on.
 
-        Args:
-            condition: from `condition`; tokens (B, T), right-padded, lengths (B,).
+        condition: from `condition`; tokens (B, T), right-padded, lengths (B,).
         """
         config, rows, steps = self.config, condition.rows.shape[1], tokens.shape[1] + 1
         self._check_size(rows + steps)

@@ -52,9 +52,8 @@ def generate(
 ) -> Iterator[int]:
     """Yield the speech tokens of one segment, eos excluded, as they come.
 
-    Args:
-        text: LLM embeddings (N, E); hidden: hidden states (M, E) for the prefix.
-        max_tokens: default sampling.max_tokens; never more than max_positions allows.
+    text: LLM embeddings (N, E); hidden: hidden states (M, E) for the prefix.
+    max_tokens: default sampling.max_tokens; never more than max_positions allows.
     """
     sampling = sampling or SamplingConfig()
     state = begin(decoder, sampling, text[None], None if hidden is None else hidden[None])

@@ -212,9 +212,7 @@ def spell(text: str, tokenizer: Any) -> list[int]:
     """LLM token ids of the text, each character on its own.
 
     A character that has no token of its own comes as the tokens of its bytes.
-
-    Args:
-        tokenizer: of transformers.
+    tokenizer: of transformers.
     """
     table = {character: _ids(character, tokenizer) for character in set(text)}
     return [unit for character in text for unit in table[character]]

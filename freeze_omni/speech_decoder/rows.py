@@ -151,8 +151,7 @@ class Reading(nn.Module):
 def look_up(script: Tensor, ends: Tensor, time: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """The rows around the one spoken at each time, and whole tokens since its begin and until its end.
 
-    Args:
-        script: (B, N + 3, D) of `as_script`; ends: (B, N) of `row_ends`; time: (B, T).
+    script: (B, N + 3, D) of `as_script`; ends: (B, N) of `row_ends`; time: (B, T).
     Returns: rows (B, T, 3 D), and two (B, T) from 0 to FURTHEST. After the last row there is silence.
     """
     middle = time.to(ends.dtype) + 0.5  # of the token
@@ -172,10 +171,9 @@ def _take(script: Tensor, index: Tensor) -> Tensor:
 def guided_attention(query: Tensor, key: Tensor, token_lengths: Tensor, row_lengths: Tensor, width: float) -> Tensor:
     """Mean attention weight that lies off the diagonal.
 
-    Args:
-        query: (B, h, T, d) of the speech tokens; key: (B, h, N, d) of the text rows.
-        token_lengths, row_lengths: (B,), how many of T and N are real.
-        width: how far from the diagonal is free, as a share of the utterance.
+    query: (B, h, T, d) of the speech tokens; key: (B, h, N, d) of the text rows.
+    token_lengths, row_lengths: (B,), how many of T and N are real.
+    width: how far from the diagonal is free, as a share of the utterance.
     """
     rows = valid_mask(row_lengths, key.shape[2])
     tokens = valid_mask(token_lengths, query.shape[2])

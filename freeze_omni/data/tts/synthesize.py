@@ -114,8 +114,7 @@ def synthesize(jobs: Sequence[Job], folders: TtsFolders, nj: int = 1) -> dict[st
 
     Silence at both ends is cut to 60 ms, so that the speech ends with the file. A killed run loses only the sentences
     in progress.
-    Raises:
-        TtsError: a back-end or voice that is not available, or text that cannot be spoken.
+    Raises TtsError: a back-end or voice that is not available, or text that cannot be spoken.
     """
     cache = Path(folders.cache) if folders.cache else default_cache()
     versions = {name: backend_version(name, folders) for name in {job.voice.backend for job in jobs}}

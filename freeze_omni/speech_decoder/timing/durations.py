@@ -24,8 +24,7 @@ def durations(
 ) -> dict[str, list[int]]:
     """Speech tokens of each row; silence before the first belongs to it, and silence after the last to the last.
 
-    Args:
-        recordings: wav.scp entries of the same utterances; token_counts: the number of tokens of each.
+    recordings: wav.scp entries of the same utterances; token_counts: the number of tokens of each.
     """
     ids = [uid for uid in rows if len(rows[uid])]
     sounds = list(parallel_map(_features, [recordings[uid] for uid in ids], nj, "listen", chunk=16))

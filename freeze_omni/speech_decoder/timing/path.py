@@ -12,10 +12,9 @@ NEVER = -1e30
 def best_path(scores: Tensor, frames: Tensor, prices: Tensor, slots: Tensor) -> Tensor:
     """The state of each frame on the best path.
 
-    Args:
-        scores: (B, T, 2 N) log likelihood of each frame in each state; state 2 i and 2 i + 1 are slot i's.
-        frames: (B,) real frames; slots: (B,) real slots.
-        prices: (B, N) log probability of skipping a slot.
+    scores: (B, T, 2 N) log likelihood of each frame in each state; state 2 i and 2 i + 1 are slot i's.
+    frames: (B,) real frames; slots: (B,) real slots.
+    prices: (B, N) log probability of skipping a slot.
     Returns: (B, T) states, arbitrary after the real frames.
     """
     skips = _skips(prices)
