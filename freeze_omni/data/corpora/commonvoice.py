@@ -6,9 +6,8 @@ import csv
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
-from freeze_omni.data.corpora.base import CorpusError, Item, Skipped, Utterance, in_range, option, ranges
+from freeze_omni.data.corpora.base import Corpus, CorpusError, Item, Skipped, Utterance, in_range, option, ranges
 
 SETS = ("train", "dev", "test", "validated", "other")
 COLUMNS = ("client_id", "path", "sentence")
@@ -16,11 +15,11 @@ _SPEAKER_DIGITS = 16
 
 
 @dataclass(frozen=True)
-class CommonVoice:
+class CommonVoice(Corpus):
     """Sets as in ESPnet: train_<language>, dev_<language>, test_<language>; also validated_ and other_."""
 
-    role: ClassVar[str] = "asr"
-    source: ClassVar[str] = "https://commonvoice.mozilla.org/datasets"
+    role = "asr"
+    source = "https://commonvoice.mozilla.org/datasets"
     root: Path = option(None, "the folder cv-corpus-*, or the one of the language in it")
     language: str = option("en", "language code, as the folder is called")
 
