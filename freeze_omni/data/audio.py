@@ -129,10 +129,8 @@ def read_header(path: str | Path) -> AudioHeader:
         raise AudioError("the audio file is empty (0 bytes)")
     with open(path, "rb") as file:
         head = file.read(HEAD_BYTES)
-    if head[:4] == b"RIFF" and head[8:12] == b"WAVE":
-        header = wav_header(head, size) or other_header(path)
-    else:
-        header = other_header(path)
+    is_wav = head[:4] == b"RIFF" and head[8:12] == b"WAVE"
+    header = (wav_header(head, size) if is_wav else None) or other_header(path)
     if header.samples == 0:
         raise AudioError("the audio file has no samples")
     return header

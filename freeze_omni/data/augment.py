@@ -42,11 +42,9 @@ def augment(wav: Wav, rng: np.random.Generator, config: AugmentConfig, hz: int =
     if config.speed != (1.0, 1.0):
         wav = resample(wav, hz * rng.uniform(*config.speed), hz)
     if rng.random() < config.reverb:
-        room = room_response(rng.uniform(*config.rt60_s), rng.uniform(*config.direct_db), hz, rng)
-        wav = reverberate(wav, room)
+        wav = reverberate(wav, room_response(rng.uniform(*config.rt60_s), rng.uniform(*config.direct_db), hz, rng))
     if rng.random() < config.noise:
-        noise = coloured_noise(len(wav), rng.uniform(0.0, 2.0), rng)
-        wav = mix(wav, noise, rng.uniform(*config.snr_db))
+        wav = mix(wav, coloured_noise(len(wav), rng.uniform(0.0, 2.0), rng), rng.uniform(*config.snr_db))
     if rng.random() < config.telephone:
         wav = band_limit(wav, hz, *_TELEPHONE_HZ)
     wav = wav * np.float32(10 ** (rng.uniform(*config.gain_db) / 20))
@@ -87,7 +85,6 @@ def mix(wav: Wav, noise: Wav, snr_db: float) -> Wav:
 
 def band_limit(wav: Wav, hz: int, low_hz: float, high_hz: float) -> Wav:
     """Keep only the band between the two frequencies."""
-    spectrum = np.fft.rfft(wav)
-    frequency = np.fft.rfftfreq(len(wav), 1 / hz)
+    spectrum, frequency = np.fft.rfft(wav), np.fft.rfftfreq(len(wav), 1 / hz)
     spectrum[(frequency < low_hz) | (frequency > high_hz)] = 0
     return np.fft.irfft(spectrum, len(wav)).astype(np.float32)

@@ -58,12 +58,10 @@ def read_table(path: Path, problems: list[Problem]) -> Table:
             problems.append(Problem(path, number, "Windows line end; convert it with dos2unix"))
         key, _, value = line.replace("\t", " ").strip().partition(" ")
         if key in table.values:
-            first = table.lines[key]
-            problems.append(Problem(path, number, f"id {key} was already given in line {first}"))
+            problems.append(Problem(path, number, f"id {key} was already given in line {table.lines[key]}"))
             continue
         if key < last:
-            text = f"not sorted: {key} comes after {last}; sort with LC_ALL=C sort"
-            problems.append(Problem(path, number, text))
+            problems.append(Problem(path, number, f"not sorted: {key} comes after {last}; sort with LC_ALL=C sort"))
         last = max(key, last)
         table.values[key], table.lines[key] = value.strip(), number
     return table
@@ -83,13 +81,7 @@ FILES = {
 }
 STATES = ("0", "1", "2", "-1")
 SEGMENT_KINDS = ("complete", "cutoff", "backchannel", "noise", "side")
-QUESTION_KEYS: dict[str, type | tuple[type, ...]] = {
-    "id": str,
-    "question": str,
-    "answers": list,
-    "kind": str,
-    "phrasing": (str, int),
-}
+QUESTION_KEYS = {"id": str, "question": str, "answers": list, "kind": str, "phrasing": (str, int)}
 UNPRINTABLE = ("Cc", "Co", "Cn", "Cs")  # Unicode: control, private, unassigned, surrogate
 
 
@@ -144,7 +136,7 @@ def check_audio(table: Table) -> Iterator[Problem]:
     for key, value in table.values.items():
         if value.endswith("|"):
             continue
-        reason = "no file name" if not value else None
+        reason = None if value else "no file name"
         path, _, offset = value.rpartition(":")
         if path and offset.isdigit():  # a place in an archive
             reason = None if Path(path).is_file() else f"{path}: there is no such archive"
@@ -176,12 +168,9 @@ def check_segments(table: Table, recordings: Table | None) -> Iterator[Problem]:
 
 def unprintable(text: str) -> str | None:
     """The first control, private or replacement character of `text`, as U+XXXX, or None."""
-    if text.isascii() and text.isprintable():
-        return None
-    for char in text:
-        if char in "\ufeff\ufffd" or unicodedata.category(char) in UNPRINTABLE:
-            return f"U+{ord(char):04X}"
-    return None
+    bad = (char for char in text if char in "\ufeff\ufffd" or unicodedata.category(char) in UNPRINTABLE)
+    found = None if text.isascii() and text.isprintable() else next(bad, None)
+    return f"U+{ord(found):04X}" if found else None
 
 
 def check_text(table: Table, non_print: bool) -> Iterator[Problem]:

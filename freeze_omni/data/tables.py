@@ -36,9 +36,7 @@ def read_lines(path: str | Path) -> list[str]:
         raise TableError(f"{path}: no such file; run the stage that makes it") from None
     except UnicodeDecodeError as error:
         raise TableError(f"{path}: not UTF-8 ({error}); convert it with iconv") from None
-    if not lines[-1]:
-        lines.pop()
-    return [line.removesuffix("\r") for line in lines]
+    return [line.removesuffix("\r") for line in (lines if lines[-1] else lines[:-1])]
 
 
 def read_jsonl(path: str | Path) -> Iterator[tuple[int, Any]]:

@@ -57,7 +57,6 @@ def answer_rounds(llm: FrozenLLM, asked: Sequence[Asked], config: AnswerConfig, 
     key = json.dumps([llm.fingerprint(), config.system, config.max_new_tokens])
     path = cache / "answers" / f"{hashlib.sha256(key.encode()).hexdigest()}.jsonl"
     known = _read(path)
-    # similar lengths together, which wastes least on padding; always in the same order
     missing = sorted({one for one in asked if one not in known}, key=_size)
     path.parent.mkdir(parents=True, exist_ok=True)
     for start in range(0, len(missing), _BATCH):

@@ -6,7 +6,6 @@ import json
 import random
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
 
@@ -57,19 +56,17 @@ def _write_tables(
     later = {key: json.dumps(one.history, ensure_ascii=False) for key, one in answered.items() if one.history}
     spoken = {key: answer_wavs[one.answer] for key, one in answered.items() if one.answer in answer_wavs}
     for name, table in (("history", later), ("answer_wav.scp", spoken)):
+        (folder / name).unlink(missing_ok=True)  # of an earlier run with other settings; training would read it
         if table:
             write_table(folder / name, table)
-        else:  # of an earlier run with other settings; training would read it
-            (folder / name).unlink(missing_ok=True)
 
 
 def _scene_row(key: str, scene: Scene) -> dict[str, object]:
-    segments = [
-        {name: round(value, 4) if name != "kind" else value for name, value in asdict(segment).items()}
-        for segment in scene.segments
-    ]
-    pauses = [{"start_s": round(start, 4), "end_s": round(end, 4)} for start, end in scene.pauses]
-    return {"id": key, "kind": scene.kind, "segments": segments, "pauses": pauses}
+    def times(start_s: float, end_s: float) -> dict[str, float]:
+        return {"start_s": round(start_s, 4), "end_s": round(end_s, 4)}
+
+    segments = [{"kind": one.kind, **times(one.start_s, one.end_s)} for one in scene.segments]
+    return {"id": key, "kind": scene.kind, "segments": segments, "pauses": [times(*one) for one in scene.pauses]}
 
 
 def _babble(planned: Sequence[PlannedScene], maker: SceneMaker, seed: int) -> Wav:

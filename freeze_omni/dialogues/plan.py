@@ -194,11 +194,8 @@ def _plan_questions(
     spoken: dict[str, list[Utterance]] = {}
     for recording in recordings:
         spoken.setdefault(recording.text, []).append(recording)
-    usable = []
-    for question in asked:
-        answer = spoken_answer(answers.get(question.question), config.answer_words)
-        if question.question in spoken and answer:
-            usable.append((question, answer))
+    answered = ((question, spoken_answer(answers.get(question.question), config.answer_words)) for question in asked)
+    usable = [(question, answer) for question, answer in answered if question.question in spoken and answer]
     if config.questions:
         rng.shuffle(usable)
         usable = usable[: config.questions]

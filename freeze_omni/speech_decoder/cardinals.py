@@ -8,15 +8,8 @@ _SMALL = (
 ).split()
 _TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
 _SCALES = ("", " thousand", " million", " billion", " trillion", " quadrillion")
-_ORDINALS = {
-    "one": "first",
-    "two": "second",
-    "three": "third",
-    "five": "fifth",
-    "eight": "eighth",
-    "nine": "ninth",
-    "twelve": "twelfth",
-}
+_ORDINALS = {"one": "first", "two": "second", "three": "third", "five": "fifth"}
+_ORDINALS |= {"eight": "eighth", "nine": "ninth", "twelve": "twelfth"}
 LARGEST = 10 ** (3 * len(_SCALES)) - 1
 
 
@@ -42,9 +35,7 @@ def ordinal(number: int) -> str:
     words = cardinal(number)
     cut = max(words.rfind(" "), words.rfind("-")) + 1
     last = words[cut:]
-    if last in _ORDINALS:
-        return words[:cut] + _ORDINALS[last]
-    return words[:cut] + (last[:-1] + "ieth" if last.endswith("y") else last + "th")
+    return words[:cut] + _ORDINALS.get(last, last[:-1] + "ieth" if last.endswith("y") else last + "th")
 
 
 def year(number: int) -> str:

@@ -74,7 +74,6 @@ class SpeechDecoderConfig:
             raise ValueError("guide_layer and guide_heads must name an AR layer and some of its heads")
         if self.length == "predicted" and self.positions == "plain":
             raise ValueError("length: predicted has no use with positions: plain; set positions: progress")
-
         if self.reading == "told" and (self.length != "predicted" or self.text_rows != "project"):
             raise ValueError(
                 "reading: told needs a duration for each row: set length: predicted, positions:"

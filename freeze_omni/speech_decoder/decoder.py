@@ -173,19 +173,15 @@ class SpeechDecoder(nn.Module):
         prefix_x, prefix_lengths = self.prefix_rows(hidden, hidden_lengths)
         durations = self.nar_length(x, row_lengths) if self.config.length == "predicted" else None
         timing = self._timing(row_lengths, x.shape[1], durations, token_lengths, row_tokens)
-        places = self._places(row_lengths, x.shape[1], prefix_lengths, prefix_x.shape[1], timing)
+        if timing is None:
+            places = plain_places(row_lengths, x.shape[1], prefix_x.shape[1])
+        else:
+            places = progress_places(timing, prefix_lengths, prefix_x.shape[1])
         bos = self.embedding.weight[self.config.bos].expand(len(x), 1, -1)
+        rows, script = torch.cat([bos.to(x.dtype), x], dim=1), self._script(x, row_lengths, timing)
         prefix_valid = valid_mask(prefix_lengths, prefix_x.shape[1])
         prefix = self._prefix(prefix_x, prefix_valid, places) if prefix_x.shape[1] else []
-        return Condition(
-            torch.cat([bos.to(x.dtype), x], dim=1),
-            row_lengths,
-            prefix,
-            prefix_valid,
-            places,
-            durations,
-            *self._script(x, row_lengths, timing),
-        )
+        return Condition(rows, row_lengths, prefix, prefix_valid, places, durations, *script)
 
     @torch.no_grad()
     def start(
@@ -222,9 +218,7 @@ class SpeechDecoder(nn.Module):
         """Logits (B, V + 4) of what follows `token` (B,), at first the sos. Writes in the cache."""
         slots = state["length"]
         used = int(slots.max()) + 1
-        cache = state["cache"]
-        if used > cache.shape[4]:
-            cache = kv.grow(cache, 2 * cache.shape[4])
+        cache = kv.with_room(state["cache"], used)
         even = int(slots.min()) + 1 == used  # all rows have the same length
         mask = None if even else valid_mask(slots + 1, used)[:, None, None]
         x = self.embedding(token)[:, None]
@@ -260,14 +254,8 @@ class SpeechDecoder(nn.Module):
         for index, layer in enumerate(self.ar):
             query, key, value = layer.project(x, rotary)
             if config.guide_weight and index == config.guide_layer:
-                heads = slice(0, config.guide_heads)
-                guide = guided_attention(
-                    query[:, heads, rows:],
-                    key[:, heads, 1:rows],
-                    token_lengths,
-                    condition.row_lengths,
-                    config.guide_width,
-                )
+                asking, asked = query[:, : config.guide_heads, rows:], key[:, : config.guide_heads, 1:rows]
+                guide = guided_attention(asking, asked, token_lengths, condition.row_lengths, config.guide_width)
             x = layer.attend(x, query, *_after_prefix(condition.prefix, index, key, value), mask)
         return self.output(self.norm(x[:, rows:])), guide
 
@@ -311,13 +299,6 @@ class SpeechDecoder(nn.Module):
                 total = total * torch.exp(self.config.length_noise * torch.randn_like(total))
             durations = stretch(durations, total)
         return durations.detach()
-
-    def _places(
-        self, row_lengths: Tensor, rows: int, prefix_lengths: Tensor, prefix_rows: int, timing: Tensor | None
-    ) -> Places:
-        if timing is None:
-            return plain_places(row_lengths, rows, prefix_rows)
-        return progress_places(timing, prefix_lengths, prefix_rows)
 
     def _script(self, x: Tensor, row_lengths: Tensor, timing: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
         if self.config.reading == "attended":

@@ -121,7 +121,6 @@ def _time(match: re.Match[str]) -> str:
 
 
 def _date(match: re.Match[str]) -> str:
-    """2024-01-15, an ISO date."""
     years, month, day = map(int, match.groups())
     return f"{_MONTHS[month - 1]} {ordinal(day)}, {year(years)}"
 
@@ -145,8 +144,7 @@ def _fraction(match: re.Match[str]) -> str:
 
 
 def _decade(match: re.Match[str]) -> str:
-    words = year(int(match[1])) if len(match[1]) == 4 else cardinal(int(match[1]))
-    return plural(words)
+    return plural((year if len(match[1]) == 4 else cardinal)(int(match[1])))
 
 
 def _plain(match: re.Match[str]) -> str:
@@ -209,27 +207,20 @@ TEXT_STYLES = {"plain": str.strip, "released": normalise, "english": spoken_engl
 
 
 def spell(text: str, tokenizer: Any) -> list[int]:
-    """LLM token ids of the text, each character on its own.
-
-    A character that has no token of its own comes as the tokens of its bytes.
-    tokenizer: of transformers.
-    """
+    """LLM token ids of the text, each character on its own; one without a token is the tokens of its bytes."""
     table = {character: _ids(character, tokenizer) for character in set(text)}
     return [unit for character in text for unit in table[character]]
 
 
 def text_ids(text: str, tokenizer: Any, text_units: str) -> list[int]:
     """LLM token ids of the text in the units of a decoder's `text_units` ("tokens" or "chars")."""
-    if text_units == "chars":
-        return spell(text, tokenizer)
-    return tokenizer.encode(text, add_special_tokens=False)
+    return spell(text, tokenizer) if text_units == "chars" else tokenizer.encode(text, add_special_tokens=False)
 
 
 def spoken_ids(text: str, tokenizer: Any, text_units: str, style: TextStyle) -> list[int]:
     """LLM token ids of a text as it is spoken, in the decoder's units.
 
-    style: plain, released (the published server's clean-up) or english (numbers in words). Decoding must use the style
-        of the training.
+    style: plain, released (the published server's clean-up) or english (numbers in words); as in training.
     """
     return text_ids(TEXT_STYLES[style](text), tokenizer, text_units)
 

@@ -15,10 +15,7 @@ from freeze_omni.speech_decoder.layer import NORM_EPS
 
 
 class ProjectRows(nn.Module):
-    """One row a vector, by a learned projection: fits an LLM of any width.
-
-    The norm makes the decoder independent of the scale of the LLM's embeddings (often 0.02).
-    """
+    """One row a vector, by a learned projection; the norm makes it independent of the embeddings' scale."""
 
     def __init__(self, llm_size: int, size: int) -> None:
         super().__init__()
@@ -44,14 +41,12 @@ class ReshapeRows(nn.Module):
 
     def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """x (B, N, E) to rows (B, N * E / D, D), lengths (B,); padding may hold anything."""
-        rows = silence_padding(x, lengths).reshape(len(x), -1, self.size)
-        return rows, lengths * self.rows
+        return silence_padding(x, lengths).reshape(len(x), -1, self.size), lengths * self.rows
 
 
 def make_rows(config: SpeechDecoderConfig, llm_size: int) -> nn.Module:
     """The module that `text_rows` names."""
-    kind = ProjectRows if config.text_rows == "project" else ReshapeRows
-    return kind(llm_size, config.size)
+    return (ProjectRows if config.text_rows == "project" else ReshapeRows)(llm_size, config.size)
 
 
 @dataclass(frozen=True)
@@ -156,16 +151,12 @@ def look_up(script: Tensor, ends: Tensor, time: Tensor) -> tuple[Tensor, Tensor,
     """
     middle = time.to(ends.dtype) + 0.5  # of the token
     index = torch.searchsorted(ends, middle, right=True)
-    around = [_take(script, index + offset) for offset in range(2 * AROUND + 1)]
-    bounds = F.pad(ends, (1, 0))
-    begin = bounds.gather(1, index)
+    places = [(index + offset)[..., None].expand(-1, -1, script.shape[2]) for offset in range(2 * AROUND + 1)]
+    around = [script.gather(1, place) for place in places]
+    begin = F.pad(ends, (1, 0)).gather(1, index)
     end = F.pad(ends, (0, 1), value=torch.inf).gather(1, index)
     since, until = (gap.clamp(0, FURTHEST).long() for gap in (middle - begin, end - middle))
     return torch.cat(around, -1), since, until
-
-
-def _take(script: Tensor, index: Tensor) -> Tensor:
-    return script.gather(1, index[..., None].expand(-1, -1, script.shape[2]))
 
 
 def guided_attention(query: Tensor, key: Tensor, token_lengths: Tensor, row_lengths: Tensor, width: float) -> Tensor:

@@ -63,8 +63,7 @@ def sample(
     if config.penalty_window > 0:
         logits = penalise(logits, state["recent"], config.penalty)
     logits = logits.clone()
-    logits[:, decoder.bos : decoder.sos + 1] = -torch.inf
-    logits[:, decoder.pad] = -torch.inf
+    logits[:, [decoder.bos, decoder.sos, decoder.pad]] = -torch.inf
     logits = guard(logits, state, decoder.eos, config)
     if config.top_k == 1:
         token = logits.argmax(dim=-1)
@@ -102,10 +101,8 @@ def guard(logits: Tensor, state: State, eos: int, config: SamplingConfig) -> Ten
 def draw(weights: Tensor, generator: Generators = None) -> Tensor:
     """Index (B,) drawn in proportion to weights (B, K), which need not sum to one."""
     if isinstance(generator, Sequence):
-        parts = [torch.rand(1, generator=one, device=one.device) for one in generator]
-        chance = torch.cat(parts).to(weights.device)
+        chance = torch.cat([torch.rand(1, generator=one, device=one.device) for one in generator]).to(weights.device)
     else:
         chance = torch.rand(len(weights), generator=generator, device=weights.device)
     total = weights.cumsum(dim=1)
-    passed = total <= chance[:, None] * total[:, -1:]
-    return passed.sum(dim=1).clamp(max=weights.shape[1] - 1)
+    return (total <= chance[:, None] * total[:, -1:]).sum(dim=1).clamp(max=weights.shape[1] - 1)

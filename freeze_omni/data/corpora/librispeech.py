@@ -29,11 +29,8 @@ class LibriSpeech(Corpus):
         for subset in SUBSETS:
             folder = top / subset
             if folder.is_dir():
-                chapters = [
-                    f"{subset}/{speaker}/{chapter}"
-                    for speaker in folders_in(folder)
-                    for chapter in folders_in(folder / speaker)
-                ]
+                readers = folders_in(folder)
+                chapters = [f"{subset}/{reader}/{name}" for reader in readers for name in folders_in(folder / reader)]
                 if not chapters:
                     raise CorpusError(f"{folder}: no <reader>/<chapter> folders; unpack {subset}.tar.gz again")
                 found[subset.replace("-", "_")] = chapters

@@ -79,30 +79,15 @@ def one_core_session(path: Path, installer: str) -> Any:
     except ImportError:
         raise TtsError("this voice needs onnxruntime: pip install 'freeze-omni[train]'") from None
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.inter_op_num_threads = 1
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
     return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
 # The G2P writes diphthongs and affricates as one sign; espeak, whose phonemes piper uses, spells them out and marks
 # long vowels.
 _SPELT_OUT = (
-    ("ɜɹ", "ɜː"),
-    ("əɹ", "ɚ"),
-    ("ᵊ", "ə"),
-    ("A", "eɪ"),
-    ("I", "aɪ"),
-    ("O", "oʊ"),
-    ("W", "aʊ"),
-    ("Y", "ɔɪ"),
-    ("ʤ", "dʒ"),
-    ("ʧ", "tʃ"),
-    ("T", "ɾ"),
-    ("ˈi", "ˈiː"),
-    ("ˌi", "ˌiː"),
-    ("u", "uː"),
-    ("ɑ", "ɑː"),
-    ("ɔ", "ɔː"),
+    *(("ɜɹ", "ɜː"), ("əɹ", "ɚ"), ("ᵊ", "ə"), ("A", "eɪ"), ("I", "aɪ"), ("O", "oʊ"), ("W", "aʊ"), ("Y", "ɔɪ")),
+    *(("ʤ", "dʒ"), ("ʧ", "tʃ"), ("T", "ɾ"), ("ˈi", "ˈiː"), ("ˌi", "ˌiː"), ("u", "uː"), ("ɑ", "ɑː"), ("ɔ", "ɔː")),
     ("ɔːɪ", "ɔɪ"),
 )
 
@@ -176,8 +161,7 @@ class Kokoro:
 
     def _style(self, voice: str) -> NDArray[np.float32]:
         if voice not in self._styles:
-            parts = [self._read_style(name) for name in voice.split("+")]
-            self._styles[voice] = np.mean(parts, axis=0, dtype=np.float32)
+            self._styles[voice] = np.mean([self._read_style(name) for name in voice.split("+")], 0, np.float32)
         return self._styles[voice]
 
     def _read_style(self, name: str) -> NDArray[np.float32]:
@@ -230,19 +214,15 @@ class Piper:
     def _load(self, voice: str) -> tuple:
         path = self._folder / f"{voice}.onnx"
         session = one_core_session(path, "get_piper_joe.sh")
-        config = json.loads(Path(f"{path}.json").read_text(encoding="utf-8"))
-        return session, config
+        return session, json.loads(Path(f"{path}.json").read_text(encoding="utf-8"))
 
 
 def phoneme_ids(phonemes: str, id_map: dict[str, list[int]]) -> list[int]:
     """Ids between begin and end, a pad after each. Signs without an id in this voice are left out."""
-    ids = [*id_map[_BEGIN], *id_map[_PAD]]
-    for sign in phonemes:
-        if sign in id_map:
-            ids += [*id_map[sign], *id_map[_PAD]]
-    if len(ids) == 2:
+    signs = [sign for sign in phonemes if sign in id_map]
+    if not signs:
         raise TtsError(f"nothing to speak in '{phonemes}'; remove the sentence")
-    return [*ids, *id_map[_END]]
+    return [one for sign in (_BEGIN, *signs) for one in (*id_map[sign], *id_map[_PAD])] + id_map[_END]
 
 
 _TIMEOUT_S = 60
@@ -288,7 +268,5 @@ class Program:
 
 def find_program(name: str, folders: tuple[str, ...] = ()) -> str | None:
     """The program's path: in one of `folders`, else on PATH; None if not found."""
-    for folder in folders:
-        if Path(folder, name).exists():
-            return str(Path(folder, name))
-    return shutil.which(name)
+    own = (str(Path(folder, name)) for folder in folders if Path(folder, name).exists())
+    return next(own, None) or shutil.which(name)

@@ -119,18 +119,12 @@ def synthesize(jobs: Sequence[Job], folders: TtsFolders, nj: int = 1) -> dict[st
     cache = Path(folders.cache) if folders.cache else default_cache()
     versions = {name: backend_version(name, folders) for name in {job.voice.backend for job in jobs}}
     paths = {job.utterance: cached_path(job, versions[job.voice.backend], cache) for job in jobs}
-    missing: dict[Path, Job] = {}
-    for job in jobs:
-        if not paths[job.utterance].exists():
-            missing.setdefault(paths[job.utterance], job)
-    by_backend: dict[str, list[tuple[Job, Path]]] = {}
-    for path, job in missing.items():
-        by_backend.setdefault(job.voice.backend, []).append((job, path))
-    for name, todo in sorted(by_backend.items()):
+    missing = {paths[job.utterance]: job for job in reversed(jobs) if not paths[job.utterance].exists()}
+    work = functools.partial(_speak_into, folders=folders)
+    for name in sorted(versions):
+        todo = [(job, path) for path, job in missing.items() if job.voice.backend == name]
         todo.sort(key=lambda pair: -len(pair[0].text))  # the long ones first: no straggler at the end
-        size = _BATCH.get(name, _QUICK_BATCH)
-        work = functools.partial(_speak_into, folders=folders)
-        for _ in parallel_map(work, todo, nj, f"speaking with {name}", chunk=size):
+        for _ in parallel_map(work, todo, nj, f"speaking with {name}", chunk=_BATCH.get(name, _QUICK_BATCH)):
             pass
     return paths
 
