@@ -35,8 +35,7 @@ class GlobalQuantiser(nn.Module):
 
     def lookup(self, tokens: Tensor) -> Tensor:
         """Global tokens (B, n) to vectors (B, dim)."""
-        parts = [codes.lookup(tokens[:, index]) for index, codes in enumerate(self.slices)]
-        return torch.cat(parts, dim=-1)
+        return torch.cat([codes.lookup(tokens[:, index]) for index, codes in enumerate(self.slices)], dim=-1)
 
 
 def fixed_voice(codes: Tensor) -> Tensor:

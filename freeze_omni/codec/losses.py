@@ -49,9 +49,8 @@ class ReconstructionLoss(nn.Module):
                 mel = spectrum.from_magnitudes(theirs)
             mels.append((spectrum.from_magnitudes(ours) - mel).abs().mean())
             if self.config.stft_weight:
-                floor = spectrum.floor
-                difference = ours.clamp(min=floor).log() - theirs.clamp(min=floor).log()
-                stfts.append(difference.abs().mean())
+                ours, theirs = (one.clamp(min=spectrum.floor).log() for one in (ours, theirs))
+                stfts.append((ours - theirs).abs().mean())
         parts = {"mel": torch.stack(mels).mean()}
         parts["loss"] = self.config.mel_weight * parts["mel"]
         if stfts:
