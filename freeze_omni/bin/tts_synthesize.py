@@ -15,11 +15,8 @@ from freeze_omni.data.tts.synthesize import Job, TtsFolders, synthesize
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path, help="a directory with `text` and optionally utt2voice")
-    parser.add_argument(
-        "--voices",
-        default="kokoro:af_heart",
-        help="backend:name[@speed], several separated by spaces: used in turn without utt2voice",
-    )
+    voices = "backend:name[@speed], several separated by spaces: used in turn without utt2voice"
+    parser.add_argument("--voices", default="kokoro:af_heart", help=voices)
     parser.add_argument("--cache", default="", help="folder of voices and spoken sentences")
     parser.add_argument("--program", default="", help="for `program:` voices, a command line with {output}")
     parser.add_argument("--nj", type=int, default=2)

@@ -17,21 +17,11 @@ def main() -> None:
     parser.add_argument("--no-wav", action="store_true", help="wav.scp may be missing")
     parser.add_argument("--no-text", action="store_true", help="text may be missing")
     parser.add_argument("--non-print", action="store_true", help="text may hold unprintable characters")
-    parser.add_argument(
-        "--role",
-        choices=ROLES,
-        help="what the data is for: asr and tts have no features; qa is a questions.jsonl; "
-        "dialogue is a set of stage 4",
-    )
+    role = "what the data is for: asr and tts have no features; qa is a questions.jsonl; dialogue is a set of stage 4"
+    parser.add_argument("--role", choices=ROLES, help=role)
     args = parser.parse_args()
-    problems = validate(
-        args.folder,
-        role=args.role,
-        feats=not args.no_feats and args.role is None,
-        wav=not args.no_wav,
-        text=not args.no_text,
-        non_print=args.non_print,
-    )
+    feats = not args.no_feats and args.role is None
+    problems = validate(args.folder, args.role, feats, not args.no_wav, not args.no_text, args.non_print)
     for problem in problems[:SHOWN]:
         print(problem, file=sys.stderr)
     if len(problems) > SHOWN:

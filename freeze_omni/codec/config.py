@@ -31,9 +31,8 @@ class QuantiserConfig:
 
     def __post_init__(self) -> None:
         if self.kind == "fsq" and math.prod(self.levels) != self.codebook_size:
-            raise ValueError(
-                f"levels {self.levels} make {math.prod(self.levels)} codes, codebook_size is {self.codebook_size}"
-            )
+            codes = math.prod(self.levels)
+            raise ValueError(f"levels {self.levels} make {codes} codes, codebook_size is {self.codebook_size}")
 
 
 @dataclass(frozen=True)
@@ -127,10 +126,8 @@ class CodecConfig:
             if not self.external.code:
                 raise ValueError("architecture external needs external.code, as my_module:MyCodec")
         elif math.prod(self.time_domain.rates) != self.hop_samples:
-            raise ValueError(
-                f"rates {self.time_domain.rates} make {math.prod(self.time_domain.rates)} samples "
-                f"a token, hop_samples is {self.hop_samples}"
-            )
+            rates, samples = self.time_domain.rates, math.prod(self.time_domain.rates)
+            raise ValueError(f"rates {rates} make {samples} samples a token, hop_samples is {self.hop_samples}")
 
 
 def _check_spectral(spectral: SpectralConfig, hop_samples: int) -> None:

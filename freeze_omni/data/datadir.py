@@ -258,16 +258,14 @@ def check_dialogue(folder: Path, recordings: Table) -> list[Problem]:
 
     recordings: wav.scp of the set, which defines its scenes.
     """
-    problems: list[Problem] = []
-    for name in ("states", "scene"):
-        if not (folder / name).is_file():
-            problems.append(Problem(folder / name, 0, "is missing; stage 4 writes it"))
+    needed = (folder / name for name in ("states", "scene"))
+    problems = [Problem(path, 0, "is missing; stage 4 writes it") for path in needed if not path.is_file()]
     if (folder / "states").is_file():
         problems += _check_states(read_table(folder / "states", problems), recordings)
     if (folder / "scene").is_file():
         problems += _check_scenes(folder / "scene", recordings)
-    names = [name for name in (*ANSWERED, "history") if (folder / name).is_file()]
-    tables = {name: read_table(folder / name, problems) for name in names}
+    given = [folder / name for name in (*ANSWERED, "history") if (folder / name).is_file()]
+    tables = {path.name: read_table(path, problems) for path in given}
     for table in tables.values():
         problems += _missing(table, recordings.values, recordings.path.name)
     if "history" in tables:
@@ -280,8 +278,7 @@ def check_dialogue(folder: Path, recordings: Table) -> list[Problem]:
 
 def _check_states(table: Table, recordings: Table) -> Iterator[Problem]:
     for key, value in table.values.items():
-        strange = [word for word in value.split() if word not in STATES]
-        if strange:
+        if strange := [word for word in value.split() if word not in STATES]:
             yield table.problem(key, f"{key} has the state {strange[0]!r}, which is none of {' '.join(STATES)}")
     yield from _missing(recordings, table.values, table.path.name)
 

@@ -53,8 +53,7 @@ def _drop_unusable(tables: dict[str, Table]) -> list[Problem]:
         ("text", lambda table: check_text(table, non_print=True)),
         ("segments", lambda table: check_segments(table, tables.get("wav.scp"))),
     ):
-        if name in tables:
-            table = tables[name]
+        if table := tables.get(name):
             bad = list(check(table))
             lines = {problem.line for problem in bad}
             table.values = {key: value for key, value in table.values.items() if table.lines[key] not in lines}

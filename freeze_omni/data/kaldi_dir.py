@@ -34,13 +34,10 @@ def write_set(
 
 def write_spoken_set(folder: str | Path, jobs: Sequence[Job], paths: Mapping[str, Path]) -> float:
     """Write the directory of synthesised speech; returns its seconds."""
-    write_set(
-        folder,
-        {job.utterance: paths[job.utterance] for job in jobs},
-        {job.utterance: job.text for job in jobs},
-        {job.utterance: job.voice.speaker for job in jobs},
-    )
-    return sum(soundfile.info(paths[job.utterance]).duration for job in jobs)
+    spoken = {job.utterance: paths[job.utterance] for job in jobs}
+    speakers = {job.utterance: job.voice.speaker for job in jobs}
+    write_set(folder, spoken, {job.utterance: job.text for job in jobs}, speakers)
+    return sum(soundfile.info(path).duration for path in spoken.values())
 
 
 FILE = "sources.jsonl"

@@ -198,9 +198,8 @@ def _plan_questions(
     usable = [(question, answer) for question, answer in answered if question.question in spoken and answer]
     if config.questions:
         rng.shuffle(usable)
-        usable = usable[: config.questions]
     planned = []
-    for question, answer in usable:
+    for question, answer in usable[: config.questions or None]:
         takes = spoken[question.question]
         for number, take in enumerate(rng.sample(takes, min(config.recordings, len(takes)))):
             key = question.id if config.recordings == 1 else f"{question.id}-{number}"
@@ -228,8 +227,8 @@ def later_rounds(
         answers = ask([Asked(turn.recording.text, turn.history) for turn in turns])
         last = []
         for turn in turns:
-            answer = spoken_answer(answers[Asked(turn.recording.text, turn.history)], config.answer_words)
-            if answer:
+            asked = Asked(turn.recording.text, turn.history)
+            if answer := spoken_answer(answers[asked], config.answer_words):
                 last.append(replace(turn, kind=_kind_of_turn(config, rng), answer=answer))
         found += last
     return found

@@ -13,13 +13,8 @@ from typing import Literal
 from freeze_omni.duplex.state_head import ANSWER, IGNORE, NO_LABEL, SPEAKING
 
 Kind = Literal["complete", "cutoff", "backchannel", "noise", "side"]
-DECISIONS: dict[str, int | None] = {
-    "complete": ANSWER,
-    "cutoff": None,  # the user will go on: nothing is decided
-    "backchannel": IGNORE,
-    "noise": IGNORE,
-    "side": IGNORE,
-}
+# after a cutoff the user will go on: nothing is decided
+DECISIONS = {"complete": ANSWER, "cutoff": None, "backchannel": IGNORE, "noise": IGNORE, "side": IGNORE}
 TO_SYSTEM = ("complete", "cutoff")
 ROUNDING_S = 1e-6
 
@@ -94,13 +89,10 @@ def _void(segment: Segment, segments: Sequence[Segment], chunk: int, config: Lab
     if segment.kind == "complete":
         return any(other.kind in TO_SYSTEM for other in over)
     before = [x for x in segments if x.end_s <= segment.end_s and x.kind in TO_SYSTEM]
-    waits = bool(before) and max(before, key=lambda other: other.end_s).kind == "cutoff"
-    return bool(over) or waits
+    return bool(over) or bool(before) and max(before, key=lambda other: other.end_s).kind == "cutoff"
 
 
 def _next_start(segment: Segment, segments: Sequence[Segment], chunks: int, config: LabelConfig) -> int:
     """The chunk in which the next segment starts, or `chunks`."""
-    starts = [other.start_s for other in segments if other.start_s > segment.end_s]
-    if not starts:
-        return chunks
-    return min(chunks, int((min(starts) + ROUNDING_S) / config.chunk_s))
+    starts = [int((x.start_s + ROUNDING_S) / config.chunk_s) for x in segments if x.start_s > segment.end_s]
+    return min([chunks, *starts])

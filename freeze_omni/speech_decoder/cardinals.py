@@ -43,16 +43,12 @@ def year(number: int) -> str:
     century, rest = divmod(number, 100)
     if century % 10 == 0 and rest < 10 or century < 10:
         return cardinal(number)
-    if rest == 0:
-        return f"{cardinal(century)} hundred"
-    return f"{cardinal(century)} {'oh ' if rest < 10 else ''}{cardinal(rest)}"
+    return f"{cardinal(century)} " + (f"{'oh ' if rest < 10 else ''}{cardinal(rest)}" if rest else "hundred")
 
 
 def plural(words: str) -> str:
     """The plural: "nineteen eighty" -> "nineteen eighties", "six" -> "sixes"."""
-    if words.endswith("y"):
-        return words[:-1] + "ies"
-    return words + ("es" if words.endswith("x") else "s")
+    return words[:-1] + "ies" if words.endswith("y") else words + ("es" if words.endswith("x") else "s")
 
 
 def digits(text: str) -> str:
@@ -64,8 +60,7 @@ def _below_thousand(number: int) -> str:
     hundreds, rest = divmod(number, 100)
     words = [f"{_SMALL[hundreds]} hundred"] if hundreds else []
     if rest >= 20:
-        tens, ones = divmod(rest, 10)
-        words.append(_TENS[tens - 2] + (f"-{_SMALL[ones]}" if ones else ""))
+        words.append(_TENS[rest // 10 - 2] + (f"-{_SMALL[rest % 10]}" if rest % 10 else ""))
     elif rest:
         words.append(_SMALL[rest])
     return " ".join(words)

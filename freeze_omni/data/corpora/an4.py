@@ -42,11 +42,8 @@ class An4(Corpus):
         train, test = len(self._lines("train")), len(self._lines("test"))
         if train <= self.dev:
             raise CorpusError(f"{self.folder}: {train} training utterances are too few for --dev {self.dev}")
-        return {
-            "train_nodev": [f"train {self.dev}:{train}"],
-            "train_dev": [f"train 0:{self.dev}"],
-            "test": [f"test {part}" for part in ranges(test)],
-        }
+        sets = {"train_nodev": [f"train {self.dev}:{train}"], "train_dev": [f"train 0:{self.dev}"]}
+        return sets | {"test": [f"test {part}" for part in ranges(test)]}
 
     def read(self, name: str, part: str) -> Iterator[Item]:
         which, rows = part.split(" ")

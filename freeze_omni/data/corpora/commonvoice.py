@@ -29,15 +29,13 @@ class CommonVoice(Corpus):
                 return folder
         raise CorpusError(f"{self.root}: no {self.language}/clips in it; give the folder that the archive made")
 
-    def _set_name(self, name: str) -> str:
-        return f"{name}_{self.language.replace('-', '_')}"
-
     def sets(self, work: Path) -> dict[str, list[str]]:
-        folder, found = self._folder(), {}
-        for name in SETS:
-            table = folder / f"{name}.tsv"
-            if table.is_file():
-                found[self._set_name(name)] = [f"{name}.tsv {part}" for part in ranges(len(read_tsv(table)))]
+        folder, language = self._folder(), self.language.replace("-", "_")
+        tables = {name: folder / f"{name}.tsv" for name in SETS if (folder / f"{name}.tsv").is_file()}
+        found = {
+            f"{name}_{language}": [f"{name}.tsv {part}" for part in ranges(len(read_tsv(table)))]
+            for name, table in tables.items()
+        }
         if not found:
             raise CorpusError(f"{folder}: no train.tsv, dev.tsv or test.tsv; unpack the archive again")
         return found

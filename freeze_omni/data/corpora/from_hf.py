@@ -51,12 +51,8 @@ class FromHf(Corpus):
     def columns(self, there: list[str]) -> tuple[str, ...]:
         """Names of the columns with audio, text, speaker and id ("" for none). Raises CorpusError."""
         found = []
-        for given, usual, what in (
-            (self.audio, AUDIO_COLUMNS, "audio"),
-            (self.text, TEXT_COLUMNS, "text"),
-            (self.speaker, SPEAKER_COLUMNS, ""),
-            ("", ID_COLUMNS, ""),
-        ):
+        needed = ((self.audio, AUDIO_COLUMNS, "audio"), (self.text, TEXT_COLUMNS, "text"))
+        for given, usual, what in (*needed, (self.speaker, SPEAKER_COLUMNS, ""), ("", ID_COLUMNS, "")):
             name = given or next((column for column in usual if column in there), "")
             if given and given not in there or what and not name:
                 listed = ", ".join(there)

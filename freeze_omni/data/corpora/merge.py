@@ -40,8 +40,7 @@ def merge_shards(folders: Sequence[Path], output: Path, tables: Sequence[str]) -
 
 def table_names(folders: Sequence[Path]) -> list[str]:
     """Names of all tables that the shards hold."""
-    found = {path.name for folder in folders for path in folder.iterdir() if path.name != REPORT}
-    return sorted(found)
+    return sorted({path.name for folder in folders for path in folder.iterdir() if path.name != REPORT})
 
 
 def _sort(arguments: list[str], output: Path) -> None:

@@ -23,11 +23,8 @@ class Sgd(Corpus):
 
     def sets(self, work: Path) -> dict[str, list[str]]:
         folder = self.folder
-        found = {
-            f"qa_{name}": [str(path) for path in sorted((folder / name).glob("dialogues_*.json"))]
-            for name in ("train", "dev", "test")
-        }
-        return {name: parts for name, parts in found.items() if parts}
+        files = {name: sorted((folder / name).glob("dialogues_*.json")) for name in ("train", "dev", "test")}
+        return {f"qa_{name}": [str(path) for path in paths] for name, paths in files.items() if paths}
 
     def read(self, name: str, part: str) -> Iterator[Item]:
         try:

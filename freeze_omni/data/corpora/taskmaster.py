@@ -43,10 +43,6 @@ class Taskmaster(Corpus):
             yield Skipped(part, f"not an array of conversations ({type(error).__name__})")
 
     def _listed(self, folder: Path) -> dict[str, str]:
-        found = {}
-        for which in ("train", "dev", "test"):
-            path = folder / f"{which}.csv"
-            if path.is_file():
-                for line in lines_of(path):
-                    found[line.split(",")[0].strip()] = f"qa_{which}"
-        return found
+        lists = [(which, folder / f"{which}.csv") for which in ("train", "dev", "test")]
+        lines = [(which, line) for which, path in lists if path.is_file() for line in lines_of(path)]
+        return {line.split(",")[0].strip(): f"qa_{which}" for which, line in lines}

@@ -178,14 +178,9 @@ def row_starts(utterances: Sequence[Spoken], passes: Sequence[tuple[int, int]] =
     if not any(bool((one.kinds != SILENT).any()) for one in utterances):
         raise ValueError("no text has a letter in it")
     count = 2 * (1 + max(int(one.kinds.max()) for one in utterances if len(one.kinds)))
-    mixtures = train(_some(utterances), passes, count)
-    return [_starts(one, path) for one, path in zip(utterances, _paths(mixtures, utterances), strict=True)]
-
-
-def _some(utterances: Sequence[Spoken]) -> Sequence[Spoken]:
-    """Every n-th of them, if there are more than are needed for training."""
     every = max(1, sum(len(one.features) for one in utterances) // ENOUGH_FRAMES)
-    return utterances[::every]
+    mixtures = train(utterances[::every], passes, count)
+    return [_starts(one, path) for one, path in zip(utterances, _paths(mixtures, utterances), strict=True)]
 
 
 def train(utterances: Sequence[Spoken], passes: Sequence[tuple[int, int]], count: int) -> Mixtures:
@@ -218,11 +213,9 @@ def _flat(one: Spoken) -> Tensor:
     loud = one.loudness_db > one.loudness_db.max() - SILENCE_DB
     letters = one.kinds[one.kinds != SILENT]
     states = torch.zeros(len(one.features), dtype=torch.long)
-    if len(letters) == 0:
-        return states
-    halves = torch.stack([2 * letters, 2 * letters + 1], 1).flatten()
-    place = torch.arange(int(loud.sum())) * len(halves) // max(1, int(loud.sum()))
-    states[loud] = halves[place]
+    if len(letters):
+        halves = torch.stack([2 * letters, 2 * letters + 1], 1).flatten()
+        states[loud] = halves[torch.arange(int(loud.sum())) * len(halves) // max(1, int(loud.sum()))]
     return states
 
 
@@ -231,8 +224,7 @@ def _paths(mixtures: Mixtures, utterances: Sequence[Spoken]) -> list[Tensor]:
     order = sorted(range(len(utterances)), key=lambda index: len(utterances[index].features))
     for start in range(0, len(order), BATCH):
         batch = order[start : start + BATCH]
-        for index, path in zip(batch, _batch_paths(mixtures, [utterances[i] for i in batch]), strict=True):
-            paths[index] = path
+        paths |= zip(batch, _batch_paths(mixtures, [utterances[i] for i in batch]), strict=True)
     return [paths[index] for index in range(len(utterances))]
 
 
@@ -249,5 +241,4 @@ def _batch_paths(mixtures: Mixtures, batch: Sequence[Spoken]) -> list[Tensor]:
 
 def _starts(one: Spoken, path: Tensor) -> Tensor:
     """First frame of each row from the path's states; a skipped row begins with the next one."""
-    slot = path // 2
-    return torch.searchsorted(slot, torch.arange(1, len(one.kinds) + 2))
+    return torch.searchsorted(path // 2, torch.arange(1, len(one.kinds) + 2))

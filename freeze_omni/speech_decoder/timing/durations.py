@@ -28,14 +28,11 @@ def durations(
     """
     ids = [uid for uid in rows if len(rows[uid])]
     sounds = list(parallel_map(_features, [recordings[uid] for uid in ids], nj, "listen", chunk=16))
-    heard = _normalise(sounds)
     numbers = kinds([rows[uid] for uid in ids])
-    spoken = [Spoken(x, _loudness_db(raw), kind) for x, raw, kind in zip(heard, sounds, numbers, strict=True)]
-    starts = row_starts(spoken)
-    return {
-        uid: to_tokens(begin, len(one.features), token_counts[uid])
-        for uid, begin, one in zip(ids, starts, spoken, strict=True)
-    }
+    heard = zip(_normalise(sounds), sounds, numbers, strict=True)
+    starts = row_starts([Spoken(x, _loudness_db(raw), kind) for x, raw, kind in heard])
+    timed = zip(ids, starts, sounds, strict=True)
+    return {uid: to_tokens(begin, len(sound), token_counts[uid]) for uid, begin, sound in timed}
 
 
 def kinds(texts: Sequence[Sequence[str]]) -> list[Tensor]:
