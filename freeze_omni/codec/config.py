@@ -14,8 +14,7 @@ class QuantiserConfig:
     dim: width in which codes are compared (vq; 0: the width of the latent itself).
     standardise: give every dimension mean 0 and variance 1 over the batch before it is quantised, so that all codes are
         in use from the first step (not with dim 0).
-    normalise: compare directions only (vq).
-    decay: of the running means that the codes follow (vq).
+    normalise: compare directions only. decay: of the running means that the codes follow (vq).
     restart_below: a code used less than this share of an even use is put on a vector of the batch (vq).
     levels: values of each dimension (fsq).
     """
@@ -50,10 +49,7 @@ class GlobalCodeConfig:
 
 @dataclass(frozen=True)
 class SpectralConfig:
-    """Mel frames in, ConvNeXt blocks, inverse STFT out; `frames_per_token` spectral frames a token.
-
-    The decoder sees `lookahead_tokens` tokens ahead and is causal otherwise.
-    """
+    """Mel frames in, ConvNeXt, inverse STFT out; the decoder is causal but for `lookahead_tokens` tokens."""
 
     mel_bins: int = 80
     analysis_window_samples: int = 1024

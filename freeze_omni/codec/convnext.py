@@ -10,10 +10,7 @@ from freeze_omni.shapes import valid_mask
 
 
 class ConvNextBlock(nn.Module):
-    """x (B, T, width) to the same shape; `causal` pads on the left only, else on both sides.
-
-    `condition` (B, width) shifts the normalised frames, which is how the voice enters.
-    """
+    """x (B, T, width) to the same shape, padded on the left if `causal`; `condition` (B, width) adds the voice."""
 
     def __init__(self, width: int, kernel: int, expansion: int, causal: bool, scale: float):
         super().__init__()

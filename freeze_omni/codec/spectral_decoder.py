@@ -13,10 +13,7 @@ from freeze_omni.streaming import State
 
 
 class SpectralDecoder(nn.Module):
-    """Code values (B, T, latent_dim) and a voice (B, global dim) to audio (B, T * hop).
-
-    Everything is causal; the output is read `delay_tokens` tokens late, which is the lookahead.
-    """
+    """Code values (B, T, D) and a voice (B, dim) to audio (B, T * hop): causal, read delay_tokens late."""
 
     def __init__(self, config: CodecConfig):
         super().__init__()

@@ -37,10 +37,7 @@ class VoiceEncoder(nn.Module):
 
 
 class TimeEncoder(nn.Module):
-    """(B, S) audio to latent frames (B, T, 512) and a voice vector (B, global dim).
-
-    The group norms read whole rows, so rows of different lengths are encoded one by one.
-    """
+    """(B, S) audio to latents (B, T, 512) and a voice (B, dim); norms read whole rows, so lengths are not mixed."""
 
     latent_dim = LATENT_DIM
 

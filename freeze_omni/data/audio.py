@@ -66,10 +66,7 @@ def change_speed(wav: Wav, factor: float, hz: int) -> Wav:
 
 
 def trim_silence(wav: Wav, hz: int, keep_s: float = 0.06, floor_db: float = -45.0) -> Wav:
-    """Cut silence at both ends of (S,), below floor_db of the loudest 10 ms frame, but keep `keep_s` of it.
-
-    Audio that is silent throughout is returned unchanged.
-    """
+    """Cut silence at both ends of (S,), floor_db below the loudest 10 ms, all but `keep_s`; never all of it."""
     frame = max(hz // 100, 1)
     count = len(wav) // frame
     if count == 0:
@@ -183,10 +180,7 @@ FRAME_S = 0.01
 
 
 def read_question(path: str | Path, hz: int) -> tuple[np.ndarray, list[str]]:
-    """Samples (S,) float32 at `hz`, and notes on what was changed (rate, channels).
-
-    Raises AudioError, with the file and the fix: missing, truncated, not a sound file, empty or silent.
-    """
+    """Samples (S,) at `hz`, and notes on what was changed. Raises AudioError: no sound, cut, empty or silent."""
     try:
         header = read_header(path)
     except AudioError as error:

@@ -13,10 +13,7 @@ _TELEPHONE_HZ = (300.0, 3400.0)
 
 @dataclass(frozen=True)
 class AugmentConfig:
-    """How often and how strongly. Ranges are (least, most), drawn uniformly.
-
-    speed changes the pitch and the length too: leave it at (1, 1) where times matter.
-    """
+    """How often and how strongly; ranges (least, most). speed changes pitch and length: (1, 1) where times matter."""
 
     speed: tuple[float, float] = (1.0, 1.0)
     reverb: float = 0.3  # share of utterances

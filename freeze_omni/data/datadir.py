@@ -254,10 +254,7 @@ def _rows(path: Path) -> Iterator[tuple[int, Any]]:
 
 
 def check_dialogue(folder: Path, recordings: Table) -> list[Problem]:
-    """Problems of states, scene, the tables of answered scenes, history, and questions.jsonl.
-
-    recordings: wav.scp of the set, which defines its scenes.
-    """
+    """Problems of states, scene, answered scenes, history, questions.jsonl; `recordings` (wav.scp) has the scenes."""
     needed = (folder / name for name in ("states", "scene"))
     problems = [Problem(path, 0, "is missing; stage 4 writes it") for path in needed if not path.is_file()]
     if (folder / "states").is_file():

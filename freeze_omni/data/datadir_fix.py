@@ -13,7 +13,7 @@ def fix(folder: str | Path) -> tuple[int, int, list[Problem]]:
     """Fix the tables of `folder`; the originals are kept in `folder`/.backup.
 
     An utterance is kept if it is in every table, its audio is whole and its transcript not empty.
-    Returns (utterances kept, utterances before, reasons for what was dropped by its content).
+    Returns (utterances kept, utterances before, reasons for what was dropped).
     Raises FileNotFoundError if there is no table, ValueError if nothing would be left.
     """
     folder = Path(folder)

@@ -36,10 +36,7 @@ _LATE_S = 0.1  # a segment may end this much after its recording
 
 @dataclass(frozen=True)
 class PrepareConfig:
-    """pad_s: faint noise before and after, as in recordings (synthesis is cut tightly).
-
-    most_skipped: a larger share of utterances whose audio cannot be used is an error.
-    """
+    """pad_s: faint noise before and after. most_skipped: a larger share of unusable audio is an error."""
 
     hz: int = 16000
     min_s: float = 0.2
@@ -87,8 +84,7 @@ def prepare_dir(source: str | Path, output: str | Path, config: PrepareConfig, n
 
     Speeds other than 1 get `sp0.9-` before utterance and speaker. A rerun keeps finished files. Audio that cannot be
     used is listed in `output`/skipped.
-    Raises TableError: tables that do not match (checked before any audio), or no utterance of the right length.
-    Raises AudioError: more utterances than allowed cannot be used; the text is that of the first.
+    Raises TableError: tables do not match, or nothing has the right length. AudioError: too much cannot be used.
     """
     source, output = Path(source), Path(output).resolve()
     entries, segments, texts, speakers = _read_dir(source)

@@ -85,10 +85,7 @@ def make_dialogues(
     nj: int,
     misheard: Misheard | None = None,
 ) -> None:
-    """Write `output`/<set>/ for each set; misheard: the judge that `config.rejection` needs.
-
-    Raises TableError, TtsError and LlmError before long work.
-    """
+    """Write `output`/<set>/; misheard: the judge. Raises TableError, TtsError, LlmError before long work."""
     ask = _asker(config.answers, llm_folder, folders)
     answers = {one.question: answer for one, answer in ask(_first_questions(config, data)).items()}
     plans, draws = {}, {}

@@ -1,7 +1,4 @@
-"""State labels: from a timeline of what the user's side sounds like to one label for each chunk.
-
-The recipe, which the paper does not publish, is written in docs/duplex.md.
-"""
+"""State labels: from a timeline of the user's side to one label for each chunk, as docs/duplex.md defines it."""
 
 from __future__ import annotations
 
@@ -65,10 +62,9 @@ def needed_s(segments: Sequence[Segment], config: LabelConfig) -> float:
 def chunk_labels(segments: Sequence[Segment], chunks: int, config: LabelConfig | None = None) -> list[int]:
     """One label for each of `chunks` chunks: 0, 1, 2, or -1 for none.
 
-    0 from the start and wherever nothing has been decided: in speech, in pauses, after a cut-off
-    turn. 1 or 2 on the decision chunk of a segment. -1 after it, until the next segment starts.
-    A decision is void if the user speaks to the system before its chunk has ended; one of
-    nothing to answer also where any other sound does, or while a cut-off turn waits to be finished.
+    0 wherever nothing has been decided: in speech, in pauses, after a cut-off turn. 1 or 2 on the decision chunk of a
+    segment, then -1 until the next segment starts. A decision is void if the user speaks to the system before its chunk
+    has ended; one of nothing to answer also if any other sound is heard, or while a cut-off turn waits.
     """
     config = config or LabelConfig()
     labels = [SPEAKING] * chunks

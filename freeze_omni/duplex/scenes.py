@@ -50,10 +50,7 @@ class SceneMaker:
         self.hz = self.rates.input_hz
 
     def make(self, kind: str, speech: Wav, rng: np.random.Generator, babble: Wav | None = None) -> Scene:
-        """A scene of `kind` around one recording (S,) without silence at its ends.
-
-        babble: other voices, mixed into some noises. Raises ValueError for an unknown kind.
-        """
+        """A scene around a recording (S,); babble: other voices in some noises. Raises ValueError: unknown kind."""
         if kind not in KINDS:
             raise ValueError(f"scene kind '{kind}' is none of {', '.join(KINDS)}")
         pauses: list[tuple[float, float]] = []

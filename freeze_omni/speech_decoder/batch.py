@@ -19,10 +19,7 @@ from freeze_omni.streaming import State, join_states, split_state
 def advance_rows(
     decoder: SpeechDecoder, sampling: SamplingConfig, states: Sequence[State], generators: Sequence[torch.Generator]
 ) -> list[tuple[int, State]]:
-    """The next token of each row and its state; states of batch 1 as `generate.begin` gives them.
-
-    A row's caches are written in place, as by `SpeechDecoder.step`, and its draw is its own generator's.
-    """
+    """Next token and state of each row (`generate.begin`), drawn by its own generator; caches change in place."""
     logits, decoded = _step(decoder, states)
     before = join_states([{key: state[key] for key in OF_SAMPLING} for state in states])
     token, chosen = sample(logits, before, decoder.config, sampling, list(generators))

@@ -15,7 +15,7 @@ class SpeechDecoderConfig:
     pre_layers: two-way NAR layers over the text, the paper's pre-network (published: layers // 2); 0: none.
     codes: entries of the codec's codebook; bos, sos, eos and pad follow them.
     max_positions: most rows and tokens of one segment together.
-    dropout: on the input rows and on what each sub-layer adds.
+    dropout: on the input rows and on what each sub-layer adds. label_smoothing: of the cross entropy.
     token_dropout: share of the speech tokens hidden from the AR in training, so that it does not memorise the sentences
         of little data and continue them whatever the text says.
     text_rows: "project" maps an LLM vector of any width to one row by a learned projection; "reshape" (published) cuts
@@ -33,7 +33,6 @@ class SpeechDecoderConfig:
     reading: "attended" (published): attention finds the row that a speech token says; "told": the NAR's output for the
         row spoken now, and the place in it, are added to each token's embedding. The times are the `durations` that
         stage 9 aligns in training, and predicted afterwards; needs positions: progress, length: predicted.
-    label_smoothing: of the cross entropy.
     guide_weight, guide_layer, guide_heads, guide_width: auxiliary guided-attention loss that makes the first heads of
         one AR layer attend along the diagonal of text and speech.
     """

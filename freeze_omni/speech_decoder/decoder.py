@@ -105,8 +105,7 @@ class SpeechDecoder(nn.Module):
     ) -> Tensor:
         """Teacher forcing: logits (B, T + 1, V + 4) of each next token and of what ends them.
 
-        text: LLM embeddings (B, N, E), right-padded (with anything), lengths (B,).
-        tokens: speech tokens (B, T), right-padded, lengths (B,).
+        text, tokens: LLM embeddings (B, N, E) and speech tokens (B, T), right-padded, lengths (B,).
         hidden: LLM hidden states (B, M, E) for the prefix, lengths (B,) (default: all of M).
         Raises ValueError: more than `max_positions` rows and tokens.
         """
@@ -233,10 +232,7 @@ class SpeechDecoder(nn.Module):
         return logits, {**state, "cache": cache, "length": slots + 1, "position": state["position"] + 1}
 
     def speech(self, condition: Condition, tokens: Tensor, token_lengths: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Logits (B, T + 1, V + 4) of the AR, and the guided-attention loss if it is on.
-
-        condition: from `condition`; tokens (B, T), right-padded, lengths (B,).
-        """
+        """Logits (B, T + 1, V + 4) of tokens (B, T) with lengths (B,), and the guided-attention loss if it is on."""
         config, rows, steps = self.config, condition.rows.shape[1], tokens.shape[1] + 1
         self._check_size(rows + steps)
         read = valid_mask(token_lengths, steps - 1)

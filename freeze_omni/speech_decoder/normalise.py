@@ -218,10 +218,7 @@ def text_ids(text: str, tokenizer: Any, text_units: str) -> list[int]:
 
 
 def spoken_ids(text: str, tokenizer: Any, text_units: str, style: TextStyle) -> list[int]:
-    """LLM token ids of a text as it is spoken, in the decoder's units.
-
-    style: plain, released (the published server's clean-up) or english (numbers in words); as in training.
-    """
+    """LLM token ids of a text as it is spoken; style: plain, released (clean-up) or english, as in training."""
     return text_ids(TEXT_STYLES[style](text), tokenizer, text_units)
 
 

@@ -104,10 +104,7 @@ class LengthHead(nn.Module):
 
     @staticmethod
     def row_loss(durations: Tensor, row_tokens: Tensor, row_lengths: Tensor) -> Tensor:
-        """Mean distance of the square roots of predicted and true durations (B, N), over real rows.
-
-        The root weights an error of one token most in short rows, and is defined for rows of 0.
-        """
+        """Mean distance of the roots of durations (B, N), over real rows: short rows count most, and 0 is defined."""
         apart = (durations.clamp(min=1e-3).sqrt() - row_tokens.to(durations.dtype).clamp(min=0).sqrt()).abs()
         real = valid_mask(row_lengths, durations.shape[1])
         return (apart * real).sum() / real.sum().clamp(min=1)

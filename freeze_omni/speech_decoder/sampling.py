@@ -19,13 +19,11 @@ Generators = torch.Generator | Sequence[torch.Generator] | None
 class SamplingConfig:
     """Sampling of speech tokens; the defaults are the published server's.
 
-    top_k: 1 is greedy.
-    temperature: divides the logits before the softmax.
+    top_k: 1 is greedy. temperature: divides the logits before the softmax. max_tokens: eos at the latest here.
     penalty, penalty_window: the logit of each of the last `penalty_window` tokens is divided by `penalty`, once for
         each time it occurs; a window of 0 switches it off.
     min_tokens_per_row, max_tokens_per_row: guards against an early or a missing end: the eos comes neither before nor
         after this many tokens for each text row; 0 switches a guard off.
-    max_tokens: eos at the latest here.
     """
 
     top_k: int = 2

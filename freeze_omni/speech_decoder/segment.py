@@ -29,11 +29,9 @@ ABBREVIATIONS = frozenset(
 class SegmentConfig:
     """When to cut; the numbers of `released` are the published server's.
 
-    rule: see the head of this file.
     min_tokens: no cut before this many LLM tokens wait.
     comma_tokens: from this many on, commas cut in later segments too.
-    first_tokens: the first segment ends here even without a comma (`sentence` only).
-    max_tokens: any segment ends here at the next word (`sentence` only).
+    first_tokens, max_tokens: the first, any segment ends here even without a comma (`sentence` only).
     """
 
     rule: Literal["released", "sentence"] = "sentence"

