@@ -8,8 +8,7 @@ import sys
 from pathlib import Path
 
 from freeze_omni.bin.errors import USER_ERRORS
-from freeze_omni.data.audio import write_wav
-from freeze_omni.data.question_sound import read_question
+from freeze_omni.data.audio import read_question, write_wav
 from freeze_omni.eval.question import ask, event_line, report, summary
 from freeze_omni.eval.runner import load_model
 from freeze_omni.session.events import Action

@@ -8,8 +8,7 @@ from pathlib import Path
 import torch
 
 from freeze_omni.bin.errors import run
-from freeze_omni.data.audio import read_audio
-from freeze_omni.data.question_sound import read_question
+from freeze_omni.data.audio import read_audio, read_question
 from freeze_omni.eval.question import ask, summary
 from freeze_omni.eval.question import report as told
 from freeze_omni.llm.frozen import FrozenLLM, LlmError

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from freeze_omni.bin.errors import run
 from freeze_omni.config import ConfigError
-from freeze_omni.data.sources import read_sources
+from freeze_omni.data.kaldi_dir import read_sources
 from freeze_omni.eval.config import read_config
 from freeze_omni.eval.results import KEYS, headline, pack_sizes, stage_seconds, wall_min
 from freeze_omni.eval.sets import write_json

@@ -12,8 +12,7 @@ import numpy as np
 from freeze_omni.client.chat import Chat
 from freeze_omni.client.microphone import devices
 from freeze_omni.client.realtime import HZ, Realtime
-from freeze_omni.data.audio import write_wav
-from freeze_omni.data.question_sound import read_question
+from freeze_omni.data.audio import read_question, write_wav
 
 Said = list[tuple[float, np.ndarray]]
 

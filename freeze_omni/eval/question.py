@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from freeze_omni.data.question_sound import speech_end_s
+from freeze_omni.data.audio import speech_end_s
 from freeze_omni.rates import Rates
 from freeze_omni.session import events as ev
 from freeze_omni.session.reducer import TurnDetection

@@ -21,8 +21,7 @@ from typing import Any
 import numpy as np
 
 from freeze_omni.config import ConfigError, as_mapping, build
-from freeze_omni.data.audio import read_audio, write_wav
-from freeze_omni.data.audio_header import AudioError, read_header
+from freeze_omni.data.audio import AudioError, read_audio, read_header, write_wav
 from freeze_omni.data.tables import TableError, write_lines
 from freeze_omni.eval.outputs import MERGE_S, Span, speech_segments
 from freeze_omni.eval.sets import json_lines, write_json
