@@ -40,8 +40,7 @@ class WarmStartConfig:
 def unit_ends(logits: Tensor, lengths: Tensor, targets: Tensor, target_lengths: Tensor, blank: int = 0) -> Tensor:
     """The last frame of each unit on the best path that spells the targets.
 
-    Args:
-        logits: (B, T, V), lengths (B,); targets (B, U), lengths (B,); padding holds anything.
+    logits (B, T, V), lengths (B,); targets (B, U), lengths (B,); padding holds anything.
     Returns: (B, U) frames; -1 after a row's targets, and in rows with too few frames for their units.
     """
     targets = silence_padding(targets, target_lengths)
@@ -49,15 +48,9 @@ def unit_ends(logits: Tensor, lengths: Tensor, targets: Tensor, target_lengths: 
     states[:, 1::2] = targets
     scores = logits.float().log_softmax(-1)
     scores = scores.gather(2, states[:, None].expand(-1, scores.shape[1], -1))
-    back = _best_steps(scores, _may_skip(states, blank))
-    return _ends(*back, lengths, target_lengths)
-
-
-def _may_skip(states: Tensor, blank: int) -> Tensor:
-    """(B, S) bool: a state that can follow the one two before it, the blank between left out."""
-    skip = torch.zeros_like(states, dtype=torch.bool)
-    skip[:, 2:] = (states[:, 2:] != blank) & (states[:, 2:] != states[:, :-2])
-    return skip
+    may_skip = torch.zeros_like(states, dtype=torch.bool)  # the blank between a state and the one two before it
+    may_skip[:, 2:] = (states[:, 2:] != blank) & (states[:, 2:] != states[:, :-2])
+    return _ends(*_best_steps(scores, may_skip), lengths, target_lengths)
 
 
 def _best_steps(scores: Tensor, skip: Tensor) -> tuple[Tensor, Tensor]:
@@ -96,9 +89,8 @@ def _ends(paths: Tensor, steps: Tensor, lengths: Tensor, target_lengths: Tensor)
 def aligned_units(ends: Tensor, units: Tensor, lengths: Tensor, frames_per_position: int, size: int) -> Tensor:
     """Which unit each position should carry: its own at the position that has heard the unit's end, 0 elsewhere.
 
-    Args:
-        ends: (B, U) last frames of the units, -1 for none (see `unit_ends`); units (B, U).
-        lengths: (B,) positions; size: the longest.
+    ends (B, U): last frames of the units, -1 for none (see `unit_ends`); units (B, U); lengths (B,): positions; size:
+    the longest.
     Returns: (B, size) units. Two units never share a position: the later one moves on, and is lost after the last.
     """
     wanted = torch.zeros(len(ends), size, dtype=units.dtype, device=units.device)

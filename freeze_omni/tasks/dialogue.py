@@ -29,7 +29,7 @@ from freeze_omni.tasks.listening_model import (
     turn_of,
 )
 from freeze_omni.tasks.llm_pass import Piece, Written, answer_turn
-from freeze_omni.tasks.parts_model import Result, training_result
+from freeze_omni.tasks.parts_model import Result, pairs, training_result
 from freeze_omni.tasks.preprocess import Augment, Reader, build_augment, load_sound, tokenise
 from freeze_omni.tasks.resources import Resources, stage_llm
 
@@ -61,24 +61,23 @@ class DialogueModelConfig(ListeningModelConfig):
 class DialogueModel(ListeningModel):
     """A spoken question to its answer and to the state of every chunk. Parts: prompt, state_head; others frozen."""
 
-    def forward(
-        self, speech: Tensor, speech_lengths: Tensor, states: Tensor, states_lengths: Tensor, **turn: Tensor
-    ) -> Result:
+    def forward(self, **batch: Tensor) -> Result:
         """One user turn for each row.
 
-        speech (B, S) at 16 kHz; states (B, C), one for each 160 ms chunk, -1 for no label.
-        turn: context (B, K) LLM ids up to where the user's turn opens; answer (B, N) LLM ids, none for a turn that is
-            not to be answered; question (B, Q) LLM ids of what is said, for the teacher; and their lengths. With
-            `history: speech` also the entries of `EarlierRounds`.
+        speech (B, S) at 16 kHz; states (B, C), one for each 160 ms chunk, -1 for no label; context (B, K) LLM ids up to
+        where the user's turn opens; answer (B, N) LLM ids, none for a turn that is not to be answered; question (B, Q)
+        LLM ids of what is said, for the teacher; and their lengths. With `history: speech` also the entries of
+        `EarlierRounds`.
         """
+        speech, states = pairs(batch, "speech", "states")
         with torch.no_grad():
-            out = self.listen(speech, speech_lengths)
-        context = self._spoken_context(turn) if self.config.history == "speech" else None
+            out = self.listen(*speech)
+        context = self._spoken_context(batch) if self.config.history == "speech" else None
         pieces = spoken_pieces(self.prompt, out)
-        loss, answer_stats, written = answer_turn(self.llm, turn_of(turn), pieces, self.config.kl_weight, context)
-        loss_state, stats = self._state_loss(written, out, states, states_lengths)
+        loss, answer_stats, written = answer_turn(self.llm, turn_of(batch), pieces, self.config.kl_weight, context)
+        loss_state, stats = self._state_loss(written, out, *states)
         stats |= answer_stats | {"loss_state": loss_state}
-        return training_result(loss + self.config.state_weight * loss_state, stats, rows=len(speech))
+        return training_result(loss + self.config.state_weight * loss_state, stats, rows=len(out.lengths))
 
     def _spoken_context(self, batch: Mapping[str, Tensor]) -> Piece:
         """Embeddings up to where the user's turn opens, earlier rounds as their speech."""
@@ -176,10 +175,8 @@ class DialogueTask(ListeningTask):
 
     @classmethod
     def own_parts(cls, config: DialogueModelConfig, resources: Resources, encoder_size: int) -> dict[str, nn.Module]:
-        return {
-            "prompt": prompt_part(config.prompt, resources),
-            "state_head": StateHead(config.state_head, resources.llm_size, encoder_size),
-        }
+        head = StateHead(config.state_head, resources.llm_size, encoder_size)
+        return {"prompt": prompt_part(config.prompt, resources), "state_head": head}
 
     @classmethod
     def trained(cls, config: DialogueModelConfig, parts: dict[str, nn.Module]) -> tuple[str, ...]:
@@ -209,8 +206,8 @@ class DialogueTask(ListeningTask):
 def prompt_part(count: int, resources: Resources) -> nn.Embedding:
     """`count` prompt vectors that start as the system text once more, in the LLM's embedding.
 
-    Random vectors are ten times as loud as a token: the LLM forgets what it can, and the minutes of a small corpus do
-    not bring it back. In a dry run, and without an LLM, there is nothing to start from.
+    Random vectors are ten times as loud as a token, and a small corpus is too short to unlearn them. A dry run, and a
+    run without an LLM, have nothing to start from.
     """
     prompt = nn.Embedding(count, resources.llm_size)
     if count and resources.loads and resources.llm_path is not None:

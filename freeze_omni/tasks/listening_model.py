@@ -21,7 +21,7 @@ from freeze_omni.llm.frozen import FrozenLLM
 from freeze_omni.llm.tuned import PART, LlmTuningConfig
 from freeze_omni.tasks.base import BaseTask
 from freeze_omni.tasks.llm_pass import Piece, TurnIds
-from freeze_omni.tasks.parts_model import PartsModel
+from freeze_omni.tasks.parts_model import PartsModel, pairs
 from freeze_omni.tasks.preprocess import TextReaders, before_turn
 from freeze_omni.tasks.resources import Resources, tuning_part
 from freeze_omni.tasks.spec_augment import SpecAugmentConfig, build_spec_augment
@@ -71,7 +71,7 @@ def spoken_pieces(vectors: nn.Embedding, out: ListeningOutput) -> list[Piece]:
 
 
 def turn_of(batch: Mapping[str, Tensor]) -> TurnIds:
-    return TurnIds(*((batch[name], batch[f"{name}_lengths"]) for name in TurnIds._fields))
+    return TurnIds(*pairs(batch, *TurnIds._fields))
 
 
 class ListeningTask(BaseTask):
@@ -86,7 +86,7 @@ class ListeningTask(BaseTask):
         encoder, embeds = SpeechEncoder(config.encoder), None
         if config.adapter.needs_unit_embeds:
             sizes = (resources.unit_size, resources.llm_size)
-            embeds = unit_embeddings(resources) if resources.loads else torch.empty(sizes)
+            embeds = resources.units.embeddings(resources.llm) if resources.loads else torch.empty(sizes)
         parts: dict[str, nn.Module] = {
             "encoder": encoder,
             "ctc": build_ctc(encoder.output_size, resources.unit_size),
@@ -108,10 +108,3 @@ class ListeningTask(BaseTask):
             "question": (question, order.text),
             "answer": ("answer", order.answer),
         }
-
-
-@torch.no_grad()
-def unit_embeddings(resources: Resources) -> Tensor:
-    """(V, E): the LLM's embedding of every CTC unit, zeros for the blank. Raises ConfigError for units of another
-    kind."""
-    return resources.units.embeddings(resources.llm)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -17,6 +18,7 @@ from freeze_omni.speech_decoder.config import SpeechDecoderConfig
 from freeze_omni.speech_decoder.spell import TextStyle
 from freeze_omni.tasks.base import Preprocess
 from freeze_omni.tasks.llm_pass import embedded, join, predicting
+from freeze_omni.tasks.parts_model import pairs
 from freeze_omni.tasks.preprocess import Reader, before_answer
 from freeze_omni.tasks.resources import Resources, stage_llm, tuning_part
 from freeze_omni.tasks.speech_decoder import SpeechDecoderModel, SpeechDecoderTask, children, text_reader
@@ -40,11 +42,10 @@ class PrefixModelConfig:
 class PrefixModel(SpeechDecoderModel):
     """The LLM's answer, its hidden states and its words, to speech tokens. Only speech_decoder.prefix* is trained."""
 
-    def condition(  # type: ignore[override]
-        self, context: Tensor, context_lengths: Tensor, answer: Tensor, answer_lengths: Tensor, **_: object
-    ) -> tuple[Tensor, Tensor]:
+    def condition(self, batch: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
         """context (B, K) LLM ids up to where the answer starts, answer (B, N) its LLM ids."""
-        return self.answer_states(context, context_lengths, answer, answer_lengths), answer_lengths
+        (context, context_lengths), (answer, lengths) = pairs(batch, "context", "answer")
+        return self.answer_states(context, context_lengths, answer, lengths), lengths
 
     def answer_states(self, context: Tensor, context_lengths: Tensor, answer: Tensor, answer_lengths: Tensor) -> Tensor:
         """Hidden states (B, N, E) of the answering pass: for each token the state that predicted it."""
@@ -59,13 +60,7 @@ class PrefixTask(SpeechDecoderTask):
     `reading: told`, and optionally history, as stage 1.3 does; trains the prefix."""
 
     config_class = PrefixModelConfig
-    files = {
-        "text": ("text", "text"),
-        "answer": ("answer", "text"),
-        "tokens": ("tokens", "lazy_ints"),
-        "row_tokens": ("durations", "lazy_ints"),
-        "history": ("history", "sparse_text"),
-    }
+    files = SpeechDecoderTask.files | {"answer": ("answer", "text"), "history": ("history", "sparse_text")}
     optional = ("row_tokens", "history")
 
     @classmethod
@@ -85,10 +80,6 @@ class PrefixTask(SpeechDecoderTask):
     @classmethod
     def preprocess(cls, config: PrefixModelConfig, resources: Resources, train: bool) -> Preprocess:
         llm = resources.llm
-        return Reader(
-            {
-                "context": (("text", "history"), partial(before_answer, order=llm.order, system=resources.system)),
-                "answer": ("answer", llm.order.answer),
-                "text": ("answer", text_reader(config, llm.tokenizer)),
-            }
-        )
+        context = partial(before_answer, order=llm.order, system=resources.system)
+        texts = {"answer": ("answer", llm.order.answer), "text": ("answer", text_reader(config, llm.tokenizer))}
+        return Reader({"context": (("text", "history"), context), **texts})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,12 +20,10 @@ Augment = Callable[[np.ndarray], np.ndarray]
 class Reader:
     """Texts to ids, sound to one channel.
 
-    Args:
-        texts: see `TextReaders`; a missing entry reads as "".
-        sound: names of entries that are sound.
-        augment: changes training sound (S,) on the fly; None leaves it.
-    Raises:
-        ValueError: an entry without samples, or with samples that are not finite, with its id.
+    texts: see `TextReaders`; a missing entry reads as "". sound: names of entries that are sound. augment: changes
+    training sound (S,) on the fly; None leaves it.
+
+    Raises ValueError, with the id: an entry without samples, or with samples that are not finite.
     """
 
     def __init__(self, texts: TextReaders, sound: tuple[str, ...] = (), augment: Augment | None = None):
@@ -32,29 +31,23 @@ class Reader:
         self.sound, self.augment = sound, augment
 
     def __call__(self, uid: str, data: dict[str, Any]) -> dict[str, Any]:
-        read = {name: ids(*(data.get(one, "") for one in named)) for name, (named, ids) in self.texts.items()}
         sources = {one for named, _ in self.texts.values() for one in named}
         entries = {name: value for name, value in data.items() if name not in sources}
-        entries |= {name: np.asarray(ids, dtype=np.int64) for name, ids in read.items()}
+        for name, (named, ids) in self.texts.items():
+            entries[name] = np.asarray(ids(*(data.get(one, "") for one in named)), dtype=np.int64)
         for name in self.sound:
             entries[name] = clean_sound(uid, data[name], self.augment)
         return entries
 
 
-class Augmenter:
-    """Changes training sound at random; the draws follow numpy's global seed, which ESPnet sets."""
-
-    def __init__(self, config: AugmentConfig, sample_hz: int):
-        self.config, self.sample_hz = config, sample_hz
-
-    def __call__(self, samples: np.ndarray) -> np.ndarray:
-        rng = np.random.default_rng(np.random.randint(2**31))
-        return augment(samples, rng, self.config, self.sample_hz)
-
-
 def build_augment(config: AugmentConfig | None, train: bool, sample_hz: int) -> Augment | None:
-    """None in validation, or without a configuration."""
-    return Augmenter(config, sample_hz) if train and config is not None else None
+    """Random changes of training sound; None in validation, or without a configuration."""
+    return partial(_augmented, config=config, sample_hz=sample_hz) if train and config is not None else None
+
+
+def _augmented(samples: np.ndarray, config: AugmentConfig, sample_hz: int) -> np.ndarray:
+    """The draws follow numpy's global seed, which ESPnet sets."""
+    return augment(samples, np.random.default_rng(np.random.randint(2**31)), config, sample_hz)
 
 
 def clean_sound(uid: str, samples: np.ndarray, augment: Augment | None = None) -> np.ndarray:

@@ -85,8 +85,8 @@ class Resources:
                 return self.embedding.hidden_size
             if is_pack(self.llm_path):
                 return read_config(self.llm_path).llm_size
-            if (Path(self.llm_path) / "config.json").exists():
-                return json.loads((Path(self.llm_path) / "config.json").read_text(encoding="utf-8"))["hidden_size"]
+            if (file := Path(self.llm_path) / "config.json").exists():
+                return json.loads(file.read_text(encoding="utf-8"))["hidden_size"]
         if self.given_llm_size is None:
             raise ConfigError("the width of the LLM is not known: give --llm FOLDER or --llm_size")
         return self.given_llm_size
@@ -104,25 +104,22 @@ class Resources:
 @functools.cache
 def _load_llm(path: str, dtype: str) -> FrozenLLM:
     """path: of a model, or of a packed folder, whose chat template is then used."""
-    config = read_config(path) if is_pack(path) else None
-    source = path if config is None else llm_source(path, config)
-    return FrozenLLM.load(source, dtype=dtype, device="cpu", texts=None if config is None else config.chat)
+    if not is_pack(path):
+        return FrozenLLM.load(path, dtype=dtype)
+    config = read_config(path)
+    return FrozenLLM.load(llm_source(path, config), dtype=dtype, texts=config.chat)
 
 
 @functools.cache
 def _load_embedding(path: str, dtype: str) -> FrozenLLM | LlmEmbedding:
-    alone = None if is_pack(path) else LlmEmbedding.load(path, dtype)
-    return alone or _load_llm(path, dtype)
+    return (None if is_pack(path) else LlmEmbedding.load(path, dtype)) or _load_llm(path, dtype)
 
 
 _load_units = functools.cache(CtcUnits.load)
 
 
 def tuning_part(config: Any, resources: Resources) -> dict[str, nn.Module]:
-    """{llm_tuning: module} if the stage's configuration has that key, otherwise nothing.
-
-    Raises ConfigError if this LLM cannot be tuned so.
-    """
+    """{llm_tuning: module} if the configuration has that key, otherwise nothing. Raises ConfigError for a wrong LLM."""
     if config.llm_tuning is None:
         return {}
     try:

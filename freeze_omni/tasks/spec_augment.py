@@ -9,11 +9,9 @@ from espnet2.asr.specaug.specaug import SpecAug
 
 @dataclass(frozen=True)
 class SpecAugmentConfig:
-    """Masks on every training utterance; the defaults are the paper's in stage 1.3.
+    """Masks on every training utterance: their number, largest width in mel bins and in feature frames.
 
-    Attributes:
-        freq_masks, freq_width: number of masks, largest width in mel bins.
-        time_masks, time_width: number of masks, largest width in feature frames.
+    The defaults are the paper's in stage 1.3.
     """
 
     freq_masks: int = 1
