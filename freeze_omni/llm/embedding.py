@@ -33,8 +33,7 @@ class LlmEmbedding(nn.Module):
         if type(table) is not nn.Embedding:  # such as Gemma's, which scales
             return None
         name = next(name for name, weight in plan.model.named_parameters() if weight is table.weight)
-        file = _file_of(Path(folder), name)
-        if file is None:
+        if (file := _file_of(Path(folder), name)) is None:
             return None
         with safe_open(file, framework="pt") as tensors:
             if name not in tensors.keys():
@@ -56,5 +55,5 @@ def _file_of(folder: Path, name: str) -> Path | None:
         return folder / SINGLE
     if not (folder / INDEX).exists():
         return None
-    index = json.loads((folder / INDEX).read_text(encoding="utf-8"))["weight_map"]
-    return folder / index[name] if name in index else None
+    file = json.loads((folder / INDEX).read_text(encoding="utf-8"))["weight_map"].get(name)
+    return file and folder / file

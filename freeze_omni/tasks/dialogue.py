@@ -18,19 +18,14 @@ from torch import Tensor, nn
 from freeze_omni.config import ConfigError
 from freeze_omni.duplex.state_head import NO_LABEL, STATES, StateHead, StateHeadConfig, chunk_hidden
 from freeze_omni.listening import ListeningOutput
+from freeze_omni.llm.chat import tokenise
 from freeze_omni.llm.order import ReadingOrder, parse_rounds
 from freeze_omni.shapes import pad_rows, valid_mask
 from freeze_omni.tasks.base import Preprocess
-from freeze_omni.tasks.listening_model import (
-    ListeningModel,
-    ListeningModelConfig,
-    ListeningTask,
-    spoken_pieces,
-    turn_of,
-)
-from freeze_omni.tasks.llm_pass import Piece, Written, answer_turn
+from freeze_omni.tasks.listening_model import ListeningModel, ListeningModelConfig, ListeningTask, spoken_pieces
+from freeze_omni.tasks.llm_pass import Piece, Written, answer_turn, turn_of
 from freeze_omni.tasks.parts_model import Result, pairs, training_result
-from freeze_omni.tasks.preprocess import Augment, Reader, build_augment, load_sound, tokenise
+from freeze_omni.tasks.preprocess import Augment, Reader, build_augment, load_sound
 from freeze_omni.tasks.resources import Resources, stage_llm
 
 ANSWER = "Answer the user."  # for want of a system text

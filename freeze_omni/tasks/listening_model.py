@@ -20,8 +20,8 @@ from freeze_omni.listening import Listening, ListeningOutput
 from freeze_omni.llm.frozen import FrozenLLM
 from freeze_omni.llm.tuned import PART, LlmTuningConfig
 from freeze_omni.tasks.base import BaseTask
-from freeze_omni.tasks.llm_pass import Piece, TurnIds
-from freeze_omni.tasks.parts_model import PartsModel, pairs
+from freeze_omni.tasks.llm_pass import Piece
+from freeze_omni.tasks.parts_model import PartsModel
 from freeze_omni.tasks.preprocess import TextReaders, before_turn
 from freeze_omni.tasks.resources import Resources, tuning_part
 from freeze_omni.tasks.spec_augment import SpecAugmentConfig, build_spec_augment
@@ -68,10 +68,6 @@ def spoken_pieces(vectors: nn.Embedding, out: ListeningOutput) -> list[Piece]:
     """What the LLM reads of a spoken turn: learned vectors, then the adapter's positions."""
     learned = vectors.weight.expand(len(out.lengths), -1, -1)
     return [(learned, torch.full_like(out.lengths, learned.shape[1])), (out.adapted.embeds, out.adapted.lengths)]
-
-
-def turn_of(batch: Mapping[str, Tensor]) -> TurnIds:
-    return TurnIds(*pairs(batch, *TurnIds._fields))
 
 
 class ListeningTask(BaseTask):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from freeze_omni.llm.frozen import FrozenLLM
 from freeze_omni.shapes import pad_rows, valid_mask
+from freeze_omni.tasks.parts_model import pairs
 
 Piece = tuple[Tensor, Tensor]
 """Ids (B, N) or embeddings (B, N, E), padded with anything, and lengths (B,)."""
@@ -83,6 +84,10 @@ class TurnIds(NamedTuple):
     context: Piece
     question: Piece
     answer: Piece
+
+
+def turn_of(batch: Mapping[str, Tensor]) -> TurnIds:
+    return TurnIds(*pairs(batch, *TurnIds._fields))
 
 
 class Written(NamedTuple):

@@ -65,11 +65,6 @@ def load_sound(uid: str, path: str, augment: Augment | None = None) -> np.ndarra
     return clean_sound(uid, soundfile.read(path, dtype="float32")[0], augment)
 
 
-def tokenise(text: str, tokenizer: Any) -> list[int]:
-    """LLM token ids of a text, nothing added."""
-    return tokenizer(text, add_special_tokens=False)["input_ids"] if text else []
-
-
 def before_turn(history: str, order: ReadingOrder, system: str) -> list[int]:
     """Ids of all that the LLM reads before a user's turn; history: a line of the `history` table, or nothing."""
     return order.before_turn(system, parse_rounds(history))
