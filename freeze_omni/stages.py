@@ -72,10 +72,10 @@ PACKED = ("encoder", "ctc", "adapter", "prompt", "state_head", TUNING, "codec", 
 
 def stage(name: str) -> Stage:
     """By its task's name. Raises ConfigError."""
-    found = next((one for one in STAGES if one.name == name), None)
-    if found is None:
-        raise ConfigError(f"no stage '{name}'; the stages are {', '.join(one.name for one in STAGES)}")
-    return found
+    stages = {one.name: one for one in STAGES}
+    if name not in stages:
+        raise ConfigError(f"no stage '{name}'; the stages are {', '.join(stages)}")
+    return stages[name]
 
 
 def sources(name: str, model_of: Callable[[Stage], Config]) -> dict[Stage, tuple[str, ...]]:
@@ -122,8 +122,7 @@ class Run:
 
     def folder(self, one: Stage) -> Path:
         """Of its training."""
-        home = self.exp / "tags" / self.tag if self.own(one) else self.exp
-        return home / one.folder(self.adapter)
+        return (self.exp / "tags" / self.tag if self.own(one) else self.exp) / one.folder(self.adapter)
 
     def model(self, one: Stage) -> Config:
         """The configuration that it was trained with; empty before that."""
@@ -132,5 +131,4 @@ class Run:
 
     def parts(self, name: str) -> list[str]:
         """--init_parts of the stage `name`, or --parts of the packed model ("pack")."""
-        taken = sources(name, self.model)
-        return words(taken, lambda one: self.folder(one) / f"{self.checkpoint}.pth")
+        return words(sources(name, self.model), lambda one: self.folder(one) / f"{self.checkpoint}.pth")

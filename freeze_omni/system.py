@@ -98,28 +98,20 @@ class SystemConfig:
             raise ValueError(
                 "history: text needs the words of a CTC head, and this model has none: set history: speech"
             )
-        rates, fbank, codec = self.rates, self.fbank, self.codec
-        same = {
-            ("encoder",): {
-                "rates.input_hz, fbank.sample_hz": (rates.input_hz, fbank.sample_hz),
-                "rates.mel_bins, encoder.input_size": (rates.mel_bins, self.encoder.input_size),
-                "rates.chunk_frames, encoder.chunk_frames": (rates.chunk_frames, self.encoder.chunk_frames),
-            },
-            ("codec",): {
-                "rates.output_hz, codec.sample_rate_hz": (rates.output_hz, codec.sample_rate_hz),
-                "rates.token_samples, codec.hop_samples": (rates.token_samples, codec.hop_samples),
-            },
-            ("codec", "speech_decoder"): {
-                "speech_decoder.codes, codec.quantiser.codebook_size": (
-                    self.speech_decoder.codes,
-                    codec.quantiser.codebook_size,
-                ),
-            },
-        }
-        for parts, pairs in same.items():
-            for names, (one, other) in pairs.items() if all(map(self.has, parts)) else ():
-                if one != other:
-                    raise ValueError(f"{names} must be equal, not {one} and {other}")
+        rates, codec, encoder = self.rates, self.codec, self.encoder
+        listens, speaks = ("encoder",), ("codec",)
+        same = [
+            (listens, "rates.input_hz, fbank.sample_hz", rates.input_hz, self.fbank.sample_hz),
+            (listens, "rates.mel_bins, encoder.input_size", rates.mel_bins, encoder.input_size),
+            (listens, "rates.chunk_frames, encoder.chunk_frames", rates.chunk_frames, encoder.chunk_frames),
+            (speaks, "rates.output_hz, codec.sample_rate_hz", rates.output_hz, codec.sample_rate_hz),
+            (speaks, "rates.token_samples, codec.hop_samples", rates.token_samples, codec.hop_samples),
+        ]
+        codes = self.speech_decoder.codes, codec.quantiser.codebook_size
+        same.append((("codec", "speech_decoder"), "speech_decoder.codes, codec.quantiser.codebook_size", *codes))
+        for parts, names, one, other in same:
+            if one != other and all(map(self.has, parts)):
+                raise ValueError(f"{names} must be equal, not {one} and {other}")
 
     @property
     def own_parts(self) -> tuple[str, ...]:
@@ -256,16 +248,6 @@ class FreezeOmni(nn.Module):
         listening = Listening(self.fbank, self.encoder, self.ctc)
         return [self.units.decode(ids) for ids in listening.units(listening(wav, lengths, chunk_size))]
 
-    def fill(self, states: Mapping[str, Mapping[str, Tensor]]) -> None:
-        """Copy state dicts by part name, exactly. Raises ValueError for a part that does not fit."""
-        for name, state in states.items():
-            if name not in self.trained_parts:
-                raise ValueError(f"the model has no part '{name}' to fill")
-            try:
-                getattr(self, name).load_state_dict(state)
-            except RuntimeError as error:
-                raise ValueError(f"part '{name}' does not fit: {error}") from None
-
     @torch.no_grad()
     def set_voice(self, wav: Tensor) -> None:
         """Speak like the reference wav (S,) at 24 kHz from now on."""
@@ -276,10 +258,11 @@ class FreezeOmni(nn.Module):
 def _check_sizes(config: SystemConfig, llm: FrozenLLM | None, units: CtcUnits | None) -> None:
     if config.needs_llm and llm is None:
         raise ValueError(f"the parts {', '.join(config.own_parts)} work with the LLM: give it")
-    if config.ctc_units and config.has("ctc") and units is None:
+    has_units = config.has("ctc") and config.ctc_units
+    if has_units and units is None:
         raise ValueError("the CTC head works with its units: give their folder")
     sizes = {"llm_size": (llm and llm.hidden_size, config.llm_size)} if config.needs_llm else {}
-    if config.has("ctc") and config.ctc_units:
+    if has_units:
         sizes["ctc_units"] = (len(units), config.ctc_units)
     for name, (found, expected) in sizes.items():
         if found != expected:
@@ -289,6 +272,4 @@ def _check_sizes(config: SystemConfig, llm: FrozenLLM | None, units: CtcUnits | 
 def empty_voice(config: CodecConfig) -> Tensor:
     """A global code of the right shape, and no voice in particular: (1, dim), or (1, tokens) long."""
     code = config.global_code
-    if code.tokens:
-        return torch.zeros(1, code.tokens, dtype=torch.long)
-    return torch.zeros(1, code.dim)
+    return torch.zeros(1, code.tokens, dtype=torch.long) if code.tokens else torch.zeros(1, code.dim)

@@ -58,8 +58,7 @@ class Block(nn.Module):
         """
         normed = self.norm1(x)
         new_keys, new_values = self.attention.project(normed)
-        keys = torch.cat([past["keys"], new_keys], dim=1)
-        values = torch.cat([past["values"], new_values], dim=1)
+        keys, values = torch.cat([past["keys"], new_keys], dim=1), torch.cat([past["values"], new_values], dim=1)
         attended = self.attention(normed, keys, values, mask, places)
         if self.concat is None:
             x = x + self.dropout(attended)

@@ -34,11 +34,9 @@ GENERATOR, DISCRIMINATOR = 0, 1  # the optimizers, in this order
 class GanConfig:
     """Discriminators of ESPnet and the weights of their losses.
 
-    Attributes:
-        discriminator: of HiFi-GAN multi_period or multi_scale_multi_period, or multi_scale_stft,
-            for which ESPnet needs torchaudio.
-        discriminator_conf: its keyword arguments.
-        start: share of the training after which the discriminators come in.
+    discriminator: of HiFi-GAN multi_period or multi_scale_multi_period, or multi_scale_stft, for which ESPnet needs
+        torchaudio; discriminator_conf: its keyword arguments.
+    start: share of the training after which the discriminators come in.
     """
 
     discriminator: Literal["multi_period", "multi_scale_multi_period", "multi_scale_stft"] = "multi_scale_multi_period"
@@ -52,11 +50,9 @@ class GanConfig:
 class CodecModelConfig:
     """Keys under `model:` of stage 2.1; without `gan` only reconstruction is trained.
 
-    Attributes:
-        segment_s, reference_s: lengths of the random cuts that are copied, and that give the voice;
-            both are of the same utterance.
-        gain: training audio is made louder or softer by a random factor between these two.
-        preview_weight: of the distance between expected and true mel frames (spectral only).
+    segment_s, reference_s: lengths of the random cuts of an utterance that are copied, and that give the voice.
+    gain: training audio is made louder or softer by a random factor between these two.
+    preview_weight: of the distance between expected and true mel frames (spectral only).
     """
 
     codec: CodecConfig

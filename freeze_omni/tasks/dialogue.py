@@ -123,17 +123,15 @@ class EarlierRounds:
         self.wavs = read_2columns_text(wav_scp)
 
     def __call__(self, uid: str, data: dict[str, Any]) -> dict[str, Any]:
-        entries, rounds = self.before(uid, data), parse_rounds(data.get("history", ""))
+        entries, rounds, order = self.before(uid, data), parse_rounds(data.get("history", "")), self.order
         first = uid.removesuffix(f"-round{len(rounds) + 1}")
         ids = [first, *(f"{first}-round{number}" for number in range(2, len(rounds) + 1))][: len(rounds)]
         texts, sounds = [entries["context"]], []
         if rounds and first != uid and all(one in self.wavs for one in ids):
-            order = self.order
             texts = [order.before_turn(self.system)]
             texts += [order.suffix() + order.answer(answer) + order.prefix(first=False) for _, answer in rounds]
             sounds = [load_sound(one, self.wavs[one], self.augment) for one in ids]
-        pieces = {"opening": (texts, np.int64), "earlier": (sounds, np.float32)}
-        for name, (some, dtype) in pieces.items():
+        for name, some, dtype in (("opening", texts, np.int64), ("earlier", sounds, np.float32)):
             entries[name] = np.concatenate([np.zeros(0, dtype), *(np.asarray(one, dtype) for one in some)])
             entries[f"{name}_sizes"] = np.array([len(one) for one in some], dtype=np.int64)
         return entries

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -18,8 +17,7 @@ Piece = tuple[Tensor, Tensor]
 """Ids (B, N) or embeddings (B, N, E), padded with anything, and lengths (B,)."""
 
 
-@dataclass(frozen=True)
-class Joined:
+class Joined(NamedTuple):
     """Pieces joined: embeds (B, P, E) padded on the right, lengths (B,), starts (B, number of pieces)."""
 
     embeds: Tensor

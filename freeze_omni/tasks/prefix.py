@@ -13,11 +13,11 @@ from typing import Any
 from torch import Tensor, nn
 
 from freeze_omni.llm.tuned import LlmTuningConfig
-from freeze_omni.shapes import valid_mask
+from freeze_omni.shapes import silence_padding
 from freeze_omni.speech_decoder.config import SpeechDecoderConfig
 from freeze_omni.speech_decoder.spell import TextStyle
 from freeze_omni.tasks.base import Preprocess
-from freeze_omni.tasks.llm_pass import embedded, join, predicting
+from freeze_omni.tasks.llm_pass import Piece, embedded, join, predicting
 from freeze_omni.tasks.parts_model import pairs
 from freeze_omni.tasks.preprocess import Reader, before_answer
 from freeze_omni.tasks.resources import Resources, stage_llm, tuning_part
@@ -44,15 +44,13 @@ class PrefixModel(SpeechDecoderModel):
 
     def condition(self, batch: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
         """context (B, K) LLM ids up to where the answer starts, answer (B, N) its LLM ids."""
-        (context, context_lengths), (answer, lengths) = pairs(batch, "context", "answer")
-        return self.answer_states(context, context_lengths, answer, lengths), lengths
+        return self.answer_states(*pairs(batch, "context", "answer")), batch["answer_lengths"]
 
-    def answer_states(self, context: Tensor, context_lengths: Tensor, answer: Tensor, answer_lengths: Tensor) -> Tensor:
+    def answer_states(self, context: Piece, answer: Piece) -> Tensor:
         """Hidden states (B, N, E) of the answering pass: for each token the state that predicted it."""
-        joined = join([embedded(self.llm, piece) for piece in ((context, context_lengths), (answer, answer_lengths))])
+        joined = join([embedded(self.llm, context), embedded(self.llm, answer)])
         hidden, _ = self.llm(joined.embeds, joined.mask)
-        states = predicting(hidden, joined.starts[:, 1], answer_lengths)
-        return states.masked_fill(~valid_mask(answer_lengths, states.shape[1])[..., None], 0)
+        return silence_padding(predicting(hidden, joined.starts[:, 1], answer[1]), answer[1])
 
 
 class PrefixTask(SpeechDecoderTask):

@@ -24,12 +24,7 @@ def build_spec_augment(config: SpecAugmentConfig | None) -> SpecAug | None:
     """(feats (B, F, bins), lengths) -> the same with masks; None without a configuration."""
     if config is None:
         return None
-    return SpecAug(
-        apply_time_warp=False,
-        apply_freq_mask=config.freq_masks > 0,
-        freq_mask_width_range=(0, config.freq_width),
-        num_freq_mask=config.freq_masks,
-        apply_time_mask=config.time_masks > 0,
-        time_mask_width_range=(0, config.time_width),
-        num_time_mask=config.time_masks,
-    )
+    freq = {"apply_freq_mask": config.freq_masks > 0, "num_freq_mask": config.freq_masks}
+    time = {"apply_time_mask": config.time_masks > 0, "num_time_mask": config.time_masks}
+    widths = {"freq_mask_width_range": (0, config.freq_width), "time_mask_width_range": (0, config.time_width)}
+    return SpecAug(apply_time_warp=False, **freq, **time, **widths)
