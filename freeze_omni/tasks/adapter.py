@@ -126,11 +126,6 @@ class AdapterTask(ListeningTask):
         return {"task_tokens": nn.Embedding(config.task_tokens, resources.llm_size)}
 
     @classmethod
-    def trained(cls, config: AdapterModelConfig, parts: dict[str, nn.Module]) -> tuple[str, ...]:
-        ctc = ("ctc",) if config.ctc_weight else ()
-        return ("encoder", "adapter", "task_tokens", *ctc, *cls.tuning(parts))
-
-    @classmethod
     def assemble(cls, config: AdapterModelConfig, parts: dict[str, Any], resources: Resources) -> AdapterModel:
         table = None
         if config.warm_start is not None:

@@ -22,6 +22,7 @@ from torch import nn
 from freeze_omni.checkpoint import PartsSource, fill_parts, inherit_config, load_parts
 from freeze_omni.config import as_mapping, build
 from freeze_omni.provenance import provenance
+from freeze_omni.stages import stage
 from freeze_omni.tasks.data_dirs import FileKinds, add_data_dirs
 from freeze_omni.tasks.parts_model import PartsModel, parameter_count
 from freeze_omni.tasks.resources import Resources
@@ -53,9 +54,9 @@ CHOICES = {"autocast": ("auto", "float32", "bfloat16")}
 
 
 class BaseTask(AbsTask):
-    """A training stage: its configuration, its parts, which of them are trained, and the data that it reads.
+    """A training stage, a row of `stages.STAGES`: its configuration, its parts and the data that it reads.
 
-    A stage sets its class attributes and defines `build_parts`, `trained`, `assemble` and `preprocess`.
+    A stage sets its class attributes and defines `build_parts`, `assemble` and `preprocess`.
     """
 
     trainer = PartsTrainer
@@ -77,8 +78,8 @@ class BaseTask(AbsTask):
 
     @classmethod
     def trained(cls, config: Any, parts: dict[str, nn.Module]) -> tuple[str, ...]:
-        """Names of parts, or of modules inside one; a checkpoint holds these parts. Default: all parts."""
-        return tuple(parts)
+        """Names of parts, or of modules inside one; a checkpoint holds these parts. Default: by the stage table."""
+        return stage(cls.__module__.rpartition(".")[2]).saves(as_mapping(config))
 
     @classmethod
     def assemble(cls, config: Any, parts: dict[str, Any], resources: Resources) -> PartsModel:

@@ -172,10 +172,6 @@ class DialogueTask(ListeningTask):
         return {"prompt": prompt_part(config.prompt, resources), "state_head": head}
 
     @classmethod
-    def trained(cls, config: DialogueModelConfig, parts: dict[str, nn.Module]) -> tuple[str, ...]:
-        return ("prompt", "state_head", *cls.tuning(parts))
-
-    @classmethod
     def assemble(cls, config: DialogueModelConfig, parts: dict[str, Any], resources: Resources) -> DialogueModel:
         return DialogueModel(parts, config, cls.trained(config, parts), stage_llm(parts, resources))
 

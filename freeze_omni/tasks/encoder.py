@@ -21,9 +21,8 @@ from freeze_omni.frontend.fbank import Fbank, FbankConfig
 from freeze_omni.tasks.base import BaseTask, Preprocess
 from freeze_omni.tasks.join import JoinConfig, draw_groups, join_labels, join_sounds
 from freeze_omni.tasks.parts_model import PartsModel, Result, pairs, training_result
-from freeze_omni.tasks.preprocess import Reader, build_augment
+from freeze_omni.tasks.preprocess import Reader, SpecAugmentConfig, build_augment, build_spec_augment
 from freeze_omni.tasks.resources import Resources
-from freeze_omni.tasks.spec_augment import SpecAugmentConfig, build_spec_augment
 
 BYTES = 256
 BETWEEN = (ord(" ") + 1,)  # two utterances' bytes, as labels

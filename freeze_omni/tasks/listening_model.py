@@ -18,13 +18,12 @@ from freeze_omni.encoder.encoder import SpeechEncoder
 from freeze_omni.frontend.fbank import Fbank, FbankConfig
 from freeze_omni.listening import Listening, ListeningOutput
 from freeze_omni.llm.frozen import FrozenLLM
-from freeze_omni.llm.tuned import PART, LlmTuningConfig
+from freeze_omni.llm.tuned import LlmTuningConfig
 from freeze_omni.tasks.base import BaseTask
 from freeze_omni.tasks.llm_pass import Piece
 from freeze_omni.tasks.parts_model import PartsModel
-from freeze_omni.tasks.preprocess import TextReaders, before_turn
+from freeze_omni.tasks.preprocess import SpecAugmentConfig, TextReaders, before_turn, build_spec_augment
 from freeze_omni.tasks.resources import Resources, tuning_part
-from freeze_omni.tasks.spec_augment import SpecAugmentConfig, build_spec_augment
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,11 +88,6 @@ class ListeningTask(BaseTask):
             "adapter": build_adapter(config.adapter, encoder.output_size, resources.llm_size, embeds),
         }
         return parts | cls.own_parts(config, resources, encoder.output_size) | tuning_part(config, resources)
-
-    @classmethod
-    def tuning(cls, parts: Mapping[str, nn.Module]) -> tuple[str, ...]:
-        """The name of what is learned with the LLM, if anything."""
-        return (PART,) if PART in parts else ()
 
     @classmethod
     def turn_readers(cls, resources: Resources, question: str) -> TextReaders:

@@ -10,15 +10,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+import torch
+from safetensors import safe_open
+from torch import Tensor, nn
 
 from freeze_omni.checkpoint import PartsSource
 from freeze_omni.config import ConfigError
-from freeze_omni.llm.embedding import LlmEmbedding
-from freeze_omni.llm.frozen import FrozenLLM
+from freeze_omni.llm.frozen import DTYPES, FrozenLLM
 from freeze_omni.llm.tuned import PART, build_tuning, tuned
 from freeze_omni.llm.units import CtcUnits
 from freeze_omni.pack import is_pack, llm_source, read_config
+
+SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 
 
 @dataclass(frozen=True)
@@ -99,6 +102,50 @@ class Resources:
         if self.given_unit_size is None:
             raise ConfigError("the number of CTC units is not known: give --units FOLDER or --unit_size")
         return self.given_unit_size
+
+
+class LlmEmbedding(nn.Module):
+    """Replaces a FrozenLLM of which only `embed`, `tokenizer` and `hidden_size` are used; never trained or saved."""
+
+    def __init__(self, weight: Tensor, tokenizer: Any):
+        super().__init__()
+        self.register_buffer("weight", weight, persistent=False)
+        self.tokenizer = tokenizer
+
+    @classmethod
+    def load(cls, folder: str, dtype: str = "float32") -> LlmEmbedding | None:
+        """Read one tensor of a model folder; None if that cannot be done (then the whole LLM has to be loaded)."""
+        if not Path(folder).is_dir():
+            return None
+        plan = FrozenLLM.on_meta(folder)
+        table = plan.model.get_input_embeddings()
+        if type(table) is not nn.Embedding:  # such as Gemma's, which scales
+            return None
+        name = next(name for name, weight in plan.model.named_parameters() if weight is table.weight)
+        if (file := _file_of(Path(folder), name)) is None:
+            return None
+        with safe_open(file, framework="pt") as tensors:
+            if name not in tensors.keys():
+                return None
+            weight = tensors.get_tensor(name)
+        return cls(weight.to(DTYPES.get(dtype, weight.dtype)), plan.tokenizer)
+
+    @property
+    def hidden_size(self) -> int:
+        return self.weight.shape[1]
+
+    def embed(self, ids: Tensor) -> Tensor:
+        """Token ids (...) to embeddings (..., E)."""
+        return torch.nn.functional.embedding(ids, self.weight)
+
+
+def _file_of(folder: Path, name: str) -> Path | None:
+    if (folder / SINGLE).exists():
+        return folder / SINGLE
+    if not (folder / INDEX).exists():
+        return None
+    file = json.loads((folder / INDEX).read_text(encoding="utf-8"))["weight_map"].get(name)
+    return file and folder / file
 
 
 @functools.cache
