@@ -153,13 +153,10 @@ def read_model(
 ) -> FreezeOmni:
     """A model that has the parts of some sources, such as `exp/1.1_encoder/X.pth:encoder,ctc`, and no others.
 
-    Args:
-        llm, units: of the parts that work with them, as folders (or a hub id) or loaded; default: those of a packed
-            model among the sources.
-        voice: sound file of the voice that a codec speaks with.
-        config: further keys of SystemConfig; where: what an error calls them.
-    Raises:
-        ConfigError: a missing file, a part that is in no source, or parts that do not fit together.
+    llm, units: of the parts that work with them, as folders (or a hub id) or loaded; default: those of a packed model
+    among the sources. voice: sound file of the voice that a codec speaks with. config: further keys of SystemConfig;
+    where: what an error calls them.
+    Raises ConfigError: a missing file, a part that is in no source, or parts that do not fit together.
     """
     parsed = [PartsSource.parse(one) if isinstance(one, str) else one for one in sources]
     mapping = inherit_config(dict(config or {}), parsed, where)

@@ -1,12 +1,11 @@
 """One self-contained folder for a trained model: stage 13 writes it, all that uses a model reads it.
 
 config.yaml         SystemConfig
-model.safetensors   our weights: encoder. ctc. adapter. prompt. state_head. speech_decoder. codec. llm_tuning. where
-                    there is one, and the voice
+model.safetensors   our weights, by the prefixes of the parts, and the voice
 llm/                the frozen LLM (or a path or hub id in config.yaml instead)
 units/              the CTC units
-RESULTS.md          what the model reached, where it was scored
-NOTICE.txt          the licence notice of the weights, where there is one
+RESULTS.md          what the model reached, if it was scored
+NOTICE.txt          the licence notice of the weights, if any
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ LLM_FILES = ("*.json", "*.jinja", "*.safetensors", "*.model", "*.txt", "LICENSE*
 
 
 class PackError(ConfigError):
-    """A packed folder that cannot be written or used: names it, what is wrong, and the mend."""
+    """A packed folder that cannot be written or used: names it, what is wrong, and the fix."""
 
 
 def save(model: FreezeOmni, folder: str | Path, results: str | Path | None = None, copy_llm: bool = True) -> Path:
@@ -68,10 +67,7 @@ def save(model: FreezeOmni, folder: str | Path, results: str | Path | None = Non
 
 
 def load(
-    folder: str | Path,
-    device: str | torch.device = "cpu",
-    llm: str | Path | None = None,
-    verify: bool = True,
+    folder: str | Path, device: str | torch.device = "cpu", llm: str | Path | None = None, verify: bool = True
 ) -> FreezeOmni:
     """Read a packed folder.
 

@@ -16,15 +16,11 @@ Config = Mapping[str, Any]
 class Stage:
     """One training stage.
 
-    Attributes:
-        number: of the paper.
-        name: of its task, as `freeze_omni.bin.train` takes it.
-        task: class of the task, in the module freeze_omni.tasks.<name>.
-        trains: parts that learn here, and so stand in its checkpoint.
-        takes: parts of earlier stages, each from the last stage that saved it.
-        only_if: part -> key of `model:` without which the part is neither trained nor saved here.
-        reads: stages whose output is among the training data.
-        adapters: whether there is one training, and one configuration, for each adapter.
+    number: of the paper. name: of its task, as `freeze_omni.bin.train` takes it. task: its class, in the module
+    freeze_omni.tasks.<name>. trains: parts that learn here, and so stand in its checkpoint. takes: parts of earlier
+    stages, each from the last stage that saved it. only_if: part -> key of `model:` without which the part is neither
+    trained nor saved here. reads: stages whose output is among the training data. adapters: whether there is one
+    training, and one configuration, for each adapter.
     """
 
     number: str
@@ -98,12 +94,9 @@ def words(taken: Mapping[Stage, Iterable[str]], path_of: Callable[[Stage], Path]
 class Run:
     """The training folders of a run below `exp`, with one adapter.
 
-    A tag (--tag) is a second configuration: it has its own folders, exp/tags/<tag>/, for the stages that differ and for
-    those that build on them. All others are the untagged run's.
-
-    Attributes:
-        changed: stages that the tag configures in another way.
-        checkpoint: name of the averaged checkpoint that later stages take, without `.pth`.
+    A tag (--tag) is a second configuration: it has its own folders, exp/tags/<tag>/, for the stages that it configures
+    in another way (`changed`) and for those that build on them. All others are the untagged run's. checkpoint: name of
+    the averaged checkpoint that later stages take, without `.pth`.
     """
 
     exp: Path

@@ -48,20 +48,15 @@ class LlmConfig:
 class SystemConfig:
     """Everything that a packed model's config.yaml says.
 
-    Attributes:
-        parts: the parts that the model has; None for all (`whole_parts`).
-        ctc_units, llm_size: sizes by which the weights are checked before anything large is read. A model of 0 units
-            has no CTC head and transcribes nothing.
-        prompt: prompt vectors before the speech of every user turn (stage 1.3).
-        task_tokens: vectors of stage 1.2, which only transcripts by the LLM use; 0 leaves them out.
-        history: how a session keeps earlier user turns for the LLM: the speech positions as they were heard, or the
-            text of the CTC head. Stage 1.3 trains on one or the other (docs/stages.md).
-        text_style: what is done to a text before it is spoken.
-        generation, segments, sampling: how answers are written, cut and spoken.
-        chat: the template that the model was trained with; None takes the LLM's own.
-        fifo: stream speech as the published server does, cut at quiet points; None is ours, exact.
-        notice: licence notice of the weights.
-        llm_tuning: what was learned next to the LLM, for ablations; None is the paper's way.
+    parts: the parts that the model has; None for all. ctc_units, llm_size: sizes by which the weights are checked
+    before anything large is read; a model of 0 units has no CTC head and transcribes nothing. prompt: prompt vectors
+    before the speech of every user turn (stage 1.3). task_tokens: vectors of stage 1.2, which only transcripts by the
+    LLM use; 0 leaves them out. history: how a session keeps earlier user turns for the LLM: the speech positions as
+    they were heard, or the text of the CTC head, as stage 1.3 was trained (docs/stages.md). text_style: what is done to
+    a text before it is spoken. generation, segments, sampling: how answers are written, cut and spoken. chat: the
+    template that the model was trained with; None takes the LLM's own. fifo: stream speech as the published server
+    does, cut at quiet points; None is ours, exact. notice: licence notice of the weights. llm_tuning: what was learned
+    with the LLM, for ablations; None is the paper's way.
     """
 
     adapter: AdapterChoice | None = None
@@ -158,14 +153,10 @@ def build_parts(
 class FreezeOmni(nn.Module):
     """A frozen LLM that listens and speaks, or those of its parts that the configuration names.
 
-    Functions and weights only: who talks to it is a session.
-
-    Attributes:
-        encoder, ctc, adapter, prompt, state_head, speech_decoder, codec, ...: the parts, under the prefixes of their
-            checkpoints; fbank, llm and units are not in the state dict. Access to a part that the model does not have
-            raises AttributeError.
-        trained_parts: their names.
-        voice: (1, ...) the codec's global code of the voice that answers; with a codec.
+    Functions and weights only: who talks to it is a session. The parts (encoder, ctc, adapter, ...) are attributes
+    under the prefixes of their checkpoints, `trained_parts` their names; access to one that the model does not have
+    raises AttributeError. fbank, llm and units are not in the state dict. voice (1, ...): the codec's global code of
+    the voice that answers; with a codec.
     """
 
     voice: Tensor

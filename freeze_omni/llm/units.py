@@ -32,10 +32,8 @@ Kind = Literal["llm", "char", "bpe"]
 class CtcUnits:
     """Text to unit ids and back. Id 0 is the blank, id 1 what cannot be written.
 
-    Attributes:
-        kind: llm, char or bpe.
-        tokens: the name of every unit.
-        llm_ids: (V,) long, the LLM token of each unit; -1 for blank, unknown and other kinds.
+    kind: llm, char or bpe. tokens: the name of every unit. llm_ids (V,) long: the LLM token of each unit; -1 for blank,
+    unknown and other kinds.
     """
 
     def __init__(self, kind: Kind, speller: Speller) -> None:

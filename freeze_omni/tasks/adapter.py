@@ -30,13 +30,10 @@ from freeze_omni.tasks.resources import Resources, stage_llm
 class AdapterModelConfig(ListeningModelConfig):
     """Keys under `model:` of stage 1.2; `encoder` and `fbank` come with the encoder of stage 1.1.
 
-    Attributes:
-        task_tokens: learned vectors before the speech (the paper: "a few").
-        targets: what the LLM has to write: the transcript (the paper's way), or, in a dialogue, its own answer to
-            the transcript (ours). kl_weight: with answers only.
-        ctc_weight: of the CTC loss next to the LLM's; 0 is the paper's way and leaves the CTC head
-            alone. The CTC adapter needs it, or its spikes drift.
-        warm_start: for the convolution adapter; none is the paper's way.
+    task_tokens: learned vectors before the speech (the paper: "a few"). targets: what the LLM has to write: the
+    transcript (the paper's way), or, in a dialogue, its own answer to the transcript (ours; kl_weight goes with it).
+    ctc_weight: of the CTC loss next to the LLM's; 0 is the paper's way and leaves the CTC head alone. The CTC adapter
+    needs it, or its spikes drift. warm_start: for the convolution adapter; none is the paper's way.
     """
 
     task_tokens: int = 4

@@ -19,11 +19,9 @@ from freeze_omni.shapes import silence_padding, valid_mask
 class WarmStartConfig:
     """The first part of stage 1.2, without a pass through the LLM (ours; off for the paper's way).
 
-    Attributes:
-        share: of the training (0 to 1).
-        filler_weight: weight of a position between tokens, where one that ends a token has 1.
-        contrast_weight: of the cross entropy over the distances to all units' embeddings, next to the squared error.
-        temperature: of those distances, as a share of the embeddings' mean square.
+    share: of the training (0 to 1). filler_weight: of a position between tokens, where one that ends a token has 1.
+    contrast_weight: of the cross entropy over the distances to all units' embeddings, next to the squared error.
+    temperature: of those distances, as a share of the embeddings' mean square.
     """
 
     share: float = 0.5
@@ -108,11 +106,10 @@ def aligned_units(ends: Tensor, units: Tensor, lengths: Tensor, frames_per_posit
 def alignment_loss(
     adapted: AdapterOutput, wanted: Tensor, table: Tensor, config: WarmStartConfig
 ) -> tuple[Tensor, Tensor]:
-    """How far the positions are from the embeddings that they should carry.
+    """How far the positions are from the embeddings that they should carry, and how often theirs is the nearest.
 
-    Args:
-        wanted: (B, P) units; table: (V, E), the embedding of each unit, the filler's in row 0.
-    Returns: the loss, and the share of tokens whose embedding is the nearest.
+    wanted (B, P): units; table (V, E): the embedding of each unit, the filler's in row 0. Returns: the loss, and the
+    share of tokens whose embedding is the nearest.
     """
     valid = valid_mask(adapted.lengths, wanted.shape[1])
     given, units = adapted.embeds[valid].float(), wanted[valid]

@@ -35,12 +35,10 @@ ANSWER = "Answer the user."  # for want of a system text
 class DialogueModelConfig(ListeningModelConfig):
     """Keys under `model:` of stage 1.3; encoder, fbank and adapter come with the parts of stage 1.2.
 
-    Attributes:
-        prompt: number of prompt vectors, the same in all turns (published: 25).
-        history: how the LLM reads earlier rounds: as text, or as the speech that was heard; the packed model takes it
-            over. Default: text, or speech without a CTC head. Speech makes rows longer than the batch sampler counts.
-        state_weight: of the state loss; that of the answer has 1.
-        augment: without a change of speed.
+    prompt: number of prompt vectors, the same in all turns (published: 25). state_weight: of the state loss; that of
+    the answer has 1. augment: without a change of speed.
+    history: how the LLM reads earlier rounds, as text or as the speech that was heard; the packed model takes it over.
+    Default: text, or speech without a CTC head. Speech makes rows longer than the batch sampler counts.
     """
 
     prompt: int = 25
@@ -76,14 +74,14 @@ class DialogueModel(ListeningModel):
 
     def _spoken_context(self, batch: Mapping[str, Tensor]) -> Piece:
         """Embeddings up to where the user's turn opens, earlier rounds as their speech."""
-        texts, sounds = _split(batch, "opening"), _split(batch, "earlier")
+        sounds = [sound for row in _split(batch, "earlier") for sound in row]
         speech: Iterator[Tensor] = iter(())
-        if any(sounds):
+        if sounds:
             with torch.no_grad():
-                out = self.listen(*pad_rows([sound for row in sounds for sound in row])).adapted
+                out = self.listen(*pad_rows(sounds)).adapted
             speech = (embeds[:length] for embeds, length in zip(out.embeds, out.lengths, strict=True))
         rows = []
-        for first, *later in ([self.llm.embed(ids) for ids in row] for row in texts):
+        for first, *later in ([self.llm.embed(ids) for ids in row] for row in _split(batch, "opening")):
             rounds = [self.llm.order.spoken_turn(self.prompt.weight, next(speech), text) for text in later]
             rows.append(torch.cat([first, *rounds]))
         return pad_rows(rows)
@@ -140,8 +138,8 @@ class EarlierRounds:
 class DialogueTask(ListeningTask):
     """Reads wav.scp (16 kHz), answer, states, and optionally history; trains prompt and state head.
 
-    answer may lack ids: such turns are not answered. history has, after the id, a JSON list of
-    [user text, answer] pairs that were said before. text, what is said, is required with a kl_weight.
+    Turns whose id answer lacks are not answered. history has, after the id, a JSON list of earlier [user text, answer]
+    pairs. text, what is said, is required with a kl_weight.
     """
 
     config_class = DialogueModelConfig

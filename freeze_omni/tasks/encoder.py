@@ -32,13 +32,9 @@ BETWEEN = (ord(" ") + 1,)  # two utterances' bytes, as labels
 class SpellingConfig:
     """A second CTC loss, in training only: the bytes of the lower-cased transcript, read from an earlier block.
 
-    Units as large as words align late; letters align early and take them along.
-
-    Attributes:
-        layer: the block whose output is read, counted from 1.
-        weight: of this loss; the units' has the rest.
-        alone: first share of the training in which this is the only loss and no block after `layer` runs. Units that
-            are trained before anything can be heard learn when words start, not which.
+    Units as large as words align late; letters align early and take them along. layer: the block that is read, counted
+    from 1. weight: of this loss; the units' has the rest. alone: first share of the training in which this is the only
+    loss and no later block runs: units trained before anything can be heard learn when words start, not which.
     """
 
     layer: int = 4
@@ -52,13 +48,10 @@ class SpellingConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class EncoderModelConfig:
-    """Keys under `model:` of stage 1.1.
+    """Keys under `model:` of stage 1.1, all but the encoder for training alone.
 
-    Attributes:
-        augment: rooms, noises and levels applied to training speech on the fly.
-        spec_augment: masks applied to its features.
-        spelling: a second loss on an earlier block; None leaves it out.
-        join: several training utterances of a batch become one row; None leaves them apart.
+    augment: rooms, noises and levels applied to speech on the fly. spec_augment: masks applied to its features.
+    spelling: a second loss on an earlier block. join: several utterances of a batch become one row.
     """
 
     encoder: EncoderConfig

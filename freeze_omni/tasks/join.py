@@ -18,18 +18,13 @@ from freeze_omni.shapes import pad_rows
 
 @dataclass(frozen=True)
 class JoinConfig:
-    """How utterances of a batch are joined.
+    """How utterances of a batch are joined; ranges are (least, most).
 
-    Attributes:
-        utterances: number that become one row.
-        gap_s: faint noise around each utterance, seconds (least, most). Also after the last: a unit is recognised in
-            the chunk after it, and users are heard for a while after they end.
-        gap_db: its level against full scale (least, most).
-        trim_db: edges this much (below 0) under an utterance's loudest 10 ms are cut off; None leaves them. A fifth of
-            synthetic speech is silence around it.
-        paused: share of the utterances that get a pause inside, at the quietest place of their middle. If silence only
-            follows sentences, it is heard as their end, question mark included.
-        pause_s: its length, seconds (least, most).
+    utterances: number that become one row. gap_s: seconds of faint noise around each, also after the last: a unit is
+    recognised in the chunk after it, and users are heard for a while after they end. gap_db: its level against full
+    scale. trim_db: edges this much (below 0) under an utterance's loudest 10 ms are cut off; None leaves them. A fifth
+    of synthetic speech is silence around it. paused: share of the utterances that get a pause inside, at the quietest
+    place of their middle: if silence only follows sentences, it is heard as their end. pause_s: its length, seconds.
     """
 
     utterances: int = 2

@@ -115,10 +115,8 @@ def answer_turn(
 ) -> tuple[Tensor, dict[str, Tensor], Written]:
     """Cross entropy of the answer to what was heard, and kl_weight times the divergence from the teacher.
 
-    The teacher (ours) is the same LLM, which reads the question in text and has nothing learned.
-
-    heard: embeddings of what stands between the context and the turn's end. context: embeddings that are read in place
-        of the turn's context; the teacher reads the turn's.
+    The teacher (ours) is the same LLM, which reads the question in text and has nothing learned. heard: embeddings
+    between the context and the turn's end. context: embeddings in place of the turn's context, for all but the teacher.
     Returns: the loss; loss_answer (the cross entropy), acc, and kl if it has a weight; what was written.
     """
     written = _write_answer(llm, [context or embedded(llm, turn.context), *heard], turn.answer)

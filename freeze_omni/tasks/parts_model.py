@@ -16,12 +16,9 @@ Result = tuple[Tensor, dict[str, Tensor], Tensor]
 class PartsModel(AbsESPnetModel):
     """The base of the models of all stages.
 
-    Parts are submodules whose names are the prefixes in every checkpoint. The frozen ones, the LLM among them, stay in
-    eval mode and need no gradient. A checkpoint holds only the parts in which something is trained.
-
-    Args:
-        parts: name -> module.
-        trained: what is trained: names of parts, or of modules inside one (`speech_decoder.prefix`).
+    parts: submodules by name, the prefix in every checkpoint. The frozen ones, the LLM among them, stay in eval mode
+    and need no gradient. trained: names of parts, or of modules inside one (`speech_decoder.prefix`); a checkpoint
+    holds only the parts in which something is trained.
     """
 
     def __init__(self, parts: Mapping[str, nn.Module], trained: tuple[str, ...]):

@@ -28,9 +28,8 @@ from freeze_omni.tasks.speech_decoder import SpeechDecoderModel, SpeechDecoderTa
 class PrefixModelConfig:
     """Keys under `model:` of stage 2.3; speech_decoder and text_style come with the parts of stage 2.2.
 
-    Attributes:
-        prefix_from_ar: start the prefix from the trained AR layers, which read its keys and values.
-        llm_tuning: of stage 1.3, if it had one: it stays frozen here.
+    prefix_from_ar: start the prefix from the trained AR layers, which read its keys and values. llm_tuning: of stage
+    1.3, if it had one: it stays frozen here.
     """
 
     speech_decoder: SpeechDecoderConfig

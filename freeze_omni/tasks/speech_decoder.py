@@ -29,11 +29,9 @@ FEWEST_WORDS = 2
 class SpeechDecoderModelConfig:
     """Keys under `model:` of stage 2.2.
 
-    Attributes:
-        text_style: what is done to a text before it is spoken: nothing, the published server's
-            clean-up, or English with its numbers spelled out. Decoding must do the same.
-        cut: share of the training sentences of which a random run of words is spoken alone, as the segments of a
-            session are; it needs the rows' durations.
+    text_style: what is done to a text before it is spoken: nothing, the published server's clean-up, or English with
+    its numbers spelled out. Decoding must do the same. cut: share of the training sentences of which a random run of
+    words is spoken alone, as the segments of a session are; it needs the rows' durations.
     """
 
     speech_decoder: SpeechDecoderConfig
@@ -132,11 +130,8 @@ def check_row_tokens(config: SpeechDecoderConfig, text_lengths: Tensor, row_toke
 class CutText:
     """After another preprocess: replaces a share of the utterances by a random run of their words, with its tokens.
 
-    What a session speaks are segments of an answer, and a cut sentence is a new one.
-
-    Args:
-        share: of the utterances that are cut.
-        is_space: whether an LLM id is a row between two words.
+    What a session speaks are segments of an answer, and a cut sentence is a new one. is_space: whether an LLM id is a
+    row between two words.
     """
 
     def __init__(self, before: Preprocess, share: float, is_space: Callable[[int], bool]):

@@ -130,8 +130,7 @@ class BudgetTraining:
     @classmethod
     def run(cls, **kwargs: Any) -> None:
         options, schedulers = kwargs["trainer_options"], kwargs["schedulers"]
-        distributed = kwargs["distributed_option"]
-        folder = Path(options.output_dir)
+        distributed, folder = kwargs["distributed_option"], Path(options.output_dir)
         if options.resume:
             if _is_first(distributed):
                 repair_checkpoint(folder)
@@ -164,7 +163,9 @@ class BudgetTraining:
         super().validate_one_epoch(**kwargs)  # type: ignore[misc]
         if _is_first(kwargs["distributed_option"]):
             folder = Path(kwargs["options"].output_dir)
-            keep_previous(folder)
+            if (current := folder / "checkpoint.pth").exists():
+                # ESPnet overwrites it next: one of the two is always whole
+                current.replace(folder / "checkpoint.previous.pth")
             if time.monotonic() - cls.plotted_s > PLOT_EVERY_S:
                 cls.plotted_s = time.monotonic()
                 plot_curves(folder)
@@ -176,13 +177,6 @@ class PartsTrainer(BudgetTraining, Trainer):
 
 class PartsGANTrainer(BudgetTraining, GANTrainer):
     """For the codec: generator and discriminators in turns."""
-
-
-def keep_previous(folder: Path) -> None:
-    """Move checkpoint.pth aside before ESPnet overwrites it, so that one of the two is always whole."""
-    current = folder / "checkpoint.pth"
-    if current.exists():
-        current.replace(folder / "checkpoint.previous.pth")
 
 
 def repair_checkpoint(folder: Path) -> None:
