@@ -1,5 +1,4 @@
-"""Parts of models in checkpoints: each has its prefix, so a model is put together from the folders
-of several stages."""
+"""Parts of models in checkpoints: each has its prefix, so a model is made from the folders of several stages."""
 
 from __future__ import annotations
 
@@ -16,7 +15,8 @@ from freeze_omni.data.audio import read_audio
 from freeze_omni.llm.frozen import FrozenLLM, LlmError
 from freeze_omni.llm.tuned import PART
 from freeze_omni.llm.units import CtcUnits
-from freeze_omni.pack import is_pack, llm_source, read_config, read_weights
+from freeze_omni.pack import is_pack, llm_source, names_of_parts, read_config, read_weights
+from freeze_omni.streaming import join_parts
 from freeze_omni.system import FreezeOmni, SystemConfig, empty_voice
 
 # The keys of a stage's `model:` that describe a part, where they are not just the part's name.
@@ -49,14 +49,10 @@ class PartsSource:
         return cls(Path(path), parts)
 
     @property
-    def is_config(self) -> bool:
-        return self.path.suffix in (".yaml", ".yml")
-
-    @property
     def config_path(self) -> Path:
-        if self.is_pack:
-            return self.path / "config.yaml"
-        return self.path if self.is_config else self.path.parent / "config.yaml"
+        if self.path.suffix in (".yaml", ".yml"):
+            return self.path
+        return (self.path if self.is_pack else self.path.parent) / "config.yaml"
 
     @property
     def is_pack(self) -> bool:
@@ -69,34 +65,36 @@ class PartsSource:
         return content if self.is_pack else content.get("model", {})
 
 
+def inherit_config(model: dict[str, Any], sources: Sequence[PartsSource], where: str) -> dict[str, Any]:
+    """The mapping `model` completed with the configuration of the parts that are taken over.
+
+    Raises ConfigError: a part is described here and there, and not in the same way; or see `require_tuning`.
+    """
+    require_tuning(sources)
+    completed = dict(model)
+    for source in sources:
+        for key, theirs in described_parts(source).items():
+            if not _agrees(completed.get(key), theirs):
+                raise ConfigError(
+                    f"{where}: {key} differs from {source.config_path}, where the part is from: remove it here"
+                )
+            completed[key] = theirs
+    return completed
+
+
+def described_parts(source: PartsSource) -> dict[str, Any]:
+    """The keys of the configuration that describe the parts of a source."""
+    theirs = source.described()
+    return {key: theirs[key] for part in source.parts for key in config_keys(part) if key in theirs}
+
+
 def config_keys(part: str) -> tuple[str, ...]:
     """The keys under `model:` that describe a part."""
     return CONFIG_KEYS.get(part, (part,))
 
 
-def inherit_config(model: dict[str, Any], sources: Sequence[PartsSource], where: str) -> dict[str, Any]:
-    """The mapping `model` completed with the configuration of the parts that are taken over.
-
-    Raises:
-        ConfigError: a part is described here and there, and not in the same way; or see `require_tuning`.
-    """
-    require_tuning(sources)
-    completed = dict(model)
-    for source in sources:
-        theirs = source.described()
-        for key in (key for part in source.parts for key in config_keys(part)):
-            if key not in theirs:
-                continue
-            if not _agrees(completed.get(key), theirs[key]):
-                raise ConfigError(
-                    f"{where}: {key} differs from {source.config_path}, where the part is from: remove it here"
-                )
-            completed[key] = theirs[key]
-    return completed
-
-
 def require_tuning(sources: Sequence[PartsSource]) -> None:
-    """Raises ConfigError where parts are taken, and not what was learned beside the LLM together with them."""
+    """Raises ConfigError for parts that are taken without what was learned with the LLM together with them."""
     for source in sources:
         learned = not source.is_pack and source.described().get(PART)
         if learned and LISTENING & set(source.parts) and not any(PART in other.parts for other in sources):
@@ -113,8 +111,7 @@ def _agrees(mine: Any, theirs: Any) -> bool:
 def load_parts(sources: Iterable[PartsSource]) -> dict[str, dict[str, Tensor]]:
     """Read the parts of each checkpoint: part name -> its state dict, without the prefix.
 
-    Raises:
-        ConfigError: a missing file, or a file without the part.
+    Raises ConfigError: a missing file, or a file without the part.
     """
     found: dict[str, dict[str, Tensor]] = {}
     for source in sources:
@@ -125,28 +122,19 @@ def load_parts(sources: Iterable[PartsSource]) -> dict[str, dict[str, Tensor]]:
             raise ConfigError(f"{source.path}: no such checkpoint; train that stage first or fix --init_parts")
         state = torch.load(source.path, map_location="cpu", weights_only=True)
         state = state.get("model", state)
-        for part in source.parts:
-            found[part] = part_state(state, part)
-            if not found[part]:
-                known = sorted({key.split(".")[0] for key in state})
-                raise ConfigError(f"{source.path}: holds no '{part}'; it has: {', '.join(known)}")
+        for part, names in names_of_parts(state, source.parts, source.path).items():
+            found[part] = {key: state[name] for key, name in names.items()}
     return found
-
-
-def part_state(state: dict[str, Tensor], part: str) -> dict[str, Tensor]:
-    """The entries of one part, without its prefix."""
-    return {key[len(part) + 1 :]: value for key, value in state.items() if key.startswith(part + ".")}
 
 
 def fill_parts(model: nn.Module, found: dict[str, dict[str, Tensor]], where: str = "--init_parts") -> None:
     """Copy parts into the submodules of the same names, exactly.
 
-    Raises:
-        ConfigError: no such submodule, or one of another shape.
+    Raises ConfigError: no such submodule, or one of another shape.
     """
     for part, state in found.items():
-        module = getattr(model, part, None)
-        if not isinstance(module, nn.Module):
+        module = dict(model.named_children()).get(part)
+        if module is None:
             raise ConfigError(f"{where}: this stage has no part '{part}'")
         try:
             module.load_state_dict(state)
@@ -165,13 +153,10 @@ def read_model(
 ) -> FreezeOmni:
     """A model that has the parts of some sources, such as `exp/1.1_encoder/X.pth:encoder,ctc`, and no others.
 
-    Args:
-        llm, units: of the parts that work with them, as folders (or a hub id) or loaded; default: those of a packed
-            model among the sources.
-        voice: sound file of the voice that a codec speaks with.
-        config: further keys of SystemConfig; where: what an error calls them.
-    Raises:
-        ConfigError: a missing file, a part that is in no source, or parts that do not fit together.
+    llm, units: of the parts that work with them, as folders (or a hub id) or loaded; default: those of a packed model
+    among the sources. voice: sound file of the voice that a codec speaks with. config: further keys of SystemConfig;
+    where: what an error calls them.
+    Raises ConfigError: a missing file, a part that is in no source, or parts that do not fit together.
     """
     parsed = [PartsSource.parse(one) if isinstance(one, str) else one for one in sources]
     mapping = inherit_config(dict(config or {}), parsed, where)
@@ -181,9 +166,7 @@ def read_model(
     if isinstance(units, str | Path) or units is None:
         units = _units_of(units, parsed)
     built = build(SystemConfig, mapping | _sizes(mapping, states, llm, units, llm_dtype), where)
-    tensors = {f"{part}.{name}": value for part, state in states.items() for name, value in state.items()}
-    if built.has("codec"):
-        tensors["voice"] = empty_voice(built.codec)
+    tensors = join_parts(states) | ({"voice": empty_voice(built.codec)} if built.has("codec") else {})
     try:
         model = FreezeOmni(built, llm, units, tensors)
     except ValueError as error:
@@ -195,22 +178,18 @@ def read_model(
 
 
 def _sizes(
-    mapping: Mapping[str, Any],
-    states: Mapping[str, Any],
-    llm: FrozenLLM | None,
-    units: CtcUnits | None,
-    llm_dtype: str,
+    mapping: Mapping[str, Any], states: Mapping[str, Any], llm: FrozenLLM | None, units: CtcUnits | None, dtype: str
 ) -> dict[str, Any]:
     """The keys of SystemConfig that follow from the parts, the LLM and the units."""
     found: dict[str, Any] = {"parts": sorted(states)}
     if llm is not None:
-        found |= {"llm_size": llm.hidden_size, "llm": {"dtype": llm_dtype}}
+        found |= {"llm_size": llm.hidden_size, "llm": {"dtype": dtype}}
     if units is not None:
         found["ctc_units"] = len(units)
     if "rates" not in mapping and "codec" in states:
         codec = mapping.get("codec") or {}
-        own = {"output_hz": codec.get("sample_rate_hz"), "token_samples": codec.get("hop_samples")}
-        found["rates"] = {key: value for key, value in own.items() if value is not None}
+        names = {"output_hz": "sample_rate_hz", "token_samples": "hop_samples"}
+        found["rates"] = {key: codec[name] for key, name in names.items() if codec.get(name) is not None}
     return found
 
 

@@ -7,6 +7,7 @@ import difflib
 import enum
 import types
 import typing
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,34 +15,27 @@ import yaml
 
 
 class ConfigError(ValueError):
-    """A configuration that cannot be used: names the file, the key and the mend."""
+    """A configuration that cannot be used: names the file, the key and the fix."""
 
 
 def read_yaml(path: str | Path) -> dict[str, Any]:
-    """Read a YAML mapping. Raises ConfigError where the file is missing, broken or not a mapping."""
-    path = Path(path)
+    """Read a YAML mapping. Raises ConfigError if the file is missing, broken or not a mapping."""
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such configuration file") from None
     except yaml.YAMLError as error:
         raise ConfigError(f"{path}: not valid YAML: {error}") from None
-    if content is None:
-        return {}
-    if not isinstance(content, dict):
+    if not isinstance(content, dict | None):
         raise ConfigError(f"{path}: expected `key: value` lines, found a {type(content).__name__}")
-    return content
+    return content or {}
 
 
 def build[T](cls: type[T], mapping: dict[str, Any] | None, where: str = "configuration") -> T:
-    """Build the dataclass `cls` from `mapping`, recursively.
+    """Build the dataclass `cls` from `mapping`, recursively: nested dataclass fields take nested mappings.
 
-    Args:
-        cls: a dataclass; nested dataclass fields take nested mappings.
-        mapping: keys are field names; None stands for no keys.
-        where: what an error names (a file, then the path of keys).
-    Raises:
-        ConfigError: an unknown key (with the nearest known one), a missing key or a wrong type.
+    mapping: keys are field names; None stands for no keys. where: what an error names (a file, then the path of keys).
+    Raises ConfigError: an unknown key (with the nearest known one), a missing key or a wrong type.
     """
     mapping = {} if mapping is None else mapping
     if not isinstance(mapping, dict):
@@ -52,13 +46,9 @@ def build[T](cls: type[T], mapping: dict[str, Any] | None, where: str = "configu
         if key not in fields:
             raise ConfigError(f"{where}: unknown key '{key}'{_nearest(str(key), list(fields))}")
     values = {key: _convert(hints[key], value, f"{where}: {key}") for key, value in mapping.items()}
-    missing = [
-        name
-        for name, field in fields.items()
-        if name not in values and field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
-    ]
-    if missing:
-        raise ConfigError(f"{where}: missing key '{missing[0]}'")
+    for name, field in fields.items():
+        if name not in values and field.default is field.default_factory is dataclasses.MISSING:
+            raise ConfigError(f"{where}: missing key '{name}'")
     try:
         return cls(**values)
     except ValueError as error:
@@ -90,12 +80,9 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
     if origin in (typing.Union, types.UnionType):
         if value is None and type(None) in args:
             return None
-        inner = [arg for arg in args if arg is not type(None)]
-        return _first_fit(inner, value, where)
+        return _first_fit([arg for arg in args if arg is not type(None)], value, where)
     if origin is typing.Literal:
-        if value not in args:
-            raise ConfigError(f"{where}: {value!r} is not one of {', '.join(map(repr, args))}")
-        return value
+        return _one_of(args, value, where)
     if isinstance(hint, type) and dataclasses.is_dataclass(hint):
         return build(hint, value, where)
     if origin in (list, tuple):
@@ -104,44 +91,45 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
         if not isinstance(value, dict):
             raise ConfigError(f"{where}: expected a mapping, found {value!r}")
         return {key: _convert(args[1], item, f"{where}: {key}") for key, item in value.items()}
+    if issubclass(hint, enum.Enum):
+        return hint(_one_of([member.value for member in hint], value, where))
     return _convert_scalar(hint, value, where)
 
 
+def _one_of(known: Sequence[Any], value: Any, where: str) -> Any:
+    if value not in known:
+        raise ConfigError(f"{where}: {value!r} is not one of {', '.join(map(repr, known))}")
+    return value
+
+
 def _first_fit(hints: list[Any], value: Any, where: str) -> Any:
-    error: ConfigError | None = None
+    errors: list[ConfigError] = []
     for hint in hints:
         try:
             return _convert(hint, value, where)
         except ConfigError as problem:
-            error = error or problem
-    assert error is not None
-    raise error
+            errors.append(problem)
+    raise errors[0]
 
 
 def _convert_sequence(origin: type, args: tuple[Any, ...], value: Any, where: str) -> Any:
     if not isinstance(value, list | tuple):
         raise ConfigError(f"{where}: expected a list, found {value!r}")
+    hints = [args[0] if args else Any] * len(value)
     if origin is tuple and args and args[-1] is not Ellipsis:
-        if len(args) != len(value):
-            raise ConfigError(f"{where}: expected {len(args)} values, found {len(value)}")
-        pairs = enumerate(zip(args, value, strict=True))
-        return tuple(_convert(arg, item, f"{where}[{i}]") for i, (arg, item) in pairs)
-    inner = args[0] if args else Any
-    return origin(_convert(inner, item, f"{where}[{i}]") for i, item in enumerate(value))
+        hints = list(args)
+    if len(hints) != len(value):
+        raise ConfigError(f"{where}: expected {len(hints)} values, found {len(value)}")
+    pairs = enumerate(zip(hints, value, strict=True))
+    return origin(_convert(hint, item, f"{where}[{i}]") for i, (hint, item) in pairs)
 
 
 def _convert_scalar(hint: Any, value: Any, where: str) -> Any:
-    if issubclass(hint, enum.Enum):
-        if value not in [member.value for member in hint]:
-            raise ConfigError(f"{where}: {value!r} is not one of {', '.join(repr(member.value) for member in hint)}")
-        return hint(value)
-    if hint is float and isinstance(value, str):
+    if hint is float and isinstance(value, str | int) and not isinstance(value, bool):
         try:  # YAML 1.1 reads 1e-4 as a string
             return float(value)
         except ValueError:
             pass
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
     if isinstance(value, bool) and hint is not bool or not isinstance(value, hint):
         raise ConfigError(f"{where}: expected {hint.__name__}, found {value!r}")
     return value

@@ -5,16 +5,13 @@ Training, evaluation and sessions all listen through this one part, all at once 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from freeze_omni.adapter.output import AdapterOutput
-from freeze_omni.streaming import State, join_parts, part_state
-
-Augment = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+from freeze_omni.streaming import Augment, State, join_parts, part_state
 
 
 class ListeningOutput(NamedTuple):

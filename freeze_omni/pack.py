@@ -1,45 +1,40 @@
 """One self-contained folder for a trained model: stage 13 writes it, all that uses a model reads it.
 
 config.yaml         SystemConfig
-model.safetensors   our weights: encoder. ctc. adapter. prompt. state_head. speech_decoder. codec. llm_tuning. where
-                    there is one, and the voice
+model.safetensors   our weights, by the prefixes of the parts, and the voice
 llm/                the frozen LLM (or a path or hub id in config.yaml instead)
 units/              the CTC units
-RESULTS.md          what the model reached, where it was scored
-NOTICE.txt          the licence notice of the weights, where there is one
+RESULTS.md          what the model reached, if it was scored
+NOTICE.txt          the licence notice of the weights, if any
 """
 
 from __future__ import annotations
 
 import dataclasses
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import torch
 import yaml
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from freeze_omni.config import ConfigError, as_mapping, build, read_yaml
 from freeze_omni.llm.frozen import FrozenLLM, LlmError
 from freeze_omni.llm.units import CtcUnits
+from freeze_omni.streaming import part_state
 from freeze_omni.system import FreezeOmni, SystemConfig, build_parts, empty_voice
+from freeze_omni.weights import state_shapes
 
-CONFIG, WEIGHTS, LLM, UNITS, RESULTS, NOTICE = (
-    "config.yaml",
-    "model.safetensors",
-    "llm",
-    "units",
-    "RESULTS.md",
-    "NOTICE.txt",
-)
+CONFIG, WEIGHTS, RESULTS, NOTICE = "config.yaml", "model.safetensors", "RESULTS.md", "NOTICE.txt"
+LLM, UNITS = "llm", "units"
 LLM_FILES = ("*.json", "*.jinja", "*.safetensors", "*.model", "*.txt", "LICENSE*", "NOTICE*")
 
 
 class PackError(ConfigError):
-    """A packed folder that cannot be written or used: names it, what is wrong, and the mend."""
+    """A packed folder that cannot be written or used: names it, what is wrong, and the fix."""
 
 
 def save(model: FreezeOmni, folder: str | Path, results: str | Path | None = None, copy_llm: bool = True) -> Path:
@@ -72,10 +67,7 @@ def save(model: FreezeOmni, folder: str | Path, results: str | Path | None = Non
 
 
 def load(
-    folder: str | Path,
-    device: str | torch.device = "cpu",
-    llm: str | Path | None = None,
-    verify: bool = True,
+    folder: str | Path, device: str | torch.device = "cpu", llm: str | Path | None = None, verify: bool = True
 ) -> FreezeOmni:
     """Read a packed folder.
 
@@ -108,8 +100,8 @@ LOAD_ERRORS = (ValueError, OSError, RuntimeError, KeyError, SafetensorError)
 
 def load_fault(folder: str | Path, error: Exception) -> str:
     """One line that says why a model folder cannot be used. Ours say it themselves."""
-    said, ours = " ".join(str(error).split()), isinstance(error, ConfigError | LlmError)
-    if ours:
+    said = " ".join(str(error).split())
+    if isinstance(error, ConfigError | LlmError):
         return said
     return f"{folder}: cannot be loaded: {type(error).__name__}: {said}; pack the model again (stage 13)"
 
@@ -140,33 +132,32 @@ def read_weights(folder: str | Path, parts: Sequence[str]) -> dict[str, dict[str
     """
     config, path = read_config(folder), Path(folder) / WEIGHTS
     _check_weights(config, path, llm_source(folder, config))
-    found: dict[str, dict[str, Tensor]] = {}
     with safe_open(path, framework="pt") as file:
-        names = list(file.keys())
-        for part in parts:
-            mine = [name for name in names if name.startswith(part + ".")]
-            if not mine:
-                known = ", ".join(sorted({name.split(".")[0] for name in names} - {"voice"}))
-                raise PackError(f"{path}: holds no '{part}'; it has: {known}")
-            found[part] = {name[len(part) + 1 :]: file.get_tensor(name) for name in mine}
+        names = names_of_parts(file.keys(), parts, path)
+        return {part: {key: file.get_tensor(name) for key, name in own.items()} for part, own in names.items()}
+
+
+def names_of_parts(names: Iterable[str], parts: Iterable[str], path: Path) -> dict[str, dict[str, str]]:
+    """Part -> name without its prefix -> name, of a file's tensors. Raises PackError for a part that it lacks."""
+    every = {name: name for name in names}
+    found = {part: part_state(every, part) for part in parts}
+    for part, own in found.items():
+        if not own:
+            known = ", ".join(sorted({name.split(".")[0] for name in every} - {"voice"}))
+            raise PackError(f"{path}: holds no '{part}'; it has: {known}")
     return found
 
 
 def expected_shapes(config: SystemConfig, llm: str | Path | None = None) -> dict[str, tuple[int, ...]]:
     """Name and shape of every tensor that a model of this configuration has; takes no memory.
 
-    llm: folder or hub id of the LLM, whose architecture is read where something was learned beside it.
+    llm: folder or hub id of the LLM, whose architecture is read if something was learned with it.
     """
     plan = None if config.llm_tuning is None else FrozenLLM.on_meta(llm)
     with torch.device("meta"):
-        embeds = torch.empty(config.ctc_units, config.llm_size)
-        parts = build_parts(config, embeds, plan)
-        shapes = {
-            f"{name}.{key}": tuple(value.shape)
-            for name, part in parts.items()
-            for key, value in part.state_dict().items()
-        }
-        return shapes | ({"voice": tuple(empty_voice(config.codec).shape)} if config.has("codec") else {})
+        parts = build_parts(config, torch.empty(config.ctc_units, config.llm_size), plan)
+        voice = {"voice": tuple(empty_voice(config.codec).shape)} if config.has("codec") else {}
+    return state_shapes(nn.ModuleDict(parts)) | voice
 
 
 def _check_weights(config: SystemConfig, path: Path, llm: str | Path) -> None:
@@ -178,13 +169,12 @@ def _check_weights(config: SystemConfig, path: Path, llm: str | Path) -> None:
         raise PackError(f"{path}: no such file; pack the model again (stage 13)") from None
     except SafetensorError as error:
         raise PackError(f"{path}: broken or cut off ({error}); pack the model again") from None
+    both = sorted(set(expected) & set(found))
     problems = {
         "missing": sorted(set(expected) - set(found)),
         "unknown": sorted(set(found) - set(expected)),
         "of another shape than config.yaml says": [
-            f"{key} {found[key]} (not {expected[key]})"
-            for key in sorted(set(expected) & set(found))
-            if found[key] != expected[key]
+            f"{key} {found[key]} (not {expected[key]})" for key in both if found[key] != expected[key]
         ],
     }
     for problem, keys in problems.items():

@@ -31,7 +31,7 @@ def provenance(seed: int | None = None, started_s: float | None = None) -> dict[
 
 def processor(facts: Mapping[str, Any] | None = None) -> str:
     """`<processor>, <n> cores` of a `machine()` record; default: of this machine."""
-    facts = machine() if facts is None else facts
+    facts = facts or machine()
     return f"{facts['processor']}, {facts['cores']} cores"
 
 
@@ -80,13 +80,10 @@ def versions() -> dict[str, str]:
 
 
 def _processor() -> str:
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return (names or [platform.processor() or platform.machine()])[0]
 
 
 def _memory_gb() -> float | None:

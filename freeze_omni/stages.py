@@ -16,15 +16,11 @@ Config = Mapping[str, Any]
 class Stage:
     """One training stage.
 
-    Attributes:
-        number: of the paper.
-        name: of its task, as `freeze_omni.bin.train` takes it.
-        task: class of the task, in the module freeze_omni.tasks.<name>.
-        trains: parts that learn here, and so stand in its checkpoint.
-        takes: parts of earlier stages, each from the last stage that saved it.
-        only_if: part -> key of `model:` without which the part is neither trained nor saved here.
-        reads: stages whose output is among the training data.
-        adapters: whether there is one training, and one configuration, for each adapter.
+    number: of the paper. name: of its task, as `freeze_omni.bin.train` takes it. task: its class, in the module
+    freeze_omni.tasks.<name>. trains: parts that learn here, and so stand in its checkpoint. takes: parts of earlier
+    stages, each from the last stage that saved it. only_if: part -> key of `model:` without which the part is neither
+    trained nor saved here. reads: stages whose output is among the training data. adapters: whether there is one
+    training, and one configuration, for each adapter.
     """
 
     number: str
@@ -72,10 +68,10 @@ PACKED = ("encoder", "ctc", "adapter", "prompt", "state_head", TUNING, "codec", 
 
 def stage(name: str) -> Stage:
     """By its task's name. Raises ConfigError."""
-    found = next((one for one in STAGES if one.name == name), None)
-    if found is None:
-        raise ConfigError(f"no stage '{name}'; the stages are {', '.join(one.name for one in STAGES)}")
-    return found
+    stages = {one.name: one for one in STAGES}
+    if name not in stages:
+        raise ConfigError(f"no stage '{name}'; the stages are {', '.join(stages)}")
+    return stages[name]
 
 
 def sources(name: str, model_of: Callable[[Stage], Config]) -> dict[Stage, tuple[str, ...]]:
@@ -98,12 +94,9 @@ def words(taken: Mapping[Stage, Iterable[str]], path_of: Callable[[Stage], Path]
 class Run:
     """The training folders of a run below `exp`, with one adapter.
 
-    A tag (--tag) is a second configuration: it has its own folders, exp/tags/<tag>/, for the stages that differ and for
-    those that build on them. All others are the untagged run's.
-
-    Attributes:
-        changed: stages that the tag configures in another way.
-        checkpoint: name of the averaged checkpoint that later stages take, without `.pth`.
+    A tag (--tag) is a second configuration: it has its own folders, exp/tags/<tag>/, for the stages that it configures
+    in another way (`changed`) and for those that build on them. All others are the untagged run's. checkpoint: name of
+    the averaged checkpoint that later stages take, without `.pth`.
     """
 
     exp: Path
@@ -122,8 +115,7 @@ class Run:
 
     def folder(self, one: Stage) -> Path:
         """Of its training."""
-        home = self.exp / "tags" / self.tag if self.own(one) else self.exp
-        return home / one.folder(self.adapter)
+        return (self.exp / "tags" / self.tag if self.own(one) else self.exp) / one.folder(self.adapter)
 
     def model(self, one: Stage) -> Config:
         """The configuration that it was trained with; empty before that."""
@@ -132,5 +124,4 @@ class Run:
 
     def parts(self, name: str) -> list[str]:
         """--init_parts of the stage `name`, or --parts of the packed model ("pack")."""
-        taken = sources(name, self.model)
-        return words(taken, lambda one: self.folder(one) / f"{self.checkpoint}.pth")
+        return words(sources(name, self.model), lambda one: self.folder(one) / f"{self.checkpoint}.pth")

@@ -6,12 +6,14 @@ heard, so rows of any age can be put into one batch, taken out, copied and store
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor
 
 State = dict[str, Tensor]
+Augment = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+"""(features (B, F, bins), lengths (B,)) to the same, such as SpecAugment."""
 
 
 def join_states(states: Sequence[State]) -> State:
@@ -25,13 +27,13 @@ def split_state(state: State) -> list[State]:
     return [{key: value[row : row + 1] for key, value in state.items()} for row in range(rows)]
 
 
-def join_parts(states: Mapping[str, State]) -> State:
+def join_parts[T](states: Mapping[str, Mapping[str, T]]) -> dict[str, T]:
     """The states of several parts as one, with keys `<part>.<key>`."""
     return {f"{name}.{key}": value for name, state in states.items() for key, value in state.items()}
 
 
-def part_state(state: State, name: str) -> State:
-    """The state of one part of a joined state; the inverse of `join_parts`."""
+def part_state[T](state: Mapping[str, T], name: str) -> dict[str, T]:
+    """The entries of one part, without its prefix; the inverse of `join_parts`."""
     return {key[len(name) + 1 :]: value for key, value in state.items() if key.startswith(name + ".")}
 
 

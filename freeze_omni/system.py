@@ -48,20 +48,15 @@ class LlmConfig:
 class SystemConfig:
     """Everything that a packed model's config.yaml says.
 
-    Attributes:
-        parts: the parts that the model has; None for all (`whole_parts`).
-        ctc_units, llm_size: sizes by which the weights are checked before anything large is read. A model of 0 units
-            has no CTC head and transcribes nothing.
-        prompt: prompt vectors before the speech of every user turn (stage 1.3).
-        task_tokens: vectors of stage 1.2, which only transcripts by the LLM use; 0 leaves them out.
-        history: how a session keeps earlier user turns for the LLM: the speech positions as they were heard, or the
-            text of the CTC head. Stage 1.3 trains on one or the other (docs/stages.md).
-        text_style: what is done to a text before it is spoken.
-        generation, segments, sampling: how answers are written, cut and spoken.
-        chat: the template that the model was trained with; None takes the LLM's own.
-        fifo: stream speech as the published server does, cut at quiet points; None is ours, exact.
-        notice: licence notice of the weights.
-        llm_tuning: what was learned next to the LLM, for ablations; None is the paper's way.
+    parts: the parts that the model has; None for all. ctc_units, llm_size: sizes by which the weights are checked
+    before anything large is read; a model of 0 units has no CTC head and transcribes nothing. prompt: prompt vectors
+    before the speech of every user turn (stage 1.3). task_tokens: vectors of stage 1.2, which only transcripts by the
+    LLM use; 0 leaves them out. history: how a session keeps earlier user turns for the LLM: the speech positions as
+    they were heard, or the text of the CTC head, as stage 1.3 was trained (docs/stages.md). text_style: what is done to
+    a text before it is spoken. generation, segments, sampling: how answers are written, cut and spoken. chat: the
+    template that the model was trained with; None takes the LLM's own. fifo: stream speech as the published server
+    does, cut at quiet points; None is ours, exact. notice: licence notice of the weights. llm_tuning: what was learned
+    with the LLM, for ablations; None is the paper's way.
     """
 
     adapter: AdapterChoice | None = None
@@ -98,28 +93,20 @@ class SystemConfig:
             raise ValueError(
                 "history: text needs the words of a CTC head, and this model has none: set history: speech"
             )
-        rates, fbank, codec = self.rates, self.fbank, self.codec
-        same = {
-            ("encoder",): {
-                "rates.input_hz, fbank.sample_hz": (rates.input_hz, fbank.sample_hz),
-                "rates.mel_bins, encoder.input_size": (rates.mel_bins, self.encoder.input_size),
-                "rates.chunk_frames, encoder.chunk_frames": (rates.chunk_frames, self.encoder.chunk_frames),
-            },
-            ("codec",): {
-                "rates.output_hz, codec.sample_rate_hz": (rates.output_hz, codec.sample_rate_hz),
-                "rates.token_samples, codec.hop_samples": (rates.token_samples, codec.hop_samples),
-            },
-            ("codec", "speech_decoder"): {
-                "speech_decoder.codes, codec.quantiser.codebook_size": (
-                    self.speech_decoder.codes,
-                    codec.quantiser.codebook_size,
-                ),
-            },
-        }
-        for parts, pairs in same.items():
-            for names, (one, other) in pairs.items() if all(map(self.has, parts)) else ():
-                if one != other:
-                    raise ValueError(f"{names} must be equal, not {one} and {other}")
+        rates, codec, encoder = self.rates, self.codec, self.encoder
+        listens, speaks = ("encoder",), ("codec",)
+        same = [
+            (listens, "rates.input_hz, fbank.sample_hz", rates.input_hz, self.fbank.sample_hz),
+            (listens, "rates.mel_bins, encoder.input_size", rates.mel_bins, encoder.input_size),
+            (listens, "rates.chunk_frames, encoder.chunk_frames", rates.chunk_frames, encoder.chunk_frames),
+            (speaks, "rates.output_hz, codec.sample_rate_hz", rates.output_hz, codec.sample_rate_hz),
+            (speaks, "rates.token_samples, codec.hop_samples", rates.token_samples, codec.hop_samples),
+        ]
+        codes = self.speech_decoder.codes, codec.quantiser.codebook_size
+        same.append((("codec", "speech_decoder"), "speech_decoder.codes, codec.quantiser.codebook_size", *codes))
+        for parts, names, one, other in same:
+            if one != other and all(map(self.has, parts)):
+                raise ValueError(f"{names} must be equal, not {one} and {other}")
 
     @property
     def own_parts(self) -> tuple[str, ...]:
@@ -166,14 +153,10 @@ def build_parts(
 class FreezeOmni(nn.Module):
     """A frozen LLM that listens and speaks, or those of its parts that the configuration names.
 
-    Functions and weights only: who talks to it is a session.
-
-    Attributes:
-        encoder, ctc, adapter, prompt, state_head, speech_decoder, codec, ...: the parts, under the prefixes of their
-            checkpoints; fbank, llm and units are not in the state dict. Access to a part that the model does not have
-            raises AttributeError.
-        trained_parts: their names.
-        voice: (1, ...) the codec's global code of the voice that answers; with a codec.
+    Functions and weights only: who talks to it is a session. The parts (encoder, ctc, adapter, ...) are attributes
+    under the prefixes of their checkpoints, `trained_parts` their names; access to one that the model does not have
+    raises AttributeError. fbank, llm and units are not in the state dict. voice (1, ...): the codec's global code of
+    the voice that answers; with a codec.
     """
 
     llm: Any  # FrozenLLM, if any
@@ -258,16 +241,6 @@ class FreezeOmni(nn.Module):
         listening = Listening(self.fbank, self.encoder, self.ctc)
         return [self.units.decode(ids) for ids in listening.units(listening(wav, lengths, chunk_size))]
 
-    def fill(self, states: Mapping[str, Mapping[str, Tensor]]) -> None:
-        """Copy state dicts by part name, exactly. Raises ValueError for a part that does not fit."""
-        for name, state in states.items():
-            if name not in self.trained_parts:
-                raise ValueError(f"the model has no part '{name}' to fill")
-            try:
-                getattr(self, name).load_state_dict(state)
-            except RuntimeError as error:
-                raise ValueError(f"part '{name}' does not fit: {error}") from None
-
     @torch.no_grad()
     def set_voice(self, wav: Tensor) -> None:
         """Speak like the reference wav (S,) at 24 kHz from now on."""
@@ -278,10 +251,11 @@ class FreezeOmni(nn.Module):
 def _check_sizes(config: SystemConfig, llm: FrozenLLM | None, units: CtcUnits | None) -> None:
     if config.needs_llm and llm is None:
         raise ValueError(f"the parts {', '.join(config.own_parts)} work with the LLM: give it")
-    if config.ctc_units and config.has("ctc") and units is None:
+    has_units = config.has("ctc") and config.ctc_units
+    if has_units and units is None:
         raise ValueError("the CTC head works with its units: give their folder")
     sizes = {"llm_size": (llm and llm.hidden_size, config.llm_size)} if config.needs_llm else {}
-    if config.has("ctc") and config.ctc_units:
+    if has_units:
         sizes["ctc_units"] = (len(units), config.ctc_units)
     for name, (found, expected) in sizes.items():
         if found != expected:
@@ -291,6 +265,4 @@ def _check_sizes(config: SystemConfig, llm: FrozenLLM | None, units: CtcUnits | 
 def empty_voice(config: CodecConfig) -> Tensor:
     """A global code of the right shape, and no voice in particular: (1, dim), or (1, tokens) long."""
     code = config.global_code
-    if code.tokens:
-        return torch.zeros(1, code.tokens, dtype=torch.long)
-    return torch.zeros(1, code.dim)
+    return torch.zeros(1, code.tokens, dtype=torch.long) if code.tokens else torch.zeros(1, code.dim)

@@ -8,6 +8,7 @@ import torch
 
 from freeze_omni.adapter.choice import AdapterChoice
 from freeze_omni.adapter.conv import ConvAdapterConfig
+from freeze_omni.checkpoint import fill_parts
 from freeze_omni.config import ConfigError, as_mapping, build
 from freeze_omni.llm.units import CtcUnits
 from freeze_omni.session import events as ev
@@ -64,12 +65,12 @@ def test_units_that_are_no_llm_tokens_need_another_adapter(model):
 def test_parts_are_filled_exactly(model):
     state = {key: value + 1 for key, value in model.prompt.state_dict().items()}
     before = model.prompt.weight.clone()
-    model.fill({"prompt": state})
+    fill_parts(model, {"prompt": state})
     assert torch.equal(model.prompt.weight, before + 1)
-    with pytest.raises(ValueError, match="no part 'llm'"):
-        model.fill({"llm": {}})
+    with pytest.raises(ValueError, match="no part 'voice'"):
+        fill_parts(model, {"voice": {}})
     with pytest.raises(ValueError, match="'prompt' does not fit"):
-        model.fill({"prompt": {"weight": torch.zeros(1, 1)}})
+        fill_parts(model, {"prompt": {"weight": torch.zeros(1, 1)}})
 
 
 def test_spoken_text_is_in_the_decoders_units(model):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import torch
@@ -75,23 +76,18 @@ class ConvAdapter(Adapter):
         self.config, self.input_size = config, input_size
         two = config.convolutions == 2 or (config.convolutions == 0 and 4 * input_size < llm_size)
         sizes = [input_size * 2**power for power in range(3 if two else 2)]
-        strides = [1] * (len(sizes) - 2) + [STRIDE]
-        self.layers = nn.ModuleList(
-            CausalLayer(config, sizes[i], sizes[i + 1], stride) for i, stride in enumerate(strides)
-        )
+        shapes = zip(sizes, sizes[1:], [1, STRIDE] if two else [STRIDE], strict=False)
+        self.layers = nn.ModuleList(CausalLayer(config, *shape) for shape in shapes)
         self.project = nn.Linear(sizes[-1], llm_size)
 
     def initial_state(
         self, batch_size: int, device: torch.device | str | None = None, dtype: torch.dtype | None = None
     ) -> State:
         """The inputs before the first of each convolution: zeros, conv{i} (B, kernel - 1, size)."""
-        weight = self.project.weight
-        device, dtype = device or weight.device, dtype or weight.dtype
-        size = (batch_size, self.config.kernel - 1)
-        return {
-            f"conv{i}": torch.zeros(*size, layer.conv.in_channels, device=device, dtype=dtype)
-            for i, layer in enumerate(self.layers)
-        }
+        weight, past = self.project.weight, self.config.kernel - 1
+        empty = partial(torch.zeros, device=device or weight.device, dtype=dtype or weight.dtype)
+        layers = enumerate(self.layers)
+        return {f"conv{i}": empty(batch_size, past, layer.conv.in_channels) for i, layer in layers}
 
     def adapt(
         self, enc: Tensor, lengths: Tensor, ctc_logits: Tensor | None, state: State

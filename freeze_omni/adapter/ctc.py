@@ -19,11 +19,10 @@ from freeze_omni.streaming import State
 
 @dataclass(frozen=True)
 class CtcAdapterConfig:
-    """posterior: a position carries the expected embedding of its unit (if the CTC units are
-    tokens of the LLM), plus the learned projection of its frame. scale: of that expectation.
-    best: of the likeliest unit alone, which the LLM reads as text, not a mixture of
-    two; the gradient stays the expectation's. blank: the CTC head's.
-    chunk_frames: encoder frames of a streaming step."""
+    """posterior: a position carries the expected embedding of its unit (if the CTC units are tokens of the LLM), plus
+    the learned projection of its frame. scale: of that expectation. best: of the likeliest unit alone, which the LLM
+    reads as text, not a mixture of two; the gradient stays the expectation's. blank: the CTC head's. chunk_frames:
+    encoder frames of a streaming step."""
 
     posterior: bool = True
     scale: float = 1.0
@@ -35,9 +34,8 @@ class CtcAdapterConfig:
 class CtcAdapter(Adapter):
     """Sends a position at the first frame of each run of a non-blank unit in the greedy CTC path.
 
-    Its value is the posterior over non-blank units times their embeddings, plus a projection of
-    the encoder frame. With a posterior the projection starts at zero. The embeddings are
-    rows of the frozen LLM: never trained, never saved.
+    Its value is the posterior over non-blank units times their embeddings, plus a projection of the encoder frame. With
+    a posterior the projection starts at zero. The embeddings are rows of the frozen LLM: never trained, never saved.
     """
 
     def __init__(self, config: CtcAdapterConfig, input_size: int, llm_size: int, unit_embeds: Tensor | None = None):
@@ -64,8 +62,8 @@ class CtcAdapter(Adapter):
         self, batch_size: int, device: torch.device | str | None = None, dtype: torch.dtype | None = None
     ) -> State:
         """The unit of the frame before the first: blank, (B,) long whatever the dtype."""
-        size, device = (batch_size,), device or self.project.weight.device
-        return {"unit": torch.full(size, self.config.blank, dtype=torch.long, device=device)}
+        device = device or self.project.weight.device
+        return {"unit": torch.full((batch_size,), self.config.blank, dtype=torch.long, device=device)}
 
     def adapt(
         self, enc: Tensor, lengths: Tensor, ctc_logits: Tensor | None, state: State

@@ -14,9 +14,9 @@ from freeze_omni.streaming import State
 class AdapterOutput(NamedTuple):
     """Positions for the LLM, and how they lie in the stream's chunks.
 
-    embeds (B, P, llm_size): zero after a row's length. lengths (B,): positions of each row.
-    ends (B, C): positions sent up to the end of chunk c, counted from the start of the call; after
-    a row's last chunk it stays. summary (B, C, input_size): mean encoder frame of each chunk.
+    embeds (B, P, llm_size): zero after a row's length. lengths (B,): positions of each row. ends (B, C): positions sent
+    up to the end of chunk c, counted from the start of the call; after a row's last chunk it stays. summary (B, C,
+    input_size): mean encoder frame of each chunk.
     """
 
     embeds: Tensor
@@ -26,10 +26,7 @@ class AdapterOutput(NamedTuple):
 
 
 def chunk_means(enc: Tensor, lengths: Tensor, chunk_frames: int) -> Tensor:
-    """Mean of the valid frames of each chunk: (B, T, D), lengths (B,) to (B, ceil(T / chunk), D).
-
-    A chunk without a valid frame has mean zero.
-    """
+    """Mean of the valid frames of each chunk, zero without one: (B, T, D), lengths (B,) to (B, ceil(T / chunk), D)."""
     chunks = -(-enc.shape[1] // chunk_frames)
     enc = silence_padding(enc, lengths)
     enc = torch.nn.functional.pad(enc, (0, 0, 0, chunks * chunk_frames - enc.shape[1]))
@@ -41,8 +38,7 @@ def chunk_means(enc: Tensor, lengths: Tensor, chunk_frames: int) -> Tensor:
 
 def chunk_ends(lengths: Tensor, size: int, chunk_frames: int) -> Tensor:
     """Frames of each row up to the end of each chunk, (B, ceil(size / chunk))."""
-    chunks = -(-size // chunk_frames)
-    last = torch.arange(1, chunks + 1, device=lengths.device) * chunk_frames
+    last = torch.arange(1, -(-size // chunk_frames) + 1, device=lengths.device) * chunk_frames
     return torch.minimum(last[None], lengths[:, None])
 
 

@@ -3,38 +3,30 @@
 from __future__ import annotations
 
 import argparse
-import sys
-from pathlib import Path
 from typing import Any
 
 import torch
 
-from freeze_omni.checkpoint import PartsSource, config_keys, load_parts, read_model, require_tuning
+from freeze_omni.bin.errors import run
+from freeze_omni.checkpoint import PartsSource, described_parts, load_parts, read_model, require_tuning
 from freeze_omni.config import ConfigError, as_mapping, build, read_yaml
-from freeze_omni.data.audio import AudioError, read_audio
-from freeze_omni.llm.frozen import LlmError
+from freeze_omni.data.audio import read_audio
 from freeze_omni.llm.tuned import PART as LLM_TUNING
 from freeze_omni.pack import load, save
+from freeze_omni.streaming import join_parts
 from freeze_omni.system import PARTS, FreezeOmni, SystemConfig
 
 
 def parser() -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(description=__doc__)
+    parts = "checkpoints, config.yaml next to each, and the parts to take from them"
+    base = "packed model (such as an imported one) for what --parts does not name, and for LLM, units and voice"
     options.add_argument("--output", required=True, help="folder to write")
     options.add_argument("--llm", help="folder or hub id of the frozen LLM; needed without --base")
     options.add_argument("--llm_dtype", default="float32", help="float32, bfloat16 or float16")
     options.add_argument("--units", help="folder of the CTC units; needed without --base")
-    options.add_argument(
-        "--parts",
-        required=True,
-        nargs="+",
-        metavar="PATH:PART,PART",
-        help="checkpoints, config.yaml beside each, and the parts to take from them",
-    )
-    options.add_argument(
-        "--base",
-        help="packed model (such as an imported one) that gives what --parts does not name, and LLM, units and voice",
-    )
+    options.add_argument("--parts", required=True, nargs="+", metavar="PATH:PART,PART", help=parts)
+    options.add_argument("--base", help=base)
     options.add_argument("--voice", help="sound file of the voice to speak with")
     options.add_argument("--config", help="YAML with further keys of SystemConfig")
     options.add_argument("--system", help="the system prompt that was trained with")
@@ -66,25 +58,24 @@ def replace_parts(base: str, sources: list[PartsSource], system: str | None = No
     model, found = load(base), load_parts(sources)
     mapping = as_mapping(model.config)
     for source in sources:
-        described = source.described()
-        mapping |= {key: described[key] for part in source.parts for key in config_keys(part) if key in described}
+        mapping |= described_parts(source)
     if system is not None:
         mapping["system_prompt"] = system
     kept = {name: value for name, value in model.state_dict().items() if name.split(".")[0] not in found}
-    new = {f"{part}.{name}": value for part, state in found.items() for name, value in state.items()}
-    return FreezeOmni(build(SystemConfig, mapping, where=base), model.llm, model.units, kept | new)
+    return FreezeOmni(build(SystemConfig, mapping, where=base), model.llm, model.units, kept | join_parts(found))
 
 
 def main() -> None:
-    args = parser().parse_args()
-    try:
-        model = assemble(args)
-        if args.voice:
-            model.set_voice(torch.from_numpy(read_audio(args.voice, model.rates.output_hz)[0]))
-        folder = save(model, args.output, args.results, copy_llm=not args.link_llm)
-    except (ConfigError, LlmError, AudioError, OSError, ValueError) as error:
-        sys.exit(f"pack: error: {error}")
-    size = sum(path.stat().st_size for path in Path(folder).rglob("*") if path.is_file())
+    run(pack, parser().parse_args(), OSError, ValueError, name="pack")
+
+
+def pack(args: argparse.Namespace) -> None:
+    """Write the folder and print its size."""
+    model = assemble(args)
+    if args.voice:
+        model.set_voice(torch.from_numpy(read_audio(args.voice, model.rates.output_hz)[0]))
+    folder = save(model, args.output, args.results, copy_llm=not args.link_llm)
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     print(f"{folder}: {size / 1e6:.0f} MB")
 
 

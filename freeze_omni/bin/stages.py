@@ -13,7 +13,7 @@ import yaml
 
 from freeze_omni.config import ConfigError, as_mapping, read_yaml
 from freeze_omni.data.tables import write_lines
-from freeze_omni.stages import STAGES, TUNING, Config, Run, Stage, sources, stage, words
+from freeze_omni.stages import STAGES, TUNING, Run, Stage, sources, stage, words
 
 NAMES = [one.name for one in STAGES]
 
@@ -57,29 +57,26 @@ def answer(chosen: argparse.Namespace) -> Iterator[str]:
     """Lines of the answer. Raises ConfigError."""
     if chosen.command == "dry_run":
         yield from dry_run(chosen)
-        return
-    if chosen.command == "key":
+    elif chosen.command == "key":
         value = read_yaml(chosen.file).get(chosen.name)
         yield "" if value is None else json.dumps(value)
-        return
-    run = Run(chosen.exp, chosen.adapter, chosen.tag, chosen.changed, chosen.checkpoint)
-    if chosen.command == "parts":
-        yield from run.parts(chosen.stage)
     else:
-        yield str(run.folder(stage(chosen.stage)).relative_to(chosen.exp))
+        run = Run(chosen.exp, chosen.adapter, chosen.tag, chosen.changed, chosen.checkpoint)
+        folder = chosen.command == "folder"
+        yield from [str(run.folder(stage(chosen.stage)).relative_to(chosen.exp))] if folder else run.parts(chosen.stage)
 
 
 def dry_run(chosen: argparse.Namespace) -> Iterator[str]:
     """Each configuration with its overrides, its minutes and its parameters; of a tag, what it trains itself."""
     models: dict[Stage, dict[str, Any]] = {}
     own: set[Stage] = set()
+    sizes = ["--llm", chosen.llm] if chosen.llm else ["--llm_size", "896"]
     for one in STAGES:
         for adapter in reversed(chosen.adapters if one.adapters[1] else chosen.adapters[:1]):  # the default one last
             taken = sources(one.name, models.__getitem__)
             overrides = getattr(chosen, f"{one.name}_args").split()
             path = chosen.conf / one.config(adapter)
             parts = words(taken, lambda source: chosen.work / f"{source.name}.yaml")
-            sizes = ["--llm", chosen.llm] if chosen.llm else ["--llm_size", "896"]
             task, args = stage_options(one, path, [*sizes, "--unit_size", "5538", *overrides], parts)
             args.dry_run = True  # no weights are read
             models[one] = as_mapping(task.set_up(args)[0])
@@ -88,14 +85,9 @@ def dry_run(chosen: argparse.Namespace) -> Iterator[str]:
                 own.add(one)
             if one in own or not chosen.tag:
                 yield f"{' '.join([str(path), *overrides])}: {args.max_minutes or 0:g} minutes"
-                yield table_of(task, args, models[one])
-
-
-def table_of(task: Any, args: argparse.Namespace, model: Config) -> str:
-    """Parameters of each part. What is learned with the LLM has the LLM's sizes."""
-    if model.get(TUNING) and not args.llm:
-        return f"{TUNING}: its size follows from the LLM: give --llm FOLDER"
-    return task.dry_run(args)
+                needs_llm = models[one].get(TUNING) and not args.llm  # what is learned with the LLM has its sizes
+                missing = f"{TUNING}: its size follows from the LLM: give --llm FOLDER"
+                yield missing if needs_llm else task.dry_run(args)
 
 
 def stage_options(

@@ -9,15 +9,15 @@ later than the window does, and restart when a table of 5000 is used up. Trained
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from freeze_omni.attention import attend
-from freeze_omni.encoder.config import RELEASED_TABLE, EncoderConfig
+from freeze_omni.encoder.config import RELEASED_TABLE as TABLE
+from freeze_omni.encoder.config import EncoderConfig
 
-TABLE = RELEASED_TABLE
 BASE = 10000.0
 
 
@@ -74,8 +74,8 @@ def rotate(x: Tensor, turn: Tensor) -> Tensor:
 class RotaryAttention(Attention):
     """Keys are cached before they are turned.
 
-    Only distances count, so a step may count its frames from the oldest one in the cache: the
-    angles stay small and exact however old the stream is.
+    Only distances count, so a step may count its frames from the oldest one in the cache: the angles stay small and
+    exact however old the stream is.
     """
 
     def __init__(self, config: EncoderConfig):
@@ -85,8 +85,7 @@ class RotaryAttention(Attention):
     @staticmethod
     def places(config: EncoderConfig, queries: Tensor, keys: Tensor, chunk_frames: int) -> Tensor:
         """Angles of the frames of a call, oldest key first; the same for rows of any age."""
-        frames = torch.arange(keys.shape[-1], device=keys.device)
-        return rotation(frames, config.head_size)
+        return rotation(torch.arange(keys.shape[-1], device=keys.device), config.head_size)
 
     def forward(self, x: Tensor, keys: Tensor, values: Tensor, mask: Tensor, places: Tensor) -> Tensor:
         """Attend from the newest frames x (B, Q, size) to keys and values (B, K, H, head_size).
@@ -94,13 +93,9 @@ class RotaryAttention(Attention):
         mask (B or 1, Q, K) bool, True where seen; places: of the class's `places`. Returns (B, Q, size).
         """
         query = self.query(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)
-        attended = attend(
-            rotate(query, places[:, -x.shape[1] :]),
-            rotate(keys.transpose(1, 2), places),
-            values.transpose(1, 2),
-            mask[:, None],
-            self.dropout if self.training else 0.0,
-        )
+        query, keys = rotate(query, places[:, -x.shape[1] :]), rotate(keys.transpose(1, 2), places)
+        dropout = self.dropout if self.training else 0.0
+        attended = attend(query, keys, values.transpose(1, 2), mask[:, None], dropout)
         return self.out(attended.transpose(1, 2).flatten(2))
 
 
@@ -175,7 +170,4 @@ class ReleasedAttention(Attention):
         return torch.einsum("bqhd,uhd->bhqu", query, place)
 
 
-ATTENTION: dict[str, type[RotaryAttention] | type[ReleasedAttention]] = {
-    "rotary": RotaryAttention,
-    "released": ReleasedAttention,
-}
+ATTENTION: dict[str, Any] = {"rotary": RotaryAttention, "released": ReleasedAttention}

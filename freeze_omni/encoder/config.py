@@ -13,18 +13,18 @@ class EncoderConfig:
     """Sizes and switches; the defaults are the released size with clean positions.
 
     input_size: mel bins. size: width of a frame. ffn_size: inner width of the feed-forward part.
-    chunk_frames: encoder frames (of 40 ms) of one streaming step. left_chunks: how many such chunks
-    before its own chunk a frame attends to, whatever the chunk size.
-    subsampling_channels: channels of the two convolutions; 0 means `size`, as released. They cost
-    most of a small encoder's time.
-    dynamic_chunks: training draws a chunk size for every batch: the whole utterance with
-    `full_context_probability`, otherwise evenly from 1 to `max_dynamic_chunk` frames.
-    positions: "rotary" (relative by rotation; a plain norm after the convolutions), or "released"
-    (the released checkpoints' scores, position quirk, embedding layer and scale).
+    chunk_frames: encoder frames (of 40 ms) of one streaming step. left_chunks: how many such chunks before its own
+    chunk a frame attends to, whatever the chunk size.
+    subsampling_channels: channels of the two convolutions; 0 means `size`, as released. They cost most of a small
+    encoder's time.
+    dynamic_chunks: training draws a chunk size for every batch: the whole utterance with `full_context_probability`,
+    otherwise evenly from 1 to `max_dynamic_chunk` frames.
+    positions: "rotary" (relative by rotation; a plain norm after the convolutions), or "released" (the released
+    checkpoints' scores, position quirk, embedding layer and scale).
     concat_after: a block's attention joins by Linear([x; attention]) instead of a sum.
     conv_kernel: width of a causal depthwise convolution in every block (ours); 0 leaves it out.
-    start: what comes before the first frame: zeros after normalisation ("zero_cmvn"), or
-    zeros before it ("zero_features", as released).
+    start: what comes before the first frame: zeros after normalisation ("zero_cmvn"), or before it ("zero_features",
+    as released).
     """
 
     input_size: int = 80

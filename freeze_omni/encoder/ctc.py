@@ -10,10 +10,9 @@ from freeze_omni.streaming import State
 
 
 def unit_starts(path: Tensor, before: Tensor, blank: int) -> Tensor:
-    """At which frames a unit starts: path (B, T) of best units, before (B,) the unit of the frame
-    before (blank at the start), to (B, T) bool, True at the first frame of each non-blank run."""
-    previous = torch.cat([before[:, None], path[:, :-1]], dim=1)
-    return (path != blank) & (path != previous)
+    """Where a unit starts: best units path (B, T), before (B,) the unit of the frame before them (blank at the start),
+    to (B, T) bool, True at the first frame of each non-blank run."""
+    return (path != blank) & (path != torch.cat([before[:, None], path[:, :-1]], dim=1))
 
 
 class CtcHead(nn.Module):

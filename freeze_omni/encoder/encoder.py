@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
-from freeze_omni.encoder.attention import ATTENTION, visible
-from freeze_omni.encoder.block import Block
+from freeze_omni.encoder.attention import ATTENTION, Places, visible
 from freeze_omni.encoder.config import EncoderConfig
 from freeze_omni.frontend.cmvn import Cmvn
 from freeze_omni.shapes import silence_padding, valid_mask
-from freeze_omni.streaming import State
+from freeze_omni.streaming import Augment, State
 
-Augment = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 DOWNSAMPLE = 4
 OVERLAP_FEATS = 3
 
@@ -34,9 +32,70 @@ class Subsampling(nn.Module):
 
     def forward(self, feats: Tensor) -> Tensor:
         """(B, 3 + F, input_size) to (B, F // 4, size)."""
-        x = self.conv1(feats[:, None]).relu()
-        x = self.conv2(x).relu()
+        x = self.conv2(self.conv1(feats[:, None]).relu()).relu()
         return self.out(x.transpose(1, 2).flatten(2))
+
+
+class CausalConvolution(nn.Module):
+    """Gated pointwise, causal depthwise, norm, SiLU, pointwise, as in Conformer: ours for small data, off as released.
+
+    It norms each frame alone, so it streams.
+    """
+
+    def __init__(self, size: int, kernel: int):
+        super().__init__()
+        self.gated = nn.Linear(size, 2 * size)
+        self.depthwise = nn.Conv1d(size, size, kernel, groups=size)
+        self.norm = nn.LayerNorm(size)
+        self.out = nn.Linear(size, size)
+
+    def forward(self, x: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
+        """x (B, T, size), past (B, kernel - 1, size) to (B, T, size) and the next past."""
+        inputs = torch.cat([past, nn.functional.glu(self.gated(x))], dim=1)
+        y = self.depthwise(inputs.transpose(1, 2)).transpose(1, 2)
+        return self.out(nn.functional.silu(self.norm(y))), inputs[:, x.shape[1] :]
+
+
+class Block(nn.Module):
+    """Attention, convolution (if configured) and feed-forward, each after a norm and added."""
+
+    def __init__(self, config: EncoderConfig):
+        super().__init__()
+        self.norm1 = nn.LayerNorm(config.size)
+        self.attention = ATTENTION[config.positions](config)
+        self.concat = nn.Linear(2 * config.size, config.size) if config.concat_after else None
+        self.conv_norm = nn.LayerNorm(config.size) if config.conv_kernel else None
+        self.conv = CausalConvolution(config.size, config.conv_kernel) if config.conv_kernel else None
+        self.norm2 = nn.LayerNorm(config.size)
+        self.feed_forward = nn.Sequential(
+            nn.Linear(config.size, config.ffn_size),
+            nn.ReLU(),
+            nn.Dropout(config.dropout),
+            nn.Linear(config.ffn_size, config.size),
+        )
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(
+        self, x: Tensor, past: dict[str, Tensor], mask: Tensor, places: Tensor | Places
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """x (B, Q, size) to the same, and the past of the next call.
+
+        past: `keys`, `values` (B, L, H, head_size) and, with a convolution, `conv`
+        (B, kernel - 1, size); the next past has the same sizes. mask (B or 1, Q, L + Q).
+        """
+        normed = self.norm1(x)
+        new_keys, new_values = self.attention.project(normed)
+        keys, values = torch.cat([past["keys"], new_keys], dim=1), torch.cat([past["values"], new_values], dim=1)
+        attended = self.attention(normed, keys, values, mask, places)
+        if self.concat is None:
+            x = x + self.dropout(attended)
+        else:
+            x = x + self.concat(torch.cat([normed, attended], dim=-1))
+        after = {"keys": keys[:, x.shape[1] :], "values": values[:, x.shape[1] :]}
+        if self.conv is not None:
+            y, after["conv"] = self.conv(self.conv_norm(x), past["conv"])
+            x = x + self.dropout(y)
+        return x + self.dropout(self.feed_forward(self.norm2(x))), after
 
 
 class SpeechEncoder(nn.Module):
@@ -73,8 +132,8 @@ class SpeechEncoder(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """Raw features (B, F, input_size), lengths (B,) to frames (B, F // 4, size), lengths.
 
-        chunk_size: encoder frames of a chunk, 0 for infinite (everything sees everything), None
-        for the configured size or, in training with dynamic chunks, a drawn one.
+        chunk_size: encoder frames of a chunk, 0 for infinite (everything sees everything), None for the configured size
+            or, in training with dynamic chunks, a drawn one.
         augment: (normalised feats, lengths) to the same, such as SpecAugment.
         taps: takes the output (B, F // 4, size) of every block, for losses on earlier blocks.
         layers: run only this many blocks; None for all.
@@ -111,8 +170,7 @@ class SpeechEncoder(nn.Module):
         weight = self.after_norm.weight
         device, dtype = device or weight.device, dtype or weight.dtype
         state = self._past(batch_size, self.config.left_frames, device, dtype)
-        empty = torch.empty(batch_size, 0, self.config.input_size, device=device, dtype=dtype)
-        state["feats"] = self._start(empty)
+        state["feats"] = self._start(torch.empty(batch_size, 0, self.config.input_size, device=device, dtype=dtype))
         state["frames"] = torch.zeros(batch_size, dtype=torch.long, device=device)
         return state
 
@@ -131,15 +189,13 @@ class SpeechEncoder(nn.Module):
         kept = torch.arange(-self.config.left_frames, x.shape[1], device=x.device)
         queries, keys = (state["frames"][:, None] + frames for frames in (new, kept))
         mask = visible(queries, keys, self.config.chunk_frames, self.config.left_frames)
-        attention = ATTENTION[self.config.positions]
-        places = attention.places(self.config, queries, keys, self.config.chunk_frames)
-        pasts: dict[str, list[Tensor]] = {key: [] for key in _PAST if key in state}
+        places = ATTENTION[self.config.positions].places(self.config, queries, keys, self.config.chunk_frames)
+        pasts = {key: state[key].unbind(1) for key in ("keys", "values", "conv") if key in state}
+        afters = []
         for layer, block in enumerate(self.blocks):
-            past = {key: state[key][:, layer] for key in pasts}
-            x, past = block(x, past, mask, places)
-            for key, value in past.items():
-                pasts[key].append(value)
-        after |= {key: torch.stack(values, dim=1) for key, values in pasts.items()}
+            x, past = block(x, {key: layers[layer] for key, layers in pasts.items()}, mask, places)
+            afters.append(past)
+        after |= {key: torch.stack([past[key] for past in afters], dim=1) for key in pasts}
         after["frames"] = state["frames"] + x.shape[1]
         return self.after_norm(x), after
 
@@ -165,15 +221,11 @@ class SpeechEncoder(nn.Module):
 
     def _past(self, rows: int, left: int, device: torch.device | str, dtype: torch.dtype) -> State:
         config = self.config
-        shapes: dict[str, tuple[int, ...]] = {key: (left, config.heads, config.head_size) for key in ("keys", "values")}
+        shapes: dict[str, tuple[int, ...]] = dict.fromkeys(("keys", "values"), (left, config.heads, config.head_size))
         if config.conv_kernel:
             shapes["conv"] = (config.conv_kernel - 1, config.size)
-        return {
-            key: torch.zeros(rows, config.layers, *shape, device=device, dtype=dtype) for key, shape in shapes.items()
-        }
-
-
-_PAST = ("keys", "values", "conv")
+        rows_of = partial(torch.zeros, rows, config.layers, device=device, dtype=dtype)
+        return {key: rows_of(*shape) for key, shape in shapes.items()}
 
 
 def _embed(config: EncoderConfig) -> nn.Sequential:

@@ -37,8 +37,7 @@ class PackedRows(Cache):
 
     def __init__(self, caches: Sequence[LlmCache], sizes: Sequence[int]) -> None:
         super().__init__(layers=[])
-        self.caches, self.sizes = caches, list(sizes)
-        self.filling = filling(sum(sizes))
+        self.caches, self.sizes, self.filling = caches, list(sizes), filling(sum(sizes))
         self.seen: list[tuple[Tensor, Tensor]] = []
 
     def update(
@@ -63,11 +62,10 @@ def read_packed(model: Any, embeds: Sequence[Tensor], caches: Sequence[LlmCache]
     _switch(model)
     rows = PackedRows(caches, [len(row) for row in embeds])
     fill = embeds[0].new_zeros(rows.filling, embeds[0].shape[1])
-    ages = [cache.length for cache in caches]
-    device = embeds[0].device
-    positions = [torch.arange(age, age + size) for age, size in zip(ages, rows.sizes, strict=True)]
+    device, decoder = embeds[0].device, model.get_decoder()
+    ages = zip((cache.length for cache in caches), rows.sizes, strict=True)
+    positions = [torch.arange(age, age + size) for age, size in ages]
     positions = torch.cat([*positions, torch.zeros(rows.filling, dtype=torch.long)]).to(device)
-    decoder = model.get_decoder()
     output = decoder(
         inputs_embeds=torch.cat([row.to(model.dtype) for row in (*embeds, fill)])[None],
         attention_mask=torch.ones(1, 1, 1, 1, dtype=torch.bool, device=device),  # so that none is built
@@ -111,10 +109,8 @@ def _attend(
     if s_aux is not None:
         raise NotImplementedError(f"{type(module).__name__} has attention sinks, which packed passes do not know")
     scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
-    parts = [
-        _attend_row(part, key, value, scaling, sliding_window, softcap)
-        for part, (key, value) in zip(rows.split(query), rows.seen, strict=True)
-    ]
+    pairs = zip(rows.split(query), rows.seen, strict=True)
+    parts = [_attend_row(part, *seen, scaling, sliding_window, softcap) for part, seen in pairs]
     parts.append(parts[0].new_zeros(1, query.shape[1], rows.filling, parts[0].shape[3]))
     return torch.cat(parts, dim=2).transpose(1, 2)
 
@@ -142,7 +138,5 @@ def _mask(queries: int, keys: int, window: int | None, device: torch.device) -> 
     """(queries, keys) bool, True where a query may look; None for everywhere."""
     if queries == 1 and (window is None or keys <= window):
         return None
-    own = torch.arange(keys - queries, keys, device=device)[:, None]
-    seen = torch.arange(keys, device=device)[None]
-    mask = seen <= own
-    return mask if window is None else mask & (seen > own - window)
+    own, seen = torch.arange(keys - queries, keys, device=device)[:, None], torch.arange(keys, device=device)
+    return (seen <= own) if window is None else (seen <= own) & (seen > own - window)

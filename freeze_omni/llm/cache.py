@@ -41,15 +41,13 @@ class GrowingLayer(DynamicLayer):
 
     def _larger(self, room: Tensor, end: int) -> Tensor:
         blocks = -(-max(end, room.shape[-2] * 3 // 2) // GROW_POSITIONS)
-        batch, heads, _, dim = room.shape
-        larger = room.new_empty(batch, heads, blocks * GROW_POSITIONS, dim)
+        larger = room.new_empty(*room.shape[:2], blocks * GROW_POSITIONS, room.shape[3])
         larger[:, :, : self.length] = room[:, :, : self.length]
         return larger
 
     def _show(self, length: int) -> None:
         self.length = length
-        self.keys = self._key_room[:, :, :length]
-        self.values = self._value_room[:, :, :length]
+        self.keys, self.values = self._key_room[:, :, :length], self._value_room[:, :, :length]
 
     def cut(self, length: int) -> None:
         if self.is_initialized:
@@ -106,12 +104,10 @@ class LlmCache(DynamicCache):
         """The mask of past and `size` new positions (new: (B, size) bool or None), remembered."""
         if self.mask is None and new is None:
             return None
-        past, new = self.mask, new
-        if past is None:
-            past = torch.ones(batch, self.length, dtype=torch.bool, device=new.device)
-        if new is None:
-            new = torch.ones(batch, size, dtype=torch.bool, device=past.device)
-        self.mask = torch.cat([past, new], dim=1)
+        device = (new if self.mask is None else self.mask).device
+        shapes = ((self.mask, self.length), (new, size))
+        parts = [torch.ones(batch, n, dtype=torch.bool, device=device) if m is None else m for m, n in shapes]
+        self.mask = torch.cat(parts, dim=1)
         return self.mask
 
     def fork(self) -> LlmCache:

@@ -71,10 +71,8 @@ class ChatTemplate:
         return self._ids(self.texts.before_system + text.strip())
 
     def user_prefix(self, first: bool = True) -> list[int]:
-        """Ids that open a user turn, right before its text or speech.
-
-        first: the turn after the system text; otherwise one after an answer, whose end token these ids start with.
-        """
+        """Ids that open a user turn: the first, after the system text, or one after an answer, whose end token these
+        ids start with."""
         return self._ids(self.texts.after_system if first else self.texts.between)
 
     def user_suffix(self) -> list[int]:
@@ -83,49 +81,50 @@ class ChatTemplate:
 
     def user_text(self, text: str) -> list[int]:
         """Ids of a user's text as they come out inside the template, right after `user_prefix`."""
-        text = text.strip()
-        before = self._ids(self.texts.between)
-        inside = self._ids(self.texts.between + text)
-        if inside[: len(before)] == before:
-            return inside[len(before) :]
-        return self._ids(text)
+        return self._after(self.texts.between, "", text.strip())
 
     def running_text(self, text: str) -> list[int]:
-        """Ids of a text as they come out in the middle of running text: a first word that follows a space
-        gets the token that it has everywhere else. Scripts without spaces get none."""
+        """Ids of a text in the middle of running text: a first word that follows a space gets the token that it has
+        everywhere else. Scripts without spaces get none."""
         text = text.strip()
         if not text or unicodedata.east_asian_width(text[0]) in "WF":
             return self._ids(text)
-        before = self._ids(_STOP)
-        inside = self._ids(f"{_STOP} {text}")
-        return inside[len(before) :] if inside[: len(before)] == before else self._ids(text)
+        return self._after(_STOP, " ", text)
+
+    def answer(self, text: str) -> list[int]:
+        """Ids of an answer, without its end token."""
+        return self._ids(text.strip())
 
     def dialogue(self, system: str, turns: Sequence[tuple[str, str | None]]) -> list[int]:
-        """Ids of a dialogue in text; with a last answer of None, up to where one has to start.
-
-        A finished last answer goes without its end token.
-        """
+        """Ids of a dialogue in text, without the last answer's end token; an answer of None is still to be given."""
         ids = self.system(system)
         for number, (user, answer) in enumerate(turns):
             ids += self.user_prefix(first=number == 0) + self.user_text(user) + self.user_suffix()
-            ids += self._ids(answer.strip()) if answer else []
+            ids += self.answer(answer or "")
         return ids
 
+    def _after(self, opening: str, between: str, text: str) -> list[int]:
+        """Ids of a text after an opening; its ids alone if the two share a token."""
+        before, inside = self._ids(opening), self._ids(opening + between + text)
+        return inside[len(before) :] if inside[: len(before)] == before else self._ids(text)
+
     def _ids(self, text: str) -> list[int]:
-        return self.tokenizer(text, add_special_tokens=False)["input_ids"] if text else []
+        return tokenise(text, self.tokenizer)
 
     def _find_end(self, between: list[int]) -> int:
-        special = set(self.tokenizer.all_special_ids) | {
-            key for key, token in self.tokenizer.added_tokens_decoder.items() if token.special
-        }
-        for token in between:
-            if token in special:
-                return token
-        if self.tokenizer.eos_token_id is None:
+        added = self.tokenizer.added_tokens_decoder.items()
+        special = {*self.tokenizer.all_special_ids, *(key for key, token in added if token.special)}
+        found = next((token for token in between if token in special), self.tokenizer.eos_token_id)
+        if found is None:
             raise ChatTemplateError(
                 f"{self.tokenizer.name_or_path}: neither the template nor the tokenizer has an end token; set eos_token"
             )
-        return self.tokenizer.eos_token_id
+        return found
+
+
+def tokenise(text: str, tokenizer: Any) -> list[int]:
+    """LLM token ids of a text, nothing added."""
+    return tokenizer(text, add_special_tokens=False)["input_ids"] if text else []
 
 
 def _with_system_role(tokenizer: Any) -> ChatTexts:

@@ -26,26 +26,19 @@ class LlmError(ValueError):
 class FrozenLLM(nn.Module):
     """Any transformers causal LM, as a function of input embeddings.
 
-    It is never in train mode, its parameters require no gradient (gradients flow through it to the
-    input embeddings), and it is in no state dict: a checkpoint of a model that holds a FrozenLLM
-    has no key of it, and loads strictly all the same.
+    It is never in train mode, its parameters require no gradient (gradients flow through it to the input embeddings),
+    and it is in no state dict: a model that holds it saves no key of it, and loads strictly all the same.
     """
 
     def __init__(
         self, model: nn.Module, tokenizer: Any = None, source: str = "", chat: ChatTemplate | None = None
     ) -> None:
-        """chat: in place of the tokenizer's own template; then only its end token ends an answer.
-
-        Without tokenizer there is neither.
-        """
+        """chat: in place of the tokenizer's own template; then only its end token ends an answer."""
         super().__init__()
         self.model: Any = model.requires_grad_(False)
-        self.source = source
-        self.tokenizer = tokenizer
-        self.chat: Any = chat  # ChatTemplate; None without a tokenizer
-        self.given_chat = chat is not None
-        if chat is None and tokenizer is not None:
-            self.chat = ChatTemplate.from_tokenizer(tokenizer)
+        self.tokenizer, self.source, self.given_chat = tokenizer, source, chat is not None
+        own = chat is None and tokenizer is not None
+        self.chat: Any = ChatTemplate.from_tokenizer(tokenizer) if own else chat  # None without a tokenizer
         self._load_prefix = ""
         self.register_load_state_dict_post_hook(_forgive_missing)
         self.train(False)
@@ -61,23 +54,21 @@ class FrozenLLM(nn.Module):
         """Load from a folder, or from the hub if `path_or_id` is not a path.
 
         dtype: float32, bfloat16, float16 or auto (as stored). texts: a chat template in place of its own.
-        Raises LlmError for a wrong path, a GGUF file, a model that is no causal LM;
-        ChatTemplateError for a tokenizer without chat template (before the weights are read).
+        Raises LlmError for a wrong path, a GGUF file, a model that is no causal LM; ChatTemplateError for a tokenizer
+        without chat template (before the weights are read).
         """
         source = check_source(path_or_id)
         if dtype != "auto" and dtype not in DTYPES:
             raise LlmError(f"unknown LLM dtype '{dtype}', expected {', '.join(DTYPES)} or auto")
         try:
             tokenizer = AutoTokenizer.from_pretrained(source)
-            chat = None if texts is None else ChatTemplate(tokenizer, texts)
-            if chat is None:
-                ChatTemplate.from_tokenizer(tokenizer)
+            chat = ChatTemplate.from_tokenizer(tokenizer) if texts is None else ChatTemplate(tokenizer, texts)
             model = AutoModelForCausalLM.from_pretrained(source, dtype=DTYPES.get(dtype, dtype))
         except OSError as error:
             raise LlmError(
                 f"{source}: neither a folder here nor a model on the hub that transformers can load: {error}"
             ) from error
-        llm = cls(model.to(device), tokenizer, source, chat)
+        llm = cls(model.to(device), tokenizer, source, None if texts is None else chat)
         llm.check_logits()
         return llm
 
@@ -189,19 +180,17 @@ class FrozenLLM(nn.Module):
         decoder = self.model.get_decoder()
         if cache is not None:
             arguments |= cache_argument(decoder, cache)
-        output = decoder(inputs_embeds=embeds, use_cache=use_cache, **arguments)
-        return output.last_hidden_state
+        return decoder(inputs_embeds=embeds, use_cache=use_cache, **arguments).last_hidden_state
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Hidden states (..., E) after the final norm to logits (..., vocab_size).
 
         Scaled and capped as the architecture does (Gemma's soft cap, Granite's and Cohere's scale).
         """
-        config = self.config
         logits = self.model.get_output_embeddings()(hidden.to(self.model.dtype))
-        logits = logits / (getattr(config, "logits_scaling", None) or 1)
-        logits = logits * (getattr(config, "logit_scale", None) or 1)
-        cap = getattr(config, "final_logit_softcapping", None)
+        logits = logits / (getattr(self.config, "logits_scaling", None) or 1)
+        logits = logits * (getattr(self.config, "logit_scale", None) or 1)
+        cap = getattr(self.config, "final_logit_softcapping", None)
         return logits if cap is None else cap * torch.tanh(logits / cap)
 
     @torch.no_grad()
@@ -238,8 +227,8 @@ class FrozenLLM(nn.Module):
 
 
 def _forgive_missing(llm: FrozenLLM, incompatible: Any) -> None:
-    kept = [key for key in incompatible.missing_keys if not key.startswith(llm._load_prefix)]
-    incompatible.missing_keys[:] = kept
+    missing = incompatible.missing_keys
+    missing[:] = [key for key in missing if not key.startswith(llm._load_prefix)]
 
 
 def _count(mask: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from freeze_omni.llm.cache import LlmCache
 from freeze_omni.llm.frozen import FrozenLLM
+from freeze_omni.shapes import pad_rows, valid_mask
 
 
 @dataclass(frozen=True)
@@ -36,13 +37,11 @@ def choose(logits: Tensor, config: GenerationConfig, generator: torch.Generator 
     if config.temperature == 0:
         return logits.argmax(-1)
     logits = logits.float() / config.temperature
-    size = min(config.top_k or logits.shape[-1], logits.shape[-1])
-    top, ids = logits.topk(size, dim=-1)
+    top, ids = logits.topk(min(config.top_k or logits.shape[-1], logits.shape[-1]), dim=-1)
     probabilities = top.softmax(-1)
     before = probabilities.cumsum(-1) - probabilities
     probabilities = probabilities.masked_fill(before >= config.top_p, 0)
-    drawn = torch.multinomial(probabilities, 1, generator=generator)
-    return ids.gather(-1, drawn)[:, 0]
+    return ids.gather(-1, torch.multinomial(probabilities, 1, generator=generator))[:, 0]
 
 
 @torch.no_grad()
@@ -90,13 +89,9 @@ def generate_batch(
     keep_hidden: otherwise `hidden` of every answer is (0, E).
     """
     device = llm.model.device
-    lengths = torch.tensor([len(prompt) for prompt in prompts], device=device)
-    ids = torch.zeros(len(prompts), int(lengths.max()), dtype=torch.long, device=device)
-    for row, prompt in enumerate(prompts):
-        ids[row, : len(prompt)] = torch.tensor(prompt)
-    mask = torch.arange(ids.shape[1], device=device)[None] < lengths[:, None]
+    ids, lengths = pad_rows([torch.tensor(prompt, device=device) for prompt in prompts])
     cache = llm.new_cache()
-    hidden = llm(llm.embed(ids), mask, cache)[0]
+    hidden = llm(llm.embed(ids), valid_mask(lengths), cache)[0]
     hidden = hidden[torch.arange(len(prompts), device=device), lengths - 1]
     tokens: list[list[int]] = [[] for _ in prompts]
     states: list[list[Tensor]] = [[] for _ in prompts]
@@ -119,6 +114,6 @@ def generate_batch(
         hidden = llm(llm.embed(drawn[:, None]), cache=cache)[0][:, -1]
     empty = hidden.new_zeros(0, llm.hidden_size)
     return [
-        Answer(tokens[row], torch.stack(states[row]) if states[row] else empty, ended[row])
-        for row in range(len(prompts))
+        Answer(ids, torch.stack(kept) if kept else empty, end)
+        for ids, kept, end in zip(tokens, states, ended, strict=True)
     ]

@@ -25,28 +25,12 @@ class ReadingOrder:
     """Token ids of each piece by a chat template, and the order of pieces in a turn."""
 
     def __init__(self, chat: ChatTemplate) -> None:
-        self.chat = chat
-
-    def system(self, text: str) -> list[int]:
-        """Ids from the beginning of a dialogue to the end of the system text."""
-        return self.chat.system(text)
+        self.chat, self.system, self.suffix, self.answer = chat, chat.system, chat.user_suffix, chat.answer
+        self.text = chat.user_text  # what a user typed, between prefix and suffix
 
     def prefix(self, first: bool) -> list[int]:
         """Ids that open a user's turn; first: right after the system text."""
         return self.chat.user_prefix(first=first)
-
-    def suffix(self) -> list[int]:
-        """Ids that close a user's turn and open the answer."""
-        return self.chat.user_suffix()
-
-    def text(self, text: str) -> list[int]:
-        """Ids of what a user typed, between prefix and suffix."""
-        return self.chat.user_text(text)
-
-    def answer(self, text: str) -> list[int]:
-        """Ids of an answer, without its end token."""
-        text = text.strip()
-        return self.chat.tokenizer(text, add_special_tokens=False)["input_ids"] if text else []
 
     def text_turn(self, user: str, answer: str) -> list[int]:
         """Ids of a finished round in text, after its prefix."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -29,8 +29,6 @@ PART = "llm_tuning"  # in checkpoints and configurations
 
 @dataclass(frozen=True)
 class LearnedPrefixConfig:
-    """positions: of the prefix."""
-
     positions: int = 16
 
     def __post_init__(self) -> None:
@@ -51,18 +49,17 @@ class LearnedPrefix(nn.Module):
         """
         super().__init__()
         self.positions = config.positions
-        width = model.get_input_embeddings().weight
         if start is None:
+            width = model.get_input_embeddings().weight
             start = torch.randn(1, 1, width.shape[1], device=width.device)
         repeats = -(-config.positions // start.shape[1])
         layers = read_layers(model, start.repeat(1, repeats, 1)[:, : config.positions])
         self.keys = nn.ParameterList(layer.keys[0].float().clone() for layer in layers)
         self.values = nn.ParameterList(layer.values[0].float().clone() for layer in layers)
 
-    @contextmanager
-    def applied(self) -> Iterator[None]:
+    def applied(self) -> AbstractContextManager[None]:
         """The LLM is unchanged: the prefix is in the cache."""
-        yield
+        return nullcontext()
 
     @torch.no_grad()
     def begin(self, cache: LlmCache, rows: int, dtype: torch.dtype) -> None:
@@ -115,12 +112,10 @@ def attention_projections(model: nn.Module, endings: Sequence[str] = ()) -> dict
 
     Raises ValueError if there are none, or an ending names none.
     """
-    inside = [name for name, module in model.named_modules() if type(module).__name__.endswith("Attention")]
-    found = {
-        name: module
-        for name, module in model.named_modules()
-        if isinstance(module, nn.Linear | Conv1D) and any(name.startswith(parent + ".") for parent in inside)
-    }
+    modules = dict(model.named_modules())
+    inside = tuple(name + "." for name, module in modules.items() if type(module).__name__.endswith("Attention"))
+    linear = {name: module for name, module in modules.items() if isinstance(module, nn.Linear | Conv1D)}
+    found = {name: module for name, module in linear.items() if name.startswith(inside)}
     names = ", ".join(sorted({name.split(".")[-1] for name in found}))
     for ending in endings:
         if not any(name.endswith(ending) for name in found):
@@ -152,12 +147,10 @@ class Lora(nn.Module):
     def applied(self) -> Iterator[None]:
         """Inside, the LLM computes with the adapters."""
         pairs = zip(self._layers, self.down, self.up, strict=True)
-        handles = [layer.register_forward_hook(partial(self._add, down, up)) for layer, down, up in pairs]
-        try:
+        with ExitStack() as hooks:
+            for layer, down, up in pairs:
+                hooks.callback(layer.register_forward_hook(partial(self._add, down, up)).remove)
             yield
-        finally:
-            for handle in handles:
-                handle.remove()
 
     def begin(self, cache: Any, rows: int, dtype: torch.dtype) -> None:
         """Nothing precedes a dialogue."""

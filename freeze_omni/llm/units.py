@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -22,21 +22,18 @@ if TYPE_CHECKING:
     from freeze_omni.llm.frozen import FrozenLLM
 
 BLANK, UNKNOWN = "<blank>", "<unk>"
-LIST_FILE, JSON_FILE = "tokens.txt", "units.json"
+LIST_FILE, JSON_FILE, BPE_FILE, TOKENIZER_FOLDER = "tokens.txt", "units.json", "bpe.model", "tokenizer"
 SPACE = "<space>"
 ALPHABET = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.,?!'- "
 INCOMPLETE = "\ufffd"  # what a decoder gives for half a character
-BPE_FILE, TOKENIZER_FOLDER = "bpe.model", "tokenizer"
 Kind = Literal["llm", "char", "bpe"]
 
 
 class CtcUnits:
     """Text to unit ids and back. Id 0 is the blank, id 1 what cannot be written.
 
-    Attributes:
-        kind: llm, char or bpe.
-        tokens: the name of every unit.
-        llm_ids: (V,) long, the LLM token of each unit; -1 for blank, unknown and other kinds.
+    kind: llm, char or bpe. tokens: the name of every unit. llm_ids (V,) long: the LLM token of each unit; -1 for blank,
+    unknown and other kinds.
     """
 
     def __init__(self, kind: Kind, speller: Speller) -> None:
@@ -110,14 +107,13 @@ class CtcUnits:
         content = {"kind": self.kind, "tokens": self.tokens, "llm_ids": self.llm_ids.tolist()}
         text = json.dumps(content, ensure_ascii=False, indent=0)
         (folder / JSON_FILE).write_text(text + "\n", encoding="utf-8")
-        lines = [token.replace("\n", "\\n") for token in self.tokens]
-        (folder / LIST_FILE).write_text("\n".join(lines) + "\n", encoding="utf-8")
+        lines = (token.replace("\n", "\\n") + "\n" for token in self.tokens)
+        (folder / LIST_FILE).write_text("".join(lines), encoding="utf-8")
 
     @classmethod
     def load(cls, folder: str | Path) -> CtcUnits:
         """Read what `save` wrote. Raises ConfigError if the folder has no units."""
-        folder = Path(folder)
-        path = folder / JSON_FILE
+        path = Path(folder) / JSON_FILE
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
             kind, tokens = content["kind"], content["tokens"]
@@ -125,17 +121,12 @@ class CtcUnits:
             raise ConfigError(f"{path}: no such file; give the folder that stage 3 wrote") from None
         except (ValueError, KeyError, TypeError) as error:
             raise ConfigError(f"{path}: no description of CTC units ({error}); run stage 3 again") from None
-        names = tokens[2:]
-        spellers: dict[str, Callable[[], Speller]] = {
-            "llm": lambda: LlmSpeller.load(folder, names),
-            "char": lambda: CharSpeller(names),
-            "bpe": lambda: BpeSpeller.load(folder),
-        }
+        spellers: dict[str, type[Speller]] = {"llm": LlmSpeller, "char": CharSpeller, "bpe": BpeSpeller}
         if kind not in spellers:
             raise ConfigError(f"{path}: unknown unit kind '{kind}', expected {', '.join(spellers)}")
-        units = cls(kind, spellers[kind]())
+        units = cls(kind, spellers[kind].load(path.parent, tokens[2:]))
         if units.tokens != tokens:
-            raise ConfigError(f"{path}: its tokens are not those of {folder / 'bpe.model'}")
+            raise ConfigError(f"{path}: its tokens are not those of {path.parent / BPE_FILE}")
         return units
 
 
@@ -147,6 +138,9 @@ class Speller(Protocol):
     """Text to unit names and back, by LLM tokens, characters or sentencepiece; `names` are its units."""
 
     names: list[str]
+
+    @classmethod
+    def load(cls, folder: Path, names: list[str]) -> Speller: ...
 
     def spell(self, text: str) -> list[str]: ...
 
@@ -176,19 +170,13 @@ class LlmSpeller:
         for text in texts:
             counts.update(chat.running_text(text))
         seen = dict(zip(counts, tokenizer.convert_ids_to_tokens(list(counts)), strict=True))
-        alphabet = tokenizer.convert_ids_to_tokens(
-            sorted({i for letter in ALPHABET for i in tokenizer.encode(letter, add_special_tokens=False)})
-        )
-        characters = {character for name in [*seen.values(), *alphabet] for character in name}
-        vocabulary = tokenizer.get_vocab()
+        letters = {i for letter in ALPHABET for i in tokenizer.encode(letter, add_special_tokens=False)}
+        alphabet = tokenizer.convert_ids_to_tokens(sorted(letters))
         special = set(tokenizer.all_special_ids)
-        often = [
-            seen[token]
-            for token, count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-            if count >= min_count and token not in special
-        ]
-        known = set(often)
-        return cls(tokenizer, often + sorted(c for c in characters if c in vocabulary and c not in known))
+        by_count = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+        often = [seen[token] for token, count in by_count if count >= min_count and token not in special]
+        characters = {character for name in [*seen.values(), *alphabet] for character in name}
+        return cls(tokenizer, often + sorted(characters & set(tokenizer.get_vocab()) - set(often)))
 
     @classmethod
     def load(cls, folder: Path, names: list[str]) -> LlmSpeller:
@@ -208,17 +196,15 @@ class LlmSpeller:
             return [token]
         names, start = [], 0
         while start < len(token):
-            sizes = range(min(self._longest, len(token) - start), 0, -1)
-            pieces = (token[start : start + size] for size in sizes)
-            name = next((piece for piece in pieces if piece in self._known), token[start])
+            ends = range(min(start + self._longest, len(token)), start, -1)
+            name = next((token[start:end] for end in ends if token[start:end] in self._known), token[start])
             names.append(name)
             start += len(name)
         return names
 
     def join(self, names: list[str]) -> str:
         ids = self.tokenizer.convert_tokens_to_ids(names)
-        text = self.tokenizer.decode(ids, clean_up_tokenization_spaces=False)
-        return text.rstrip(INCOMPLETE).strip()
+        return self.tokenizer.decode(ids, clean_up_tokenization_spaces=False).rstrip(INCOMPLETE).strip()
 
 
 class CharSpeller:
@@ -229,8 +215,11 @@ class CharSpeller:
 
     @classmethod
     def from_texts(cls, texts: Iterable[str]) -> CharSpeller:
-        characters = sorted({character for text in texts for character in text} - {" "})
-        return cls([SPACE, *characters])
+        return cls([SPACE, *sorted(set().union(*texts) - {" "})])
+
+    @classmethod
+    def load(cls, folder: Path, names: list[str]) -> CharSpeller:
+        return cls(names)
 
     def spell(self, text: str) -> list[str]:
         return [SPACE if character == " " else character for character in text]
@@ -268,7 +257,7 @@ class BpeSpeller:
         return cls(model.getvalue())
 
     @classmethod
-    def load(cls, folder: Path) -> BpeSpeller:
+    def load(cls, folder: Path, names: list[str]) -> BpeSpeller:
         return cls((folder / BPE_FILE).read_bytes())
 
     def save(self, folder: Path) -> None:

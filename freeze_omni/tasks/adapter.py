@@ -15,20 +15,14 @@ from torch import Tensor, nn
 
 from freeze_omni.adapter.conv import STRIDE
 from freeze_omni.listening import ListeningOutput
+from freeze_omni.llm.chat import tokenise
 from freeze_omni.llm.frozen import FrozenLLM
 from freeze_omni.tasks.alignment import WarmStartConfig, aligned_units, alignment_loss, unit_ends
 from freeze_omni.tasks.base import Preprocess
-from freeze_omni.tasks.listening_model import (
-    ListeningModel,
-    ListeningModelConfig,
-    ListeningTask,
-    spoken_pieces,
-    turn_of,
-    unit_embeddings,
-)
-from freeze_omni.tasks.llm_pass import answer_turn, text_loss, with_end, write
-from freeze_omni.tasks.parts_model import Result, training_result
-from freeze_omni.tasks.preprocess import Reader, build_augment, tokenise
+from freeze_omni.tasks.listening_model import ListeningModel, ListeningModelConfig, ListeningTask, spoken_pieces
+from freeze_omni.tasks.llm_pass import answer_turn, text_loss, turn_of, with_end, write
+from freeze_omni.tasks.parts_model import Result, pairs, training_result
+from freeze_omni.tasks.preprocess import Reader, build_augment
 from freeze_omni.tasks.resources import Resources, stage_llm
 
 
@@ -36,13 +30,10 @@ from freeze_omni.tasks.resources import Resources, stage_llm
 class AdapterModelConfig(ListeningModelConfig):
     """Keys under `model:` of stage 1.2; `encoder` and `fbank` come with the encoder of stage 1.1.
 
-    Attributes:
-        task_tokens: learned vectors before the speech (the paper: "a few").
-        targets: what the LLM has to write: the transcript (the paper's way), or, in a dialogue, its own answer to
-            the transcript (ours). kl_weight: with answers only.
-        ctc_weight: of the CTC loss next to the LLM's; 0 is the paper's way and leaves the CTC head
-            alone. The CTC adapter needs it, or its spikes drift.
-        warm_start: for the convolution adapter; none is the paper's way.
+    task_tokens: learned vectors before the speech (the paper: "a few"). targets: what the LLM has to write: the
+    transcript (the paper's way), or, in a dialogue, its own answer to the transcript (ours; kl_weight goes with it).
+    ctc_weight: of the CTC loss next to the LLM's; 0 is the paper's way and leaves the CTC head alone. The CTC adapter
+    needs it, or its spikes drift. warm_start: for the convolution adapter; none is the paper's way.
     """
 
     task_tokens: int = 4
@@ -74,36 +65,28 @@ class AdapterModel(ListeningModel):
         super().__init__(parts, config, trained, llm)
         self.register_buffer("unit_table", unit_table, persistent=False)
 
-    def forward(
-        self,
-        speech: Tensor,
-        speech_lengths: Tensor,
-        text: Tensor,
-        text_lengths: Tensor,
-        units: Tensor,
-        units_lengths: Tensor,
-        **turn: Tensor,
-    ) -> Result:
-        """speech (B, S) at 16 kHz, text (B, N) the transcript in LLM tokens, units (B, U) in CTC units.
-
-        turn: context, question and answer as in stage 1.3, and their lengths, for answers as targets.
-        """
-        out = self.listen(speech, speech_lengths)
+    def forward(self, **batch: Tensor) -> Result:
+        """speech (B, S) at 16 kHz, text (B, N) the transcript in LLM tokens, units (B, U) in CTC units, and lengths;
+        for answers as targets also context, question and answer as in stage 1.3."""
+        speech, text, units = pairs(batch, "speech", "text", "units")
+        out = self.listen(*speech)
         stats: dict[str, Tensor] = {}
         if self.training and self.config.warm_start is not None and self.progress < self.config.warm_start.share:
-            loss, stats["nearest"] = self._alignment_loss(out, units, units_lengths)
+            ends = unit_ends(out.logits, out.lengths, *units, self.ctc.blank)
+            wanted = aligned_units(ends, units[0], out.adapted.lengths, STRIDE, out.adapted.embeds.shape[1])
+            loss, stats["nearest"] = alignment_loss(out.adapted, wanted, self.unit_table, self.config.warm_start)
         elif self.config.targets == "answers":
             pieces = spoken_pieces(self.task_tokens, out)
-            loss, stats, _ = answer_turn(self.llm, turn_of(turn), pieces, self.config.kl_weight)
+            loss, stats, _ = answer_turn(self.llm, turn_of(batch), pieces, self.config.kl_weight)
         else:
-            targets = with_end(text, text_lengths, self.llm.chat.end_id)
+            targets = with_end(*text, self.llm.chat.end_id)
             written = write(self.llm, spoken_pieces(self.task_tokens, out), *targets)
             loss, stats["acc"] = text_loss(written.logits, written.targets)
         if self.config.ctc_weight:
-            stats["loss_ctc"] = self._ctc_loss(out, units, units_lengths, turn)
+            stats["loss_ctc"] = self._ctc_loss(out, *units, batch)
             loss = loss + self.config.ctc_weight * stats["loss_ctc"]
         stats["positions"] = out.adapted.lengths.float().mean()
-        return training_result(loss, stats, rows=len(speech))
+        return training_result(loss, stats, rows=len(out.lengths))
 
     def _ctc_loss(self, out: ListeningOutput, units: Tensor, sizes: Tensor, turn: Mapping[str, Tensor]) -> Tensor:
         """Of all rows; with answers as targets of the answered ones alone: scenes that are cut off have the whole
@@ -114,11 +97,6 @@ class AdapterModel(ListeningModel):
         if not rows.any():
             return out.logits.sum() * 0.0
         return self.ctc.loss(out.logits[rows], out.lengths[rows], units[rows], sizes[rows])
-
-    def _alignment_loss(self, out: ListeningOutput, units: Tensor, sizes: Tensor) -> tuple[Tensor, Tensor]:
-        ends = unit_ends(out.logits, out.lengths, units, sizes, self.ctc.blank)
-        wanted = aligned_units(ends, units, out.adapted.lengths, STRIDE, out.adapted.embeds.shape[1])
-        return alignment_loss(out.adapted, wanted, self.unit_table, self.config.warm_start)
 
 
 class AdapterTask(ListeningTask):
@@ -145,30 +123,17 @@ class AdapterTask(ListeningTask):
         return {"task_tokens": nn.Embedding(config.task_tokens, resources.llm_size)}
 
     @classmethod
-    def trained(cls, config: AdapterModelConfig, parts: dict[str, nn.Module]) -> tuple[str, ...]:
-        ctc = ("ctc",) if config.ctc_weight else ()
-        return ("encoder", "adapter", "task_tokens", *ctc, *cls.tuning(parts))
-
-    @classmethod
     def assemble(cls, config: AdapterModelConfig, parts: dict[str, Any], resources: Resources) -> AdapterModel:
         table = None
         if config.warm_start is not None:
-            table = unit_embeddings(resources)
-            table[parts["ctc"].blank] = filler_embedding(resources)
+            table = resources.units.embeddings(resources.llm)
+            space = tokenise(" ", resources.llm.tokenizer)[:1]  # the filler: the LLM reads it as nothing said
+            table[parts["ctc"].blank] = resources.llm.embed(torch.tensor(space))[0].detach()
         return AdapterModel(parts, config, cls.trained(config, parts), stage_llm(parts, resources), table)
 
     @classmethod
     def preprocess(cls, config: AdapterModelConfig, resources: Resources, train: bool) -> Preprocess:
-        texts = {
-            "text": ("text", partial(tokenise, tokenizer=resources.llm.tokenizer)),
-            "units": ("text", resources.units.encode),
-        }
+        spell = partial(tokenise, tokenizer=resources.llm.tokenizer)
+        texts = {"text": ("text", spell), "units": ("text", resources.units.encode)}
         texts |= cls.turn_readers(resources, question="text")
         return Reader(texts, ("speech",), build_augment(config.augment, train, cls.sample_hz))
-
-
-@torch.no_grad()
-def filler_embedding(resources: Resources) -> Tensor:
-    """(E,): the embedding of a space, which the LLM reads as nothing said."""
-    ids = tokenise(" ", resources.llm.tokenizer)
-    return resources.llm.embed(torch.tensor(ids[:1]))[0]

@@ -19,11 +19,9 @@ from freeze_omni.shapes import silence_padding, valid_mask
 class WarmStartConfig:
     """The first part of stage 1.2, without a pass through the LLM (ours; off for the paper's way).
 
-    Attributes:
-        share: of the training (0 to 1).
-        filler_weight: weight of a position between tokens, where one that ends a token has 1.
-        contrast_weight: of the cross entropy over the distances to all units' embeddings, next to the squared error.
-        temperature: of those distances, as a share of the embeddings' mean square.
+    share: of the training (0 to 1). filler_weight: of a position between tokens, where one that ends a token has 1.
+    contrast_weight: of the cross entropy over the distances to all units' embeddings, next to the squared error.
+    temperature: of those distances, as a share of the embeddings' mean square.
     """
 
     share: float = 0.5
@@ -40,8 +38,7 @@ class WarmStartConfig:
 def unit_ends(logits: Tensor, lengths: Tensor, targets: Tensor, target_lengths: Tensor, blank: int = 0) -> Tensor:
     """The last frame of each unit on the best path that spells the targets.
 
-    Args:
-        logits: (B, T, V), lengths (B,); targets (B, U), lengths (B,); padding holds anything.
+    logits (B, T, V), lengths (B,); targets (B, U), lengths (B,); padding holds anything.
     Returns: (B, U) frames; -1 after a row's targets, and in rows with too few frames for their units.
     """
     targets = silence_padding(targets, target_lengths)
@@ -49,15 +46,9 @@ def unit_ends(logits: Tensor, lengths: Tensor, targets: Tensor, target_lengths: 
     states[:, 1::2] = targets
     scores = logits.float().log_softmax(-1)
     scores = scores.gather(2, states[:, None].expand(-1, scores.shape[1], -1))
-    back = _best_steps(scores, _may_skip(states, blank))
-    return _ends(*back, lengths, target_lengths)
-
-
-def _may_skip(states: Tensor, blank: int) -> Tensor:
-    """(B, S) bool: a state that can follow the one two before it, the blank between left out."""
-    skip = torch.zeros_like(states, dtype=torch.bool)
-    skip[:, 2:] = (states[:, 2:] != blank) & (states[:, 2:] != states[:, :-2])
-    return skip
+    may_skip = torch.zeros_like(states, dtype=torch.bool)  # the blank between a state and the one two before it
+    may_skip[:, 2:] = (states[:, 2:] != blank) & (states[:, 2:] != states[:, :-2])
+    return _ends(*_best_steps(scores, may_skip), lengths, target_lengths)
 
 
 def _best_steps(scores: Tensor, skip: Tensor) -> tuple[Tensor, Tensor]:
@@ -96,9 +87,8 @@ def _ends(paths: Tensor, steps: Tensor, lengths: Tensor, target_lengths: Tensor)
 def aligned_units(ends: Tensor, units: Tensor, lengths: Tensor, frames_per_position: int, size: int) -> Tensor:
     """Which unit each position should carry: its own at the position that has heard the unit's end, 0 elsewhere.
 
-    Args:
-        ends: (B, U) last frames of the units, -1 for none (see `unit_ends`); units (B, U).
-        lengths: (B,) positions; size: the longest.
+    ends (B, U): last frames of the units, -1 for none (see `unit_ends`); units (B, U); lengths (B,): positions; size:
+    the longest.
     Returns: (B, size) units. Two units never share a position: the later one moves on, and is lost after the last.
     """
     wanted = torch.zeros(len(ends), size, dtype=units.dtype, device=units.device)
@@ -116,11 +106,10 @@ def aligned_units(ends: Tensor, units: Tensor, lengths: Tensor, frames_per_posit
 def alignment_loss(
     adapted: AdapterOutput, wanted: Tensor, table: Tensor, config: WarmStartConfig
 ) -> tuple[Tensor, Tensor]:
-    """How far the positions are from the embeddings that they should carry.
+    """How far the positions are from the embeddings that they should carry, and how often theirs is the nearest.
 
-    Args:
-        wanted: (B, P) units; table: (V, E), the embedding of each unit, the filler's in row 0.
-    Returns: the loss, and the share of tokens whose embedding is the nearest.
+    wanted (B, P): units; table (V, E): the embedding of each unit, the filler's in row 0. Returns: the loss, and the
+    share of tokens whose embedding is the nearest.
     """
     valid = valid_mask(adapted.lengths, wanted.shape[1])
     given, units = adapted.embeds[valid].float(), wanted[valid]

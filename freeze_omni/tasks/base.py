@@ -22,6 +22,7 @@ from torch import nn
 from freeze_omni.checkpoint import PartsSource, fill_parts, inherit_config, load_parts
 from freeze_omni.config import as_mapping, build
 from freeze_omni.provenance import provenance
+from freeze_omni.stages import stage
 from freeze_omni.tasks.data_dirs import FileKinds, add_data_dirs
 from freeze_omni.tasks.parts_model import PartsModel, parameter_count
 from freeze_omni.tasks.resources import Resources
@@ -53,9 +54,9 @@ CHOICES = {"autocast": ("auto", "float32", "bfloat16")}
 
 
 class BaseTask(AbsTask):
-    """A training stage: its configuration, its parts, which of them are trained, and the data that it reads.
+    """A training stage, a row of `stages.STAGES`: its configuration, its parts and the data that it reads.
 
-    A stage sets its class attributes and defines `build_parts`, `trained`, `assemble` and `preprocess`.
+    A stage sets its class attributes and defines `build_parts`, `assemble` and `preprocess`.
     """
 
     trainer = PartsTrainer
@@ -77,8 +78,8 @@ class BaseTask(AbsTask):
 
     @classmethod
     def trained(cls, config: Any, parts: dict[str, nn.Module]) -> tuple[str, ...]:
-        """What is trained: names of parts, or of modules inside one. Its parts are what a checkpoint holds."""
-        raise NotImplementedError
+        """Names of parts, or of modules inside one; a checkpoint holds these parts. Default: by the stage table."""
+        return stage(cls.__module__.rpartition(".")[2]).saves(as_mapping(config))
 
     @classmethod
     def assemble(cls, config: Any, parts: dict[str, Any], resources: Resources) -> PartsModel:
@@ -125,11 +126,9 @@ class BaseTask(AbsTask):
     @classmethod
     def build_optimizers(cls, args: argparse.Namespace, model: nn.Module) -> list[torch.optim.Optimizer]:
         """One optimizer over the trained parts, each with its own factor on the learning rate (`lr_scale`)."""
-        conf = numbers(args.optim_conf)
-        groups = []
+        conf, groups = numbers(args.optim_conf), []
         for name, part in model.named_children():
-            params = [parameter for parameter in part.parameters() if parameter.requires_grad]
-            if params:
+            if params := [parameter for parameter in part.parameters() if parameter.requires_grad]:
                 groups.append({"params": params, "lr": conf["lr"] * float(args.lr_scale.get(name, 1.0))})
         return [optim_classes[args.optim](groups, **conf)]
 
@@ -185,17 +184,17 @@ class BaseTask(AbsTask):
     @classmethod
     def settle_options(cls, args: argparse.Namespace) -> None:
         """Derive what follows from other options: numbers written as 2e-4, the budget, the threads."""
-        args.optim_conf, args.scheduler_conf = numbers(args.optim_conf), numbers(args.scheduler_conf)
         args.early_stopping_criterion = tuple(args.best_model_criterion[0])
         if args.num_threads:
             torch.set_num_threads(args.num_threads)
         for suffix in ("", "2")[: cls.num_optimizers]:
-            if getattr(args, f"scheduler{suffix}") != "budgetcosine":
-                continue
-            conf = dict(getattr(args, f"scheduler{suffix}_conf"))
-            if args.num_iters_per_epoch:
-                conf.setdefault("max_steps", args.max_epoch * args.num_iters_per_epoch // args.accum_grad)
-            setattr(args, f"scheduler{suffix}_conf", conf | {"max_minutes": args.max_minutes})
+            setattr(args, f"optim{suffix}_conf", numbers(getattr(args, f"optim{suffix}_conf")))
+            conf = numbers(getattr(args, f"scheduler{suffix}_conf"))
+            if getattr(args, f"scheduler{suffix}") == "budgetcosine":
+                if args.num_iters_per_epoch:
+                    conf.setdefault("max_steps", args.max_epoch * args.num_iters_per_epoch // args.accum_grad)
+                conf["max_minutes"] = args.max_minutes
+            setattr(args, f"scheduler{suffix}_conf", conf)
 
     @classmethod
     def dry_run(cls, args: argparse.Namespace) -> str:
@@ -208,25 +207,21 @@ class BaseTask(AbsTask):
 
     @classmethod
     def parameter_table(cls, config: Any, parts: dict[str, nn.Module]) -> str:
-        rows = [f"{'part':<24}{'parameters':>14}{'trained':>14}"]
-        for name, part in parts.items():
-            learning = sum(
-                parameter_count(part.get_submodule(path.removeprefix(name).lstrip(".")))
-                for path in cls.trained(config, parts)
-                if path.split(".")[0] == name
-            )
-            rows.append(f"{name:<24}{parameter_count(part):>14,}{learning:>14,}")
-        return "\n".join(rows)
+        learning = dict.fromkeys(parts, 0)
+        for path in cls.trained(config, parts):
+            name, _, inner = path.partition(".")
+            learning[name] += parameter_count(parts[name].get_submodule(inner))
+        rows = [f"{name:<24}{parameter_count(part):>14,}{learning[name]:>14,}" for name, part in parts.items()]
+        return "\n".join([f"{'part':<24}{'parameters':>14}{'trained':>14}", *rows])
 
 
 def autocast_dtype(wanted: Literal["auto", "float32", "bfloat16"], device: str) -> torch.dtype | None:
-    """The type for torch.autocast on `device` (cpu, cuda); None keeps float32.
+    """The type for torch.autocast on `device` (cpu, cuda), None for float32.
 
-    auto takes bfloat16 where the hardware multiplies it: elsewhere it is emulated, and slower.
+    auto takes bfloat16 if the hardware multiplies it; otherwise it is emulated, and slower.
     """
-    if wanted == "float32" or wanted == "auto" and not _multiplies_bfloat16(device):
-        return None
-    return torch.bfloat16
+    plain = wanted == "float32" or wanted == "auto" and not _multiplies_bfloat16(device)
+    return None if plain else torch.bfloat16
 
 
 def _multiplies_bfloat16(device: str) -> bool:
@@ -235,14 +230,12 @@ def _multiplies_bfloat16(device: str) -> bool:
     return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
 
 
-def numbers(conf: dict[str, Any]) -> dict[str, Any]:
-    """YAML 1.1 reads 2e-4 as a string: convert such values to numbers."""
-    return {key: _number(value) for key, value in conf.items()}
-
-
-def _number(value: Any) -> Any:
+def numbers(value: Any) -> Any:
+    """YAML 1.1 reads 2e-4 as a string: convert such values of a mapping to numbers."""
+    if isinstance(value, dict):
+        return {key: numbers(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return type(value)(_number(item) for item in value)
+        return type(value)(map(numbers, value))
     try:
         return float(value) if isinstance(value, str) else value
     except ValueError:
@@ -253,10 +246,9 @@ def start_records(args: argparse.Namespace) -> None:
     """Start the folder's records: train.log, a copy of the terminal, and env.yaml with one entry for each start."""
     folder = Path(args.output_dir)
     folder.mkdir(parents=True, exist_ok=True)
-    log = logging.FileHandler(folder / "train.log")
+    log, root = logging.FileHandler(folder / "train.log"), logging.getLogger()
     log.setFormatter(logging.Formatter(LOG_FORMAT))
     logging.basicConfig(level=args.log_level, format=LOG_FORMAT, stream=sys.stderr)
-    root = logging.getLogger()
     root.setLevel(args.log_level)
     for handler in [other for other in root.handlers if isinstance(other, logging.FileHandler)]:
         root.removeHandler(handler)  # of an earlier training in the same process

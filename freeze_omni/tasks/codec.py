@@ -34,11 +34,9 @@ GENERATOR, DISCRIMINATOR = 0, 1  # the optimizers, in this order
 class GanConfig:
     """Discriminators of ESPnet and the weights of their losses.
 
-    Attributes:
-        discriminator: of HiFi-GAN multi_period or multi_scale_multi_period, or multi_scale_stft,
-            for which ESPnet needs torchaudio.
-        discriminator_conf: its keyword arguments.
-        start: share of the training after which the discriminators come in.
+    discriminator: of HiFi-GAN multi_period or multi_scale_multi_period, or multi_scale_stft, for which ESPnet needs
+        torchaudio; discriminator_conf: its keyword arguments.
+    start: share of the training after which the discriminators come in.
     """
 
     discriminator: Literal["multi_period", "multi_scale_multi_period", "multi_scale_stft"] = "multi_scale_multi_period"
@@ -52,11 +50,9 @@ class GanConfig:
 class CodecModelConfig:
     """Keys under `model:` of stage 2.1; without `gan` only reconstruction is trained.
 
-    Attributes:
-        segment_s, reference_s: lengths of the random cuts that are copied, and that give the voice;
-            both are of the same utterance.
-        gain: training audio is made louder or softer by a random factor between these two.
-        preview_weight: of the distance between expected and true mel frames (spectral only).
+    segment_s, reference_s: lengths of the random cuts of an utterance that are copied, and that give the voice.
+    gain: training audio is made louder or softer by a random factor between these two.
+    preview_weight: of the distance between expected and true mel frames (spectral only).
     """
 
     codec: CodecConfig
@@ -101,12 +97,9 @@ class CodecModel(PartsModel):
     def forward(self, speech: Tensor, speech_lengths: Tensor, **_: object) -> Result:
         """speech (B, S) at 24 kHz in [-1, 1], right-padded.
 
-        Returns: loss; stats: mel (and stft) distance, commitment, preview, perplexity and number of the codes in recent
-            use; weight.
+        stats: mel (and stft) distance, commitment, preview, perplexity and number of the codes in recent use.
         """
-        target, copied = self._copy(speech, speech_lengths)
-        loss, stats = self._reconstruction(target, copied)
-        return training_result(loss, stats, rows=len(speech))
+        return training_result(*self._reconstruction(*self._copy(speech, speech_lengths)), rows=len(speech))
 
     def _copy(self, speech: Tensor, lengths: Tensor) -> tuple[Tensor, CodecPass]:
         config, random = self.config, self.training
@@ -122,13 +115,10 @@ class CodecModel(PartsModel):
         stats: dict[str, Any] = self.reconstruction(copied.wav, target)
         loss = stats.pop("loss") + self.config.commitment_weight * copied.commitment
         loss = loss + self.config.preview_weight * copied.preview
-        stats |= {"commitment": copied.commitment, "preview": copied.preview}
-        return loss, stats | self._usage(copied.tokens)
-
-    def _usage(self, tokens: Tensor) -> dict[str, Tensor]:
-        counts = torch.bincount(tokens.reshape(-1), minlength=len(self.token_counts))
+        counts = torch.bincount(copied.tokens.reshape(-1), minlength=len(self.token_counts))
         self.token_counts.mul_(USAGE_DECAY).add_(counts)
-        return token_usage(self.token_counts)
+        stats |= {"commitment": copied.commitment, "preview": copied.preview} | token_usage(self.token_counts)
+        return loss, stats
 
     def train(self, mode: bool = True) -> CodecModel:
         """Training and validation count their tokens separately."""
@@ -166,15 +156,12 @@ class GanCodecModel(CodecModel):
         self, speech: Tensor, speech_lengths: Tensor, forward_generator: bool = True, **_: object
     ) -> dict[str, Any]:
         """What ESPnet's GANTrainer takes: loss, stats, weight, and whose turn it is."""
-        if forward_generator:
-            loss, stats = self._generator_turn(speech, speech_lengths)
-        else:
-            loss, stats = self._discriminator_turn(speech, speech_lengths)
-        loss, values, weight = training_result(loss, stats, rows=len(speech))
+        turn = self._generator_turn if forward_generator else self._discriminator_turn
+        loss, values, weight = training_result(*turn(speech, speech_lengths), rows=len(speech))
         if not forward_generator:
             values["discriminator_loss"] = values.pop("loss")
-        turn = GENERATOR if forward_generator else DISCRIMINATOR
-        return {"loss": loss, "stats": values, "weight": weight, "optim_idx": turn}
+        optimizer = GENERATOR if forward_generator else DISCRIMINATOR
+        return {"loss": loss, "stats": values, "weight": weight, "optim_idx": optimizer}
 
     @property
     def _playing(self) -> bool:
@@ -190,8 +177,7 @@ class GanCodecModel(CodecModel):
         with torch.no_grad():
             true = self.discriminator(target[:, None])
         adversarial, features = self.generator_loss(judged), self.feature_loss(judged, true)
-        loss = loss + self.gan.adversarial_weight * adversarial
-        loss = loss + self.gan.feature_weight * features
+        loss = loss + self.gan.adversarial_weight * adversarial + self.gan.feature_weight * features
         return loss, stats | {"adversarial": adversarial, "features": features}
 
     def _discriminator_turn(self, speech: Tensor, lengths: Tensor) -> tuple[Tensor, dict[str, Any]]:
@@ -200,9 +186,8 @@ class GanCodecModel(CodecModel):
         target, copied = self._copy(speech, lengths)
         if self.training:
             self._made = target, copied
-        real, fake = self.discriminator_loss(
-            self.discriminator(copied.wav.detach()[:, None]), self.discriminator(target[:, None])
-        )
+        sounds = copied.wav.detach(), target
+        real, fake = self.discriminator_loss(*(self.discriminator(sound[:, None]) for sound in sounds))
         return real + fake, {"real": real, "fake": fake}
 
 
@@ -257,10 +242,6 @@ class CodecTask(BaseTask):
         return parts if config.gan is None else parts | {"discriminator": build_discriminator(config.gan)}
 
     @classmethod
-    def trained(cls, config: CodecModelConfig, parts: dict[str, nn.Module]) -> tuple[str, ...]:
-        return tuple(parts)
-
-    @classmethod
     def assemble(cls, config: CodecModelConfig, parts: dict[str, Any], resources: Resources) -> CodecModel:
         return (CodecModel if config.gan is None else GanCodecModel)(parts, config, cls.trained(config, parts))
 
@@ -271,9 +252,9 @@ class CodecTask(BaseTask):
     @classmethod
     def build_optimizers(cls, args: argparse.Namespace, model: nn.Module) -> list[torch.optim.Optimizer]:
         """One for the codec and one for the discriminators."""
-        pairs = ((model.codec, args.optim, args.optim_conf),) + (
-            ((model.discriminator, args.optim2, args.optim2_conf),) if cls.num_optimizers == 2 else ()
-        )
+        pairs = [(model.codec, args.optim, args.optim_conf)]
+        if cls.num_optimizers == 2:
+            pairs.append((model.discriminator, args.optim2, args.optim2_conf))
         return [optim_classes[name](part.parameters(), **numbers(conf)) for part, name, conf in pairs]
 
     @classmethod
@@ -281,7 +262,6 @@ class CodecTask(BaseTask):
         super().settle_options(args)
         if cls.num_optimizers == 2:
             args.unused_parameters = True  # in each turn the other side's weights get no gradient
-            args.optim2_conf = numbers(args.optim2_conf)
 
     @classmethod
     def main(cls, args: argparse.Namespace | None = None, cmd: list[str] | None = None) -> None:

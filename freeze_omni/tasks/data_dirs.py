@@ -18,41 +18,37 @@ FileKinds = dict[str, tuple[str, str]]
 SAMPLES = "utt2num_samples"
 
 
-class SparseText(dict):
-    """A text file; the text of a missing id is empty."""
+class _TextFile(dict):
+    """Id to text of a file."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(read_2columns_text(path))
+
+
+class SparseText(_TextFile):
+    """The text of a missing id is empty."""
 
     def __missing__(self, key: str) -> str:
         return ""
 
 
-def read_sparse_text(path: str) -> SparseText:
-    return SparseText(read_2columns_text(path))
-
-
-class LazyInts(dict):
-    """A text file of numbers, parsed on access: speech tokens fill memory."""
+class LazyInts(_TextFile):
+    """Numbers, parsed on access: speech tokens fill memory."""
 
     def __getitem__(self, key: str) -> np.ndarray:
         return np.array(super().__getitem__(key).split(), dtype=np.int64)
 
 
-def read_lazy_ints(path: str) -> LazyInts:
-    return LazyInts(read_2columns_text(path))
-
-
 # ESPnet takes the first type whose name the wanted one starts with, hence not "text_…".
-DATA_TYPES["sparse_text"] = {"func": read_sparse_text, "kwargs": [], "help": "text, empty if an id is missing"}
-DATA_TYPES["lazy_ints"] = {"func": read_lazy_ints, "kwargs": [], "help": "integers"}
+DATA_TYPES["sparse_text"] = {"func": SparseText, "kwargs": [], "help": "text, empty if an id is missing"}
+DATA_TYPES["lazy_ints"] = {"func": LazyInts, "kwargs": [], "help": "integers"}
 
 
 def add_data_dirs(args: argparse.Namespace, files: FileKinds, optional: tuple[str, ...], sample_hz: int) -> None:
     """Fill `*_data_path_and_name_and_type` and `*_shape_file` from --train_dir and --valid_dir.
 
-    The ids that all files have are used; their lengths are written to the output folder, where
-    ESPnet's batch samplers read them.
-
-    Raises:
-        ConfigError: a file is missing or empty, no id is in all of them, or audio has another rate.
+    The ids that all files have are used; their lengths are written to the output folder for ESPnet's batch samplers.
+    Raises ConfigError: a file is missing or empty, no id is in all of them, or audio has another rate.
     """
     for role in ("train", "valid"):
         folders = [Path(folder) for folder in getattr(args, f"{role}_dir")]
@@ -60,21 +56,17 @@ def add_data_dirs(args: argparse.Namespace, files: FileKinds, optional: tuple[st
             continue
         listed = getattr(args, f"{role}_data_path_and_name_and_type")
         for name, (file_name, kind) in files.items():
-            path = _first_with(folders, file_name)
-            if path is None and name not in optional:
-                raise ConfigError(f"{folders[0]}: no {file_name}; run the stage that makes it or fix --{role}_dir")
+            path = next((folder / file_name for folder in folders if (folder / file_name).exists()), None)
             if path is not None:
                 _check(path, kind, sample_hz)
                 listed.append((str(path), name, kind))
+            elif name not in optional:
+                raise ConfigError(f"{folders[0]}: no {file_name}; run the stage that makes it or fix --{role}_dir")
         shapes = getattr(args, f"{role}_shape_file")
         if not shapes:
             shapes.append(_write_lengths(Path(args.output_dir) / f"{role}_lengths", listed))
     if not args.train_data_path_and_name_and_type or not args.valid_data_path_and_name_and_type:
         raise ConfigError("no training or validation data: give --train_dir and --valid_dir")
-
-
-def _first_with(folders: list[Path], file_name: str) -> Path | None:
-    return next((folder / file_name for folder in folders if (folder / file_name).exists()), None)
 
 
 def _check(path: Path, kind: str, sample_hz: int) -> None:
@@ -113,11 +105,11 @@ def _write_lengths(target: Path, listed: list[tuple[str, str, str]]) -> str:
 
 
 def _lengths(listed: list[tuple[str, str, str]], tables: dict[str, dict[str, str]], ids: set[str]) -> dict[str, int]:
-    sounds = [(path, name) for path, name, kind in listed if kind == "sound"]
-    if not sounds:
-        name = next(name for _, name, kind in listed if kind == "lazy_ints")
-        return {uid: len(tables[name][uid].split()) for uid in ids}
-    path, name = sounds[0]
-    known = Path(path).parent / SAMPLES
-    counted = read_2columns_text(known) if known.exists() else {}
-    return {uid: int(counted[uid]) if uid in counted else soundfile.info(tables[name][uid]).frames for uid in ids}
+    for path, name, kind in listed:
+        if kind == "sound":
+            known = Path(path).parent / SAMPLES
+            counted = read_2columns_text(known) if known.exists() else {}
+            files = tables[name]
+            return {uid: int(counted[uid]) if uid in counted else soundfile.info(files[uid]).frames for uid in ids}
+    name = next(name for _, name, kind in listed if kind == "lazy_ints")
+    return {uid: len(tables[name][uid].split()) for uid in ids}

@@ -18,19 +18,14 @@ from torch import Tensor, nn
 from freeze_omni.config import ConfigError
 from freeze_omni.duplex.state_head import NO_LABEL, STATES, StateHead, StateHeadConfig, chunk_hidden
 from freeze_omni.listening import ListeningOutput
+from freeze_omni.llm.chat import tokenise
 from freeze_omni.llm.order import ReadingOrder, parse_rounds
 from freeze_omni.shapes import pad_rows, valid_mask
 from freeze_omni.tasks.base import Preprocess
-from freeze_omni.tasks.listening_model import (
-    ListeningModel,
-    ListeningModelConfig,
-    ListeningTask,
-    spoken_pieces,
-    turn_of,
-)
-from freeze_omni.tasks.llm_pass import Piece, Written, answer_turn
-from freeze_omni.tasks.parts_model import Result, training_result
-from freeze_omni.tasks.preprocess import Augment, Reader, build_augment, load_sound, tokenise
+from freeze_omni.tasks.listening_model import ListeningModel, ListeningModelConfig, ListeningTask, spoken_pieces
+from freeze_omni.tasks.llm_pass import Piece, Written, answer_turn, turn_of
+from freeze_omni.tasks.parts_model import Result, pairs, training_result
+from freeze_omni.tasks.preprocess import Augment, Reader, build_augment, load_sound
 from freeze_omni.tasks.resources import Resources, stage_llm
 
 ANSWER = "Answer the user."  # for want of a system text
@@ -40,12 +35,10 @@ ANSWER = "Answer the user."  # for want of a system text
 class DialogueModelConfig(ListeningModelConfig):
     """Keys under `model:` of stage 1.3; encoder, fbank and adapter come with the parts of stage 1.2.
 
-    Attributes:
-        prompt: number of prompt vectors, the same in all turns (published: 25).
-        history: how the LLM reads earlier rounds: as text, or as the speech that was heard; the packed model takes it
-            over. Default: text, or speech without a CTC head. Speech makes rows longer than the batch sampler counts.
-        state_weight: of the state loss; that of the answer has 1.
-        augment: without a change of speed.
+    prompt: number of prompt vectors, the same in all turns (published: 25). state_weight: of the state loss; that of
+    the answer has 1. augment: without a change of speed.
+    history: how the LLM reads earlier rounds, as text or as the speech that was heard; the packed model takes it over.
+    Default: text, or speech without a CTC head. Speech makes rows longer than the batch sampler counts.
     """
 
     prompt: int = 25
@@ -61,35 +54,34 @@ class DialogueModelConfig(ListeningModelConfig):
 class DialogueModel(ListeningModel):
     """A spoken question to its answer and to the state of every chunk. Parts: prompt, state_head; others frozen."""
 
-    def forward(
-        self, speech: Tensor, speech_lengths: Tensor, states: Tensor, states_lengths: Tensor, **turn: Tensor
-    ) -> Result:
+    def forward(self, **batch: Tensor) -> Result:
         """One user turn for each row.
 
-        speech (B, S) at 16 kHz; states (B, C), one for each 160 ms chunk, -1 for no label.
-        turn: context (B, K) LLM ids up to where the user's turn opens; answer (B, N) LLM ids, none for a turn that is
-            not to be answered; question (B, Q) LLM ids of what is said, for the teacher; and their lengths. With
-            `history: speech` also the entries of `EarlierRounds`.
+        speech (B, S) at 16 kHz; states (B, C), one for each 160 ms chunk, -1 for no label; context (B, K) LLM ids up to
+        where the user's turn opens; answer (B, N) LLM ids, none for a turn that is not to be answered; question (B, Q)
+        LLM ids of what is said, for the teacher; and their lengths. With `history: speech` also the entries of
+        `EarlierRounds`.
         """
+        speech, states = pairs(batch, "speech", "states")
         with torch.no_grad():
-            out = self.listen(speech, speech_lengths)
-        context = self._spoken_context(turn) if self.config.history == "speech" else None
+            out = self.listen(*speech)
+        context = self._spoken_context(batch) if self.config.history == "speech" else None
         pieces = spoken_pieces(self.prompt, out)
-        loss, answer_stats, written = answer_turn(self.llm, turn_of(turn), pieces, self.config.kl_weight, context)
-        loss_state, stats = self._state_loss(written, out, states, states_lengths)
+        loss, answer_stats, written = answer_turn(self.llm, turn_of(batch), pieces, self.config.kl_weight, context)
+        loss_state, stats = self._state_loss(written, out, *states)
         stats |= answer_stats | {"loss_state": loss_state}
-        return training_result(loss + self.config.state_weight * loss_state, stats, rows=len(speech))
+        return training_result(loss + self.config.state_weight * loss_state, stats, rows=len(out.lengths))
 
     def _spoken_context(self, batch: Mapping[str, Tensor]) -> Piece:
         """Embeddings up to where the user's turn opens, earlier rounds as their speech."""
-        texts, sounds = _split(batch, "opening"), _split(batch, "earlier")
+        sounds = [sound for row in _split(batch, "earlier") for sound in row]
         speech: Iterator[Tensor] = iter(())
-        if any(sounds):
+        if sounds:
             with torch.no_grad():
-                out = self.listen(*pad_rows([sound for row in sounds for sound in row])).adapted
+                out = self.listen(*pad_rows(sounds)).adapted
             speech = (embeds[:length] for embeds, length in zip(out.embeds, out.lengths, strict=True))
         rows = []
-        for first, *later in ([self.llm.embed(ids) for ids in row] for row in texts):
+        for first, *later in ([self.llm.embed(ids) for ids in row] for row in _split(batch, "opening")):
             rounds = [self.llm.order.spoken_turn(self.prompt.weight, next(speech), text) for text in later]
             rows.append(torch.cat([first, *rounds]))
         return pad_rows(rows)
@@ -129,17 +121,15 @@ class EarlierRounds:
         self.wavs = read_2columns_text(wav_scp)
 
     def __call__(self, uid: str, data: dict[str, Any]) -> dict[str, Any]:
-        entries, rounds = self.before(uid, data), parse_rounds(data.get("history", ""))
+        entries, rounds, order = self.before(uid, data), parse_rounds(data.get("history", "")), self.order
         first = uid.removesuffix(f"-round{len(rounds) + 1}")
         ids = [first, *(f"{first}-round{number}" for number in range(2, len(rounds) + 1))][: len(rounds)]
         texts, sounds = [entries["context"]], []
         if rounds and first != uid and all(one in self.wavs for one in ids):
-            order = self.order
             texts = [order.before_turn(self.system)]
             texts += [order.suffix() + order.answer(answer) + order.prefix(first=False) for _, answer in rounds]
             sounds = [load_sound(one, self.wavs[one], self.augment) for one in ids]
-        pieces = {"opening": (texts, np.int64), "earlier": (sounds, np.float32)}
-        for name, (some, dtype) in pieces.items():
+        for name, some, dtype in (("opening", texts, np.int64), ("earlier", sounds, np.float32)):
             entries[name] = np.concatenate([np.zeros(0, dtype), *(np.asarray(one, dtype) for one in some)])
             entries[f"{name}_sizes"] = np.array([len(one) for one in some], dtype=np.int64)
         return entries
@@ -148,8 +138,8 @@ class EarlierRounds:
 class DialogueTask(ListeningTask):
     """Reads wav.scp (16 kHz), answer, states, and optionally history; trains prompt and state head.
 
-    answer may lack ids: such turns are not answered. history has, after the id, a JSON list of
-    [user text, answer] pairs that were said before. text, what is said, is required with a kl_weight.
+    Turns whose id answer lacks are not answered. history has, after the id, a JSON list of earlier [user text, answer]
+    pairs. text, what is said, is required with a kl_weight.
     """
 
     config_class = DialogueModelConfig
@@ -176,14 +166,8 @@ class DialogueTask(ListeningTask):
 
     @classmethod
     def own_parts(cls, config: DialogueModelConfig, resources: Resources, encoder_size: int) -> dict[str, nn.Module]:
-        return {
-            "prompt": prompt_part(config.prompt, resources),
-            "state_head": StateHead(config.state_head, resources.llm_size, encoder_size),
-        }
-
-    @classmethod
-    def trained(cls, config: DialogueModelConfig, parts: dict[str, nn.Module]) -> tuple[str, ...]:
-        return ("prompt", "state_head", *cls.tuning(parts))
+        head = StateHead(config.state_head, resources.llm_size, encoder_size)
+        return {"prompt": prompt_part(config.prompt, resources), "state_head": head}
 
     @classmethod
     def assemble(cls, config: DialogueModelConfig, parts: dict[str, Any], resources: Resources) -> DialogueModel:
@@ -209,8 +193,8 @@ class DialogueTask(ListeningTask):
 def prompt_part(count: int, resources: Resources) -> nn.Embedding:
     """`count` prompt vectors that start as the system text once more, in the LLM's embedding.
 
-    Random vectors are ten times as loud as a token: the LLM forgets what it can, and the minutes of a small corpus do
-    not bring it back. In a dry run, and without an LLM, there is nothing to start from.
+    Random vectors are ten times as loud as a token, and a small corpus is too short to unlearn them. A dry run, and a
+    run without an LLM, have nothing to start from.
     """
     prompt = nn.Embedding(count, resources.llm_size)
     if count and resources.loads and resources.llm_path is not None:

@@ -20,10 +20,9 @@ from freeze_omni.frontend.cmvn import Cmvn
 from freeze_omni.frontend.fbank import Fbank, FbankConfig
 from freeze_omni.tasks.base import BaseTask, Preprocess
 from freeze_omni.tasks.join import JoinConfig, draw_groups, join_labels, join_sounds
-from freeze_omni.tasks.parts_model import PartsModel, Result, training_result
-from freeze_omni.tasks.preprocess import Reader, build_augment
+from freeze_omni.tasks.parts_model import PartsModel, Result, pairs, training_result
+from freeze_omni.tasks.preprocess import Reader, SpecAugmentConfig, build_augment, build_spec_augment
 from freeze_omni.tasks.resources import Resources
-from freeze_omni.tasks.spec_augment import SpecAugmentConfig, build_spec_augment
 
 BYTES = 256
 BETWEEN = (ord(" ") + 1,)  # two utterances' bytes, as labels
@@ -33,13 +32,9 @@ BETWEEN = (ord(" ") + 1,)  # two utterances' bytes, as labels
 class SpellingConfig:
     """A second CTC loss, in training only: the bytes of the lower-cased transcript, read from an earlier block.
 
-    Units as large as words align late; letters align early and take them along.
-
-    Attributes:
-        layer: the block whose output is read, counted from 1.
-        weight: of this loss; the units' has the rest.
-        alone: first share of the training in which this is the only loss and no block after `layer` runs. Units that
-            are trained before anything can be heard learn when words start, not which.
+    Units as large as words align late; letters align early and take them along. layer: the block that is read, counted
+    from 1. weight: of this loss; the units' has the rest. alone: first share of the training in which this is the only
+    loss and no later block runs: units trained before anything can be heard learn when words start, not which.
     """
 
     layer: int = 4
@@ -53,13 +48,10 @@ class SpellingConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class EncoderModelConfig:
-    """Keys under `model:` of stage 1.1.
+    """Keys under `model:` of stage 1.1, all but the encoder for training alone.
 
-    Attributes:
-        augment: rooms, noises and levels applied to training speech on the fly.
-        spec_augment: masks applied to its features.
-        spelling: a second loss on an earlier block; None leaves it out.
-        join: several training utterances of a batch become one row; None leaves them apart.
+    augment: rooms, noises and levels applied to speech on the fly. spec_augment: masks applied to its features.
+    spelling: a second loss on an earlier block. join: several utterances of a batch become one row.
     """
 
     encoder: EncoderConfig
@@ -83,46 +75,38 @@ class EncoderModel(PartsModel):
         self.spec_augment = build_spec_augment(config.spec_augment)
         self.spelt, self.join = config.spelling, config.join
 
-    def forward(
-        self,
-        speech: Tensor,
-        speech_lengths: Tensor,
-        text: Tensor,
-        text_lengths: Tensor,
-        spelling: Tensor,
-        spelling_lengths: Tensor,
-        **_: object,
-    ) -> Result:
-        """speech (B, S) at 16 kHz in [-1, 1], text (B, U) unit ids, spelling (B, C) byte labels; all right-padded.
+    def forward(self, **batch: Tensor) -> Result:
+        """speech (B, S) at 16 kHz in [-1, 1], text (B, U) unit ids, spelling (B, C) byte labels, and lengths.
 
         Returns: loss (CTC, mean over utterances; in training with the spelling's), stats (in validation also
             `unit_error`, edits per unit), weight.
         """
+        speech, text, letters = pairs(batch, "speech", "text", "spelling")
+        rows = len(speech[0])
         if self.join is not None and self.training:
-            groups = draw_groups(len(speech), self.join.utterances)
-            hz = self.fbank.config.sample_hz
-            speech, speech_lengths = join_sounds(speech, speech_lengths, groups, self.join, hz)
-            text, text_lengths = join_labels(text, text_lengths, groups)
-            spelling, spelling_lengths = join_labels(spelling, spelling_lengths, groups, BETWEEN)
-        feats, lengths = self.fbank(speech, speech_lengths)
+            groups = draw_groups(rows, self.join.utterances)
+            speech = join_sounds(*speech, groups, self.join, self.fbank.config.sample_hz)
+            text, letters = join_labels(*text, groups), join_labels(*letters, groups, BETWEEN)
+            rows = len(groups)
+        feats, lengths = self.fbank(*speech)
         augment = self.spec_augment if self.training else None
         spelt = self.spelt if self.training else None
         taps: list[Tensor] = []
         if spelt is not None and self.progress < spelt.alone:
             _, lengths = self.encoder(feats, lengths, augment=augment, taps=taps, layers=spelt.layer)
-            loss = self._spelling_loss(taps, lengths, spelling, spelling_lengths)
-            return training_result(loss, {"spelling": loss}, rows=len(speech))
+            loss = self._spelling_loss(taps, lengths, *letters)
+            return training_result(loss, {"spelling": loss}, rows)
         frames, lengths = self.encoder(feats, lengths, augment=augment, taps=taps)
         logits = self.ctc(frames)
-        loss = self.ctc.loss(logits, lengths, text, text_lengths)
+        loss = self.ctc.loss(logits, lengths, *text)
         stats: dict[str, Tensor | float] = {"units": loss}
         if spelt is not None:
-            stats["spelling"] = second = self._spelling_loss(taps, lengths, spelling, spelling_lengths)
+            stats["spelling"] = second = self._spelling_loss(taps, lengths, *letters)
             loss = (1 - spelt.weight) * loss + spelt.weight * second
         if not self.training:
-            references = [row[:size].tolist() for row, size in zip(text, text_lengths, strict=True)]
+            references = [row[:size].tolist() for row, size in zip(*text, strict=True)]
             stats["unit_error"] = unit_error(self.ctc.greedy(logits, lengths), references)
-        return training_result(loss, stats, rows=len(speech))
+        return training_result(loss, stats, rows)
 
     def _spelling_loss(self, taps: list[Tensor], lengths: Tensor, labels: Tensor, label_lengths: Tensor) -> Tensor:
         letters = self.spelling(taps[self.spelt.layer - 1])
@@ -147,10 +131,6 @@ class EncoderTask(BaseTask):
         if config.spelling is not None:
             parts["spelling"] = CtcHead(encoder.output_size, BYTES + 1)
         return parts
-
-    @classmethod
-    def trained(cls, config: EncoderModelConfig, parts: dict[str, nn.Module]) -> tuple[str, ...]:
-        return tuple(parts)
 
     @classmethod
     def assemble(cls, config: EncoderModelConfig, parts: dict[str, Any], resources: Resources) -> EncoderModel:

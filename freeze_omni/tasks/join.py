@@ -18,18 +18,13 @@ from freeze_omni.shapes import pad_rows
 
 @dataclass(frozen=True)
 class JoinConfig:
-    """How utterances of a batch are joined.
+    """How utterances of a batch are joined; ranges are (least, most).
 
-    Attributes:
-        utterances: number that become one row.
-        gap_s: faint noise around each utterance, seconds (least, most). Also after the last: a unit is
-            recognised in the chunk after it, and users are heard for a while after they end.
-        gap_db: its level against full scale (least, most).
-        trim_db: edges that are this much (below 0) under an utterance's loudest 10 ms are cut off; None leaves
-            them. A fifth of synthetic speech is silence around it.
-        paused: share of the utterances that get a pause inside, at the quietest place of their middle. If silence only
-            follows sentences, it is heard as their end, question mark included.
-        pause_s: its length, seconds (least, most).
+    utterances: number that become one row. gap_s: seconds of faint noise around each, also after the last: a unit is
+    recognised in the chunk after it, and users are heard for a while after they end. gap_db: its level against full
+    scale. trim_db: edges this much (below 0) under an utterance's loudest 10 ms are cut off; None leaves them. A fifth
+    of synthetic speech is silence around it. paused: share of the utterances that get a pause inside, at the quietest
+    place of their middle: if silence only follows sentences, it is heard as their end. pause_s: its length, seconds.
     """
 
     utterances: int = 2
@@ -59,18 +54,17 @@ def draw_groups(rows: int, utterances: int) -> list[list[int]]:
 def join_sounds(
     speech: Tensor, lengths: Tensor, groups: Sequence[Sequence[int]], config: JoinConfig, hz: int
 ) -> tuple[Tensor, Tensor]:
-    """Speech (B, S), lengths (B,) to one row (len(groups), S'), lengths, for each group: gap, utterance,
-    gap, utterance ... gap."""
+    """Speech (B, S), lengths (B,) to one row for each group, (len(groups), S'), lengths: gap, utterance, ... gap."""
     rows = []
     for group in groups:
         pieces = []
-        for row in group:
-            said = speech[row, : lengths[row]]
+        for said in (speech[row, : lengths[row]] for row in group):
             if config.trim_db is not None:
                 said = trimmed(said, config.trim_db, hz)
             pieces.append(_gap(config.gap_s, config, hz).to(speech))
             if torch.rand(()) < config.paused:
-                at = _middle(said, hz)
+                quarter = len(said) // 4
+                at = quietest(said.cpu().numpy(), quarter, len(said) - quarter, hz)
                 pieces += [said[:at], _gap(config.pause_s, config, hz).to(speech), said[at:]]
             else:
                 pieces.append(said)
@@ -97,12 +91,6 @@ def trimmed(sound: Tensor, trim_db: float, hz: int) -> Tensor:
         return sound
     loud = (power > power.max() * 10 ** (trim_db / 10)).nonzero()
     return sound[int(loud[0]) * size : (int(loud[-1]) + 1) * size] if len(loud) else sound
-
-
-def _middle(sound: Tensor, hz: int) -> int:
-    """Where a pause goes into sound (S,)."""
-    quarter = len(sound) // 4
-    return quietest(sound.cpu().numpy(), quarter, len(sound) - quarter, hz)
 
 
 def _gap(length_s: tuple[float, float], config: JoinConfig, hz: int) -> Tensor:

@@ -18,24 +18,21 @@ from freeze_omni.encoder.encoder import SpeechEncoder
 from freeze_omni.frontend.fbank import Fbank, FbankConfig
 from freeze_omni.listening import Listening, ListeningOutput
 from freeze_omni.llm.frozen import FrozenLLM
-from freeze_omni.llm.tuned import PART, LlmTuningConfig
+from freeze_omni.llm.tuned import LlmTuningConfig
 from freeze_omni.tasks.base import BaseTask
-from freeze_omni.tasks.llm_pass import Piece, TurnIds
+from freeze_omni.tasks.llm_pass import Piece
 from freeze_omni.tasks.parts_model import PartsModel
-from freeze_omni.tasks.preprocess import TextReaders, before_turn
+from freeze_omni.tasks.preprocess import SpecAugmentConfig, TextReaders, before_turn, build_spec_augment
 from freeze_omni.tasks.resources import Resources, tuning_part
-from freeze_omni.tasks.spec_augment import SpecAugmentConfig, build_spec_augment
 
 
 @dataclass(frozen=True, kw_only=True)
 class ListeningModelConfig:
     """Keys under `model:` of both stages; parts that are taken over bring their keys.
 
-    Attributes:
-        kl_weight: of the divergence between the LLM that hears and the LLM that reads the question, token by token
-            (ours); 0 is the paper's way.
-        augment, spec_augment: as in stage 1.1.
-        llm_tuning: what else is learned with the LLM (ours); none is the paper's way.
+    kl_weight: of the divergence between the LLM that hears and the LLM that reads the question, token by token (ours).
+    llm_tuning: what else is learned with the LLM (ours). 0 and none are the paper's way. augment, spec_augment: as in
+    stage 1.1.
     """
 
     encoder: EncoderConfig
@@ -70,10 +67,6 @@ def spoken_pieces(vectors: nn.Embedding, out: ListeningOutput) -> list[Piece]:
     return [(learned, torch.full_like(out.lengths, learned.shape[1])), (out.adapted.embeds, out.adapted.lengths)]
 
 
-def turn_of(batch: Mapping[str, Tensor]) -> TurnIds:
-    return TurnIds(*((batch[name], batch[f"{name}_lengths"]) for name in TurnIds._fields))
-
-
 class ListeningTask(BaseTask):
     """The base of both stages: `own_parts` are what a stage adds to encoder, CTC head and adapter."""
 
@@ -86,18 +79,13 @@ class ListeningTask(BaseTask):
         encoder, embeds = SpeechEncoder(config.encoder), None
         if config.adapter.needs_unit_embeds:
             sizes = (resources.unit_size, resources.llm_size)
-            embeds = unit_embeddings(resources) if resources.loads else torch.empty(sizes)
+            embeds = resources.units.embeddings(resources.llm) if resources.loads else torch.empty(sizes)
         parts: dict[str, nn.Module] = {
             "encoder": encoder,
             "ctc": build_ctc(encoder.output_size, resources.unit_size),
             "adapter": build_adapter(config.adapter, encoder.output_size, resources.llm_size, embeds),
         }
         return parts | cls.own_parts(config, resources, encoder.output_size) | tuning_part(config, resources)
-
-    @classmethod
-    def tuning(cls, parts: Mapping[str, nn.Module]) -> tuple[str, ...]:
-        """The name of what is learned with the LLM, if anything."""
-        return (PART,) if PART in parts else ()
 
     @classmethod
     def turn_readers(cls, resources: Resources, question: str) -> TextReaders:
@@ -108,10 +96,3 @@ class ListeningTask(BaseTask):
             "question": (question, order.text),
             "answer": ("answer", order.answer),
         }
-
-
-@torch.no_grad()
-def unit_embeddings(resources: Resources) -> Tensor:
-    """(V, E): the LLM's embedding of every CTC unit, zeros for the blank. Raises ConfigError for units of another
-    kind."""
-    return resources.units.embeddings(resources.llm)

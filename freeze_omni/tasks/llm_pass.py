@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import torch
@@ -12,13 +11,13 @@ from torch.nn import functional as F
 
 from freeze_omni.llm.frozen import FrozenLLM
 from freeze_omni.shapes import pad_rows, valid_mask
+from freeze_omni.tasks.parts_model import pairs
 
 Piece = tuple[Tensor, Tensor]
 """Ids (B, N) or embeddings (B, N, E), padded with anything, and lengths (B,)."""
 
 
-@dataclass(frozen=True)
-class Joined:
+class Joined(NamedTuple):
     """Pieces joined: embeds (B, P, E) padded on the right, lengths (B,), starts (B, number of pieces)."""
 
     embeds: Tensor
@@ -85,6 +84,10 @@ class TurnIds(NamedTuple):
     answer: Piece
 
 
+def turn_of(batch: Mapping[str, Tensor]) -> TurnIds:
+    return TurnIds(*pairs(batch, *TurnIds._fields))
+
+
 class Written(NamedTuple):
     """hidden (B, P, E) of all positions, starts (B, pieces) of what they are joined from, and of the text's N tokens
     in all rows together logits (N, V) and targets (N,)."""
@@ -112,10 +115,8 @@ def answer_turn(
 ) -> tuple[Tensor, dict[str, Tensor], Written]:
     """Cross entropy of the answer to what was heard, and kl_weight times the divergence from the teacher.
 
-    The teacher (ours) is the same LLM, which reads the question in text and has nothing learned.
-
-    heard: embeddings of what stands between the context and the turn's end. context: embeddings that are read in place
-        of the turn's context; the teacher reads the turn's.
+    The teacher (ours) is the same LLM, which reads the question in text and has nothing learned. heard: embeddings
+    between the context and the turn's end. context: embeddings in place of the turn's context, for all but the teacher.
     Returns: the loss; loss_answer (the cross entropy), acc, and kl if it has a weight; what was written.
     """
     written = _write_answer(llm, [context or embedded(llm, turn.context), *heard], turn.answer)

@@ -16,12 +16,9 @@ Result = tuple[Tensor, dict[str, Tensor], Tensor]
 class PartsModel(AbsESPnetModel):
     """The base of the models of all stages.
 
-    Parts are submodules whose names are the prefixes in every checkpoint. The frozen ones, the LLM among them, stay in
-    eval mode and need no gradient. A checkpoint holds only the parts in which something is trained.
-
-    Args:
-        parts: name -> module.
-        trained: what is trained: names of parts, or of modules inside one (`speech_decoder.prefix`).
+    parts: submodules by name, the prefix in every checkpoint. The frozen ones, the LLM among them, stay in eval mode
+    and need no gradient. trained: names of parts, or of modules inside one (`speech_decoder.prefix`); a checkpoint
+    holds only the parts in which something is trained.
     """
 
     def __init__(self, parts: Mapping[str, nn.Module], trained: tuple[str, ...]):
@@ -52,7 +49,8 @@ class PartsModel(AbsESPnetModel):
     def train(self, mode: bool = True) -> PartsModel:
         super().train(mode)
         for name, module in self.named_modules():
-            if name and not self._learns(name) and not self._holds_learner(name):
+            holds_learner = any(part.startswith(name + ".") for part in self.trained)
+            if name and not self._learns(name) and not holds_learner:
                 module.training = False
         return self
 
@@ -83,23 +81,23 @@ class PartsModel(AbsESPnetModel):
         """No statistics by default."""
         return {}
 
-    def _holds_learner(self, name: str) -> bool:
-        return any(part.startswith(name + ".") for part in self.trained)
-
     def _learns(self, name: str) -> bool:
         return any(name == part or name.startswith(part + ".") for part in self.trained)
 
 
 def training_result(loss: Tensor, stats: Mapping[str, Tensor | float], rows: int) -> Result:
-    """What ESPnet's trainer expects of a model, each of shape (1,) so that processes can average them.
+    """Loss, detached statistics (the loss among them, unless `stats` has its own) and weight, for ESPnet's trainer.
 
-    Returns: loss, detached statistics (the loss among them, unless `stats` has its own), weight.
+    Each has shape (1,), so that processes can average them.
     """
-    values = {"loss": loss.detach().reshape(1)}
-    for key, value in stats.items():
-        value = torch.as_tensor(value, dtype=loss.dtype, device=loss.device)
-        values[key] = value.detach().reshape(1)
+    tensors = {key: torch.as_tensor(value, dtype=loss.dtype, device=loss.device) for key, value in stats.items()}
+    values = {key: value.detach().reshape(1) for key, value in ({"loss": loss} | tensors).items()}
     return loss.reshape(1), values, torch.tensor([float(rows)], device=loss.device)
+
+
+def pairs(batch: Mapping[str, Tensor], *names: str) -> list[tuple[Tensor, Tensor]]:
+    """Each entry of a batch with its lengths (B,)."""
+    return [(batch[name], batch[f"{name}_lengths"]) for name in names]
 
 
 def parameter_count(module: nn.Module) -> int:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -12,11 +13,12 @@ from typing import Any
 from torch import Tensor, nn
 
 from freeze_omni.llm.tuned import LlmTuningConfig
-from freeze_omni.shapes import valid_mask
+from freeze_omni.shapes import silence_padding
 from freeze_omni.speech_decoder.config import SpeechDecoderConfig
 from freeze_omni.speech_decoder.normalise import TextStyle
 from freeze_omni.tasks.base import Preprocess
-from freeze_omni.tasks.llm_pass import embedded, join, predicting
+from freeze_omni.tasks.llm_pass import Piece, embedded, join, predicting
+from freeze_omni.tasks.parts_model import pairs
 from freeze_omni.tasks.preprocess import Reader, before_answer
 from freeze_omni.tasks.resources import Resources, stage_llm, tuning_part
 from freeze_omni.tasks.speech_decoder import SpeechDecoderModel, SpeechDecoderTask, children, text_reader
@@ -26,9 +28,8 @@ from freeze_omni.tasks.speech_decoder import SpeechDecoderModel, SpeechDecoderTa
 class PrefixModelConfig:
     """Keys under `model:` of stage 2.3; speech_decoder and text_style come with the parts of stage 2.2.
 
-    Attributes:
-        prefix_from_ar: start the prefix from the trained AR layers, which read its keys and values.
-        llm_tuning: of stage 1.3, if it had one: it stays frozen here.
+    prefix_from_ar: start the prefix from the trained AR layers, which read its keys and values. llm_tuning: of stage
+    1.3, if it had one: it stays frozen here.
     """
 
     speech_decoder: SpeechDecoderConfig
@@ -40,18 +41,15 @@ class PrefixModelConfig:
 class PrefixModel(SpeechDecoderModel):
     """The LLM's answer, its hidden states and its words, to speech tokens. Only speech_decoder.prefix* is trained."""
 
-    def condition(  # type: ignore[override]
-        self, context: Tensor, context_lengths: Tensor, answer: Tensor, answer_lengths: Tensor, **_: object
-    ) -> tuple[Tensor, Tensor]:
+    def condition(self, batch: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
         """context (B, K) LLM ids up to where the answer starts, answer (B, N) its LLM ids."""
-        return self.answer_states(context, context_lengths, answer, answer_lengths), answer_lengths
+        return self.answer_states(*pairs(batch, "context", "answer")), batch["answer_lengths"]
 
-    def answer_states(self, context: Tensor, context_lengths: Tensor, answer: Tensor, answer_lengths: Tensor) -> Tensor:
+    def answer_states(self, context: Piece, answer: Piece) -> Tensor:
         """Hidden states (B, N, E) of the answering pass: for each token the state that predicted it."""
-        joined = join([embedded(self.llm, piece) for piece in ((context, context_lengths), (answer, answer_lengths))])
+        joined = join([embedded(self.llm, context), embedded(self.llm, answer)])
         hidden, _ = self.llm(joined.embeds, joined.mask)
-        states = predicting(hidden, joined.starts[:, 1], answer_lengths)
-        return states.masked_fill(~valid_mask(answer_lengths, states.shape[1])[..., None], 0)
+        return silence_padding(predicting(hidden, joined.starts[:, 1], answer[1]), answer[1])
 
 
 class PrefixTask(SpeechDecoderTask):
@@ -59,13 +57,7 @@ class PrefixTask(SpeechDecoderTask):
     `reading: told`, and optionally history, as stage 1.3 does; trains the prefix."""
 
     config_class = PrefixModelConfig
-    files = {
-        "text": ("text", "text"),
-        "answer": ("answer", "text"),
-        "tokens": ("tokens", "lazy_ints"),
-        "row_tokens": ("durations", "lazy_ints"),
-        "history": ("history", "sparse_text"),
-    }
+    files = SpeechDecoderTask.files | {"answer": ("answer", "text"), "history": ("history", "sparse_text")}
     optional = ("row_tokens", "history")
 
     @classmethod
@@ -85,10 +77,6 @@ class PrefixTask(SpeechDecoderTask):
     @classmethod
     def preprocess(cls, config: PrefixModelConfig, resources: Resources, train: bool) -> Preprocess:
         llm = resources.llm
-        return Reader(
-            {
-                "context": (("text", "history"), partial(before_answer, order=llm.order, system=resources.system)),
-                "answer": ("answer", llm.order.answer),
-                "text": ("answer", text_reader(config, llm.tokenizer)),
-            }
-        )
+        context = partial(before_answer, order=llm.order, system=resources.system)
+        texts = {"answer": ("answer", llm.order.answer), "text": ("answer", text_reader(config, llm.tokenizer))}
+        return Reader({"context": (("text", "history"), context), **texts})

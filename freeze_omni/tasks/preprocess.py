@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import soundfile
+from espnet2.asr.specaug.specaug import SpecAug
 
 from freeze_omni.data.augment import AugmentConfig, augment
 from freeze_omni.llm.order import ReadingOrder, parse_rounds
@@ -19,12 +22,10 @@ Augment = Callable[[np.ndarray], np.ndarray]
 class Reader:
     """Texts to ids, sound to one channel.
 
-    Args:
-        texts: see `TextReaders`; a missing entry reads as "".
-        sound: names of entries that are sound.
-        augment: changes training sound (S,) on the fly; None leaves it.
-    Raises:
-        ValueError: an entry without samples, or with samples that are not finite, with its id.
+    texts: see `TextReaders`; a missing entry reads as "". sound: names of entries that are sound. augment: changes
+    training sound (S,) on the fly; None leaves it.
+
+    Raises ValueError, with the id: an entry without samples, or with samples that are not finite.
     """
 
     def __init__(self, texts: TextReaders, sound: tuple[str, ...] = (), augment: Augment | None = None):
@@ -32,29 +33,23 @@ class Reader:
         self.sound, self.augment = sound, augment
 
     def __call__(self, uid: str, data: dict[str, Any]) -> dict[str, Any]:
-        read = {name: ids(*(data.get(one, "") for one in named)) for name, (named, ids) in self.texts.items()}
         sources = {one for named, _ in self.texts.values() for one in named}
         entries = {name: value for name, value in data.items() if name not in sources}
-        entries |= {name: np.asarray(ids, dtype=np.int64) for name, ids in read.items()}
+        for name, (named, ids) in self.texts.items():
+            entries[name] = np.asarray(ids(*(data.get(one, "") for one in named)), dtype=np.int64)
         for name in self.sound:
             entries[name] = clean_sound(uid, data[name], self.augment)
         return entries
 
 
-class Augmenter:
-    """Changes training sound at random; the draws follow numpy's global seed, which ESPnet sets."""
-
-    def __init__(self, config: AugmentConfig, sample_hz: int):
-        self.config, self.sample_hz = config, sample_hz
-
-    def __call__(self, samples: np.ndarray) -> np.ndarray:
-        rng = np.random.default_rng(np.random.randint(2**31))
-        return augment(samples, rng, self.config, self.sample_hz)
-
-
 def build_augment(config: AugmentConfig | None, train: bool, sample_hz: int) -> Augment | None:
-    """None in validation, or without a configuration."""
-    return Augmenter(config, sample_hz) if train and config is not None else None
+    """Random changes of training sound; None in validation, or without a configuration."""
+    return partial(_augmented, config=config, sample_hz=sample_hz) if train and config is not None else None
+
+
+def _augmented(samples: np.ndarray, config: AugmentConfig, sample_hz: int) -> np.ndarray:
+    """The draws follow numpy's global seed, which ESPnet sets."""
+    return augment(samples, np.random.default_rng(np.random.randint(2**31)), config, sample_hz)
 
 
 def clean_sound(uid: str, samples: np.ndarray, augment: Augment | None = None) -> np.ndarray:
@@ -72,11 +67,6 @@ def load_sound(uid: str, path: str, augment: Augment | None = None) -> np.ndarra
     return clean_sound(uid, soundfile.read(path, dtype="float32")[0], augment)
 
 
-def tokenise(text: str, tokenizer: Any) -> list[int]:
-    """LLM token ids of a text, nothing added."""
-    return tokenizer(text, add_special_tokens=False)["input_ids"] if text else []
-
-
 def before_turn(history: str, order: ReadingOrder, system: str) -> list[int]:
     """Ids of all that the LLM reads before a user's turn; history: a line of the `history` table, or nothing."""
     return order.before_turn(system, parse_rounds(history))
@@ -85,3 +75,28 @@ def before_turn(history: str, order: ReadingOrder, system: str) -> list[int]:
 def before_answer(question: str, history: str, order: ReadingOrder, system: str) -> list[int]:
     """Ids of all that the LLM reads before it answers a question in text; history as above."""
     return order.before_answer(system, parse_rounds(history), question)
+
+
+@dataclass(frozen=True)
+class SpecAugmentConfig:
+    """SpecAugment by ESPnet, on normalised features, where a masked value is the mean.
+
+    Masks on every training utterance: their number, largest width in mel bins and in feature frames.
+
+    The defaults are the paper's in stage 1.3.
+    """
+
+    freq_masks: int = 1
+    freq_width: int = 10
+    time_masks: int = 1
+    time_width: int = 20
+
+
+def build_spec_augment(config: SpecAugmentConfig | None) -> SpecAug | None:
+    """(feats (B, F, bins), lengths) -> the same with masks; None without a configuration."""
+    if config is None:
+        return None
+    freq = {"apply_freq_mask": config.freq_masks > 0, "num_freq_mask": config.freq_masks}
+    time = {"apply_time_mask": config.time_masks > 0, "num_time_mask": config.time_masks}
+    widths = {"freq_mask_width_range": (0, config.freq_width), "time_mask_width_range": (0, config.time_width)}
+    return SpecAug(apply_time_warp=False, **freq, **time, **widths)

@@ -10,15 +10,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+import torch
+from safetensors import safe_open
+from torch import Tensor, nn
 
 from freeze_omni.checkpoint import PartsSource
 from freeze_omni.config import ConfigError
-from freeze_omni.llm.embedding import LlmEmbedding
-from freeze_omni.llm.frozen import FrozenLLM
+from freeze_omni.llm.frozen import DTYPES, FrozenLLM
 from freeze_omni.llm.tuned import PART, build_tuning, tuned
 from freeze_omni.llm.units import CtcUnits
 from freeze_omni.pack import is_pack, llm_source, read_config
+
+SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 
 
 @dataclass(frozen=True)
@@ -85,8 +88,8 @@ class Resources:
                 return self.embedding.hidden_size
             if is_pack(self.llm_path):
                 return read_config(self.llm_path).llm_size
-            if (Path(self.llm_path) / "config.json").exists():
-                return json.loads((Path(self.llm_path) / "config.json").read_text(encoding="utf-8"))["hidden_size"]
+            if (file := Path(self.llm_path) / "config.json").exists():
+                return json.loads(file.read_text(encoding="utf-8"))["hidden_size"]
         if self.given_llm_size is None:
             raise ConfigError("the width of the LLM is not known: give --llm FOLDER or --llm_size")
         return self.given_llm_size
@@ -101,28 +104,69 @@ class Resources:
         return self.given_unit_size
 
 
+class LlmEmbedding(nn.Module):
+    """Replaces a FrozenLLM of which only `embed`, `tokenizer` and `hidden_size` are used; never trained or saved."""
+
+    def __init__(self, weight: Tensor, tokenizer: Any):
+        super().__init__()
+        self.register_buffer("weight", weight, persistent=False)
+        self.tokenizer = tokenizer
+
+    @classmethod
+    def load(cls, folder: str, dtype: str = "float32") -> LlmEmbedding | None:
+        """Read one tensor of a model folder; None if that cannot be done (then the whole LLM has to be loaded)."""
+        if not Path(folder).is_dir():
+            return None
+        plan = FrozenLLM.on_meta(folder)
+        table = plan.model.get_input_embeddings()
+        if type(table) is not nn.Embedding:  # such as Gemma's, which scales
+            return None
+        name = next(name for name, weight in plan.model.named_parameters() if weight is table.weight)
+        if (file := _file_of(Path(folder), name)) is None:
+            return None
+        with safe_open(file, framework="pt") as tensors:
+            if name not in tensors.keys():
+                return None
+            weight = tensors.get_tensor(name)
+        return cls(weight.to(DTYPES.get(dtype, weight.dtype)), plan.tokenizer)
+
+    @property
+    def hidden_size(self) -> int:
+        return self.weight.shape[1]
+
+    def embed(self, ids: Tensor) -> Tensor:
+        """Token ids (...) to embeddings (..., E)."""
+        return torch.nn.functional.embedding(ids, self.weight)
+
+
+def _file_of(folder: Path, name: str) -> Path | None:
+    if (folder / SINGLE).exists():
+        return folder / SINGLE
+    if not (folder / INDEX).exists():
+        return None
+    file = json.loads((folder / INDEX).read_text(encoding="utf-8"))["weight_map"].get(name)
+    return file and folder / file
+
+
 @functools.cache
 def _load_llm(path: str, dtype: str) -> FrozenLLM:
     """path: of a model, or of a packed folder, whose chat template is then used."""
-    config = read_config(path) if is_pack(path) else None
-    source = path if config is None else llm_source(path, config)
-    return FrozenLLM.load(source, dtype=dtype, device="cpu", texts=None if config is None else config.chat)
+    if not is_pack(path):
+        return FrozenLLM.load(path, dtype=dtype)
+    config = read_config(path)
+    return FrozenLLM.load(llm_source(path, config), dtype=dtype, texts=config.chat)
 
 
 @functools.cache
 def _load_embedding(path: str, dtype: str) -> FrozenLLM | LlmEmbedding:
-    alone = None if is_pack(path) else LlmEmbedding.load(path, dtype)
-    return alone or _load_llm(path, dtype)
+    return (None if is_pack(path) else LlmEmbedding.load(path, dtype)) or _load_llm(path, dtype)
 
 
 _load_units = functools.cache(CtcUnits.load)
 
 
 def tuning_part(config: Any, resources: Resources) -> dict[str, nn.Module]:
-    """{llm_tuning: module} if the stage's configuration has that key, otherwise nothing.
-
-    Raises ConfigError if this LLM cannot be tuned so.
-    """
+    """{llm_tuning: module} if the configuration has that key, otherwise nothing. Raises ConfigError for a wrong LLM."""
     if config.llm_tuning is None:
         return {}
     try:

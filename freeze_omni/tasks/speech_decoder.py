@@ -18,7 +18,7 @@ from freeze_omni.speech_decoder import SpeechDecoder
 from freeze_omni.speech_decoder.config import SpeechDecoderConfig
 from freeze_omni.speech_decoder.normalise import TextStyle, spoken_ids
 from freeze_omni.tasks.base import BaseTask, Preprocess
-from freeze_omni.tasks.parts_model import PartsModel, Result, training_result
+from freeze_omni.tasks.parts_model import PartsModel, Result, pairs, training_result
 from freeze_omni.tasks.preprocess import Reader
 from freeze_omni.tasks.resources import Resources
 
@@ -29,11 +29,9 @@ FEWEST_WORDS = 2
 class SpeechDecoderModelConfig:
     """Keys under `model:` of stage 2.2.
 
-    Attributes:
-        text_style: what is done to a text before it is spoken: nothing, the published server's
-            clean-up, or English with its numbers spelled out. Decoding must do the same.
-        cut: share of the training sentences of which a random run of words is spoken alone, as the segments of a
-            session are; it needs the rows' durations.
+    text_style: what is done to a text before it is spoken: nothing, the published server's clean-up, or English with
+    its numbers spelled out. Decoding must do the same. cut: share of the training sentences of which a random run of
+    words is spoken alone, as the segments of a session are; it needs the rows' durations.
     """
 
     speech_decoder: SpeechDecoderConfig
@@ -54,37 +52,25 @@ class SpeechDecoderModel(PartsModel):
         """llm: a FrozenLLM, or its LlmEmbedding, which is all that is used."""
         super().__init__({**parts, "llm": llm}, trained)
 
-    def forward(
-        self,
-        text: Tensor,
-        text_lengths: Tensor,
-        tokens: Tensor,
-        tokens_lengths: Tensor,
-        row_tokens: Tensor | None = None,
-        row_tokens_lengths: Tensor | None = None,
-        **answer: Tensor,
-    ) -> Result:
-        """text (B, N) LLM ids, tokens (B, T) of the codec, row_tokens (B, N) of them for each id; all right-padded.
+    def forward(self, **batch: Tensor) -> Result:
+        """text (B, N) LLM ids, tokens (B, T) of the codec, perhaps row_tokens (B, N) of them for each id, and lengths;
+        all right-padded; and what `condition` takes.
 
-        answer: what `condition` takes. Raises ValueError if row_tokens are missing where needed, or do not fit.
+        Raises ValueError if row_tokens are missing where needed, or do not fit.
         """
-        check_row_tokens(self.speech_decoder.config, text_lengths, row_tokens_lengths)
+        (text, text_lengths), (tokens, tokens_lengths) = pairs(batch, "text", "tokens")
+        check_row_tokens(self.speech_decoder.config, text_lengths, batch.get("row_tokens_lengths"))
         dtype = self.speech_decoder.embedding.weight.dtype
         with torch.no_grad():
             embeds = self.llm.embed(text.clamp(min=0)).to(dtype)
-            hidden, hidden_lengths = self.condition(**answer)
+            hidden, hidden_lengths = self.condition(batch)
+        hidden, rows = None if hidden is None else hidden.to(dtype), batch.get("row_tokens")
         loss, stats = self.speech_decoder.loss(
-            embeds,
-            text_lengths,
-            tokens.clamp(min=0),
-            tokens_lengths,
-            None if hidden is None else hidden.to(dtype),
-            hidden_lengths,
-            row_tokens,
+            embeds, text_lengths, tokens.clamp(min=0), tokens_lengths, hidden, hidden_lengths, rows
         )
         return training_result(loss, stats, rows=len(text))
 
-    def condition(self, **_: object) -> tuple[Tensor | None, Tensor | None]:
+    def condition(self, batch: Mapping[str, Tensor]) -> tuple[Tensor | None, Tensor | None]:
         """Hidden states (B, N, E) of the LLM that the prefix reads, and lengths (B,); none in stage 2.2."""
         return None, None
 
@@ -135,7 +121,7 @@ def check_row_tokens(config: SpeechDecoderConfig, text_lengths: Tensor, row_toke
     if row_tokens_lengths is None:
         if config.reading == "told":
             raise ValueError("reading: told needs a file `durations` next to the tokens: stage 9 makes it (time_text)")
-    elif not bool((row_tokens_lengths == text_lengths).all()):
+    elif not torch.equal(row_tokens_lengths, text_lengths):
         raise ValueError(
             "`durations` next to the tokens needs one number for each row of the text: make it again (stage 9)"
         )
@@ -144,11 +130,8 @@ def check_row_tokens(config: SpeechDecoderConfig, text_lengths: Tensor, row_toke
 class CutText:
     """After another preprocess: replaces a share of the utterances by a random run of their words, with its tokens.
 
-    What a session speaks are segments of an answer, and a cut sentence is a new one.
-
-    Args:
-        share: of the utterances that are cut.
-        is_space: whether an LLM id is a row between two words.
+    What a session speaks are segments of an answer, and a cut sentence is a new one. is_space: whether an LLM id is a
+    row between two words.
     """
 
     def __init__(self, before: Preprocess, share: float, is_space: Callable[[int], bool]):
@@ -174,14 +157,8 @@ def is_space(row: int, tokenizer: Any) -> bool:
 
 def word_rows(spaces: list[bool]) -> list[tuple[int, int]]:
     """First row of each word and the row after its last, in a text whose rows are a space or not."""
-    found, start = [], None
-    for row, space in enumerate([*spaces, True]):
-        if space and start is not None:
-            found.append((start, row))
-            start = None
-        elif not space and start is None:
-            start = row
-    return found
+    edges = np.diff(np.array([True, *spaces, True]).astype(int))
+    return list(zip(np.flatnonzero(edges < 0).tolist(), np.flatnonzero(edges > 0).tolist(), strict=True))
 
 
 def cut(entries: dict[str, Any], start: int, end: int) -> dict[str, Any]:

@@ -28,12 +28,8 @@ class BudgetCosine(AbsBatchStepScheduler):
     takes a known time on any machine. Time spent is part of the state: a resumed training has what was left.
     In distributed training the clock is that of rank 0.
 
-    Args:
-        warmup_steps: updates until the peak rate.
-        max_steps: updates in all; None for no limit.
-        max_minutes: wall-clock minutes of training and validation; None for no limit.
-        final_scale: the last rate as a share of the peak.
-        clock: seconds, monotonic.
+    warmup_steps: updates until the peak rate. max_steps, max_minutes: updates, and wall-clock minutes of training and
+    validation, in all; None for no limit. final_scale: the last rate as a share of the peak. clock: monotonic seconds.
     """
 
     def __init__(
@@ -47,10 +43,9 @@ class BudgetCosine(AbsBatchStepScheduler):
     ):
         if max_steps is None and max_minutes is None:
             raise ValueError("budgetcosine needs max_steps, max_minutes, or max_epoch with num_iters_per_epoch")
-        self.optimizer = optimizer
+        self.optimizer, self.clock = optimizer, clock
         self.warmup_steps, self.final_scale = warmup_steps, final_scale
         self.max_steps, self.max_minutes = max_steps, max_minutes
-        self.clock = clock
         self.step_num, self.elapsed_s = 0, 0.0
         self._last_s: float | None = None
         for group in optimizer.param_groups:
@@ -91,8 +86,7 @@ class BudgetCosine(AbsBatchStepScheduler):
         self._set_rates()
 
     def __repr__(self) -> str:
-        limits = f"max_steps={self.max_steps}, max_minutes={self.max_minutes}"
-        return f"BudgetCosine(warmup_steps={self.warmup_steps}, {limits})"
+        return f"BudgetCosine({self.warmup_steps=}, {self.max_steps=}, {self.max_minutes=})".replace("self.", "")
 
     def _spend(self) -> None:
         now = self.clock()
@@ -136,8 +130,7 @@ class BudgetTraining:
     @classmethod
     def run(cls, **kwargs: Any) -> None:
         options, schedulers = kwargs["trainer_options"], kwargs["schedulers"]
-        distributed = kwargs["distributed_option"]
-        folder = Path(options.output_dir)
+        distributed, folder = kwargs["distributed_option"], Path(options.output_dir)
         if options.resume:
             if _is_first(distributed):
                 repair_checkpoint(folder)
@@ -170,7 +163,9 @@ class BudgetTraining:
         super().validate_one_epoch(**kwargs)  # type: ignore[misc]
         if _is_first(kwargs["distributed_option"]):
             folder = Path(kwargs["options"].output_dir)
-            keep_previous(folder)
+            if (current := folder / "checkpoint.pth").exists():
+                # ESPnet overwrites it next: one of the two is always whole
+                current.replace(folder / "checkpoint.previous.pth")
             if time.monotonic() - cls.plotted_s > PLOT_EVERY_S:
                 cls.plotted_s = time.monotonic()
                 plot_curves(folder)
@@ -184,18 +179,10 @@ class PartsGANTrainer(BudgetTraining, GANTrainer):
     """For the codec: generator and discriminators in turns."""
 
 
-def keep_previous(folder: Path) -> None:
-    """Move checkpoint.pth aside before ESPnet overwrites it, so that one of the two is always whole."""
-    current = folder / "checkpoint.pth"
-    if current.exists():
-        current.replace(folder / "checkpoint.previous.pth")
-
-
 def repair_checkpoint(folder: Path) -> None:
     """Make a killed training resumable: restore the last whole checkpoint and rewrite a broken model of its epoch.
 
-    Raises:
-        RuntimeError: there are checkpoints, and none can be read.
+    Raises RuntimeError: there are checkpoints, and none can be read.
     """
     current, previous = folder / "checkpoint.pth", folder / "checkpoint.previous.pth"
     if not whole(current):
@@ -225,14 +212,12 @@ def spent_epoch(checkpoint: Path, schedulers: Sequence[object]) -> int | None:
 
 
 def plot_curves(folder: Path) -> None:
-    """Draw images/*.png, a curve over epochs for each figure, from a folder's last checkpoint."""
-    found = [folder / name for name in ("checkpoint.pth", "checkpoint.previous.pth")]
-    checkpoint = next((path for path in found if whole(path)), None)
+    """Draw images/*.png, a curve over epochs for each figure, from a folder's last whole checkpoint, if any."""
+    checkpoint = next(filter(whole, [folder / "checkpoint.pth", folder / "checkpoint.previous.pth"]), None)
     if checkpoint is None:
         return
     reporter = Reporter()
-    state = safe_torch_load(checkpoint, map_location="cpu", mmap=True)
-    reporter.load_state_dict(state["reporter"])
+    reporter.load_state_dict(safe_torch_load(checkpoint, map_location="cpu", mmap=True)["reporter"])
     for phases in reporter.stats.values():
         for phase, figures in phases.items():
             phases[phase] = {name: value for name, value in figures.items() if not name.endswith(NO_CURVE)}

@@ -13,7 +13,7 @@ import torch
 import yaml
 
 from freeze_omni.bin import check_golden, import_released
-from freeze_omni.encoder.block import Block
+from freeze_omni.encoder.encoder import Block
 from freeze_omni.llm.frozen import FrozenLLM
 from freeze_omni.pack import load
 from freeze_omni.released.checkpoint import NOTICE, build_model, read_released

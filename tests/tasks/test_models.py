@@ -139,7 +139,6 @@ def test_hidden_states_are_those_of_the_llm_while_it_answers(toy):
     hidden, _ = llm(llm.embed(context), cache=cache)
     config = GenerationConfig(max_new_tokens=6)
     answer, states = zip(*generate(llm, hidden[0, -1], cache, config), strict=True)
-    found = model.answer_states(
-        context, batch["context_lengths"][:1], torch.tensor([answer]), torch.tensor([len(answer)])
-    )
+    context = context, batch["context_lengths"][:1]
+    found = model.answer_states(context, (torch.tensor([answer]), torch.tensor([len(answer)])))
     torch.testing.assert_close(found[0], torch.stack(states), rtol=1e-3, atol=1e-4)

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from freeze_omni.llm.embedding import LlmEmbedding
 from freeze_omni.llm.frozen import FrozenLLM
 from freeze_omni.tasks.parts_model import PartsModel
+from freeze_omni.tasks.resources import LlmEmbedding
 from tests.toy import toy_llm
 
 
