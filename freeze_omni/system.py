@@ -28,9 +28,9 @@ from freeze_omni.llm.units import CtcUnits
 from freeze_omni.rates import Rates
 from freeze_omni.speech_decoder.config import SpeechDecoderConfig
 from freeze_omni.speech_decoder.decoder import SpeechDecoder
+from freeze_omni.speech_decoder.normalise import TextStyle, spoken_ids
 from freeze_omni.speech_decoder.sampling import SamplingConfig
 from freeze_omni.speech_decoder.segment import SegmentConfig
-from freeze_omni.speech_decoder.spell import TextStyle, spoken_ids
 from freeze_omni.weights import fill, without_weights
 
 
@@ -159,6 +159,8 @@ class FreezeOmni(nn.Module):
     the voice that answers; with a codec.
     """
 
+    llm: Any  # FrozenLLM, if any
+    units: Any  # CtcUnits, if any
     voice: Tensor
 
     def __init__(

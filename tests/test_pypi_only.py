@@ -10,7 +10,7 @@ import pytest
 
 from freeze_omni.config import build, read_yaml
 from freeze_omni.dialogues.answers import LlmAnswer
-from freeze_omni.dialogues.config import DialogueConfig
+from freeze_omni.dialogues.plan import DialogueConfig
 from tests.shell.bash import ROOT, run
 
 LOCAL = ROOT / "egs/mini/s2s1/local"

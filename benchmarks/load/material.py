@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import soxr
 
-from freeze_omni.data.question_sound import read_question
+from freeze_omni.data.audio import read_question
 from freeze_omni.data.tables import TableError, read_table
 
 QUESTIONS = (

@@ -19,9 +19,9 @@ from freeze_omni.engine.config import ServingConfig
 from freeze_omni.engine.scheduler import Scheduler
 from freeze_omni.eval.runner import progress
 from freeze_omni.session import events as ev
-from freeze_omni.session.model import SpokenModel
 from freeze_omni.session.reducer import TurnDetection
 from freeze_omni.session.session import SessionConfig
+from freeze_omni.system import FreezeOmni
 
 IDLE = 20
 WARM_SHARE = 0.2
@@ -30,7 +30,7 @@ LOOKS = 100
 HEARD_S = 1.0
 
 
-def measure(model: SpokenModel, sessions: int, sounds: Sequence[np.ndarray]) -> dict[str, Any]:
+def measure(model: FreezeOmni, sessions: int, sounds: Sequence[np.ndarray]) -> dict[str, Any]:
     """`sessions` are opened, spoken to, answer and are closed; then some stay. sounds: (S_i,), 24 kHz.
 
     growth_kb_per_session: slope of the least squares line through the process's own memory by sessions, the first

@@ -18,8 +18,8 @@ from freeze_omni.eval.report import number, rate, summary, table
 from freeze_omni.eval.wer import error_rate
 from freeze_omni.session import events as ev
 from freeze_omni.session.answer import AnswerConfig, ChunkSchedule
-from freeze_omni.session.model import SpokenModel
 from freeze_omni.session.session import SessionConfig, SpeechSession
+from freeze_omni.system import FreezeOmni
 
 SEGMENTS, CHUNKS = "segments", "chunks"
 SLACK = 1.0
@@ -84,7 +84,7 @@ def settings(own: AnswerConfig, first_tokens: Sequence[int], schedules: Sequence
 
 
 def measure(
-    model: SpokenModel, questions: Mapping[str, str], setting: Setting, judge: Listens, seed: int, normaliser: str
+    model: FreezeOmni, questions: Mapping[str, str], setting: Setting, judge: Listens, seed: int, normaliser: str
 ) -> dict[str, Any]:
     """Ask each question (id to text) in writing, greedy, and let the judge read the spoken answers.
 
@@ -114,7 +114,7 @@ def measure(
     }
 
 
-def answer(model: SpokenModel, question: str, config: SessionConfig) -> Said:
+def answer(model: FreezeOmni, question: str, config: SessionConfig) -> Said:
     """What a fresh session says to a typed question."""
     session, clock = SpeechSession(model, config), VirtualClock()
     texts, sounds = [], [np.zeros(0, dtype=np.float32)]

@@ -12,16 +12,16 @@ from benchmarks.load.material import QUESTIONS, at_rate
 from freeze_omni.engine.config import ServingConfig
 from freeze_omni.engine.scheduler import Scheduler
 from freeze_omni.session import events as ev
-from freeze_omni.session.model import SpokenModel
 from freeze_omni.session.reducer import TurnDetection
 from freeze_omni.session.session import SessionConfig
+from freeze_omni.system import FreezeOmni
 
 ANSWER_TOKENS = 16
 TOLERANCE = 1e-3
 """Of samples in [-1, 1]: sums in another order differ in their last bits."""
 
 
-def measure(model: SpokenModel, sounds: Sequence[np.ndarray]) -> dict[str, Any]:
+def measure(model: FreezeOmni, sounds: Sequence[np.ndarray]) -> dict[str, Any]:
     """Every session hears one sound and answers it, then answers a typed question; greedy, and all briefly: at the
     end of a long answer its session would work alone, where in a server others have come. sounds: (S_i,), 24 kHz.
 
@@ -72,7 +72,7 @@ class Said:
         return self.texts == other.texts and len(one) == len(two) and bool(np.allclose(one, two, atol=TOLERANCE))
 
 
-def _run(model: SpokenModel, sounds: Sequence[np.ndarray], which: Sequence[int]) -> dict[int, Said]:
+def _run(model: FreezeOmni, sounds: Sequence[np.ndarray], which: Sequence[int]) -> dict[int, Said]:
     """These sessions, all at once, to their end."""
     said = {number: Said(len(sounds[number]) / 24000) for number in which}
     failed: dict[int, str] = {}

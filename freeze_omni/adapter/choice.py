@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from freeze_omni.adapter.conv import ConvAdapter, ConvAdapterConfig
+from freeze_omni.adapter.conv import STRIDE, ConvAdapter, ConvAdapterConfig
 from freeze_omni.adapter.ctc import CtcAdapter, CtcAdapterConfig
 from freeze_omni.adapter.output import Adapter
 
@@ -26,6 +26,11 @@ class AdapterChoice:
     def needs_unit_embeds(self) -> bool:
         """Whether the adapter is built from the LLM's embeddings of the CTC units."""
         return self.ctc is not None and self.ctc.posterior
+
+    @property
+    def positions_per_chunk(self) -> int | None:
+        """Positions that every chunk sends to the LLM; None if they follow the words."""
+        return None if self.conv is None else self.conv.chunk_frames // STRIDE
 
 
 def build_adapter(choice: AdapterChoice, input_size: int, llm_size: int, unit_embeds: Tensor | None = None) -> Adapter:

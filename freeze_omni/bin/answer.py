@@ -8,8 +8,7 @@ import sys
 from pathlib import Path
 
 from freeze_omni.bin.errors import USER_ERRORS
-from freeze_omni.data.audio import write_wav
-from freeze_omni.data.question_sound import read_question
+from freeze_omni.data.audio import read_question, write_wav
 from freeze_omni.eval.question import ask, event_line, report, summary
 from freeze_omni.eval.runner import load_model
 from freeze_omni.session.events import Action
@@ -18,28 +17,18 @@ from freeze_omni.session.session import SessionConfig
 NO_ANSWER = 3  # exit code if all went well and the model had nothing to say
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--model", required=True, type=Path, help="packed model folder")
-    parser.add_argument("--input", required=True, type=Path, help="question: wav, flac, ogg")
-    parser.add_argument("--output", type=Path, help="where the spoken answer goes (24 kHz wav)")
-    parser.add_argument(
-        "--stream",
-        action="store_true",
-        help="print everything as it comes, with its time, 160 ms of the question at a time",
-    )
-    parser.add_argument("--json", action="store_true", help="print one JSON object instead")
-    parser.add_argument("--seed", type=int, default=0, help="seed of all sampling")
-    parser.add_argument("--threads", type=int, default=0, help="threads of torch; 0: as found")
-
-
 def main(arguments: list[str] | None = None) -> None:
     """Exits with 1 and one line for a sound or a model that cannot be used, with 3 if no answer was spoken."""
     parser = argparse.ArgumentParser(description=__doc__)
-    add_options(parser)
-    run(parser.parse_args(arguments))
-
-
-def run(chosen: argparse.Namespace) -> None:
+    parser.add_argument("--model", required=True, type=Path, help="packed model folder")
+    parser.add_argument("--input", required=True, type=Path, help="question: wav, flac, ogg")
+    parser.add_argument("--output", type=Path, help="where the spoken answer goes (24 kHz wav)")
+    stream_help = "print everything as it comes, with its time, 160 ms of the question at a time"
+    parser.add_argument("--stream", action="store_true", help=stream_help)
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead")
+    parser.add_argument("--seed", type=int, default=0, help="seed of all sampling")
+    parser.add_argument("--threads", type=int, default=0, help="threads of torch; 0: as found")
+    chosen = parser.parse_args(arguments)
     try:
         model = load_model(chosen.model, chosen.threads, chosen.seed)
         sound, notes = read_question(chosen.input, model.rates.input_hz)

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
+from freeze_omni.bin.errors import run
 from freeze_omni.checkpoint import read_model
 from freeze_omni.codec.dump import dump_tokens
-from freeze_omni.config import ConfigError
-from freeze_omni.data.audio import AudioError
-from freeze_omni.data.tables import TableError
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Dump a data directory. Returns 1 after one line of error."""
+def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog="codec_dump",
         description="Write `tokens` (one line for each utterance), `voices.npz` (global codes by utterance) and, with "
@@ -25,16 +21,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--output_dir", required=True)
     parser.add_argument("--batch_s", type=float, default=60.0, help="seconds of audio in a batch")
     parser.add_argument("--device", default="cpu")
-    args = parser.parse_args(arguments)
-    try:
-        codec = read_model([f"{args.checkpoint}:codec"]).codec.to(args.device)
-        done = dump_tokens(codec, Path(args.data_dir), Path(args.output_dir), args.batch_s)
-    except (AudioError, ConfigError, TableError) as error:
-        print(f"codec_dump: error: {error}", file=sys.stderr)
-        return 1
+    run(_dump, parser.parse_args(arguments), name="codec_dump")
+
+
+def _dump(args: argparse.Namespace) -> None:
+    codec = read_model([f"{args.checkpoint}:codec"]).codec.to(args.device)
+    done = dump_tokens(codec, Path(args.data_dir), Path(args.output_dir), args.batch_s)
     print(f"codec_dump: {done} utterances in {args.output_dir}/tokens")
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

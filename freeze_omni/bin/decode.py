@@ -32,7 +32,6 @@ DATA = {
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Exits with one line if model, data or config cannot be used."""
     arguments = sys.argv[1:] if arguments is None else arguments
     subject = arguments[0] if arguments and not arguments[0].startswith("-") else "all"
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

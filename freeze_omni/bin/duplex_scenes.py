@@ -20,7 +20,6 @@ from freeze_omni.eval.duplex.scene import KINDS
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Exits with one line if something cannot be read."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         "--data", required=True, nargs="+", type=Path, help="Kaldi directories (wav.scp, text) or dialogue sets"

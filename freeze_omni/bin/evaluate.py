@@ -30,7 +30,6 @@ from freeze_omni.eval.wer import NORMALISERS
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Exits with one line if something cannot be read."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("task", choices=SUBJECTS)
     tests = parser.add_mutually_exclusive_group(required=True)

@@ -5,31 +5,30 @@ from __future__ import annotations
 import argparse
 import sys
 
+from freeze_omni.bin.errors import run
 from freeze_omni.data.datadir_fix import fix
 
 SHOWN = 20
 
 
-def main() -> int:
+def main() -> None:
     parser = argparse.ArgumentParser(
         prog="fix_data_dir.sh",
         description="Sort a Kaldi data directory, drop unusable utterances (missing or cut audio, "
         "no transcript, not in every file) and rebuild spk2utt. The old files go to .backup.",
     )
     parser.add_argument("folder")
-    args = parser.parse_args()
-    try:
-        kept, before, reasons = fix(args.folder)
-    except (OSError, ValueError) as error:
-        print(f"fix_data_dir.sh: {error}", file=sys.stderr)
-        return 1
+    run(_fix, parser.parse_args(), OSError, ValueError, name="fix_data_dir.sh")
+
+
+def _fix(args: argparse.Namespace) -> None:
+    kept, before, reasons = fix(args.folder)
     for reason in reasons[:SHOWN]:
         print(f"dropped {reason}", file=sys.stderr)
     if len(reasons) > SHOWN:
         print(f"... and {len(reasons) - SHOWN} more", file=sys.stderr)
     print(f"fix_data_dir.sh: kept {kept} of {before} utterances of {args.folder}")
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 
-from freeze_omni.data.audio import AudioError
+from freeze_omni.bin.errors import run
 from freeze_omni.data.prepare import PrepareConfig, prepare_dir
-from freeze_omni.data.tables import TableError
 
 
-def main(arguments: list[str] | None = None) -> int:
+def main(arguments: list[str] | None = None) -> None:
     default = PrepareConfig()
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("source", help="data/<set> with wav.scp, text, utt2spk, and segments if any")
@@ -22,18 +20,16 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--speeds", default="1.0", help='as in "0.9 1.0 1.1"')
     parser.add_argument("--pad_s", type=float, nargs=2, default=default.pad_s, metavar=("BEFORE", "AFTER"))
     parser.add_argument("--nj", type=int, default=2)
-    args = parser.parse_args(arguments)
+    run(_format, parser.parse_args(arguments), ValueError, OSError)
+
+
+def _format(args: argparse.Namespace) -> None:
     start = time.monotonic()
-    try:
-        speeds = tuple(float(speed) for speed in args.speeds.replace(",", " ").split())
-        config = PrepareConfig(args.hz, args.min_s, args.max_s, speeds, tuple(args.pad_s))
-        kept = prepare_dir(args.source, args.output, config, args.nj)
-    except (TableError, AudioError, ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    speeds = tuple(float(speed) for speed in args.speeds.replace(",", " ").split())
+    config = PrepareConfig(args.hz, args.min_s, args.max_s, speeds, tuple(args.pad_s))
+    kept = prepare_dir(args.source, args.output, config, args.nj)
     print(f"{args.output}: {kept} utterances, {time.monotonic() - start:.0f} s")
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -8,8 +8,7 @@ from pathlib import Path
 import torch
 
 from freeze_omni.bin.errors import run
-from freeze_omni.data.audio import read_audio
-from freeze_omni.data.question_sound import read_question
+from freeze_omni.data.audio import read_audio, read_question
 from freeze_omni.eval.question import ask, summary
 from freeze_omni.eval.question import report as told
 from freeze_omni.llm.frozen import FrozenLLM, LlmError
@@ -20,7 +19,8 @@ from freeze_omni.session.session import SessionConfig
 from freeze_omni.system import FreezeOmni
 
 
-def parser() -> argparse.ArgumentParser:
+def main(arguments: list[str] | None = None) -> None:
+    """Exits with 1 and one line if something does not follow the layout."""
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--checkpoint", required=True, type=Path, help="folder of the published layout")
     options.add_argument("--llm", required=True, help="folder or hub id of its LLM (published: Qwen2-7B-Instruct)")
@@ -30,12 +30,7 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--voice", help="sound file of a voice to replace model.json's")
     options.add_argument("--check", type=Path, metavar="WAV", help="ask this question and print the answer")
     options.add_argument("--seed", type=int, default=0, help="seed of the answer to --check")
-    return options
-
-
-def main(arguments: list[str] | None = None) -> None:
-    """Exits with 1 and one line if something does not follow the layout."""
-    run(convert, parser().parse_args(arguments), LlmError, ValueError, OSError, name="import-released")
+    run(convert, options.parse_args(arguments), LlmError, ValueError, OSError, name="import-released")
 
 
 def convert(args: argparse.Namespace) -> None:

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 from pathlib import Path
 
+from freeze_omni.bin.errors import run
 from freeze_omni.config import ConfigError, build, read_yaml
-from freeze_omni.data.audio import AudioError
-from freeze_omni.data.tables import TableError
-from freeze_omni.data.tts.base import TtsError
-from freeze_omni.data.tts.registry import TtsFolders
-from freeze_omni.dialogues.config import DialogueConfig
+from freeze_omni.data.tts.backends import TtsError
+from freeze_omni.data.tts.synthesize import TtsFolders
 from freeze_omni.dialogues.make import make_dialogues
+from freeze_omni.dialogues.plan import DialogueConfig
 from freeze_omni.eval.round_trip import of_dialogues
 from freeze_omni.llm.frozen import LlmError
 
 
-def main(arguments: list[str] | None = None) -> int:
+def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--config", required=True, help="YAML: the sets and how scenes are composed")
     parser.add_argument("--data", type=Path, default=Path("data"), help="what stage 1 wrote")
@@ -27,22 +25,20 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--cache", default="", help="folder of voices and spoken sentences")
     parser.add_argument("--judge", type=Path, help="CTranslate2 Whisper folder, for `rejection` of the YAML")
     parser.add_argument("--nj", type=int, default=2, help="processes for synthesis")
-    args = parser.parse_args(arguments)
+    run(_make, parser.parse_args(arguments), TtsError, LlmError)
+
+
+def _make(args: argparse.Namespace) -> None:
     start = time.monotonic()
-    try:
-        config = build(DialogueConfig, read_yaml(args.config), args.config)
-        judge = None
-        if config.rejection is not None:
-            if args.judge is None:
-                raise ConfigError(f"{args.config}: rejection needs a recogniser: give --judge, or remove the key")
-            judge = of_dialogues(args.judge, config.rejection, args.nj)
-        make_dialogues(config, args.data, args.output, args.llm, TtsFolders(cache=args.cache), args.nj, judge)
-    except (ConfigError, TableError, AudioError, TtsError, LlmError, FileNotFoundError, ImportError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    config = build(DialogueConfig, read_yaml(args.config), args.config)
+    judge = None
+    if config.rejection is not None:
+        if args.judge is None:
+            raise ConfigError(f"{args.config}: rejection needs a recogniser: give --judge, or remove the key")
+        judge = of_dialogues(args.judge, config.rejection, args.nj)
+    make_dialogues(config, args.data, args.output, args.llm, TtsFolders(cache=args.cache), args.nj, judge)
     print(f"dialogues took {time.monotonic() - start:.0f} s")
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

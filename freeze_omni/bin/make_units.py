@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
+from freeze_omni.bin.errors import run
 from freeze_omni.config import ConfigError
 from freeze_omni.data.tables import read_table
 from freeze_omni.llm.units import CtcUnits
@@ -39,12 +39,12 @@ def make_units(args: argparse.Namespace) -> CtcUnits:
 
 
 def main() -> None:
-    args = parser().parse_args()
-    try:
-        units = make_units(args)
-        units.save(args.output)
-    except (ConfigError, OSError, ValueError) as error:
-        sys.exit(f"make_units: error: {error}")
+    run(_save, parser().parse_args(), OSError, ValueError)
+
+
+def _save(args: argparse.Namespace) -> None:
+    units = make_units(args)
+    units.save(args.output)
     print(f"{Path(args.output)}: {len(units)} units of kind {args.kind}")
 
 

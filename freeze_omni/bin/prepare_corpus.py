@@ -8,12 +8,13 @@ import sys
 import typing
 from pathlib import Path
 
+from freeze_omni.bin.errors import run
 from freeze_omni.data.corpora.base import CorpusError
 from freeze_omni.data.corpora.prepare import PrepareOptions, prepare_corpus
 from freeze_omni.data.corpora.registry import CORPORA, corpus_class
 
 
-def main(arguments: list[str] | None = None) -> int:
+def main(arguments: list[str] | None = None) -> None:
     arguments = sys.argv[1:] if arguments is None else arguments
     top = argparse.ArgumentParser(description=__doc__)
     top.add_argument("corpus", choices=CORPORA)
@@ -24,12 +25,7 @@ def main(arguments: list[str] | None = None) -> int:
         args.root = args.root.resolve()
     own = {field.name: getattr(args, field.name) for field in dataclasses.fields(cls)}
     options = PrepareOptions(tuple(args.sets), args.nj, args.case == "lower", args.check_audio, args.most_skipped)
-    try:
-        prepare_corpus(name, cls(**own), args.data, options)
-    except (CorpusError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+    run(lambda given: prepare_corpus(name, cls(**own), given.data, options), args, CorpusError, OSError)
 
 
 def parser(name: str, cls: type) -> argparse.ArgumentParser:
@@ -63,4 +59,4 @@ def _truth(text: str) -> bool:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -14,7 +14,6 @@ from freeze_omni.eval.results import read_results, render
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Exits with one line if a results file cannot be used."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--results", required=True, type=Path, help="results/<scale>.json of the run")
     parser.add_argument("--beside", nargs="*", default=[], type=Path, help="results of other scales, shown with it")

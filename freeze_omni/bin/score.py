@@ -9,15 +9,15 @@ from pathlib import Path
 
 from freeze_omni.bin.errors import run
 from freeze_omni.config import ConfigError
-from freeze_omni.data.sources import read_sources
+from freeze_omni.data.kaldi_dir import read_sources
 from freeze_omni.eval.config import read_config
-from freeze_omni.eval.results import KEYS, headline, pack_sizes, stage_seconds, wall_min, write_results
+from freeze_omni.eval.results import KEYS, headline, pack_sizes, stage_seconds, wall_min
+from freeze_omni.eval.sets import write_json
 from freeze_omni.eval.subjects import score_root
 from freeze_omni.provenance import provenance, without_home
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Exits with one line if something cannot be read."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
         "--root",
@@ -67,7 +67,7 @@ def score(chosen: argparse.Namespace) -> None:
         },
         "provenance": provenance(chosen.seed, started_s),
     }
-    write_results(chosen.output, results)
+    write_json(chosen.output, results)
     for key in KEYS:
         print(f"{key:<20}{'-' if results[key] is None else results[key]}")
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 import logging
 import os
-import sys
 from dataclasses import replace
 from pathlib import Path
 
+from freeze_omni.bin import errors
 from freeze_omni.config import ConfigError, build, read_yaml
 
 KEY = "FREEZE_OMNI_API_KEY"
@@ -36,10 +36,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Exits with 1 and one line if the model cannot be served."""
     chosen = parser().parse_args(arguments)
     logging.basicConfig(level=chosen.log_level.upper(), format="%(asctime)s %(message)s")
-    try:
-        run(chosen)
-    except (ConfigError, ValueError, OSError, ImportError) as error:
-        sys.exit(f"serve: error: {error}")
+    errors.run(run, chosen, ValueError, OSError, name="serve")
 
 
 def run(chosen: argparse.Namespace) -> None:
@@ -47,7 +44,8 @@ def run(chosen: argparse.Namespace) -> None:
         from freeze_omni.server.app import make
     except ImportError as error:
         raise ImportError(f"{error}; install the extra: pip install 'freeze_omni[serve]'") from None
-    from freeze_omni.server.config import ServerConfig
+    from freeze_omni.engine.config import ServingConfig
+    from freeze_omni.server.config import Limits, ServerConfig
     from freeze_omni.server.router import Unready
     from freeze_omni.server.tls import self_made
 
@@ -56,20 +54,15 @@ def run(chosen: argparse.Namespace) -> None:
     if (chosen.tls_cert is None) != (chosen.tls_key is None):
         raise ConfigError("--tls_cert and --tls_key belong together")
     given = read_yaml(chosen.config) if chosen.config else {}
-    plain = {name: given.pop(name) for name in ("serving", "limits") if name in given}
-    if given:
-        raise ConfigError(f"{chosen.config}: '{next(iter(given))}' is neither `serving` nor `limits`")
+    kinds = {"serving": ServingConfig, "limits": Limits}
+    for name in given.keys() - kinds.keys():
+        raise ConfigError(f"{chosen.config}: '{name}' is neither `serving` nor `limits`")
+    as_given = ("model", "host", "port", "threads", "tls_cert", "tls_key", "record")
     config = ServerConfig(
-        model=chosen.model,
-        host=chosen.host,
-        port=chosen.port,
         devices=tuple(chosen.devices),
-        threads=chosen.threads,
         api_key=chosen.api_key or os.environ.get(KEY, ""),
-        tls_cert=chosen.tls_cert,
-        tls_key=chosen.tls_key,
-        record=chosen.record,
-        **_sections(plain, str(chosen.config)),
+        **{name: getattr(chosen, name) for name in as_given},
+        **{name: build(kinds[name], value, str(chosen.config)) for name, value in given.items()},
     )
     if chosen.max_sessions:
         config = replace(config, serving=replace(config.serving, max_sessions=chosen.max_sessions))
@@ -82,14 +75,6 @@ def run(chosen: argparse.Namespace) -> None:
         make(config, log_level=chosen.log_level).run()
     except Unready as error:
         raise ConfigError(str(error)) from None
-
-
-def _sections(plain: dict, where: str) -> dict:
-    from freeze_omni.engine.config import ServingConfig
-    from freeze_omni.server.config import Limits
-
-    kinds = {"serving": ServingConfig, "limits": Limits}
-    return {name: build(kinds[name], value, where) for name, value in plain.items()}
 
 
 if __name__ == "__main__":

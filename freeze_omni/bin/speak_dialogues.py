@@ -4,18 +4,17 @@ and data/tts_<set> (the assistant's sentences, one voice). Earlier speech is kep
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
+from freeze_omni.bin.errors import run
 from freeze_omni.data.kaldi_dir import write_spoken_set
 from freeze_omni.data.tables import TableError
-from freeze_omni.data.tts.base import TtsError
-from freeze_omni.data.tts.registry import TtsFolders, available_voices
-from freeze_omni.data.tts.synthesize import synthesize
-from freeze_omni.dialogues.speak import SpeakConfig, assistant_jobs, read_dialogues, user_jobs
+from freeze_omni.data.tts.backends import TtsError
+from freeze_omni.data.tts.synthesize import TtsFolders, available_voices, synthesize
+from freeze_omni.dialogues.plan import SpeakConfig, assistant_jobs, read_dialogues, user_jobs
 
 
-def main(arguments: list[str] | None = None) -> int:
+def main(arguments: list[str] | None = None) -> None:
     default = SpeakConfig(())
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=Path("data"))
@@ -28,17 +27,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--sentences", type=int, default=200, help="sentences of the assistant")
     parser.add_argument("--program", default="", help="for `program:` voices, a command line with {output}")
     parser.add_argument("--nj", type=int, default=2)
-    args = parser.parse_args(arguments)
+    run(_speak, parser.parse_args(arguments), TtsError)
+
+
+def _speak(args: argparse.Namespace) -> None:
     folders = TtsFolders(program=args.program)
-    try:
-        users = tuple(voice for word in args.voices.split(",") for voice in all_of(word, folders))
-        config = SpeakConfig(users, args.voice, args.dialogues, args.rounds, args.sentences)
-        for name in args.sets:
-            speak_set(args.data, name, config, folders, args.nj)
-    except (TableError, TtsError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+    users = tuple(voice for word in args.voices.split(",") for voice in all_of(word, folders))
+    config = SpeakConfig(users, args.voice, args.dialogues, args.rounds, args.sentences)
+    for name in args.sets:
+        speak_set(args.data, name, config, folders, args.nj)
 
 
 def all_of(word: str, folders: TtsFolders) -> list[str]:
@@ -63,4 +60,4 @@ def speak_set(data: Path, name: str, config: SpeakConfig, folders: TtsFolders, n
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

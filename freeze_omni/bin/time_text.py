@@ -3,29 +3,25 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 from typing import Any
 
+from freeze_omni.bin.errors import run
 from freeze_omni.bin.stages import stage_options
-from freeze_omni.config import ConfigError
-from freeze_omni.data.audio import AudioError
-from freeze_omni.data.tables import TableError, read_table, write_table
+from freeze_omni.data.tables import read_table, write_table
 from freeze_omni.llm.frozen import FrozenLLM
-from freeze_omni.speech_decoder.spell import spoken_ids
+from freeze_omni.speech_decoder.normalise import spoken_ids
 from freeze_omni.speech_decoder.timing.durations import durations
 from freeze_omni.stages import stage
 from freeze_omni.tasks.speech_decoder import SpeechDecoderModelConfig
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Align data directories, all together. Returns 1 after one line on what is wrong with one."""
+def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog="time_text",
-        description="Where `length: predicted` asks for it, write `durations` beside `tokens`: how many speech "
-        "tokens each row of the text takes, by aligning text and speech (a "
-        "hidden Markov model that is trained on just these directories). "
-        "Further options are those of the training of stage 2.2.",
+        description="For `length: predicted`, write `durations` next to `tokens`: how many speech "
+        "tokens each row of the text takes, by aligning text and speech (a hidden Markov model that is trained on just "
+        "these directories). Further options are those of the training of stage 2.2.",
         allow_abbrev=False,
     )
     parser.add_argument("--config", required=True, help="YAML of stage 2.2: its text units and style")
@@ -40,20 +36,19 @@ def main(arguments: list[str] | None = None) -> int:
     names = args.text * len(args.data_dir) if len(args.text) == 1 else args.text
     if len(names) != len(args.data_dir):
         parser.error("one --text for all, or one for each --data_dir")
-    try:
-        task, options = stage_options(stage("speech_decoder"), args.config, overrides)
-        config = task.set_up(options)[0]
-        if config.speech_decoder.length == "constant":
-            for folder in args.token_dir:
-                (folder / "durations").unlink(missing_ok=True)
-            print("time_text: nothing to do, length: constant needs no durations")
-            return 0
+    run(lambda given: _align(given, names, overrides), args, OSError, ValueError, name="time_text")
+
+
+def _align(args: argparse.Namespace, names: list[str], overrides: list[str]) -> None:
+    task, options = stage_options(stage("speech_decoder"), args.config, overrides)
+    config = task.set_up(options)[0]
+    if config.speech_decoder.length == "constant":
+        for folder in args.token_dir:
+            (folder / "durations").unlink(missing_ok=True)
+        print("time_text: nothing to do, length: constant needs no durations")
+    else:
         count = _time(config, FrozenLLM.on_meta(args.llm).tokenizer, args, names)
-    except (AudioError, ConfigError, TableError, OSError, ValueError) as error:
-        print(f"time_text: error: {error}", file=sys.stderr)
-        return 1
-    print(f"time_text: {count} utterances timed")
-    return 0
+        print(f"time_text: {count} utterances timed")
 
 
 def _time(config: SpeechDecoderModelConfig, tokenizer: Any, args: argparse.Namespace, names: list[str]) -> int:
@@ -77,4 +72,4 @@ def _time(config: SpeechDecoderModelConfig, tokenizer: Any, args: argparse.Names
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -3,38 +3,31 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
+from freeze_omni.bin.errors import run
 from freeze_omni.data.kaldi_dir import write_spoken_set
 from freeze_omni.data.tables import TableError, read_table
-from freeze_omni.data.tts.base import TtsError, Voice
-from freeze_omni.data.tts.registry import TtsFolders
-from freeze_omni.data.tts.synthesize import Job, synthesize
+from freeze_omni.data.tts.backends import TtsError, Voice
+from freeze_omni.data.tts.synthesize import Job, TtsFolders, synthesize
 
 
-def main(arguments: list[str] | None = None) -> int:
+def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path, help="a directory with `text` and optionally utt2voice")
-    parser.add_argument(
-        "--voices",
-        default="kokoro:af_heart",
-        help="backend:name[@speed], several separated by spaces: used in turn without utt2voice",
-    )
+    voices = "backend:name[@speed], several separated by spaces: used in turn without utt2voice"
+    parser.add_argument("--voices", default="kokoro:af_heart", help=voices)
     parser.add_argument("--cache", default="", help="folder of voices and spoken sentences")
     parser.add_argument("--program", default="", help="for `program:` voices, a command line with {output}")
     parser.add_argument("--nj", type=int, default=2)
-    args = parser.parse_args(arguments)
-    try:
-        texts = read_table(args.folder / "text")
-        jobs = deal(texts, args.folder / "utt2voice", args.voices.split())
-        paths = synthesize(jobs, TtsFolders(cache=args.cache, program=args.program), args.nj)
-        seconds = write_spoken_set(args.folder, jobs, paths)
-    except (TableError, TtsError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    run(_speak, parser.parse_args(arguments), TtsError)
+
+
+def _speak(args: argparse.Namespace) -> None:
+    jobs = deal(read_table(args.folder / "text"), args.folder / "utt2voice", args.voices.split())
+    paths = synthesize(jobs, TtsFolders(cache=args.cache, program=args.program), args.nj)
+    seconds = write_spoken_set(args.folder, jobs, paths)
     print(f"{args.folder}: {len(jobs)} utterances, {seconds:.0f} s of speech")
-    return 0
 
 
 def deal(texts: dict[str, str], utt2voice: Path, voices: list[str]) -> list[Job]:
@@ -48,4 +41,4 @@ def deal(texts: dict[str, str], utt2voice: Path, voices: list[str]) -> list[Job]
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -10,39 +10,27 @@ from freeze_omni.data.datadir import ROLES, validate
 SHOWN = 20
 
 
-def main() -> int:
+def main() -> None:
     parser = argparse.ArgumentParser(prog="validate_data_dir.sh", description="Check a Kaldi data directory.")
     parser.add_argument("folder")
     parser.add_argument("--no-feats", action="store_true", help="feats.scp may be missing")
     parser.add_argument("--no-wav", action="store_true", help="wav.scp may be missing")
     parser.add_argument("--no-text", action="store_true", help="text may be missing")
     parser.add_argument("--non-print", action="store_true", help="text may hold unprintable characters")
-    parser.add_argument(
-        "--role",
-        choices=ROLES,
-        help="what the data is for: asr and tts have no features; qa is a questions.jsonl; "
-        "dialogue is a set of stage 4",
-    )
+    role = "what the data is for: asr and tts have no features; qa is a questions.jsonl; dialogue is a set of stage 4"
+    parser.add_argument("--role", choices=ROLES, help=role)
     args = parser.parse_args()
-    problems = validate(
-        args.folder,
-        role=args.role,
-        feats=not args.no_feats and args.role is None,
-        wav=not args.no_wav,
-        text=not args.no_text,
-        non_print=args.non_print,
-    )
+    feats = not args.no_feats and args.role is None
+    problems = validate(args.folder, args.role, feats, not args.no_wav, not args.no_text, args.non_print)
     for problem in problems[:SHOWN]:
         print(problem, file=sys.stderr)
     if len(problems) > SHOWN:
         print(f"... and {len(problems) - SHOWN} more problems", file=sys.stderr)
     if problems:
         fix = "" if args.role in ("qa", "dialogue") else f"; utils/fix_data_dir.sh {args.folder} fixes most"
-        print(f"validate_data_dir.sh: {args.folder} has {len(problems)} problems{fix}", file=sys.stderr)
-        return 1
+        sys.exit(f"validate_data_dir.sh: {args.folder} has {len(problems)} problems{fix}")
     print(f"validate_data_dir.sh: {args.folder} is fine")
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

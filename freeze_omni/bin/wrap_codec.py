@@ -9,12 +9,12 @@ The wrapped codec is tested on a second of sound, whole and streamed, before any
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
 import torch
 import yaml
 
+from freeze_omni.bin.errors import run
 from freeze_omni.codec.config import CodecConfig
 from freeze_omni.codec.external import ExternalCodec, build_external
 from freeze_omni.config import ConfigError, as_mapping, build, read_yaml
@@ -24,28 +24,26 @@ CHECKPOINT = "valid.loss.ave.pth"
 _TOLERANCE = 1e-3
 
 
-def main(arguments: list[str] | None = None) -> int:
+def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--codec", required=True, help="module:Class, a subclass of ExternalCodec")
     parser.add_argument("--config", type=Path, help="YAML of its configuration")
     parser.add_argument("--output", required=True, type=Path, help="folder, as exp/2.1_codec")
-    args = parser.parse_args(arguments)
-    try:
-        mapping = read_yaml(args.config) if args.config else {}
-        external = {**(mapping.get("external") or {}), "code": args.codec}
-        mapping |= {"architecture": "external", "external": external}
-        codec = build_external(build(CodecConfig, mapping, str(args.config or "defaults")))
-        error = try_out(codec)
-    except (ConfigError, RuntimeError, ValueError) as problem:
-        print(f"wrap_codec: error: {problem}", file=sys.stderr)
-        return 1
+    run(_wrap, parser.parse_args(arguments), RuntimeError, ValueError, name="wrap_codec")
+
+
+def _wrap(args: argparse.Namespace) -> None:
+    mapping = read_yaml(args.config) if args.config else {}
+    external = {**(mapping.get("external") or {}), "code": args.codec}
+    mapping |= {"architecture": "external", "external": external}
+    codec = build_external(build(CodecConfig, mapping, str(args.config or "defaults")))
+    error = try_out(codec)
     args.output.mkdir(parents=True, exist_ok=True)
     state = {f"codec.{key}": value for key, value in codec.state_dict().items()}
     torch.save(state, args.output / CHECKPOINT)
     write_lines(args.output / "config.yaml", [yaml.safe_dump({"model": {"codec": as_mapping(codec.config)}})])
     exact = "exactly" if error <= _TOLERANCE else f"up to {error:.3g}: give more context_tokens or lookahead_tokens"
     print(f"{args.output}: {args.codec}, {codec.codebook_size} codes, streamed as decoded at once {exact}")
-    return 0
 
 
 def try_out(codec: ExternalCodec) -> float:
@@ -71,4 +69,4 @@ def try_out(codec: ExternalCodec) -> float:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -10,9 +10,7 @@ from typing import Any
 import numpy as np
 
 from freeze_omni.client.realtime import HZ, Realtime, decode
-
-STATES = ("listening on", "answer", "nothing to answer")
-"""The states of the event `freeze_omni.state`, in words."""
+from freeze_omni.session.events import STATE_NAMES
 
 
 @dataclass
@@ -35,7 +33,6 @@ class Voices:
         return round(1000 * played_s)
 
     def stop(self) -> None:
-        """Drop what has not been played."""
         now_s = self.now_s()
         kept = [(at, part[: max(0, round((now_s - at) * HZ))]) for at, part in self.answers]
         self.answers = [(at, part) for at, part in kept if len(part)]
@@ -57,7 +54,7 @@ class Chat:
     def __init__(
         self,
         talk: Realtime,
-        say: Callable[[str], None] = print,
+        say: Callable[[str], None] = lambda text: print(text, flush=True),
         speaker: Callable[[np.ndarray | None], None] = lambda samples: None,
         states: bool = False,
     ) -> None:
@@ -75,11 +72,10 @@ class Chat:
         return bool(self._response) or self.voices.ends_s > self.voices.now_s()
 
     async def take(self, event: dict[str, Any]) -> None:
-        """React to an event."""
         match event["type"]:
             case "freeze_omni.state" if self._states and event["state"] != self._state:
                 self._state = state = event["state"]
-                self._line("state", f"{state} ({STATES[state]})")
+                self._line("state", f"{state} ({STATE_NAMES[state]})")
             case "conversation.item.input_audio_transcription.completed":
                 self._line("you", event["transcript"])
             case "response.created":
@@ -93,7 +89,8 @@ class Chat:
             case "output_audio_buffer.cleared":
                 await self._cut()
             case "response.done":
-                self._line("answer", f"{self._text.strip()}{self._note(event['response'])}")
+                note = {"cancelled": " [interrupted]", "incomplete": " [cut by length]"}
+                self._line("answer", self._text.strip() + note.get(event["response"]["status"], ""))
                 self._last, self._response = self._response, {}
                 self.responses += 1
             case "error":
@@ -116,10 +113,6 @@ class Chat:
             )
         self.voices.stop()
         self._speaker(None)
-
-    @staticmethod
-    def _note(response: dict[str, Any]) -> str:
-        return {"cancelled": " [interrupted]", "incomplete": " [cut by length]"}.get(response["status"], "")
 
     def _line(self, name: str, text: str) -> None:
         self._say(f"{self.voices.now_s():8.2f} s  {name:<7} {text}".rstrip())

@@ -51,10 +51,7 @@ class Realtime:
             raise ServerError(f"{self.url}: refused: {error.response.body.decode(errors='replace')}") from None
         except (OSError, websockets.WebSocketException) as error:
             raise ServerError(f"{self.url}: no server answers there ({error}); is `freeze-omni serve` up?") from None
-        first = await self.next()
-        if first["type"] == "error":
-            raise ServerError(first["error"]["message"], first["error"]["code"])
-        self.session = first["session"]
+        self.session = (await self.until("session.created"))[-1]["session"]
         return self
 
     async def __aexit__(self, *_: Any) -> None:
@@ -85,7 +82,6 @@ class Realtime:
         return found
 
     async def configure(self, **session: Any) -> None:
-        """Change fields of the session object."""
         await self.send("session.update", session={"type": "realtime", **session})
 
     async def type(self, text: str) -> None:

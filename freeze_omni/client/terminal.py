@@ -12,8 +12,7 @@ import numpy as np
 from freeze_omni.client.chat import Chat
 from freeze_omni.client.microphone import devices
 from freeze_omni.client.realtime import HZ, Realtime
-from freeze_omni.data.audio import write_wav
-from freeze_omni.data.question_sound import read_question
+from freeze_omni.data.audio import read_question, write_wav
 
 Said = list[tuple[float, np.ndarray]]
 
@@ -22,16 +21,16 @@ async def run(chosen: argparse.Namespace) -> None:
     """Raises ServerError, NoDevice, AudioError."""
     sounds = [read_question(path, HZ)[0] for path in chosen.input]
     async with Realtime(chosen.url, chosen.api_key, chosen.ca) as talk:
-        settings = {"freeze_omni": {"states": chosen.states}}
-        await talk.configure(**settings, **({"instructions": chosen.system} if chosen.system else {}))
+        instructions = {"instructions": chosen.system} if chosen.system else {}
+        await talk.configure(freeze_omni={"states": chosen.states}, **instructions)
         if not sounds and not chosen.text:
             return await _by_microphone(talk, chosen)
-        chat = Chat(talk, say=lambda text: print(text, flush=True), states=chosen.states)
+        chat = Chat(talk, states=chosen.states)
         following = asyncio.create_task(_follow(talk, chat))
         user = await (_by_files(talk, chat, sounds, chosen) if sounds else _by_typing(talk, chat, chosen))
         following.cancel()
         if chosen.output:
-            _write(chosen.output, user, chat.voices.track(), HZ)
+            _write(chosen.output, user, chat.voices.track())
 
 
 async def _follow(talk: Realtime, chat: Chat) -> None:
@@ -70,7 +69,7 @@ async def _answered(talk: Realtime, chat: Chat, before: int, wait_s: float) -> N
 
 async def _by_microphone(talk: Realtime, chosen: argparse.Namespace) -> None:
     with devices() as (speaker, pieces):
-        chat = Chat(talk, lambda text: print(text, flush=True), speaker, chosen.states)
+        chat = Chat(talk, speaker=speaker, states=chosen.states)
         print("Speak; Ctrl-C ends. Wear headphones: the model hears its own voice otherwise.")
         following = asyncio.create_task(_follow(talk, chat))
         async for piece in pieces:
@@ -79,10 +78,11 @@ async def _by_microphone(talk: Realtime, chosen: argparse.Namespace) -> None:
                 return following.result()
 
 
-def _write(path: Path, user: Said, answers: np.ndarray, hz: int) -> None:
-    ends = [round(at * hz) + len(sound) for at, sound in user]
-    both = np.zeros((max([len(answers), *ends]), 2), dtype=np.float32)
-    for at, sound in user:
-        both[round(at * hz) : round(at * hz) + len(sound), 0] = sound
+def _write(path: Path, user: Said, answers: np.ndarray) -> None:
+    placed = [(round(at_s * HZ), sound) for at_s, sound in user]
+    size = max([len(answers), *(begin + len(sound) for begin, sound in placed)])
+    both = np.zeros((size, 2), dtype=np.float32)
+    for begin, sound in placed:
+        both[begin : begin + len(sound), 0] = sound
     both[: len(answers), 1] = answers
-    write_wav(path, both, hz)
+    write_wav(path, both, HZ)

@@ -10,10 +10,7 @@ from freeze_omni.streaming import State
 
 
 class BaseCodec(nn.Module):
-    """Tokens and a voice from audio, and back, all at once or streaming.
-
-    The global code (the voice) is (B, dim) float if continuous, (B, tokens) long if quantised.
-    """
+    """Tokens and a voice from audio, and back; a voice is (B, dim) float, or (B, tokens) long if quantised."""
 
     def __init__(self, config: CodecConfig):
         super().__init__()
@@ -38,10 +35,7 @@ class BaseCodec(nn.Module):
         return self.delay_tokens * self.hop_samples
 
     def encode(self, wav: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
-        """Audio (B, S) at the codec's rate in [-1, 1] to tokens (B, T), token lengths (B,) and the global code.
-
-        T = ceil(S / hop_samples); tokens after a row's length are 0.
-        """
+        """Audio (B, S) in [-1, 1] to tokens (B, ceil(S / hop)), 0 after their lengths (B,), and the voice."""
         raise NotImplementedError
 
     def global_code(self, wav: Tensor, lengths: Tensor) -> Tensor:
@@ -58,10 +52,7 @@ class BaseCodec(nn.Module):
         raise NotImplementedError
 
     def step(self, tokens: Tensor, state: State, global_code: Tensor) -> tuple[Tensor, State]:
-        """The next tokens (B, k) to (B, k * hop) samples, `delay_samples` late.
-
-        All steps and the flush joined, without their first `delay_samples`, are `decode` of all tokens.
-        """
+        """Tokens (B, k) to (B, k * hop) samples, `delay_samples` late; all joined, with the flush, equal `decode`."""
         raise NotImplementedError
 
     def flush(self, state: State, global_code: Tensor) -> Tensor:

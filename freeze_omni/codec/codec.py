@@ -45,8 +45,7 @@ class Codec(BaseCodec):
             self.encoder = TimeEncoder(config)
             self.decoder = TimeDecoder(config)
         self.quantiser = Quantiser(config.quantiser, self.encoder.latent_dim)
-        tokens = config.global_code.tokens
-        self.global_quantiser = GlobalQuantiser(config.global_code) if tokens else None
+        self.global_quantiser = GlobalQuantiser(config.global_code) if config.global_code.tokens else None
 
     @property
     def delay_tokens(self) -> int:
@@ -96,8 +95,7 @@ class Codec(BaseCodec):
         return self.decoder.step(values, self._voice(global_code, len(tokens)), valid, state)
 
     def flush(self, state: State, global_code: Tensor) -> Tensor:
-        anything = next(iter(state.values()))
-        shape = (len(anything), self.delay_tokens, self.encoder.latent_dim)
+        shape = (len(next(iter(state.values()))), self.delay_tokens, self.encoder.latent_dim)
         values = next(self.parameters()).new_zeros(shape)
         valid = torch.zeros(shape[:2], dtype=torch.bool, device=values.device)
         return self.decoder.step(values, self._voice(global_code, shape[0]), valid, state)[0]

@@ -11,14 +11,12 @@ from typing import Any, Literal
 class QuantiserConfig:
     """One codebook: `vq` (learnt vectors) or `fsq` (a fixed grid, cannot collapse).
 
-    Attributes:
-        dim: width in which codes are compared (vq; 0: the width of the latent itself).
-        standardise: give every dimension mean 0 and variance 1 over the batch before it is quantised, so that all codes
-            are in use from the first step (not with dim 0).
-        normalise: compare directions only (vq).
-        decay: of the running means that the codes follow (vq).
-        restart_below: a code used less than this share of an even use is put on a vector of the batch (vq).
-        levels: values of each dimension (fsq).
+    dim: width in which codes are compared (vq; 0: the width of the latent itself).
+    standardise: give every dimension mean 0 and variance 1 over the batch before it is quantised, so that all codes are
+        in use from the first step (not with dim 0).
+    normalise: compare directions only. decay: of the running means that the codes follow (vq).
+    restart_below: a code used less than this share of an even use is put on a vector of the batch (vq).
+    levels: values of each dimension (fsq).
     """
 
     kind: Literal["vq", "fsq"] = "vq"
@@ -32,9 +30,8 @@ class QuantiserConfig:
 
     def __post_init__(self) -> None:
         if self.kind == "fsq" and math.prod(self.levels) != self.codebook_size:
-            raise ValueError(
-                f"levels {self.levels} make {math.prod(self.levels)} codes, codebook_size is {self.codebook_size}"
-            )
+            codes = math.prod(self.levels)
+            raise ValueError(f"levels {self.levels} make {codes} codes, codebook_size is {self.codebook_size}")
 
 
 @dataclass(frozen=True)
@@ -52,10 +49,7 @@ class GlobalCodeConfig:
 
 @dataclass(frozen=True)
 class SpectralConfig:
-    """Mel frames in, ConvNeXt blocks, inverse STFT out; `frames_per_token` spectral frames a token.
-
-    The decoder sees `lookahead_tokens` tokens ahead and is causal otherwise.
-    """
+    """Mel frames in, ConvNeXt, inverse STFT out; the decoder is causal but for `lookahead_tokens` tokens."""
 
     mel_bins: int = 80
     analysis_window_samples: int = 1024
@@ -128,10 +122,8 @@ class CodecConfig:
             if not self.external.code:
                 raise ValueError("architecture external needs external.code, as my_module:MyCodec")
         elif math.prod(self.time_domain.rates) != self.hop_samples:
-            raise ValueError(
-                f"rates {self.time_domain.rates} make {math.prod(self.time_domain.rates)} samples "
-                f"a token, hop_samples is {self.hop_samples}"
-            )
+            rates, samples = self.time_domain.rates, math.prod(self.time_domain.rates)
+            raise ValueError(f"rates {rates} make {samples} samples a token, hop_samples is {self.hop_samples}")
 
 
 def _check_spectral(spectral: SpectralConfig, hop_samples: int) -> None:

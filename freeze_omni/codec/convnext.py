@@ -10,10 +10,7 @@ from freeze_omni.shapes import valid_mask
 
 
 class ConvNextBlock(nn.Module):
-    """x (B, T, width) to the same shape; `causal` pads on the left only, else on both sides.
-
-    `condition` (B, width) shifts the normalised frames, which is how the voice enters.
-    """
+    """x (B, T, width) to the same shape, padded on the left if `causal`; `condition` (B, width) adds the voice."""
 
     def __init__(self, width: int, kernel: int, expansion: int, causal: bool, scale: float):
         super().__init__()
@@ -26,8 +23,7 @@ class ConvNextBlock(nn.Module):
 
     def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
         left = self.kernel - 1 if self.causal else (self.kernel - 1) // 2
-        padded = F.pad(x, (0, 0, left, self.kernel - 1 - left))
-        return x + self._branch(padded, condition)
+        return x + self._branch(F.pad(x, (0, 0, left, self.kernel - 1 - left)), condition)
 
     def step(self, x: Tensor, past: Tensor, condition: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """New frames x (B, k, width) after the last kernel - 1 inputs `past`; returns (y, new past)."""
@@ -36,8 +32,7 @@ class ConvNextBlock(nn.Module):
 
     def _branch(self, padded: Tensor, condition: Tensor | None) -> Tensor:
         y = self.norm(self.depthwise(padded.transpose(1, 2)).transpose(1, 2))
-        if condition is not None:
-            y = y + condition[:, None]
+        y = y if condition is None else y + condition[:, None]
         return self.narrow(F.gelu(self.widen(y))) * self.scale
 
 
@@ -62,8 +57,7 @@ class ConvNextStack(nn.Module):
 
     def initial_past(self, batch_size: int, device: torch.device | None, dtype: torch.dtype) -> Tensor:
         """(B, blocks, kernel - 1, width) zeros: what a causal stack heard before its first frame."""
-        shape = (batch_size, len(self.blocks), self.kernel - 1, self.width)
-        return torch.zeros(shape, device=device, dtype=dtype)
+        return torch.zeros(batch_size, len(self.blocks), self.kernel - 1, self.width, device=device, dtype=dtype)
 
     def step(self, x: Tensor, past: Tensor, condition: Tensor | None = None) -> tuple[Tensor, Tensor]:
         kept = []

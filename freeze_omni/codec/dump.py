@@ -24,9 +24,7 @@ def dump_tokens(codec: Codec, data_dir: Path, output_dir: Path, batch_s: float =
     """Write `tokens`, `voices.npz` and, with utt2spk, `speakers.npz`; returns the utterances.
 
     Finished batches are kept in `output_dir`/parts until all are done.
-
-    Raises:
-        TableError, AudioError: wav.scp or an utterance cannot be read.
+    Raises TableError, AudioError: wav.scp or an utterance cannot be read.
     """
     recordings = read_table(data_dir / "wav.scp")
     parts = output_dir / "parts"
@@ -59,8 +57,7 @@ def _encode(codec: Codec, recordings: dict[str, str], batch_s: float) -> Found:
         wav, lengths = pad_rows([wavs[uid] for uid in group])
         tokens, sizes, voices = codec.encode(wav.to(device), lengths.to(device))
         for row, uid in enumerate(group):
-            voice = voices[row].cpu().numpy()
-            found[uid] = tokens[row, : int(sizes[row])].tolist(), voice
+            found[uid] = tokens[row, : int(sizes[row])].tolist(), voices[row].cpu().numpy()
     return found
 
 
@@ -100,10 +97,8 @@ def _write(found: Found, data_dir: Path, output_dir: Path) -> None:
         for uid, speaker in read_table(data_dir / "utt2spk").items():
             if uid in found:
                 speakers.setdefault(speaker, []).append(found[uid][1])
-        mean = {
-            speaker: fixed_voice(torch.from_numpy(np.stack(codes)))[0].numpy() for speaker, codes in speakers.items()
-        }
-        _save(output_dir / "speakers.npz", mean)
+        codes = {speaker: torch.from_numpy(np.stack(voices)) for speaker, voices in speakers.items()}
+        _save(output_dir / "speakers.npz", {key: fixed_voice(voices)[0].numpy() for key, voices in codes.items()})
     write_table(output_dir / "tokens", {uid: " ".join(map(str, tokens)) for uid, (tokens, _) in found.items()})
 
 

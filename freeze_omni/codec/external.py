@@ -42,9 +42,8 @@ class ExternalCodec(BaseCodec):
     def voice_rows(self, wav: Tensor) -> Tensor:
         """The voice of references (B, S); zeros if the codec has none."""
         code = self.config.global_code
-        if code.tokens:
-            return torch.zeros(len(wav), code.tokens, dtype=torch.long, device=wav.device)
-        return torch.zeros(len(wav), code.dim, device=wav.device)
+        kind = torch.long if code.tokens else torch.get_default_dtype()
+        return torch.zeros(len(wav), code.tokens or code.dim, dtype=kind, device=wav.device)
 
     @property
     def delay_tokens(self) -> int:
@@ -63,8 +62,7 @@ class ExternalCodec(BaseCodec):
 
     @torch.no_grad()
     def global_code(self, wav: Tensor, lengths: Tensor) -> Tensor:
-        rows = [self.voice_rows(wav[row : row + 1, :length]) for row, length in enumerate(lengths.tolist())]
-        return torch.cat(rows)
+        return torch.cat([self.voice_rows(wav[row : row + 1, :n]) for row, n in enumerate(lengths.tolist())])
 
     @torch.no_grad()
     def decode(self, tokens: Tensor, global_code: Tensor, lengths: Tensor | None = None) -> Tensor:
@@ -86,9 +84,8 @@ class ExternalCodec(BaseCodec):
 
     @torch.no_grad()
     def step(self, tokens: Tensor, state: State, global_code: Tensor) -> tuple[Tensor, State]:
-        joined = torch.cat([state["tokens"], tokens], dim=1)
-        wav = self._last_but_lookahead(joined, tokens.shape[1], global_code)
-        return wav, {"tokens": joined[:, tokens.shape[1] :]}
+        joined, count = torch.cat([state["tokens"], tokens], dim=1), tokens.shape[1]
+        return self._last_but_lookahead(joined, count, global_code), {"tokens": joined[:, count:]}
 
     @torch.no_grad()
     def flush(self, state: State, global_code: Tensor) -> Tensor:

@@ -53,11 +53,6 @@ class TokenFifo:
         """`global_code` is one row, as `Codec.decode` takes it."""
         self.codec, self.global_code, self.config = codec, global_code, config
 
-    @property
-    def first_threshold(self) -> float:
-        config = self.config
-        return config.threshold if config.first_threshold is None else config.first_threshold
-
     def initial_state(self) -> FifoState:
         device = self.global_code.device
         return FifoState(torch.zeros(0, dtype=torch.long, device=device), torch.zeros(0, device=device))
@@ -65,9 +60,10 @@ class TokenFifo:
     def push(self, tokens: Tensor, state: FifoState) -> tuple[list[Tensor], FifoState]:
         """New tokens (k,) to the pieces of audio, each (S,), that are ready now."""
         state = replace(state, tokens=torch.cat([state.tokens, tokens]))
-        pieces = []
+        pieces, config = [], self.config
         while len(state.tokens) >= self._wanted(state):
-            threshold = self.config.threshold if state.begun else self.first_threshold
+            first = not state.begun and config.first_threshold is not None
+            threshold = config.first_threshold if first else config.threshold
             wav, state = self._decode_chunk(state)
             piece, state = self._cut(wav, threshold, state)
             if len(piece):
@@ -84,9 +80,8 @@ class TokenFifo:
 
     def _wanted(self, state: FifoState) -> int:
         config = self.config
-        if state.begun:
-            return 2 * config.pad_tokens + config.chunk_tokens
-        return config.pad_tokens + config.first_chunk_tokens
+        own = config.pad_tokens + config.chunk_tokens if state.begun else config.first_chunk_tokens
+        return config.pad_tokens + own
 
     def _decode_chunk(self, state: FifoState) -> tuple[Tensor, FifoState]:
         """The audio (S,) of the next chunk alone; 2 pads of tokens stay as the next one's context."""

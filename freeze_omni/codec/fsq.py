@@ -14,8 +14,7 @@ class FiniteScalarQuantiser(nn.Module):
     def __init__(self, levels: tuple[int, ...]):
         super().__init__()
         self.register_buffer("levels", torch.tensor(levels), persistent=False)
-        radix = torch.tensor([1, *levels[:-1]]).cumprod(0)
-        self.register_buffer("radix", radix, persistent=False)
+        self.register_buffer("radix", torch.tensor([1, *levels[:-1]]).cumprod(0), persistent=False)
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
         """Straight-through values, tokens (B, T), and a loss of zero (there is nothing to commit to)."""

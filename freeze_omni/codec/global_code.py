@@ -35,15 +35,11 @@ class GlobalQuantiser(nn.Module):
 
     def lookup(self, tokens: Tensor) -> Tensor:
         """Global tokens (B, n) to vectors (B, dim)."""
-        parts = [codes.lookup(tokens[:, index]) for index, codes in enumerate(self.slices)]
-        return torch.cat(parts, dim=-1)
+        return torch.cat([codes.lookup(tokens[:, index]) for index, codes in enumerate(self.slices)], dim=-1)
 
 
 def fixed_voice(codes: Tensor) -> Tensor:
-    """One global code, a row, from several of a speaker (N, ...): the voice to serve.
-
-    The mean of vectors, scaled to unit variance; the most frequent token in each place.
-    """
+    """The row to serve from codes (N, ...) of a speaker: mean of unit variance, or the most frequent token each."""
     if codes.is_floating_point():
         mean = codes.mean(0, keepdim=True)
         return F.layer_norm(mean, mean.shape[-1:])

@@ -30,8 +30,7 @@ class LogMel(nn.Module):
         """(B, S) to (B, F, window/2 + 1) linear magnitudes, scaled so that a full-scale sine is near 1."""
         margin = self.window_samples - self.shift_samples
         padded = F.pad(wav, (margin // 2, margin - margin // 2))
-        frames = padded.unfold(1, self.window_samples, self.shift_samples) * self.window
-        spectrum = torch.fft.rfft(frames)
+        spectrum = torch.fft.rfft(padded.unfold(1, self.window_samples, self.shift_samples) * self.window)
         power = spectrum.real.square() + spectrum.imag.square()
         return (power + 1e-14).sqrt() * (4 / self.window_samples)
 
@@ -51,6 +50,5 @@ def mel_filters(sample_rate_hz: int, window_samples: int, mel_bins: int) -> Tens
     falling = (edges_hz[2:] - bins_hz[:, None]) / (edges_hz[2:] - edges_hz[1:-1])
     filters = torch.minimum(rising, falling).clamp(min=0)
     empty = filters.sum(0) == 0  # a filter narrower than a bin takes the bin nearest to its centre
-    nearest = (bins_hz[:, None] - edges_hz[1:-1]).abs().argmin(0)
-    is_nearest = torch.arange(len(bins_hz))[:, None] == nearest
+    is_nearest = torch.arange(len(bins_hz))[:, None] == (bins_hz[:, None] - edges_hz[1:-1]).abs().argmin(0)
     return torch.where(empty & is_nearest, torch.ones_like(filters), filters)

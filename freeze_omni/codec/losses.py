@@ -12,10 +12,7 @@ from freeze_omni.codec.logmel import LogMel
 
 @dataclass(frozen=True)
 class ReconstructionConfig:
-    """Windows in samples with the mel bins of each; a window's shift is a quarter of it.
-
-    `per_step` > 0 draws that many of the resolutions for each training step, which is cheaper and as good.
-    """
+    """Windows (samples; shift a quarter) and their mel bins; per_step > 0: so many of them, drawn for each step."""
 
     windows_samples: tuple[int, ...] = (512, 1024, 2048)
     mel_bins: tuple[int, ...] = (40, 80, 120)
@@ -49,9 +46,8 @@ class ReconstructionLoss(nn.Module):
                 mel = spectrum.from_magnitudes(theirs)
             mels.append((spectrum.from_magnitudes(ours) - mel).abs().mean())
             if self.config.stft_weight:
-                floor = spectrum.floor
-                difference = ours.clamp(min=floor).log() - theirs.clamp(min=floor).log()
-                stfts.append(difference.abs().mean())
+                ours, theirs = (one.clamp(min=spectrum.floor).log() for one in (ours, theirs))
+                stfts.append((ours - theirs).abs().mean())
         parts = {"mel": torch.stack(mels).mean()}
         parts["loss"] = self.config.mel_weight * parts["mel"]
         if stfts:

@@ -51,9 +51,7 @@ class Quantiser(nn.Module):
 
     def _coordinates(self, latent: Tensor) -> Tensor:
         x = self.project_in(latent)
-        if self.standardise is None:
-            return x
-        return self.standardise(x.flatten(0, -2)).view_as(x)
+        return x if self.standardise is None else self.standardise(x.flatten(0, -2)).view_as(x)
 
     def lookup(self, tokens: Tensor) -> Tensor:
         """Tokens (B, T) to values (B, T, width). Raises IndexError for a token outside the codebook."""

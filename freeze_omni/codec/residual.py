@@ -19,8 +19,7 @@ def keep_present(x: Tensor, present: Tensor | None) -> Tensor:
     """x (B, C, T) with frames zeroed where `present` (B, T') is False; T is a multiple of T'."""
     if present is None:
         return x
-    keep = present.repeat_interleave(x.shape[2] // present.shape[1], dim=1)
-    return x.masked_fill(~keep[:, None], 0)
+    return x.masked_fill(~present.repeat_interleave(x.shape[2] // present.shape[1], dim=1)[:, None], 0)
 
 
 class PairedBlock(nn.Module):

@@ -13,10 +13,7 @@ from freeze_omni.streaming import State
 
 
 class SpectralDecoder(nn.Module):
-    """Code values (B, T, latent_dim) and a voice (B, global dim) to audio (B, T * hop).
-
-    Everything is causal; the output is read `delay_tokens` tokens late, which is the lookahead.
-    """
+    """Code values (B, T, D) and a voice (B, dim) to audio (B, T * hop): causal, read delay_tokens late."""
 
     def __init__(self, config: CodecConfig):
         super().__init__()
@@ -40,8 +37,7 @@ class SpectralDecoder(nn.Module):
 
     def with_preview(self, values: Tensor, voice: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
         """Audio, and the mel frames (B, T, frames * mel_bins) that the coarse blocks expect, for a training loss."""
-        values = values.masked_fill(~valid[..., None], 0)
-        values = F.pad(values, (0, 0, 0, self.delay_tokens))
+        values = F.pad(values.masked_fill(~valid[..., None], 0), (0, 0, 0, self.delay_tokens))
         coarse = self.blocks(self.enter(values), condition=voice)
         fine = self.fine(self._refined(coarse), condition=voice)
         wav = self.overlap_add(self._spectrum(fine))[:, self.delay_tokens * self.hop_samples :]

@@ -42,8 +42,7 @@ class SpectralEncoder(nn.Module):
     def forward(self, wav: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Latent frames, their lengths (B,), and the mel frames that they were made of."""
         frames, token_lengths = self.features(wav, lengths)
-        latent = self.leave(self.blocks(self.enter(frames), token_lengths))
-        return latent, token_lengths, frames
+        return self.leave(self.blocks(self.enter(frames), token_lengths)), token_lengths, frames
 
     def speaker(self, wav: Tensor, lengths: Tensor) -> Tensor:
         """The voice of a reference: attentive mean over its frames, scaled to unit variance per row."""
@@ -51,6 +50,5 @@ class SpectralEncoder(nn.Module):
         x = self.global_blocks(self.global_enter(frames), token_lengths)
         scores = self.attention(x).squeeze(-1)
         scores = scores.masked_fill(~valid_mask(token_lengths, x.shape[1]), float("-inf"))
-        pooled = (torch.softmax(scores, dim=-1)[..., None] * x).sum(1)
-        code = self.global_leave(pooled)
+        code = self.global_leave((torch.softmax(scores, dim=-1)[..., None] * x).sum(1))
         return F.layer_norm(code, code.shape[-1:])

@@ -48,8 +48,7 @@ class TimeDecoder(nn.Module):
         x = self.conv_pre(keep_present(values.transpose(1, 2), present))
         for stage, up in enumerate(self.ups):
             x = up(keep_present(F.leaky_relu(x, SLOPE), present))
-            first = stage * self.block_count
-            blocks = self.resblocks[first : first + self.block_count]
+            blocks = self.resblocks[stage * self.block_count : (stage + 1) * self.block_count]
             x = sum(block(x, present) for block in blocks) / self.block_count
             if self.voice_after[stage]:
                 x = x + voice[..., None]
@@ -87,7 +86,6 @@ def context_tokens(config: TimeDomainConfig) -> int:
             (size - 1) // 2 * sum(d + (1 if config.block == "1" else 0) for d in dilations)
             for size, dilations in zip(config.block_kernels, config.block_dilations, strict=True)
         )
-        samples += reach * hop + (kernel - 1) * hop
+        samples += (reach + kernel - 1) * hop
         hop *= rate
-    samples += ENDS_KERNEL // 2 * hop
-    return -(-samples // hop)
+    return -(-(samples + ENDS_KERNEL // 2 * hop) // hop)

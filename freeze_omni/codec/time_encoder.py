@@ -37,10 +37,7 @@ class VoiceEncoder(nn.Module):
 
 
 class TimeEncoder(nn.Module):
-    """(B, S) audio to latent frames (B, T, 512) and a voice vector (B, global dim).
-
-    The group norms read whole rows, so rows of different lengths are encoded one by one.
-    """
+    """(B, S) audio to latents (B, T, 512) and a voice (B, dim); norms read whole rows, so lengths are not mixed."""
 
     latent_dim = LATENT_DIM
 
@@ -51,32 +48,30 @@ class TimeEncoder(nn.Module):
         self.conv_pre = normed_conv(1, FIRST_CHANNELS, 7)
         self.ups, self.normalize, self.resblocks = nn.ModuleList(), nn.ModuleList(), nn.ModuleList()
         channels = FIRST_CHANNELS
-        block_kernels = list(reversed(time_domain.block_kernels))
-        block_dilations = list(reversed(time_domain.block_dilations))
+        blocks = list(zip(time_domain.block_kernels, time_domain.block_dilations, strict=True))[::-1]
         for rate, kernel in zip(reversed(time_domain.rates), reversed(time_domain.rate_kernels), strict=True):
             self.ups.append(normed_conv(channels, 2 * channels, kernel, stride=rate))
             channels *= 2
-            for size, dilations in zip(block_kernels, block_dilations, strict=True):
+            for size, dilations in blocks:
                 self.resblocks.append(residual_block(time_domain.block, channels, size, dilations))
                 self.normalize.append(nn.GroupNorm(channels // GROUP_CHANNELS, channels, eps=1e-6))
         if channels != LATENT_DIM:
             raise ValueError(f"{len(self.ups)} rates end at {channels} channels; the codes have {LATENT_DIM}")
-        self.block_count = len(block_kernels)
+        self.block_count = len(blocks)
         self.voice_stage = len(self.ups) // 2 - 1
         self.conv_post = nn.Conv1d(LATENT_DIM, LATENT_DIM, 3, padding=1)
         self.voice = VoiceEncoder(time_domain.global_conv, config.global_code.dim)
 
     def forward(self, wav: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor, None]:
         """Latent frames, their lengths (B,), and no mel frames."""
-        rows = [self._stages(row) for row in self._rows(wav, lengths)]
-        latents = [self.conv_post(F.leaky_relu(row, LAST_SLOPE)).transpose(1, 2) for row in rows]
+        stages = map(self._stages, self._rows(wav, lengths))
+        latents = [self.conv_post(F.leaky_relu(row, LAST_SLOPE)).transpose(1, 2) for row in stages]
         latent = latents[0] if len(latents) == 1 else pad_rows([one[0] for one in latents])[0]
         return latent, -(-lengths // self.hop_samples), None
 
     def speaker(self, wav: Tensor, lengths: Tensor) -> Tensor:
         """The voice of references (B, R)."""
-        rows = [self._stages(row, self.voice_stage + 1) for row in self._rows(wav, lengths)]
-        return torch.cat([self.voice(row) for row in rows])
+        return torch.cat([self.voice(self._stages(row, self.voice_stage + 1)) for row in self._rows(wav, lengths)])
 
     def _rows(self, wav: Tensor, lengths: Tensor) -> list[Tensor]:
         """Equal rows stay one batch; others are cut to their own length, a whole number of tokens."""

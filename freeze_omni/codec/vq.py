@@ -16,8 +16,7 @@ class VectorQuantiser(nn.Module):
 
     def __init__(self, size: int, dim: int, normalise: bool, decay: float, restart_below: float):
         super().__init__()
-        self.size, self.normalise, self.decay = size, normalise, decay
-        self.restart_below = restart_below
+        self.size, self.normalise, self.decay, self.restart_below = size, normalise, decay, restart_below
         self.register_buffer("codebook", torch.randn(size, dim))
         self.register_buffer("counts", torch.ones(size))
         self.register_buffer("sums", torch.zeros(size, dim))
@@ -26,15 +25,15 @@ class VectorQuantiser(nn.Module):
     def forward(self, x: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
         """Straight-through values (B, T, dim), tokens (B, T), commitment loss (mean squared distance)."""
         x = self._direction(x)
-        flat = x.detach()[mask] if mask is not None else x.detach().flatten(0, -2)
+        used = torch.ones_like(x[..., 0], dtype=torch.bool) if mask is None else mask
+        flat = x.detach()[used]
         if self.training and not self.started:
             self._start(flat)
         tokens = self._nearest(x.detach())
         values = self.lookup(tokens)
-        distance = (x - values).square().sum(-1)
-        loss = distance.mean() if mask is None else distance[mask].mean()
+        loss = (x - values).square().sum(-1)[used].mean()
         if self.training:
-            self._follow(flat, tokens[mask] if mask is not None else tokens.flatten())
+            self._follow(flat, tokens[used])
         return x + (values - x).detach(), tokens, loss
 
     def nearest(self, x: Tensor) -> Tensor:
@@ -54,8 +53,7 @@ class VectorQuantiser(nn.Module):
         return F.normalize(x, dim=-1) if self.normalise else x
 
     def _nearest(self, x: Tensor) -> Tensor:
-        scores = 2 * (x @ self.codebook.T) - self.codebook.square().sum(-1)
-        return scores.argmax(-1)
+        return (2 * (x @ self.codebook.T) - self.codebook.square().sum(-1)).argmax(-1)
 
     @torch.no_grad()
     def _start(self, flat: Tensor) -> None:
@@ -78,8 +76,7 @@ class VectorQuantiser(nn.Module):
         self.counts.lerp_(counts, 1 - decay)
         self.sums.lerp_(sums, 1 - decay)
         self._restart(flat)
-        mean = self.sums / self.counts[:, None].clamp(min=1e-6)
-        self.codebook.copy_(self._direction(mean))
+        self.codebook.copy_(self._direction(self.sums / self.counts[:, None].clamp(min=1e-6)))
 
     def _restart(self, flat: Tensor) -> None:
         share = self.counts.sum() / self.size

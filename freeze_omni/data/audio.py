@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import os
+import struct
 import subprocess
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -25,8 +27,7 @@ def read_audio(entry: str, hz: int | None = None) -> tuple[Wav, int]:
 
     entry: a file that soundfile reads, `file.ark:offset`, or a shell command that ends in `|`.
     hz: resample to this rate; None keeps the file's.
-    Raises:
-        AudioError: the file is missing, truncated, empty, or the command fails.
+    Raises AudioError: the file is missing, truncated, empty, or the command fails.
     """
     try:
         wav, rate = _decode(entry.strip())
@@ -65,10 +66,7 @@ def change_speed(wav: Wav, factor: float, hz: int) -> Wav:
 
 
 def trim_silence(wav: Wav, hz: int, keep_s: float = 0.06, floor_db: float = -45.0) -> Wav:
-    """Cut silence at both ends of (S,), below floor_db of the loudest 10 ms frame, but keep `keep_s` of it.
-
-    Audio that is silent throughout is returned unchanged.
-    """
+    """Cut silence at both ends of (S,), floor_db below the loudest 10 ms, all but `keep_s`; never all of it."""
     frame = max(hz // 100, 1)
     count = len(wav) // frame
     if count == 0:
@@ -103,3 +101,107 @@ def _decode_ark(path: str, offset: int) -> tuple[NDArray[np.float32], int]:
     with open(path, "rb") as stream:
         stream.seek(offset)
         return soundfile.read(io.BytesIO(stream.read()), dtype="float32")
+
+
+UNKNOWN_SIZES = (0xFFFFFFFF, 0x7FFFFFFF, 0x80000000 - 44)  # written by programs that stream
+HEAD_BYTES = 4096
+
+
+@dataclass(frozen=True)
+class AudioHeader:
+    """Rate in Hz, length in samples (of one channel) and number of channels."""
+
+    rate_hz: int
+    samples: int
+    channels: int
+
+
+def read_header(path: str | Path) -> AudioHeader:
+    """Header of a wav, flac, ogg, sph, ... file. Raises AudioError, without the file's name: missing, cut or empty."""
+    try:
+        size = os.stat(path).st_size
+    except OSError:
+        raise AudioError("there is no such audio file") from None
+    if size == 0:
+        raise AudioError("the audio file is empty (0 bytes)")
+    with open(path, "rb") as file:
+        head = file.read(HEAD_BYTES)
+    is_wav = head[:4] == b"RIFF" and head[8:12] == b"WAVE"
+    header = (wav_header(head, size) if is_wav else None) or other_header(path)
+    if header.samples == 0:
+        raise AudioError("the audio file has no samples")
+    return header
+
+
+def wav_header(head: bytes, size: int) -> AudioHeader | None:
+    """Walk the chunks of a wav file of `size` bytes; None if `data` starts after `head`.
+
+    soundfile cannot tell that a file is cut: it takes the length from what is left.
+    """
+    at, layout = 12, None
+    while at + 8 <= len(head):
+        name, length = head[at : at + 4], struct.unpack_from("<I", head, at + 4)[0]
+        if name == b"fmt " and at + 24 <= len(head):
+            _, channels, rate, _, block, _ = struct.unpack_from("<HHIIHH", head, at + 8)
+            layout = (channels, rate, block)
+        elif name == b"data":
+            if layout is None or 0 in layout:
+                raise AudioError("the wav header is broken: no usable fmt chunk before the data")
+            left = size - at - 8
+            if length not in UNKNOWN_SIZES and length > left:
+                raise AudioError(
+                    f"the wav file is truncated: its header promises {length} bytes of audio, {left} are there"
+                )
+            channels, rate, block = layout
+            return AudioHeader(rate, min(length, left) // block, channels)
+        at += 8 + length + length % 2
+    if at >= size:
+        raise AudioError("the wav file is truncated: it ends before its audio")
+    return None
+
+
+def other_header(path: str | Path) -> AudioHeader:
+    """The header of any other format, by soundfile; the last sample is read, to prove that it exists."""
+    try:
+        with soundfile.SoundFile(str(path)) as file:
+            header = AudioHeader(file.samplerate, file.frames, file.channels)
+            if file.seekable() and header.samples:
+                file.seek(header.samples - 1)
+                if len(file.read(1)) != 1:
+                    raise AudioError("the audio file is truncated: its last sample is missing")
+    except (soundfile.SoundFileError, RuntimeError) as error:
+        reason = str(error).split(":")[-1].strip().rstrip(".")
+        raise AudioError(f"the audio file cannot be read: {reason}") from None
+    return header
+
+
+SILENCE_PEAK = 1e-3
+FRAME_S = 0.01
+
+
+def read_question(path: str | Path, hz: int) -> tuple[np.ndarray, list[str]]:
+    """Samples (S,) at `hz`, and notes on what was changed. Raises AudioError: no sound, cut, empty or silent."""
+    try:
+        header = read_header(path)
+    except AudioError as error:
+        raise AudioError(f"{path}: {error}; give a whole sound file (wav, flac, ogg)") from None
+    wav, _ = read_audio(str(path), hz)
+    notes = []
+    if header.channels > 1:
+        notes.append(f"{header.channels} channels mixed to one")
+    if header.rate_hz != hz:
+        notes.append(f"resampled from {header.rate_hz} to {hz} Hz")
+    if np.abs(wav).max() < SILENCE_PEAK:
+        raise AudioError(f"{path}: silent (no sample above {SILENCE_PEAK:g}); record it again")
+    return wav, notes
+
+
+def speech_end_s(wav: np.ndarray, hz: int, floor_db: float = -35.0) -> float:
+    """Where the sound ends: the last 10 ms frame of (S,) within `floor_db` of the loudest, in seconds."""
+    frame = int(hz * FRAME_S)
+    count = len(wav) // frame
+    if count == 0:
+        return len(wav) / hz
+    level = np.sqrt(np.mean(np.square(wav[: count * frame].reshape(count, frame)), axis=1))
+    loud = np.flatnonzero(level > level.max() * 10 ** (floor_db / 20))
+    return float((loud[-1] + 1) * FRAME_S) if len(loud) else len(wav) / hz

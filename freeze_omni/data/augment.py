@@ -13,10 +13,7 @@ _TELEPHONE_HZ = (300.0, 3400.0)
 
 @dataclass(frozen=True)
 class AugmentConfig:
-    """How often and how strongly. Ranges are (least, most), drawn uniformly.
-
-    speed changes the pitch and the length too: leave it at (1, 1) where times matter.
-    """
+    """How often and how strongly; ranges (least, most). speed changes pitch and length: (1, 1) where times matter."""
 
     speed: tuple[float, float] = (1.0, 1.0)
     reverb: float = 0.3  # share of utterances
@@ -42,11 +39,9 @@ def augment(wav: Wav, rng: np.random.Generator, config: AugmentConfig, hz: int =
     if config.speed != (1.0, 1.0):
         wav = resample(wav, hz * rng.uniform(*config.speed), hz)
     if rng.random() < config.reverb:
-        room = room_response(rng.uniform(*config.rt60_s), rng.uniform(*config.direct_db), hz, rng)
-        wav = reverberate(wav, room)
+        wav = reverberate(wav, room_response(rng.uniform(*config.rt60_s), rng.uniform(*config.direct_db), hz, rng))
     if rng.random() < config.noise:
-        noise = coloured_noise(len(wav), rng.uniform(0.0, 2.0), rng)
-        wav = mix(wav, noise, rng.uniform(*config.snr_db))
+        wav = mix(wav, coloured_noise(len(wav), rng.uniform(0.0, 2.0), rng), rng.uniform(*config.snr_db))
     if rng.random() < config.telephone:
         wav = band_limit(wav, hz, *_TELEPHONE_HZ)
     wav = wav * np.float32(10 ** (rng.uniform(*config.gain_db) / 20))
@@ -87,7 +82,6 @@ def mix(wav: Wav, noise: Wav, snr_db: float) -> Wav:
 
 def band_limit(wav: Wav, hz: int, low_hz: float, high_hz: float) -> Wav:
     """Keep only the band between the two frequencies."""
-    spectrum = np.fft.rfft(wav)
-    frequency = np.fft.rfftfreq(len(wav), 1 / hz)
+    spectrum, frequency = np.fft.rfft(wav), np.fft.rfftfreq(len(wav), 1 / hz)
     spectrum[(frequency < low_hz) | (frequency > high_hz)] = 0
     return np.fft.irfft(spectrum, len(wav)).astype(np.float32)

@@ -5,12 +5,67 @@ from __future__ import annotations
 import json
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from freeze_omni.data.audio_header import AudioError, read_header
-from freeze_omni.data.checked_table import Problem, Table, read_table
+from freeze_omni.data.audio import AudioError, read_header
 from freeze_omni.data.tables import TableError, read_lines
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong. `line` counts from 1; 0 means the file as a whole."""
+
+    file: Path
+    line: int
+    text: str
+
+    def __str__(self) -> str:
+        where = f"{self.file}:{self.line}" if self.line else f"{self.file}"
+        return f"{where}: {self.text}"
+
+
+@dataclass
+class Table:
+    """A file of lines `<id> <value>`: values and line numbers by id, in the file's order."""
+
+    path: Path
+    values: dict[str, str] = field(default_factory=dict)
+    lines: dict[str, int] = field(default_factory=dict)
+
+    def problem(self, key: str, text: str) -> Problem:
+        """A problem of the line of `key`."""
+        return Problem(self.path, self.lines[key], text)
+
+
+def read_table(path: Path, problems: list[Problem]) -> Table:
+    """Read a table and add broken, duplicate and unsorted lines to `problems`."""
+    table, last = Table(path), ""
+    for number, raw in enumerate(path.read_bytes().removesuffix(b"\n").split(b"\n"), 1):
+        if not raw.strip():
+            problems.append(Problem(path, number, "empty line"))
+            continue
+        try:
+            line = raw.decode("utf-8")
+        except UnicodeDecodeError:
+            problems.append(Problem(path, number, "not UTF-8; convert it with iconv"))
+            continue
+        if number == 1 and line.startswith("\ufeff"):
+            problems.append(Problem(path, number, "byte-order mark; remove it with dos2unix"))
+            line = line[1:]
+        if line.endswith("\r"):
+            problems.append(Problem(path, number, "Windows line end; convert it with dos2unix"))
+        key, _, value = line.replace("\t", " ").strip().partition(" ")
+        if key in table.values:
+            problems.append(Problem(path, number, f"id {key} was already given in line {table.lines[key]}"))
+            continue
+        if key < last:
+            problems.append(Problem(path, number, f"not sorted: {key} comes after {last}; sort with LC_ALL=C sort"))
+        last = max(key, last)
+        table.values[key], table.lines[key] = value.strip(), number
+    return table
+
 
 ROLES = ("asr", "tts", "qa", "dialogue")
 PER_UTTERANCE = ("feats.scp", "utt2dur", "utt2lang", "utt2num_samples", "utt2uniq", "answer")
@@ -26,13 +81,7 @@ FILES = {
 }
 STATES = ("0", "1", "2", "-1")
 SEGMENT_KINDS = ("complete", "cutoff", "backchannel", "noise", "side")
-QUESTION_KEYS: dict[str, type | tuple[type, ...]] = {
-    "id": str,
-    "question": str,
-    "answers": list,
-    "kind": str,
-    "phrasing": (str, int),
-}
+QUESTION_KEYS = {"id": str, "question": str, "answers": list, "kind": str, "phrasing": (str, int)}
 UNPRINTABLE = ("Cc", "Co", "Cn", "Cs")  # Unicode: control, private, unassigned, surrogate
 
 
@@ -46,11 +95,10 @@ def validate(
 ) -> list[Problem]:
     """All problems of a data directory, in the order of its files; an empty list means it is fine.
 
-    Args:
-        role: asr, tts (audio, text and speakers), qa (questions.jsonl) or dialogue (a set of stage 4, where a scene
-            may be without words); None checks what the flags ask for.
-        feats, wav, text: whether feats.scp, wav.scp and text are required.
-        non_print: allow characters in `text` that cannot be printed.
+    role: asr, tts (audio, text and speakers), qa (questions.jsonl) or dialogue (a set of stage 4, where a scene may be
+        without words); None checks what the flags ask for.
+    feats, wav, text: whether feats.scp, wav.scp and text are required.
+    non_print: allow characters in `text` that cannot be printed.
     """
     folder = Path(folder)
     if role is not None and role not in ROLES:
@@ -88,7 +136,7 @@ def check_audio(table: Table) -> Iterator[Problem]:
     for key, value in table.values.items():
         if value.endswith("|"):
             continue
-        reason = "no file name" if not value else None
+        reason = None if value else "no file name"
         path, _, offset = value.rpartition(":")
         if path and offset.isdigit():  # a place in an archive
             reason = None if Path(path).is_file() else f"{path}: there is no such archive"
@@ -120,12 +168,9 @@ def check_segments(table: Table, recordings: Table | None) -> Iterator[Problem]:
 
 def unprintable(text: str) -> str | None:
     """The first control, private or replacement character of `text`, as U+XXXX, or None."""
-    if text.isascii() and text.isprintable():
-        return None
-    for char in text:
-        if char in "\ufeff\ufffd" or unicodedata.category(char) in UNPRINTABLE:
-            return f"U+{ord(char):04X}"
-    return None
+    bad = (char for char in text if char in "\ufeff\ufffd" or unicodedata.category(char) in UNPRINTABLE)
+    found = None if text.isascii() and text.isprintable() else next(bad, None)
+    return f"U+{ord(found):04X}" if found else None
 
 
 def check_text(table: Table, non_print: bool) -> Iterator[Problem]:
@@ -209,20 +254,15 @@ def _rows(path: Path) -> Iterator[tuple[int, Any]]:
 
 
 def check_dialogue(folder: Path, recordings: Table) -> list[Problem]:
-    """Problems of states, scene, the tables of answered scenes, history, and questions.jsonl.
-
-    recordings: wav.scp of the set, which defines its scenes.
-    """
-    problems: list[Problem] = []
-    for name in ("states", "scene"):
-        if not (folder / name).is_file():
-            problems.append(Problem(folder / name, 0, "is missing; stage 4 writes it"))
+    """Problems of states, scene, answered scenes, history, questions.jsonl; `recordings` (wav.scp) has the scenes."""
+    needed = (folder / name for name in ("states", "scene"))
+    problems = [Problem(path, 0, "is missing; stage 4 writes it") for path in needed if not path.is_file()]
     if (folder / "states").is_file():
         problems += _check_states(read_table(folder / "states", problems), recordings)
     if (folder / "scene").is_file():
         problems += _check_scenes(folder / "scene", recordings)
-    names = [name for name in (*ANSWERED, "history") if (folder / name).is_file()]
-    tables = {name: read_table(folder / name, problems) for name in names}
+    given = [folder / name for name in (*ANSWERED, "history") if (folder / name).is_file()]
+    tables = {path.name: read_table(path, problems) for path in given}
     for table in tables.values():
         problems += _missing(table, recordings.values, recordings.path.name)
     if "history" in tables:
@@ -235,8 +275,7 @@ def check_dialogue(folder: Path, recordings: Table) -> list[Problem]:
 
 def _check_states(table: Table, recordings: Table) -> Iterator[Problem]:
     for key, value in table.values.items():
-        strange = [word for word in value.split() if word not in STATES]
-        if strange:
+        if strange := [word for word in value.split() if word not in STATES]:
             yield table.problem(key, f"{key} has the state {strange[0]!r}, which is none of {' '.join(STATES)}")
     yield from _missing(recordings, table.values, table.path.name)
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from freeze_omni.data.checked_table import Problem, Table, read_table
-from freeze_omni.data.datadir import SPOKEN, check_audio, check_segments, check_text
+from freeze_omni.data.datadir import SPOKEN, Problem, Table, check_audio, check_segments, check_text, read_table
 from freeze_omni.data.tables import write_speakers, write_table
 
 
@@ -14,7 +13,7 @@ def fix(folder: str | Path) -> tuple[int, int, list[Problem]]:
     """Fix the tables of `folder`; the originals are kept in `folder`/.backup.
 
     An utterance is kept if it is in every table, its audio is whole and its transcript not empty.
-    Returns (utterances kept, utterances before, reasons for what was dropped by its content).
+    Returns (utterances kept, utterances before, reasons for what was dropped).
     Raises FileNotFoundError if there is no table, ValueError if nothing would be left.
     """
     folder = Path(folder)
@@ -54,8 +53,7 @@ def _drop_unusable(tables: dict[str, Table]) -> list[Problem]:
         ("text", lambda table: check_text(table, non_print=True)),
         ("segments", lambda table: check_segments(table, tables.get("wav.scp"))),
     ):
-        if name in tables:
-            table = tables[name]
+        if table := tables.get(name):
             bad = list(check(table))
             lines = {problem.line for problem in bad}
             table.values = {key: value for key, value in table.values.items() if table.lines[key] not in lines}

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import soundfile
 
+from freeze_omni.config import ConfigError, build
 from freeze_omni.data.corpora.base import Utterance
-from freeze_omni.data.tables import TableError, read_table, write_speakers, write_table
+from freeze_omni.data.tables import TableError, read_jsonl, read_table, write_jsonl, write_speakers, write_table
 from freeze_omni.data.tts.synthesize import Job
 
 
@@ -32,10 +34,35 @@ def write_set(
 
 def write_spoken_set(folder: str | Path, jobs: Sequence[Job], paths: Mapping[str, Path]) -> float:
     """Write the directory of synthesised speech; returns its seconds."""
-    write_set(
-        folder,
-        {job.utterance: paths[job.utterance] for job in jobs},
-        {job.utterance: job.text for job in jobs},
-        {job.utterance: job.voice.speaker for job in jobs},
-    )
-    return sum(soundfile.info(paths[job.utterance]).duration for job in jobs)
+    spoken = {job.utterance: paths[job.utterance] for job in jobs}
+    speakers = {job.utterance: job.voice.speaker for job in jobs}
+    write_set(folder, spoken, {job.utterance: job.text for job in jobs}, speakers)
+    return sum(soundfile.info(path).duration for path in spoken.values())
+
+
+FILE = "sources.jsonl"
+
+
+@dataclass(frozen=True)
+class Source:
+    """One source of one set. missing: why the set has nothing of it, if so."""
+
+    set: str
+    source: str
+    voices: int = 0
+    utterances: int = 0
+    minutes: float = 0.0
+    missing: str = ""
+
+
+def write_sources(data: Path, sources: Iterable[Source]) -> None:
+    """Write `data`/sources.jsonl."""
+    write_jsonl(data / FILE, map(asdict, sources))
+
+
+def read_sources(path: Path) -> list[Source]:
+    """Read sources.jsonl. Raises ConfigError that names the line."""
+    try:
+        return [build(Source, row, f"{path}:{number}") for number, row in read_jsonl(path)]
+    except TableError as error:
+        raise ConfigError(f"{error}; run stage 1 again") from None

@@ -14,8 +14,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from freeze_omni.data.audio import AudioError, Wav, change_speed, read_audio, write_wav
-from freeze_omni.data.audio_header import read_header
+from freeze_omni.data.audio import AudioError, Wav, change_speed, read_audio, read_header, write_wav
 from freeze_omni.data.augment import coloured_noise
 from freeze_omni.data.progress import parallel_map
 from freeze_omni.data.tables import (
@@ -37,10 +36,7 @@ _LATE_S = 0.1  # a segment may end this much after its recording
 
 @dataclass(frozen=True)
 class PrepareConfig:
-    """pad_s: faint noise before and after, as in recordings (synthesis is cut tightly).
-
-    most_skipped: a larger share of utterances whose audio cannot be used is an error.
-    """
+    """pad_s: faint noise before and after. most_skipped: a larger share of unusable audio is an error."""
 
     hz: int = 16000
     min_s: float = 0.2
@@ -86,27 +82,19 @@ class Made:
 def prepare_dir(source: str | Path, output: str | Path, config: PrepareConfig, nj: int = 1) -> int:
     """Write `output`/{wav.scp,text,utt2spk,spk2utt,utt2num_samples,wav/}; returns the utterances kept.
 
-    Speeds other than 1 get `sp0.9-` before utterance and speaker. A rerun keeps finished files. Audio that
-    cannot be used is listed in `output`/skipped.
-    Raises:
-        TableError: tables that do not match (checked before any audio), or no utterance of the right length.
-        AudioError: more utterances than allowed cannot be used; the text is that of the first.
+    Speeds other than 1 get `sp0.9-` before utterance and speaker. A rerun keeps finished files. Audio that cannot be
+    used is listed in `output`/skipped.
+    Raises TableError: tables do not match, or nothing has the right length. AudioError: too much cannot be used.
     """
     source, output = Path(source), Path(output).resolve()
     entries, segments, texts, speakers = _read_dir(source)
     recordings = _recordings(texts, entries, segments)
     (output / "wav").mkdir(parents=True, exist_ok=True)
     work = functools.partial(_prepare, folder=output / "wav", config=config)
-    kept: list[Made] = []
-    skipped: list[Made] = []
-    paths: set[str] = set()
-    for group in parallel_map(work, recordings, nj, output.name, chunk=_CHUNK):
-        for made in group:
-            paths.add(made.path)
-            if made.reason:
-                skipped.append(made)
-            elif config.min_s * config.hz <= made.samples <= config.max_s * config.hz:
-                kept.append(made)
+    all_made = list(itertools.chain(*parallel_map(work, recordings, nj, output.name, chunk=_CHUNK)))
+    skipped = [made for made in all_made if made.reason]
+    fewest, most = config.min_s * config.hz, config.max_s * config.hz
+    kept = [made for made in all_made if not made.reason and fewest <= made.samples <= most]
     if len(skipped) > config.most_skipped * len(texts) * len(config.speeds):
         raise AudioError(f"{skipped[0].reason} ({len(skipped)} such)" if len(skipped) > 1 else skipped[0].reason)
     if not kept:
@@ -116,6 +104,7 @@ def prepare_dir(source: str | Path, output: str | Path, config: PrepareConfig, n
     write_table(output / "text", {made.key: texts[made.utterance] for made in kept})
     write_speakers(output, {made.key: made.prefix + speakers[made.utterance] for made in kept})
     write_table(output / "utt2num_samples", {made.key: made.samples for made in kept})
+    paths = {made.path for made in all_made}
     for path in (output / "wav").glob("*.wav"):
         if str(path) not in paths:  # of an earlier run
             path.unlink()
@@ -124,11 +113,9 @@ def prepare_dir(source: str | Path, output: str | Path, config: PrepareConfig, n
 
 def _read_dir(source: Path) -> tuple[dict, dict[str, Segment], dict[str, str], dict[str, str]]:
     entries, texts = read_table(source / "wav.scp"), read_table(source / "text")
-    has_segments = (source / "segments").exists()
-    segments = read_segments(source / "segments") if has_segments else {}
-    has_speakers = (source / "utt2spk").exists()
-    speakers = read_table(source / "utt2spk") if has_speakers else {key: key for key in texts}
-    first = {"segments": segments} if has_segments else {"wav.scp": entries}
+    segments = read_segments(source / "segments") if (source / "segments").exists() else {}
+    speakers = read_table(source / "utt2spk") if (source / "utt2spk").exists() else {key: key for key in texts}
+    first = {"segments": segments} if segments else {"wav.scp": entries}
     require_same_ids({**first, "text": texts, "utt2spk": speakers}, source)
     for utterance, segment in segments.items():
         if segment.recording not in entries:
@@ -153,14 +140,12 @@ def _prepare(recording: WavEntry, folder: Path, config: PrepareConfig) -> list[M
     for (utterance, segment), speed in itertools.product(recording.utterances, config.speeds):
         one = Made(utterance, speed)
         try:
-            fits = _as_it_is(recording.entry, segment, speed, config)
-            if fits:
+            if fits := _as_it_is(recording.entry, segment, speed, config):
                 made.append(replace(one, path=recording.entry, samples=fits))
                 continue
             path = folder / f"{one.key}-{_fingerprint(recording.entry, segment, speed, config)}.wav"
             if not path.exists():
-                if whole is None:
-                    whole, _ = read_audio(recording.entry, config.hz)
+                whole = read_audio(recording.entry, config.hz)[0] if whole is None else whole
                 wav = _cut(whole, utterance, segment, recording.entry, config.hz)
                 write_wav(path, _pad(change_speed(wav, speed, config.hz), config.hz, config.pad_s, one.key), config.hz)
             made.append(replace(one, path=str(path), samples=soundfile.info(path).frames))
@@ -182,11 +167,9 @@ def _as_it_is(entry: str, segment: Segment | None, speed: float, config: Prepare
 
 def _fingerprint(entry: str, segment: Segment | None, speed: float, config: PrepareConfig) -> str:
     """Eight digits that change with the source file and all that is done to it: part of the file's name."""
-    path = Path(entry)
-    source = path.stat() if path.exists() else None
+    source = Path(entry).stat() if Path(entry).exists() else None
     seen = (source.st_mtime_ns, source.st_size) if source else ()
-    made = repr((entry, seen, segment, speed, config.hz, config.pad_s))
-    return hashlib.sha256(made.encode()).hexdigest()[:8]
+    return hashlib.sha256(repr((entry, seen, segment, speed, config.hz, config.pad_s)).encode()).hexdigest()[:8]
 
 
 def _cut(whole: Wav, utterance: str, segment: Segment | None, entry: str, hz: int) -> Wav:

@@ -14,11 +14,7 @@ _REFRESH_S = 0.5
 def parallel_map[Item, Result](
     work: Callable[[Item], Result], items: Sequence[Item], nj: int, title: str, chunk: int = 1
 ) -> Iterator[Result]:
-    """Yield work(item) for each item in order, from `nj` processes of one thread each.
-
-    work and items must be picklable (a module's function or functools.partial of one). nj = 1 works
-    in this process. An exception of `work` ends the map and is raised here.
-    """
+    """Yield work(item) of each item in order, from `nj` processes (1: this one); work and items must be picklable."""
     if nj <= 1 or len(items) < 2:
         yield from _show((work(item) for item in items), len(items), title)
         return

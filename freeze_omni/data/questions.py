@@ -85,9 +85,8 @@ def _trivia_row(row: dict[str, Any]) -> tuple[str, str, list[str]]:
 
 def _llama_rows(path: Path) -> Iterable[tuple[str, str, list[str]]]:
     rows = [line.split("\t") for line in read_lines(path) if line.strip()]
-    if rows and rows[0][0].strip().lower().startswith("question"):
-        rows = rows[1:]
-    for number, cells in enumerate(rows):
+    titled = bool(rows) and rows[0][0].strip().lower().startswith("question")
+    for number, cells in enumerate(rows[titled:]):
         if len(cells) < 2:
             raise TableError(f"{path}:{number + 1}: expected `question<tab>answer`")
         yield f"llama-{number:04d}", cells[0].strip(), [cells[1].strip()]

@@ -36,9 +36,7 @@ def read_lines(path: str | Path) -> list[str]:
         raise TableError(f"{path}: no such file; run the stage that makes it") from None
     except UnicodeDecodeError as error:
         raise TableError(f"{path}: not UTF-8 ({error}); convert it with iconv") from None
-    if not lines[-1]:
-        lines.pop()
-    return [line.removesuffix("\r") for line in lines]
+    return [line.removesuffix("\r") for line in (lines if lines[-1] else lines[:-1])]
 
 
 def read_jsonl(path: str | Path) -> Iterator[tuple[int, Any]]:
@@ -58,9 +56,8 @@ def write_jsonl(path: str | Path, rows: Iterable[object]) -> None:
 def read_table(path: str | Path, need_value: bool = True) -> dict[str, str]:
     """Read `id value` lines in the order of the file.
 
-    Raises:
-        TableError: the file is missing, empty or not UTF-8, an id comes twice, or a value is missing (unless
-            need_value is false).
+    Raises TableError: the file is missing, empty or not UTF-8, an id comes twice, or a value is missing (unless
+        need_value is false).
     """
     table: dict[str, str] = {}
     for number, line in enumerate(read_lines(path), start=1):

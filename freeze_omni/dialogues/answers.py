@@ -50,14 +50,10 @@ def answer_questions(
 
 
 def answer_rounds(llm: FrozenLLM, asked: Sequence[Asked], config: AnswerConfig, cache: Path) -> dict[Asked, LlmAnswer]:
-    """Greedy answers to questions after their histories, kept below `cache` by LLM, system text and length.
-
-    A killed run loses at most one batch.
-    """
+    """Greedy answers after histories, kept below `cache` by LLM and settings; a killed run loses at most one batch."""
     key = json.dumps([llm.fingerprint(), config.system, config.max_new_tokens])
     path = cache / "answers" / f"{hashlib.sha256(key.encode()).hexdigest()}.jsonl"
     known = _read(path)
-    # similar lengths together, which wastes least on padding; always in the same order
     missing = sorted({one for one in asked if one not in known}, key=_size)
     path.parent.mkdir(parents=True, exist_ok=True)
     for start in range(0, len(missing), _BATCH):

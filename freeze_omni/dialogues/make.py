@@ -2,23 +2,78 @@
 
 from __future__ import annotations
 
+import json
 import random
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 
-from freeze_omni.data.audio import read_audio, write_wav
-from freeze_omni.data.audio_header import read_header
-from freeze_omni.data.questions import read_questions
-from freeze_omni.data.tables import read_jsonl, read_table
-from freeze_omni.data.tts.base import Voice
-from freeze_omni.data.tts.registry import TtsFolders, default_cache
-from freeze_omni.data.tts.synthesize import Job, synthesize
+import numpy as np
+
+from freeze_omni.data.audio import Wav, read_audio, read_header, trim_silence, write_wav
+from freeze_omni.data.questions import read_questions, write_questions
+from freeze_omni.data.tables import read_jsonl, read_table, write_jsonl, write_speakers, write_table
+from freeze_omni.data.tts.backends import Voice
+from freeze_omni.data.tts.synthesize import Job, TtsFolders, default_cache, synthesize
 from freeze_omni.dialogues.answers import AnswerConfig, Asked, answer_rounds
-from freeze_omni.dialogues.config import DialogueConfig, Misheard
-from freeze_omni.dialogues.plan import Ask, PlannedScene, later_rounds, plan_set
-from freeze_omni.dialogues.write import write_dialogues
-from freeze_omni.duplex.scenes import SceneMaker
+from freeze_omni.dialogues.plan import Ask, DialogueConfig, Misheard, PlannedScene, later_rounds, plan_set
+from freeze_omni.duplex.scenes import Scene, SceneMaker, babble_of
+
+_BABBLE_S = 20
+_BABBLE_VOICES = 5
+
+
+def write_dialogues(
+    folder: Path, planned: Sequence[PlannedScene], answer_wavs: dict[str, Path], maker: SceneMaker, seed: int
+) -> dict[str, int]:
+    """Compose and write one set; returns the number of scenes by kind."""
+    planned = sorted(planned, key=lambda one: one.id)
+    babble = _babble(planned, maker, seed)
+    scenes: dict[str, Scene] = {}
+    for one in planned:
+        rng = np.random.default_rng([seed, *one.id.encode()])
+        speech = trim_silence(read_audio(one.recording.audio, maker.hz)[0], maker.hz, keep_s=0.0)
+        scenes[one.id] = maker.make(one.kind, speech, rng, babble)
+        write_wav(folder / "wav" / f"{one.id}.wav", scenes[one.id].wav, maker.hz)
+    _write_tables(folder, planned, scenes, answer_wavs)
+    return dict(Counter(scene.kind for scene in scenes.values()))
+
+
+def _write_tables(
+    folder: Path, planned: Sequence[PlannedScene], scenes: dict[str, Scene], answer_wavs: dict[str, Path]
+) -> None:
+    answered = {one.id: one for one in planned if one.question is not None}
+    write_table(folder / "wav.scp", {one.id: (folder / "wav" / f"{one.id}.wav").resolve() for one in planned})
+    write_table(folder / "text", {one.id: "" if one.kind == "noise" else one.recording.text for one in planned})
+    write_speakers(folder, {one.id: one.recording.speaker for one in planned})
+    write_table(folder / "states", {key: " ".join(map(str, s.labels)) for key, s in scenes.items()})
+    write_table(folder / "utt2num_samples", {key: len(s.wav) for key, s in scenes.items()})
+    write_jsonl(folder / "scene", (_scene_row(key, scenes[key]) for key in sorted(scenes)))
+    write_table(folder / "answer", {key: one.answer for key, one in answered.items()})
+    write_table(folder / "utt2question", {key: one.question.id for key, one in answered.items()})
+    write_questions(folder / "questions.jsonl", {one.question.id: one.question for one in answered.values()}.values())
+    later = {key: json.dumps(one.history, ensure_ascii=False) for key, one in answered.items() if one.history}
+    spoken = {key: answer_wavs[one.answer] for key, one in answered.items() if one.answer in answer_wavs}
+    for name, table in (("history", later), ("answer_wav.scp", spoken)):
+        (folder / name).unlink(missing_ok=True)  # of an earlier run with other settings; training would read it
+        if table:
+            write_table(folder / name, table)
+
+
+def _scene_row(key: str, scene: Scene) -> dict[str, object]:
+    def times(start_s: float, end_s: float) -> dict[str, float]:
+        return {"start_s": round(start_s, 4), "end_s": round(end_s, 4)}
+
+    segments = [{"kind": one.kind, **times(one.start_s, one.end_s)} for one in scene.segments]
+    return {"id": key, "kind": scene.kind, "segments": segments, "pauses": [times(*one) for one in scene.pauses]}
+
+
+def _babble(planned: Sequence[PlannedScene], maker: SceneMaker, seed: int) -> Wav:
+    """Some voices of the set at once, each of another speaker."""
+    by_speaker = {one.recording.speaker: one.recording.audio for one in planned}
+    voices = [read_audio(entry, maker.hz)[0] for entry in list(by_speaker.values())[:_BABBLE_VOICES]]
+    return babble_of(voices, _BABBLE_S * maker.hz, np.random.default_rng(seed))
 
 
 def make_dialogues(
@@ -30,10 +85,7 @@ def make_dialogues(
     nj: int,
     misheard: Misheard | None = None,
 ) -> None:
-    """Write `output`/<set>/ for each set; misheard: the judge that `config.rejection` needs.
-
-    Raises TableError, TtsError and LlmError before long work.
-    """
+    """Write `output`/<set>/; misheard: the judge. Raises TableError, TtsError, LlmError before long work."""
     ask = _asker(config.answers, llm_folder, folders)
     answers = {one.question: answer for one, answer in ask(_first_questions(config, data)).items()}
     plans, draws = {}, {}

@@ -3,18 +3,139 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from freeze_omni.data.corpora.base import Utterance
+from freeze_omni.data.corpora.speakable import unspeakable
 from freeze_omni.data.kaldi_dir import read_set
 from freeze_omni.data.questions import Question, read_questions
-from freeze_omni.data.tables import TableError
-from freeze_omni.dialogues.answers import Asked, LlmAnswer
-from freeze_omni.dialogues.config import SetConfig
-from freeze_omni.dialogues.speak import read_dialogues
+from freeze_omni.data.tables import TableError, read_jsonl
+from freeze_omni.data.tts.backends import Voice
+from freeze_omni.data.tts.synthesize import Job
+from freeze_omni.dialogues.answers import AnswerConfig, Asked, LlmAnswer
+from freeze_omni.duplex.scenes import SceneConfig
 from freeze_omni.speech_decoder.normalise import spoken_english
+
+# (a folder for what was heard, sound by id, text by id) -> ids of what is misheard
+Misheard = Callable[[Path, Mapping[str, object], Mapping[str, str]], set[str]]
+
+
+@dataclass(frozen=True)
+class SetConfig:
+    """One set: its sources (folders below data/) and how many scenes of each kind.
+
+    complete and paused turns carry a question's answer; a question has up to `recordings` of them.
+    scenes: how many more of each kind, without an answer; complete and paused ones among them repeat recordings of the
+        set's questions, with or without a usable answer, and teach the state head alone.
+    answer_words: questions whose answer is longer, or did not end, are left out (0: none is).
+    rounds: the user's turns of a dialogue, from its start, as far as one voice speaks them; the later ones of
+        qa/dialogues.jsonl are asked after the LLM's own answers to the earlier ones.
+    """
+
+    speech: str
+    qa: str = ""
+    duplex: str = ""
+    questions: int = 0  # 0: all that have a recording
+    recordings: int = 1
+    answer_words: int = 0
+    rounds: int = 1
+    speak_answers: bool = False
+    paused_share: float = 0.0
+    scenes: dict[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.rounds < 1:
+            raise ValueError(f"rounds {self.rounds}: it counts the user's turns of a dialogue, from 1")
+
+
+@dataclass(frozen=True)
+class RejectionConfig:
+    """Speech that the judge (--judge) does not hear as it was written is left out of the sets.
+
+    most_wer: a clip with a higher error rate (a fraction) is rejected. questions: judge their recordings, for corpora
+    that were synthesised and not judged in stage 1; answers: judge what stage 4 speaks itself.
+    """
+
+    most_wer: float = 0.2
+    normaliser: str = "english"
+    language: str = "en"
+    questions: bool = True
+    answers: bool = True
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.most_wer:
+            raise ValueError(f"most_wer {self.most_wer}: it is a share of the words, 0.2 for a fifth")
+
+
+@dataclass(frozen=True)
+class DialogueConfig:
+    """All sets of a recipe by name, the answers' voice, and how scenes are composed; rejection: None keeps all."""
+
+    sets: dict[str, SetConfig]
+    voice: str = "kokoro:af_heart@1.1"
+    seed: int = 0
+    answers: AnswerConfig = field(default_factory=AnswerConfig)
+    scene: SceneConfig = field(default_factory=SceneConfig)
+    rejection: RejectionConfig | None = None
+
+
+_SENTENCE_END = re.compile(r"(?<=[.?!])\s+|(?<=[。？！])")
+
+
+@dataclass(frozen=True)
+class SpeakConfig:
+    """How much is spoken. rounds: user turns of a dialogue, from its start. sentences: of the assistant, in total."""
+
+    voices: tuple[str, ...]
+    voice: str = ""
+    dialogues: int = 0  # 0: all
+    rounds: int = 3
+    sentences: int = 0
+    most_words: int = 30  # of a sentence of the assistant
+
+
+def read_dialogues(path: Path) -> list[dict[str, Any]]:
+    """dialogues.jsonl. Raises TableError that names the line."""
+    if not path.is_file():
+        raise TableError(f"{path}: no such file; prepare the dialogue corpus first")
+    found = []
+    for number, row in read_jsonl(path):
+        try:
+            row["id"], row["rounds"][0]["user"]
+        except (KeyError, TypeError, IndexError):
+            raise TableError(f"{path}:{number}: no dialogue with `id` and `rounds`; fix the line") from None
+        found.append(row)
+    return found
+
+
+def user_jobs(dialogues: Sequence[dict[str, Any]], config: SpeakConfig) -> list[Job]:
+    """The user's turns: one voice for each dialogue, the voices in turn."""
+    jobs = []
+    for number, dialogue in enumerate(dialogues[: config.dialogues or None]):
+        voice = Voice.parse(config.voices[number % len(config.voices)])
+        for turn, one in enumerate(dialogue["rounds"][: config.rounds]):
+            jobs.append(Job(f"{voice.speaker}-{dialogue['id']}-{turn}", one["user"], voice))
+    return jobs
+
+
+def assistant_jobs(dialogues: Sequence[dict[str, Any]], config: SpeakConfig) -> list[Job]:
+    """Sentences of the assistant that can be spoken, each once, numbers in words, in the one voice."""
+    if not config.voice:
+        return []
+    voice = Voice.parse(config.voice)
+    texts: dict[str, str] = {}
+    for dialogue in dialogues:
+        for one in dialogue["rounds"]:
+            for sentence in _SENTENCE_END.split(one["assistant"]):
+                text = " ".join(spoken_english(sentence).split())
+                if text and unspeakable(text, config.most_words) is None and len(texts) < config.sentences:
+                    texts.setdefault(text, f"{voice.speaker}-{dialogue['id']}-{len(texts):06d}")
+    return [Job(key, text, voice) for text, key in texts.items()]
+
 
 Ask = Callable[[Sequence[Asked]], dict[Asked, LlmAnswer]]
 
@@ -73,16 +194,12 @@ def _plan_questions(
     spoken: dict[str, list[Utterance]] = {}
     for recording in recordings:
         spoken.setdefault(recording.text, []).append(recording)
-    usable = []
-    for question in asked:
-        answer = spoken_answer(answers.get(question.question), config.answer_words)
-        if question.question in spoken and answer:
-            usable.append((question, answer))
+    answered = ((question, spoken_answer(answers.get(question.question), config.answer_words)) for question in asked)
+    usable = [(question, answer) for question, answer in answered if question.question in spoken and answer]
     if config.questions:
         rng.shuffle(usable)
-        usable = usable[: config.questions]
     planned = []
-    for question, answer in usable:
+    for question, answer in usable[: config.questions or None]:
         takes = spoken[question.question]
         for number, take in enumerate(rng.sample(takes, min(config.recordings, len(takes)))):
             key = question.id if config.recordings == 1 else f"{question.id}-{number}"
@@ -110,8 +227,8 @@ def later_rounds(
         answers = ask([Asked(turn.recording.text, turn.history) for turn in turns])
         last = []
         for turn in turns:
-            answer = spoken_answer(answers[Asked(turn.recording.text, turn.history)], config.answer_words)
-            if answer:
+            asked = Asked(turn.recording.text, turn.history)
+            if answer := spoken_answer(answers[asked], config.answer_words):
                 last.append(replace(turn, kind=_kind_of_turn(config, rng), answer=answer))
         found += last
     return found

@@ -1,7 +1,4 @@
-"""State labels: from a timeline of what the user's side sounds like to one label for each chunk.
-
-The recipe, which the paper does not publish, is written in docs/duplex.md.
-"""
+"""State labels: from a timeline of the user's side to one label for each chunk, as docs/duplex.md defines it."""
 
 from __future__ import annotations
 
@@ -13,13 +10,8 @@ from typing import Literal
 from freeze_omni.duplex.state_head import ANSWER, IGNORE, NO_LABEL, SPEAKING
 
 Kind = Literal["complete", "cutoff", "backchannel", "noise", "side"]
-DECISIONS: dict[str, int | None] = {
-    "complete": ANSWER,
-    "cutoff": None,  # the user will go on: nothing is decided
-    "backchannel": IGNORE,
-    "noise": IGNORE,
-    "side": IGNORE,
-}
+# after a cutoff the user will go on: nothing is decided
+DECISIONS = {"complete": ANSWER, "cutoff": None, "backchannel": IGNORE, "noise": IGNORE, "side": IGNORE}
 TO_SYSTEM = ("complete", "cutoff")
 ROUNDING_S = 1e-6
 
@@ -70,10 +62,9 @@ def needed_s(segments: Sequence[Segment], config: LabelConfig) -> float:
 def chunk_labels(segments: Sequence[Segment], chunks: int, config: LabelConfig | None = None) -> list[int]:
     """One label for each of `chunks` chunks: 0, 1, 2, or -1 for none.
 
-    0 from the start and wherever nothing has been decided: in speech, in pauses, after a cut-off
-    turn. 1 or 2 on the decision chunk of a segment. -1 after it, until the next segment starts.
-    A decision is void if the user speaks to the system before its chunk has ended; one of
-    nothing to answer also where any other sound does, or while a cut-off turn waits to be finished.
+    0 wherever nothing has been decided: in speech, in pauses, after a cut-off turn. 1 or 2 on the decision chunk of a
+    segment, then -1 until the next segment starts. A decision is void if the user speaks to the system before its chunk
+    has ended; one of nothing to answer also if any other sound is heard, or while a cut-off turn waits.
     """
     config = config or LabelConfig()
     labels = [SPEAKING] * chunks
@@ -94,13 +85,10 @@ def _void(segment: Segment, segments: Sequence[Segment], chunk: int, config: Lab
     if segment.kind == "complete":
         return any(other.kind in TO_SYSTEM for other in over)
     before = [x for x in segments if x.end_s <= segment.end_s and x.kind in TO_SYSTEM]
-    waits = bool(before) and max(before, key=lambda other: other.end_s).kind == "cutoff"
-    return bool(over) or waits
+    return bool(over) or bool(before) and max(before, key=lambda other: other.end_s).kind == "cutoff"
 
 
 def _next_start(segment: Segment, segments: Sequence[Segment], chunks: int, config: LabelConfig) -> int:
     """The chunk in which the next segment starts, or `chunks`."""
-    starts = [other.start_s for other in segments if other.start_s > segment.end_s]
-    if not starts:
-        return chunks
-    return min(chunks, int((min(starts) + ROUNDING_S) / config.chunk_s))
+    starts = [int((x.start_s + ROUNDING_S) / config.chunk_s) for x in segments if x.start_s > segment.end_s]
+    return min([chunks, *starts])

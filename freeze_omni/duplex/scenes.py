@@ -46,47 +46,39 @@ class SceneMaker:
     """Composes scenes; the same rng state and recordings give the same scene."""
 
     def __init__(self, config: SceneConfig, rates: Rates | None = None) -> None:
-        self.config = config
-        self.rates = rates or Rates()
+        self.config, self.rates = config, rates or Rates()
         self.hz = self.rates.input_hz
 
     def make(self, kind: str, speech: Wav, rng: np.random.Generator, babble: Wav | None = None) -> Scene:
-        """A scene of `kind` around one recording (S,) without silence at its ends.
-
-        babble: other voices, mixed into some noises. Raises ValueError for an unknown kind.
-        """
+        """A scene around a recording (S,); babble: other voices in some noises. Raises ValueError: unknown kind."""
         if kind not in KINDS:
             raise ValueError(f"scene kind '{kind}' is none of {', '.join(KINDS)}")
         pauses: list[tuple[float, float]] = []
-        segment_kind = "complete" if kind == "paused" else kind
         if kind == "paused":
             speech, pause = self._with_pause(speech, rng)
-            pauses = [pause]
+            pauses.append(pause)
         elif kind == "cutoff":
             speech = self._cut(speech, rng)[0]
         elif kind == "noise":
             speech = self._noise(rng, babble)
         elif kind == "side":
             speech = self._far(speech, rng)
-        return self._place(kind, segment_kind, speech, pauses, rng)
+        return self._place(kind, speech, pauses, rng)
 
-    def _place(
-        self, kind: str, segment_kind: str, sound: Wav, pauses: list[tuple[float, float]], rng: np.random.Generator
-    ) -> Scene:
+    def _place(self, kind: str, sound: Wav, pauses: list[tuple[float, float]], rng: np.random.Generator) -> Scene:
         config, hz = self.config, self.hz
         at = round(rng.uniform(*config.lead_s) * hz)
-        segment = Segment(segment_kind, at / hz, (at + len(sound)) / hz)  # type: ignore[arg-type]
+        said = "complete" if kind == "paused" else kind
+        segment = Segment(said, at / hz, (at + len(sound)) / hz)  # type: ignore[arg-type]
         labelling = LabelConfig(config.decision_delay_s, self.rates.chunk_s)
         end_s = max(segment.end_s + rng.uniform(*config.trail_s), needed_s([segment], labelling))
         chunks = int(np.ceil(end_s * hz / self.rates.chunk_samples))
-        samples = chunks * self.rates.chunk_samples
         floor = 10 ** (rng.uniform(*config.floor_db) / 20)
-        scene = coloured_noise(samples, rng.uniform(0.5, 1.5), rng) * np.float32(floor)
+        scene = coloured_noise(chunks * self.rates.chunk_samples, rng.uniform(0.5, 1.5), rng) * np.float32(floor)
         scene[at : at + len(sound)] += sound
         scene = (scene / max(1.0, float(np.abs(scene).max()))).astype(np.float32)
         placed = tuple((start + at / hz, end + at / hz) for start, end in pauses)
-        labels = chunk_labels([segment], chunks, labelling)
-        return Scene(kind, scene, (segment,), placed, tuple(labels))
+        return Scene(kind, scene, (segment,), placed, tuple(chunk_labels([segment], chunks, labelling)))
 
     def _with_pause(self, speech: Wav, rng: np.random.Generator) -> tuple[Wav, tuple[float, float]]:
         first, second = self._cut(speech, rng)
@@ -126,8 +118,7 @@ class SceneMaker:
     def _far(self, speech: Wav, rng: np.random.Generator) -> Wav:
         """Another person further away: quieter, in a room."""
         room = room_response(rng.uniform(*self.config.side_rt60_s), rng.uniform(-3, 3), self.hz, rng)
-        level = np.float32(10 ** (rng.uniform(*self.config.side_db) / 20))
-        return reverberate(speech, room) * level
+        return reverberate(speech, room) * np.float32(10 ** (rng.uniform(*self.config.side_db) / 20))
 
 
 def quietest(wav: Wav, low: int, high: int, hz: int) -> int:

@@ -59,11 +59,7 @@ class StateHead(nn.Module):
         self.output = nn.Linear(config.hidden or size, STATES + config.released)
 
     def forward(self, hidden: Tensor, summary: Tensor | None = None) -> Tensor:
-        """hidden (..., E), summary (..., S) to logits (..., 3).
-
-        An imported head's fourth logit is never computed, so a softmax over the result is always over
-        the three states, and the bits are those of a head that has three.
-        """
+        """hidden (..., E), summary (..., S) to logits (..., 3); an imported head's fourth logit is never computed."""
         features = hidden.to(self.output.weight.dtype)
         if self.config.summary:
             if summary is None:
@@ -75,10 +71,7 @@ class StateHead(nn.Module):
         return F.linear(features, self.output.weight[:STATES], self.output.bias[:STATES])
 
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Weighted cross entropy of logits (..., 3) and labels (...), where -1 is no label.
-
-        Without any label it is zero (with a gradient of zero).
-        """
+        """Weighted cross entropy of logits (..., 3) and labels (...), -1 for none; zero without any label."""
         flat = labels.reshape(-1)
         logits = logits.reshape(-1, STATES).float()
         if not bool((flat != NO_LABEL).any()):

@@ -16,8 +16,8 @@ import numpy as np
 import torch
 
 from freeze_omni.session.answer import own_answers
-from freeze_omni.session.model import SpokenModel
 from freeze_omni.session.ops import DrawToken, Hear, MakeSound, Op, Read, StartSpeech, execute
+from freeze_omni.system import FreezeOmni
 
 CONTEXT_POSITIONS = 256
 CHUNK_TOKENS = 24
@@ -40,7 +40,7 @@ class Cost:
     step_s: float
 
 
-def cost(model: SpokenModel, sessions: int) -> Cost:
+def cost(model: FreezeOmni, sessions: int) -> Cost:
     """Of `sessions` dialogues that all listen, or all are answered."""
     rates, answers = model.rates, own_answers(model)
     size, device = model.llm.hidden_size, model.device
@@ -51,8 +51,8 @@ def cost(model: SpokenModel, sessions: int) -> Cost:
     states = execute(model, [StartSpeech(context[:8], context[:8, :size], answers.sampling)] * sessions)
     generators = [torch.Generator(device).manual_seed(0) for _ in caches]
     steps_s = 1 / rates.chunk_s
-    heard = 2 if model.config.adapter.ctc is None else 1  # positions a time: of a chunk, or of a token heard
-    heard_s = steps_s if model.config.adapter.ctc is None else LLM_TOKENS_S
+    per_chunk = model.config.adapter.positions_per_chunk  # else they follow the words, one a time
+    heard, heard_s = (1, LLM_TOKENS_S) if per_chunk is None else (per_chunk, steps_s)
     tokens = tuple([0] * CHUNK_TOKENS)
     listening: list[Load] = [
         (steps_s, lambda row: Hear(silence, model.listening.initial_state(1, device))),
@@ -77,7 +77,7 @@ def cost(model: SpokenModel, sessions: int) -> Cost:
     return Cost(max(work), own_s + waits_s + HEARD_BEFORE * (sessions - 1) * own_s)
 
 
-def capacity(model: SpokenModel, load: float, step_s: float, most: int = MOST) -> tuple[int, dict[int, Cost]]:
+def capacity(model: FreezeOmni, load: float, step_s: float, most: int = MOST) -> tuple[int, dict[int, Cost]]:
     """The largest number of sessions that stay under `load` and `step_s`, at least 1; and what was measured."""
     seen: dict[int, Cost] = {}
 
@@ -97,7 +97,7 @@ def capacity(model: SpokenModel, load: float, step_s: float, most: int = MOST) -
     return min(good, most), seen
 
 
-def _time_s(model: SpokenModel, ops: list[Op]) -> float:
+def _time_s(model: FreezeOmni, ops: list[Op]) -> float:
     execute(model, ops)
     spent = []
     for _ in range(REPEATS):

@@ -9,8 +9,18 @@ from dataclasses import dataclass, field
 WINDOW_S = 60.0
 WINDOW_VALUES = 4096
 QUANTILES = (0.5, 0.9, 0.99)
-DURATIONS = ("listen_s", "first_audio_s")
-SUMS = ("worked_s", "heard_s", "spoken_s", "batches", "rows")
+# what is measured: the name in `/metrics`, and what it is
+DURATIONS = {
+    "listen_s": ("listen_step_seconds", "From the arrival of 160 ms of audio to what was made of it."),
+    "first_audio_s": ("first_audio_seconds", "From the arrival of what ended a turn to the answer's first audio."),
+}
+SUMS = {
+    "worked_s": ("work_seconds_total", "Time that the model has worked."),
+    "heard_s": ("heard_audio_seconds_total", "Audio heard."),
+    "spoken_s": ("spoken_audio_seconds_total", "Audio spoken."),
+    "batches": ("batches_total", "Batches of model work."),
+    "rows": ("batch_rows_total", "Operations in them."),
+}
 
 
 @dataclass(frozen=True)
@@ -50,7 +60,6 @@ class Measures:
         self._total = dict.fromkeys(DURATIONS, 0.0)
 
     def observe(self, name: str, value: float) -> None:
-        """Take one value, by the names of `Scheduler`."""
         if name in self._recent:
             self._recent[name].append((self._clock(), value))
             self._count[name] += 1
@@ -62,15 +71,12 @@ class Measures:
             self._sums[name] += value
 
     def report(self, sessions: int, waiting_chunks: int, limit: int) -> Report:
-        durations = {
-            name: Summary(self._count[name], self._total[name], quantiles(self._last_minute(name)))
-            for name in DURATIONS
-        }
-        return Report(sessions, waiting_chunks, limit, dict(self._sums), durations)
-
-    def _last_minute(self, name: str) -> list[float]:
         begin_s = self._clock() - WINDOW_S
-        return [value for time_s, value in self._recent[name] if time_s >= begin_s]
+        durations = {}
+        for name, recent in self._recent.items():
+            last_minute = [value for time_s, value in recent if time_s >= begin_s]
+            durations[name] = Summary(self._count[name], self._total[name], quantiles(last_minute))
+        return Report(sessions, waiting_chunks, limit, dict(self._sums), durations)
 
 
 def quantiles(values: list[float]) -> tuple[float | None, ...]:

@@ -19,9 +19,9 @@ from freeze_omni.engine.slot import LISTEN, SPEAK, Input, Lane, Output, Slot
 from freeze_omni.frontend.vad import Detector, EnergyDetector
 from freeze_omni.session import events as ev
 from freeze_omni.session.log import Recorder
-from freeze_omni.session.model import SpokenModel
 from freeze_omni.session.ops import Op, execute, group_key
 from freeze_omni.session.session import SessionConfig
+from freeze_omni.system import FreezeOmni
 
 Key = Hashable
 Urgency = tuple[int, float]
@@ -39,7 +39,7 @@ class Scheduler:
 
     def __init__(
         self,
-        model: SpokenModel,
+        model: FreezeOmni,
         config: ServingConfig,
         clock: Callable[[], float],
         emit: Callable[[Key, list[Output]], None],
@@ -97,16 +97,12 @@ class Scheduler:
         if not ready:
             return False
         ready.sort(key=lambda entry: entry[0])
-        ready = self._gathered(ready, now_s)
-        wanted = group_key(ready[0][3].op)
-        batch = [entry[1:] for entry in ready if group_key(entry[3].op) == wanted][: self.config.max_batch]
-        self._run(batch)
-        return True
-
-    def _gathered(self, ready: list[tuple[Urgency, Key, str, Lane]], now_s: float) -> list:
-        """Without fresh audio, which waits a moment for others to join while there is other work."""
+        # fresh audio waits a moment for others to join while there is other work
         fresh_s = now_s - self.config.gather_ms / 1000
-        return [entry for entry in ready if not entry[3].is_fresh(fresh_s)] or ready
+        ready = [entry for entry in ready if not entry[3].is_fresh(fresh_s)] or ready
+        wanted = group_key(ready[0][3].op)
+        self._run([entry[1:] for entry in ready if group_key(entry[3].op) == wanted][: self.config.max_batch])
+        return True
 
     def _urgency(self, name: str, lane: Lane, slot: Slot, now_s: float) -> Urgency:
         if name == LISTEN:

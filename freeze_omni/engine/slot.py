@@ -15,25 +15,21 @@ import numpy as np
 import torch
 
 from freeze_omni.engine.config import ServingConfig
-from freeze_omni.frontend.vad import Detector, Gate, GateConfig
+from freeze_omni.frontend.vad import Detector, Gate
 from freeze_omni.session import events as ev
 from freeze_omni.session.answer import Answer
 from freeze_omni.session.log import Recorder
-from freeze_omni.session.model import SpokenModel
 from freeze_omni.session.ops import Job, Op
 from freeze_omni.session.reducer import TurnDetection
 from freeze_omni.session.session import Chunker, SessionConfig, SpeechSession
+from freeze_omni.system import FreezeOmni
 
 
-@dataclass(frozen=True)
-class Refused:
-    """An event or a configuration that cannot be followed; the session goes on."""
-
-    reason: str
+class Refused(ev.Value):
+    reason: str  # why an event or a configuration cannot be followed; the session goes on
 
 
-@dataclass(frozen=True)
-class Gated:
+class Gated(ev.Value):
     """The gate has opened or closed in the chunk that ended `time_s` after the session's start."""
 
     is_open: bool
@@ -86,12 +82,10 @@ class Playback:
         return self.sent > 0
 
     def send(self, samples: int, now_s: float) -> None:
-        """This many samples more are on their way."""
         self.ends_s = max(self.ends_s, now_s) + samples / self.output_hz
         self.sent += samples
 
     def heard(self, now_s: float) -> int:
-        """Samples played up to now."""
         left = max(0.0, self.ends_s - now_s) * self.output_hz
         return max(0, self.sent - int(-(-left // 1)))
 
@@ -106,7 +100,7 @@ class Slot:
 
     def __init__(
         self,
-        model: SpokenModel,
+        model: FreezeOmni,
         serving: ServingConfig,
         config: SessionConfig,
         detector: Detector,
@@ -185,7 +179,6 @@ class Slot:
         self._follow_answer(now_s)
 
     def close(self) -> None:
-        """Drop everything."""
         for lane in self.lanes.values():
             lane.job.close()
         self.lanes.clear()
@@ -233,7 +226,13 @@ class Slot:
         return [ev.VadOpened() if is_open else ev.VadClosed()]
 
     def _new_gate(self) -> Gate:
-        return Gate(self._detector, _gate_config(self.config, self.serving.gate))
+        """The engine's gate with what the user chose of it."""
+        config, own = self.config, self.serving.gate
+        close_ms = config.silence_ms if config.turn_detection is TurnDetection.VAD else own.close_ms
+        close_below = min(own.close_below, config.open_above)
+        return Gate(
+            self._detector, replace(own, open_above=config.open_above, close_below=close_below, close_ms=close_ms)
+        )
 
     def _configuring(self, config: SessionConfig) -> Job[list[ev.Action]]:
         config = behind_gate(config)
@@ -285,10 +284,3 @@ class Slot:
 def behind_gate(config: SessionConfig) -> SessionConfig:
     """The configuration in the engine, which has a gate for every session."""
     return replace(config, gated=True)
-
-
-def _gate_config(config: SessionConfig, gate: GateConfig) -> GateConfig:
-    """The engine's gate with what the user chose of it."""
-    close_ms = config.silence_ms if config.turn_detection is TurnDetection.VAD else gate.close_ms
-    close_below = min(gate.close_below, config.open_above)
-    return replace(gate, open_above=config.open_above, close_below=close_below, close_ms=close_ms)

@@ -22,44 +22,38 @@ from freeze_omni.engine.scheduler import Scheduler
 from freeze_omni.engine.slot import Input, Output, behind_gate
 from freeze_omni.frontend.vad import Detector, EnergyDetector
 from freeze_omni.rates import Rates
+from freeze_omni.session.events import Value
 from freeze_omni.session.log import Recorder
-from freeze_omni.session.model import SpokenModel
 from freeze_omni.session.session import SessionConfig
+from freeze_omni.system import FreezeOmni
 
 REPORT_S = 1.0
 REST_S = 0.02
 
 
-@dataclass(frozen=True)
-class Open:
+class Open(Value):
     """Begin a session."""
 
     key: Hashable
     config: SessionConfig
 
 
-@dataclass(frozen=True)
-class Put:
+class Put(Value):
     """int16 audio (S,) at the input rate, an event, or another configuration."""
 
     key: Hashable
     item: np.ndarray | Input
 
 
-@dataclass(frozen=True)
-class Close:
-    """End a session."""
-
-    key: Hashable
+class Close(Value):
+    key: Hashable  # of the session to end
 
 
-@dataclass(frozen=True)
-class Stop:
+class Stop(Value):
     """End the worker."""
 
 
-@dataclass(frozen=True)
-class Ready:
+class Ready(Value):
     """The model is loaded. limit: sessions that are served in real time."""
 
     limit: int
@@ -67,34 +61,22 @@ class Ready:
     facts: dict[str, Any]
 
 
-@dataclass(frozen=True)
-class Unusable:
-    """The model cannot be loaded."""
-
-    reason: str
+class Unusable(Value):
+    reason: str  # why the model cannot be loaded
 
 
-@dataclass(frozen=True)
-class Did:
-    """What a session did."""
-
+class Did(Value):
     key: Hashable
-    outputs: list[Output]
+    outputs: list[Output]  # what the session did
 
 
-@dataclass(frozen=True)
-class Failed:
-    """A session has ended by its own fault."""
-
+class Failed(Value):
     key: Hashable
-    reason: str
+    reason: str  # why the session has ended by its own fault
 
 
-@dataclass(frozen=True)
-class Measured:
-    """Of the worker as a whole."""
-
-    report: Report
+class Measured(Value):
+    report: Report  # of the worker as a whole
 
 
 @dataclass(frozen=True)
@@ -119,7 +101,7 @@ def threads_each(threads: int, workers: int) -> int:
 class Worker:
     """Runs a scheduler until Stop, or until the other end of the pipe is gone."""
 
-    def __init__(self, model: SpokenModel, config: ServingConfig, pipe: Connection, record: Path | None = None) -> None:
+    def __init__(self, model: FreezeOmni, config: ServingConfig, pipe: Connection, record: Path | None = None) -> None:
         self._pipe, self._record, self._limit = pipe, record, config.max_sessions
         self._model, self._config = model, config
         self._measures = Measures(time.monotonic)
@@ -134,14 +116,14 @@ class Worker:
         )
 
     def run(self) -> None:
-        """Until Stop."""
         try:
             self._greet()
-            reported_s = 0.0
-            while self._take(worked=self._scheduler.tick()):
+            reported_s, scheduler = 0.0, self._scheduler
+            while self._take(worked=scheduler.tick()):
                 if time.monotonic() - reported_s >= REPORT_S:
                     reported_s = time.monotonic()
-                    self._report()
+                    report = self._measures.report(len(scheduler.slots), scheduler.waiting_chunks, self._limit)
+                    self._pipe.send(Measured(report))
         except (EOFError, BrokenPipeError, ConnectionResetError):
             logging.info("the front is gone")
         finally:
@@ -150,19 +132,13 @@ class Worker:
     def _greet(self) -> None:
         measured: dict[int, Cost] = {}
         if not self._limit:
-            config = self._config
-            self._limit, measured = capacity(self._model, config.load, config.late_ms / 1000)
+            self._limit, measured = capacity(self._model, self._config.load, self._config.late_ms / 1000)
         facts = {
             "system_prompt": self._model.system_prompt,
             "longest_answer": min(4096, self._model.llm.context_positions // 4),
             "measured": {number: vars(found) for number, found in measured.items()},
         }
         self._pipe.send(Ready(self._limit, self._model.rates, facts))
-
-    def _report(self) -> None:
-        scheduler = self._scheduler
-        report = self._measures.report(len(scheduler.slots), scheduler.waiting_chunks, self._limit)
-        self._pipe.send(Measured(report))
 
     def _take(self, worked: bool) -> bool:
         """Take all messages; without work, wait for one. False to stop."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from freeze_omni.eval import paper
 from freeze_omni.eval.batch import decoded, greedy_answers, hear, texts
 from freeze_omni.eval.config import AsrDecodeConfig, DecodeConfig
 from freeze_omni.eval.outputs import match, read_texts
-from freeze_omni.eval.report import Report, Results, Section, figures_of, number, pick, rate, table
+from freeze_omni.eval.report import Found, Report, Section, number, rate, table
 from freeze_omni.eval.runner import DecodeJob, data_of
 from freeze_omni.eval.sets import first_keys, sound_batches
 from freeze_omni.eval.wer import error_rate
@@ -85,23 +85,17 @@ def score(root: Path, config: DecodeConfig, judge: Path | None = None) -> dict[s
     """Error rates of each set by chunk size, and of the LLM's transcript if any."""
     figures: dict[str, dict[str, Any]] = {}
     for folder in [path.parent for path in sorted(root.glob("asr_*/decode.json"))]:
-        references, found = (
-            read_table(data_of(folder) / "text"),
-            figures.setdefault(folder.name.removeprefix("asr_"), {}),
-        )
+        references, found = read_table(data_of(folder) / "text"), {}
+        figures[folder.name.removeprefix("asr_")] = found
         for way in config.asr.ways:
             heard = read_table(folder / f"text.{way}", need_value=False)
             found[way] = error_rate({key: references[key] for key in heard}, heard, config.score.normaliser).as_dict()
     return {"asr": figures}
 
 
-def headline(figures: Mapping[str, Any], sets: Mapping[str, str]) -> dict[str, Any]:
-    return {f"asr_wer_{kind}": pick(figures, "asr", name, "chunk4", "percent") for kind, name in sets.items()}
-
-
-def _rows(results: Sequence[Results]) -> list[str]:
+def _rows(models: Found) -> list[str]:
     rows, ways = [], ("chunk4", "chunk_inf", "llm")
-    for model, asr in figures_of(results, "asr"):
+    for model, asr in models:
         for test_set, found in asr.items():
             others = ", ".join(f"{name} {rate(one)}" for name, one in found.items() if name not in ways)
             words = next(iter(found.values()))["words"]
@@ -110,13 +104,8 @@ def _rows(results: Sequence[Results]) -> list[str]:
     return table(head, rows)
 
 
-SECTIONS = (
-    Section(
-        "Speech input: WER in percent",
-        _rows,
-        "test-clean 4.05 at chunk = 4, 3.24 at chunk = infinity (110,000 h, 350 M encoder)",
-    ),
-)
+_PAPER = "test-clean 4.05 at chunk = 4, 3.24 at chunk = infinity (110,000 h, 350 M encoder)"
+SECTIONS = (Section("Speech input: WER in percent", "asr", _rows, _PAPER),)
 
 
 def evaluate(args: argparse.Namespace, config: DecodeConfig) -> Report:

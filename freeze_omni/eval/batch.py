@@ -13,24 +13,24 @@ from freeze_omni.listening import ListeningOutput
 from freeze_omni.llm.frozen import FrozenLLM
 from freeze_omni.llm.order import Rounds
 from freeze_omni.session.history import embed
-from freeze_omni.session.model import SpokenModel
 from freeze_omni.shapes import pad_rows, valid_mask
+from freeze_omni.system import FreezeOmni
 
 
 @torch.no_grad()
-def hear(model: SpokenModel, sounds: Sequence[np.ndarray], chunk_size: int | None = None) -> ListeningOutput:
+def hear(model: FreezeOmni, sounds: Sequence[np.ndarray], chunk_size: int | None = None) -> ListeningOutput:
     """Samples (S_i,) at the input rate. chunk_size: encoder frames, 0 for infinite, None as configured."""
     wav, lengths = stack(sounds)
     device = model.device
     return model.listening(wav.to(device), lengths.to(device), chunk_size)
 
 
-def texts(model: SpokenModel, heard: ListeningOutput) -> list[str]:
+def texts(model: FreezeOmni, heard: ListeningOutput) -> list[str]:
     """Transcripts of the CTC head."""
     return [" ".join(model.units.decode(ids).split()) for ids in model.listening.units(heard)]
 
 
-def context(model: SpokenModel, rounds: Rounds = ()) -> Tensor:
+def context(model: FreezeOmni, rounds: Rounds = ()) -> Tensor:
     """Positions (P, E) before the speech of a turn: system, earlier rounds in text, user prefix, prompt."""
     opening = embed(model, model.llm.order.before_turn(model.system_prompt, rounds))
     return torch.cat([opening, model.prompt.weight.to(opening.dtype)])
@@ -38,7 +38,7 @@ def context(model: SpokenModel, rounds: Rounds = ()) -> Tensor:
 
 @torch.no_grad()
 def state_probabilities(
-    model: SpokenModel, heard: ListeningOutput, contexts: Sequence[Tensor] = ()
+    model: FreezeOmni, heard: ListeningOutput, contexts: Sequence[Tensor] = ()
 ) -> list[list[list[float]]]:
     """Probabilities of states 0, 1, 2 at every chunk of each row, in one pass over all positions.
 

@@ -130,30 +130,20 @@ def windows(clips: Mapping[str, np.ndarray], config: JudgeConfig) -> list[tuple[
     Clips are brought to one loudness, so that a quiet one is not lost next to a loud one.
     """
     gap = np.zeros(int(config.gap_s * RATE_HZ), dtype=np.float32)
-    joined: list[tuple[np.ndarray, list[Placed]]] = []
-    pieces: list[np.ndarray] = []
-    placed: list[Placed] = []
+    joined: list[tuple[list[np.ndarray], list[Placed]]] = []
     size = 0
-
-    def close() -> None:
-        if placed:
-            joined.append((np.concatenate(pieces), list(placed)))
-
     for key, clip in clips.items():
         loudness = float(np.sqrt(np.mean(np.square(clip)))) if len(clip) else 0.0
         silent = loudness < config.silence_rms
         scaled = clip.astype(np.float32) * (0.0 if silent else min(0.06 / loudness, 30.0))
-        if placed and (size + len(clip)) / RATE_HZ + config.gap_s > config.window_s:
-            close()
-            pieces, placed, size = [], [], 0
-        if not placed:
-            pieces.append(gap[: len(gap) // 3])
-            size = len(pieces[0])
+        if not joined or (size + len(clip)) / RATE_HZ + config.gap_s > config.window_s:
+            size = len(gap) // 3
+            joined.append(([gap[:size]], []))
+        pieces, placed = joined[-1]
         placed.append(Placed(key, size / RATE_HZ, (size + len(clip)) / RATE_HZ, silent))
         pieces += [np.clip(scaled, -1, 1), gap]
         size += len(clip) + len(gap)
-    close()
-    return joined
+    return [(np.concatenate(pieces), placed) for pieces, placed in joined]
 
 
 def assign(words: Sequence[Word], placed: Sequence[Placed], config: JudgeConfig) -> tuple[dict[str, str], list[str]]:

@@ -6,7 +6,7 @@ Another system is measured from the end of the question to its first sound.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from freeze_omni.eval.bootstrap import summarise
 from freeze_omni.eval.config import DecodeConfig
 from freeze_omni.eval.outputs import match, read_numbers, read_sounds
 from freeze_omni.eval.question import Asked, ask
-from freeze_omni.eval.report import Report, Results, Section, figures_of, number, pick, summary, table
+from freeze_omni.eval.report import Found, Report, Section, number, summary, table
 from freeze_omni.eval.runner import DecodeJob, read_records, session_config
 from freeze_omni.eval.sets import first_keys, read_histories, read_jsonl
 from freeze_omni.eval.states import beginnings
@@ -69,8 +69,6 @@ def _as_record(asked: Asked, model: Any) -> dict[str, Any]:
 
 
 def score(root: Path, config: DecodeConfig, judge: Path | None = None) -> dict[str, Any]:
-    if not (root / "latency" / "decode.json").exists():
-        return {}
     return {"latency": score_latency(read_records(root / "latency" / "records.jsonl").values())}
 
 
@@ -111,14 +109,7 @@ def _ratio(records: Iterable[Mapping[str, Any]], top: Figure, bottom: Figure) ->
     return round(sum(top(record) for record in records) / total, 4) if total else None
 
 
-def headline(figures: Mapping[str, Any], sets: Mapping[str, str]) -> dict[str, Any]:
-    return {"first_audio_s": pick(figures, "latency", "first_audio_s", "p50")}
-
-
-def _rows(results: Sequence[Results]) -> list[str]:
-    found = list(figures_of(results, "latency"))
-    if not found:
-        return []
+def _rows(found: Found) -> list[str]:
     cells: dict[str, Callable[[Any], str]] = {
         **{name.replace("_", " "): lambda f, name=name: summary(f["rows_ms"][name]) for name in ROWS},
         "listening step of 160 ms": lambda f: summary(f["listening_step_ms"], 1),
@@ -134,13 +125,8 @@ def _rows(results: Sequence[Results]) -> list[str]:
     return table(["", *(model for model, _ in found)], rows)
 
 
-SECTIONS = (
-    Section(
-        "Latency in ms: average / 50 % / 90 %",
-        _rows,
-        "478 / 468 / 750, 15 / 15 / 17, 237 / 235 / 252, 11 / 11 / 13, in all 745 / 753 / 1020",
-    ),
-)
+_PAPER = "478 / 468 / 750, 15 / 15 / 17, 237 / 235 / 252, 11 / 11 / 13, in all 745 / 753 / 1020"
+SECTIONS = (Section("Latency in ms: average / 50 % / 90 %", "latency", _rows, _PAPER),)
 
 
 def evaluate(args: argparse.Namespace, config: DecodeConfig) -> Report:

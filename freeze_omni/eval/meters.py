@@ -75,15 +75,12 @@ class Dnsmos:
 
 
 def windows(wav: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-    """Windows (144160,) of a clip (S,), one a second; a shorter clip is doubled until it fills one."""
+    """Windows (144160,) of a clip (S,), one a second; a shorter clip is repeated until it fills one."""
     size = int(_WINDOW_S * RATE_HZ)
     wav = np.clip(wav if len(wav) else np.zeros(1), -1, 1).astype(np.float32)
     if len(wav) < size:
-        while len(wav) < size:
-            wav = np.concatenate([wav, wav])
-        return [wav[:size]]
-    count = int(len(wav) // RATE_HZ - _WINDOW_S) + 1
-    hop = int(_HOP_S * RATE_HZ)
+        return [np.resize(wav, size)]
+    count, hop = int(len(wav) // RATE_HZ - _WINDOW_S) + 1, int(_HOP_S * RATE_HZ)
     starts = range(0, max(count, 1) * hop, hop)
     return [wav[start : start + size] for start in starts if start + size <= len(wav)]
 

@@ -135,14 +135,13 @@ def spectrogram_pairs(folder: Path, output: Path, count: int = 2) -> list[Pictur
     tables = [folder / name / "wav.scp" for name in (ORIGINAL, COPY)]
     if not all(path.exists() for path in tables):
         return []
-    originals, copies = (read_table(path) for path in tables)
-    keys = [key for key in originals if key in copies][:count]
+    sets = {name: read_table(path) for name, path in zip(("original", "copy"), tables, strict=True)}
+    keys = [key for key in sets["original"] if key in sets["copy"]][:count]
     if not keys:
         return []
     figure, grid = new_figure(4 * len(keys), 4, rows=2, columns=len(keys))
-    grid = np.asarray(grid).reshape(2, len(keys))
-    for row, (name, table) in enumerate((("original", originals), ("copy", copies))):
-        for axes, key in zip(grid[row], keys, strict=True):
+    for row, (name, table) in zip(np.reshape(grid, (2, len(keys))), sets.items(), strict=True):
+        for axes, key in zip(row, keys, strict=True):
             wav, hz = read_audio(table[key])
             extent = (0, len(wav) / hz, 0, hz / 2000)
             axes.imshow(spectrogram_db(wav, hz), origin="lower", aspect="auto", extent=extent, cmap="magma")
@@ -157,10 +156,8 @@ def curves(folders: Sequence[Path], output: Path) -> list[Picture]:
     for folder in folders:
         source = folder / "images" / "loss.png"
         if source.exists():
-            target = output / f"{folder.name}_loss.png"
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(source, target)
-            found.append((f"Loss of {folder.name}", target))
+            output.mkdir(parents=True, exist_ok=True)
+            found.append((f"Loss of {folder.name}", shutil.copyfile(source, output / f"{folder.name}_loss.png")))
     return found
 
 

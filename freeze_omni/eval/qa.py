@@ -28,7 +28,7 @@ from freeze_omni.eval.batch import context, decoded, greedy_answers, hear, state
 from freeze_omni.eval.bootstrap import ratio_interval
 from freeze_omni.eval.config import DecodeConfig, QaDecodeConfig
 from freeze_omni.eval.outputs import match, read_texts
-from freeze_omni.eval.report import Report, Results, Section, figures_of, number, pick, rate, share, table
+from freeze_omni.eval.report import MISSING, Found, Report, Section, number, rate, share, table
 from freeze_omni.eval.runner import DecodeJob, data_of, read_records
 from freeze_omni.eval.sets import asked, question_answers, read_histories, sound_batches, whole_dialogues
 from freeze_omni.eval.wer import error_rate, normaliser
@@ -146,16 +146,11 @@ def accuracy(answers: Mapping[str, str], references: References, normalise: str 
 
 def score_rounds(records: Asked, references: References, normalise: str) -> dict[str, Any]:
     """`score_records` of all questions and, under `rounds`, of each round if there are several; nothing of nothing."""
-    by_round: dict[int, dict[str, Mapping[str, Any]]] = {}
-    for key, record in records.items():
-        by_round.setdefault(record.get("round", 1), {})[key] = record
-    if not by_round:
-        return {}
-    figures = score_records(records, references, normalise)
-    if set(by_round) != {1}:
-        figures["rounds"] = {
-            str(number): score_records(found, references, normalise) for number, found in sorted(by_round.items())
-        }
+    figures = score_records(records, references, normalise) if records else {}
+    rounds = sorted({record.get("round", 1) for record in records.values()})
+    for round_ in rounds if rounds != [1] else ():
+        own = {key: record for key, record in records.items() if record.get("round", 1) == round_}
+        figures.setdefault("rounds", {})[str(round_)] = score_records(own, references, normalise)
     return figures
 
 
@@ -186,24 +181,13 @@ def score_records(records: Asked, references: References, normalise: str) -> dic
 
 def score(root: Path, config: DecodeConfig, judge: Path | None = None) -> dict[str, Any]:
     """Answers to spoken and written questions: of all rounds and, if there are several, of each."""
-    folder = root / "qa"
-    if not (folder / "decode.json").exists():
-        return {}
-    records, references = read_records(folder / "records.jsonl"), question_answers(data_of(folder))
+    records, references = read_records(root / "qa" / "records.jsonl"), question_answers(data_of(root / "qa"))
     return {"qa": score_rounds(records, references, config.score.normaliser)}
 
 
-def headline(figures: Mapping[str, Any], sets: Mapping[str, str]) -> dict[str, Any]:
-    return {
-        "qa_accuracy": pick(figures, "qa", "spoken", "accuracy"),
-        "qa_accuracy_text": pick(figures, "qa", "text", "accuracy"),
-        "qa_ratio": pick(figures, "qa", "ratio"),
-    }
-
-
-def _rows(results: Sequence[Results]) -> list[str]:
+def _rows(models: Found) -> list[str]:
     rows, by_round = [], []
-    for model, qa in figures_of(results, "qa"):
+    for model, qa in models:
         if "spoken" in qa:
             cells = [share(qa[name], "accuracy") for name in _WAYS]
             rows.append([model, *cells, number(qa["ratio"], 3), rate(qa["transcript"])])
@@ -218,13 +202,8 @@ def _rows(results: Sequence[Results]) -> list[str]:
     return [*table(head, rows), *table([*more, "ended by state 1"], by_round)]
 
 
-SECTIONS = (
-    Section(
-        "Spoken question answering: accuracy in percent",
-        _rows,
-        "Web Questions 44.73 spoken, 45.13 its LLM on text; Llama Questions 72 and 77.67",
-    ),
-)
+_PAPER = "Web Questions 44.73 spoken, 45.13 its LLM on text; Llama Questions 72 and 77.67"
+SECTIONS = (Section("Spoken question answering: accuracy in percent", "qa", _rows, _PAPER),)
 SPOKEN, WRITTEN = "spoken", "its LLM on text"
 
 
@@ -249,7 +228,8 @@ def evaluate(args: argparse.Namespace, config: DecodeConfig) -> Report:
     theirs = paper.QA.get(paper.same_set(name), (None, None))
     shown = {SPOKEN: number(theirs[0]), WRITTEN: number(theirs[1])}
     rows = [
-        [way, share(one, "accuracy"), f"{_mean_words(found[way]):.1f}", shown.get(way, "-")]
+        [way, share(one, "accuracy"), f"{np.mean([len(text.split()) for text in found[way].values()]):.1f}"]
+        + [shown.get(way, MISSING)]
         for way, one in figures.items()
     ]
     spoken, text = figures[SPOKEN]["accuracy"], figures.get(WRITTEN, {}).get("accuracy")
@@ -281,8 +261,8 @@ def ask(args: argparse.Namespace, config: DecodeConfig) -> tuple[References, dic
     found = {way: {key: record[field] for key, record in records.items()} for way, field in fields.items()}
     rounds = sorted({record["round"] for record in records.values()})
     for round_, way in itertools.product(rounds if len(rounds) > 1 else (), (SPOKEN, WRITTEN)):
-        of_round = {key: text for key, text in found[way].items() if records[key]["round"] == round_}
-        found[f"{way}, round {round_}"] = of_round
+        own = {key: text for key, text in found[way].items() if records[key]["round"] == round_}
+        found[f"{way}, round {round_}"] = own
     return references, found
 
 
@@ -292,7 +272,3 @@ def _answered(references: References, source: Path) -> References:
     if not known:
         raise ConfigError(f"{source}: no question in it has a reference answer")
     return known
-
-
-def _mean_words(answers: Mapping[str, str]) -> float:
-    return sum(len(text.split()) for text in answers.values()) / len(answers)

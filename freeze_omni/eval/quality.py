@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from freeze_omni.data.audio import read_audio
-from freeze_omni.data.tts.registry import default_cache
+from freeze_omni.data.tts.synthesize import default_cache
 from freeze_omni.eval.bootstrap import mean_of
 from freeze_omni.eval.codec import COPY, ORIGINAL
 from freeze_omni.eval.config import ScoreConfig

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from freeze_omni.data.question_sound import speech_end_s
+from freeze_omni.data.audio import speech_end_s
 from freeze_omni.rates import Rates
 from freeze_omni.session import events as ev
-from freeze_omni.session.model import SpokenModel
 from freeze_omni.session.reducer import TurnDetection
 from freeze_omni.session.session import SessionConfig, SpeechSession
+from freeze_omni.system import FreezeOmni
 
 NO_TRANSCRIPT = "(no transcript)"
 """Of a model without a CTC head, or if no words were heard."""
@@ -78,7 +78,7 @@ class Asked:
 
 
 def ask(
-    model: SpokenModel,
+    model: FreezeOmni,
     sound: np.ndarray,
     config: SessionConfig | None = None,
     tail_s: float = 2.5,
@@ -230,7 +230,7 @@ class TimeLine:
         self.played_to_s = min(self.played_to_s, now_s)
 
 
-def converse(model: SpokenModel, sound: np.ndarray, config: SessionConfig | None = None) -> TimeLine:
+def converse(model: FreezeOmni, sound: np.ndarray, config: SessionConfig | None = None) -> TimeLine:
     """Hear (S,) at the input rate, answer between chunks, stop when the session says so."""
 
     def piece(at: int, size: int, line: TimeLine) -> np.ndarray:

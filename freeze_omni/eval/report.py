@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from freeze_omni.data.tables import write_lines
+from freeze_omni.eval.sets import write_json
 from freeze_omni.provenance import provenance
 
 MISSING = "-"
@@ -29,25 +29,22 @@ def number(value: float | None, digits: int = 2) -> str:
 
 def rate(figures: Mapping[str, Any] | None) -> str:
     """An error rate with its interval: `12.3 (9.8-15.1)`."""
-    if not figures:
-        return MISSING
-    return f"{figures['percent']:.1f} ({figures['low']:.1f}-{figures['high']:.1f})"
+    return mean(figures, 1, "percent")
 
 
 def share(figures: Mapping[str, Any] | None, key: str = "share") -> str:
     """A share in percent with its interval and count: `85.0 (77.1-92.0), 60`."""
     if not figures or figures.get(key) is None:
         return MISSING
-    low, high = 100 * figures["low"], 100 * figures["high"]
-    count = figures.get("count", figures.get("questions"))
-    return f"{100 * figures[key]:.1f} ({low:.1f}-{high:.1f}), {count}"
+    percent = {name: 100 * figures[name] for name in (key, "low", "high")}
+    return f"{mean(percent, 1, key)}, {figures.get('count', figures.get('questions'))}"
 
 
-def mean(figures: Mapping[str, Any] | None, digits: int = 2) -> str:
+def mean(figures: Mapping[str, Any] | None, digits: int = 2, key: str = "mean") -> str:
     """A mean with its interval: `3.21 (3.10-3.30)`."""
     if not figures:
         return MISSING
-    return f"{figures['mean']:.{digits}f} ({figures['low']:.{digits}f}-{figures['high']:.{digits}f})"
+    return f"{figures[key]:.{digits}f} ({figures['low']:.{digits}f}-{figures['high']:.{digits}f})"
 
 
 def summary(figures: Mapping[str, Any] | None, digits: int = 0) -> str:
@@ -79,16 +76,21 @@ class Report:
         """`folder`/<name>.json and <name>.md, with the command that made them."""
         made = provenance(seed, started_s)
         text = {"title": self.title, "figures": self.figures, "notes": self.notes, "provenance": made}
-        write_lines(folder / f"{name}.json", [json.dumps(text, indent=1, ensure_ascii=False)])
+        write_json(folder / f"{name}.json", text)
         how = f"- made by `{made['command']}` at commit {made['commit']}, {made['date']}"
         write_lines(folder / f"{name}.md", [*self.lines()[:-1], how])
 
 
+Found = Sequence[tuple[str, Any]]
+"""Models' labels in tables, with their figures of one name."""
+
+
 class Section(NamedTuple):
-    """lines: Markdown from all results, none without figures. paper: the paper's figures, never shown with a toy."""
+    """lines: Markdown from the figures called `name`. paper: the paper's figures, never shown with a toy."""
 
     title: str
-    lines: Callable[[Sequence[Results]], list[str]]
+    name: str
+    lines: Callable[[Found], list[str]]
     paper: str = ""
 
 
@@ -99,13 +101,3 @@ def figures_of(results: Sequence[Results], name: str) -> Iterator[tuple[str, Any
             default = " (default)" if number == 0 and len(result["models"]) > 1 else ""
             if figures.get(name):
                 yield f"{result['scale']}, {model}{default}", figures[name]
-
-
-def pick(figures: Mapping[str, Any], *keys: str | None) -> Any:
-    """The figure under nested keys, rounded; None if it was not measured."""
-    value: Any = figures
-    for key in keys:
-        if not isinstance(value, Mapping) or key not in value:
-            return None
-        value = value[key]
-    return round(value, 4) if isinstance(value, float) else value

@@ -13,15 +13,26 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
-from freeze_omni.data.tables import write_lines
-from freeze_omni.eval.report import MISSING, Results, number, table
+from freeze_omni.eval.report import MISSING, Results, figures_of, number, table
 from freeze_omni.eval.subjects import SUBJECTS
+from freeze_omni.eval.tts import best_setting
 from freeze_omni.provenance import processor
 
-KEYS = tuple(
-    "asr_wer_seen asr_wer_unseen asr_wer_real qa_accuracy qa_accuracy_text qa_ratio codec_wer speech_wer state_take "
-    "state_false_pause state_false_other first_audio_s wall_min".split()
-)
+HEADLINE = {
+    "asr_wer_seen": "asr/{seen}/chunk4/percent",
+    "asr_wer_unseen": "asr/{unseen}/chunk4/percent",
+    "asr_wer_real": "asr/{real}/chunk4/percent",
+    "qa_accuracy": "qa/spoken/accuracy",
+    "qa_accuracy_text": "qa/text/accuracy",
+    "qa_ratio": "qa/ratio",
+    "codec_wer": "speech/copy/percent",
+    "speech_wer": "speech/{best}/percent",
+    "state_take": "states/take/share",
+    "state_false_pause": "states/false_pause/share",
+    "state_false_other": "states/false_other/share",
+    "first_audio_s": "latency/first_audio_s/p50",
+}
+KEYS = (*HEADLINE, "wall_min")
 
 
 def headline(figures: Mapping[str, Any], seen: str, unseen: str, real: str) -> dict[str, float | None]:
@@ -30,8 +41,14 @@ def headline(figures: Mapping[str, Any], seen: str, unseen: str, real: str) -> d
     figures: of `score_root`. seen, unseen, real: names of the ASR test sets with known voices, with unknown voices,
     and of recorded human speech.
     """
-    sets = {"seen": seen, "unseen": unseen, "real": real}
-    return {key: value for subject in SUBJECTS.values() for key, value in subject.headline(figures, sets).items()}
+    names = {"seen": seen, "unseen": unseen, "real": real, "best": best_setting(figures.get("speech", {}))}
+    found: dict[str, float | None] = {}
+    for key, path in HEADLINE.items():
+        value: Any = figures
+        for part in path.split("/"):
+            value = value.get(part.format(**names)) if isinstance(value, Mapping) else None
+        found[key] = round(value, 4) if isinstance(value, float) else value
+    return found
 
 
 def stage_seconds(folder: Path | None) -> dict[str, float]:
@@ -46,11 +63,6 @@ def wall_min(stages: Mapping[str, float], scoring_s: float) -> float | None:
     """Minutes from data to RESULTS.md: stages 1 to 11, and the scoring under way."""
     before = [seconds for stage, seconds in stages.items() if int(stage) < 12]
     return round((sum(before) + scoring_s) / 60, 2) if before else None
-
-
-def write_results(path: Path, results: Mapping[str, Any]) -> None:
-    """Whole or not at all, as JSON that reads well in a diff."""
-    write_lines(path, [json.dumps(results, indent=1, ensure_ascii=False)])
 
 
 def read_results(path: Path) -> dict[str, Any]:
@@ -88,11 +100,13 @@ def render(title: str, results: Sequence[Results], pictures: Sequence[tuple[str,
     for scale in toys:
         text = "is a toy: it proves that the stages fit together. Its figures mean nothing as results."
         lines += [f"**Scale {scale} {text}**", ""]
-    lines += _section("Figures", _headline(results))
+    rows = [[f"`{key}`", *(number(result.get(key), 3) for result in results)] for key in KEYS]
+    lines += _section("Figures", table(["figure", *(result["scale"] for result in results)], rows))
     lines += _section("To be known when reading them", [*notes.strip().splitlines(), ""] if notes.strip() else [])
     for section in (section for subject in SUBJECTS.values() for section in subject.SECTIONS):
         paper = section.paper and not toys and f"The paper, on other data and at another size: {section.paper}."
-        lines += _section(section.title, section.lines(results), paper or "")
+        found = list(figures_of(results, section.name))
+        lines += _section(section.title, section.lines(found) if found else [], paper or "")
     lines += _section("Sizes", _sizes(results))
     lines += _section("Data", _data(results))
     lines += _section("Pictures", [line for title, path in pictures for line in (f"![{title}]({path})", "")])
@@ -104,11 +118,6 @@ def _section(title: str, lines: Sequence[str], note: str = "") -> list[str]:
     if not lines:
         return []
     return [f"## {title}", "", *([note, ""] if note else []), *lines]
-
-
-def _headline(results: Sequence[Results]) -> list[str]:
-    rows = [[f"`{key}`", *(number(result.get(key), 3) for result in results)] for key in KEYS]
-    return table(["figure", *(result["scale"] for result in results)], rows)
 
 
 def _sizes(results: Sequence[Results]) -> list[str]:

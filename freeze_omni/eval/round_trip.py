@@ -9,7 +9,7 @@ from pathlib import Path
 from freeze_omni.config import ConfigError
 from freeze_omni.data.kaldi_dir import write_set
 from freeze_omni.data.tables import TableError, read_table, write_lines, write_table
-from freeze_omni.dialogues.config import Misheard, RejectionConfig
+from freeze_omni.dialogues.plan import Misheard, RejectionConfig
 from freeze_omni.eval.config import JudgeConfig
 from freeze_omni.eval.judge import judged_texts
 from freeze_omni.eval.wer import NORMALISERS, error_rate

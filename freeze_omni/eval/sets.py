@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,11 @@ def json_lines(
             yield f"{path}:{number}", row
     except TableError as fault:
         raise error(str(fault)) from None
+
+
+def write_json(path: Path, content: object) -> None:
+    """Whole or not at all, as JSON that reads well in a diff."""
+    tables.write_lines(path, [json.dumps(content, indent=1, ensure_ascii=False)])
 
 
 def read_jsonl(path: Path) -> dict[str, dict[str, Any]]:

@@ -33,7 +33,7 @@ from freeze_omni.eval.batch import context
 from freeze_omni.eval.bootstrap import share_of, summarise
 from freeze_omni.eval.config import DecodeConfig, TakeRule
 from freeze_omni.eval.outputs import match, read_numbers, read_sounds, speech_segments
-from freeze_omni.eval.report import Report, Results, Section, figures_of, number, pick, share, summary, table
+from freeze_omni.eval.report import Found, Report, Section, number, share, summary, table
 from freeze_omni.eval.runner import DecodeJob, data_of, read_records
 from freeze_omni.eval.sets import first_keys, read_jsonl, read_states, sound_batches, stack
 from freeze_omni.llm.cache import LlmCache
@@ -194,10 +194,7 @@ def _segments(scenes: Iterable[LabelledScene]) -> Iterator[tuple[LabelledScene, 
 
 def score(root: Path, config: DecodeConfig, judge: Path | None = None) -> dict[str, Any]:
     """Turn taking on the set's scenes."""
-    folder = root / "states"
-    if not (folder / "decode.json").exists():
-        return {}
-    found = read_labelled(data_of(folder), read_records(folder / "records.jsonl"))
+    found = read_labelled(data_of(root / "states"), read_records(root / "states" / "records.jsonl"))
     return {"states": score_scenes(found, config.score.takes)}
 
 
@@ -212,13 +209,9 @@ def read_labelled(data: Path, records: Mapping[str, Mapping[str, Any]]) -> list[
     return found
 
 
-def headline(figures: Mapping[str, Any], sets: Mapping[str, str]) -> dict[str, Any]:
-    return {f"state_{name}": pick(figures, "states", name, "share") for name in _MEASURES}
-
-
-def _rows(results: Sequence[Results]) -> list[str]:
+def _rows(models: Found) -> list[str]:
     rows, f1_rows = [], []
-    for model, states in figures_of(results, "states"):
+    for model, states in models:
         rows.append([model, *(share(states[name]) for name in _MEASURES), summary(states["delay_s"], 2)])
         rows += [[f"- {kind}", "", "", share(one), ""] for kind, one in states["false_other_by_kind"].items()]
         f1_rows.append([model, *(number(states["f1"][state]["f1"], 3) for state in "012")])
@@ -226,7 +219,7 @@ def _rows(results: Sequence[Results]) -> list[str]:
     return [*table(head, rows), *table(["F1 of the states", "0", "1", "2"], f1_rows)]
 
 
-SECTIONS = (Section("Turn taking", _rows),)
+SECTIONS = (Section("Turn taking", "states", _rows),)
 
 
 def evaluate(args: argparse.Namespace, config: DecodeConfig) -> Report:

@@ -26,7 +26,7 @@ from freeze_omni.eval.judge import judged_texts
 from freeze_omni.eval.meters import SCALES
 from freeze_omni.eval.outputs import match, read_sounds
 from freeze_omni.eval.quality import score_quality
-from freeze_omni.eval.report import MISSING, Report, Results, Section, figures_of, mean, number, pick, rate, table
+from freeze_omni.eval.report import MISSING, Found, Report, Section, mean, number, rate, table
 from freeze_omni.eval.runner import DecodeJob, read_records
 from freeze_omni.eval.sets import first_keys
 from freeze_omni.eval.wer import error_rate
@@ -173,13 +173,7 @@ def _speed(record: Mapping[str, Any]) -> dict[str, Any]:
     return {"real_time_factor": factor, "empty": record["empty"]} if "took_s" in record else {}
 
 
-def headline(figures: Mapping[str, Any], sets: Mapping[str, str]) -> dict[str, Any]:
-    speech = figures.get("speech", {})
-    return {"codec_wer": pick(speech, COPY, "percent"), "speech_wer": pick(speech, best_setting(speech), "percent")}
-
-
-def _speech_rows(results: Sequence[Results]) -> list[str]:
-    found = list(figures_of(results, "speech"))
+def _speech_rows(found: Found) -> list[str]:
     top_ks = sorted({int(name.split("_top")[1]) for _, speech in found for name in speech if "_top" in name})
     rows, notes = [], []
     for model, speech in found:
@@ -191,12 +185,12 @@ def _speech_rows(results: Sequence[Results]) -> list[str]:
             f"- {model}: original speech {rate(speech.get(ORIGINAL))}, copies by the codec {rate(speech.get(COPY))}, "
             f"best setting {best_setting(speech) or MISSING}; answers streamed in segments {rate(speech.get(STREAMED))}"
         )
-    return [*table(["model", "", *(f"top-k {k}" for k in top_ks)], rows), *notes, ""] if notes else []
+    return [*table(["model", "", *(f"top-k {k}" for k in top_ks)], rows), *notes, ""]
 
 
-def _quality_rows(results: Sequence[Results]) -> list[str]:
+def _quality_rows(models: Found) -> list[str]:
     rows, notes = [], []
-    for model, quality in figures_of(results, "quality"):
+    for model, quality in models:
         for name, found in quality.get("rows", {}).items():
             cells = [mean(found.get(scale)) for scale in (*SCALES, "similarity")]
             clips = next((one["clips"] for one in found.values() if one), 0)
@@ -206,16 +200,11 @@ def _quality_rows(results: Sequence[Results]) -> list[str]:
     return [*table(head, rows), *notes, *([""] if notes else [])]
 
 
+_PAPER = "CER at top-k 1 to 5: 3.11 2.75 2.77 2.84 2.94 without, 2.19 1.69 1.85 1.90 1.99 with prefix"
+_QUALITY = "Speech output: quality estimated from the sound (DNSMOS, 1 to 5), and likeness to the voice (cosine)"
 SECTIONS = (
-    Section(
-        "Speech output: WER in percent, heard by an independent recogniser",
-        _speech_rows,
-        "CER at top-k 1 to 5: 3.11 2.75 2.77 2.84 2.94 without, 2.19 1.69 1.85 1.90 1.99 with prefix",
-    ),
-    Section(
-        "Speech output: quality estimated from the sound (DNSMOS, 1 to 5), and likeness to the voice (cosine)",
-        _quality_rows,
-    ),
+    Section("Speech output: WER in percent, heard by an independent recogniser", "speech", _speech_rows, _PAPER),
+    Section(_QUALITY, "quality", _quality_rows),
 )
 
 

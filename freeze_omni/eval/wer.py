@@ -53,17 +53,12 @@ def chinese(text: str) -> str:
     return " ".join(_SIGN.sub(r" \g<0> ", plain(text)).split())
 
 
-def untouched(text: str) -> str:
-    """The text with single spaces."""
-    return " ".join(text.split())
-
-
 NORMALISERS: dict[str, Callable[[str], str]] = {
     "english": english,
     "plain": plain,
     "characters": characters,
     "chinese": chinese,
-    "none": untouched,
+    "none": lambda text: " ".join(text.split()),
 }
 
 

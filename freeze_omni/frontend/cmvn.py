@@ -49,11 +49,10 @@ class Cmvn(nn.Module):
         """From {"mean_stat": sums, "var_stat": sums of squares, "frame_num": frames}."""
         try:
             stats = json.loads(Path(path).read_text(encoding="utf-8"))
-            sums = [torch.tensor(stats[key], dtype=torch.double) for key in _JSON_SUMS]
-            return cls.from_sums(stats["frame_num"], *sums)
+            sums, squares = (torch.tensor(stats[key], dtype=torch.double) for key in ("mean_stat", "var_stat"))
+            return cls.from_sums(stats["frame_num"], sums, squares)
         except (KeyError, TypeError, ValueError) as problem:
-            keys = ", ".join([*_JSON_SUMS, "frame_num"])
-            raise ValueError(f"{path}: expected JSON with {keys} ({problem})") from None
+            raise ValueError(f"{path}: expected JSON with mean_stat, var_stat, frame_num ({problem})") from None
 
     @classmethod
     def from_kaldi(cls, path: str | Path) -> Cmvn:
@@ -69,6 +68,3 @@ class Cmvn(nn.Module):
                 f"{path}: expected Kaldi text statistics of two rows in brackets ({problem}); "
                 "a binary file becomes text with `copy-matrix --binary=false`"
             ) from None
-
-
-_JSON_SUMS = ("mean_stat", "var_stat")

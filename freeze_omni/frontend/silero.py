@@ -21,11 +21,8 @@ HIDDEN = 128
 _JIT = {
     "stft_conv.weight": "stft.forward_basis_buffer",
     **{f"conv{i + 1}.{kind}": f"encoder.{i}.reparam_conv.{kind}" for i in range(4) for kind in ("weight", "bias")},
-    **{
-        f"lstm_cell.{kind}_{side}": f"decoder.rnn.{kind}_{side}" for kind in ("weight", "bias") for side in ("ih", "hh")
-    },
-    "final_conv.weight": "decoder.decoder.2.weight",
-    "final_conv.bias": "decoder.decoder.2.bias",
+    **{f"lstm_cell.{name}": f"decoder.rnn.{name}" for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")},
+    **{f"final_conv.{kind}": f"decoder.decoder.2.{kind}" for kind in ("weight", "bias")},
 }
 
 
@@ -57,11 +54,8 @@ class SileroDetector(nn.Module):
 
     def initial_state(self, batch_size: int) -> State:
         """Zeros: the samples before the first (B, 64), hidden and cell (B, 128)."""
-        return {
-            "context": torch.zeros(batch_size, CONTEXT_SAMPLES),
-            "hidden": torch.zeros(batch_size, HIDDEN),
-            "cell": torch.zeros(batch_size, HIDDEN),
-        }
+        sizes = {"context": CONTEXT_SAMPLES, "hidden": HIDDEN, "cell": HIDDEN}
+        return {name: torch.zeros(batch_size, size) for name, size in sizes.items()}
 
     @torch.no_grad()
     def step(self, wav: Tensor, state: State) -> tuple[Tensor, State]:
@@ -73,8 +67,7 @@ class SileroDetector(nn.Module):
             context = window[:, -CONTEXT_SAMPLES:]
             hidden, cell = self.lstm_cell(self._encoded(x), (hidden, cell))
             probabilities.append(self.final_conv(hidden.relu()[..., None]).sigmoid()[:, 0, 0])
-        after = {"context": context, "hidden": hidden, "cell": cell}
-        return torch.stack(probabilities, dim=1), after
+        return torch.stack(probabilities, dim=1), {"context": context, "hidden": hidden, "cell": cell}
 
     def _encoded(self, x: Tensor) -> Tensor:
         """A window with its context (B, 576) to (B, 128)."""

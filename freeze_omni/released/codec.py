@@ -16,9 +16,9 @@ from freeze_omni.codec.config import CodecConfig, GlobalCodeConfig, QuantiserCon
 from freeze_omni.codec.time_decoder import LATENT_DIM
 from freeze_omni.codec.time_encoder import FIRST_CHANNELS
 from freeze_omni.released.files import (
-    ReleasedError,
     check_names,
     check_shape,
+    checked,
     read_checkpoint,
     read_json,
     shapes_only,
@@ -32,49 +32,45 @@ VOICE_DIM = 128  # of all global tokens together
 MOST = 1 << 16  # of any size in model.json
 _UNUSED = ("linear.0.weight", "linear.0.bias")  # of the encoder: takes no part in its output
 _VOICE = "encoder.GlobalTokenEncoder"
-# theirs, after the group's name -> ours
+# theirs, ours; the first that fits
 _NAMES = (
-    (r"quantizer\.quantizer_modules\.0\.embedding\.weight", r"quantiser.codes.codebook"),
-    (r"quantizer\.quantizer_modules_globaltokens\.(\d+)\.embedding\.weight", r"global_quantiser.slices.\1.codebook"),
-    (rf"{_VOICE}\.conv\.0\.weight", r"encoder.voice.conv.0.weight"),
-    (rf"{_VOICE}\.conv\.2\.weight", r"encoder.voice.conv.1.weight"),
-    (rf"{_VOICE}\.conv\.4\.weight", r"encoder.voice.conv.2.weight"),
-    (rf"{_VOICE}\.fn\.0\.(\w+)", r"encoder.voice.linear.\1"),
-    (rf"{_VOICE}\.fn\.2\.(\w+)", r"encoder.voice.norm.\1"),
-    (r"(encoder)\.(?!GlobalTokenEncoder)(.*)", r"\1.\2"),
-    (r"generator\.(.*)", r"decoder.\1"),
+    ("quantizer.quantizer_modules.0.embedding.weight", "quantiser.codes.codebook"),
+    ("quantizer.quantizer_modules_globaltokens.*.embedding.weight", "global_quantiser.slices.*.codebook"),
+    *((f"{_VOICE}.conv.{2 * layer}.weight", f"encoder.voice.conv.{layer}.weight") for layer in range(3)),
+    (f"{_VOICE}.fn.0.*", "encoder.voice.linear.*"),
+    (f"{_VOICE}.fn.2.*", "encoder.voice.norm.*"),
+    ("encoder.*", "encoder.*"),
+    ("generator.*", "decoder.*"),
 )
+_SIZES = {  # ours: theirs
+    "rates": "upsample_rates",
+    "rate_kernels": "upsample_kernel_sizes",
+    "block_kernels": "resblock_kernel_sizes",
+    "global_conv": "global_feature_conv",
+}
 _WEIGHT_NORM = {"weight_g": "parametrizations.weight.original0", "weight_v": "parametrizations.weight.original1"}
 
 
 def read_codec(folder: str | Path) -> tuple[Codec, Tensor | None, dict[str, str]]:
     """The codec of a `codec` folder in evaluation mode, its fixed voice, and what was left out.
 
-    Returns: the codec; its global tokens (1, n), None where model.json has none; left-out tensor name -> why. Raises
-    ReleasedError: a file that is not of this layout: names the file and what is wrong with it.
+    Returns: the codec; its global tokens (1, n), None if model.json has none; left-out tensor name -> why. Raises
+    ReleasedError that names the file and what is wrong with it.
     """
-    folder = Path(folder)
-    path = folder / "final.pt"
-    model = read_json(folder / "model.json")
-    try:
+    path, described = Path(folder) / "final.pt", Path(folder) / "model.json"
+    model = read_json(described)
+    with checked(described):
         config, voice = codec_config(model), _voice(model)
         with shapes_only():
             shapes = Codec(config).state_dict()
-    except (AttributeError, KeyError, TypeError, IndexError, ValueError) as error:
-        reason = f"key {error} is missing" if isinstance(error, KeyError) else error
-        raise ReleasedError(f"{folder / 'model.json'}: {reason}") from None
     groups = read_checkpoint(path)
-    try:
+    with checked(path):
         if not isinstance(groups, dict) or set(groups) != set(GROUPS):
             raise ValueError(f"expected the state dicts {', '.join(GROUPS)}")
         tensors, left_out = from_released({key: state_dict(value, path) for key, value in groups.items()})
         check_names(tensors, set(shapes))
         for name, tensor in tensors.items():
             check_shape(name, tensor, tuple(shapes[name].shape), "model.json")
-    except ReleasedError:
-        raise
-    except ValueError as error:
-        raise ReleasedError(f"{path}: {error}") from None
     with without_weights():
         codec = Codec(config)
     fill(codec, {name: taken(tensor) for name, tensor in tensors.items()})
@@ -98,12 +94,11 @@ def codec_config(model: Mapping[str, Any]) -> CodecConfig:
     if model.get("n_code_groups", 1) != 1 or model.get("residul_layer", 1) != 1:
         raise ValueError("n_code_groups and residul_layer must be 1: one codebook")
     rates = tuple(model["upsample_rates"])
-    conv = tuple(model["global_feature_conv"])
     if FIRST_CHANNELS << len(rates) != LATENT_DIM:
         raise ValueError(f"{len(rates)} upsample_rates; the codes' width of {LATENT_DIM} needs 4")
     if str(model["resblock"]) not in ("1", "2"):
         raise ValueError(f"resblock is {model['resblock']!r}, only '1' and '2' are known")
-    sizes = [*rates, *model["upsample_kernel_sizes"], *model["resblock_kernel_sizes"], *conv]
+    sizes = [size for theirs in _SIZES.values() for size in model[theirs]]
     for size in (*sizes, model["n_codes"], model["global_code_num"], model["upsample_initial_channel"]):
         if not isinstance(size, int) or not 1 <= size <= MOST:
             raise ValueError(f"{size!r} where a whole number from 1 to {MOST} is expected")
@@ -115,12 +110,9 @@ def codec_config(model: Mapping[str, Any]) -> CodecConfig:
         global_code=GlobalCodeConfig(VOICE_DIM, model["global_code_num"], model["n_codes"]),
         time_domain=TimeDomainConfig(
             block=str(model["resblock"]),
-            rates=rates,
-            rate_kernels=tuple(model["upsample_kernel_sizes"]),
             channels=model["upsample_initial_channel"],
-            block_kernels=tuple(model["resblock_kernel_sizes"]),
             block_dilations=tuple(tuple(row) for row in model["resblock_dilation_sizes"]),
-            global_conv=conv,
+            **{ours: tuple(model[theirs]) for ours, theirs in _SIZES.items()},
         ),
     )
 
@@ -131,10 +123,8 @@ def model_json(codec: Codec, voice: Tensor | None) -> dict[str, Any]:
     time_domain, config = codec.config.time_domain, codec.config
     return {
         "resblock": time_domain.block,
-        "upsample_rates": list(time_domain.rates),
-        "upsample_kernel_sizes": list(time_domain.rate_kernels),
         "upsample_initial_channel": time_domain.channels,
-        "resblock_kernel_sizes": list(time_domain.block_kernels),
+        **{theirs: list(getattr(time_domain, ours)) for ours, theirs in _SIZES.items()},
         "resblock_dilation_sizes": [list(row) for row in time_domain.block_dilations],
         "n_code_groups": 1,
         "residul_layer": 1,
@@ -142,7 +132,6 @@ def model_json(codec: Codec, voice: Tensor | None) -> dict[str, Any]:
         "global_code_num": config.global_code.tokens,
         "codebook_loss_lambda": 1.0,
         "commitment_loss_lambda": 0.25,
-        "global_feature_conv": list(time_domain.global_conv),
         "sampling_rate": config.sample_rate_hz,
         **({} if voice is None else {"global_tokens": voice[0].tolist()}),
     }
@@ -177,7 +166,9 @@ def to_released(codec: Codec) -> dict[str, dict[str, Tensor]]:
     for name, tensor in codec.state_dict().items():
         if name.endswith((".counts", ".sums", ".started")):
             continue
-        group, _, rest = _their_name(name).partition(".")
+        for theirs, ours in _WEIGHT_NORM.items():
+            name = name.replace(ours, theirs)
+        group, _, rest = _renamed(name, 1, 0).partition(".")
         groups[group][rest] = tensor
     size = codec.config.global_code.dim
     groups["encoder"] |= {_UNUSED[0]: torch.eye(size), _UNUSED[1]: torch.zeros(size)}
@@ -198,22 +189,16 @@ def _check_expressible(config: CodecConfig) -> None:
 
 def our_name(name: str) -> str:
     """Our name of `GROUP.NAME` in theirs. Raises ValueError if it has none."""
-    for theirs, ours in _NAMES:
-        if match := re.fullmatch(theirs, name):
-            stem, _, last = match.expand(ours).rpartition(".")
-            return f"{stem}.{_WEIGHT_NORM.get(last, last)}"
+    ours = _renamed(name, 0, 1)
+    if ours.startswith(_VOICE):
+        raise ValueError(f"{name} is unknown")
+    stem, _, last = ours.rpartition(".")
+    return f"{stem}.{_WEIGHT_NORM.get(last, last)}"
+
+
+def _renamed(name: str, source: int, target: int) -> str:
+    """A name in the other column of _NAMES. Raises ValueError if it is in neither."""
+    for pair in _NAMES:
+        if match := re.fullmatch(re.escape(pair[source]).replace(r"\*", "(.+)"), name):
+            return pair[target].replace("*", match[match.lastindex or 0])
     raise ValueError(f"{name} is unknown")
-
-
-def _their_name(name: str) -> str:
-    for theirs, ours in _WEIGHT_NORM.items():
-        name = name.replace(ours, theirs)
-    for pattern, replacement in (
-        (r"quantiser\.codes\.codebook", r"quantizer.quantizer_modules.0.embedding.weight"),
-        (r"global_quantiser\.slices\.(\d+)\.codebook", r"quantizer.quantizer_modules_globaltokens.\1.embedding.weight"),
-        (r"encoder\.voice\.linear\.(\w+)", rf"{_VOICE}.fn.0.\1"),
-        (r"encoder\.voice\.norm\.(\w+)", rf"{_VOICE}.fn.2.\1"),
-        (r"decoder\.(.*)", r"generator.\1"),
-    ):
-        name = re.sub(f"^{pattern}$", replacement, name)
-    return re.sub(r"^encoder\.voice\.conv\.(\d)", lambda found: f"{_VOICE}.conv.{2 * int(found[1])}", name)

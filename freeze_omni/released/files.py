@@ -73,6 +73,18 @@ def state_dict(content: Any, path: Path) -> dict[str, Tensor]:
 
 
 @contextmanager
+def checked(path: Path) -> Iterator[None]:
+    """Errors about the content of a file become ReleasedErrors that name it."""
+    try:
+        yield
+    except KeyError as error:
+        raise ReleasedError(f"{path}: key {error} is missing") from None
+    except (AttributeError, IndexError, TypeError, ValueError) as error:
+        where = "" if str(error).startswith(str(path)) else f"{path}: "
+        raise ReleasedError(f"{where}{error}") from None
+
+
+@contextmanager
 def shapes_only() -> Iterator[None]:
     """Modules built inside have shapes and no memory. Raises ValueError for sizes that no tensor can have."""
     try:

@@ -25,8 +25,7 @@ Found = Iterator[tuple[str, np.ndarray]]
 def heard_step_by_step(model: FreezeOmni, recording: Recording) -> Found:
     """Fresh caches at the start, one chunk at a time; a chunk's features after those that overlap, zeros at first."""
     wav, overlap = _wav(model, recording), model.rates.overlap_feats
-    listening = model.listening
-    state = listening.initial_state(1)
+    listening, state = model.listening, model.listening.initial_state(1)
     before = wav.new_zeros(1, overlap, model.rates.mel_bins)
     chunks, frames, positions = [], [], []
     for samples in wav.split(model.rates.chunk_samples, dim=1):
@@ -44,7 +43,7 @@ def heard_at_once(model: FreezeOmni, recording: Recording) -> Found:
     """All of the audio in one pass."""
     out = _all_at_once(model, recording)
     overlap, size = model.rates.overlap_feats, model.rates.chunk_feats
-    padded = torch.nn.functional.pad(out.feats[0], (0, 0, overlap, 0))
+    padded = F.pad(out.feats[0], (0, 0, overlap, 0))
     yield "fbank_chunks", padded.unfold(0, size + overlap, size).transpose(1, 2).contiguous().numpy()
     yield "encoder_out", out.frames[0].numpy()
     yield "adapter_out", out.adapted.embeds[0].numpy()
@@ -135,21 +134,16 @@ CODEC_STEP = 7  # tokens of a step: no divisor of anything
 def rows(model: FreezeOmni, recording: Recording) -> Found:
     """Text embeddings and hidden states as rows of the decoder."""
     text, hidden = _inputs(model, recording)
-    for key, make, vectors in (
-        ("tts_nar_in", model.speech_decoder.nar_rows, text),
-        ("tts_prefix_in", model.speech_decoder.prefix_rows, hidden),
-    ):
-        yield key, make(vectors[None], torch.tensor([len(vectors)]))[0][0].numpy()
+    decoder = model.speech_decoder
+    yield "tts_nar_in", decoder.nar_rows(text[None], torch.tensor([len(text)]))[0][0].numpy()
+    yield "tts_prefix_in", decoder.prefix_rows(hidden[None], torch.tensor([len(hidden)]))[0][0].numpy()
 
 
 def tokens_step_by_step(model: FreezeOmni, recording: Recording) -> Found:
     """Greedy tokens with prefix, without, and with the repetition penalty."""
     text, hidden = _inputs(model, recording)
-    for case, states, sampling in (
-        ("prefix", hidden, GREEDY),
-        ("noprefix", None, GREEDY),
-        ("penalty", hidden, PENALISED),
-    ):
+    cases = {"prefix": (hidden, GREEDY), "noprefix": (None, GREEDY), "penalty": (hidden, PENALISED)}
+    for case, (states, sampling) in cases.items():
         key = f"ar_tokens_{case}"
         most = max(SPEECH_TOKENS, len(recording.get(key, ())))
         yield key, np.array(list(generate(model.speech_decoder, text, states, sampling, max_tokens=most)), np.int64)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,14 +10,14 @@ from typing import Any
 from torch import Tensor
 
 from freeze_omni.adapter.conv import ConvAdapter, ConvAdapterConfig
-from freeze_omni.config import ConfigError, build, read_yaml
+from freeze_omni.config import build, read_yaml
 from freeze_omni.encoder.config import EncoderConfig
 from freeze_omni.encoder.encoder import SpeechEncoder
 from freeze_omni.released.files import (
-    ReleasedError,
     check_fixed,
     check_names,
     check_shape,
+    checked,
     read_checkpoint,
     read_text,
     shapes_only,
@@ -26,21 +26,15 @@ from freeze_omni.released.files import (
 )
 from freeze_omni.weights import fill, state_shapes, without_weights
 
-_ENCODER = {
-    "cmvn.mean": "global_cmvn.mean",
-    "cmvn.istd": "global_cmvn.istd",
-    **{
-        f"{ours}.{kind}": f"{theirs}.{kind}"
-        for ours, theirs in {
-            "subsampling.conv1": "enc.0.core.conv.0",
-            "subsampling.conv2": "enc.0.core.conv.2",
-            "subsampling.out": "enc.0.core.out.0",
-            "embed.0": "enc.1.embed.0",
-            "embed.1": "enc.1.embed.1",
-            "after_norm": "enc.1.after_norm",
-        }.items()
-        for kind in ("weight", "bias")
-    },
+_WEIGHTS = ("weight", "bias")
+_ENCODER_SINGLE = {"cmvn.mean": "global_cmvn.mean", "cmvn.istd": "global_cmvn.istd"}
+_ENCODER = {  # modules of _WEIGHTS, like those of _BLOCK
+    "subsampling.conv1": "enc.0.core.conv.0",
+    "subsampling.conv2": "enc.0.core.conv.2",
+    "subsampling.out": "enc.0.core.out.0",
+    "embed.0": "enc.1.embed.0",
+    "embed.1": "enc.1.embed.1",
+    "after_norm": "enc.1.after_norm",
 }
 _BLOCK = {
     "attention.query": "self_attn.linear_q",
@@ -57,7 +51,7 @@ _BLOCK_SINGLE = {
     "attention.bias_u": "self_attn.pos_bias_u",
     "attention.bias_v": "self_attn.pos_bias_v",
 }
-_BATCH_NORM = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
+_BATCH_NORM = (*_WEIGHTS, "running_mean", "running_var", "num_batches_tracked")
 # what the layout can say in train.yaml, and the one thing that was ever published
 _FIXED = {
     "encoder-layer-config": "subsampling-transformer",
@@ -87,11 +81,8 @@ _TRANSFORMER = {  # theirs, after `transformer-`: ours
 _SAME = {
     "subsampling-input-dim": ("encoder-input-dim", "input_dim"),
     "transformer-attention-dim": (
-        "subsampling-output-dim",
-        "transformer-input-dim",
-        "transformer-output-dim",
-        "encoder-output-dim",
-        "enc_out_dim",
+        *("subsampling-output-dim", "transformer-input-dim", "transformer-output-dim"),
+        *("encoder-output-dim", "enc_out_dim"),
     ),
     "transformer-chunk_size": ("chunk_size",),
 }
@@ -116,17 +107,15 @@ class ListenConfig:
 def read_listen(folder: str | Path) -> tuple[SpeechEncoder, ConvAdapter, dict[str, Tensor]]:
     """Encoder and adapter of an `audiollm` folder, in evaluation mode, and its other tensors.
 
-    The others keep their published names: prompts, task embeddings, state head. Raises ReleasedError: a file that is
-    not of this layout: names the file and what is wrong with it.
+    The others keep their published names: prompts, task embeddings, state head. Raises ReleasedError that names the
+    file and what is wrong with it.
     """
     folder = Path(folder)
     config = read_listen_config(folder / "train.yaml")
     path = folder / "final.pt"
     theirs = state_dict(read_checkpoint(path), path)
-    try:
+    with checked(path):
         ours, others = from_released(theirs, config)
-    except ValueError as error:
-        raise ReleasedError(f"{path}: {error}") from None
     with without_weights():
         encoder, adapter = _parts(config)
     for part, prefix in ((encoder, "encoder."), (adapter, "adapter.")):
@@ -137,7 +126,7 @@ def read_listen(folder: str | Path) -> tuple[SpeechEncoder, ConvAdapter, dict[st
 def read_listen_config(path: str | Path) -> ListenConfig:
     """`train.yaml` as our configurations. Raises ReleasedError for what was never published."""
     read_text(Path(path))
-    try:
+    with checked(Path(path)):
         content = read_yaml(path)
         conf, model = content["encoder_conf"], content["model_conf"]
         options = {
@@ -148,19 +137,16 @@ def read_listen_config(path: str | Path) -> ListenConfig:
             **model,
         }
         _check(options)
+        encoder = {ours: options[f"transformer-{theirs}"] for theirs, ours in _TRANSFORMER.items()}
+        encoder |= {"input_size": options["subsampling-input-dim"], "positions": "released", "start": "zero_features"}
         return ListenConfig(
-            build(EncoderConfig, _encoder(options), "encoder"),
+            build(EncoderConfig, encoder, "encoder"),
             build(ConvAdapterConfig, _adapter(options), "adapter"),
             _count(options, "llm_embed_dim"),
             _count(options, "prompt_num"),
             bool(options.get("is_json_cmvn", True)),
             Path(str(options.get("cmvn_file", "global_cmvn"))).name,
         )
-    except KeyError as error:
-        raise ReleasedError(f"{path}: key {error} is missing") from None
-    except (TypeError, ConfigError, ValueError) as error:
-        where = "" if str(error).startswith(str(path)) else f"{path}: "
-        raise ReleasedError(f"{where}{error}") from None
 
 
 def _check(options: Mapping[str, Any]) -> None:
@@ -263,15 +249,6 @@ def train_yaml(config: ListenConfig, chat_template: str, task_tokens: int) -> di
     }
 
 
-def _encoder(options: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "input_size": options["subsampling-input-dim"],
-        **{ours: options[f"transformer-{theirs}"] for theirs, ours in _TRANSFORMER.items()},
-        "positions": "released",
-        "start": "zero_features",
-    }
-
-
 def _adapter(options: Mapping[str, Any]) -> dict[str, Any]:
     two = 4 * options["enc_out_dim"] < options["llm_embed_dim"]
     # the branch of two convolutions looks at neither switch
@@ -286,21 +263,21 @@ def _adapter(options: Mapping[str, Any]) -> dict[str, Any]:
 
 def names(config: ListenConfig) -> dict[str, str]:
     """Our name: theirs."""
-    names = {f"encoder.{ours}": f"encoder.{theirs}" for ours, theirs in _ENCODER.items()}
+    tensors = _ENCODER_SINGLE | _with_kinds(_ENCODER)
     block = _BLOCK | ({"concat": "concat_linear"} if config.encoder.concat_after else {})
-    tensors = _BLOCK_SINGLE | {
-        f"{ours}.{kind}": f"{theirs}.{kind}" for ours, theirs in block.items() for kind in ("weight", "bias")
-    }
+    of_block = _BLOCK_SINGLE | _with_kinds(block)
     for layer in range(config.encoder.layers):
-        for ours, theirs in tensors.items():
-            names[f"encoder.blocks.{layer}.{ours}"] = f"encoder.enc.1.encoders.{layer}.{theirs}"
-    batch = config.adapter.norm == "batch"
+        tensors |= {f"blocks.{layer}.{ours}": f"enc.1.encoders.{layer}.{theirs}" for ours, theirs in of_block.items()}
     numbers = (1, 2) if config.adapter.convolutions == 2 else (2,)
-    for layer, number in enumerate(numbers):
-        for kind in ("weight", "bias"):
-            names[f"adapter.layers.{layer}.conv.{kind}"] = f"adpter.conv1d{number}.{kind}"
-        for kind in _BATCH_NORM if batch else _BATCH_NORM[:2]:
-            names[f"adapter.layers.{layer}.norm.{kind}"] = f"adpter.bn{number}.{kind}"
-    for kind in ("weight", "bias"):
-        names[f"adapter.project.{kind}"] = f"adpter.project.{kind}"
-    return names
+    convs = {f"layers.{layer}.conv": f"conv1d{number}" for layer, number in enumerate(numbers)}
+    norms = {f"layers.{layer}.norm": f"bn{number}" for layer, number in enumerate(numbers)}
+    kinds = _BATCH_NORM if config.adapter.norm == "batch" else _WEIGHTS
+    adapter = _with_kinds(convs) | _with_kinds(norms, kinds) | _with_kinds({"project": "project"})
+    return {f"encoder.{ours}": f"encoder.{theirs}" for ours, theirs in tensors.items()} | {
+        f"adapter.{ours}": f"adpter.{theirs}" for ours, theirs in adapter.items()
+    }
+
+
+def _with_kinds(modules: Mapping[str, str], kinds: Sequence[str] = _WEIGHTS) -> dict[str, str]:
+    """Names of the modules' tensors: `<module>.<kind>` of each."""
+    return {f"{ours}.{kind}": f"{theirs}.{kind}" for ours, theirs in modules.items() for kind in kinds}

@@ -48,11 +48,8 @@ def _files(released: Released) -> dict[str, tuple[dict[str, Tensor], dict[str, s
     folder, config = released.folder, released.config
     heard = listen.read_listen_config(folder / "audiollm" / "train.yaml")
     names = {theirs: ours for ours, theirs in listen.names(heard).items()} | _DIALOGUE
-    spoken = {
-        theirs: f"speech_decoder.{ours}"
-        for ours, group in speech_decoder.names(config.speech_decoder).items()
-        for theirs in group
-    }
+    groups_of = speech_decoder.names(config.speech_decoder)
+    spoken = {theirs: f"speech_decoder.{ours}" for ours, group in groups_of.items() for theirs in group}
     decoder = read_checkpoint(folder / "decoder" / "final.pt")
     groups = read_checkpoint(folder / "codec" / "final.pt")
     sounds = {f"{group}.{name}": tensor for group, tensors in groups.items() for name, tensor in tensors.items()}

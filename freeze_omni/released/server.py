@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from freeze_omni.codec.fifo import FifoConfig
-from freeze_omni.config import ConfigError, build
+from freeze_omni.config import build
 from freeze_omni.llm.generate import GenerationConfig
-from freeze_omni.released.files import ReleasedError, read_json
+from freeze_omni.released.files import ReleasedError, checked, read_json
 from freeze_omni.speech_decoder.sampling import SamplingConfig
 from freeze_omni.speech_decoder.segment import SegmentConfig
 
@@ -41,7 +41,7 @@ def read_server(path: Path) -> ServerConfig:
     known = set(_FIFO.values()) | set(_SAMPLING.values())
     if missing := sorted(known - set(content)):
         raise ReleasedError(f"{path}: key {missing[0]} is missing")
-    try:
+    with checked(path):
         sampling: dict[str, Any] = {ours: content[theirs] for ours, theirs in _SAMPLING.items()}
         if sampling["penalty_window"] <= 0:  # off, written in several ways
             sampling["penalty_window"] = 0
@@ -50,8 +50,6 @@ def read_server(path: Path) -> ServerConfig:
             build(FifoConfig, {ours: content[theirs] for ours, theirs in _FIFO.items()}, "chunks"),
             tuple(sorted(set(content) - known)),
         )
-    except (TypeError, ConfigError) as error:
-        raise ReleasedError(f"{path}: {error}") from None
 
 
 def server_json(sampling: SamplingConfig, fifo: FifoConfig) -> dict[str, Any]:

@@ -9,12 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from freeze_omni.config import ConfigError, build
+from freeze_omni.config import build
 from freeze_omni.released.files import (
     ReleasedError,
     check_fixed,
     check_names,
     check_shape,
+    checked,
     read_checkpoint,
     read_json,
     state_dict,
@@ -37,56 +38,44 @@ _SINGLE = {
     "output.weight": "out_fnn.weight",
     "output.bias": "out_fnn.bias",
 }
-
-
+_OPTIONS = {  # ours: theirs
+    "size": "transformer_attention_dim",
+    "ffn_size": "transformer_linear_units",
+    "layers": "transformer_num_blocks",
+    "heads": "transformer_attention_heads",
+}
 # options that have one published value, and what they say
 _FIXED = {"encoder_criterion": "ce", "encoder_upsample_rate": 1, "kv_cache_prefix_finetune": 1}
 _WIDTHS = ("idim", "encoder_input_dim", "encoder_output_dim")
 
 
 def read_speech_decoder(folder: str | Path) -> tuple[SpeechDecoderConfig, dict[str, Tensor]]:
-    """Configuration and state dict of a `decoder` folder in the published layout.
-
-    Raises ReleasedError: a file that is not of this layout: names the file and what is wrong with it.
-    """
+    """Configuration and state dict of a published `decoder` folder. Raises ReleasedError with file and fault."""
     folder = Path(folder)
     config = read_config(folder / "model.json")
     path = folder / "final.pt"
     content = read_checkpoint(path)
     theirs = state_dict(content.get("model", content) if isinstance(content, dict) else content, path)
-    try:
+    with checked(path):
         return config, from_released(theirs, config)
-    except ValueError as error:
-        raise ReleasedError(f"{path}: {error}") from None
 
 
 def read_config(path: str | Path) -> SpeechDecoderConfig:
-    """`model.json`, which is [idim, odim, {options}], as our configuration.
-
-    Raises ReleasedError for what was never published.
-    """
+    """`model.json` ([idim, odim, {options}]), as ours. Raises ReleasedError for what was never published."""
     content = read_json(Path(path))
     if not (isinstance(content, list) and len(content) == 3 and isinstance(content[2], dict)):
         raise ReleasedError(f"{path}: expected [idim, odim, {{options}}]")
     width, codes, options = content
-    try:
+    with checked(Path(path)):
         _check(width, codes, options)
-        layers = options["transformer_num_blocks"]
         mapping = {
-            "size": options["transformer_attention_dim"],
-            "heads": options["transformer_attention_heads"],
-            "ffn_size": options["transformer_linear_units"],
-            "layers": layers,
-            "pre_layers": layers // 2,
+            **{ours: options[theirs] for ours, theirs in _OPTIONS.items()},
+            "pre_layers": options[_OPTIONS["layers"]] // 2,
             "codes": codes,
             "dropout": options.get("transformer_dropout_rate", 0.1),
             "text_rows": "reshape",
         }
         return build(SpeechDecoderConfig, mapping, "model")
-    except KeyError as error:
-        raise ReleasedError(f"{path}: option {error} is missing") from None
-    except (TypeError, ConfigError, ValueError) as error:
-        raise ReleasedError(f"{path}: {error}") from None
 
 
 def _check(width: Any, codes: Any, options: Mapping[str, Any]) -> None:
@@ -102,20 +91,16 @@ def _check(width: Any, codes: Any, options: Mapping[str, Any]) -> None:
 
 def model_json(config: SpeechDecoderConfig) -> list[Any]:
     """The inverse of `read_config`."""
-    size = config.size
     options = {
-        **dict.fromkeys(_WIDTHS, size),
+        **dict.fromkeys(_WIDTHS, config.size),
         "odim": config.codes,
         "encoder_pre_norm_type": "ln",
         "encoder_drop_rate": 0.0,
         **_FIXED,
-        "transformer_attention_dim": size,
-        "transformer_linear_units": config.ffn_size,
-        "transformer_num_blocks": config.layers,
-        "transformer_attention_heads": config.heads,
+        **{theirs: getattr(config, ours) for ours, theirs in _OPTIONS.items()},
         "transformer_dropout_rate": config.dropout,
     }
-    return [size, config.codes, options]
+    return [config.size, config.codes, options]
 
 
 def from_released(theirs: Mapping[str, Tensor], config: SpeechDecoderConfig) -> dict[str, Tensor]:

@@ -148,9 +148,6 @@ def make(config: ServerConfig, router: Router | None = None, log_level: str = "i
     threads = threads_each(config.threads, len(config.devices))
     workers = [WorkerConfig(config.model, config.serving, device, threads, config.record) for device in config.devices]
     server = Server(config, router or Router(workers))
-    tls: dict[str, Any] = {}
-    if config.tls_cert is not None:
-        tls = {"ssl_certfile": str(config.tls_cert), "ssl_keyfile": str(config.tls_key)}
     settings = uvicorn.Config(
         server.application,
         host=config.host,
@@ -160,7 +157,8 @@ def make(config: ServerConfig, router: Router | None = None, log_level: str = "i
         ws_max_size=config.limits.message_bytes,
         ws_ping_interval=20.0,
         lifespan="on",
-        **tls,
+        ssl_certfile=config.tls_cert,
+        ssl_keyfile=config.tls_key,
     )
     return GracefulServer(settings, server)
 

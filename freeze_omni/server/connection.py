@@ -89,35 +89,29 @@ class Connection:
             self._take(message)
 
     def _take(self, message: dict[str, Any]) -> None:
-        """One message of the client."""
-        text = message.get("text")
-        if text is None:
-            self._protocol.error("Events come as text, not as bytes.", "invalid_event")
-            return self._flush()
         try:
-            event = json.loads(text)
+            event = json.loads(message.get("text"))
+        except TypeError:
+            self._protocol.error("Events come as text, not as bytes.", "invalid_event")
         except (ValueError, RecursionError):
             self._protocol.error("The message is not JSON.", "invalid_json")
-            return self._flush()
-        self._pass_on(self._protocol.from_client, event)
+        else:
+            return self._pass_on(self._protocol.from_client, event)
+        self._flush()
 
     def _pass_on(self, step: Callable[[Any], list[Item]], what: Any) -> None:
         """A step of the protocol: its items go into the session, its events to the client."""
         try:
             for item in step(what):
-                self._put(item)
+                self._router.put(self, item)
         except AudioSpent as error:
             self.close(POLICY, str(error), "audio_limit")
+        except Full as error:
+            self.close(TRY_LATER, str(error), "server_busy")
         except Exception:  # a fault of the server ends this session only
             logging.exception("session %s ends by a fault of the server", self.key)
             self.close(INTERNAL, "a fault of the server has ended this session", "server_fault")
         self._flush()
-
-    def _put(self, item: Item) -> None:
-        try:
-            self._router.put(self, item)
-        except Full as error:
-            self.close(TRY_LATER, str(error), "server_busy")
 
     def _flush(self) -> None:
         for event in self._protocol.take():

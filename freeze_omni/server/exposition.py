@@ -4,23 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from freeze_omni.engine.metrics import QUANTILES, Report
+from freeze_omni.engine.metrics import DURATIONS, QUANTILES, SUMS, Report
 from freeze_omni.server.router import Router
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 PREFIX = "freeze_omni_"
-
-_DURATIONS = {
-    "listen_s": ("listen_step_seconds", "From the arrival of 160 ms of audio to what was made of it."),
-    "first_audio_s": ("first_audio_seconds", "From the arrival of what ended a turn to the answer's first audio."),
-}
-_SUMS = {
-    "worked_s": ("work_seconds_total", "Time that the model has worked."),
-    "heard_s": ("heard_audio_seconds_total", "Audio heard."),
-    "spoken_s": ("spoken_audio_seconds_total", "Audio spoken."),
-    "batches": ("batches_total", "Batches of model work."),
-    "rows": ("batch_rows_total", "Operations in them."),
-}
 
 
 def expose(router: Router) -> str:
@@ -31,17 +19,17 @@ def expose(router: Router) -> str:
 def _lines(router: Router) -> Iterator[str]:
     yield from _metric("sessions", "gauge", "Open sessions.", [("", router.sessions)])
     yield from _metric("session_limit", "gauge", "Sessions that are served in real time.", [("", router.limit)])
-    refused = [(f'{{reason="{reason}"}}', count) for reason, count in sorted(router.refusals.items())]
+    refused = [(f'reason="{reason}"', count) for reason, count in sorted(router.refusals.items())]
     yield from _metric("refusals_total", "counter", "Sessions refused.", refused or [("", 0)])
     yield from _metric("lost_workers_total", "counter", "Workers that died.", [("", router.lost_workers)])
     reports = [(f'worker="{place}"', handle.report) for place, handle in enumerate(router.handles) if handle.report]
-    waiting = [(f"{{{label}}}", report.waiting_chunks) for label, report in reports]
+    waiting = [(label, report.waiting_chunks) for label, report in reports]
     yield from _metric("waiting_chunks", "gauge", "Queue depth: chunks of 160 ms that wait to be heard.", waiting)
-    for key, (name, text) in _SUMS.items():
-        yield from _metric(name, "counter", text, [(f"{{{label}}}", report.sums[key]) for label, report in reports])
-    factors = [(f"{{{label}}}", _real_time_factor(report)) for label, report in reports]
+    for key, (name, text) in SUMS.items():
+        yield from _metric(name, "counter", text, [(label, report.sums[key]) for label, report in reports])
+    factors = [(label, _real_time_factor(report)) for label, report in reports]
     yield from _metric("real_time_factor", "gauge", "Work for a second of audio heard or spoken.", factors)
-    for key, (name, text) in _DURATIONS.items():
+    for key, (name, text) in DURATIONS.items():
         yield from _summary(name, text, key, reports)
 
 
@@ -65,5 +53,5 @@ def _summary(name: str, text: str, key: str, reports: list[tuple[str, Report]]) 
 def _metric(name: str, kind: str, text: str, samples: list[tuple[str, float]]) -> Iterator[str]:
     yield f"# HELP {PREFIX}{name} {text}"
     yield f"# TYPE {PREFIX}{name} {kind}"
-    for labels, value in samples:
-        yield f"{PREFIX}{name}{labels} {value:.10g}"
+    for label, value in samples:
+        yield f"{PREFIX}{name}{{{label}}} {value:.10g}" if label else f"{PREFIX}{name} {value:.10g}"

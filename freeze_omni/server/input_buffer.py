@@ -6,40 +6,27 @@ Speech during playback is reported only once the state head classifies it as a t
 
 from __future__ import annotations
 
-from typing import Any
-
-from freeze_omni.server.items import Items, message
+from freeze_omni.server.items import Items, item_events, message
 from freeze_omni.server.response import Event
 
 
 class InputBuffer:
-    """One per conversation; its turns follow one another."""
+    """One per conversation; its turns follow one another. uncommitted_s: audio that has come for the open turn."""
 
     def __init__(self, items: Items) -> None:
         self._items = items
-        self._turn = self._new_turn()
-        self._held: list[Event] = []
-        self._committed = False
-        self.uncommitted_s = 0.0
-
-    def append(self, seconds: float) -> None:
-        """This much audio has come."""
-        self.uncommitted_s += seconds
+        self.forget()
 
     def gate(self, is_open: bool, time_ms: int, held: bool) -> list[Event]:
         """The gate has opened or closed; held: report it only after `release`."""
-        if is_open:
-            kind = {"type": "input_audio_buffer.speech_started", "audio_start_ms": time_ms}
-        else:
-            kind = {"type": "input_audio_buffer.speech_stopped", "audio_end_ms": time_ms}
-        event = {**kind, "item_id": self._turn["id"]}
+        kind, at = ("started", "audio_start_ms") if is_open else ("stopped", "audio_end_ms")
+        event = {"type": f"input_audio_buffer.speech_{kind}", at: time_ms, "item_id": self._turn["id"]}
         if held or self._held:
             self._held.append(event)
             return []
         return [event]
 
     def release(self) -> list[Event]:
-        """What was held back."""
         held, self._held = self._held, []
         return held
 
@@ -65,18 +52,13 @@ class InputBuffer:
         """The turn becomes an item of the conversation."""
         previous = self._items.add(self._turn)
         self._committed, self.uncommitted_s = True, 0.0
-        place = {"previous_item_id": previous, "item": self._turn}
+        committed = {"previous_item_id": previous, "item_id": self._turn["id"]}
         return [
-            {"type": "input_audio_buffer.committed", "previous_item_id": previous, "item_id": self._turn["id"]},
-            {"type": "conversation.item.added", **place},
-            {"type": "conversation.item.done", **place},
+            {"type": "input_audio_buffer.committed", **committed},
+            *item_events(previous, self._turn, "added", "done"),
         ]
 
     def forget(self) -> None:
-        """A new turn begins."""
-        self._turn, self._held = self._new_turn(), []
+        self._turn = message("user", "input_audio", transcript="")
+        self._held: list[Event] = []
         self._committed, self.uncommitted_s = False, 0.0
-
-    @staticmethod
-    def _new_turn() -> dict[str, Any]:
-        return message("user", "input_audio", transcript="")

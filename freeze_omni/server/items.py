@@ -24,6 +24,11 @@ def message(role: str, kind: str, status: str = "completed", **content: Any) -> 
     }
 
 
+def item_events(previous: str | None, item: dict[str, Any], *steps: str) -> list[dict[str, Any]]:
+    """Events on an item after `previous`: it was `added`, it is `done`."""
+    return [{"type": f"conversation.item.{step}", "previous_item_id": previous, "item": item} for step in steps]
+
+
 def words(item: dict[str, Any]) -> str:
     """What an item says: its texts and transcripts."""
     parts = (part.get("text") or part.get("transcript") or "" for part in item["content"])

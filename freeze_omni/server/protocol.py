@@ -16,23 +16,15 @@ from freeze_omni.rates import Rates
 from freeze_omni.server import session_object
 from freeze_omni.server.config import Limits
 from freeze_omni.server.input_buffer import InputBuffer
-from freeze_omni.server.items import Items, message, new_id, words
+from freeze_omni.server.items import Items, item_events, message, new_id, words
 from freeze_omni.server.response import Event, Response
-from freeze_omni.server.session_object import FieldError, session_config
-from freeze_omni.server.wire import Decoder, Encoder, WireError
+from freeze_omni.server.session_object import session_config
+from freeze_omni.server.wire import Decoder, Encoder, RequestError
 from freeze_omni.session import events as ev
 from freeze_omni.session.reducer import TurnDetection
 from freeze_omni.session.session import SessionConfig
 
 Item = np.ndarray | Input
-
-
-class RequestError(ValueError):
-    """A client's event that cannot be followed; the session goes on."""
-
-    def __init__(self, message: str, code: str = "invalid_value", param: str | None = None) -> None:
-        super().__init__(message)
-        self.code, self.param = code, param
 
 
 class AudioSpent(RuntimeError):
@@ -65,7 +57,6 @@ class RealtimeProtocol:
         return session_config(self.session, self._own_prompt, self._longest)
 
     def take(self) -> list[Event]:
-        """The events for the client since the last call."""
         events, self.events = self.events, []
         return events
 
@@ -82,10 +73,6 @@ class RealtimeProtocol:
             if rule is None:
                 raise RequestError(f"Unknown event type '{event['type']}'.", "unknown_event", "type")
             return rule(self, event)
-        except FieldError as error:
-            self.error(str(error), "invalid_value", param=error.param, event_id=own)
-        except WireError as error:
-            self.error(str(error), "invalid_audio", param="audio", event_id=own)
         except RequestError as error:
             self.error(str(error), error.code, param=error.param, event_id=own)
         return []
@@ -111,8 +98,9 @@ class RealtimeProtocol:
         self._response = None
         self._input.forget()
         self._asked = False
-        text = "The worker of this session was lost; the dialogue goes on from its text."
-        self.error(text, "worker_lost", "server_error")
+        self.error(
+            "The worker of this session was lost; the dialogue goes on from its text.", "worker_lost", "server_error"
+        )
         return [ev.Remember(user, answer) for user, answer in self.items.exchanges()]
 
     # from the client
@@ -128,10 +116,11 @@ class RealtimeProtocol:
     def _append(self, event: Event) -> list[Item]:
         before = self._decoder.seconds
         samples = self._decoder(event.get("audio"))
-        self._heard_s += self._decoder.seconds - before
+        new_s = self._decoder.seconds - before
+        self._heard_s += new_s
         if self._heard_s > self.limits.audio_s:
             raise AudioSpent(f"A session hears at most {self.limits.audio_s:.0f} s of audio.")
-        self._input.append(self._decoder.seconds - before)
+        self._input.uncommitted_s += new_s
         return [samples] if len(samples) else []
 
     def _commit(self, event: Event) -> list[Item]:
@@ -163,12 +152,7 @@ class RealtimeProtocol:
         item = message(role, kind, text=said)
         if isinstance(given.get("id"), str) and self.items.get(given["id"]) is None and len(given["id"]) <= 64:
             item["id"] = given["id"]
-        previous = self.items.add(item)
-        for what in ("added", "done"):
-            self._tell({"type": f"conversation.item.{what}", "previous_item_id": previous, "item": item})
-        return self._use(item, role, said)
-
-    def _use(self, item: dict[str, Any], role: str, said: str) -> list[Item]:
+        self._tell(*item_events(self.items.add(item), item, "added", "done"))
         if role == "user":
             self._pending.append(item)
             return []
@@ -196,8 +180,7 @@ class RealtimeProtocol:
         return [ev.Truncate(end_ms * self.rates.output_hz // 1000, self._response.number)]
 
     def _delete(self, event: Event) -> list[Item]:
-        problem = "Only a text that was not answered yet can be deleted."
-        item = self._item(event, problem, lambda item: item in self._pending)
+        item = self._item(event, "Only a text that was not answered yet can be deleted.", self._pending.__contains__)
         self._pending.remove(item)
         self._tell({"type": "conversation.item.deleted", "item_id": item["id"]})
         return []
@@ -251,14 +234,19 @@ class RealtimeProtocol:
         response = self._response
         match output:
             case Gated(is_open, time_s):
-                by, by_gate = self.config.turn_detection, self._by_gate
+                # the client may want turns to be detected and ask for the responses itself
+                by, by_gate = self.config.turn_detection, self.session["audio"]["input"]["turn_detection"] is not None
                 if by is not TurnDetection.MANUAL or by_gate:
                     held = by is TurnDetection.STATE_HEAD and response is not None
                     self._tell(*self._input.gate(is_open, round(1000 * time_s), held))
                 if by is TurnDetection.MANUAL and by_gate and not is_open:
                     self._tell(*self._input.commit())
-            case ev.StateDecision() if self.session["freeze_omni"]["states"]:
-                self._tell_state(output)
+            case ev.StateDecision(state, probabilities, time_s) if self.session["freeze_omni"]["states"]:
+                place = {
+                    "probabilities": [round(one, 4) for one in probabilities],
+                    "audio_end_ms": round(1000 * time_s),
+                }
+                self._tell({"type": "freeze_omni.state", "state": state, **place})
             case ev.TranscriptDelta(text, final):
                 shown = self.session["audio"]["input"]["transcription"] is not None
                 self._tell(*self._input.transcript(text, final, answered, shown))
@@ -283,11 +271,6 @@ class RealtimeProtocol:
                 self._asked = False
                 self.error(reason, "invalid_value")
 
-    @property
-    def _by_gate(self) -> bool:
-        """The client wants turns to be detected, whether or not it asks for responses itself."""
-        return self.session["audio"]["input"]["turn_detection"] is not None
-
     def _begin_response(self, number: int) -> None:
         chosen = self._wanted.get("session", self.session)
         encoder = Encoder(chosen["audio"]["output"]["format"]["type"], self.rates.output_hz)
@@ -304,18 +287,7 @@ class RealtimeProtocol:
             return
         by = "client_cancelled" if self._asked_to_stop else "turn_detected"
         self._tell(*response.end(kept, reason, by))
-        previous = self.items.before(response.item["id"])
-        self._tell({"type": "conversation.item.done", "previous_item_id": previous, "item": response.item})
-
-    def _tell_state(self, decision: ev.StateDecision) -> None:
-        self._tell(
-            {
-                "type": "freeze_omni.state",
-                "state": decision.state,
-                "probabilities": [round(value, 4) for value in decision.probabilities],
-                "audio_end_ms": round(1000 * decision.time_s),
-            }
-        )
+        self._tell(*item_events(self.items.before(response.item["id"]), response.item, "done"))
 
     def _tell(self, *events: Event) -> None:
         self.events += [{"event_id": new_id("event"), **event} for event in events]

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from freeze_omni.server.items import message, new_id
+from freeze_omni.server.items import item_events, message, new_id
 from freeze_omni.server.wire import Encoder
 
 Event = dict[str, Any]
@@ -38,7 +38,7 @@ class Response:
         return [
             {"type": "response.created", "response": self.describe("in_progress")},
             self._event("output_item.added", whole=True, item=empty),
-            {"type": "conversation.item.added", "previous_item_id": previous, "item": empty},
+            *item_events(previous, empty, "added"),
             self._event("content_part.added", part=self._part("")),
         ]
 
@@ -75,7 +75,6 @@ class Response:
         ]
 
     def describe(self, status: str, details: dict[str, Any] | None = None) -> dict[str, Any]:
-        """The response object."""
         return {
             "id": self.id,
             "object": "realtime.response",

@@ -7,6 +7,7 @@ whichever worker is ready, from their dialogue in text. All methods are called i
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import multiprocessing
 import queue
@@ -118,7 +119,6 @@ class Router:
             await self._changed.wait()
 
     async def close(self) -> None:
-        """Stop the workers."""
         self.closing = True
         for handle in self.handles:
             handle.outbox.put(msg.Stop())
@@ -157,13 +157,17 @@ class Router:
             handle.send(msg.Put(client.key, item))
 
     def release(self, client: Client) -> None:
-        """The session is over."""
         if client in self._homeless:
             self._homeless.remove(client)
         handle = self._handle_of(client)
         if handle is not None:
             del handle.clients[client.key]
-            handle.outbox.put(msg.Close(client.key)) if not handle.outbox.full() else self._kill(handle)
+            if not handle.outbox.full():
+                handle.outbox.put(msg.Close(client.key))
+            elif hasattr(handle.body, "kill"):
+                # a worker that takes no messages: its end of the pipe goes with it. Ours stays open for the threads
+                # that read and write it: a closed handle could be that of another file by then.
+                handle.body.kill()
 
     @property
     def _ready(self) -> list[WorkerHandle]:
@@ -194,23 +198,17 @@ class Router:
 
     def _sends(self, handle: WorkerHandle) -> None:
         """In a thread: a busy worker must not hold up the event loop."""
-        try:
-            while True:
+        message = None
+        with contextlib.suppress(OSError):
+            while not isinstance(message, msg.Stop):
                 message = handle.outbox.get()
                 handle.pipe.send(message)
-                if isinstance(message, msg.Stop):
-                    return
-        except OSError:
-            return
 
     def _receives(self, handle: WorkerHandle) -> None:
-        """In a thread."""
-        try:
+        with contextlib.suppress(EOFError, OSError):
             while True:
                 message = handle.pipe.recv()
                 self._loop.call_soon_threadsafe(self._take, handle, message)
-        except (EOFError, OSError):
-            pass
         if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._lose, handle)
 
@@ -264,12 +262,3 @@ class Router:
             handle.open(client, config)
             for item in items:
                 handle.send(msg.Put(client.key, item))
-
-    def _kill(self, handle: WorkerHandle) -> None:
-        """End a worker that takes no messages.
-
-        Its end of the pipe goes with it. Ours stays open for the threads that read and write it: a closed handle could
-        be that of another file by then.
-        """
-        if hasattr(handle.body, "kill"):
-            handle.body.kill()

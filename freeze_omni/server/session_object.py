@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 from freeze_omni.server.config import Limits
-from freeze_omni.server.wire import RATES_HZ
+from freeze_omni.server.wire import RATES_HZ, RequestError
 from freeze_omni.session.reducer import TurnDetection
 from freeze_omni.session.session import SessionConfig
 
@@ -25,17 +26,10 @@ OWN = {"temperature": None, "top_k": None, "top_p": None, "seed": 0, "states": F
 """Ours, under `freeze_omni`: sampling, and whether `freeze_omni.state` events are sent."""
 
 
-class FieldError(ValueError):
-    """A field with a value that cannot be followed; `param` is its path."""
-
-    def __init__(self, param: str, message: str) -> None:
-        super().__init__(message)
-        self.param = param
-
-
 def new_session(key: str, model: str, instructions: str) -> dict[str, Any]:
     """The session object before the client has chosen anything."""
     pcm = {"type": "audio/pcm", "rate": 24000}
+    heard = {"transcription": {"model": "ctc"}, "noise_reduction": None, "turn_detection": dict(HEAD)}
     return {
         "type": "realtime",
         "object": "realtime.session",
@@ -47,12 +41,7 @@ def new_session(key: str, model: str, instructions: str) -> dict[str, Any]:
         "tools": [],
         "tool_choice": "none",
         "audio": {
-            "input": {
-                "format": dict(pcm),
-                "transcription": {"model": "ctc"},
-                "noise_reduction": None,
-                "turn_detection": dict(HEAD),
-            },
+            "input": {"format": dict(pcm), **heard},
             "output": {"format": dict(pcm), "voice": "default", "speed": 1.0},
         },
         "freeze_omni": dict(OWN),
@@ -60,15 +49,22 @@ def new_session(key: str, model: str, instructions: str) -> dict[str, Any]:
 
 
 def update(session: dict[str, Any], changes: Any, limits: Limits) -> dict[str, Any]:
-    """A copy of the session with `changes`. Raises FieldError."""
+    """A copy of the session with `changes`. Raises RequestError."""
     changes, session = _object(changes, "session"), copy.deepcopy(session)
     for name, value in changes.items():
+        path = f"session.{name}"
         if name in FIELDS:
-            session[name] = FIELDS[name](value, f"session.{name}", limits)
-        elif name in _RULES:
-            _RULES[name](session, value)
+            session[name] = FIELDS[name](value, path, limits)
+        elif name == "audio":
+            _update_audio(session["audio"], value, path)
+        elif name == "freeze_omni":
+            for key, part in _object(value, path, tuple(OWN)).items():
+                unset = part is None and key != "states"
+                session[name][key] = OWN[key] if unset else _OWN_CHECKS[key](part, f"{path}.{key}")
+        elif name == "tools" and value:
+            raise field_error(path, "This model calls no tools: leave 'tools' empty.")
         elif name not in _IGNORED:
-            raise FieldError(f"session.{name}", f"Unknown parameter: 'session.{name}'.")
+            raise field_error(path, f"Unknown parameter: '{path}'.")
     return session
 
 
@@ -97,123 +93,130 @@ def session_config(session: dict[str, Any], own_prompt: str, longest: int) -> Se
     )
 
 
-def _tools(session: dict[str, Any], value: Any) -> None:
-    if value:
-        raise FieldError("session.tools", "This model calls no tools: leave 'tools' empty.")
+def field_error(path: str, problem: str) -> RequestError:
+    """Of a field with a value that cannot be followed."""
+    return RequestError(problem, param=path)
 
 
-def _audio(session: dict[str, Any], value: Any) -> None:
-    value = _object(value, "session.audio", ("input", "output"))
-    given = _object(value.get("input", {}), "session.audio.input", tuple(session["audio"]["input"]))
-    own = session["audio"]["input"]
-    for name, part in given.items():
-        path = f"session.audio.input.{name}"
-        if name == "format":
-            own["format"] = _format(part, path)
-        elif name == "turn_detection":
-            own["turn_detection"] = _turn_detection(part, own["turn_detection"], path)
-        elif name == "transcription":
-            own["transcription"] = None if part is None else _object(part, path)
-        elif part is not None:
-            raise FieldError(path, "There is no noise reduction here: set it to null.")
-    output = _object(value.get("output", {}), "session.audio.output", tuple(session["audio"]["output"]))
-    if "format" in output:
-        session["audio"]["output"]["format"] = _format(output["format"], "session.audio.output.format")
-    if output.get("speed", 1.0) != 1.0:
-        raise FieldError("session.audio.output.speed", "The voice has one speed, 1.0.")
-    # any voice is accepted, as clients always send one; the model has its own
+def text(value: Any, path: str, limits: Limits) -> str:
+    """Raises RequestError for anything but a text that is short enough."""
+    if not isinstance(value, str):
+        raise field_error(path, f"'{path}' must be a string.")
+    if len(value) > limits.text_chars:
+        raise field_error(path, f"'{path}' has {len(value)} characters, at most {limits.text_chars} are taken.")
+    return value
 
 
-def _own(session: dict[str, Any], value: Any) -> None:
-    path = "session.freeze_omni"
-    for name, part in _object(value, path, tuple(OWN)).items():
-        if name == "states":
-            session["freeze_omni"][name] = _one_of(part, (True, False), f"{path}.{name}")
+def number(value: Any, path: str, low: float, high: float, whole: bool = False) -> float:
+    """Raises RequestError for anything but a number from low to high."""
+    right = isinstance(value, int) or isinstance(value, float) and not whole
+    if not right or isinstance(value, bool) or not low <= value <= high:
+        raise field_error(path, f"'{path}' must be a {'whole ' if whole else ''}number from {low} to {high}.")
+    return value
+
+
+def _update_audio(audio: dict[str, Any], value: Any, path: str) -> None:
+    value = _object(value, path, ("input", "output"))
+    own = audio["input"]
+    for name, part in _object(value.get("input", {}), f"{path}.input", tuple(own)).items():
+        where = f"{path}.input.{name}"
+        if name == "turn_detection":
+            own[name] = _turn_detection(part, own[name], where)
         else:
-            low, high = {"temperature": (0, 5), "top_k": (0, 10**6), "top_p": (1e-6, 1), "seed": (0, 2**31)}[name]
-            whole = name in ("top_k", "seed")
-            found = None if part is None else number(part, f"{path}.{name}", low, high, whole)
-            session["freeze_omni"][name] = OWN["seed"] if name == "seed" and found is None else found
+            own[name] = _INPUT_CHECKS[name](part, where)
+    output = _object(value.get("output", {}), f"{path}.output", tuple(audio["output"]))
+    if "format" in output:
+        audio["output"]["format"] = _format(output["format"], f"{path}.output.format")
+    if output.get("speed", 1.0) != 1.0:
+        raise field_error(f"{path}.output.speed", "The voice has one speed, 1.0.")
+    # any voice is accepted, as clients always send one; the model has its own
 
 
 def _turn_detection(value: Any, before: dict[str, Any] | None, path: str) -> dict[str, Any] | None:
     if value is None:
         return None
     value = _object(value, path)
-    kind = _one_of(value.get("type", (before or HEAD)["type"]), ("semantic_vad", "server_vad"), f"{path}.type")
+    kind = _TURN_CHECKS["type"](value.get("type", (before or HEAD)["type"]), f"{path}.type")
     base = HEAD if kind == "semantic_vad" else SERVER_VAD
-    found = dict(before) if before and before["type"] == kind else dict(base)
-    for name, part in _object(value, path, tuple(base)).items():
-        where = f"{path}.{name}"
-        if name in ("create_response", "interrupt_response"):
-            found[name] = _one_of(part, (True, False), where)
-        elif name == "threshold":
-            found[name] = float(number(part, where, 0, 1))
-        elif name in ("prefix_padding_ms", "silence_duration_ms"):
-            found[name] = int(number(part, where, 0, 10_000))
-        elif name == "eagerness":
-            found[name] = _one_of(part, ("low", "medium", "high", "auto"), where)
-        elif name == "idle_timeout_ms" and part is not None:
-            raise FieldError(where, "The model does not speak unasked: set 'idle_timeout_ms' to null.")
-    return found
+    given = _object(value, path, tuple(base)).items()
+    return {
+        **(before if before and before["type"] == kind else base),
+        **{name: _TURN_CHECKS[name](part, f"{path}.{name}") for name, part in given},
+    }
 
 
 def _format(value: Any, path: str) -> dict[str, Any]:
     value = _object(value, path, ("type", "rate"))
-    kind = _one_of(value.get("type", "audio/pcm"), tuple(RATES_HZ), f"{path}.type")
+    kind = _one_of(*RATES_HZ)(value.get("type", "audio/pcm"), f"{path}.type")
     rate = value.get("rate", RATES_HZ[kind])
     if rate != RATES_HZ[kind]:
-        raise FieldError(f"{path}.rate", f"{kind} comes at {RATES_HZ[kind]} Hz, not {rate}: resample it.")
+        raise field_error(f"{path}.rate", f"{kind} comes at {RATES_HZ[kind]} Hz, not {rate}: resample it.")
     return {"type": kind, "rate": rate} if kind == "audio/pcm" else {"type": kind}
-
-
-def text(value: Any, path: str, limits: Limits) -> str:
-    """Raises FieldError for anything but a text that is short enough."""
-    if not isinstance(value, str):
-        raise FieldError(path, f"'{path}' must be a string.")
-    if len(value) > limits.text_chars:
-        raise FieldError(path, f"'{path}' has {len(value)} characters, at most {limits.text_chars} are taken.")
-    return value
-
-
-def _modalities(value: Any, path: str, limits: Limits) -> list[str]:
-    """Raises FieldError for anything but ["audio"] and ["text"]."""
-    return _one_of(value, (["audio"], ["text"]), path)
-
-
-def _tokens(value: Any, path: str, limits: Limits) -> int | str:
-    """Raises FieldError for anything but `inf` and 1 to 4096."""
-    return value if value == "inf" else int(number(value, path, 1, 4096, whole=True))
-
-
-def number(value: Any, path: str, low: float, high: float, whole: bool = False) -> float:
-    """Raises FieldError for anything but a number from low to high."""
-    right = isinstance(value, int) or isinstance(value, float) and not whole
-    if not right or isinstance(value, bool) or not low <= value <= high:
-        raise FieldError(path, f"'{path}' must be a {'whole ' if whole else ''}number from {low} to {high}.")
-    return value
-
-
-def _one_of(value: Any, choices: tuple[Any, ...], path: str) -> Any:
-    if not any(value == choice and type(value) is type(choice) for choice in choices):
-        raise FieldError(path, f"'{path}' must be one of {', '.join(map(str, choices))}.")
-    return value
 
 
 def _object(value: Any, path: str, names: tuple[str, ...] | None = None) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise FieldError(path, f"'{path}' must be an object.")
+        raise field_error(path, f"'{path}' must be an object.")
     for name in value:
         if names is not None and name not in names:
-            raise FieldError(f"{path}.{name}", f"Unknown parameter: '{path}.{name}'.")
+            raise field_error(f"{path}.{name}", f"Unknown parameter: '{path}.{name}'.")
     return value
 
 
-FIELDS = {"instructions": text, "output_modalities": _modalities, "max_output_tokens": _tokens}
+# checks: of a value at a path; they return it as it is kept, or raise RequestError
+Check = Callable[[Any, str], Any]
+
+
+def _one_of(*choices: Any) -> Check:
+    def check(value: Any, path: str) -> Any:
+        if not any(value == choice and type(value) is type(choice) for choice in choices):
+            raise field_error(path, f"'{path}' must be one of {', '.join(map(str, choices))}.")
+        return value
+
+    return check
+
+
+def _null(problem: str) -> Check:
+    def check(value: Any, path: str) -> None:
+        if value is not None:
+            raise field_error(path, problem)
+
+    return check
+
+
+_SWITCH, _MODALITIES = _one_of(True, False), _one_of(["audio"], ["text"])
+_TURN_CHECKS: dict[str, Check] = {
+    "type": _one_of("semantic_vad", "server_vad"),
+    "create_response": _SWITCH,
+    "interrupt_response": _SWITCH,
+    "eagerness": _one_of("low", "medium", "high", "auto"),
+    "threshold": lambda value, path: float(number(value, path, 0, 1)),
+    "prefix_padding_ms": lambda value, path: int(number(value, path, 0, 10_000)),
+    "silence_duration_ms": lambda value, path: int(number(value, path, 0, 10_000)),
+    "idle_timeout_ms": _null("The model does not speak unasked: set 'idle_timeout_ms' to null."),
+}
+_INPUT_CHECKS: dict[str, Check] = {
+    "format": _format,
+    "transcription": lambda value, path: None if value is None else _object(value, path),
+    "noise_reduction": _null("There is no noise reduction here: set it to null."),
+}
+_OWN_CHECKS: dict[str, Check] = {
+    "states": _SWITCH,
+    "temperature": lambda value, path: number(value, path, 0, 5),
+    "top_k": lambda value, path: number(value, path, 0, 10**6, whole=True),
+    "top_p": lambda value, path: number(value, path, 1e-6, 1),
+    "seed": lambda value, path: number(value, path, 0, 2**31, whole=True),
+}
+FIELDS: dict[str, Callable[[Any, str, Limits], Any]] = {
+    "instructions": text,
+    "output_modalities": lambda value, path, limits: _MODALITIES(value, path),
+    "max_output_tokens": lambda value, path, limits: (
+        value if value == "inf" else int(number(value, path, 1, 4096, True))
+    ),
+}
 """Checks of the fields that a session and a single response have."""
-_RULES = {"tools": _tools, "audio": _audio, "freeze_omni": _own}
 _IGNORED = (
-    "type", "model", "id", "object", "tool_choice", "parallel_tool_calls", "tracing", "truncation", "include", "prompt",
-    "reasoning",
+    "type", "model", "id", "object", "tools", "tool_choice", "parallel_tool_calls", "tracing", "truncation", "include",
+    "prompt", "reasoning",
 )  # fmt: skip
 """Accepted without an effect: clients always send them."""

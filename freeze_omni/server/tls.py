@@ -30,7 +30,10 @@ def self_made(folder: Path, host: str) -> tuple[Path, Path]:
     names: list[x509.GeneralName] = [x509.DNSName(one) for one in dict.fromkeys(["localhost", socket.gethostname()])]
     names.append(x509.IPAddress(ipaddress.ip_address("127.0.0.1")))
     if host not in ("127.0.0.1", "0.0.0.0", "::", "localhost"):
-        names.append(_name(x509, host))
+        try:
+            names.append(x509.IPAddress(ipaddress.ip_address(host)))
+        except ValueError:
+            names.append(x509.DNSName(host))
     now = datetime.datetime.now(datetime.UTC)
     cert = (
         x509.CertificateBuilder()
@@ -44,16 +47,8 @@ def self_made(folder: Path, host: str) -> tuple[Path, Path]:
         .sign(key, hashes.SHA256())
     )
     folder.mkdir(parents=True, exist_ok=True)
-    plain = serialization.NoEncryption()
-    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain)
+    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     with os.fdopen(os.open(key_path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
         file.write(pem)
     cert_path.write_bytes(cert.public_bytes(serialization.Encoding.PEM))
     return cert_path, key_path
-
-
-def _name(x509, host: str):
-    try:
-        return x509.IPAddress(ipaddress.ip_address(host))
-    except ValueError:
-        return x509.DNSName(host)

@@ -1,4 +1,7 @@
-"""Audio as the protocol carries it: base64 of PCM of 16 bits at 24 kHz, or of G.711 at 8 kHz."""
+"""Audio as the protocol carries it: base64 of PCM of 16 bits at 24 kHz, or of G.711 at 8 kHz.
+
+`RequestError` is what every part of the protocol raises for a client's event that cannot be followed.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +15,12 @@ import soxr
 RATES_HZ = {"audio/pcm": 24000, "audio/pcmu": 8000, "audio/pcma": 8000}
 
 
-class WireError(ValueError):
-    """Audio that cannot be read."""
+class RequestError(ValueError):
+    """A client's event that cannot be followed; the session goes on. param: the path of the field at fault."""
+
+    def __init__(self, message: str, code: str = "invalid_value", param: str | None = None) -> None:
+        super().__init__(message)
+        self.code, self.param = code, param
 
 
 @dataclass
@@ -29,15 +36,15 @@ class Decoder:
         self.seconds = 0.0
 
     def __call__(self, text: object) -> np.ndarray:
-        """Raises WireError for anything but base64 of whole samples."""
+        """Raises RequestError for anything but base64 of whole samples."""
         if not isinstance(text, str):
-            raise WireError("audio must be a string of base64")
+            raise _audio_error("audio must be a string of base64")
         try:
             data = base64.b64decode(text, validate=True)
         except (binascii.Error, ValueError):
-            raise WireError("audio is not base64") from None
+            raise _audio_error("audio is not base64") from None
         if self.kind == "audio/pcm" and len(data) % 2:
-            raise WireError(f"audio of {len(data)} bytes is not a whole number of 16 bit samples")
+            raise _audio_error(f"audio of {len(data)} bytes is not a whole number of 16 bit samples")
         samples = np.frombuffer(data, dtype="<i2") if self.kind == "audio/pcm" else _expand(data, self.kind)
         self.seconds += len(samples) / self.rate_hz
         return _run(self._resample, samples.astype(np.int16))
@@ -66,6 +73,10 @@ class Encoder:
     def _encode(self, samples: np.ndarray) -> str:
         data = samples.astype("<i2").tobytes() if self.kind == "audio/pcm" else _compress(samples, self.kind)
         return base64.b64encode(data).decode("ascii")
+
+
+def _audio_error(problem: str) -> RequestError:
+    return RequestError(problem, "invalid_audio", "audio")
 
 
 def _stream(from_hz: int, to_hz: int) -> soxr.ResampleStream | None:

@@ -14,11 +14,11 @@ from freeze_omni.llm.cache import LlmCache
 from freeze_omni.llm.generate import GenerationConfig, choose
 from freeze_omni.session.events import AnswerMade, Result, Spoke, Wrote
 from freeze_omni.session.history import embed
-from freeze_omni.session.model import SpokenModel
 from freeze_omni.session.ops import DrawToken, Job, LlmOutput, MakeSound, Read, StartSpeech
 from freeze_omni.speech_decoder.sampling import SamplingConfig
 from freeze_omni.speech_decoder.segment import SegmentConfig, SegmentState, TextSegment, finish, push
 from freeze_omni.streaming import State
+from freeze_omni.system import FreezeOmni
 
 RUNAWAY = 3.0
 """A segment is stopped at this multiple of the speech tokens that its text should take."""
@@ -63,17 +63,16 @@ class AnswerConfig:
     speech: bool = True
 
 
-def own_answers(model: SpokenModel) -> AnswerConfig:
+def own_answers(model: FreezeOmni) -> AnswerConfig:
     """The packed model's own way to write, cut and speak, with a guard against a missing end."""
     config, chunks = model.config, ChunkSchedule()
     if config.fifo is not None:
-        first, later = config.fifo.first_chunk_tokens, config.fifo.chunk_tokens
-        later = max(first, later)
+        first, later = config.fifo.first_chunk_tokens, max(config.fifo.first_chunk_tokens, config.fifo.chunk_tokens)
         chunks = ChunkSchedule(first, later, grows=later)  # full size from the second chunk on
     return AnswerConfig(config.generation, config.segments, own_sampling(model), chunks)
 
 
-def own_sampling(model: SpokenModel) -> SamplingConfig:
+def own_sampling(model: FreezeOmni) -> SamplingConfig:
     """The model's own way to draw speech tokens, with the guard."""
     sampling = model.config.sampling
     if sampling.max_tokens_per_row:
@@ -101,7 +100,7 @@ class Writer:
     of the answer: the next turn's prefix begins with it.
     """
 
-    model: SpokenModel
+    model: FreezeOmni
     cache: LlmCache
     last: LlmOutput
     config: AnswerConfig
@@ -154,7 +153,7 @@ class Answer:
     It is made in two lanes, `write` and `speak`: a piece of one may be made while a piece of the other is.
     """
 
-    model: SpokenModel
+    model: FreezeOmni
     config: AnswerConfig
     writer: Writer
     generator: torch.Generator
@@ -172,13 +171,6 @@ class Answer:
     _fifo: FifoState | None = None
     _silent_samples: int = 0
 
-    @classmethod
-    def begin(
-        cls, model: SpokenModel, last: LlmOutput, cache: LlmCache, config: AnswerConfig, generators: Generators
-    ) -> Answer:
-        """last: the LLM's output for the last position in `cache`, from which the answer follows."""
-        return cls(model, config, Writer(model, cache, last, config, generators.text), generators.speech)
-
     @property
     def _idle(self) -> bool:
         """Whether all that was written so far is spoken."""
@@ -195,7 +187,6 @@ class Answer:
         return self._write() if lane == "write" else self._speak()
 
     def _write(self) -> Job[list[Result]]:
-        """One more token."""
         delta, segments = yield from self.writer.write()
         self.milestones.append("segment" if segments else "token")
         if self.config.speech:
@@ -225,14 +216,12 @@ class Answer:
         return results
 
     def _prefill(self) -> Job[None]:
-        """The decoder reads text and hidden states of the next segment."""
         self._segment, hidden = self._queue.pop(0)
         ids = self.model.spoken_ids(self._segment.text)
         self._segment_done = not ids
-        if self._segment_done:
+        if not ids:
             return
-        decoder = self.model.speech_decoder
-        dtype = next(decoder.parameters()).dtype
+        decoder, dtype = self.model.speech_decoder, next(self.model.speech_decoder.parameters()).dtype
         rows = hidden.to(dtype) if self.config.prefix else None
         self._decoder = yield StartSpeech(embed(self.model, ids).to(dtype), rows, self.config.sampling)
         self._room = decoder.config.max_positions - int(self._decoder["rows"].max()) - 2
@@ -250,7 +239,6 @@ class Answer:
         self.tokens_made += len(self._ready)
 
     def _decode(self) -> Job[Spoke]:
-        """The codec decodes the tokens that were drawn."""
         segment, ends = self._segment, self._segment_done
         samples = np.zeros(0, dtype=np.float32)
         self.chunks_made += bool(self._ready)

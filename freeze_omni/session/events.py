@@ -7,6 +7,7 @@ returns `Action`s for the user's side and `Work` for the model. All are plain va
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import dataclass_transform
 
 import numpy as np
 
@@ -15,116 +16,88 @@ LISTEN_ON, ANSWER, NO_ANSWER = 0, 1, 2
 STATE_NAMES = ("listening on", "answer", "nothing to answer")
 
 
-@dataclass(frozen=True)
-class AudioChunk:
-    """One step of the user's audio: (chunk_samples,) float32 in [-1, 1] at the model's input rate."""
+@dataclass_transform(frozen_default=True)
+class Value:
+    """A plain value: every subclass is a frozen dataclass."""
 
-    samples: np.ndarray
+    def __init_subclass__(cls) -> None:
+        dataclass(frozen=True)(cls)
 
 
-@dataclass(frozen=True)
-class VadOpened:
+class Event(Value):
+    """Something that the user or the user's device did."""
+
+
+class AudioChunk(Event):
+    samples: np.ndarray  # one step of the user's audio: (chunk_samples,) float32 in [-1, 1] at the model's input rate
+
+
+class VadOpened(Event):
     """The voice activity detector hears speech: the gate opens."""
 
 
-@dataclass(frozen=True)
-class VadClosed:
+class VadClosed(Event):
     """The voice activity detector no longer hears speech."""
 
 
-@dataclass(frozen=True)
-class TextInput:
-    """The user typed a turn."""
-
-    text: str
+class TextInput(Event):
+    text: str  # a turn that the user typed
 
 
-@dataclass(frozen=True)
-class Interrupt:
+class Interrupt(Event):
     """The user pressed stop."""
 
 
-@dataclass(frozen=True)
-class Played:
-    """How much of the present answer the user has heard, in samples of the output rate."""
-
-    samples: int
+class Played(Event):
+    samples: int  # how much of the present answer the user has heard, at the output rate
 
 
-@dataclass(frozen=True)
-class Timeout:
+class Timeout(Event):
     """Do not wait any longer for the end of the user's turn: answer it if words were heard, else drop it."""
 
 
-@dataclass(frozen=True)
-class Respond:
+class Respond(Event):
     """Answer what was said in the open turn now, whatever the state head says."""
 
 
-@dataclass(frozen=True)
-class Clear:
+class Clear(Event):
     """Forget the open turn and what was kept from before it."""
 
 
-@dataclass(frozen=True)
-class Truncate:
-    """The user heard only this many samples of an answer, which may have ended since.
-
-    answer: its number, from 1, or 0 for the last; nothing happens if it is not the last.
-    """
+class Truncate(Event):
+    """The user heard only this many samples of an answer, which may have ended since."""
 
     samples: int
-    answer: int = 0
+    answer: int = 0  # its number, from 1, or 0 for the last; nothing happens if it is not the last
 
 
-@dataclass(frozen=True)
-class Remember:
+class Remember(Event):
     """A finished exchange in text from before, to be added to the history."""
 
     user: str
     answer: str
 
 
-@dataclass(frozen=True)
-class SystemPrompt:
-    """A new system prompt; the dialogue's history stays."""
-
-    text: str
+class SystemPrompt(Event):
+    text: str  # the new system prompt; the dialogue's history stays
 
 
-Event = (
-    AudioChunk
-    | VadOpened
-    | VadClosed
-    | TextInput
-    | Interrupt
-    | Played
-    | Timeout
-    | Respond
-    | Clear
-    | Truncate
-    | Remember
-    | SystemPrompt
-)
+class Result(Value):
+    """What came of a piece of work."""
 
 
-@dataclass(frozen=True)
-class Heard:
+class Heard(Result):
     """Of `Listen`: new words of the CTC head, and the state head's probabilities of (0, 1, 2)."""
 
     transcript: str
     probabilities: tuple[float, float, float]
 
 
-@dataclass(frozen=True)
-class Wrote:
-    """New text of the answer."""
-
-    text: str
+class Wrote(Result):
+    text: str  # new text of the answer
 
 
-@dataclass(frozen=True)
-class Spoke:
+class Spoke(Result):
     """Audio (S,) of a segment, which says LLM tokens first_token to end_token of the answer."""
 
     samples: np.ndarray
@@ -133,18 +106,15 @@ class Spoke:
     segment_ends: bool
 
 
-@dataclass(frozen=True)
-class AnswerMade:
-    """All of the answer is written and spoken; `cut` if a limit ended it."""
-
-    cut: bool
+class AnswerMade(Result):
+    cut: bool  # all of the answer is written and spoken; whether a limit ended it
 
 
-Result = Heard | Wrote | Spoke | AnswerMade
+class Action(Value):
+    """Something for the user's side."""
 
 
-@dataclass(frozen=True)
-class StateDecision:
+class StateDecision(Action):
     """The state head's decision on a chunk that ended `time_s` after the session's start."""
 
     state: int
@@ -152,49 +122,30 @@ class StateDecision:
     time_s: float
 
 
-@dataclass(frozen=True)
-class TranscriptDelta:
-    """New words of the user's turn; `final` with the turn's last."""
-
-    text: str
-    final: bool = False
+class TranscriptDelta(Action):
+    text: str  # new words of the user's turn
+    final: bool = False  # these are the turn's last
 
 
-@dataclass(frozen=True)
-class TextDelta:
-    """New text of the answer."""
-
-    text: str
+class TextDelta(Action):
+    text: str  # new text of the answer
 
 
-@dataclass(frozen=True)
-class PlayAudio:
-    """Samples (S,) float32 at the model's output rate, to be played after those before."""
-
-    samples: np.ndarray
+class PlayAudio(Action):
+    samples: np.ndarray  # (S,) float32 at the model's output rate, to be played after those before
 
 
-@dataclass(frozen=True)
-class StopAudio:
+class StopAudio(Action):
     """Drop what has not been played."""
 
 
-@dataclass(frozen=True)
-class AnswerEnded:
-    """reason: `done`, `length` (a limit cut it), `interrupted`, `nothing` (there was nothing to answer)."""
-
-    reason: str
-
-
-@dataclass(frozen=True)
-class AnswerBegun:
+class AnswerBegun(Action):
     """The user's turn is in the history and its answer is being made: the session's answer `number`, from 1."""
 
     number: int
 
 
-@dataclass(frozen=True)
-class AnswerKept:
+class AnswerKept(Action):
     """What the history has of the last answer: all of it (`done`, or `length` if a limit cut it), or what was heard
     (`interrupted`)."""
 
@@ -202,58 +153,44 @@ class AnswerKept:
     reason: str
 
 
-Action = StateDecision | TranscriptDelta | TextDelta | PlayAudio | StopAudio | AnswerBegun | AnswerKept | AnswerEnded
+class AnswerEnded(Action):
+    reason: str  # `done`, `length` (a limit cut it), `interrupted`, `nothing` (there was nothing to answer)
 
 
-@dataclass(frozen=True)
-class OpenTurn:
+class Work(Value):
+    """Something for the model."""
+
+
+class OpenTurn(Work):
     """Begin to listen: fresh states of encoder and adapter after the dialogue so far."""
 
 
-@dataclass(frozen=True)
-class Listen:
-    """Read whole chunks into the open turn at once; the state is decided at the end of the last."""
-
-    samples: np.ndarray
+class Listen(Work):
+    samples: np.ndarray  # whole chunks, read into the open turn at once; the state is decided at the end of the last
 
 
-@dataclass(frozen=True)
-class DropTurn:
+class DropTurn(Work):
     """Forget the open turn: it was not for the system, or empty."""
 
 
-@dataclass(frozen=True)
-class AnswerTurn:
+class AnswerTurn(Work):
     """Close the open turn, keep it in the history, write and speak the answer."""
 
 
-@dataclass(frozen=True)
-class AnswerText:
-    """Take a typed turn into the history, write and speak the answer."""
-
-    text: str
+class AnswerText(Work):
+    text: str  # a typed turn that goes into the history; write and speak the answer
 
 
-@dataclass(frozen=True)
-class StopAnswer:
-    """Stop writing and speaking; the history keeps the last answer's first `heard_tokens` LLM tokens."""
-
-    heard_tokens: int
+class StopAnswer(Work):
+    heard_tokens: int  # stop writing and speaking; the history keeps this many first LLM tokens of the last answer
 
 
-@dataclass(frozen=True)
-class ReadSystem:
-    """Read a new system prompt and the history after it."""
-
-    text: str
+class ReadSystem(Work):
+    text: str  # the new system prompt to read, and the history after it
 
 
-@dataclass(frozen=True)
-class KeepTurn:
+class KeepTurn(Work):
     """Add a finished exchange in text to the history."""
 
     user: str
     answer: str
-
-
-Work = OpenTurn | Listen | DropTurn | AnswerTurn | AnswerText | StopAnswer | ReadSystem | KeepTurn

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from freeze_omni.llm.cache import LlmCache
 from freeze_omni.session.events import Heard
-from freeze_omni.session.model import SpokenModel
 from freeze_omni.session.ops import Hear, Job, LlmOutput, Read
 from freeze_omni.streaming import State
+from freeze_omni.system import FreezeOmni
 
 READ_POSITIONS = 32
 """The LLM reads long texts in pieces of this many positions, so that no other session's listening waits for one."""
@@ -29,7 +29,7 @@ class History:
     cache: LlmCache
     turns: tuple[Tensor, ...] = field(default=())
 
-    def prefix(self, model: SpokenModel) -> list[int]:
+    def prefix(self, model: FreezeOmni) -> list[int]:
         """LLM ids that open the next user turn."""
         return model.llm.order.prefix(first=not self.turns)
 
@@ -54,7 +54,7 @@ class History:
         return replace(self, turns=(*before, last[:positions]))
 
 
-def embed(model: SpokenModel, ids: list[int]) -> Tensor:
+def embed(model: FreezeOmni, ids: list[int]) -> Tensor:
     """LLM ids to positions (P, E)."""
     with torch.no_grad():
         return model.llm.embed(torch.tensor(ids, dtype=torch.long, device=model.device))
@@ -68,7 +68,7 @@ def reading(embeds: Tensor, cache: LlmCache, predict: bool = False) -> Job[LlmOu
     return (yield Read(last, cache, predict))
 
 
-def starting(model: SpokenModel, system: str, turns: tuple[Tensor, ...] = ()) -> Job[History]:
+def starting(model: FreezeOmni, system: str, turns: tuple[Tensor, ...] = ()) -> Job[History]:
     """Read system prompt and turns from nothing."""
     cache, order = model.llm.new_cache(), model.llm.order
     pieces = [embed(model, order.system(system))]
@@ -78,7 +78,7 @@ def starting(model: SpokenModel, system: str, turns: tuple[Tensor, ...] = ()) ->
     return History(system, cache, turns)
 
 
-def making_room(model: SpokenModel, history: History, positions: int) -> Job[History]:
+def making_room(model: FreezeOmni, history: History, positions: int) -> Job[History]:
     """Drop the oldest turns, never the system prompt, until `positions` more fit into the LLM's context."""
     limit = model.llm.context_positions + model.llm.own_positions
     if not history.turns or history.cache.length + positions <= limit:
@@ -89,7 +89,7 @@ def making_room(model: SpokenModel, history: History, positions: int) -> Job[His
     return (yield from starting(model, history.system, tuple(turns)))
 
 
-def rereading_last_turn(model: SpokenModel, history: History, question: Tensor, answer: Tensor) -> Job[History]:
+def rereading_last_turn(model: FreezeOmni, history: History, question: Tensor, answer: Tensor) -> Job[History]:
     """The last turn as `question` (P, E) and `answer` (A, E) instead, which the LLM reads now."""
     turn = torch.cat([question, answer.to(question.dtype)])
     history = yield from making_room(model, history, max(len(turn) - len(history.turns[-1]), 0))
@@ -117,7 +117,7 @@ class Turn:
     body: tuple[Tensor, ...] = ()
 
 
-def open_turn(model: SpokenModel, cache: LlmCache, prefix: list[int]) -> Turn:
+def open_turn(model: FreezeOmni, cache: LlmCache, prefix: list[int]) -> Turn:
     """A turn that has heard nothing; LLM ids `prefix` and the prompt are yet to be read into `cache`."""
     start = embed(model, prefix)
     prompt = model.prompt.weight.detach().to(start.dtype)
@@ -125,7 +125,7 @@ def open_turn(model: SpokenModel, cache: LlmCache, prefix: list[int]) -> Turn:
     return Turn(state, cache, torch.cat([start, prompt]), body=(prompt,))
 
 
-def hearing(model: SpokenModel, samples: np.ndarray, turn: Turn) -> Job[tuple[Heard, Turn]]:
+def hearing(model: FreezeOmni, samples: np.ndarray, turn: Turn) -> Job[tuple[Heard, Turn]]:
     """Hear whole chunks (k * chunk_samples,); the state decided on is that at the end of the last.
 
     A chunk for which the adapter sends no position reads the state at the last position before it, and differs from
@@ -141,11 +141,8 @@ def hearing(model: SpokenModel, samples: np.ndarray, turn: Turn) -> Job[tuple[He
     with torch.no_grad():
         states = model.state_head(last[None, None], heard.summary[None])
     units = (*turn.units, *heard.units)
-    new = _new_text(turn.text, model.units.decode(list(units)))
+    text = model.units.decode(list(units))
+    # nothing new if a unit changed the text before it (a byte of a character)
+    new = text[len(turn.text) :] if text.startswith(turn.text) else ""
     turn = replace(turn, listening=heard.state, unread=None, last=last, units=units, text=turn.text + new, body=body)
     return Heard(new, tuple(states[0, -1].float().softmax(-1).tolist())), turn
-
-
-def _new_text(before: str, now: str) -> str:
-    """What `now` adds; nothing if a unit changed the text before it (a byte of a character)."""
-    return now[len(before) :] if now.startswith(before) else ""

@@ -20,7 +20,7 @@ from freeze_omni.session import events as ev
 from freeze_omni.session.session import SessionConfig, SpeechSession
 
 FORMAT = "freeze-omni session 2"
-KINDS = {kind.__name__: kind for kind in (*ev.Event.__args__, *ev.Action.__args__)}
+KINDS = {kind.__name__: kind for kind in (*ev.Event.__subclasses__(), *ev.Action.__subclasses__())}
 
 
 class LogError(ValueError):
@@ -29,8 +29,7 @@ class LogError(ValueError):
 
 def to_json(value: ev.Event | ev.Action) -> dict[str, Any]:
     """An event or action as JSON."""
-    fields = {name: _plain(item) for name, item in vars(value).items()}
-    return {"type": type(value).__name__, **fields}
+    return {"type": type(value).__name__, **{name: _plain(item) for name, item in vars(value).items()}}
 
 
 def from_json(found: dict[str, Any]) -> Any:
@@ -53,18 +52,17 @@ class Recorder:
         self._line({"format": FORMAT, **as_mapping(config)})
 
     def handled(self, event: ev.Event, actions: list[ev.Action]) -> None:
-        self._line({"do": "handle", "event": to_json(event), "actions": [to_json(action) for action in actions]})
-
-    def worked(self, lane: str, actions: list[ev.Action]) -> None:
-        """lane: `write` or `speak`."""
-        self._line({"do": lane, "actions": [to_json(action) for action in actions]})
+        self.worked("handle", actions, event=to_json(event))
 
     def configured(self, config: SessionConfig, actions: list[ev.Action]) -> None:
-        """The configuration from now on."""
-        self._line({"do": "configure", "config": as_mapping(config), "actions": [to_json(one) for one in actions]})
+        """config: from now on."""
+        self.worked("configure", actions, config=as_mapping(config))
+
+    def worked(self, lane: str, actions: list[ev.Action], **cause: Any) -> None:
+        """lane: `write` or `speak`."""
+        self._line({"do": lane, **cause, "actions": [to_json(action) for action in actions]})
 
     def close(self) -> None:
-        """Close the file."""
         self._file.close()
 
     def _line(self, content: dict[str, Any]) -> None:
@@ -93,8 +91,6 @@ def replay(pieces: Iterator[dict[str, Any]], session: SpeechSession) -> Iterator
             yield before, session.handle(from_json(piece["event"]))
         elif piece["do"] == "configure":
             yield before, session.configure(build(SessionConfig, piece["config"]))
-        elif session.answering is None:
-            yield before, []
         else:
             yield before, session.work(piece["do"])
 

@@ -7,7 +7,6 @@ the operations of many sessions at once (`execute`), or of one (`drive`), by the
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,12 +15,13 @@ from torch import Tensor
 
 from freeze_omni.llm.batch import filling
 from freeze_omni.llm.cache import LlmCache
-from freeze_omni.session.model import SpokenModel
+from freeze_omni.session.events import Value
 from freeze_omni.shapes import pad_rows
 from freeze_omni.speech_decoder.batch import advance_rows
 from freeze_omni.speech_decoder.generate import begin
 from freeze_omni.speech_decoder.sampling import SamplingConfig
 from freeze_omni.streaming import State, join_states, split_state
+from freeze_omni.system import FreezeOmni
 
 
 class Listened(NamedTuple):
@@ -40,16 +40,14 @@ class LlmOutput(NamedTuple):
     logits: Tensor | None
 
 
-@dataclass(frozen=True)
-class Hear:
+class Hear(Value):
     """Whole chunks (k * chunk_samples,) through the model's `listening` -> Listened."""
 
     samples: np.ndarray
     state: State
 
 
-@dataclass(frozen=True)
-class Read:
+class Read(Value):
     """The LLM reads positions (P, E), P > 0, after those in `cache` -> LlmOutput."""
 
     embeds: Tensor
@@ -57,8 +55,7 @@ class Read:
     predict: bool = False
 
 
-@dataclass(frozen=True)
-class StartSpeech:
+class StartSpeech(Value):
     """The speech decoder reads a segment: text (N, E), hidden states (M, E) or None -> State."""
 
     text: Tensor
@@ -66,8 +63,7 @@ class StartSpeech:
     sampling: SamplingConfig
 
 
-@dataclass(frozen=True)
-class DrawToken:
+class DrawToken(Value):
     """The next speech token -> (token, State)."""
 
     state: State
@@ -75,8 +71,7 @@ class DrawToken:
     generator: torch.Generator
 
 
-@dataclass(frozen=True)
-class MakeSound:
+class MakeSound(Value):
     """Speech tokens to audio -> (samples (S,), State). Without tokens the stream ends: what the codec held back."""
 
     tokens: tuple[int, ...]
@@ -87,7 +82,7 @@ Op = Hear | Read | StartSpeech | DrawToken | MakeSound
 type Job[R] = Generator[Op, Any, R]
 
 
-def drive[R](model: SpokenModel, job: Job[R]) -> R:
+def drive[R](model: FreezeOmni, job: Job[R]) -> R:
     """Run one job to its end."""
     try:
         op = next(job)
@@ -100,24 +95,24 @@ def drive[R](model: SpokenModel, job: Job[R]) -> R:
 def group_key(op: Op) -> tuple[Any, ...]:
     """Operations with equal keys can be executed together."""
     match op:
-        case Hear():
-            return Hear, len(op.samples)
-        case StartSpeech():
-            return StartSpeech, op.hidden is None, op.sampling
-        case DrawToken():
-            return DrawToken, op.sampling
-        case MakeSound():
-            return MakeSound, len(op.tokens)
+        case Hear(samples):
+            return Hear, len(samples)
+        case StartSpeech(_, hidden, sampling):
+            return StartSpeech, hidden is None, sampling
+        case DrawToken(_, sampling):
+            return DrawToken, sampling
+        case MakeSound(tokens):
+            return MakeSound, len(tokens)
     return (type(op),)
 
 
 @torch.no_grad()
-def execute(model: SpokenModel, ops: Sequence[Op]) -> list[Any]:
+def execute(model: FreezeOmni, ops: Sequence[Op]) -> list[Any]:
     """Results of operations with the same `group_key`, in one batch; a row's result does not depend on the others."""
     return _RUN[type(ops[0])](model, ops)
 
 
-def _hear(model: SpokenModel, ops: Sequence[Hear]) -> list[Listened]:
+def _hear(model: FreezeOmni, ops: Sequence[Hear]) -> list[Listened]:
     wav = torch.from_numpy(np.stack([op.samples for op in ops]).astype(np.float32)).to(model.device)
     out, state = model.listening.step(wav, _join([op.state for op in ops]))
     units, counts, adapted = model.listening.units(out), out.adapted.lengths.tolist(), out.adapted
@@ -127,7 +122,7 @@ def _hear(model: SpokenModel, ops: Sequence[Hear]) -> list[Listened]:
     ]
 
 
-def _read(model: SpokenModel, ops: Sequence[Read]) -> list[LlmOutput]:
+def _read(model: FreezeOmni, ops: Sequence[Read]) -> list[LlmOutput]:
     ages = [op.cache.length for op in ops]
     try:
         hidden = model.llm.read_rows([op.embeds for op in ops], [op.cache for op in ops])
@@ -144,18 +139,17 @@ def _read(model: SpokenModel, ops: Sequence[Read]) -> list[LlmOutput]:
     return [LlmOutput(rows, logits.get(row)) for row, rows in enumerate(hidden)]
 
 
-def _start_speech(model: SpokenModel, ops: Sequence[StartSpeech]) -> list[State]:
+def _start_speech(model: FreezeOmni, ops: Sequence[StartSpeech]) -> list[State]:
     text, lengths = pad_rows([op.text for op in ops])
     hidden, hidden_lengths = (None, None) if ops[0].hidden is None else pad_rows([op.hidden for op in ops])
     return _split(begin(model.speech_decoder, ops[0].sampling, text, hidden, lengths, hidden_lengths))
 
 
-def _draw(model: SpokenModel, ops: Sequence[DrawToken]) -> list[tuple[int, State]]:
-    states, generators = [op.state for op in ops], [op.generator for op in ops]
-    return advance_rows(model.speech_decoder, ops[0].sampling, states, generators)
+def _draw(model: FreezeOmni, ops: Sequence[DrawToken]) -> list[tuple[int, State]]:
+    return advance_rows(model.speech_decoder, ops[0].sampling, [op.state for op in ops], [op.generator for op in ops])
 
 
-def _sound(model: SpokenModel, ops: Sequence[MakeSound]) -> list[tuple[np.ndarray, State]]:
+def _sound(model: FreezeOmni, ops: Sequence[MakeSound]) -> list[tuple[np.ndarray, State]]:
     codec, device = model.codec, model.voice.device
     state = _join([codec.initial_state(1, device) if op.state is None else op.state for op in ops])
     if ops[0].tokens:
@@ -177,7 +171,7 @@ def _split(state: State) -> list[State]:
     return rows if len(rows) == 1 else [{key: value.clone() for key, value in row.items()} for row in rows]
 
 
-_RUN: dict[type, Callable[[SpokenModel, Any], list[Any]]] = {
+_RUN: dict[type, Callable[[FreezeOmni, Any], list[Any]]] = {
     Hear: _hear,
     Read: _read,
     StartSpeech: _start_speech,

@@ -112,6 +112,8 @@ def step(config: TurnConfig, event: ev.Event | ev.Result, state: TurnState) -> O
     rule = _RULES.get(type(event))
     if rule is None:
         raise TypeError(f"{type(event).__name__} is not an event of a session")
+    if not state.answering and isinstance(event, ev.Wrote | ev.Spoke | ev.AnswerMade | ev.Played):
+        return state, []  # of an answer that was stopped
     return rule(config, event, state)
 
 
@@ -240,8 +242,7 @@ def heard_tokens(spoken: tuple[Spoken, ...], played: int, samples_per_token: int
     """LLM tokens of the answer that `played` output samples have said, each to its end."""
     tokens = 0
     for part in spoken:
-        size = part.end_token - part.first_token
-        known = part.end - part.start
+        size, known = part.end_token - part.first_token, part.end - part.start
         length = known if part.ends else max(known, size * samples_per_token)
         share = min(max(played - part.start, 0) / max(length, 1), 1.0)
         if share > 0:
@@ -252,15 +253,20 @@ def heard_tokens(spoken: tuple[Spoken, ...], played: int, samples_per_token: int
 def _text(config: TurnConfig, event: ev.TextInput, state: TurnState) -> Out:
     if not event.text.strip():
         return state, []
-    state, dropped = _drop(state)
-    state, stop = _stop(config, state)
-    return _begin_answer(state), [*dropped, *stop, ev.AnswerText(event.text)]
+    state, out = _drop_and_stop(config, state)
+    return _begin_answer(state), [*out, ev.AnswerText(event.text)]
 
 
 def _drop(state: TurnState) -> Out:
     """Forget the open turn, if any."""
     dropped: Todo = [ev.DropTurn()] if state.listening else []
     return replace(state, listening=False, turn_chunks=0, kept=False), dropped
+
+
+def _drop_and_stop(config: TurnConfig, state: TurnState) -> Out:
+    state, dropped = _drop(state)
+    state, stop = _stop(config, state)
+    return state, dropped + stop
 
 
 def _interrupt(config: TurnConfig, event: ev.Interrupt, state: TurnState) -> Out:
@@ -299,18 +305,15 @@ def _remember(config: TurnConfig, event: ev.Remember, state: TurnState) -> Out:
 
 
 def _system(config: TurnConfig, event: ev.SystemPrompt, state: TurnState) -> Out:
-    state, dropped = _drop(state)
-    state, stop = _stop(config, state)
-    return state, [*dropped, *stop, ev.ReadSystem(event.text)]
+    state, out = _drop_and_stop(config, state)
+    return state, [*out, ev.ReadSystem(event.text)]
 
 
 def _wrote(config: TurnConfig, event: ev.Wrote, state: TurnState) -> Out:
-    return state, [ev.TextDelta(event.text)] if state.answering else []
+    return state, [ev.TextDelta(event.text)]
 
 
 def _spoke(config: TurnConfig, event: ev.Spoke, state: TurnState) -> Out:
-    if not state.answering:
-        return state, []
     begun, last = state.spoken, state.spoken[-1] if state.spoken else None
     start = last.end if last else 0
     end = start + len(event.samples)
@@ -322,14 +325,10 @@ def _spoke(config: TurnConfig, event: ev.Spoke, state: TurnState) -> Out:
 
 
 def _made(config: TurnConfig, event: ev.AnswerMade, state: TurnState) -> Out:
-    if not state.answering:
-        return state, []
     return _maybe_ended(config, replace(state, made="length" if event.cut else "done"))
 
 
 def _played(config: TurnConfig, event: ev.Played, state: TurnState) -> Out:
-    if not state.answering:
-        return state, []
     return _maybe_ended(config, replace(state, played=max(state.played, event.samples)))
 
 

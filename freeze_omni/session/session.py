@@ -13,11 +13,11 @@ from torch import Tensor
 from freeze_omni.llm.cache import LlmCache
 from freeze_omni.session import events as ev
 from freeze_omni.session import history as past
-from freeze_omni.session.answer import Answer, AnswerConfig, Generators, own_answers
+from freeze_omni.session.answer import Answer, AnswerConfig, Generators, Writer, own_answers
 from freeze_omni.session.history import Turn, embed, hearing, open_turn
-from freeze_omni.session.model import SpokenModel
 from freeze_omni.session.ops import Job, drive
 from freeze_omni.session.reducer import TurnConfig, TurnDetection, TurnState, initial_turns, step
+from freeze_omni.system import FreezeOmni
 
 ROOM_TO_SPARE = 32
 
@@ -60,21 +60,18 @@ class SessionConfig:
     top_p: float | None = None
     seed: int = 0
 
-    def turn_rules(self, model: SpokenModel) -> TurnConfig:
+    def turn_rules(self, model: FreezeOmni) -> TurnConfig:
         """The rules for the reducer, in chunks. Without a transcript, words cannot tell a turn from silence."""
+        same = ("gated", "interrupt", "threshold", "max_turn_chunks", "silent_chunks")
         return TurnConfig(
             detection=self.turn_detection,
-            gated=self.gated,
-            interrupt=self.interrupt,
             chunk_s=model.rates.chunk_s,
             pre_roll_chunks=round(self.pre_roll_ms / model.rates.chunk_ms),
-            threshold=self.threshold,
-            max_turn_chunks=self.max_turn_chunks,
-            silent_chunks=self.silent_chunks,
             transcribed=model.transcribes,
+            **{name: getattr(self, name) for name in same},
         )
 
-    def answer_config(self, model: SpokenModel) -> AnswerConfig:
+    def answer_config(self, model: FreezeOmni) -> AnswerConfig:
         """How this user's answers are made. Raises ValueError for impossible values."""
         own = self.answers or own_answers(model)
         chosen = {name: getattr(self, name) for name in ("max_new_tokens", "temperature", "top_k", "top_p")}
@@ -103,7 +100,6 @@ class Chunker:
         return [ev.AudioChunk(samples[at : at + self._size].copy()) for at in range(0, whole, self._size)]
 
     def clear(self) -> None:
-        """Drop the rest."""
         self._rest = self._rest[:0]
 
 
@@ -115,20 +111,20 @@ class SpeechSession:
     as coroutines that ask for operations of the model (`session.ops`), for an engine that runs many sessions.
     """
 
-    def __init__(self, model: SpokenModel, config: SessionConfig | None = None) -> None:
+    def __init__(self, model: FreezeOmni, config: SessionConfig | None = None) -> None:
         """Raises ValueError for a configuration that the model cannot follow, such as a system prompt that leaves no
         room in the LLM's context for a turn and an answer."""
         self._set_up(model, config or SessionConfig())
         drive(model, self._starting())
 
     @classmethod
-    def beginning(cls, model: SpokenModel, config: SessionConfig) -> Job[SpeechSession]:
+    def beginning(cls, model: FreezeOmni, config: SessionConfig) -> Job[SpeechSession]:
         """A new session as a coroutine: it reads the system prompt. Raises ValueError at once, as a new session."""
         session = cls.__new__(cls)
         session._set_up(model, config)
         return session._starting()
 
-    def _set_up(self, model: SpokenModel, config: SessionConfig) -> None:
+    def _set_up(self, model: FreezeOmni, config: SessionConfig) -> None:
         self.model, self.config = model, config
         self._keeps_text = model.config.history == "text"
         self.rules, self.answers = config.turn_rules(model), config.answer_config(model)
@@ -286,7 +282,9 @@ class SpeechSession:
         self._heard_after = None  # the cache from before the turn is not needed any more
         self._answer_start = (len(turn), self.history.cache.length)
         self._said, self.kept_text = [], ""
-        self.answering = Answer.begin(self.model, last, self.history.cache, self.answers, self._generators)
+        text, speech = self._generators
+        writer = Writer(self.model, self.history.cache, last, self.answers, text)
+        self.answering = Answer(self.model, self.answers, writer, speech)
 
     def _reading_turn(self, turn: Tensor, predict: bool = False) -> Job[past.LlmOutput]:
         """A whole turn (P, E) after its prefix becomes history."""
@@ -326,9 +324,12 @@ class SpeechSession:
     def _answer_room(self) -> int:
         return self.answers.generation.max_new_tokens + len(self.model.prompt.weight) + ROOM_TO_SPARE
 
+    def _system_positions(self) -> int:
+        return len(self.model.llm.order.system(self.history.system))
+
     def _check_room(self) -> None:
         """Turns end where the context does, at two positions a chunk."""
-        system, context = len(self.model.llm.order.system(self.history.system)), self.model.llm.context_positions
+        system, context = self._system_positions(), self.model.llm.context_positions
         chunks = (context - system - self._answer_room()) // 2
         if chunks < self.rules.max_turn_chunks:
             self.rules = replace(self.rules, max_turn_chunks=max(chunks, 1))
@@ -339,7 +340,6 @@ class SpeechSession:
             )
 
     def _check_text(self, text: str) -> None:
-        order, context = self.model.llm.order, self.model.llm.context_positions
-        tokens, system = len(order.text(text)), len(order.system(self.history.system))
-        if system + tokens + self._answer_room() > context:
+        tokens, context = len(self.model.llm.order.text(text)), self.model.llm.context_positions
+        if self._system_positions() + tokens + self._answer_room() > context:
             raise ValueError(f"a text of {tokens} tokens does not fit into the LLM's context of {context}")

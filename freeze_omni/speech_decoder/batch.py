@@ -19,10 +19,7 @@ from freeze_omni.streaming import State, join_states, split_state
 def advance_rows(
     decoder: SpeechDecoder, sampling: SamplingConfig, states: Sequence[State], generators: Sequence[torch.Generator]
 ) -> list[tuple[int, State]]:
-    """The next token of each row and its state; states of batch 1 as `generate.begin` gives them.
-
-    A row's caches are written in place, as by `SpeechDecoder.step`, and its draw is its own generator's.
-    """
+    """Next token and state of each row (`generate.begin`), drawn by its own generator; caches change in place."""
     logits, decoded = _step(decoder, states)
     before = join_states([{key: state[key] for key in OF_SAMPLING} for state in states])
     token, chosen = sample(logits, before, decoder.config, sampling, list(generators))
@@ -36,10 +33,11 @@ def advance_rows(
 def _step(decoder: SpeechDecoder, states: Sequence[State]) -> tuple[Tensor, list[State]]:
     """Logits (B, V + 4) of what follows each row's last token, and the rows' decoder states."""
     slots = [int(state["length"]) for state in states]
-    caches = [_roomy(state["cache"], slot) for state, slot in zip(states, slots, strict=True)]
+    caches = [kv.with_room(state["cache"], slot + 1) for state, slot in zip(states, slots, strict=True)]
     x = decoder.embedding(torch.cat([state["last"] for state in states]))[:, None]
     if decoder.config.reading == "told":
-        x = x + torch.cat([_read(decoder, state) for state in states])
+        heard = [decoder.reading(one["script"], one["ends"], one["position"][:, None]) for one in states]
+        x = x + torch.cat(heard)
     positions = torch.cat([state["position"] for state in states])
     rotary = rotary_tables(positions[:, None], decoder.head_size)
     for index, layer in enumerate(decoder.ar):
@@ -57,11 +55,3 @@ def _step(decoder: SpeechDecoder, states: Sequence[State]) -> tuple[Tensor, list
         for state, cache in zip(states, caches, strict=True)
     ]
     return logits, after
-
-
-def _read(decoder: SpeechDecoder, state: State) -> Tensor:
-    return decoder.reading(state["script"], state["ends"], state["position"][:, None])
-
-
-def _roomy(cache: Tensor, slot: int) -> Tensor:
-    return cache if slot < cache.shape[4] else kv.grow(cache, 2 * cache.shape[4])

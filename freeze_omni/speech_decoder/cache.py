@@ -49,6 +49,11 @@ def grow(cache: Tensor, capacity: int) -> Tensor:
     return torch.cat([cache, cache.new_zeros(*cache.shape[:4], missing, cache.shape[5])], dim=4)
 
 
+def with_room(cache: Tensor, slots: int) -> Tensor:
+    """The cache, of twice the capacity if `slots` do not fit."""
+    return cache if slots <= cache.shape[4] else grow(cache, 2 * cache.shape[4])
+
+
 def write(cache: Tensor, layer: int, slots: Tensor | int, key: Tensor, value: Tensor) -> None:
     """Put one key and value (B, H, 1, d) into each row's slot (B,), or into the one of all rows, in place."""
     if isinstance(slots, int):

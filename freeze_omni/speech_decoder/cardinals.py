@@ -8,15 +8,8 @@ _SMALL = (
 ).split()
 _TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
 _SCALES = ("", " thousand", " million", " billion", " trillion", " quadrillion")
-_ORDINALS = {
-    "one": "first",
-    "two": "second",
-    "three": "third",
-    "five": "fifth",
-    "eight": "eighth",
-    "nine": "ninth",
-    "twelve": "twelfth",
-}
+_ORDINALS = {"one": "first", "two": "second", "three": "third", "five": "fifth"}
+_ORDINALS |= {"eight": "eighth", "nine": "ninth", "twelve": "twelfth"}
 LARGEST = 10 ** (3 * len(_SCALES)) - 1
 
 
@@ -42,9 +35,7 @@ def ordinal(number: int) -> str:
     words = cardinal(number)
     cut = max(words.rfind(" "), words.rfind("-")) + 1
     last = words[cut:]
-    if last in _ORDINALS:
-        return words[:cut] + _ORDINALS[last]
-    return words[:cut] + (last[:-1] + "ieth" if last.endswith("y") else last + "th")
+    return words[:cut] + _ORDINALS.get(last, last[:-1] + "ieth" if last.endswith("y") else last + "th")
 
 
 def year(number: int) -> str:
@@ -52,16 +43,12 @@ def year(number: int) -> str:
     century, rest = divmod(number, 100)
     if century % 10 == 0 and rest < 10 or century < 10:
         return cardinal(number)
-    if rest == 0:
-        return f"{cardinal(century)} hundred"
-    return f"{cardinal(century)} {'oh ' if rest < 10 else ''}{cardinal(rest)}"
+    return f"{cardinal(century)} " + (f"{'oh ' if rest < 10 else ''}{cardinal(rest)}" if rest else "hundred")
 
 
 def plural(words: str) -> str:
     """The plural: "nineteen eighty" -> "nineteen eighties", "six" -> "sixes"."""
-    if words.endswith("y"):
-        return words[:-1] + "ies"
-    return words + ("es" if words.endswith("x") else "s")
+    return words[:-1] + "ies" if words.endswith("y") else words + ("es" if words.endswith("x") else "s")
 
 
 def digits(text: str) -> str:
@@ -73,8 +60,7 @@ def _below_thousand(number: int) -> str:
     hundreds, rest = divmod(number, 100)
     words = [f"{_SMALL[hundreds]} hundred"] if hundreds else []
     if rest >= 20:
-        tens, ones = divmod(rest, 10)
-        words.append(_TENS[tens - 2] + (f"-{_SMALL[ones]}" if ones else ""))
+        words.append(_TENS[rest // 10 - 2] + (f"-{_SMALL[rest % 10]}" if rest % 10 else ""))
     elif rest:
         words.append(_SMALL[rest])
     return " ".join(words)

@@ -10,33 +10,31 @@ from typing import Literal
 class SpeechDecoderConfig:
     """Sizes, rows and positions of NAR, prefix and AR.
 
-    Attributes:
-        size, heads, ffn_size: width, attention heads and feed-forward width of every layer.
-        layers: AR layers, and as many prefix layers (layer i's prefix comes before AR layer i).
-        pre_layers: two-way NAR layers over the text, the paper's pre-network (published: layers // 2); 0: none.
-        codes: entries of the codec's codebook; bos, sos, eos and pad follow them.
-        max_positions: most rows and tokens of one segment together.
-        dropout: on the input rows and on what each sub-layer adds.
-        token_dropout: share of the speech tokens hidden from the AR in training, so that it does not memorise the
-            sentences of little data and continue them whatever the text says.
-        text_rows: "project" maps an LLM vector of any width to one row by a learned projection; "reshape" (published)
-            cuts it into llm_size / size rows.
-        text_units: "tokens" of the LLM, or "chars", each character as its own LLM token (`spell`): little data is then
-            enough to learn pronunciation.
-        positions: "plain" (published) counts from bos on; "progress" puts speech token t at t and text row j near the
-            speech token that says it, which makes alignment easy to learn.
-        tokens_per_row: speech tokens of a text row (progress only). At 40 tokens a second and for English about 11 for
-            LLM tokens, 2.7 for characters.
-        length: "constant" uses tokens_per_row; "predicted" learns each row's share from the NAR output with an L1 loss
-            on the log of the utterance's length.
-        length_weight, length_noise: weight of that loss; deviation of the log-normal noise on the true length in
-            training, which makes the AR robust to prediction errors.
-        reading: "attended" (published): attention finds the row that a speech token says; "told": the NAR's output for
-            the row spoken now, and the place in it, are added to each token's embedding. The times are the `durations`
-            that stage 9 aligns in training, and predicted afterwards; needs positions: progress, length: predicted.
-        label_smoothing: of the cross entropy.
-        guide_weight, guide_layer, guide_heads, guide_width: auxiliary guided-attention loss that makes the first heads
-            of one AR layer attend along the diagonal of text and speech.
+    size, heads, ffn_size: width, attention heads and feed-forward width of every layer.
+    layers: AR layers, and as many prefix layers (layer i's prefix comes before AR layer i).
+    pre_layers: two-way NAR layers over the text, the paper's pre-network (published: layers // 2); 0: none.
+    codes: entries of the codec's codebook; bos, sos, eos and pad follow them.
+    max_positions: most rows and tokens of one segment together.
+    dropout: on the input rows and on what each sub-layer adds. label_smoothing: of the cross entropy.
+    token_dropout: share of the speech tokens hidden from the AR in training, so that it does not memorise the sentences
+        of little data and continue them whatever the text says.
+    text_rows: "project" maps an LLM vector of any width to one row by a learned projection; "reshape" (published) cuts
+        it into llm_size / size rows.
+    text_units: "tokens" of the LLM, or "chars", each character as its own LLM token (`spell`): little data is then
+        enough to learn pronunciation.
+    positions: "plain" (published) counts from bos on; "progress" puts speech token t at t and text row j near the
+        speech token that says it, which makes alignment easy to learn.
+    tokens_per_row: speech tokens of a text row (progress only). At 40 tokens a second and for English about 11 for LLM
+        tokens, 2.7 for characters.
+    length: "constant" uses tokens_per_row; "predicted" learns each row's share from the NAR output with an L1 loss on
+        the log of the utterance's length.
+    length_weight, length_noise: weight of that loss; deviation of the log-normal noise on the true length in training,
+        which makes the AR robust to prediction errors.
+    reading: "attended" (published): attention finds the row that a speech token says; "told": the NAR's output for the
+        row spoken now, and the place in it, are added to each token's embedding. The times are the `durations` that
+        stage 9 aligns in training, and predicted afterwards; needs positions: progress, length: predicted.
+    guide_weight, guide_layer, guide_heads, guide_width: auxiliary guided-attention loss that makes the first heads of
+        one AR layer attend along the diagonal of text and speech.
     """
 
     size: int = 896
@@ -75,7 +73,6 @@ class SpeechDecoderConfig:
             raise ValueError("guide_layer and guide_heads must name an AR layer and some of its heads")
         if self.length == "predicted" and self.positions == "plain":
             raise ValueError("length: predicted has no use with positions: plain; set positions: progress")
-
         if self.reading == "told" and (self.length != "predicted" or self.text_rows != "project"):
             raise ValueError(
                 "reading: told needs a duration for each row: set length: predicted, positions:"

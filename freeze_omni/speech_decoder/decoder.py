@@ -15,12 +15,20 @@ from torch.nn import functional as F
 
 from freeze_omni.shapes import valid_mask
 from freeze_omni.speech_decoder import cache as kv
-from freeze_omni.speech_decoder import positions
 from freeze_omni.speech_decoder.config import SpeechDecoderConfig
-from freeze_omni.speech_decoder.guide import guided_attention
 from freeze_omni.speech_decoder.layer import NORM_EPS, Layer, Rotary, key_mask, rotary_tables
-from freeze_omni.speech_decoder.reading import Reading, as_script, row_ends
-from freeze_omni.speech_decoder.rows import make_rows
+from freeze_omni.speech_decoder.rows import (
+    LengthHead,
+    Places,
+    Reading,
+    as_script,
+    guided_attention,
+    make_rows,
+    plain_places,
+    progress_places,
+    row_ends,
+    stretch,
+)
 from freeze_omni.streaming import State
 
 KeyValue = tuple[Tensor, Tensor]
@@ -34,7 +42,7 @@ class Condition:
     row_lengths: Tensor  # (B,), bos not counted
     prefix: list[KeyValue]  # for each layer (B, H, M, d); empty without hidden states
     prefix_valid: Tensor  # (B, M)
-    places: positions.Places
+    places: Places
     durations: Tensor | None  # (B, N) as predicted, if they are
     script: Tensor | None = None  # (B, N + 3, D), for `reading: told`
     ends: Tensor | None = None  # (B, N), likewise
@@ -47,11 +55,9 @@ class Condition:
 class SpeechDecoder(nn.Module):
     """Turns LLM embeddings of a text (and its hidden states) into codec tokens.
 
-    Args:
-        config: sizes; with the published ones and `text_rows: reshape` 164.7 M parameters.
-        llm_size: width E of the frozen LLM.
-    Raises:
-        ValueError: `text_rows: reshape` and an LLM width that is no multiple of `size`.
+    config: sizes; with the published ones and `text_rows: reshape` 164.7 M parameters.
+    llm_size: width E of the frozen LLM.
+    Raises ValueError: `text_rows: reshape` and an LLM width that is no multiple of `size`.
     """
 
     def __init__(self, config: SpeechDecoderConfig, llm_size: int) -> None:
@@ -72,7 +78,7 @@ class SpeechDecoder(nn.Module):
         self.output = nn.Linear(config.size, config.vocabulary)
         self.dropout = nn.Dropout(config.dropout)
         if config.length == "predicted":
-            self.nar_length = positions.LengthHead(config.size, config.tokens_per_row)
+            self.nar_length = LengthHead(config.size, config.tokens_per_row)
         if config.reading == "told":
             self.reading = Reading(config.size)
         # Only keys and values of the last prefix layer are used: the rest gets no gradient.
@@ -99,12 +105,9 @@ class SpeechDecoder(nn.Module):
     ) -> Tensor:
         """Teacher forcing: logits (B, T + 1, V + 4) of each next token and of what ends them.
 
-        Args:
-            text: LLM embeddings (B, N, E), right-padded (with anything), lengths (B,).
-            tokens: speech tokens (B, T), right-padded, lengths (B,).
-            hidden: LLM hidden states (B, M, E) for the prefix, lengths (B,) (default: all of M).
-        Raises:
-            ValueError: more than `max_positions` rows and tokens.
+        text, tokens: LLM embeddings (B, N, E) and speech tokens (B, T), right-padded, lengths (B,).
+        hidden: LLM hidden states (B, M, E) for the prefix, lengths (B,) (default: all of M).
+        Raises ValueError: more than `max_positions` rows and tokens.
         """
         condition = self.condition(text, text_lengths, hidden, hidden_lengths, token_lengths)
         return self.speech(condition, tokens, token_lengths)[0]
@@ -121,10 +124,8 @@ class SpeechDecoder(nn.Module):
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Mean cross entropy of tokens and eos (and the optional parts), arguments as in `forward`.
 
-        Args:
-            row_tokens: (B, N) how many of its tokens each row takes, if known.
-        Returns:
-            the loss, and detached stats: loss, ce, acc and acc10 (top 1, top 10), length, guide.
+        row_tokens: (B, N) how many of its tokens each row takes, if known.
+        Returns: the loss, and detached stats: loss, ce, acc and acc10 (top 1, top 10), length, guide.
         """
         config = self.config
         condition = self.condition(text, text_lengths, hidden, hidden_lengths, token_lengths, row_tokens)
@@ -138,9 +139,9 @@ class SpeechDecoder(nn.Module):
         stats = {"ce": ce, "acc": best[:, 0].float().mean(), "acc10": best.any(dim=-1).float().mean()}
         if condition.durations is not None:
             if row_tokens is None:
-                stats["length"] = positions.LengthHead.loss(condition.durations, token_lengths)
+                stats["length"] = LengthHead.loss(condition.durations, token_lengths)
             else:
-                stats["length"] = positions.LengthHead.row_loss(condition.durations, row_tokens, condition.row_lengths)
+                stats["length"] = LengthHead.row_loss(condition.durations, row_tokens, condition.row_lengths)
             loss = loss + config.length_weight * stats["length"]
         if guide is not None:
             stats["guide"] = guide
@@ -171,19 +172,15 @@ class SpeechDecoder(nn.Module):
         prefix_x, prefix_lengths = self.prefix_rows(hidden, hidden_lengths)
         durations = self.nar_length(x, row_lengths) if self.config.length == "predicted" else None
         timing = self._timing(row_lengths, x.shape[1], durations, token_lengths, row_tokens)
-        places = self._places(row_lengths, x.shape[1], prefix_lengths, prefix_x.shape[1], timing)
+        if timing is None:
+            places = plain_places(row_lengths, x.shape[1], prefix_x.shape[1])
+        else:
+            places = progress_places(timing, prefix_lengths, prefix_x.shape[1])
         bos = self.embedding.weight[self.config.bos].expand(len(x), 1, -1)
+        rows, script = torch.cat([bos.to(x.dtype), x], dim=1), self._script(x, row_lengths, timing)
         prefix_valid = valid_mask(prefix_lengths, prefix_x.shape[1])
         prefix = self._prefix(prefix_x, prefix_valid, places) if prefix_x.shape[1] else []
-        return Condition(
-            torch.cat([bos.to(x.dtype), x], dim=1),
-            row_lengths,
-            prefix,
-            prefix_valid,
-            places,
-            durations,
-            *self._script(x, row_lengths, timing),
-        )
+        return Condition(rows, row_lengths, prefix, prefix_valid, places, durations, *script)
 
     @torch.no_grad()
     def start(
@@ -196,9 +193,8 @@ class SpeechDecoder(nn.Module):
     ) -> State:
         """Read text (B, N, E) and hidden states (B, M, E) of a segment; `step` then takes the sos.
 
-        Args:
-            text_lengths, hidden_lengths: (B,), default everything.
-            token_lengths: (B,) speech tokens to plan for; default: as predicted. Only progress positions use it.
+        text_lengths, hidden_lengths: (B,), default everything.
+        token_lengths: (B,) speech tokens to plan for; default: as predicted. Only progress positions use it.
         Returns: a state (see `cache`) that any others can be joined with.
         """
         if text_lengths is None:
@@ -221,9 +217,7 @@ class SpeechDecoder(nn.Module):
         """Logits (B, V + 4) of what follows `token` (B,), at first the sos. Writes in the cache."""
         slots = state["length"]
         used = int(slots.max()) + 1
-        cache = state["cache"]
-        if used > cache.shape[4]:
-            cache = kv.grow(cache, 2 * cache.shape[4])
+        cache = kv.with_room(state["cache"], used)
         even = int(slots.min()) + 1 == used  # all rows have the same length
         mask = None if even else valid_mask(slots + 1, used)[:, None, None]
         x = self.embedding(token)[:, None]
@@ -238,11 +232,7 @@ class SpeechDecoder(nn.Module):
         return logits, {**state, "cache": cache, "length": slots + 1, "position": state["position"] + 1}
 
     def speech(self, condition: Condition, tokens: Tensor, token_lengths: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Logits (B, T + 1, V + 4) of the AR, and the guided-attention loss if it is on.
-
-        Args:
-            condition: from `condition`; tokens (B, T), right-padded, lengths (B,).
-        """
+        """Logits (B, T + 1, V + 4) of tokens (B, T) with lengths (B,), and the guided-attention loss if it is on."""
         config, rows, steps = self.config, condition.rows.shape[1], tokens.shape[1] + 1
         self._check_size(rows + steps)
         read = valid_mask(token_lengths, steps - 1)
@@ -260,14 +250,8 @@ class SpeechDecoder(nn.Module):
         for index, layer in enumerate(self.ar):
             query, key, value = layer.project(x, rotary)
             if config.guide_weight and index == config.guide_layer:
-                heads = slice(0, config.guide_heads)
-                guide = guided_attention(
-                    query[:, heads, rows:],
-                    key[:, heads, 1:rows],
-                    token_lengths,
-                    condition.row_lengths,
-                    config.guide_width,
-                )
+                asking, asked = query[:, : config.guide_heads, rows:], key[:, : config.guide_heads, 1:rows]
+                guide = guided_attention(asking, asked, token_lengths, condition.row_lengths, config.guide_width)
             x = layer.attend(x, query, *_after_prefix(condition.prefix, index, key, value), mask)
         return self.output(self.norm(x[:, rows:])), guide
 
@@ -279,7 +263,7 @@ class SpeechDecoder(nn.Module):
         speech = F.pad(causal, (0, 0, rows, 0))
         return torch.cat([seen[:, None].expand(-1, rows + steps, -1), speech.expand(len(seen), -1, -1)], dim=2)[:, None]
 
-    def _prefix(self, x: Tensor, valid: Tensor, places: positions.Places) -> list[KeyValue]:
+    def _prefix(self, x: Tensor, valid: Tensor, places: Places) -> list[KeyValue]:
         """Keys and values (B, H, M, d) of each prefix layer over the rows x (B, M, D)."""
         x, rotary, mask = self.dropout(x), self._rotary(places.prefix), key_mask(valid)
         pairs: list[KeyValue] = []
@@ -309,15 +293,8 @@ class SpeechDecoder(nn.Module):
             total = token_lengths.float()
             if self.training:
                 total = total * torch.exp(self.config.length_noise * torch.randn_like(total))
-            durations = positions.stretch(durations, total)
+            durations = stretch(durations, total)
         return durations.detach()
-
-    def _places(
-        self, row_lengths: Tensor, rows: int, prefix_lengths: Tensor, prefix_rows: int, timing: Tensor | None
-    ) -> positions.Places:
-        if timing is None:
-            return positions.plain_places(row_lengths, rows, prefix_rows)
-        return positions.progress_places(timing, prefix_lengths, prefix_rows)
 
     def _script(self, x: Tensor, row_lengths: Tensor, timing: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
         if self.config.reading == "attended":

@@ -26,9 +26,8 @@ def begin(
     if text_lengths is None:
         text_lengths = torch.full((len(text),), text.shape[1], device=text.device)
     state = decoder.start(text, hidden, text_lengths, hidden_lengths)
-    rows = text_lengths * getattr(decoder.nar_rows, "rows", 1)
-    last = torch.full_like(text_lengths, decoder.config.sos)
-    return state | initial_sampling(rows, decoder.config, sampling) | {"last": last}
+    drawn = initial_sampling(text_lengths * getattr(decoder.nar_rows, "rows", 1), decoder.config, sampling)
+    return state | drawn | {"last": torch.full_like(text_lengths, decoder.config.sos)}
 
 
 @torch.inference_mode()
@@ -52,9 +51,8 @@ def generate(
 ) -> Iterator[int]:
     """Yield the speech tokens of one segment, eos excluded, as they come.
 
-    Args:
-        text: LLM embeddings (N, E); hidden: hidden states (M, E) for the prefix.
-        max_tokens: default sampling.max_tokens; never more than max_positions allows.
+    text: LLM embeddings (N, E); hidden: hidden states (M, E) for the prefix.
+    max_tokens: default sampling.max_tokens; never more than max_positions allows.
     """
     sampling = sampling or SamplingConfig()
     state = begin(decoder, sampling, text[None], None if hidden is None else hidden[None])

@@ -49,10 +49,7 @@ class Layer(nn.Module):
         return rotate(query, rotary), rotate(key, rotary), value
 
     def attend(self, x: Tensor, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
-        """The rest of the layer: attention over key and value (B, H, K, d), then the feed-forward.
-
-        mask is (B, 1, T, K) bool, True where a query may look, or None for everywhere.
-        """
+        """Attention over key and value (B, H, K, d) where mask (B, 1, T, K) allows, then the feed-forward."""
         return self.finish(x, attend(query, key, value, mask))
 
     def finish(self, x: Tensor, context: Tensor) -> Tensor:
@@ -67,8 +64,5 @@ class Layer(nn.Module):
 
 
 def key_mask(valid: Tensor) -> Tensor:
-    """valid (B, K) to an attention mask (B, 1, 1, K); a row without any key sees everything.
-
-    Such a row is never read, but a softmax over nothing would be NaN, which gradients would spread.
-    """
+    """valid (B, K) to a mask (B, 1, 1, K); a row without keys sees everything, as an empty softmax would be NaN."""
     return (valid | ~valid.any(dim=1, keepdim=True))[:, None, None, :]

@@ -3,10 +3,182 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from typing import Any, Literal
 
-from freeze_omni.speech_decoder.english import spoken_english
+from freeze_omni.speech_decoder.cardinals import cardinal, digits, ordinal, plural, year
 
-__all__ = ["normalise", "spoken_english"]
+_ABBREVIATIONS = {
+    r"Mr\.": "Mister",
+    r"Mrs\.": "Missus",
+    r"Ms\.": "Miz",
+    r"Dr\.": "Doctor",
+    r"Prof\.": "Professor",
+    r"St\.(?= [A-Z])": "Saint",
+    r"St\.": "Street",
+    r"Jr\.": "Junior",
+    r"Sr\.": "Senior",
+    r"Gen\.": "General",
+    r"Col\.": "Colonel",
+    r"Capt\.": "Captain",
+    r"Lt\.": "Lieutenant",
+    r"Sgt\.": "Sergeant",
+    r"Rev\.": "Reverend",
+    r"vs\b\.?": "versus",
+    r"etc\.(?=\s+[A-Z])": "et cetera.",
+    r"etc\.": "et cetera",
+    r"e\.g\.,?": "for example,",
+    r"i\.e\.,?": "that is,",
+    r"approx\.": "approximately",
+    r"No\. ?(?=\d)": "number ",
+}
+_CURRENCIES = {
+    "$": ("dollar", "dollars", "cent", "cents"),
+    "£": ("pound", "pounds", "penny", "pence"),
+    "€": ("euro", "euros", "cent", "cents"),
+}
+_UNITS = {
+    "km/h": ("kilometer per hour", "kilometers per hour"),
+    "mph": ("mile per hour", "miles per hour"),
+    "km": ("kilometer", "kilometers"),
+    "cm": ("centimeter", "centimeters"),
+    "mm": ("millimeter", "millimeters"),
+    "kg": ("kilogram", "kilograms"),
+    "mg": ("milligram", "milligrams"),
+    "ml": ("milliliter", "milliliters"),
+    "m": ("meter", "meters"),
+    "lbs": ("pound", "pounds"),
+    "lb": ("pound", "pounds"),
+    "ft": ("foot", "feet"),
+    "GHz": ("gigahertz", "gigahertz"),
+    "MHz": ("megahertz", "megahertz"),
+    "kHz": ("kilohertz", "kilohertz"),
+    "Hz": ("hertz", "hertz"),
+    "GB": ("gigabyte", "gigabytes"),
+    "MB": ("megabyte", "megabytes"),
+    "°C": ("degree Celsius", "degrees Celsius"),
+    "°F": ("degree Fahrenheit", "degrees Fahrenheit"),
+    "°": ("degree", "degrees"),
+    "%": ("percent", "percent"),
+}
+_SIGNS = {"&": " and ", "+": " plus ", "=": " equals ", "@": " at ", "×": " times ", "÷": " divided by "}
+_MONTHS = ("January February March April May June July August September October November December").split()
+_HALVES = {2: ("half", "halves"), 4: ("quarter", "quarters")}
+
+_NUMBER = r"\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?"
+_SCALE = r"(?: (?:hundred|thousand|million|billion|trillion))?"
+
+
+def spoken_english(text: str) -> str:
+    """The text with numbers, signs and abbreviations in words; words stay as they are.
+
+    "Dr. Lee paid $3.50 at 10:05 on May 1st, 1984." gives "Doctor Lee paid three dollars and fifty cents at ten oh five
+    on May first, nineteen eighty-four."
+    """
+    for pattern, words in _ABBREVIATIONS.items():
+        at_end = "" if words.endswith(".") else "."  # the abbreviation's point was also the sentence's
+        text = re.sub(rf"(?<!\w){pattern}(?=\s*$)", words + at_end, text)
+        text = re.sub(rf"(?<!\w){pattern}", words, text)
+    for rule, read in _RULES:
+        text = rule.sub(read, text)
+    for sign, words in _SIGNS.items():
+        text = text.replace(sign, words)
+    text = re.sub(r"\s+([,.;:?!])", r"\1", text)
+    return re.sub(r"\s+", " ", text).strip()
+
+
+def _value(number: str) -> str:
+    """A number with thousands commas and decimals; with a leading zero it is read by digits."""
+    number = number.replace(",", "")
+    whole, _, decimals = number.partition(".")
+    if decimals:
+        return f"{cardinal(int(whole))} point {digits(decimals)}"
+    if len(whole) > 1 and whole.startswith("0"):
+        return digits(whole)
+    return cardinal(int(whole))
+
+
+def _money(match: re.Match[str]) -> str:
+    one, many, cent, cents = _CURRENCIES[match["sign"]]
+    number, scale = match["number"].replace(",", ""), match["scale"]
+    whole, _, decimals = number.partition(".")
+    if scale or len(decimals) not in (0, 2):
+        return f"{_value(number)}{scale} {many}"
+    words = [f"{_value(whole)} {one if whole == '1' else many}"] if int(whole) or not decimals else []
+    if decimals and int(decimals):
+        words.append(f"{cardinal(int(decimals))} {cent if int(decimals) == 1 else cents}")
+    return " and ".join(words) or f"zero {many}"
+
+
+def _time(match: re.Match[str]) -> str:
+    groups = match.groupdict()
+    hour, minute, half = int(groups["hour"]), int(groups.get("minute") or 0), groups["half"]
+    if minute:
+        words = f"{cardinal(hour)} {'oh ' if minute < 10 else ''}{cardinal(minute)}"
+    else:
+        words = cardinal(hour) + ("" if half else " o'clock" if 0 < hour < 13 else " hundred hours")
+    return words + (f" {half[0].lower()} m" if half else "")
+
+
+def _date(match: re.Match[str]) -> str:
+    years, month, day = map(int, match.groups())
+    return f"{_MONTHS[month - 1]} {ordinal(day)}, {year(years)}"
+
+
+def _phone(match: re.Match[str]) -> str:
+    return ", ".join(digits(group) for group in re.findall(r"\d+", match[0]))
+
+
+def _unit(match: re.Match[str]) -> str:
+    one, many = _UNITS[match["unit"]]
+    return f"{_value(match['number'])} {one if match['number'] == '1' else many}"
+
+
+def _fraction(match: re.Match[str]) -> str:
+    """1/2 is a half; 24/7 is no fraction that anyone would say."""
+    top, bottom = int(match[1]), int(match[2])
+    if top >= bottom:
+        return f"{cardinal(top)} {cardinal(bottom)}"
+    one, many = _HALVES.get(bottom, (ordinal(bottom), ordinal(bottom) + "s"))
+    return f"{cardinal(top)} {one if top == 1 else many}"
+
+
+def _decade(match: re.Match[str]) -> str:
+    return plural((year if len(match[1]) == 4 else cardinal)(int(match[1])))
+
+
+def _plain(match: re.Match[str]) -> str:
+    """Any other number; a space separates it from letters ("B2B")."""
+    text, number = match.string, match[0]
+    before = " " if match.start() and text[match.start() - 1].isalpha() else ""
+    after = " " if match.end() < len(text) and text[match.end()].isalpha() else ""
+    return before + _value(number) + after
+
+
+_HALF = r"(?P<half>[apAP]\.?[mM]\b)(?:\.(?!\s*$|\s+[A-Z]))?"  # leaves a point that ends the sentence
+_CLOCK = rf"\b(?P<hour>[01]?\d|2[0-4]):(?P<minute>[0-5]\d)(?!\d)(?: ?{_HALF})?"
+_HOUR = rf"\b(?P<hour>1[0-2]|[1-9]) ?{_HALF}"
+_MEASURE = rf"(?<![\d.])(?P<number>{_NUMBER}) ?(?P<unit>{'|'.join(map(re.escape, _UNITS))})(?!\w)"
+_YEAR = r"(?<![\d.,])(1[1-9]\d\d|20\d\d)(?![\d,]\d|\.\d|\d)"
+
+_RULES: list[tuple[re.Pattern[str], Callable[[re.Match[str]], str]]] = [
+    (re.compile(rf"(?P<sign>[$£€]) ?(?P<number>{_NUMBER})(?P<scale>{_SCALE})"), _money),
+    (re.compile(_CLOCK), _time),
+    (re.compile(_HOUR), _time),
+    (re.compile(r"\b(\d{4})-(0[1-9]|1[0-2])-([0-3]\d)\b"), _date),
+    (re.compile(r"\b(?:\d{3}[-. ])?\d{3}-\d{4}\b"), _phone),
+    (re.compile(r"\b(\d+)(?:st|nd|rd|th)\b"), lambda match: ordinal(int(match[1]))),
+    (re.compile(r"\b(\d0|1[1-9]\d0|20\d0)['’]?s\b"), _decade),
+    (re.compile(r"(?<=\d) - (?=\d)"), lambda match: " minus "),
+    (re.compile(r"(?<=\d)(?:-| ?– ?)(?=\d)"), lambda match: " to "),
+    (re.compile(r"(?<![\w.])[-−](?=\d)"), lambda match: "minus "),
+    (re.compile(_MEASURE), _unit),
+    (re.compile(r"\b(\d{1,2})/(\d{1,2})\b(?!/)"), _fraction),
+    (re.compile(r"#(?=\d)"), lambda match: "number "),
+    (re.compile(_YEAR), lambda match: year(int(match[0]))),
+    (re.compile(_NUMBER), _plain),
+]
+
 
 _CHINESE = re.compile(r"[\u4e00-\u9fff]")
 _FINAL = ".?!。？！"
@@ -28,3 +200,32 @@ def normalise(text: str) -> str:
     if not text or text[-1] in _FINAL:
         return text
     return text.rstrip(",;:，；：") + ("。" if chinese else ".")
+
+
+TextStyle = Literal["plain", "released", "english"]
+TEXT_STYLES = {"plain": str.strip, "released": normalise, "english": spoken_english}
+
+
+def spell(text: str, tokenizer: Any) -> list[int]:
+    """LLM token ids of the text, each character on its own; one without a token is the tokens of its bytes."""
+    table = {character: _ids(character, tokenizer) for character in set(text)}
+    return [unit for character in text for unit in table[character]]
+
+
+def text_ids(text: str, tokenizer: Any, text_units: str) -> list[int]:
+    """LLM token ids of the text in the units of a decoder's `text_units` ("tokens" or "chars")."""
+    return spell(text, tokenizer) if text_units == "chars" else tokenizer.encode(text, add_special_tokens=False)
+
+
+def spoken_ids(text: str, tokenizer: Any, text_units: str, style: TextStyle) -> list[int]:
+    """LLM token ids of a text as it is spoken; style: plain, released (clean-up) or english, as in training."""
+    return text_ids(TEXT_STYLES[style](text), tokenizer, text_units)
+
+
+def _ids(character: str, tokenizer: Any) -> list[int]:
+    ids = tokenizer.encode(character, add_special_tokens=False)
+    if len(ids) > 1 or tokenizer.convert_ids_to_tokens(ids) != [character]:
+        own = tokenizer.convert_tokens_to_ids(character)  # some tokenisers put a blank in front of a text
+        if own is not None and own != tokenizer.unk_token_id and tokenizer.decode([own]) == character:
+            return [own]
+    return ids

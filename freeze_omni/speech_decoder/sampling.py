@@ -19,14 +19,11 @@ Generators = torch.Generator | Sequence[torch.Generator] | None
 class SamplingConfig:
     """Sampling of speech tokens; the defaults are the published server's.
 
-    Attributes:
-        top_k: 1 is greedy.
-        temperature: divides the logits before the softmax.
-        penalty, penalty_window: the logit of each of the last `penalty_window` tokens is divided by `penalty`, once
-            for each time it occurs; a window of 0 switches it off.
-        min_tokens_per_row, max_tokens_per_row: guards against an early or a missing end: the eos comes neither before
-            nor after this many tokens for each text row; 0 switches a guard off.
-        max_tokens: eos at the latest here.
+    top_k: 1 is greedy. temperature: divides the logits before the softmax. max_tokens: eos at the latest here.
+    penalty, penalty_window: the logit of each of the last `penalty_window` tokens is divided by `penalty`, once for
+        each time it occurs; a window of 0 switches it off.
+    min_tokens_per_row, max_tokens_per_row: guards against an early or a missing end: the eos comes neither before nor
+        after this many tokens for each text row; 0 switches a guard off.
     """
 
     top_k: int = 2
@@ -64,8 +61,7 @@ def sample(
     if config.penalty_window > 0:
         logits = penalise(logits, state["recent"], config.penalty)
     logits = logits.clone()
-    logits[:, decoder.bos : decoder.sos + 1] = -torch.inf
-    logits[:, decoder.pad] = -torch.inf
+    logits[:, [decoder.bos, decoder.sos, decoder.pad]] = -torch.inf
     logits = guard(logits, state, decoder.eos, config)
     if config.top_k == 1:
         token = logits.argmax(dim=-1)
@@ -103,10 +99,8 @@ def guard(logits: Tensor, state: State, eos: int, config: SamplingConfig) -> Ten
 def draw(weights: Tensor, generator: Generators = None) -> Tensor:
     """Index (B,) drawn in proportion to weights (B, K), which need not sum to one."""
     if isinstance(generator, Sequence):
-        parts = [torch.rand(1, generator=one, device=one.device) for one in generator]
-        chance = torch.cat(parts).to(weights.device)
+        chance = torch.cat([torch.rand(1, generator=one, device=one.device) for one in generator]).to(weights.device)
     else:
         chance = torch.rand(len(weights), generator=generator, device=weights.device)
     total = weights.cumsum(dim=1)
-    passed = total <= chance[:, None] * total[:, -1:]
-    return passed.sum(dim=1).clamp(max=weights.shape[1] - 1)
+    return (total <= chance[:, None] * total[:, -1:]).sum(dim=1).clamp(max=weights.shape[1] - 1)

@@ -29,12 +29,9 @@ ABBREVIATIONS = frozenset(
 class SegmentConfig:
     """When to cut; the numbers of `released` are the published server's.
 
-    Attributes:
-        rule: see the head of this file.
-        min_tokens: no cut before this many LLM tokens wait.
-        comma_tokens: from this many on, commas cut in later segments too.
-        first_tokens: the first segment ends here even without a comma (`sentence` only).
-        max_tokens: any segment ends here at the next word (`sentence` only).
+    min_tokens: no cut before this many LLM tokens wait.
+    comma_tokens: from this many on, commas cut in later segments too.
+    first_tokens, max_tokens: the first, any segment ends here even without a comma (`sentence` only).
     """
 
     rule: Literal["released", "sentence"] = "sentence"
@@ -96,16 +93,12 @@ def _cut(state: SegmentState) -> tuple[list[TextSegment], SegmentState]:
 
 def _cut_after(config: SegmentConfig, state: SegmentState, delta: str) -> bool:
     """Whether the waiting text, which now ends in `delta`, ends a segment."""
-    if config.rule == "released":
-        ending = delta.rstrip(" ")[-1:]
-    else:
-        ending = _last_mark(delta)
+    ending = delta.rstrip(" ")[-1:] if config.rule == "released" else _last_mark(delta)
     if not ending:
         return False
     if ending in COMMAS:
-        return (not state.started or state.tokens >= config.comma_tokens) and (
-            config.rule == "released" or not _after_digit(state.text)
-        )
+        early = state.started and state.tokens < config.comma_tokens
+        return not early and (config.rule == "released" or not _after_digit(state.text))
     return ending in ENDS and not (ending == "." and _point_inside(config, state.text))
 
 
@@ -115,8 +108,7 @@ def _cut_before(config: SegmentConfig, state: SegmentState, delta: str) -> bool:
         return False
     if _after_digit(state.text) and state.text.rstrip()[-1] == ".":
         return not re.search(r"(^|\n)\s*\d+\.\s*$", state.text)  # "1." of a list belongs to its item
-    limit = config.max_tokens if state.started else config.first_tokens
-    return state.tokens >= limit
+    return state.tokens >= (config.max_tokens if state.started else config.first_tokens)
 
 
 def _last_mark(delta: str) -> str:
@@ -139,9 +131,7 @@ def _point_inside(config: SegmentConfig, text: str) -> bool:
     bare = text.rstrip(" " if config.rule == "released" else " " + CLOSERS)
     if re.search(r"\d\.$", bare):
         return True
-    if config.rule == "released":
-        return False
     word = re.search(r"([A-Za-z.]+)\.$", bare)
-    if word is None:
+    if config.rule == "released" or word is None:
         return False
     return word[1].lower() in ABBREVIATIONS or bool(re.fullmatch(r"(\w\.)*[A-Z]", word[1]))

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from freeze_omni.llm.tuned import LlmTuningConfig
 from freeze_omni.shapes import silence_padding
 from freeze_omni.speech_decoder.config import SpeechDecoderConfig
-from freeze_omni.speech_decoder.spell import TextStyle
+from freeze_omni.speech_decoder.normalise import TextStyle
 from freeze_omni.tasks.base import Preprocess
 from freeze_omni.tasks.llm_pass import Piece, embedded, join, predicting
 from freeze_omni.tasks.parts_model import pairs

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from freeze_omni.speech_decoder import SpeechDecoder
 from freeze_omni.speech_decoder.config import SpeechDecoderConfig
-from freeze_omni.speech_decoder.spell import TextStyle, spoken_ids
+from freeze_omni.speech_decoder.normalise import TextStyle, spoken_ids
 from freeze_omni.tasks.base import BaseTask, Preprocess
 from freeze_omni.tasks.parts_model import PartsModel, Result, pairs, training_result
 from freeze_omni.tasks.preprocess import Reader

@@ -18,6 +18,7 @@ def test_one_key_makes_its_adapter() -> None:
     assert isinstance(build_adapter(ctc, 8, 12, torch.zeros(4, 12)), CtcAdapter)
     assert ctc.needs_unit_embeds
     assert not build(AdapterChoice, {"ctc": {"posterior": False}}).needs_unit_embeds
+    assert (conv.positions_per_chunk, ctc.positions_per_chunk) == (2, None)
 
 
 @pytest.mark.parametrize("mapping", [{}, {"conv": {}, "ctc": {}}])

@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from freeze_omni.bin.time_text import main
+from tests.commands import exit_code
 from tests.tasks.conftest import toy  # noqa: F401
 from tests.tasks.corpus import DECODER, write_corpus
 
@@ -24,7 +25,7 @@ def told(toy, tmp_path):  # noqa: F811
 
 def test_every_row_gets_its_tokens_and_the_task_reads_them(told, toy, capsys):  # noqa: F811
     data, options = told
-    assert main(options) == 0 and "4 utterances" in capsys.readouterr().out
+    assert exit_code(main, options) == 0 and "4 utterances" in capsys.readouterr().out
     tokens = dict(line.split(maxsplit=1) for line in (data / "tokens").read_text().splitlines())
     rows = dict(line.split(maxsplit=1) for line in (data / "durations").read_text().splitlines())
     assert {uid: sum(map(int, row.split())) for uid, row in rows.items()} == {
@@ -47,7 +48,7 @@ def test_every_row_gets_its_tokens_and_the_task_reads_them(told, toy, capsys):  
 def test_what_is_wrong_is_said_in_a_line(told, capsys):
     data, options = told
     (data / "text").unlink()
-    assert main(options) == 1
+    assert exit_code(main, options) == 1
     assert "text" in capsys.readouterr().err
 
 
@@ -55,4 +56,4 @@ def test_a_decoder_that_needs_none_leaves_none(told, tmp_path):
     data, options = told
     (data / "durations").write_text("stale 1\n")
     (tmp_path / "2.2.yaml").write_text(yaml.safe_dump({"model": {"speech_decoder": DECODER}}))
-    assert main(options) == 0 and not (data / "durations").exists()
+    assert exit_code(main, options) == 0 and not (data / "durations").exists()

@@ -15,6 +15,7 @@ from freeze_omni.checkpoint import read_model
 from freeze_omni.codec import dump
 from freeze_omni.config import as_mapping
 from freeze_omni.data.tables import read_table
+from tests.commands import exit_code
 from tests.contract.parts.codec import toy_codec
 
 SIZES = {"b-1": 30000, "a-2": 12345, "a-1": 600}
@@ -38,7 +39,7 @@ def recipe(tmp_path: Path) -> Path:
 def run(recipe: Path, *more: str) -> int:
     options = {"checkpoint": "exp/best.pth", "data_dir": "data", "output_dir": "dump"}
     arguments = [f"--{key}={recipe / value}" for key, value in options.items()]
-    return main([*arguments, *more])
+    return exit_code(main, [*arguments, *more])
 
 
 def test_tokens_and_voices_are_those_of_encoding(recipe: Path) -> None:

@@ -16,6 +16,7 @@ from freeze_omni.config import ConfigError, build
 from freeze_omni.data.tables import read_table
 from freeze_omni.session import events as ev
 from freeze_omni.speech_decoder.config import SpeechDecoderConfig
+from tests.commands import exit_code
 from tests.data.corpora.clips import clip
 from tests.shell.bash import ROOT
 from tests.toy import toy_system
@@ -36,7 +37,7 @@ def recipe(tmp_path, monkeypatch):
 
 def wrap(recipe, capsys) -> str:
     words = re.search(r"freeze_omni.bin.wrap_codec (.*)$", PAGE, re.MULTILINE).group(1).split()
-    assert wrap_codec.main(words) == 0, capsys.readouterr().err
+    assert exit_code(wrap_codec.main, words) == 0, capsys.readouterr().err
     return capsys.readouterr().out
 
 
@@ -47,7 +48,7 @@ def test_the_page_gives_a_checkpoint_that_dumps_tokens(recipe, capsys):
     (recipe / "raw").mkdir()
     (recipe / "raw/wav.scp").write_text(f"a {clip(0).write(recipe / 'a.wav', 24000)}\n")
     words = ["--checkpoint", "exp/2.1_codec/valid.loss.ave.pth", "--data_dir", "raw", "--output_dir", "dump"]
-    assert codec_dump.main(words) == 0
+    assert exit_code(codec_dump.main, words) == 0
     tokens = read_table("dump/tokens")["a"].split()
     assert len(tokens) == -(-len(clip(0).wav) * 3 // 2 // 600) and len(set(tokens)) > 1
 
@@ -114,6 +115,6 @@ def test_sizes_that_do_not_fit_are_told(recipe, capsys):
     text = (recipe / "my_codec.py").read_text().replace("self.hop_samples, self.hop_samples", "300, 300")
     (recipe / "other_codec.py").write_text(text)
     words[1] = "other_codec:MyCodec"
-    assert wrap_codec.main(words) == 1
+    assert exit_code(wrap_codec.main, words) == 1
     assert "fix hop_samples" in capsys.readouterr().err
     assert not (recipe / "exp").exists()

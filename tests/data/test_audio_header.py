@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from freeze_omni.data.audio_header import AudioError, AudioHeader, read_header
+from freeze_omni.data.audio import AudioError, AudioHeader, read_header
 
 
 @pytest.fixture

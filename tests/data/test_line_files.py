@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from freeze_omni.data.checked_table import read_table as read_checked
 from freeze_omni.data.corpora.aishell import read_transcripts
 from freeze_omni.data.corpora.aishell3 import Aishell3
 from freeze_omni.data.corpora.an4 import An4
@@ -22,11 +21,12 @@ from freeze_omni.data.corpora.libritts import LibriTts
 from freeze_omni.data.corpora.ljspeech import LjSpeech
 from freeze_omni.data.corpora.moss_003_sft import Moss003Sft
 from freeze_omni.data.corpora.vctk import Vctk
+from freeze_omni.data.datadir import read_table as read_checked
+from freeze_omni.data.kaldi_dir import read_sources
 from freeze_omni.data.questions import read_published
-from freeze_omni.data.sources import read_sources
 from freeze_omni.data.tables import TableError, read_jsonl, read_lines, read_segments, read_table
 from freeze_omni.dialogues import answers
-from freeze_omni.dialogues.speak import read_dialogues
+from freeze_omni.dialogues.plan import read_dialogues
 
 PACKAGE = Path(__file__).parents[2] / "freeze_omni"
 TEXT = "one\u2028two\u2029three\x85four\x0bfive\x0csix\x1cseven"  # str.splitlines() cuts at each of these

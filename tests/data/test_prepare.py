@@ -8,6 +8,7 @@ from freeze_omni.bin import format_wav_scp
 from freeze_omni.data.audio import AudioError, read_audio, write_wav
 from freeze_omni.data.prepare import PrepareConfig, prepare_dir
 from freeze_omni.data.tables import TableError, read_table
+from tests.commands import exit_code
 
 
 def test_rate_speed_and_counts(toy_dir: Path, tmp_path: Path) -> None:
@@ -84,7 +85,7 @@ def test_silence_and_missing_audio_are_named(toy_dir: Path, tmp_path: Path) -> N
 
 def test_the_command(toy_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     out = str(tmp_path / "out")
-    assert format_wav_scp.main([str(toy_dir), out, "--nj", "1", "--speeds", "0.9 1.0"]) == 0
+    assert exit_code(format_wav_scp.main, [str(toy_dir), out, "--nj", "1", "--speeds", "0.9 1.0"]) == 0
     assert "4 utterances" in capsys.readouterr().out
-    assert format_wav_scp.main([str(tmp_path / "nothing"), out]) == 1
+    assert exit_code(format_wav_scp.main, [str(tmp_path / "nothing"), out]) == 1
     assert "wav.scp: no such file" in capsys.readouterr().err

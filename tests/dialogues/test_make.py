@@ -11,14 +11,12 @@ from freeze_omni.data.datadir import validate
 from freeze_omni.data.kaldi_dir import write_spoken_set
 from freeze_omni.data.questions import Question, read_questions, write_questions
 from freeze_omni.data.tables import TableError, read_table
-from freeze_omni.data.tts.base import Voice
-from freeze_omni.data.tts.registry import TtsFolders
-from freeze_omni.data.tts.synthesize import Job, synthesize
+from freeze_omni.data.tts.backends import Voice
+from freeze_omni.data.tts.synthesize import Job, TtsFolders, synthesize
 from freeze_omni.dialogues import make as module
 from freeze_omni.dialogues.answers import LlmAnswer
-from freeze_omni.dialogues.config import DialogueConfig
 from freeze_omni.dialogues.make import make_dialogues
-from freeze_omni.dialogues.plan import spoken_answer
+from freeze_omni.dialogues.plan import DialogueConfig, spoken_answer
 
 CONFIG = {
     "voice": "program:answers",

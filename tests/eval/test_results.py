@@ -8,7 +8,7 @@ from dataclasses import asdict
 import pytest
 
 from freeze_omni.config import ConfigError
-from freeze_omni.data.sources import FILE, Source, read_sources, write_sources
+from freeze_omni.data.kaldi_dir import FILE, Source, read_sources, write_sources
 from freeze_omni.eval import pictures
 from freeze_omni.eval.duplex.measures import Outcome
 from freeze_omni.eval.duplex.subject import summarise_outcomes

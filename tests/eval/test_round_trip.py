@@ -7,8 +7,9 @@ from freeze_omni.config import ConfigError
 from freeze_omni.data.datadir import validate
 from freeze_omni.data.kaldi_dir import write_set
 from freeze_omni.data.tables import read_table
-from freeze_omni.dialogues.config import RejectionConfig
+from freeze_omni.dialogues.plan import RejectionConfig
 from freeze_omni.eval import round_trip
+from tests.commands import exit_code
 from tests.data.corpora.clips import clip
 
 HEARD = {"s-a": "Yes!", "s-b": "No, start.", "s-c": "Go."}
@@ -80,5 +81,5 @@ def test_stage_4_hears_a_clip_once_and_lists_what_is_misheard(folder, asked, tmp
 
 def test_stage_4_does_not_pass_over_a_rejection_without_a_judge(tmp_path, capsys):
     (tmp_path / "dialogue.yaml").write_text("sets: {}\nrejection: {most_wer: 0.2}\n")
-    assert make_dialogue.main(["--config", str(tmp_path / "dialogue.yaml"), "--llm", "none"]) == 1
+    assert exit_code(make_dialogue.main, ["--config", str(tmp_path / "dialogue.yaml"), "--llm", "none"]) == 1
     assert "rejection needs a recogniser: give --judge" in capsys.readouterr().err

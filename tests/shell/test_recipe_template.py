@@ -241,7 +241,7 @@ def test_what_was_learned_with_the_llm_goes_with_the_parts(tmp_path):
     assert said in parts_of(tmp_path, "pack")
 
 
-FOLDERS = 'for name in "${training_stages[@]}"; do folder_of "${name}"; done'
+FOLDERS = 'for name in encoder adapter dialogue codec speech_decoder prefix; do folder_of "${name}"; done'
 LORA = {"dialogue_args": "--model llm_tuning.lora.rank=8"}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from freeze_omni.speech_decoder.positions import plain_places, progress_places, stretch
+from freeze_omni.speech_decoder.rows import plain_places, progress_places, stretch
 
 
 def test_plain_positions_count_from_bos():

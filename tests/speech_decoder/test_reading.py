@@ -10,7 +10,7 @@ import torch
 from freeze_omni.config import ConfigError, build
 from freeze_omni.speech_decoder import SpeechDecoderConfig
 from freeze_omni.speech_decoder import cache as kv
-from freeze_omni.speech_decoder.reading import FURTHEST, as_script, look_up, row_ends
+from freeze_omni.speech_decoder.rows import FURTHEST, as_script, look_up, row_ends
 from tests.speech_decoder.toy import TOY, toy_batch, toy_decoder
 
 TOLD = replace(TOY, positions="progress", length="predicted", reading="told")

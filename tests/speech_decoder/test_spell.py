@@ -6,7 +6,7 @@ import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from freeze_omni.speech_decoder.spell import spell, text_ids
+from freeze_omni.speech_decoder.normalise import spell, text_ids
 
 
 def byte_level() -> PreTrainedTokenizerFast:

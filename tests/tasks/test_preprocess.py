@@ -10,7 +10,7 @@ import pytest
 from freeze_omni.data.augment import AugmentConfig
 from freeze_omni.llm.chat import ChatTemplate, tokenise
 from freeze_omni.llm.order import ReadingOrder
-from freeze_omni.speech_decoder.spell import spoken_ids
+from freeze_omni.speech_decoder.normalise import spoken_ids
 from freeze_omni.tasks.preprocess import Reader, before_answer, before_turn, build_augment
 from tests.toy import toy_tokenizer
 

@@ -7,32 +7,28 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import ClassVar
 
-from freeze_omni.data.corpora.base import CorpusError, Item, Skipped, Utterance, inside, lines_of, option
+from freeze_omni.data.corpora.base import Corpus, CorpusError, Item, Skipped, Utterance, folders_in, lines_of, option
 
 TRANSCRIPT = "transcript/aishell_transcript_v0.8.txt"
 SETS = ("train", "dev", "test")
 
 
 @dataclass(frozen=True)
-class Aishell:
+class Aishell(Corpus):
     """Mandarin; spaces between words are removed from the transcripts, as in ESPnet."""
 
-    role: ClassVar[str] = "asr"
-    source: ClassVar[str] = "https://www.openslr.org/33"
+    role = "asr"
+    source = "https://www.openslr.org/33"
+    archive = ("data_aishell", TRANSCRIPT)
     root: Path = option(None, "the folder data_aishell, or the one that holds it")
 
-    def _folder(self) -> Path:
-        return inside(self.root, "data_aishell", TRANSCRIPT)
-
     def sets(self, work: Path) -> dict[str, list[str]]:
-        folder, found = self._folder(), {}
+        folder, found = self.folder, {}
         for name in SETS:
             there = folder / "wav" / name
             if there.is_dir():
-                speakers = sorted(entry.name for entry in os.scandir(there) if entry.is_dir())
-                found[name] = [f"wav/{name}/{speaker}" for speaker in speakers]
+                found[name] = [f"wav/{name}/{speaker}" for speaker in folders_in(there)]
         if not found and any((folder / "wav").glob("*.tar.gz")):
             raise CorpusError(
                 f"{folder}/wav: the speakers' archives are still packed; run"
@@ -41,7 +37,7 @@ class Aishell:
         return found
 
     def read(self, name: str, part: str) -> Iterator[Item]:
-        folder = self._folder()
+        folder = self.folder
         texts = read_transcripts(folder / TRANSCRIPT)
         for file in sorted(os.listdir(folder / part)):
             key = file.removesuffix(".wav")

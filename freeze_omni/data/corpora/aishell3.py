@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
 from freeze_omni.data.corpora.base import (
+    Corpus,
     Item,
     Skipped,
     Utterance,
     in_range,
-    inside,
     lines_of,
     option,
     ranges,
@@ -23,16 +22,17 @@ _SPEAKER_SIGNS = 7  # of SSB00050001
 
 
 @dataclass(frozen=True)
-class Aishell3:
+class Aishell3(Corpus):
     """Sets: train_no_dev, dev (a share of the training part), test. The text has the characters, no pinyin."""
 
-    role: ClassVar[str] = "tts"
-    source: ClassVar[str] = "https://www.openslr.org/93"
+    role = "tts"
+    source = "https://www.openslr.org/93"
+    archive = ("data_aishell3", "train/content.txt")
     root: Path = option(None, "the folder with train/ and test/, or the one that holds it as data_aishell3")
     dev_share: float = option(0.01, "share of the training part that is dev")
 
     def _lines(self, which: str) -> list[str]:
-        return lines_of(inside(self.root, "data_aishell3", "train/content.txt") / which / "content.txt")
+        return lines_of(self.folder / which / "content.txt")
 
     def sets(self, work: Path) -> dict[str, list[str]]:
         train, test = ranges(len(self._lines("train"))), ranges(len(self._lines("test")))
@@ -40,7 +40,7 @@ class Aishell3:
 
     def read(self, name: str, part: str) -> Iterator[Item]:
         which = "test" if name == "test" else "train"
-        folder = inside(self.root, "data_aishell3", "train/content.txt") / which / "wav"
+        folder = self.folder / which / "wav"
         for line in self._lines(which)[in_range(part)]:
             file, _, spelt = line.partition("\t")
             key = file.strip().removesuffix(".wav")

@@ -6,15 +6,14 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
 from freeze_omni.data.corpora.base import (
+    Corpus,
     CorpusError,
     Item,
     Skipped,
     Utterance,
     in_range,
-    inside,
     lines_of,
     option,
     ranges,
@@ -26,30 +25,25 @@ FOLDERS = {"train": "an4_clstk", "test": "an4test_clstk"}
 
 
 @dataclass(frozen=True)
-class An4:
+class An4(Corpus):
     """Sets as in ESPnet: train_dev (the first `dev` training utterances by id), train_nodev (the rest), test."""
 
-    role: ClassVar[str] = "asr"
-    source: ClassVar[str] = "http://www.speech.cs.cmu.edu/databases/an4"
+    role = "asr"
+    source = "http://www.speech.cs.cmu.edu/databases/an4"
+    archive = ("an4", "etc/an4_train.transcription")
     root: Path = option(None, "the folder an4, or the one that holds it")
     dev: int = option(100, "utterances of the training list that train_dev has")
 
-    def _folder(self) -> Path:
-        return inside(self.root, "an4", "etc/an4_train.transcription")
-
     def _lines(self, which: str) -> list[str]:
         """The list, sorted by speaker and utterance."""
-        return sorted(lines_of(self._folder() / "etc" / f"an4_{which}.transcription"), key=_sort_key)
+        return sorted(lines_of(self.folder / "etc" / f"an4_{which}.transcription"), key=_sort_key)
 
     def sets(self, work: Path) -> dict[str, list[str]]:
         train, test = len(self._lines("train")), len(self._lines("test"))
         if train <= self.dev:
-            raise CorpusError(f"{self._folder()}: {train} training utterances are too few for --dev {self.dev}")
-        return {
-            "train_nodev": [f"train {self.dev}:{train}"],
-            "train_dev": [f"train 0:{self.dev}"],
-            "test": [f"test {part}" for part in ranges(test)],
-        }
+            raise CorpusError(f"{self.folder}: {train} training utterances are too few for --dev {self.dev}")
+        sets = {"train_nodev": [f"train {self.dev}:{train}"], "train_dev": [f"train 0:{self.dev}"]}
+        return sets | {"test": [f"test {part}" for part in ranges(test)]}
 
     def read(self, name: str, part: str) -> Iterator[Item]:
         which, rows = part.split(" ")
@@ -59,7 +53,7 @@ class An4:
                 yield Skipped(line, "not a line `WORDS (id)`")
                 continue
             text, first, speaker, last = found.groups()
-            audio = self._folder() / "wav" / FOLDERS[which] / speaker / f"{first}-{speaker}-{last}.sph"
+            audio = self.folder / "wav" / FOLDERS[which] / speaker / f"{first}-{speaker}-{last}.sph"
             yield Utterance(f"{speaker}-{first}-{last}", speaker, text, str(audio))
 
 

@@ -6,9 +6,9 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
-from freeze_omni.data.corpora.base import CorpusError
+from freeze_omni.data.corpora.base import Corpus, CorpusError, Item, Skipped, Utterance
 from freeze_omni.data.corpora.json_stream import stream_array
 from freeze_omni.data.tables import write_lines
 
@@ -57,8 +57,28 @@ def split_audios(path: Path, work: Path, subsets: Mapping[str, str]) -> dict[str
     return parts
 
 
-def read_audios(part: str) -> Iterator[dict[str, Any]]:
-    """The recordings of one list."""
-    with open(part, encoding="utf-8") as file:
-        for line in file:
-            yield json.loads(line)
+class AudiosJson(Corpus):
+    """Reads such a corpus; a subclass says which training subsets there are, and the text of a segment."""
+
+    train: ClassVar[tuple[str, ...]]
+    subset: str
+
+    def __post_init__(self) -> None:
+        if self.subset not in self.train:
+            raise CorpusError(f"--subset {self.subset}: one of {', '.join(self.train)}")
+
+    def text_of(self, segment: dict[str, Any]) -> str | Skipped:
+        """What is said in a segment, or why it is skipped."""
+        raise NotImplementedError
+
+    def read(self, name: str, part: str) -> Iterator[Item]:
+        folder = self.folder
+        with open(part, encoding="utf-8") as file:
+            for audio in map(json.loads, file):
+                for segment in audio["segments"]:
+                    key, text = segment["sid"], self.text_of(segment)
+                    if isinstance(text, Skipped):
+                        yield text
+                    else:
+                        times = float(segment["begin_time"]), float(segment["end_time"])
+                        yield Utterance(key, key, text, str(folder / audio["path"]), audio["aid"], *times)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 from freeze_omni.data.tables import TableError, read_lines
 
@@ -49,26 +50,41 @@ class Skipped:
 Item = Utterance | Dialogue | Skipped
 
 
-class Corpus(Protocol):
-    """A frozen dataclass whose fields are its options; `root` is the folder it was unpacked into.
+class Corpus:
+    """Base of the readers, frozen dataclasses whose fields are options; `root` is the folder that was unpacked.
 
     role: asr or tts (gives Utterances) or qa (gives Dialogues). source: where to get it.
+    archive: name of the folder that the archive makes, and a file in it.
     """
 
     role: ClassVar[str]
     source: ClassVar[str]
+    archive: ClassVar[tuple[str, str]]
     root: Path
+
+    @property
+    def folder(self) -> Path:
+        """The archive's folder: `root` or a folder in it. Raises CorpusError if it is neither."""
+        name, marker = self.archive
+        for folder in (self.root, self.root / name):
+            if (folder / marker).exists():
+                return folder
+        if not self.root.is_dir():
+            raise CorpusError(f"{self.root}: no such folder; give the folder that holds {name}")
+        raise CorpusError(
+            f"{self.root}: no {marker} in it, nor in {name} below it; give the folder that the archive made"
+        )
 
     def sets(self, work: Path) -> dict[str, list[str]]:
         """The sets of the corpus, each with the parts that are read one by one (folders, files or ranges).
 
         Checks the layout and reads no audio. `work`: a folder for lists that are cut into parts. Raises CorpusError.
         """
-        ...
+        raise NotImplementedError
 
     def read(self, name: str, part: str) -> Iterator[Item]:
         """What is in one part of the set `name`, in any order."""
-        ...
+        raise NotImplementedError
 
 
 def option(default: Any, text: str) -> Any:
@@ -76,14 +92,9 @@ def option(default: Any, text: str) -> Any:
     return dataclasses.field(default=default, metadata={"help": text})
 
 
-def inside(root: Path, name: str, marker: str) -> Path:
-    """The corpus folder `name`: `root` or a folder in it. Raises CorpusError if `marker` is in neither."""
-    for folder in (root, root / name):
-        if (folder / marker).exists():
-            return folder
-    if not root.is_dir():
-        raise CorpusError(f"{root}: no such folder; give the folder that holds {name}")
-    raise CorpusError(f"{root}: no {marker} in it, nor in {name} below it; give the folder that the archive made")
+def folders_in(path: Path) -> list[str]:
+    """Names of the folders in a folder, sorted."""
+    return sorted(entry.name for entry in os.scandir(path) if entry.is_dir())
 
 
 def lines_of(path: Path) -> list[str]:

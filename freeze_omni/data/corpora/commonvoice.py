@@ -6,9 +6,8 @@ import csv
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
-from freeze_omni.data.corpora.base import CorpusError, Item, Skipped, Utterance, in_range, option, ranges
+from freeze_omni.data.corpora.base import Corpus, CorpusError, Item, Skipped, Utterance, in_range, option, ranges
 
 SETS = ("train", "dev", "test", "validated", "other")
 COLUMNS = ("client_id", "path", "sentence")
@@ -16,11 +15,11 @@ _SPEAKER_DIGITS = 16
 
 
 @dataclass(frozen=True)
-class CommonVoice:
+class CommonVoice(Corpus):
     """Sets as in ESPnet: train_<language>, dev_<language>, test_<language>; also validated_ and other_."""
 
-    role: ClassVar[str] = "asr"
-    source: ClassVar[str] = "https://commonvoice.mozilla.org/datasets"
+    role = "asr"
+    source = "https://commonvoice.mozilla.org/datasets"
     root: Path = option(None, "the folder cv-corpus-*, or the one of the language in it")
     language: str = option("en", "language code, as the folder is called")
 
@@ -30,15 +29,13 @@ class CommonVoice:
                 return folder
         raise CorpusError(f"{self.root}: no {self.language}/clips in it; give the folder that the archive made")
 
-    def _set_name(self, name: str) -> str:
-        return f"{name}_{self.language.replace('-', '_')}"
-
     def sets(self, work: Path) -> dict[str, list[str]]:
-        folder, found = self._folder(), {}
-        for name in SETS:
-            table = folder / f"{name}.tsv"
-            if table.is_file():
-                found[self._set_name(name)] = [f"{name}.tsv {part}" for part in ranges(len(read_tsv(table)))]
+        folder, language = self._folder(), self.language.replace("-", "_")
+        tables = {name: folder / f"{name}.tsv" for name in SETS if (folder / f"{name}.tsv").is_file()}
+        found = {
+            f"{name}_{language}": [f"{name}.tsv {part}" for part in ranges(len(read_tsv(table)))]
+            for name, table in tables.items()
+        }
         if not found:
             raise CorpusError(f"{folder}: no train.tsv, dev.tsv or test.tsv; unpack the archive again")
         return found

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
-from freeze_omni.data.corpora.base import CorpusError, Item, Skipped, Utterance, in_range, option, ranges
+from freeze_omni.data.corpora.base import Corpus, CorpusError, Item, Skipped, Utterance, in_range, option, ranges
 from freeze_omni.data.tables import whole_file
 
 AUDIO_COLUMNS = ("audio", "speech", "file", "file_name")
@@ -19,11 +19,11 @@ ID_COLUMNS = ("id", "utterance_id", "segment_id")
 
 
 @dataclass(frozen=True)
-class FromHf:
+class FromHf(Corpus):
     """Sets are the splits. Columns that are not given are found by their usual names."""
 
-    role: ClassVar[str] = "asr"
-    source: ClassVar[str] = "https://huggingface.co/datasets"
+    role = "asr"
+    source = "https://huggingface.co/datasets"
     root: Path = option(None, "hub name (as user/name), or a folder")
     config: str = option("", "configuration of the data set, as a language")
     audio: str = option("", f"audio column; else the first of {', '.join(AUDIO_COLUMNS)}")
@@ -51,12 +51,8 @@ class FromHf:
     def columns(self, there: list[str]) -> tuple[str, ...]:
         """Names of the columns with audio, text, speaker and id ("" for none). Raises CorpusError."""
         found = []
-        for given, usual, what in (
-            (self.audio, AUDIO_COLUMNS, "audio"),
-            (self.text, TEXT_COLUMNS, "text"),
-            (self.speaker, SPEAKER_COLUMNS, ""),
-            ("", ID_COLUMNS, ""),
-        ):
+        needed = ((self.audio, AUDIO_COLUMNS, "audio"), (self.text, TEXT_COLUMNS, "text"))
+        for given, usual, what in (*needed, (self.speaker, SPEAKER_COLUMNS, ""), ("", ID_COLUMNS, "")):
             name = given or next((column for column in usual if column in there), "")
             if given and given not in there or what and not name:
                 listed = ", ".join(there)

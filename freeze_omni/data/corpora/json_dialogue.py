@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
-from freeze_omni.data.corpora.base import CorpusError, Item, Skipped, option, qa_set, share_of
+from freeze_omni.data.corpora.base import Corpus, CorpusError, Item, Skipped, option, qa_set, share_of
 from freeze_omni.data.corpora.json_stream import stream_array
 from freeze_omni.data.corpora.jsonl import byte_ranges, read_rows
 from freeze_omni.data.corpora.speakable import speakable_dialogue
@@ -19,11 +19,11 @@ _SUFFIXES = (".json", ".jsonl", ".jsonl.gz")
 
 
 @dataclass(frozen=True)
-class JsonDialogue:
+class JsonDialogue(Corpus):
     """Sets qa_train, qa_dev, qa_test, split by the dialogues' ids. The keys of each object show its form."""
 
-    role: ClassVar[str] = "qa"
-    source: ClassVar[str] = "your own file"
+    role = "qa"
+    source = "your own file"
     root: Path = option(None, f"a file ({', '.join(_SUFFIXES)}) or a folder of such files")
     language: str = option("", "OASST: only messages of this language, as en")
     held_out: float = option(0.02, "share of the dialogues in qa_dev, and as many in qa_test")

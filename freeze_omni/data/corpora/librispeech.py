@@ -6,9 +6,8 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
-from freeze_omni.data.corpora.base import CorpusError, Item, Skipped, Utterance, inside, lines_of, option
+from freeze_omni.data.corpora.base import Corpus, CorpusError, Item, Skipped, Utterance, folders_in, lines_of, option
 
 SUBSETS = (
     *("train-clean-100", "train-clean-360", "train-other-500"),
@@ -17,33 +16,40 @@ SUBSETS = (
 
 
 @dataclass(frozen=True)
-class LibriSpeech:
+class LibriSpeech(Corpus):
     """Sets are the subsets, with ESPnet's names: train_clean_100, dev_other, ..."""
 
-    role: ClassVar[str] = "asr"
-    source: ClassVar[str] = "https://www.openslr.org/12"
+    role = "asr"
+    source = "https://www.openslr.org/12"
+    archive = ("LibriSpeech", SUBSETS[0])
     root: Path = option(None, "the folder LibriSpeech, or the one that holds it")
 
     def sets(self, work: Path) -> dict[str, list[str]]:
-        found = {}
+        found, top = {}, self.folder
         for subset in SUBSETS:
-            folder = self._folder() / subset
+            folder = top / subset
             if folder.is_dir():
-                chapters = [f"{subset}/{speaker}/{chapter}" for speaker, chapter in _two_levels(folder)]
+                readers = folders_in(folder)
+                chapters = [f"{subset}/{reader}/{name}" for reader in readers for name in folders_in(folder / reader)]
                 if not chapters:
                     raise CorpusError(f"{folder}: no <reader>/<chapter> folders; unpack {subset}.tar.gz again")
                 found[subset.replace("-", "_")] = chapters
         return found
 
-    def _folder(self) -> Path:
+    @property
+    def folder(self) -> Path:
         for subset in SUBSETS:
-            for folder in (self.root, self.root / "LibriSpeech"):
+            for folder in (self.root, self.root / self.archive[0]):
                 if (folder / subset).is_dir():
                     return folder
-        return inside(self.root, "LibriSpeech", SUBSETS[0])
+        if not self.root.is_dir():
+            return super().folder  # its error
+        raise CorpusError(
+            f"{self.root}: no subset (as {SUBSETS[0]}) in it, nor in {self.archive[0]} below it; fix --root"
+        )
 
     def read(self, name: str, part: str) -> Iterator[Item]:
-        folder = self._folder() / part
+        folder = self.folder / part
         _, speaker, chapter = part.split("/")
         table = folder / f"{speaker}-{chapter}.trans.txt"
         if not table.is_file():
@@ -55,10 +61,3 @@ class LibriSpeech:
             audio.discard(key)
             yield Utterance(key, speaker, text, f"{folder}/{key}.flac")
         yield from (Skipped(f"{folder}/{key}.flac", "no transcript for the audio") for key in sorted(audio))
-
-
-def _two_levels(folder: Path) -> Iterator[tuple[str, str]]:
-    """(speaker, chapter) of a tree of folders, sorted."""
-    for speaker in sorted(entry.name for entry in os.scandir(folder) if entry.is_dir()):
-        for chapter in sorted(entry.name for entry in os.scandir(folder / speaker) if entry.is_dir()):
-            yield speaker, chapter

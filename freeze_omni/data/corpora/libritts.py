@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
 from freeze_omni.data.corpora.base import CorpusError, Item, Skipped, Utterance, option
 from freeze_omni.data.corpora.librispeech import SUBSETS, LibriSpeech
@@ -15,11 +14,12 @@ TEXTS = ("normalized", "original")
 
 
 @dataclass(frozen=True)
-class LibriTts:
+class LibriTts(LibriSpeech):
     """Sets as in ESPnet: train_clean_100, dev_clean, ... Audio is 24 kHz."""
 
-    role: ClassVar[str] = "tts"
-    source: ClassVar[str] = "https://www.openslr.org/60"
+    role = "tts"
+    source = "https://www.openslr.org/60"
+    archive = ("LibriTTS", SUBSETS[0])
     root: Path = option(None, "the folder LibriTTS, or the one that holds it")
     text: str = option("normalized", f"which text: {' or '.join(TEXTS)}")
 
@@ -27,17 +27,8 @@ class LibriTts:
         if self.text not in TEXTS:
             raise CorpusError(f"--text {self.text}: {' or '.join(TEXTS)}")
 
-    def sets(self, work: Path) -> dict[str, list[str]]:
-        return LibriSpeech(self._folder()).sets(work)
-
-    def _folder(self) -> Path:
-        for folder in (self.root, self.root / "LibriTTS"):
-            if any((folder / subset).is_dir() for subset in SUBSETS):
-                return folder
-        raise CorpusError(f"{self.root}: no subset (as {SUBSETS[0]}) in it, nor in LibriTTS below it; fix --root")
-
     def read(self, name: str, part: str) -> Iterator[Item]:
-        folder = self._folder() / part
+        folder = self.folder / part
         speaker = part.split("/")[1]
         files = set(os.listdir(folder))
         wavs = {file.removesuffix(".wav") for file in files if file.endswith(".wav")}

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
 from freeze_omni.data.corpora.base import (
+    Corpus,
     CorpusError,
     Item,
     Skipped,
     Utterance,
     in_range,
-    inside,
     lines_of,
     option,
     ranges,
@@ -23,16 +22,17 @@ SPEAKER = "LJ"
 
 
 @dataclass(frozen=True)
-class LjSpeech:
+class LjSpeech(Corpus):
     """Sets as in ESPnet: the last utterances are dev and eval1, the others are tr_no_dev."""
 
-    role: ClassVar[str] = "tts"
-    source: ClassVar[str] = "https://keithito.com/LJ-Speech-Dataset"
+    role = "tts"
+    source = "https://keithito.com/LJ-Speech-Dataset"
+    archive = ("LJSpeech-1.1", "metadata.csv")
     root: Path = option(None, "the folder LJSpeech-1.1, or the one that holds it")
     held_out: int = option(250, "utterances of dev, and as many of eval1")
 
     def _lines(self) -> list[str]:
-        return lines_of(inside(self.root, "LJSpeech-1.1", "metadata.csv") / "metadata.csv")
+        return lines_of(self.folder / "metadata.csv")
 
     def sets(self, work: Path) -> dict[str, list[str]]:
         count = len(self._lines())
@@ -42,7 +42,7 @@ class LjSpeech:
         return {"tr_no_dev": ranges(dev), "dev": [f"{dev}:{evaluation}"], "eval1": [f"{evaluation}:{count}"]}
 
     def read(self, name: str, part: str) -> Iterator[Item]:
-        folder = inside(self.root, "LJSpeech-1.1", "metadata.csv")
+        folder = self.folder
         for line in self._lines()[in_range(part)]:
             columns = line.split("|")
             if len(columns) != 3:

@@ -17,10 +17,7 @@ _SORT = {**os.environ, "LC_ALL": "C"}
 
 
 def merge_shards(folders: Sequence[Path], output: Path, tables: Sequence[str]) -> None:
-    """Write the tables of `output` that any shard has, and spk2utt; an older table that none has is removed.
-
-    Raises CorpusError for a duplicate id.
-    """
+    """Write the tables that any shard has, and spk2utt; remove others. Raises CorpusError for a duplicate id."""
     output.mkdir(parents=True, exist_ok=True)
     for table in tables:
         parts = [str(folder / table) for folder in folders if (folder / table).is_file()]
@@ -40,8 +37,7 @@ def merge_shards(folders: Sequence[Path], output: Path, tables: Sequence[str]) -
 
 def table_names(folders: Sequence[Path]) -> list[str]:
     """Names of all tables that the shards hold."""
-    found = {path.name for folder in folders for path in folder.iterdir() if path.name != REPORT}
-    return sorted(found)
+    return sorted({path.name for folder in folders for path in folder.iterdir() if path.name != REPORT})
 
 
 def _sort(arguments: list[str], output: Path) -> None:

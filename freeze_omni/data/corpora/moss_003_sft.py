@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
-from freeze_omni.data.corpora.base import CorpusError, Item, Skipped, option, qa_set, share_of
+from freeze_omni.data.corpora.base import Corpus, CorpusError, Item, Skipped, option, qa_set, share_of
 from freeze_omni.data.corpora.jsonl import byte_ranges, read_rows
 from freeze_omni.data.corpora.speakable import speakable_dialogue
 
@@ -17,11 +17,11 @@ _MARKS = re.compile(r"^\s*<\|(?:Human|MOSS)\|>:\s*|\s*<eo[hm]>\s*$")
 
 
 @dataclass(frozen=True)
-class Moss003Sft:
+class Moss003Sft(Corpus):
     """Sets qa_train, qa_dev, qa_test. The paper takes 60,000 multi-round dialogues (a share of about 0.06)."""
 
-    role: ClassVar[str] = "qa"
-    source: ClassVar[str] = "https://huggingface.co/datasets/fnlp/moss-003-sft-data"
+    role = "qa"
+    source = "https://huggingface.co/datasets/fnlp/moss-003-sft-data"
     root: Path = option(None, "the .jsonl file, or the folder with the unpacked .jsonl files")
     share: float = option(1.0, "share of the dialogues that is used")
     held_out: float = option(0.005, "share of these in qa_dev, and as many in qa_test")

@@ -46,16 +46,12 @@ def prepare_corpus(name: str, corpus: Corpus, data: Path, options: PrepareOption
     work.mkdir(parents=True, exist_ok=True)
     chosen = choose_sets(corpus, corpus.sets(work), options.sets)
     plan = {set_name: plan_shards(work, set_name, parts, corpus, options) for set_name, parts in chosen.items()}
-    todo = {}
-    for set_name, shards in plan.items():
-        if _made_from(data / set_name) == _identity(shards):
-            print(f"{data / set_name}: made before from the same files, kept")
-        else:
-            todo[set_name] = shards
+    todo = {name: shards for name, shards in plan.items() if _made_from(data / name) != _identity(shards)}
+    for set_name in (name for name in plan if name not in todo):
+        print(f"{data / set_name}: made before from the same files, kept")
     shards = [shard for group in todo.values() for shard in group]
-    write = functools.partial(
-        write_shard, corpus=corpus, lower=options.lower, check_audio=options.check_audio and corpus.role != "qa"
-    )
+    check = options.check_audio and corpus.role != "qa"
+    write = functools.partial(write_shard, corpus=corpus, lower=options.lower, check_audio=check)
     start = time.monotonic()
     reports = dict(zip(shards, parallel_map(write, shards, options.nj, f"reading {name}"), strict=True))
     kept = sum(finish_set(data / s, group, [reports[x] for x in group], options) for s, group in todo.items())
@@ -84,8 +80,8 @@ def plan_shards(work: Path, set_name: str, parts: list[str], corpus: Corpus, opt
         some = tuple(parts[start : start + size])
         seen = _times_of(corpus.root, some)
         asked = repr((corpus, set_name, some, seen, lists, options.lower, options.check_audio))
-        print_ = hashlib.sha256(asked.encode()).hexdigest()[:16]
-        shards.append(Shard(set_name, some, work / set_name / f"{number:04d}", print_))
+        fingerprint = hashlib.sha256(asked.encode()).hexdigest()[:16]
+        shards.append(Shard(set_name, some, work / set_name / f"{number:04d}", fingerprint))
     return shards
 
 

@@ -5,29 +5,26 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
-from freeze_omni.data.corpora.base import CorpusError, Item, inside, option
+from freeze_omni.data.corpora.base import Corpus, CorpusError, Item, option
 from freeze_omni.data.corpora.json_stream import stream_array
 from freeze_omni.data.corpora.speakable import speakable_dialogue
 
 
 @dataclass(frozen=True)
-class Sgd:
+class Sgd(Corpus):
     """Sets qa_train, qa_dev, qa_test, as published."""
 
-    role: ClassVar[str] = "qa"
-    source: ClassVar[str] = "https://github.com/google-research-datasets/dstc8-schema-guided-dialogue"
+    role = "qa"
+    source = "https://github.com/google-research-datasets/dstc8-schema-guided-dialogue"
+    archive = ("dstc8-schema-guided-dialogue", "train/schema.json")
     root: Path = option(None, "the folder dstc8-schema-guided-dialogue, or the one that holds it")
     most_words: int = option(60, "a longer turn of the user ends the dialogue")
 
     def sets(self, work: Path) -> dict[str, list[str]]:
-        folder = inside(self.root, "dstc8-schema-guided-dialogue", "train/schema.json")
-        found = {
-            f"qa_{name}": [str(path) for path in sorted((folder / name).glob("dialogues_*.json"))]
-            for name in ("train", "dev", "test")
-        }
-        return {name: parts for name, parts in found.items() if parts}
+        folder = self.folder
+        files = {name: sorted((folder / name).glob("dialogues_*.json")) for name in ("train", "dev", "test")}
+        return {f"qa_{name}": [str(path) for path in paths] for name, paths in files.items() if paths}
 
     def read(self, name: str, part: str) -> Iterator[Item]:
         try:

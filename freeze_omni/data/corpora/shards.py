@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from freeze_omni.data.audio_header import AudioError, AudioHeader, read_header
+from freeze_omni.data.audio import AudioError, AudioHeader, read_header
 from freeze_omni.data.corpora.base import Corpus, Dialogue, Item, Skipped, Utterance
 from freeze_omni.data.tables import write_lines
 
@@ -73,20 +73,18 @@ def write_shard(shard: Shard, corpus: Corpus, lower: bool, check_audio: bool) ->
 
 def _add(tables: Tables, item: Item, headers: dict, lower: bool, check_audio: bool) -> None:
     if isinstance(item, Skipped):
-        tables.skip(item.where, item.reason)
-        return
+        return tables.skip(item.where, item.reason)
     if isinstance(item, Dialogue):
-        _add_dialogue(tables, item)
-        return
+        return _add_dialogue(tables, item)
     text = _BLANKS.sub(" ", item.text).strip()
-    reason = "an empty transcript" if not text else None
-    if reason is None and (_BLANKS.search(item.id) or _BLANKS.search(item.speaker) or not item.speaker):
+    if not text:
+        reason = "an empty transcript"
+    elif _BLANKS.search(item.id + item.speaker) or not item.speaker:
         reason = "a blank in the id or in the speaker's name"
-    if reason is None and check_audio:
-        reason = _audio_problem(item, headers)
+    else:
+        reason = _audio_problem(item, headers) if check_audio else None
     if reason is not None:
-        tables.skip(f"{item.id} {item.audio}", reason)
-        return
+        return tables.skip(f"{item.id} {item.audio}", reason)
     tables.kept += 1
     tables.add("wav.scp", f"{item.recording or item.id} {item.audio}")
     tables.add("text", f"{item.id} {text.lower() if lower else text}")
@@ -117,14 +115,8 @@ def _add_dialogue(tables: Tables, item: Dialogue) -> None:
     """A dialogue, and its first question as in the role qa, without answers: the LLM gives its own."""
     tables.kept += 1
     rounds = [{"user": user, "assistant": assistant} for user, assistant in item.rounds]
-    question = {
-        "id": item.id,
-        "question": item.rounds[0][0],
-        "answers": [],
-        "kind": item.kind,
-        "phrasing": "as written",
-        "fact": item.id,
-    }
+    question = {"id": item.id, "question": item.rounds[0][0], "answers": [], "kind": item.kind}
+    question |= {"phrasing": "as written", "fact": item.id}
     dialogue = {"id": item.id, "kind": item.kind, "rounds": rounds}
     tables.add("questions.jsonl", json.dumps(question, ensure_ascii=False))
     tables.add("dialogues.jsonl", json.dumps(dialogue, ensure_ascii=False))

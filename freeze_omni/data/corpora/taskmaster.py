@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
-from freeze_omni.data.corpora.base import CorpusError, Item, Skipped, lines_of, option, qa_set, share_of
+from freeze_omni.data.corpora.base import Corpus, CorpusError, Item, Skipped, lines_of, option, qa_set, share_of
 from freeze_omni.data.corpora.json_stream import stream_array
 from freeze_omni.data.corpora.sgd import alternate
 from freeze_omni.data.corpora.speakable import speakable_dialogue
@@ -16,11 +15,11 @@ _NOT_DIALOGUES = ("ontology.json", "sample.json", "apis.json")
 
 
 @dataclass(frozen=True)
-class Taskmaster:
+class Taskmaster(Corpus):
     """Sets qa_train, qa_dev, qa_test. TM-1's lists of self dialogues are followed; the rest is split by id."""
 
-    role: ClassVar[str] = "qa"
-    source: ClassVar[str] = "https://github.com/google-research-datasets/Taskmaster"
+    role = "qa"
+    source = "https://github.com/google-research-datasets/Taskmaster"
     root: Path = option(None, "the folder Taskmaster with TM-1-2019, TM-2-2020 or TM-3-2020 in it")
     held_out: float = option(0.05, "share of the dialogues in qa_dev, and as many in qa_test, if no list says")
     most_words: int = option(60, "a longer turn of the user ends the dialogue")
@@ -44,10 +43,6 @@ class Taskmaster:
             yield Skipped(part, f"not an array of conversations ({type(error).__name__})")
 
     def _listed(self, folder: Path) -> dict[str, str]:
-        found = {}
-        for which in ("train", "dev", "test"):
-            path = folder / f"{which}.csv"
-            if path.is_file():
-                for line in lines_of(path):
-                    found[line.split(",")[0].strip()] = f"qa_{which}"
-        return found
+        lists = [(which, folder / f"{which}.csv") for which in ("train", "dev", "test")]
+        lines = [(which, line) for which, path in lists if path.is_file() for line in lines_of(path)]
+        return {line.split(",")[0].strip(): f"qa_{which}" for which, line in lines}

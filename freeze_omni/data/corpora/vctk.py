@@ -6,19 +6,18 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
-from freeze_omni.data.corpora.base import CorpusError, Item, Skipped, Utterance, option
+from freeze_omni.data.corpora.base import Corpus, CorpusError, Item, Skipped, Utterance, folders_in, option
 
 LAYOUTS = {"wav48_silence_trimmed": "_{mic}.flac", "wav48": ".wav"}
 
 
 @dataclass(frozen=True)
-class Vctk:
+class Vctk(Corpus):
     """Sets have ESPnet's names: the last of every speaker are eval1, those before dev, the rest tr_no_dev."""
 
-    role: ClassVar[str] = "tts"
-    source: ClassVar[str] = "https://datashare.ed.ac.uk/handle/10283/3443"
+    role = "tts"
+    source = "https://datashare.ed.ac.uk/handle/10283/3443"
     root: Path = option(None, "the folder VCTK-Corpus-0.92, or the one that holds it")
     mic: str = option("mic1", "microphone, mic1 or mic2 (0.92)")
     held_out: int = option(5, "utterances of each speaker in dev, and as many in eval1")
@@ -32,7 +31,7 @@ class Vctk:
 
     def sets(self, work: Path) -> dict[str, list[str]]:
         folder, layout = self._folder()
-        speakers = sorted(entry.name for entry in os.scandir(folder / layout) if entry.is_dir())
+        speakers = folders_in(folder / layout)
         if not speakers:
             raise CorpusError(f"{folder / layout}: no speakers' folders; unpack the archive again")
         return {name: list(speakers) for name in ("tr_no_dev", "dev", "eval1")}

@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from freeze_omni.data.audio import read_audio, write_wav
-from freeze_omni.eval.duplex.scene import ScriptedScene, read_json, read_scene, write_json
+from freeze_omni.eval.duplex.scene import ScriptedScene, read_json, read_lines
 from freeze_omni.eval.judge import Word
+from freeze_omni.eval.sets import write_json
 from freeze_omni.eval.suites import full_duplex_bench
 from freeze_omni.eval.suites.base import Item
 from freeze_omni.eval.suites.full_duplex_bench import as_content
@@ -36,7 +37,7 @@ def write_bench(folder: Path, data: Path, outputs: Path, scenes: Sequence[Script
         own = outputs / planned.id
         if planned.kind not in TASKS or not (own / "output.wav").is_file():
             continue
-        scene = read_scene(own / "scene.json") if (own / "scene.json").is_file() else planned
+        scene = read_lines(own / "scene.json")[0] if (own / "scene.json").is_file() else planned
         target = folder / TASKS[scene.kind] / scene.id
         # their pause task counts all speech as a takeover: it ends with the user's turn
         end_s = scene.turn.end_s if scene.kind == "pause" else scene.seconds

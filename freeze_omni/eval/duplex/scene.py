@@ -21,11 +21,10 @@ from typing import Any
 import numpy as np
 
 from freeze_omni.config import ConfigError, as_mapping, build
-from freeze_omni.data.audio import read_audio, write_wav
-from freeze_omni.data.audio_header import AudioError, read_header
+from freeze_omni.data.audio import AudioError, read_audio, read_header, write_wav
 from freeze_omni.data.tables import TableError, write_lines
 from freeze_omni.eval.outputs import MERGE_S, Span, speech_segments
-from freeze_omni.eval.sets import json_lines
+from freeze_omni.eval.sets import json_lines, write_json
 from freeze_omni.rates import Rates
 
 KINDS = ("turn", "pause", "interruption", "backchannel", "side", "background", "noise", "echo")
@@ -98,11 +97,6 @@ class ScriptedScene:
     def event(self) -> Said | None:
         """What sounds while the system speaks; None for other scenes."""
         return self.said[1] if len(self.said) > 1 else None
-
-
-def read_scene(path: Path) -> ScriptedScene:
-    """Raises TableError."""
-    return read_lines(path)[0]
 
 
 def write_scenes(folder: Path, scenes: Iterable[ScriptedScene]) -> None:
@@ -183,7 +177,7 @@ def read_output(folder: Path, planned: ScriptedScene) -> tuple[ScriptedScene, Ou
     Raises TableError, AudioError.
     """
     path = folder / "scene.json"
-    scene = read_scene(path) if path.is_file() else planned
+    scene = read_lines(path)[0] if path.is_file() else planned
     if (scene.id, scene.kind) != (planned.id, planned.kind):
         raise TableError(f"{path}:1: is of scene {scene.id}, not of {planned.id}; remove it or rename the folder")
     wav, hz = read_audio(str(folder / "output.wav"))
@@ -214,7 +208,3 @@ def read_json(path: Path) -> dict[str, Any]:
         form = "{events: [{time_s, event}], text, chunks: [{text, timestamp: [start, end]}]}"
         raise TableError(f"{path}: not {form} ({error!r}); write it again or remove it") from None
     return content
-
-
-def write_json(path: Path, content: object) -> None:
-    write_lines(path, [json.dumps(content, ensure_ascii=False, indent=1)])

@@ -22,11 +22,12 @@ from freeze_omni.eval.config import DecodeConfig
 from freeze_omni.eval.duplex.bench import write_bench
 from freeze_omni.eval.duplex.measures import Outcome, measure
 from freeze_omni.eval.duplex.play import Hearing, play_offline
-from freeze_omni.eval.duplex.scene import FILE, KINDS, ScriptedScene, read_json, read_output, read_scenes, write_json
+from freeze_omni.eval.duplex.scene import FILE, KINDS, ScriptedScene, read_json, read_output, read_scenes
 from freeze_omni.eval.outputs import speech_segments
 from freeze_omni.eval.question import ask
-from freeze_omni.eval.report import MISSING, Report, Results, Section, figures_of, number, share, summary, table
+from freeze_omni.eval.report import MISSING, Found, Report, Section, number, share, summary, table
 from freeze_omni.eval.runner import DecodeJob, data_of, session_config
+from freeze_omni.eval.sets import write_json
 from freeze_omni.eval.suites.full_duplex_bench import as_content
 from freeze_omni.session.session import SpeechSession
 
@@ -74,11 +75,8 @@ def transcribe(
 
 
 def score(root: Path, config: DecodeConfig, judge: Path | None = None) -> dict[str, Any]:
-    folder = root / "duplex"
-    if not (folder / "decode.json").exists():
-        return {}
-    scenes = read_scenes(data_of(folder), sound=False)
-    return {"duplex": score_outputs(folder, scenes) | {"pace": config.duplex.pace}}
+    scenes = read_scenes(data_of(root / "duplex"), sound=False)
+    return {"duplex": score_outputs(root / "duplex", scenes) | {"pace": config.duplex.pace}}
 
 
 def score_outputs(outputs: Path, scenes: Sequence[ScriptedScene]) -> dict[str, Any]:
@@ -167,18 +165,13 @@ def _seconds(values: Iterable[float | None]) -> dict[str, Any]:
     return summarise(there) | {"low": low and round(low, 3), "high": high and round(high, 3)}
 
 
-def headline(figures: Mapping[str, Any], sets: Mapping[str, str]) -> dict[str, Any]:
-    return {}
-
-
-def _rows(results: Sequence[Results]) -> list[str]:
-    found = list(figures_of(results, "duplex"))
+def _rows(found: Found) -> list[str]:
     lines = table(["model", *HEAD], [[model, *row] for model, figures in found for row in scene_rows(figures)])
     notes = [f"- {model}: {line}" for model, one in found for line in (*backchannel_line(one), *clock_line(one))]
-    return [*lines, *notes, *(f"- {note}" for note in NOTES), ""] if found else []
+    return [*lines, *notes, *(f"- {note}" for note in NOTES), ""]
 
 
-SECTIONS = (Section("Talking at once: scripted scenes of two voices, in closed loop", _rows),)
+SECTIONS = (Section("Talking at once: scripted scenes of two voices, in closed loop", "duplex", _rows),)
 
 
 def evaluate(args: argparse.Namespace, config: DecodeConfig) -> Report:

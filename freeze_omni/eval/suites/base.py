@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from freeze_omni.data.audio_header import AudioError, AudioHeader, read_header
+from freeze_omni.data.audio import AudioError, AudioHeader, read_header
 from freeze_omni.data.corpora.from_hf import FromHf, load
 from freeze_omni.data.tables import TableError, read_table, write_jsonl, write_table
 from freeze_omni.eval.sets import json_lines

@@ -14,8 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from freeze_omni.data.audio import read_audio
-from freeze_omni.data.audio_header import read_header
+from freeze_omni.data.audio import read_audio, read_header
 from freeze_omni.data.tables import write_lines
 from freeze_omni.eval.judge import RATE_HZ, Word
 from freeze_omni.eval.suites.base import Answer, Item, SuiteError, check_wav

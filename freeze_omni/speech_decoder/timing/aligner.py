@@ -15,8 +15,142 @@ import torch
 from torch import Tensor
 
 from freeze_omni.shapes import pad_rows
-from freeze_omni.speech_decoder.timing.mixtures import Mixtures, one_gaussian, reestimate
-from freeze_omni.speech_decoder.timing.path import best_path
+
+VARIANCE_FLOOR = 0.05  # of features whose variance is one
+FEWEST_FRAMES = 30.0  # a state with fewer leans on the mean of all
+
+
+@dataclass(frozen=True)
+class Mixtures:
+    """S states of K components over D features: means and variances (S, K, D), log weights (S, K)."""
+
+    means: Tensor
+    variances: Tensor
+    log_weights: Tensor
+
+    def components(self, frames: Tensor) -> Tensor:
+        """Log likelihood with weight (F, S, K) of frames (F, D)."""
+        precision = 1 / self.variances
+        square = frames.square() @ precision.flatten(0, 1).T
+        cross = frames @ (self.means * precision).flatten(0, 1).T
+        rest = (self.means.square() * precision + self.variances.log()).sum(-1)
+        constant = self.log_weights - 0.5 * (rest + self.means.shape[-1] * math.log(2 * math.pi))
+        return (cross - 0.5 * square).unflatten(1, self.log_weights.shape) + constant
+
+    def score(self, frames: Tensor) -> Tensor:
+        """Log likelihood (F, S) of frames (F, D) in each state."""
+        return self.components(frames).logsumexp(-1)
+
+    def split(self) -> Mixtures:
+        """Twice the components, each pair slightly apart."""
+        apart = 0.2 * self.variances.sqrt()
+        return Mixtures(
+            torch.cat([self.means - apart, self.means + apart], 1),
+            self.variances.repeat(1, 2, 1),
+            self.log_weights.repeat(1, 2) - math.log(2),
+        )
+
+
+def one_gaussian(frames: Tensor, states: Tensor, count: int) -> Mixtures:
+    """One component for each of `count` states, from frames (F, D) and their states (F,)."""
+    return _estimate(frames, states, torch.ones(len(frames), 1), count)
+
+
+def reestimate(mixtures: Mixtures, frames: Tensor, states: Tensor) -> Mixtures:
+    """The mixtures after one step of EM on frames (F, D) that are in states (F,)."""
+    shares = mixtures.components(frames)[torch.arange(len(frames)), states].softmax(-1)
+    return _estimate(frames, states, shares, len(mixtures.means))
+
+
+def _estimate(frames: Tensor, states: Tensor, shares: Tensor, count: int) -> Mixtures:
+    """From each component's share (F, K) of a frame; rare states lean on the mean of all."""
+    sizes, sums, squares = _sums(frames, states, shares, count)
+    lent = (FEWEST_FRAMES / shares.shape[1] - sizes).clamp(min=1e-3)
+    total = sizes + lent
+    means = (sums + lent[..., None] * frames.mean(0)) / total[..., None]
+    second = (squares + lent[..., None] * frames.square().mean(0)) / total[..., None]
+    variances = (second - means.square()).clamp(min=VARIANCE_FLOOR)
+    return Mixtures(means, variances, (total / total.sum(1, keepdim=True)).log())
+
+
+def _sums(frames: Tensor, states: Tensor, shares: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
+    components, size = shares.shape[1], frames.shape[1]
+    sizes = torch.zeros(count, components).index_add_(0, states, shares)
+    sums, squares = (torch.zeros(count, components, size) for _ in range(2))
+    for component in range(components):
+        weighted = shares[:, component, None] * frames
+        sums[:, component].index_add_(0, states, weighted)
+        squares[:, component].index_add_(0, states, weighted * frames)
+    return sizes, sums, squares
+
+
+MOST_SKIPPED = 2  # slots in a row
+NEVER = -1e30
+
+
+def best_path(scores: Tensor, frames: Tensor, prices: Tensor, slots: Tensor) -> Tensor:
+    """The state of each frame on the best path.
+
+    scores: (B, T, 2 N) log likelihood of each frame in each state; state 2 i and 2 i + 1 are slot i's.
+    frames: (B,) real frames; slots: (B,) real slots.
+    prices: (B, N) log probability of skipping a slot.
+    Returns: (B, T) states, arbitrary after the real frames.
+    """
+    skips = _skips(prices)
+    best = _start(scores[:, 0], prices)
+    steps = torch.zeros(scores.shape, dtype=torch.int8)
+    bests = [best]
+    for frame in range(1, scores.shape[1]):
+        came, step = torch.stack([best, _shift(best, 1)] + [_shift(best, far) + cost for far, cost in skips]).max(0)
+        best = came + scores[:, frame]
+        steps[:, frame] = step
+        bests.append(best)
+    return _trace(torch.stack(bests, 1), steps, frames, prices, slots)
+
+
+def _shift(best: Tensor, states: int) -> Tensor:
+    return torch.nn.functional.pad(best[:, :-states], (states, 0), value=NEVER)
+
+
+def _skips(prices: Tensor) -> list[tuple[int, Tensor]]:
+    """For one and two skipped slots: how many states that moves forward, and its price (B, 2 N)."""
+    found = []
+    for skipped in range(1, MOST_SKIPPED + 1):
+        cost = torch.full((len(prices), 2 * prices.shape[1]), NEVER)
+        left_out = [prices[:, skipped - back : prices.shape[1] - back] for back in range(1, skipped + 1)]
+        cost[:, 2 * skipped :: 2] = torch.stack(left_out).sum(0)
+        found.append((1 + 2 * skipped, cost))
+    return found
+
+
+def _start(first: Tensor, prices: Tensor) -> Tensor:
+    best = torch.full_like(first, NEVER)
+    for skipped in range(min(MOST_SKIPPED + 1, prices.shape[1])):
+        best[:, 2 * skipped] = first[:, 2 * skipped] + prices[:, :skipped].sum(1)
+    return best
+
+
+def _trace(bests: Tensor, steps: Tensor, frames: Tensor, prices: Tensor, slots: Tensor) -> Tensor:
+    rows, last = torch.arange(len(bests)), (frames - 1).clamp(min=0)
+    state = torch.zeros(len(bests), dtype=torch.long)
+    reached = torch.full((len(bests),), 2 * NEVER)
+    paid = torch.zeros(len(bests))
+    for skipped in range(MOST_SKIPPED + 1):
+        slot = slots - 1 - skipped
+        end = (2 * slot + 1).clamp(min=0)
+        found = (bests[rows, last, end] + paid).where(slot >= 0, 2 * torch.tensor(NEVER))
+        better = found > reached
+        state, reached = end.where(better, state), found.where(better, reached)
+        paid = paid + prices[rows, slot.clamp(min=0)]
+    forward = torch.tensor([0, 1] + [1 + 2 * skipped for skipped in range(1, MOST_SKIPPED + 1)])
+    path = torch.zeros(bests.shape[:2], dtype=torch.long)
+    for frame in range(bests.shape[1] - 1, -1, -1):
+        inside = frame <= last
+        path[:, frame] = state
+        came = forward[steps[rows, frame, state].long()] * (frame > 0)
+        state = (state - came).where(inside, state)
+    return path
+
 
 SILENT = 0  # the kind of a row that is not spoken; kinds of spoken rows count from 1
 SILENT_ROW = math.log(0.5)
@@ -37,22 +171,13 @@ class Spoken:
 
 
 def row_starts(utterances: Sequence[Spoken], passes: Sequence[tuple[int, int]] = PASSES) -> list[Tensor]:
-    """The first frame (N + 1,) of each row, and the first frame after the last row.
-
-    Raises:
-        ValueError: no utterance has a spoken row.
-    """
+    """First frames (N + 1,) of the rows and of what follows. Raises ValueError: no utterance has a spoken row."""
     if not any(bool((one.kinds != SILENT).any()) for one in utterances):
         raise ValueError("no text has a letter in it")
     count = 2 * (1 + max(int(one.kinds.max()) for one in utterances if len(one.kinds)))
-    mixtures = train(_some(utterances), passes, count)
-    return [_starts(one, path) for one, path in zip(utterances, _paths(mixtures, utterances), strict=True)]
-
-
-def _some(utterances: Sequence[Spoken]) -> Sequence[Spoken]:
-    """Every n-th of them, if there are more than are needed for training."""
     every = max(1, sum(len(one.features) for one in utterances) // ENOUGH_FRAMES)
-    return utterances[::every]
+    mixtures = train(utterances[::every], passes, count)
+    return [_starts(one, path) for one, path in zip(utterances, _paths(mixtures, utterances), strict=True)]
 
 
 def train(utterances: Sequence[Spoken], passes: Sequence[tuple[int, int]], count: int) -> Mixtures:
@@ -85,11 +210,9 @@ def _flat(one: Spoken) -> Tensor:
     loud = one.loudness_db > one.loudness_db.max() - SILENCE_DB
     letters = one.kinds[one.kinds != SILENT]
     states = torch.zeros(len(one.features), dtype=torch.long)
-    if len(letters) == 0:
-        return states
-    halves = torch.stack([2 * letters, 2 * letters + 1], 1).flatten()
-    place = torch.arange(int(loud.sum())) * len(halves) // max(1, int(loud.sum()))
-    states[loud] = halves[place]
+    if len(letters):
+        halves = torch.stack([2 * letters, 2 * letters + 1], 1).flatten()
+        states[loud] = halves[torch.arange(int(loud.sum())) * len(halves) // max(1, int(loud.sum()))]
     return states
 
 
@@ -98,8 +221,7 @@ def _paths(mixtures: Mixtures, utterances: Sequence[Spoken]) -> list[Tensor]:
     order = sorted(range(len(utterances)), key=lambda index: len(utterances[index].features))
     for start in range(0, len(order), BATCH):
         batch = order[start : start + BATCH]
-        for index, path in zip(batch, _batch_paths(mixtures, [utterances[i] for i in batch]), strict=True):
-            paths[index] = path
+        paths |= zip(batch, _batch_paths(mixtures, [utterances[i] for i in batch]), strict=True)
     return [paths[index] for index in range(len(utterances))]
 
 
@@ -116,5 +238,4 @@ def _batch_paths(mixtures: Mixtures, batch: Sequence[Spoken]) -> list[Tensor]:
 
 def _starts(one: Spoken, path: Tensor) -> Tensor:
     """First frame of each row from the path's states; a skipped row begins with the next one."""
-    slot = path // 2
-    return torch.searchsorted(slot, torch.arange(1, len(one.kinds) + 2))
+    return torch.searchsorted(path // 2, torch.arange(1, len(one.kinds) + 2))

@@ -24,19 +24,15 @@ def durations(
 ) -> dict[str, list[int]]:
     """Speech tokens of each row; silence before the first belongs to it, and silence after the last to the last.
 
-    Args:
-        recordings: wav.scp entries of the same utterances; token_counts: the number of tokens of each.
+    recordings: wav.scp entries of the same utterances; token_counts: the number of tokens of each.
     """
     ids = [uid for uid in rows if len(rows[uid])]
     sounds = list(parallel_map(_features, [recordings[uid] for uid in ids], nj, "listen", chunk=16))
-    heard = _normalise(sounds)
     numbers = kinds([rows[uid] for uid in ids])
-    spoken = [Spoken(x, _loudness_db(raw), kind) for x, raw, kind in zip(heard, sounds, numbers, strict=True)]
-    starts = row_starts(spoken)
-    return {
-        uid: to_tokens(begin, len(one.features), token_counts[uid])
-        for uid, begin, one in zip(ids, starts, spoken, strict=True)
-    }
+    heard = zip(_normalise(sounds), sounds, numbers, strict=True)
+    starts = row_starts([Spoken(x, _loudness_db(raw), kind) for x, raw, kind in heard])
+    timed = zip(ids, starts, sounds, strict=True)
+    return {uid: to_tokens(begin, len(sound), token_counts[uid]) for uid, begin, sound in timed}
 
 
 def kinds(texts: Sequence[Sequence[str]]) -> list[Tensor]:

@@ -13,11 +13,12 @@ from freeze_omni.data.corpora.sgd import alternate
 from freeze_omni.data.corpora.speakable import unspeakable
 from freeze_omni.data.datadir import validate
 from freeze_omni.data.tables import read_table
+from tests.commands import exit_code
 from tests.data.corpora import dialogue_miniatures as miniatures
 
 
 def prepare(name: str, root: Path, data: Path, *options: str) -> int:
-    return prepare_corpus.main([name, "--root", str(root), "--data", str(data), "--nj", "1", *options])
+    return exit_code(prepare_corpus.main, [name, "--root", str(root), "--data", str(data), "--nj", "1", *options])
 
 
 def dialogues(folder: Path) -> dict[str, list[tuple[str, str]]]:
@@ -117,11 +118,11 @@ def test_dialogues_are_spoken_in_turn_and_kept(toy_program, tmp_path, monkeypatc
     assert prepare("moss_003_sft", root, tmp_path / "data", "--held_out", "0", "--sets", "qa_train") == 0
     options = ["--data", str(tmp_path / "data"), "--sets", "train", "--program", toy_program, "--nj", "1"]
     options += ["--voices", "program:a,program:b", "--voice", "program:c", "--dialogues", "3", "--rounds", "2"]
-    assert speak_dialogues.main([*options, "--sentences", "4"]) == 0
+    assert exit_code(speak_dialogues.main, [*options, "--sentences", "4"]) == 0
     texts, speakers = (read_table(tmp_path / "data/asr_train" / name) for name in ("text", "utt2spk"))
     assert len(texts) == 6 and set(speakers.values()) == {"program_a", "program_b"}
     assert texts["program_a-moss-writing-0-0"] == "What day is it?"
     assert len(read_table(tmp_path / "data/tts_train/text")) == 4
     for role in ("asr", "tts"):
         assert validate(tmp_path / "data" / f"{role}_train", role=role) == []
-    assert speak_dialogues.main(["--data", str(tmp_path / "none")]) == 1
+    assert exit_code(speak_dialogues.main, ["--data", str(tmp_path / "none")]) == 1

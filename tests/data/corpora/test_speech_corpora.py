@@ -12,6 +12,7 @@ from freeze_omni.bin import prepare_corpus
 from freeze_omni.data.audio import read_audio
 from freeze_omni.data.datadir import validate
 from freeze_omni.data.tables import read_table
+from tests.commands import exit_code
 from tests.data.corpora import speech_miniatures as miniatures
 from tests.data.corpora.clips import clip
 
@@ -84,7 +85,7 @@ def make(corpora: Path, name: str) -> Path:
 def prepare(name: str, root: Path, data: Path, *options: str) -> int:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the datasets library
-        return prepare_corpus.main([name, "--root", str(root), "--data", str(data), "--nj", "1", *options])
+        return exit_code(prepare_corpus.main, [name, "--root", str(root), "--data", str(data), "--nj", "1", *options])
 
 
 @pytest.mark.parametrize("name", CORPORA)

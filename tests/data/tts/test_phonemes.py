@@ -2,10 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from freeze_omni.data.tts.base import TtsError
-from freeze_omni.data.tts.g2p import as_espeak, load_g2p
-from freeze_omni.data.tts.kokoro import split_phonemes
-from freeze_omni.data.tts.piper import phoneme_ids
+from freeze_omni.data.tts.backends import TtsError, as_espeak, load_g2p, phoneme_ids, split_phonemes
 
 
 def test_phonemes_are_spelt_as_espeak_does() -> None:

@@ -5,9 +5,9 @@ import pytest
 from freeze_omni.bin import tts_synthesize
 from freeze_omni.data.audio import read_audio
 from freeze_omni.data.tables import read_table, write_table
-from freeze_omni.data.tts.base import TtsError, Voice
-from freeze_omni.data.tts.registry import TtsFolders, make_backend
-from freeze_omni.data.tts.synthesize import Job, cached_path, synthesize
+from freeze_omni.data.tts.backends import TtsError, Voice
+from freeze_omni.data.tts.synthesize import Job, TtsFolders, cached_path, make_backend, synthesize
+from tests.commands import exit_code
 
 
 def test_a_voice_is_written_and_read() -> None:
@@ -57,8 +57,8 @@ def test_what_cannot_be_spoken_is_named(tmp_path: Path) -> None:
 def test_the_command_deals_out_voices(tmp_path: Path, toy_program: str) -> None:
     write_table(tmp_path / "set/text", {"u1": "One.", "u2": "Two."})
     options = ["--cache", str(tmp_path / "cache"), "--program", toy_program, "--nj", "1"]
-    assert tts_synthesize.main([str(tmp_path / "set"), *options, "--voices", "program:x program:y"]) == 0
+    assert exit_code(tts_synthesize.main, [str(tmp_path / "set"), *options, "--voices", "program:x program:y"]) == 0
     assert read_table(tmp_path / "set/utt2spk") == {"u1": "program_x", "u2": "program_y"}
     assert Path(read_table(tmp_path / "set/wav.scp")["u1"]).exists()
     (tmp_path / "set/utt2voice").write_text("u1 program:z\n")
-    assert tts_synthesize.main([str(tmp_path / "set"), *options]) == 1
+    assert exit_code(tts_synthesize.main, [str(tmp_path / "set"), *options]) == 1

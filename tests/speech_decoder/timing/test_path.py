@@ -6,7 +6,7 @@ import itertools
 
 import torch
 
-from freeze_omni.speech_decoder.timing.path import best_path
+from freeze_omni.speech_decoder.timing.aligner import best_path
 
 
 def every_path(slots: int, frames: int):

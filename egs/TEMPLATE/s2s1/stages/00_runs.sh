@@ -1,14 +1,18 @@
 # Training folders: those of the run, and those of a second configuration (--tag), which shares what does not differ.
 # Which stage builds on which is known to freeze_omni/stages.py; this asks it.
 
-training_stages=(encoder adapter dialogue codec speech_decoder prefix)
+# overridden: the training stages that have an option --<stage>_args; all of them with --all.
+overridden() {
+    local given
+    for given in $(compgen -A variable -X '!*_args'); do
+        if [ "${given}" = pack_args ] || [ "${given}" = decode_args ]; then continue; fi
+        if [ "${1:-}" = --all ] || [ -n "${!given}" ]; then echo "${given%_args}"; fi
+    done
+}
 
 ask_stages() { # ask_stages folder|parts STAGE [ADAPTER]
-    local name given changed=()
-    for name in "${training_stages[@]}"; do
-        given="${name}_args"
-        if [ -n "${!given}" ]; then changed+=("${name}"); fi
-    done
+    local changed
+    mapfile -t changed < <(overridden)
     python -m freeze_omni.bin.stages "$1" "$2" --exp "${expdir}" --adapter "${3:-${adapters%% *}}" \
         --checkpoint "${inference_model}" --tag "${tag}" --changed "${changed[@]}"
 }
@@ -31,7 +35,7 @@ take_parts() {
 # read_overrides NAME: put the words of the option --NAME_args into the array `overrides`.
 read_overrides() {
     local given="$1_args"
-    read -r -d '' -a overrides <<<"${!given}" || true
+    read -r -d '' -a overrides <<<"${!given:-}" || true
 }
 
 # train FOLDER TASK CONFIG INPUT... -- OPTION...: one training into ${expdir}/FOLDER, if it is not done, and not shared
@@ -68,7 +72,7 @@ train_part() {
 # Build every model on the meta device and print its parameters; of a tag, the models that it trains itself.
 dry_run_models() {
     local name given options=()
-    for name in "${training_stages[@]}"; do
+    for name in $(overridden --all); do
         given="${name}_args"
         options+=("--${name}_args=${!given}")
         if [ -n "${!given}" ]; then options+=(--changed "${name}"); fi

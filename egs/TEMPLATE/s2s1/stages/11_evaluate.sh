@@ -173,7 +173,7 @@ score_models() {
 
 all_overrides() { # as they were given
     local name given words=()
-    for name in "${training_stages[@]}" pack decode; do
+    for name in $(overridden --all) pack decode; do
         given="${name}_args"
         if [ -n "${!given}" ]; then words+=("--${given} '${!given}'"); fi
     done

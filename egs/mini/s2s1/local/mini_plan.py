@@ -9,7 +9,7 @@ from itertools import combinations
 
 from mini_split import words
 
-from freeze_omni.data.tts.base import Voice
+from freeze_omni.data.tts.backends import Voice
 from freeze_omni.data.tts.synthesize import Job
 
 _CHARACTERS_A_SECOND = 15.0

@@ -9,7 +9,7 @@ from mini_plan import Speakers, estimate_s, mixed_voices
 from mini_scramble import scramble, vocabulary
 from mini_sentences import Sentences
 
-from freeze_omni.data.tts.base import Voice
+from freeze_omni.data.tts.backends import Voice
 from freeze_omni.data.tts.synthesize import Job
 from freeze_omni.dialogues.answers import LlmAnswer
 from freeze_omni.speech_decoder.normalise import spoken_english

@@ -9,9 +9,9 @@ import soundfile
 from mini_config import MiniConfig
 from real_speech import TEST_SET, TRAIN_SET
 
-from freeze_omni.data.sources import Source
+from freeze_omni.data.kaldi_dir import Source
 from freeze_omni.data.tables import read_table
-from freeze_omni.data.tts.base import Voice
+from freeze_omni.data.tts.backends import Voice
 from freeze_omni.data.tts.synthesize import Job
 
 _RECORDED = "recorded prompts, one speaker (asterisk-core-sounds-en)"

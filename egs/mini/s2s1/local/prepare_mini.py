@@ -17,13 +17,11 @@ from mini_sources import missing_voices, recorded_sources, spoken_sources
 from real_speech import write_real_speech
 
 from freeze_omni.config import ConfigError, build, read_yaml
-from freeze_omni.data.kaldi_dir import write_spoken_set
+from freeze_omni.data.kaldi_dir import write_sources, write_spoken_set
 from freeze_omni.data.questions import write_questions
-from freeze_omni.data.sources import write_sources
 from freeze_omni.data.tables import TableError, write_lines
-from freeze_omni.data.tts.base import TtsError
-from freeze_omni.data.tts.registry import TtsFolders, available_voices, default_cache
-from freeze_omni.data.tts.synthesize import synthesize
+from freeze_omni.data.tts.backends import TtsError
+from freeze_omni.data.tts.synthesize import TtsFolders, available_voices, default_cache, synthesize
 from freeze_omni.dialogues.answers import LlmAnswer, answer_questions
 
 HERE = Path(__file__).parent
