@@ -41,7 +41,7 @@ class PartsSource:
 
     @classmethod
     def parse(cls, text: str) -> PartsSource:
-        """Raises ConfigError where the form is not PATH:PART,PART."""
+        """Raises ConfigError if the form is not PATH:PART,PART."""
         path, _, names = text.rpartition(":")
         parts = tuple(name.strip() for name in names.split(",") if name.strip())
         if not path or not parts:

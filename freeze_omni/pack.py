@@ -40,7 +40,7 @@ class PackError(ConfigError):
 def save(model: FreezeOmni, folder: str | Path, results: str | Path | None = None, copy_llm: bool = True) -> Path:
     """Write a packed folder; it appears whole or not at all, in place of an older pack.
 
-    copy_llm: False refers to the LLM where it is. Raises PackError where `folder` holds something that is no pack.
+    copy_llm: False refers to the LLM where it is. Raises PackError if `folder` holds something that is no pack.
     """
     folder = Path(folder)
     if folder.exists() and any(folder.iterdir()) and not (folder / CONFIG).exists():
@@ -112,7 +112,7 @@ def is_pack(path: str | Path) -> bool:
 
 
 def read_config(folder: str | Path) -> SystemConfig:
-    """What config.yaml says. Raises PackError where there is none, ConfigError for a wrong one."""
+    """What config.yaml says. Raises PackError if there is none, ConfigError for a wrong one."""
     path = Path(folder) / CONFIG
     if not path.exists():
         raise PackError(f"{folder}: no {CONFIG} in it; give a folder that stage 13 packed")

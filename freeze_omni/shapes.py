@@ -21,6 +21,6 @@ def pad_rows(rows: Sequence[Tensor], value: float = 0) -> tuple[Tensor, Tensor]:
 
 
 def silence_padding(x: Tensor, lengths: Tensor) -> Tensor:
-    """Zero what lies behind each row's length in x (B, T, ...), whatever it holds, NaN included."""
+    """Zero what follows each row's length in x (B, T, ...), whatever it holds, NaN included."""
     mask = valid_mask(lengths, x.shape[1])
     return x.masked_fill(~mask.reshape(*mask.shape, *([1] * (x.dim() - 2))), 0)

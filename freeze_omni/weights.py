@@ -35,7 +35,7 @@ def without_weights() -> Iterator[None]:
 def fill(module: nn.Module, state: Mapping[str, Tensor]) -> None:
     """Let the module's tensors be those of `state`, without a copy; names and shapes must be the same.
 
-    Raises ValueError where they are not.
+    Raises ValueError if they are not.
     """
     try:
         module.load_state_dict(state, assign=True)

@@ -23,7 +23,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def load_task(name: str) -> type:
-    """The task's class. Raises ConfigError where the extra for training is not installed."""
+    """The task's class. Raises ConfigError if the extra for training is not installed."""
     try:
         return getattr(importlib.import_module(f"freeze_omni.tasks.{name}"), stage(name).task)
     except ModuleNotFoundError as error:
