@@ -95,7 +95,7 @@ class SystemConfig:
             )
         rates, codec, encoder = self.rates, self.codec, self.encoder
         listens, speaks = ("encoder",), ("codec",)
-        same = [
+        same: list[tuple[tuple[str, ...], str, int, int]] = [
             (listens, "rates.input_hz, fbank.sample_hz", rates.input_hz, self.fbank.sample_hz),
             (listens, "rates.mel_bins, encoder.input_size", rates.mel_bins, encoder.input_size),
             (listens, "rates.chunk_frames, encoder.chunk_frames", rates.chunk_frames, encoder.chunk_frames),

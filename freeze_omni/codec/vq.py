@@ -25,15 +25,15 @@ class VectorQuantiser(nn.Module):
     def forward(self, x: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
         """Straight-through values (B, T, dim), tokens (B, T), commitment loss (mean squared distance)."""
         x = self._direction(x)
-        used = torch.ones_like(x[..., 0], dtype=torch.bool) if mask is None else mask
-        flat = x.detach()[used]
+        flat = x.detach()[mask] if mask is not None else x.detach().flatten(0, -2)
         if self.training and not self.started:
             self._start(flat)
         tokens = self._nearest(x.detach())
         values = self.lookup(tokens)
-        loss = (x - values).square().sum(-1)[used].mean()
+        distance = (x - values).square().sum(-1)
+        loss = distance.mean() if mask is None else distance[mask].mean()
         if self.training:
-            self._follow(flat, tokens[used])
+            self._follow(flat, tokens[mask] if mask is not None else tokens.flatten())
         return x + (values - x).detach(), tokens, loss
 
     def nearest(self, x: Tensor) -> Tensor:
