@@ -130,7 +130,7 @@ def listening(model: FreezeOmni, repeats: int) -> Row:
 
 
 def writing(model: FreezeOmni, repeats: int) -> Row:
-    """One token of the LLM behind a dialogue."""
+    """One token of the LLM after a dialogue."""
     llm = model.llm
     read = torch.randn(1, CONTEXT, llm.hidden_size)
     cache, baseline = llm.new_cache(), LlmBaseline(llm, read)
@@ -147,11 +147,11 @@ def writing(model: FreezeOmni, repeats: int) -> Row:
             found[id(spent)] = way()
             spent.append(time.perf_counter() - started)
         _same("LLM token", found[id(ours)], found[id(theirs)])
-    return _compared(f"LLM token behind {CONTEXT} positions", ours[-repeats:], theirs[-repeats:])
+    return _compared(f"LLM token after {CONTEXT} positions", ours[-repeats:], theirs[-repeats:])
 
 
 def speaking(model: FreezeOmni, repeats: int) -> Row:
-    """Speech tokens behind 48 + 48 rows, in turns token by token; a second is 40 times the median."""
+    """Speech tokens after 48 + 48 rows, in turns token by token; a second is 40 times the median."""
     decoder, size = model.speech_decoder, model.llm.hidden_size
     # the end is forbidden, so that random weights speak for a whole second
     sampling = SamplingConfig(top_k=1, penalty_window=0, min_tokens_per_row=TOKENS)

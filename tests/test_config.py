@@ -1,4 +1,4 @@
-"""Configurations: what YAML may say, and errors that name the file, the key and the mend."""
+"""Configurations: what YAML may say, and errors that name the file, the key and the fix."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_exponents_without_a_point_are_numbers():
         ([], "expected keys of Outer"),
     ],
 )
-def test_errors_name_file_key_and_mend(mapping, message):
+def test_errors_name_file_key_and_fix(mapping, message):
     with pytest.raises(ConfigError) as error:
         build(Outer, mapping, where="f.yaml")
     assert message in str(error.value)

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Mends a Kaldi data directory: fix_data_dir.sh --help
+# Fixes a Kaldi data directory: fix_data_dir.sh --help
 set -euo pipefail
 root=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.." && pwd)
 python=$root/tools/venv/bin/python

@@ -273,7 +273,7 @@ def spoken_over():
     return state
 
 
-def test_without_interruption_a_turn_is_kept_and_answered_behind_the_answer():
+def test_without_interruption_a_turn_is_kept_and_answered_after_the_answer():
     state, out = run([Played(24000), CHUNK, Played(48000)], PATIENT, spoken_over())
     assert out[:2] == [[], []]  # silence is not heard into the turn
     assert out[2] == [AnswerEnded("done"), TranscriptDelta("", final=True), AnswerTurn()]

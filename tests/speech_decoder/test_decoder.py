@@ -140,7 +140,7 @@ def test_paper_size():
     assert {name: len(getattr(decoder, name)) for name in stacks} == stacks
 
 
-def test_errors_name_the_mend():
+def test_errors_name_the_fix():
     with pytest.raises(ValueError, match="text_rows: project"):
         SpeechDecoder(replace(TOY, text_rows="reshape"), LLM_SIZE + 1)
     with pytest.raises(ConfigError, match="tts.yaml.*positions: progress"):

@@ -28,7 +28,7 @@ def test_a_session_that_fails_is_no_measure(model):
         memory.measure(model, 1, [np.full(24000, np.nan, dtype=np.float32)])
 
 
-def test_growth_is_the_slope_behind_the_warm_up():
+def test_growth_is_the_slope_after_the_warm_up():
     assert memory.slope([(200, 5000.0), (400, 5100.0), (600, 5200.0)]) == pytest.approx(0.5)
     assert memory.slope([(1, 7.0)]) == 0
 
