@@ -166,8 +166,10 @@ class DialogueTask(ListeningTask):
 
     @classmethod
     def own_parts(cls, config: DialogueModelConfig, resources: Resources, encoder_size: int) -> dict[str, nn.Module]:
-        head = StateHead(config.state_head, resources.llm_size, encoder_size)
-        return {"prompt": prompt_part(config.prompt, resources), "state_head": head}
+        return {
+            "prompt": prompt_part(config.prompt, resources),
+            "state_head": StateHead(config.state_head, resources.llm_size, encoder_size),
+        }
 
     @classmethod
     def assemble(cls, config: DialogueModelConfig, parts: dict[str, Any], resources: Resources) -> DialogueModel:
