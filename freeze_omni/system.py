@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from freeze_omni.adapter.choice import AdapterChoice, build_adapter
-from freeze_omni.codec.build import build_codec
+from freeze_omni.codec.codec import build_codec
 from freeze_omni.codec.config import CodecConfig
 from freeze_omni.codec.fifo import FifoConfig
 from freeze_omni.duplex.state_head import StateHead, StateHeadConfig

@@ -13,8 +13,7 @@ from torch import Tensor
 
 from freeze_omni.codec.codec import Codec
 from freeze_omni.codec.config import CodecConfig, GlobalCodeConfig, QuantiserConfig, TimeDomainConfig
-from freeze_omni.codec.time_decoder import LATENT_DIM
-from freeze_omni.codec.time_encoder import FIRST_CHANNELS
+from freeze_omni.codec.time_domain import FIRST_CHANNELS, LATENT_DIM
 from freeze_omni.released.files import (
     check_names,
     check_shape,
