@@ -97,9 +97,8 @@ def generate(
     generator: torch.Generator | None = None,
     max_tokens: int | None = None,
 ) -> Iterator[int]:
-    """Yield the speech tokens of one segment, eos excluded, as they come.
+    """Yield the speech tokens of one segment, eos excluded: text (N, E), hidden states (M, E) for the prefix.
 
-    text: LLM embeddings (N, E); hidden: hidden states (M, E) for the prefix.
     max_tokens: default sampling.max_tokens; never more than max_positions allows.
     """
     sampling = sampling or SamplingConfig()
