@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from freeze_omni.codec.config import CodecConfig
 from freeze_omni.streaming import State
 
-Device = torch.device | None
+type Device = torch.device | None
 
 
 class BaseCodec(nn.Module):

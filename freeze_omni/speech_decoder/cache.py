@@ -5,9 +5,8 @@ A state holds
     length    (B,)  slots in use
     position  (B,)  rotary position of the next speech token
     script, ends    (B, N + 3, D), (B, N)  what `reading` looks up, with `reading: told`
-The capacity S is a power of two and doubles when a row is full, so a token needs no copy. A token is written after
-`length`; an older state stays valid until another continuation of it is computed, which overwrites the slots (clone
-`cache` to keep both).
+A token is written after `length` without a copy of the rest. An older state stays valid until another continuation of
+it is computed, which overwrites the slots (clone `cache` to keep both).
 """
 
 from __future__ import annotations

@@ -27,8 +27,7 @@ ABBREVIATIONS = "mr mrs ms dr prof st jr sr vs e.g i.e fig no gen col capt lt sg
 class SegmentConfig:
     """When to cut; the numbers of `released` are the published server's.
 
-    min_tokens: no cut before this many LLM tokens wait.
-    comma_tokens: from this many on, commas cut in later segments too.
+    min_tokens: no cut before this many LLM tokens wait. comma_tokens: from here on, commas cut in later segments too.
     first_tokens, max_tokens: the first, any segment ends here even without a comma (`sentence` only).
     """
 
