@@ -50,7 +50,8 @@ class CausalLayer(nn.Module):
         self.activation = nn.GELU() if config.activation == "gelu" else nn.ReLU()
 
     def forward(self, x: Tensor, past: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """x (B, T, input_size), past (B, kernel - 1, input_size), lengths (B,) to those of ceil(T / stride) outputs."""
+        """x (B, T, input_size), past (B, kernel - 1, input_size), lengths (B,) to
+        (B, ceil(T / stride), output_size), the next past, lengths; zero after the lengths."""
         inputs = torch.cat([past, x], dim=1)
         y = self.conv(inputs.transpose(1, 2)).transpose(1, 2)
         lengths = (lengths + self.stride - 1) // self.stride

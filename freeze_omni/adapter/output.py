@@ -65,7 +65,7 @@ class Adapter(nn.Module):
         return self.adapt(enc, lengths, ctc_logits, self.initial_state(len(enc), enc.device, enc.dtype))[0]
 
     def step(self, enc: Tensor, state: State, ctc_logits: Tensor | None = None) -> Adapted:
-        """Whole chunks (B, k * chunk_frames, input_size) to the positions that start in them. Else ValueError."""
+        """Whole chunks (B, k * chunk_frames, input_size), or ValueError, to the positions that start in them."""
         chunk = self.config.chunk_frames
         if enc.shape[1] == 0 or enc.shape[1] % chunk:
             raise ValueError(f"a step takes a multiple of {chunk} frames, found {enc.shape[1]}")
