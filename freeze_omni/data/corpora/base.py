@@ -75,6 +75,10 @@ class Corpus:
             f"{self.root}: no {marker} in it, nor in {name} below it; give the folder that the archive made"
         )
 
+    def lines(self, name: str) -> list[str]:
+        """Lines of a list in the archive's folder. Raises CorpusError."""
+        return lines_of(self.folder / name)
+
     def sets(self, work: Path) -> dict[str, list[str]]:
         """The sets of the corpus, each with the parts that are read one by one (folders, files or ranges).
 
