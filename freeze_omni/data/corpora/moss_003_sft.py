@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from freeze_omni.data.corpora.base import Corpus, CorpusError, Item, Skipped, option, qa_set, share_of
-from freeze_omni.data.corpora.jsonl import byte_ranges, read_rows
+from freeze_omni.data.corpora.json_files import byte_ranges, read_rows
 from freeze_omni.data.corpora.speakable import speakable_dialogue
 
 # `<|Human|>: ...<eoh>` and `<|MOSS|>: ...<eom>`
