@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from freeze_omni.config import read_yaml
 from freeze_omni.duplex.state_head import STATES, StateHead, StateHeadConfig
 from freeze_omni.llm.chat import ChatTexts
-from freeze_omni.released.files import ReleasedError, check_shape, checked, taken
+from freeze_omni.released.files import ReleasedError, check_shapes, checked, taken
 from freeze_omni.released.listen import read_listen_config
 
 AUDIO, END = "<audio>", "<|im_end|>"
@@ -55,8 +55,7 @@ def read_dialogue(folder: str | Path, others: Mapping[str, Tensor]) -> ReleasedD
     if unknown := sorted(set(others) - set(shapes) - {UNUSED}):
         raise ReleasedError(f"{path}: tensors have no place in the model: {', '.join(unknown)}")
     with checked(path):
-        for name, shape in shapes.items():
-            check_shape(name, others[name], shape, "train.yaml")
+        check_shapes({name: others[name] for name in shapes}, shapes, "train.yaml")
     head = StateHead(StateHeadConfig(summary=False, released=True), size)
     head.output.load_state_dict({name: taken(others[f"predictor_head.{name}"]) for name in ("weight", "bias")})
     prompt = nn.Embedding.from_pretrained(taken(others["prompt_embeddings.weight"]))

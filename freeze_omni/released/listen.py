@@ -13,17 +13,7 @@ from freeze_omni.adapter.conv import ConvAdapter, ConvAdapterConfig
 from freeze_omni.config import build, read_yaml
 from freeze_omni.encoder.config import EncoderConfig
 from freeze_omni.encoder.encoder import SpeechEncoder
-from freeze_omni.released.files import (
-    check_fixed,
-    check_names,
-    check_shape,
-    checked,
-    read_checkpoint,
-    read_text,
-    shapes_only,
-    state_dict,
-    taken,
-)
+from freeze_omni.released.files import check_fixed, check_shapes, checked, read_tensors, read_text, shapes_only, taken
 from freeze_omni.weights import fill, state_shapes, without_weights
 
 _WEIGHTS = ("weight", "bias")
@@ -112,9 +102,8 @@ def read_listen(folder: str | Path) -> tuple[SpeechEncoder, ConvAdapter, dict[st
     """
     folder = Path(folder)
     config = read_listen_config(folder / "train.yaml")
-    path = folder / "final.pt"
-    theirs = state_dict(read_checkpoint(path), path)
-    with checked(path):
+    theirs = read_tensors(folder / "final.pt")
+    with checked(folder / "final.pt"):
         ours, others = from_released(theirs, config)
     with without_weights():
         encoder, adapter = _parts(config)
@@ -177,13 +166,11 @@ def from_released(theirs: Mapping[str, Tensor], config: ListenConfig) -> tuple[d
         raise ValueError(f"{len(theirs)} tensors are too few for {config.encoder.layers} blocks")
     mapped = names(config)
     others = {name: theirs[name] for name in set(theirs) - set(mapped.values())}
-    ours = [name for name in theirs if name not in others or name.startswith(("encoder.", "adpter."))]
-    check_names(ours, set(mapped.values()))
     with shapes_only():
         encoder, adapter = _parts(config)
     shapes = state_shapes(encoder, "encoder.") | state_shapes(adapter, "adapter.")
-    for ours, name in mapped.items():
-        check_shape(name, theirs[name], shapes[ours], "train.yaml")
+    own = {k: v for k, v in theirs.items() if k not in others or k.startswith(("encoder.", "adpter."))}
+    check_shapes(own, {name: shapes[ours] for ours, name in mapped.items()}, "train.yaml")
     return {ours: theirs[name] for ours, name in mapped.items()}, others
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from freeze_omni.released import codec, listen, speech_decoder
 from freeze_omni.released.checkpoint import Released
-from freeze_omni.released.files import read_checkpoint
+from freeze_omni.released.files import read_checkpoint, read_tensors
 
 _DIALOGUE = {
     "prompt_embeddings.weight": "prompt.weight",
@@ -50,13 +50,12 @@ def _files(released: Released) -> dict[str, tuple[dict[str, Tensor], dict[str, s
     names = {theirs: ours for ours, theirs in listen.names(heard).items()} | _DIALOGUE
     groups_of = speech_decoder.names(config.speech_decoder)
     spoken = {theirs: f"speech_decoder.{ours}" for ours, group in groups_of.items() for theirs in group}
-    decoder = read_checkpoint(folder / "decoder" / "final.pt")
     groups = read_checkpoint(folder / "codec" / "final.pt")
     sounds = {f"{group}.{name}": tensor for group, tensors in groups.items() for name, tensor in tensors.items()}
     left_out = {name.partition(": ")[2] for name in released.left_out}
     return {
         "audiollm/final.pt": (read_checkpoint(folder / "audiollm" / "final.pt"), names),
-        "decoder/final.pt": (decoder.get("model", decoder), spoken),
+        "decoder/final.pt": (read_tensors(folder / "decoder" / "final.pt", "model"), spoken),
         "codec/final.pt": (sounds, {name: f"codec.{codec.our_name(name)}" for name in sounds if name not in left_out}),
     }
 
