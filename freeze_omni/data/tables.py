@@ -54,11 +54,7 @@ def write_jsonl(path: str | Path, rows: Iterable[object]) -> None:
 
 
 def read_table(path: str | Path, need_value: bool = True) -> dict[str, str]:
-    """Read `id value` lines in the order of the file.
-
-    Raises TableError: the file is missing, empty or not UTF-8, an id comes twice, or a value is missing (unless
-        need_value is false).
-    """
+    """Read `id value` lines in the file's order. Raises TableError: no file, none in it, an id twice, or no value."""
     table: dict[str, str] = {}
     for number, line in enumerate(read_lines(path), start=1):
         parts = line.split(maxsplit=1)

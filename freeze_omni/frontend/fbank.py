@@ -76,10 +76,7 @@ class Fbank(nn.Module):
         return {"samples": torch.zeros(size, device=device, dtype=dtype)}
 
     def step(self, wav: Tensor, state: State) -> tuple[Tensor, State]:
-        """Samples (B, k * shift_samples) to features (B, k, mel_bins).
-
-        Raises ValueError for other sizes.
-        """
+        """Samples (B, k * shift_samples) to features (B, k, mel_bins). Raises ValueError for other sizes."""
         if wav.shape[1] == 0 or wav.shape[1] % self.config.shift_samples:
             shift = self.config.shift_samples
             raise ValueError(f"a step takes a multiple of {shift} samples, found {wav.shape[1]}")

@@ -87,8 +87,7 @@ class Gate(nn.Module):
         self.detector, self.config = detector, config or GateConfig()
 
     def initial_state(self, batch_size: int) -> State:
-        """Closed: `open` (B,) bool, `run` (B,) windows in a row that speak for a change, and the
-        detector's own state."""
+        """Closed: `open` (B,) bool, `run` (B,) windows in a row that speak for a change; and the detector's state."""
         return {
             **self.detector.initial_state(batch_size),
             "open": torch.zeros(batch_size, dtype=torch.bool),

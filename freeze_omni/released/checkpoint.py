@@ -47,10 +47,7 @@ class Released:
 
 
 def read_released(folder: str | Path, llm_dtype: str = "float32") -> Released:
-    """Read `audiollm`, `decoder`, `codec` and `server.json`. Takes no memory for the large tensors.
-
-    Raises ReleasedError that names the file and what is wrong with it.
-    """
+    """Read the folder without memory for its large tensors. Raises ReleasedError that names the file and its fault."""
     folder = Path(folder)
     if not folder.is_dir():
         raise ReleasedError(f"{folder}: no such folder; give one with audiollm, decoder, codec and server.json")
@@ -111,10 +108,7 @@ def read_released(folder: str | Path, llm_dtype: str = "float32") -> Released:
 
 
 def build_model(released: Released, llm: FrozenLLM) -> FreezeOmni:
-    """The model around its LLM, with the published weights.
-
-    Raises ReleasedError for an LLM of another width, or without the end token of the chat template.
-    """
+    """The model around its LLM. Raises ReleasedError: it has another width, or lacks the chat template's end token."""
     path = released.folder / "audiollm" / "train.yaml"
     if llm.hidden_size != released.config.llm_size:
         raise ReleasedError(

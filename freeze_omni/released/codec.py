@@ -127,10 +127,7 @@ def model_json(codec: Codec, voice: Tensor | None) -> dict[str, Any]:
 
 
 def from_released(groups: Mapping[str, Mapping[str, Tensor]]) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """The state dicts of `final.pt` as one of `Codec`, weight norm kept; and name -> why left out.
-
-    Raises ValueError: a tensor that has no place here.
-    """
+    """The state dicts of `final.pt` as one of `Codec`; and name -> why left out. Raises ValueError: unknown tensors."""
     ours: dict[str, Tensor] = {}
     left_out: dict[str, str] = {}
     for group in GROUPS:

@@ -25,10 +25,9 @@ class ExportError(ValueError):
 
 
 def write_released(model: FreezeOmni, folder: str | Path) -> list[str]:
-    """Write the folder; it appears whole or not at all, in place of an older one of this layout.
+    """Write the folder, whole or not at all, in place of an older one of this layout; returns what was left out.
 
-    Returns what was left out. Raises ExportError if the layout cannot express the model, or if `folder`
-    holds something else.
+    Raises ExportError if the layout cannot express the model, or if `folder` holds something else.
     """
     folder = Path(folder)
     if folder.exists() and any(folder.iterdir()) and not (folder / MARK).exists():
@@ -42,7 +41,12 @@ def write_released(model: FreezeOmni, folder: str | Path) -> list[str]:
         if path.suffix == ".pt":
             torch.save(value, path)
         else:
-            path.write_text(_text(path, value), encoding="utf-8")
+            text = (
+                yaml.safe_dump(value, allow_unicode=True)
+                if path.suffix == ".yaml"
+                else json.dumps(value, indent=1) + "\n"
+            )
+            path.write_text(text, encoding="utf-8")
     if folder.exists():
         shutil.rmtree(folder)
     new.rename(folder)
@@ -128,9 +132,3 @@ def _statistics(model: FreezeOmni) -> dict[str, Any]:
         "var_stat": (istd.reciprocal().square() + mean.square()).tolist(),
         "frame_num": 1,
     }
-
-
-def _text(path: Path, value: Any) -> str:
-    if path.suffix == ".yaml":
-        return yaml.safe_dump(value, allow_unicode=True)
-    return json.dumps(value, indent=1) + "\n"

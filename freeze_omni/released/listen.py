@@ -95,10 +95,9 @@ class ListenConfig:
 
 
 def read_listen(folder: str | Path) -> tuple[SpeechEncoder, ConvAdapter, dict[str, Tensor]]:
-    """Encoder and adapter of an `audiollm` folder, in evaluation mode, and its other tensors.
+    """Encoder and adapter of an `audiollm` folder, in evaluation mode, and its other tensors by their published names.
 
-    The others keep their published names: prompts, task embeddings, state head. Raises ReleasedError that names the
-    file and what is wrong with it.
+    Raises ReleasedError that names the file and what is wrong with it.
     """
     folder = Path(folder)
     config = read_listen_config(folder / "train.yaml")
@@ -158,10 +157,7 @@ def _parts(config: ListenConfig) -> tuple[SpeechEncoder, ConvAdapter]:
 
 
 def from_released(theirs: Mapping[str, Tensor], config: ListenConfig) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Our tensors (`encoder.`, `adapter.`) from theirs, and those of other parts as they are.
-
-    Raises ValueError unless every tensor of encoder and adapter has its counterpart of the same shape.
-    """
+    """Our tensors (`encoder.`, `adapter.`) and those of other parts. Raises ValueError: names or shapes differ."""
     if config.encoder.layers > len(theirs):
         raise ValueError(f"{len(theirs)} tensors are too few for {config.encoder.layers} blocks")
     mapped = names(config)
@@ -175,10 +171,7 @@ def from_released(theirs: Mapping[str, Tensor], config: ListenConfig) -> tuple[d
 
 
 def to_released(ours: Mapping[str, Tensor], config: ListenConfig) -> dict[str, Tensor]:
-    """Their names for our tensors (`encoder.`, `adapter.`).
-
-    Raises ValueError for a model that the published layout cannot hold.
-    """
+    """Their names for our tensors (`encoder.`, `adapter.`). Raises ValueError: the layout cannot hold the model."""
     encoder, adapter = config.encoder, config.adapter
     if (encoder.positions, encoder.start) != ("released", "zero_features"):
         raise ValueError("encoder: only positions: released with start: zero_features can be expressed")

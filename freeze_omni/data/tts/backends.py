@@ -119,12 +119,6 @@ _STYLE_ROWS, _STYLE_SIZE = 510, 256
 _LONGEST = 400  # phonemes a call; the model was made for 510
 
 
-def voice_names(folder: str | Path) -> list[str]:
-    """English voices in `folder`, or else those of the Python package's vectors."""
-    names = sorted(path.stem for path in Path(folder, "voices").glob("[ab][fm]_*.bin"))
-    return names or sorted(np.load(Path(folder, "voices_ja.npz")).files)
-
-
 class Kokoro:
     """speak(text, voice, speed): `a` or `a+b` (the mean of two voices)."""
 
@@ -136,6 +130,12 @@ class Kokoro:
         self._ids = json.loads((self._folder / "vocab.json").read_text(encoding="utf-8"))["vocab"]
         self._phonemes = load_g2p(str(self._folder / "g2p"))
         self._styles: dict[str, NDArray[np.float32]] = {}
+
+    @staticmethod
+    def voices(folder: Path) -> list[str]:
+        """English voices in `folder`, or else those of the Python package's vectors."""
+        names = sorted(path.stem for path in Path(folder, "voices").glob("[ab][fm]_*.bin"))
+        return names or sorted(np.load(Path(folder, "voices_ja.npz")).files)
 
     def speak(self, text: str, voice: str, speed: float) -> tuple[Wav, int]:
         style = self._style(voice)
@@ -164,7 +164,7 @@ class Kokoro:
             return np.fromfile(path, dtype=np.float32).reshape(_STYLE_ROWS, _STYLE_SIZE)
         packed = np.load(self._folder / "voices_ja.npz")
         if name not in packed.files:
-            raise TtsError(f"kokoro has no voice '{name}'; known: {', '.join(voice_names(self._folder))}")
+            raise TtsError(f"kokoro has no voice '{name}'; known: {', '.join(self.voices(self._folder))}")
         return packed[name].reshape(_STYLE_ROWS, _STYLE_SIZE)
 
 
@@ -260,7 +260,6 @@ class Program:
             return read_audio(path)
 
 
-def find_program(name: str, folders: tuple[str, ...] = ()) -> str | None:
-    """The program's path: in one of `folders`, else on PATH; None if not found."""
-    own = (str(Path(folder, name)) for folder in folders if Path(folder, name).exists())
-    return next(own, None) or shutil.which(name)
+def find_program(name: str, folder: Path) -> str | None:
+    """The program's path: in `folder`, else on PATH; None if not found."""
+    return str(folder / name) if (folder / name).exists() else shutil.which(name)

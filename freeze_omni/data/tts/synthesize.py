@@ -6,23 +6,14 @@ import functools
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from freeze_omni.data.audio import trim_silence, write_wav
 from freeze_omni.data.progress import parallel_map
-from freeze_omni.data.tts.backends import (
-    PROGRAMS,
-    Backend,
-    Kokoro,
-    Piper,
-    Program,
-    TtsError,
-    Voice,
-    find_program,
-    voice_names,
-)
+from freeze_omni.data.tts.backends import PROGRAMS, Backend, Kokoro, Piper, Program, TtsError, Voice, find_program
 
 FLITE_VOICES = ("slt", "rms", "awb", "kal16")
 FESTIVAL_HTS = "cmu_us_slt_arctic_hts"
@@ -61,7 +52,7 @@ def make_backend(name: str, folders: TtsFolders) -> Backend:
     if name not in PROGRAMS:
         raise TtsError(f"no back-end '{name}'; known: kokoro, piper, program, {', '.join(PROGRAMS)}")
     program, version, template = PROGRAMS[name]
-    path = find_program(program, (str(folders.of("flite")),))
+    path = find_program(program, folders.of("flite"))
     if path is None:
         raise TtsError(f"{program} is not on PATH; install it, or leave its voices out")
     return Program(template, version, path)
@@ -76,13 +67,13 @@ def available_voices(folders: TtsFolders) -> dict[str, list[str]]:
     """Back-end -> voices available here (espeak-ng: some of its variants)."""
     found: dict[str, list[str]] = {}
     if (folders.of("kokoro") / "kokoro.onnx").exists():
-        found["kokoro"] = voice_names(folders.of("kokoro"))
+        found["kokoro"] = Kokoro.voices(folders.of("kokoro"))
     found["piper"] = sorted(path.stem for path in folders.of("piper_joe").glob("*.onnx"))
-    if find_program("flite", (str(folders.of("flite")),)):
+    if find_program("flite", folders.of("flite")):
         found["flite"] = list(FLITE_VOICES)
-    if find_program("text2wave") and Path("/usr/share/festival/voices/us", FESTIVAL_HTS).exists():
+    if shutil.which("text2wave") and Path("/usr/share/festival/voices/us", FESTIVAL_HTS).exists():
         found["festival"] = [FESTIVAL_HTS]
-    if find_program("espeak-ng"):
+    if shutil.which("espeak-ng"):
         variants = ("m1", "m3", "m7", "f1", "f2", "f4")
         found["espeak"] = [f"{accent}+{v}" for accent in ("en-us", "en-gb") for v in variants]
     return {name: voices for name, voices in found.items() if voices}
@@ -91,6 +82,7 @@ def available_voices(folders: TtsFolders) -> dict[str, list[str]]:
 _LOUDEST = 0.9
 _BATCH = {"kokoro": 2, "piper": 8}  # sentences a task: slow voices in small ones
 _QUICK_BATCH = 16
+_kept_backend = functools.cache(make_backend)
 
 
 @dataclass(frozen=True)
@@ -128,14 +120,9 @@ def synthesize(jobs: Sequence[Job], folders: TtsFolders, nj: int = 1) -> dict[st
     return paths
 
 
-@functools.cache
-def _backend(name: str, folders: TtsFolders) -> Backend:
-    return make_backend(name, folders)
-
-
 def _speak_into(todo: tuple[Job, Path], folders: TtsFolders) -> None:
     job, path = todo
-    wav, hz = _backend(job.voice.backend, folders).speak(job.text, job.voice.name, job.voice.speed)
+    wav, hz = _kept_backend(job.voice.backend, folders).speak(job.text, job.voice.name, job.voice.speed)
     wav = trim_silence(wav, hz)
     peak = float(abs(wav).max()) if len(wav) else 0.0
     if peak < 1e-3:
