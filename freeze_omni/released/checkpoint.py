@@ -14,11 +14,10 @@ from freeze_omni.frontend.fbank import FbankConfig
 from freeze_omni.llm.frozen import FrozenLLM
 from freeze_omni.llm.units import CtcUnits
 from freeze_omni.rates import Rates
-from freeze_omni.released import listen
 from freeze_omni.released.codec import read_codec
 from freeze_omni.released.dialogue import END, UNUSED, read_dialogue
 from freeze_omni.released.files import ReleasedError
-from freeze_omni.released.listen import read_listen, read_listen_config
+from freeze_omni.released.listen import ListenConfig, read_listen, read_listen_config
 from freeze_omni.released.server import GENERATION, SEGMENTS, read_server
 from freeze_omni.released.speech_decoder import read_speech_decoder
 from freeze_omni.system import FreezeOmni, LlmConfig, SystemConfig, empty_voice
@@ -121,7 +120,7 @@ def build_model(released: Released, llm: FrozenLLM) -> FreezeOmni:
     return FreezeOmni(released.config, llm, CtcUnits.none(), released.state)
 
 
-def _notes(folder: Path, heard: listen.ListenConfig, stored: Cmvn, unknown: tuple[str, ...]) -> list[str]:
+def _notes(folder: Path, heard: ListenConfig, stored: Cmvn, unknown: tuple[str, ...]) -> list[str]:
     """How the statistics file and the statistics in the checkpoint agree; what nothing reads."""
     notes = []
     path = folder / "audiollm" / heard.cmvn_file

@@ -43,10 +43,7 @@ def read_json(path: Path) -> Any:
 
 
 def read_checkpoint(path: Path) -> Any:
-    """What a `final.pt` holds: nothing but tensors and plain containers, still in the file.
-
-    Raises ReleasedError for a missing, truncated, old or foreign file, and for one that would run code.
-    """
+    """Tensors and plain containers of a `final.pt`, still in it. Raises ReleasedError: missing, cut, foreign, code."""
     if not path.is_file():
         raise ReleasedError(f"{path}: no such file; give a folder of the published layout")
     try:

@@ -95,10 +95,7 @@ class ListenConfig:
 
 
 def read_listen(folder: str | Path) -> tuple[SpeechEncoder, ConvAdapter, dict[str, Tensor]]:
-    """Encoder and adapter of an `audiollm` folder, in evaluation mode, and its other tensors by their published names.
-
-    Raises ReleasedError that names the file and what is wrong with it.
-    """
+    """Encoder and adapter of an `audiollm` folder, in evaluation mode, and its other tensors. Raises ReleasedError."""
     folder = Path(folder)
     config = read_listen_config(folder / "train.yaml")
     theirs = read_tensors(folder / "final.pt")

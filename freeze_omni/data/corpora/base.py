@@ -80,10 +80,7 @@ class Corpus:
         return lines_of(self.folder / name)
 
     def sets(self, work: Path) -> dict[str, list[str]]:
-        """The sets of the corpus, each with the parts that are read one by one (folders, files or ranges).
-
-        Checks the layout and reads no audio. `work`: a folder for lists that are cut into parts. Raises CorpusError.
-        """
+        """Set -> its parts (folders, files, ranges), by the layout alone; `work` may hold lists. Raises CorpusError."""
         raise NotImplementedError
 
     def read(self, name: str, part: str) -> Iterator[Item]:

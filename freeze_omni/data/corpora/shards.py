@@ -12,7 +12,7 @@ import re
 import shutil
 import subprocess
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
@@ -142,7 +142,9 @@ def merge_shards(folders: Sequence[Path], output: Path, tables: Sequence[str] = 
     if (output / "utt2spk").is_file():
         by_speaker = output / ".utt2spk.by_speaker"
         _sort(["-k2,2", "-k1,1", str(output / "utt2spk")], by_speaker)
-        write_lines(output / "spk2utt", _speakers(by_speaker))
+        with open(by_speaker, encoding="utf-8") as file:
+            groups = groupby(map(str.split, file), key=lambda pair: pair[1])
+            write_lines(output / "spk2utt", (f"{who} {' '.join(key for key, _ in pairs)}" for who, pairs in groups))
         by_speaker.unlink()
 
 
@@ -163,10 +165,3 @@ def _refuse_doubled(table: Path) -> None:
             if key == last:
                 raise CorpusError(f"{table}:{number}: the id {key} comes twice: the corpus holds it in two places")
             last = key
-
-
-def _speakers(by_speaker: Path) -> Iterator[str]:
-    with open(by_speaker, encoding="utf-8") as file:
-        pairs = (line.split() for line in file)
-        for speaker, group in groupby(pairs, key=lambda pair: pair[1]):
-            yield f"{speaker} {' '.join(pair[0] for pair in group)}"

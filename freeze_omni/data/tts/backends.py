@@ -138,8 +138,9 @@ class Kokoro:
         return names or sorted(np.load(Path(folder, "voices_ja.npz")).files)
 
     def speak(self, text: str, voice: str, speed: float) -> tuple[Wav, int]:
-        style = self._style(voice)
-        pieces = [self._run(part, style, speed) for part in split_phonemes(self._phonemes(text))]
+        if voice not in self._styles:
+            self._styles[voice] = np.mean([self._read_style(name) for name in voice.split("+")], 0, np.float32)
+        pieces = [self._run(part, self._styles[voice], speed) for part in split_phonemes(self._phonemes(text))]
         return np.concatenate(pieces), _HZ
 
     def _run(self, phonemes: str, style: NDArray[np.float32], speed: float) -> Wav:
@@ -152,11 +153,6 @@ class Kokoro:
             "speed": np.array([speed], dtype=np.float32),
         }
         return self._session.run(None, inputs)[0].ravel()
-
-    def _style(self, voice: str) -> NDArray[np.float32]:
-        if voice not in self._styles:
-            self._styles[voice] = np.mean([self._read_style(name) for name in voice.split("+")], 0, np.float32)
-        return self._styles[voice]
 
     def _read_style(self, name: str) -> NDArray[np.float32]:
         path = self._folder / "voices" / f"{name}.bin"
@@ -193,7 +189,9 @@ class Piper:
 
     def speak(self, text: str, voice: str, speed: float) -> tuple[Wav, int]:
         if voice not in self._models:
-            self._models[voice] = self._load(voice)
+            path = self._folder / f"{voice}.onnx"
+            session = one_core_session(path, "get_piper_joe.sh")
+            self._models[voice] = session, json.loads(Path(f"{path}.json").read_text(encoding="utf-8"))
         session, config = self._models[voice]
         ids = phoneme_ids(as_espeak(self._phonemes(text)), config["phoneme_id_map"])
         scale = config["inference"]
@@ -204,11 +202,6 @@ class Piper:
         }
         wav = session.run(None, inputs)[0].ravel()
         return wav / max(1.0, float(np.abs(wav).max())), config["audio"]["sample_rate"]
-
-    def _load(self, voice: str) -> tuple:
-        path = self._folder / f"{voice}.onnx"
-        session = one_core_session(path, "get_piper_joe.sh")
-        return session, json.loads(Path(f"{path}.json").read_text(encoding="utf-8"))
 
 
 def phoneme_ids(phonemes: str, id_map: dict[str, list[int]]) -> list[int]:
