@@ -88,11 +88,8 @@ class Gate(nn.Module):
 
     def initial_state(self, batch_size: int) -> State:
         """Closed: `open` (B,) bool, `run` (B,) windows in a row that speak for a change; and the detector's state."""
-        return {
-            **self.detector.initial_state(batch_size),
-            "open": torch.zeros(batch_size, dtype=torch.bool),
-            "run": torch.zeros(batch_size, dtype=torch.long),
-        }
+        closed = {"open": torch.zeros(batch_size, dtype=torch.bool), "run": torch.zeros(batch_size, dtype=torch.long)}
+        return self.detector.initial_state(batch_size) | closed
 
     @torch.no_grad()
     def step(self, wav: Tensor, state: State) -> tuple[Tensor, State]:

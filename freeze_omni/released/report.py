@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 
 from torch import Tensor
@@ -24,7 +25,10 @@ def report(released: Released) -> Iterator[str]:
     for file, (tensors, ours) in _files(released).items():
         total = sum(tensor.numel() for tensor in tensors.values())
         yield f"{file}: {len(tensors)} tensors, {total:,} numbers"
-        for pattern, names in _groups(tensors).items():
+        groups = defaultdict(list)  # names that differ in a number alone stand together
+        for name in tensors:
+            groups[_pattern(name)].append(name)
+        for pattern, names in groups.items():
             targets = dict.fromkeys(_pattern(ours[name]) for name in names if name in ours)
             became = f"-> {', '.join(targets)}" if targets else "left out"
             yield f"  {pattern:<62} {len(names):>3} x {_shapes([tensors[name] for name in names])}  {became}"
@@ -38,7 +42,7 @@ def report(released: Released) -> Iterator[str]:
     sizes = _sizes(released.state)
     for part, size in sizes.items():
         yield f"  {part:<16}{size:>14,}"
-    yield f"  {'all':<16}{sum(sizes.values()):>14,}"
+    yield f"  {'all':<16}{sizes.total():>14,}"
     tokens = " ".join(map(str, released.state["voice"].flatten().tolist()))
     yield f"voice: global tokens {tokens}" if released.has_voice else "voice: none in model.json"
 
@@ -60,14 +64,6 @@ def _files(released: Released) -> dict[str, tuple[dict[str, Tensor], dict[str, s
     }
 
 
-def _groups(tensors: Mapping[str, Tensor]) -> dict[str, list[str]]:
-    """Names that differ in a number alone stand together."""
-    groups: dict[str, list[str]] = {}
-    for name in tensors:
-        groups.setdefault(_pattern(name), []).append(name)
-    return groups
-
-
 def _pattern(name: str) -> str:
     return re.sub(r"(?<=\.)\d+(?=\.)", "*", name)
 
@@ -78,11 +74,10 @@ def _shapes(tensors: list[Tensor]) -> str:
     return shown + (f" and {len(different) - _SHAPES_SHOWN} more" if len(different) > _SHAPES_SHOWN else "")
 
 
-def _sizes(state: Mapping[str, Tensor]) -> dict[str, int]:
+def _sizes(state: Mapping[str, Tensor]) -> Counter[str]:
     """Part: its numbers, without what only counts or follows in training."""
-    sizes: dict[str, int] = {}
+    sizes: Counter[str] = Counter()
     for name, tensor in state.items():
         if name != "voice" and not name.endswith((".counts", ".sums", ".started", "num_batches_tracked")):
-            part = name.split(".")[0]
-            sizes[part] = sizes.get(part, 0) + tensor.numel()
+            sizes[name.split(".")[0]] += tensor.numel()
     return sizes

@@ -58,11 +58,6 @@ def make_backend(name: str, folders: TtsFolders) -> Backend:
     return Program(template, version, path)
 
 
-def backend_version(name: str, folders: TtsFolders) -> str:
-    """The version that enters cache keys, without loading a model."""
-    return {"kokoro": Kokoro.version, "piper": Piper.version}.get(name) or make_backend(name, folders).version
-
-
 def available_voices(folders: TtsFolders) -> dict[str, list[str]]:
     """Back-end -> voices available here (espeak-ng: some of its variants)."""
     found: dict[str, list[str]] = {}
@@ -108,7 +103,9 @@ def synthesize(jobs: Sequence[Job], folders: TtsFolders, nj: int = 1) -> dict[st
     Raises TtsError: a back-end or voice that is not available, or text that cannot be spoken.
     """
     cache = Path(folders.cache) if folders.cache else default_cache()
-    versions = {name: backend_version(name, folders) for name in {job.voice.backend for job in jobs}}
+    known = {"kokoro": Kokoro.version, "piper": Piper.version}  # without loading a model
+    names = {job.voice.backend for job in jobs}
+    versions = {name: known.get(name) or make_backend(name, folders).version for name in names}
     paths = {job.utterance: cached_path(job, versions[job.voice.backend], cache) for job in jobs}
     missing = {paths[job.utterance]: job for job in reversed(jobs) if not paths[job.utterance].exists()}
     work = functools.partial(_speak_into, folders=folders)
