@@ -26,7 +26,7 @@ def default_cache() -> Path:
 
 @dataclass(frozen=True)
 class TtsFolders:
-    """Where the parts are. `program`: your own command line (see program.Program)."""
+    """Where the parts are. `program`: your own command line (see backends.Program)."""
 
     cache: str = ""
     kokoro: str = ""
