@@ -36,8 +36,7 @@ Figure = Callable[[Mapping[str, Any]], float]
 
 def decode(job: DecodeJob) -> dict[str, dict[str, Any]]:
     """Write records.jsonl with one timed session a question, its audio, and `text`, the answers."""
-    config, table = job.config.latency, read_table(job.data / "wav.scp")
-    later = read_histories(job.data)
+    config, table, later = job.config.latency, read_table(job.data / "wav.scp"), read_histories(job.data)
     first = {key: text for key, text in read_table(job.data / "answer").items() if key not in later}
 
     def work(todo: list[str]) -> Iterator[list[dict[str, Any]]]:
@@ -50,8 +49,7 @@ def decode(job: DecodeJob) -> dict[str, dict[str, Any]]:
             write_wav(job.output / "wav" / f"{key}.wav", asked.audio, model.rates.output_hz)
             yield [{"id": key, **_as_record(asked, model)}]
 
-    keys = first_keys(first, config.questions)
-    records = job.run("latency", keys, (config, job.config.answers), work)
+    records = job.run("latency", first_keys(first, config.questions), (config, job.config.answers), work)
     spoken = [key for key, record in records.items() if record["answer_s"] > 0]
     write_table(job.output / "wav.scp", {key: job.output / "wav" / f"{key}.wav" for key in spoken})
     job.finish({key: record["answer"] for key, record in records.items()})

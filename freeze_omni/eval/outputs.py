@@ -16,10 +16,7 @@ SOUNDS = (".wav", ".flac", ".ogg", ".mp3")
 
 
 def read_texts(path: Path) -> dict[str, str]:
-    """Id to text: a Kaldi `text`, a .jsonl with an id and a text, or a folder with one of them or with <id>.txt files.
-
-    Raises TableError without any of these, or for a line that cannot be used.
-    """
+    """Id to text: of a Kaldi `text`, a .jsonl, or a folder with one of them or with <id>.txt. Raises TableError."""
     if path.is_dir():
         tables = [path / name for name in ("text", "hyp.trn") if (path / name).is_file()]
         tables = tables or sorted(path.glob("*.jsonl"))
@@ -62,16 +59,10 @@ def read_numbers(path: Path) -> dict[str, list[float]]:
 
 
 def read_sounds(path: Path) -> dict[str, str]:
-    """Id to sound file: a wav.scp, a folder with one, or sound files named by id (also <id>/output.wav).
-
-    Raises TableError without sound.
-    """
-    if path.is_file():
-        return read_table(path)
-    if (path / "wav.scp").is_file():
-        return read_table(path / "wav.scp")
-    files = [file for file in sorted(path.glob("*")) if file.suffix in SOUNDS]
-    found = {file.stem: str(file) for file in files}
+    """Id to sound: a wav.scp, a folder with one, or with <id>.wav or <id>/output.wav. Raises TableError."""
+    if path.is_file() or (path / "wav.scp").is_file():
+        return read_table(path if path.is_file() else path / "wav.scp")
+    found = {file.stem: str(file) for file in sorted(path.glob("*")) if file.suffix in SOUNDS}
     found = found or {file.parent.name: str(file) for file in sorted(path.glob("*/output.wav"))}
     if not found:
         raise TableError(f"{path}: no wav.scp, no sound files <id>.wav and no <id>/output.wav in it")
@@ -80,18 +71,13 @@ def read_sounds(path: Path) -> dict[str, str]:
 
 def match(references: dict[str, object], found: dict[str, object], where: Path) -> list[str]:
     """Warnings about missing and unknown ids. Raises TableError if no id is known."""
-    known = [key for key in references if key in found]
-    if not known:
+    if not any(key in found for key in references):
         have, want = next(iter(found), "none"), next(iter(references), "none")
         raise TableError(f"{where}: none of its ids (as {have}) is one of the test set (as {want})")
     warnings = []
-    if len(known) < len(references):
-        missing = next(key for key in references if key not in found)
-        warnings.append(
-            f"{len(references) - len(known)} of {len(references)} are missing, as {missing}: counted as empty"
-        )
-    strangers = [key for key in found if key not in references]
-    if strangers:
+    if missing := [key for key in references if key not in found]:
+        warnings.append(f"{len(missing)} of {len(references)} are missing, as {missing[0]}: counted as empty")
+    if strangers := [key for key in found if key not in references]:
         warnings.append(f"{len(strangers)} are not of the test set, as {strangers[0]}: left out")
     return warnings
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -24,14 +24,6 @@ from freeze_omni.eval.runner import clip_records
 DNSMOS = ("dnsmos", "FREEZE_OMNI_DNSMOS_DIR", "sig_bak_ovr.onnx")
 SPEAKER_ENCODER = ("speaker_encoder", "FREEZE_OMNI_SPEAKER_ENCODER_DIR", "pretrained.pt")
 NO_WEIGHTS = "{} was not measured: no weights; run tools/installers/{}"
-
-
-class Meter(Protocol):
-    """Measures one clip; its name is that of the folder of its records."""
-
-    name: str
-
-    def measure(self, wav: np.ndarray) -> Mapping[str, Any]: ...
 
 
 def weights_folder(part: tuple[str, str, str]) -> Path | None:
@@ -72,7 +64,7 @@ def score_quality(folders: Mapping[str, Path], config: ScoreConfig) -> dict[str,
 
 
 def measured(
-    folder: Path, weights: Path, make: Callable[[], Meter], name: str, limit: int
+    folder: Path, weights: Path, make: Callable[[], Dnsmos | SpeakerEncoder], name: str, limit: int
 ) -> dict[str, dict[str, Any]]:
     """Measures of up to `limit` clips of folder/wav.scp, spread evenly, kept in folder/<name>.
 
@@ -80,8 +72,7 @@ def measured(
     """
     files = [(path.name, path.stat().st_size) for path in sorted(weights.iterdir()) if path.is_file()]
     records, table = clip_records(folder, name, {"weights": files}, limit)
-    todo = records.missing(table)
-    if todo:
+    if todo := records.missing(table):
         meter = make()
         records.add({"id": key, **meter.measure(read_audio(table[key], RATE_HZ)[0])} for key in todo)
     return {key: records.found[key] for key in table}
