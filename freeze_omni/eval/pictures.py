@@ -103,8 +103,7 @@ def parts_ms(record: Mapping[str, Any]) -> list[float]:
 
 def latency_waterfall(folder: Path, output: Path) -> list[Picture]:
     """Of a decoding folder of latency; nothing if no question was answered."""
-    path = folder / "records.jsonl"
-    records = read_records(path).values() if path.exists() else ()
+    records = read_records(folder / "records.jsonl").values()
     rows = {record["id"]: parts_ms(record) for record in records if "audio" in record["marks"]}
     if not rows:
         return []
@@ -132,11 +131,9 @@ def spectrogram_db(wav: np.ndarray, hz: int) -> np.ndarray:
 
 def spectrogram_pairs(folder: Path, output: Path, count: int = 2) -> list[Picture]:
     """Originals above, the codec's copies below, from its decoding folder, if any."""
-    tables = [folder / name / "wav.scp" for name in (ORIGINAL, COPY)]
-    if not all(path.exists() for path in tables):
-        return []
-    sets = {name: read_table(path) for name, path in zip(("original", "copy"), tables, strict=True)}
-    keys = [key for key in sets["original"] if key in sets["copy"]][:count]
+    paths = {name: folder / name / "wav.scp" for name in (ORIGINAL, COPY)}
+    sets = {name: read_table(path) for name, path in paths.items() if path.exists()}
+    keys = [key for key in sets.get(ORIGINAL, ()) if key in sets.get(COPY, ())][:count]
     if not keys:
         return []
     figure, grid = new_figure(4 * len(keys), 4, rows=2, columns=len(keys))

@@ -24,10 +24,7 @@ Voice = Callable[[float, float], np.ndarray]
 
 
 class Hearing:
-    """What reaches the system's microphone, piece by piece, at `hz`: the script, and what depends on the system itself.
-
-    `heard` is all that was played; `scene` says where.
-    """
+    """What reaches the system's microphone, piece by piece, at `hz`. heard: all that was played; scene: where."""
 
     def __init__(self, scene: ScriptedScene, bed: np.ndarray, event: np.ndarray | None, hz: int) -> None:
         """bed (S,), event (E,): at `hz`; event: what waits for the system, if any."""
@@ -54,9 +51,8 @@ class Hearing:
         """
         if self._waiting is not None:
             self._place(self._waiting, at, size, begins_s)
-        end = min(at + size, len(self.heard))
-        if self.scene.echo is not None and end > at:
-            echo = self.scene.echo
+        end, echo = min(at + size, len(self.heard)), self.scene.echo
+        if echo is not None and end > at:
             back = voice(at / self.hz - echo.delay_s, end / self.hz - echo.delay_s)[: end - at]
             self.heard[at : at + len(back)] += back * np.float32(10 ** (echo.level_db / 20))
         np.clip(self.heard[at:end], -1, 1, out=self.heard[at:end])
