@@ -36,10 +36,7 @@ _DNSMOS_MEL = {"sr": RATE_HZ, "n_fft": 321, "hop_length": 160, "n_mels": 120}
 
 
 class Dnsmos:
-    """Mean opinion scores from 1 to 5. folder: holds sig_bak_ovr.onnx and model_v8.onnx (get_dnsmos.sh).
-
-    Raises ImportError if onnxruntime or librosa is not installed.
-    """
+    """Mean opinion scores from 1 to 5 by the models of get_dnsmos.sh. Raises ImportError without their libraries."""
 
     name = "dnsmos"
 
@@ -98,10 +95,7 @@ _LEVEL = 10 ** (-30 / 20)  # root mean square of the encoder's training; quieter
 
 
 class SpeakerEncoder(nn.Module):
-    """Mel windows (B, frames, 40) to voiceprints (B, size) of length one (zeros stay zeros).
-
-    The sizes are read from the weights, so that smaller encoders of the same kind load, too.
-    """
+    """Mel windows (B, frames, 40) to voiceprints (B, size) of length one (zeros stay zeros)."""
 
     name = "voiceprint"
 
@@ -112,7 +106,7 @@ class SpeakerEncoder(nn.Module):
 
     @classmethod
     def load(cls, folder: Path) -> SpeakerEncoder:
-        """Read pretrained.pt of the folder. Raises ConfigError for a file without such weights."""
+        """Read pretrained.pt of the folder, of any sizes. Raises ConfigError for a file without such weights."""
         path = folder / "pretrained.pt"
         try:
             weights = torch.load(path, map_location="cpu", weights_only=True)["model_state"]

@@ -93,8 +93,7 @@ _SHORTEST_S = 0.06
 def speech_segments(wav: np.ndarray, hz: int, merge_s: float = MERGE_S, breaks_s: Sequence[float] = ()) -> list[Span]:
     """(start, end) in seconds of what sounds in (S,): frames of 20 ms within 40 dB of the loudest.
 
-    merge_s: silences up to this are inside a segment. breaks_s: where something new is known to begin; a silence
-    just before one splits two segments, however short it is.
+    merge_s: silences up to this are inside a segment, unless one of breaks_s, where something new begins, ends them.
     """
     frame = max(round(_FRAME_S * hz), 1)
     count = len(wav) // frame
@@ -103,9 +102,9 @@ def speech_segments(wav: np.ndarray, hz: int, merge_s: float = MERGE_S, breaks_s
         return []
     loud = level > level.max() * 10 ** (_FLOOR_DB / 20)
     edges = np.flatnonzero(np.diff(np.concatenate([[False], loud, [False]]).astype(np.int8)))
-    runs = [(start * frame / hz, end * frame / hz) for start, end in edges.reshape(-1, 2).tolist()]
     merged: list[Span] = []
-    for start_s, end_s in runs:
+    for start, end in edges.reshape(-1, 2).tolist():
+        start_s, end_s = start * frame / hz, end * frame / hz
         last_s = merged[-1][1] if merged else -np.inf
         split = any(last_s - _FRAME_S <= at_s <= start_s + _FRAME_S for at_s in breaks_s)
         if start_s - last_s <= merge_s and merged and not split:

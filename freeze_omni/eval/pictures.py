@@ -1,7 +1,4 @@
-"""Pictures of RESULTS.md: WER by chunk size, state decisions, parts of the latency, spectrograms, loss curves.
-
-matplotlib is imported only here, and only to draw.
-"""
+"""Pictures of RESULTS.md. matplotlib is imported only here, and only to draw."""
 
 from __future__ import annotations
 
@@ -40,21 +37,21 @@ def chunk_sizes(results: Mapping[str, Any], folder: Path) -> list[Picture]:
         for model, figures in results["models"].items()
         for test_set, found in figures.get("asr", {}).items()
     ]
-    lines = [(label, sorted(points, key=_chunk)) for label, points in lines if len(points) > 1]
+    lines = [
+        (label, sorted(points, key=lambda point: float(_size(point[0])))) for label, points in lines if len(points) > 1
+    ]
     if not lines:
         return []
     figure, axes = new_figure(5, 3)
     for label, points in lines:
-        names = [name.removeprefix("chunk").removeprefix("_") for name, _ in points]
-        axes.plot(names, [value for _, value in points], marker="o", label=label)
+        axes.plot([_size(name) for name, _ in points], [value for _, value in points], marker="o", label=label)
     axes.set(xlabel="chunk, encoder frames of 40 ms", ylabel="WER %", ylim=(0, None))
     axes.legend(fontsize=7)
     return [("WER by chunk size", save_figure(figure, folder / "chunk_wer.png"))]
 
 
-def _chunk(point: tuple[str, float]) -> float:
-    size = point[0].removeprefix("chunk")
-    return float("inf") if size == "_inf" else int(size)
+def _size(name: str) -> str:
+    return name.removeprefix("chunk").removeprefix("_")  # of chunk4, chunk_inf
 
 
 def states(folder: Path, output: Path, count: int = 3) -> list[Picture]:

@@ -17,7 +17,7 @@ from freeze_omni.session.session import SessionConfig, SpeechSession
 from freeze_omni.system import FreezeOmni
 
 NO_TRANSCRIPT = "(no transcript)"  # of a model without a CTC head, or if no words were heard
-Watch = Callable[[ev.Action, float], None]
+Watch = Callable[[ev.Action, float], None] | None
 
 
 class VirtualClock:
@@ -65,11 +65,7 @@ class Asked:
 
 
 def ask(
-    model: FreezeOmni,
-    sound: np.ndarray,
-    config: SessionConfig | None = None,
-    tail_s: float = 2.5,
-    watch: Watch | None = None,
+    model: FreezeOmni, sound: np.ndarray, config: SessionConfig | None = None, tail_s: float = 2.5, watch: Watch = None
 ) -> Asked:
     """Ask (S,) float32 at the input rate in a fresh session; without state 1, words heard are answered at its end.
 
@@ -94,7 +90,7 @@ def ask(
     return asked
 
 
-def _listen(session: SpeechSession, sound: np.ndarray, asked: Asked, clock: VirtualClock, watch: Watch | None) -> float:
+def _listen(session: SpeechSession, sound: np.ndarray, asked: Asked, clock: VirtualClock, watch: Watch) -> float:
     """Push chunk by chunk, each when it is there, until an answer begins; when the last one was begun."""
     size, begin = session.model.rates.chunk_samples, clock.now_s
     for end in range(size, len(sound) + 1, size):
@@ -114,7 +110,7 @@ def _listen(session: SpeechSession, sound: np.ndarray, asked: Asked, clock: Virt
     return begin
 
 
-def _answer(session: SpeechSession, asked: Asked, clock: VirtualClock, watch: Watch | None) -> None:
+def _answer(session: SpeechSession, asked: Asked, clock: VirtualClock, watch: Watch) -> None:
     """Make the answer to its end."""
     answering, sounds = session.answering, [asked.audio]
     while session.answering is not None:

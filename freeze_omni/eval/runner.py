@@ -91,8 +91,8 @@ def _text(path: Path) -> str:
     return path.read_text(encoding="utf-8") if path.exists() else ""
 
 
+# ids that remain to the records of finished items, some at a time
 Work = Callable[[list[str]], Iterable[Sequence[Mapping[str, Any]]]]
-"""Ids that remain to the records of finished items, some at a time."""
 
 
 @dataclass

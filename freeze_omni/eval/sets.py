@@ -78,7 +78,7 @@ def read_states(path: str | Path) -> dict[str, list[int]]:
     states = {}
     for number, (key, value) in enumerate(read_table(path).items(), start=1):
         try:
-            states[key] = [int(word) for word in value.split()]
+            states[key] = [*map(int, value.split())]
         except ValueError:
             raise TableError(f"{path}:{number}: {key} has a state that is not a number; run stage 4 again") from None
     return states

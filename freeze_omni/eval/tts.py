@@ -1,7 +1,7 @@
 """Speech output: sentences spoken at every top-k with and without NAR prefix; error rates of an independent recogniser.
 
-A dialogue set gives questions (`text`) and answers (`answer`): only there has the prefix hidden states to read. A
-plain set (`text`) is spoken without. The codec's copies and the answers streamed by sessions are scored here, too.
+Only in a dialogue set, of questions (`text`) and answers (`answer`), has the prefix hidden states to read. The codec's
+copies and the answers streamed by sessions are scored here, too.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ from freeze_omni.speech_decoder.generate import generate_batch
 from freeze_omni.speech_decoder.sampling import SamplingConfig
 
 STREAMED = "streamed"
+Sentence = tuple[str, str | None]  # a text, and the question that it answers
 
 
 def setting_name(top_k: int, prefix: bool) -> str:
@@ -70,14 +71,9 @@ def decode(job: DecodeJob) -> dict[str, dict[str, Any]]:
 
 @torch.no_grad()
 def speak(
-    model: Any,
-    sentences: Mapping[str, tuple[str, str | None]],
-    prefix: bool,
-    sampling: SamplingConfig,
-    folder: Path,
-    batch_size: int,
+    model: Any, sentences: Mapping[str, Sentence], prefix: bool, sampling: SamplingConfig, folder: Path, batch_size: int
 ) -> dict[str, Any]:
-    """Speak (text, question or None) by id, one segment each, to <id>.wav; returns what it took."""
+    """Speak sentences by id, one segment each, to <id>.wav; returns what it took."""
     hz, dtype = model.rates.output_hz, next(model.speech_decoder.parameters()).dtype
     started_s, seconds, empty = time.time(), 0.0, 0
     keys = sorted(sentences, key=lambda key: len(sentences[key][0]))
@@ -97,10 +93,10 @@ def speak(
     return {"keys": sorted(sentences), "audio_s": seconds, "took_s": time.time() - started_s, "empty": empty}
 
 
-def answer_states(model: Any, pairs: Sequence[tuple[str, str | None]]) -> list[Tensor]:
-    """Hidden states (N, E) of the LLM's answering pass over each (answer, question) in text."""
+def answer_states(model: Any, sentences: Sequence[Sentence]) -> list[Tensor]:
+    """Hidden states (N, E) of the LLM's answering pass over each."""
     order, rows, sizes = model.llm.order, [], []
-    for answer, question in pairs:
+    for answer, question in sentences:
         before, ids = order.before_answer(model.system_prompt, (), question), order.answer(answer)
         rows.append(embed(model, before + ids))
         sizes.append((len(before), len(ids)))

@@ -1,7 +1,4 @@
-"""Compose scripted scenes from spoken sentences of Kaldi directories, or of the dialogue sets of stage 4.
-
-The same seed and sentences give the same scenes.
-"""
+"""Compose scripted scenes from spoken sentences of Kaldi directories or dialogue sets, the same for the same seed."""
 
 from __future__ import annotations
 
@@ -23,7 +20,6 @@ from freeze_omni.eval.sets import read_jsonl
 NOT_FOR_IT = ("backchannel", "side")  # utterances of these kinds begin with them: side-0003
 _QUESTION = "question"
 _DIALOGUE_KINDS = {"complete": _QUESTION, "backchannel": "backchannel", "side": "side"}
-EXPECT = {"interruption": "stop"}
 _MAKER_KIND = {"turn": "complete", "pause": "paused", "background": "side"}
 _BACKGROUND_S = 3.0
 
@@ -139,7 +135,9 @@ class Composer:
             into_s = _drawn(config.into_answer_s, rng)
             text, event = self._event(kind, asked, rng)
             start_s = round(said[0].end_s + config.wait_s, 3)
-            said.append(Said(kind, start_s, self._end_s(start_s, event), EXPECT.get(kind, "go_on"), text))
+            said.append(
+                Said(kind, start_s, self._end_s(start_s, event), "stop" if kind == "interruption" else "go_on", text)
+            )
             tail_s += into_s  # it may begin that much later than planned
         elif kind == "echo":
             echo = Echo(_drawn(config.echo_delay_s, rng), _drawn(config.echo_db, rng))

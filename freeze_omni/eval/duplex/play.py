@@ -1,7 +1,4 @@
-"""Play a scripted scene in closed loop: what the system hears depends on what it says.
-
-In real time, see realtime.py; here to a session, on a virtual clock.
-"""
+"""Play a scripted scene in closed loop, on a virtual clock: what the system hears depends on what it says."""
 
 from __future__ import annotations
 
@@ -19,8 +16,7 @@ from freeze_omni.rates import Rates
 from freeze_omni.session import events as ev
 from freeze_omni.session.session import SpeechSession
 
-Voice = Callable[[float, float], np.ndarray]
-"""The system's own sound (S,) at the hearing's rate between two times, in seconds."""
+Voice = Callable[[float, float], np.ndarray]  # its own sound (S,) between two times in s, at the hearing's rate
 
 
 class Hearing:

@@ -3,10 +3,9 @@
 A set of scenes is a folder: scenes.jsonl, and <id>/ with their sound at 16 kHz. <id>/input.wav is the user's side as
 planned. If a sound waits for the system to speak, bed.wav is the user's side without it, and event.wav that sound.
 
-The output of a system is a folder for each scene: input.wav and output.wav in time with it, output.json, scene.json.
-output.json has `events` ([{"time_s", "event", ...}]) of systems that report them, and the recogniser's `text` and
-`chunks` in Full-Duplex-Bench's form. scene.json is the scene with its waiting sound where it was played. Of another
-system output.wav is enough.
+The output of a system is a folder for each scene: input.wav and output.wav in time with it, output.json with `events`
+([{"time_s", "event", ...}]), if it reports them, and the recogniser's `text` and `chunks` in Full-Duplex-Bench's form,
+and scene.json, with the waiting sound where it was played. Of another system output.wav is enough.
 """
 
 from __future__ import annotations
