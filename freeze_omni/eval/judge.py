@@ -116,10 +116,7 @@ def judged_texts(folder: Path, model_dir: Path, config: JudgeConfig) -> dict[str
 
 
 def windows(clips: Mapping[str, np.ndarray], config: JudgeConfig) -> list[tuple[np.ndarray, list[Placed]]]:
-    """Join clips, in order, to windows of up to `window_s` with `gap_s` of silence around each.
-
-    Clips are brought to one loudness, so that a quiet one is not lost next to a loud one.
-    """
+    """Join clips, in order and of one loudness, to windows of up to `window_s` with `gap_s` of silence around each."""
     gap = np.zeros(int(config.gap_s * RATE_HZ), dtype=np.float32)
     joined: list[tuple[list[np.ndarray], list[Placed]]] = []
     size = 0

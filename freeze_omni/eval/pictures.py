@@ -37,13 +37,12 @@ def chunk_sizes(results: Mapping[str, Any], folder: Path) -> list[Picture]:
         for model, figures in results["models"].items()
         for test_set, found in figures.get("asr", {}).items()
     ]
-    lines = [
-        (label, sorted(points, key=lambda point: float(_size(point[0])))) for label, points in lines if len(points) > 1
-    ]
+    lines = [(label, points) for label, points in lines if len(points) > 1]
     if not lines:
         return []
     figure, axes = new_figure(5, 3)
     for label, points in lines:
+        points.sort(key=lambda point: float(_size(point[0])))
         axes.plot([_size(name) for name, _ in points], [value for _, value in points], marker="o", label=label)
     axes.set(xlabel="chunk, encoder frames of 40 ms", ylabel="WER %", ylim=(0, None))
     axes.legend(fontsize=7)

@@ -64,7 +64,7 @@ def score_quality(folders: Mapping[str, Path], config: ScoreConfig) -> dict[str,
 def measured(
     folder: Path, weights: Path, make: Callable[[], Dnsmos | SpeakerEncoder], name: str, limit: int
 ) -> dict[str, dict[str, Any]]:
-    """Measures of up to `limit` clips of folder/wav.scp, spread evenly, kept in folder/<name>. make: the meter."""
+    """Measures of up to `limit` clips of folder/wav.scp, kept in folder/<name>. make: called if some are missing."""
     files = [(path.name, path.stat().st_size) for path in sorted(weights.iterdir()) if path.is_file()]
     records, table = clip_records(folder, name, {"weights": files}, limit)
     if todo := records.missing(table):

@@ -50,8 +50,8 @@ _MEASURES = {
 
 @dataclass(frozen=True)
 class LabelledScene:
-    """paused: whether each segment has a pause inside. labels: state of every chunk, -1 without label. probabilities:
-    what the model said, of the states 0, 1, 2 at every chunk.
+    """What should happen, and what the model said. paused: whether each segment has a pause inside. labels: state of
+    every chunk, -1 without label. probabilities: of the states 0, 1, 2 at every chunk.
     """
 
     key: str

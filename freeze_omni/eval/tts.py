@@ -94,7 +94,7 @@ def speak(
 
 
 def answer_states(model: Any, sentences: Sequence[Sentence]) -> list[Tensor]:
-    """Hidden states (N, E) of the LLM's answering pass over each."""
+    """Hidden states (N, E) of the LLM's answering pass over each sentence after its question."""
     order, rows, sizes = model.llm.order, [], []
     for answer, question in sentences:
         before, ids = order.before_answer(model.system_prompt, (), question), order.answer(answer)
@@ -135,8 +135,9 @@ def score_speech(root: Path, config: DecodeConfig, judge: Path) -> dict[str, Any
 def _spoken_folders(root: Path, speech: Mapping[str, Any]) -> dict[str, Path]:
     """Folders whose quality is scored: originals, copies, the best setting, streamed answers."""
     wanted = {ORIGINAL: root / "codec" / ORIGINAL, COPY: root / "codec" / COPY}
-    best = best_setting(speech)
-    wanted |= ({best: root / "tts" / best} if best else {}) | {STREAMED: root / "latency"}
+    if (best := best_setting(speech)) is not None:
+        wanted[best] = root / "tts" / best
+    wanted[STREAMED] = root / "latency"
     return {name: folder for name, folder in wanted.items() if (folder / "wav.scp").exists() and _any_spoken(folder)}
 
 

@@ -135,9 +135,8 @@ class Composer:
             into_s = _drawn(config.into_answer_s, rng)
             text, event = self._event(kind, asked, rng)
             start_s = round(said[0].end_s + config.wait_s, 3)
-            said.append(
-                Said(kind, start_s, self._end_s(start_s, event), "stop" if kind == "interruption" else "go_on", text)
-            )
+            expect = "stop" if kind == "interruption" else "go_on"
+            said.append(Said(kind, start_s, self._end_s(start_s, event), expect, text))
             tail_s += into_s  # it may begin that much later than planned
         elif kind == "echo":
             echo = Echo(_drawn(config.echo_delay_s, rng), _drawn(config.echo_db, rng))

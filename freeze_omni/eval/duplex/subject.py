@@ -1,7 +1,4 @@
-"""Scripted scenes of two voices in closed loop: played to a model, a server, or another system, and measured.
-
-`freeze-omni eval duplex --scenes`. Measures: see measures.py.
-"""
+"""Scripted scenes in closed loop (`freeze-omni eval duplex --scenes`): played to a system, and measured."""
 
 from __future__ import annotations
 
