@@ -119,7 +119,7 @@ def is_right(answer: str, references: Sequence[str], normalise: str = "english")
 
 
 def accuracy(answers: Mapping[str, str], references: References, normalise: str = "english") -> dict[str, Any]:
-    """Share of right answers (an empty one is wrong), with its interval. Raises ValueError without a reference answer."""
+    """Share of right answers (none is a wrong one), with its interval. Raises ValueError without reference answers."""
     if not references:
         raise ValueError("no questions to score")
     if bare := [key for key, texts in references.items() if not any(texts)]:

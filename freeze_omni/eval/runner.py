@@ -47,7 +47,7 @@ class Records:
 
 
 def read_records(path: str | Path) -> dict[str, dict[str, Any]]:
-    """Records by id, without the half line at the end of a killed run. Raises ValueError for other such lines."""
+    """Records by id, without the half line at the end of a killed run. Raises ValueError for other broken lines."""
     lines = _text(Path(path)).splitlines()
     found = {}
     for number, line in enumerate(lines, start=1):
