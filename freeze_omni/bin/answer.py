@@ -7,7 +7,7 @@ import json
 import sys
 from pathlib import Path
 
-from freeze_omni.bin.errors import USER_ERRORS
+from freeze_omni.bin.errors import user_errors
 from freeze_omni.data.audio import read_question, write_wav
 from freeze_omni.eval.question import ask, event_line, report, summary
 from freeze_omni.eval.runner import load_model
@@ -17,6 +17,7 @@ from freeze_omni.session.session import SessionConfig
 NO_ANSWER = 3  # exit code if all went well and the model had nothing to say
 
 
+@user_errors(name="answer")
 def main(arguments: list[str] | None = None) -> None:
     """Exits with 1 and one line for a sound or a model that cannot be used, with 3 if no answer was spoken."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -29,17 +30,14 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=0, help="seed of all sampling")
     parser.add_argument("--threads", type=int, default=0, help="threads of torch; 0: as found")
     chosen = parser.parse_args(arguments)
-    try:
-        model = load_model(chosen.model, chosen.threads, chosen.seed)
-        sound, notes = read_question(chosen.input, model.rates.input_hz)
-        for note in notes:
-            print(f"note: {chosen.input}: {note}", file=sys.stderr)
-        watch = _show if chosen.stream and not chosen.json else None
-        asked = ask(model, sound, SessionConfig(seed=chosen.seed), watch=watch)
-        if chosen.output is not None and len(asked.audio):
-            write_wav(chosen.output, asked.audio, model.rates.output_hz)
-    except USER_ERRORS as error:
-        sys.exit(f"answer: error: {error}")
+    model = load_model(chosen.model, chosen.threads, chosen.seed)
+    sound, notes = read_question(chosen.input, model.rates.input_hz)
+    for note in notes:
+        print(f"note: {chosen.input}: {note}", file=sys.stderr)
+    watch = _show if chosen.stream and not chosen.json else None
+    asked = ask(model, sound, SessionConfig(seed=chosen.seed), watch=watch)
+    if chosen.output is not None and len(asked.audio):
+        write_wav(chosen.output, asked.audio, model.rates.output_hz)
     found = summary(asked, model.rates.output_hz)
     found["output"] = str(chosen.output) if chosen.output and len(asked.audio) else None
     if chosen.json:

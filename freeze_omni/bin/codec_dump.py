@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from freeze_omni.bin.errors import run
+from freeze_omni.bin.errors import user_errors
 from freeze_omni.checkpoint import read_model
 from freeze_omni.codec.dump import dump_tokens
 
 
+@user_errors(name="codec_dump")
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog="codec_dump",
@@ -21,10 +22,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--output_dir", required=True)
     parser.add_argument("--batch_s", type=float, default=60.0, help="seconds of audio in a batch")
     parser.add_argument("--device", default="cpu")
-    run(_dump, parser.parse_args(arguments), name="codec_dump")
-
-
-def _dump(args: argparse.Namespace) -> None:
+    args = parser.parse_args(arguments)
     codec = read_model([f"{args.checkpoint}:codec"]).codec.to(args.device)
     done = dump_tokens(codec, Path(args.data_dir), Path(args.output_dir), args.batch_s)
     print(f"codec_dump: {done} utterances in {args.output_dir}/tokens")

@@ -22,7 +22,7 @@ import os
 import time
 from pathlib import Path
 
-from freeze_omni.bin.errors import run
+from freeze_omni.bin.errors import user_errors
 from freeze_omni.config import ConfigError
 from freeze_omni.eval.config import read_config
 from freeze_omni.eval.subjects import SUBJECTS
@@ -57,9 +57,10 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--output", type=Path, default=Path("exp/eval"), help="folder of decodings and figures")
     parser.add_argument("--seed", type=int, default=777)
     parser.add_argument("--threads", type=int, default=0, help="threads of torch; 0: as found")
-    run(evaluate, parser.parse_args(arguments), ValueError, name="eval")
+    evaluate(parser.parse_args(arguments))
 
 
+@user_errors(ValueError, name="eval")
 def evaluate(args: argparse.Namespace) -> None:
     """Decode if needed, score, print, write."""
     started_s = time.time()

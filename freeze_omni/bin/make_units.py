@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from freeze_omni.bin.errors import run
+from freeze_omni.bin.errors import user_errors
 from freeze_omni.config import ConfigError
 from freeze_omni.data.tables import read_table
 from freeze_omni.llm.units import CtcUnits
@@ -38,11 +38,9 @@ def make_units(args: argparse.Namespace) -> CtcUnits:
     return CtcUnits.from_llm(texts, AutoTokenizer.from_pretrained(args.llm), args.min_count)
 
 
+@user_errors(OSError, ValueError)
 def main() -> None:
-    run(_save, parser().parse_args(), OSError, ValueError)
-
-
-def _save(args: argparse.Namespace) -> None:
+    args = parser().parse_args()
     units = make_units(args)
     units.save(args.output)
     print(f"{Path(args.output)}: {len(units)} units of kind {args.kind}")

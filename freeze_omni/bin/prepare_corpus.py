@@ -8,12 +8,13 @@ import sys
 import typing
 from pathlib import Path
 
-from freeze_omni.bin.errors import run
+from freeze_omni.bin.errors import user_errors
 from freeze_omni.data.corpora.base import CorpusError
 from freeze_omni.data.corpora.prepare import PrepareOptions, prepare_corpus
 from freeze_omni.data.corpora.registry import CORPORA, corpus_class
 
 
+@user_errors(CorpusError, OSError)
 def main(arguments: list[str] | None = None) -> None:
     arguments = sys.argv[1:] if arguments is None else arguments
     top = argparse.ArgumentParser(description=__doc__)
@@ -25,7 +26,7 @@ def main(arguments: list[str] | None = None) -> None:
         args.root = args.root.resolve()
     own = {field.name: getattr(args, field.name) for field in dataclasses.fields(cls)}
     options = PrepareOptions(tuple(args.sets), args.nj, args.case == "lower", args.check_audio, args.most_skipped)
-    run(lambda given: prepare_corpus(name, cls(**own), given.data, options), args, CorpusError, OSError)
+    prepare_corpus(name, cls(**own), args.data, options)
 
 
 def parser(name: str, cls: type) -> argparse.ArgumentParser:

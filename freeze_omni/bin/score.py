@@ -7,7 +7,7 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
-from freeze_omni.bin.errors import run
+from freeze_omni.bin.errors import user_errors
 from freeze_omni.config import ConfigError
 from freeze_omni.data.kaldi_dir import read_sources
 from freeze_omni.eval.config import read_config
@@ -39,9 +39,10 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--stage_seconds", type=Path, help="folder with files seconds.<stage>")
     parser.add_argument("--fact", nargs="*", default=[], metavar="NAME=TEXT", help="store in the results")
     parser.add_argument("--seed", type=int, default=777, help="the seed of training and decoding")
-    run(score, parser.parse_args(arguments))
+    score(parser.parse_args(arguments))
 
 
+@user_errors()
 def score(chosen: argparse.Namespace) -> None:
     """Score every root and write the results."""
     started_s, config = time.time(), read_config(chosen.config)

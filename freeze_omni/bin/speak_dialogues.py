@@ -6,7 +6,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from freeze_omni.bin.errors import run
+from freeze_omni.bin.errors import user_errors
 from freeze_omni.data.kaldi_dir import write_spoken_set
 from freeze_omni.data.tables import TableError
 from freeze_omni.data.tts.backends import TtsError
@@ -14,6 +14,7 @@ from freeze_omni.data.tts.synthesize import TtsFolders, available_voices, synthe
 from freeze_omni.dialogues.plan import SpeakConfig, assistant_jobs, read_dialogues, user_jobs
 
 
+@user_errors(TtsError)
 def main(arguments: list[str] | None = None) -> None:
     default = SpeakConfig(())
     parser = argparse.ArgumentParser(description=__doc__)
@@ -27,10 +28,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--sentences", type=int, default=200, help="sentences of the assistant")
     parser.add_argument("--program", default="", help="for `program:` voices, a command line with {output}")
     parser.add_argument("--nj", type=int, default=2)
-    run(_speak, parser.parse_args(arguments), TtsError)
-
-
-def _speak(args: argparse.Namespace) -> None:
+    args = parser.parse_args(arguments)
     folders = TtsFolders(program=args.program)
     users = tuple(voice for word in args.voices.split(",") for voice in all_of(word, folders))
     config = SpeakConfig(users, args.voice, args.dialogues, args.rounds, args.sentences)

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from freeze_omni.bin.errors import run
+from freeze_omni.bin.errors import user_errors
 from freeze_omni.bin.stages import stage_options
 from freeze_omni.data.tables import read_table, write_table
 from freeze_omni.llm.frozen import FrozenLLM
@@ -16,6 +16,7 @@ from freeze_omni.stages import stage
 from freeze_omni.tasks.speech_decoder import SpeechDecoderModelConfig
 
 
+@user_errors(OSError, ValueError, name="time_text")
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog="time_text",
@@ -36,10 +37,6 @@ def main(arguments: list[str] | None = None) -> None:
     names = args.text * len(args.data_dir) if len(args.text) == 1 else args.text
     if len(names) != len(args.data_dir):
         parser.error("one --text for all, or one for each --data_dir")
-    run(lambda given: _align(given, names, overrides), args, OSError, ValueError, name="time_text")
-
-
-def _align(args: argparse.Namespace, names: list[str], overrides: list[str]) -> None:
     task, options = stage_options(stage("speech_decoder"), args.config, overrides)
     config = task.set_up(options)[0]
     if config.speech_decoder.length == "constant":
