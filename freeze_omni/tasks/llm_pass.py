@@ -72,8 +72,7 @@ def divergence(teacher: Tensor, student: Tensor) -> Tensor:
 
 def embedded(llm: FrozenLLM, piece: Piece) -> Piece:
     """Ids to embeddings."""
-    ids, lengths = piece
-    return llm.embed(ids.clamp(min=0)), lengths
+    return llm.embed(piece[0].clamp(min=0)), piece[1]
 
 
 class TurnIds(NamedTuple):

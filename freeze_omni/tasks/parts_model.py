@@ -26,7 +26,7 @@ class PartsModel(AbsESPnetModel):
         for name, part in parts.items():
             self.add_module(name, part)
         self.trained = trained
-        known = {name for name, _ in self.named_modules()} | {name for name, _ in self.named_parameters()}
+        known = {*dict(self.named_modules()), *dict(self.named_parameters())}
         if unknown := set(trained) - known:
             raise ValueError(f"no such parts to train: {', '.join(sorted(unknown))}")
         for name, parameter in self.named_parameters():
@@ -63,9 +63,8 @@ class PartsModel(AbsESPnetModel):
 
     def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """Only the parts in which something is trained."""
-        prefix = kwargs.get("prefix", "")
-        state = super().state_dict(*args, **kwargs)
-        for key in [key for key in state if key[len(prefix) :].split(".")[0] not in self.saved]:
+        start, state = len(kwargs.get("prefix", "")), super().state_dict(*args, **kwargs)
+        for key in [key for key in state if key[start:].split(".")[0] not in self.saved]:
             del state[key]
         return state
 
@@ -78,7 +77,6 @@ class PartsModel(AbsESPnetModel):
         return result
 
     def collect_feats(self, **batch: Tensor) -> dict[str, Tensor]:
-        """No statistics by default."""
         return {}
 
     def _learns(self, name: str) -> bool:

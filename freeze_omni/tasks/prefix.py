@@ -1,7 +1,4 @@
-"""Stage 2.3: the NAR prefix learns to read the LLM's hidden states; all else stays frozen (paper section 3.3).
-
-`python -m freeze_omni.bin.train prefix`
-"""
+"""Stage 2.3: the NAR prefix learns to read the LLM's hidden states; all else stays frozen (paper section 3.3)."""
 
 from __future__ import annotations
 
@@ -53,8 +50,8 @@ class PrefixModel(SpeechDecoderModel):
 
 
 class PrefixTask(SpeechDecoderTask):
-    """Reads text (the question), answer (of the LLM itself) and tokens (of the answer's speech), with durations for
-    `reading: told`, and optionally history, as stage 1.3 does; trains the prefix."""
+    """Reads text (the question), answer (of the LLM itself), tokens (of the answer's speech), durations as stage 2.2,
+    and optionally history as stage 1.3; trains the prefix."""
 
     config_class = PrefixModelConfig
     files = SpeechDecoderTask.files | {"answer": ("answer", "text"), "history": ("history", "sparse_text")}

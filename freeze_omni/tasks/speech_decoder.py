@@ -1,7 +1,4 @@
-"""Stage 2.2: NAR and AR learn to speak a text, by teacher forcing (paper section 3.3).
-
-`python -m freeze_omni.bin.train speech_decoder`
-"""
+"""Stage 2.2: NAR and AR learn to speak a text, by teacher forcing (paper section 3.3)."""
 
 from __future__ import annotations
 
@@ -30,8 +27,8 @@ class SpeechDecoderModelConfig:
     """Keys under `model:` of stage 2.2.
 
     text_style: what is done to a text before it is spoken: nothing, the published server's clean-up, or English with
-    its numbers spelled out. Decoding must do the same. cut: share of the training sentences of which a random run of
-    words is spoken alone, as the segments of a session are; it needs the rows' durations.
+    its numbers spelled out; so also in decoding. cut: share of the training sentences of which a random run of words
+    is spoken alone, as the segments of a session are; it needs the rows' durations.
     """
 
     speech_decoder: SpeechDecoderConfig
@@ -92,9 +89,7 @@ class SpeechDecoderTask(BaseTask):
         return children(parts["speech_decoder"], prefix=False)
 
     @classmethod
-    def assemble(
-        cls, config: SpeechDecoderModelConfig, parts: dict[str, Any], resources: Resources
-    ) -> SpeechDecoderModel:
+    def assemble(cls, config: SpeechDecoderModelConfig, parts: dict[str, Any], resources: Resources) -> PartsModel:
         return SpeechDecoderModel(parts, cls.trained(config, parts), resources.embedding)
 
     @classmethod
@@ -118,10 +113,9 @@ def text_reader(config: Any, tokenizer: Any) -> partial[list[int]]:
 
 def check_row_tokens(config: SpeechDecoderConfig, text_lengths: Tensor, row_tokens_lengths: Tensor | None) -> None:
     """Raises ValueError: `reading: told` without durations, or durations of another text."""
-    if row_tokens_lengths is None:
-        if config.reading == "told":
-            raise ValueError("reading: told needs a file `durations` next to the tokens: stage 9 makes it (time_text)")
-    elif not torch.equal(row_tokens_lengths, text_lengths):
+    if row_tokens_lengths is None and config.reading == "told":
+        raise ValueError("reading: told needs a file `durations` next to the tokens: stage 9 makes it (time_text)")
+    if row_tokens_lengths is not None and not torch.equal(row_tokens_lengths, text_lengths):
         raise ValueError(
             "`durations` next to the tokens needs one number for each row of the text: make it again (stage 9)"
         )
@@ -130,8 +124,7 @@ def check_row_tokens(config: SpeechDecoderConfig, text_lengths: Tensor, row_toke
 class CutText:
     """After another preprocess: replaces a share of the utterances by a random run of their words, with its tokens.
 
-    What a session speaks are segments of an answer, and a cut sentence is a new one. is_space: whether an LLM id is a
-    row between two words.
+    What a session speaks are segments, and a cut sentence is a new one. is_space: whether an id is between two words.
     """
 
     def __init__(self, before: Preprocess, share: float, is_space: Callable[[int], bool]):
