@@ -24,8 +24,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--model", required=True, type=Path, help="packed model folder")
     parser.add_argument("--input", required=True, type=Path, help="question: wav, flac, ogg")
     parser.add_argument("--output", type=Path, help="where the spoken answer goes (24 kHz wav)")
-    stream_help = "print everything as it comes, with its time, 160 ms of the question at a time"
-    parser.add_argument("--stream", action="store_true", help=stream_help)
+    stream = "print everything as it comes, with its time, 160 ms of the question at a time"
+    parser.add_argument("--stream", action="store_true", help=stream)
     parser.add_argument("--json", action="store_true", help="print one JSON object instead")
     parser.add_argument("--seed", type=int, default=0, help="seed of all sampling")
     parser.add_argument("--threads", type=int, default=0, help="threads of torch; 0: as found")

@@ -1,4 +1,5 @@
-"""Speech to tokens for stage 2.2: `python -m freeze_omni.bin.codec_dump --help`."""
+"""Write `tokens` (one line for each utterance), `voices.npz` (global codes by utterance) and, with utt2spk,
+`speakers.npz` (the voice of each speaker). A killed run resumes where it stopped."""
 
 from __future__ import annotations
 
@@ -12,11 +13,7 @@ from freeze_omni.codec.dump import dump_tokens
 
 @user_errors(name="codec_dump")
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
-        prog="codec_dump",
-        description="Write `tokens` (one line for each utterance), `voices.npz` (global codes by utterance) and, with "
-        "utt2spk, `speakers.npz` (the voice of each speaker). A killed run resumes where it stopped.",
-    )
+    parser = argparse.ArgumentParser(prog="codec_dump", description=__doc__)
     parser.add_argument("--checkpoint", required=True, help="of stage 2.1, next to its config.yaml; or a packed model")
     parser.add_argument("--data_dir", required=True, help="with wav.scp; any rate is resampled")
     parser.add_argument("--output_dir", required=True)

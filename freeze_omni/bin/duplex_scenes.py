@@ -23,9 +23,8 @@ from freeze_omni.eval.duplex.scene import KINDS
 def main(arguments: list[str] | None = None) -> None:
     """Write the folder; print what is in it and what was left out."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "--data", required=True, nargs="+", type=Path, help="Kaldi directories (wav.scp, text) or dialogue sets"
-    )
+    data = "Kaldi directories (wav.scp, text) or dialogue sets"
+    parser.add_argument("--data", required=True, nargs="+", type=Path, help=data)
     parser.add_argument("--output", required=True, type=Path, help="folder of scenes")
     parser.add_argument("--count", type=int, default=10, help="scenes of each kind")
     parser.add_argument("--kinds", nargs="+", choices=KINDS, help="kinds of scenes; default: all that --data can make")

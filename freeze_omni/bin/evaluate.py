@@ -36,9 +36,8 @@ def main(arguments: list[str] | None = None) -> None:
     tests.add_argument("--data", type=Path, help="test set: a data directory; qa: or a file of questions")
     tests.add_argument("--scenes", type=Path, help="duplex: scenes of freeze-omni duplex-scenes")
     system = parser.add_mutually_exclusive_group(required=True)
-    system.add_argument(
-        "--model", type=Path, help="packed model folder, or a checkpoint; asr: of 1.1 or 1.2, tts: of 2.1 or 2.2"
-    )
+    model = "packed model folder, or a checkpoint; asr: of 1.1 or 1.2, tts: of 2.1 or 2.2"
+    system.add_argument("--model", type=Path, help=model)
     system.add_argument("--outputs", type=Path, help="outputs of another system in the forms of docs/evaluation.md")
     system.add_argument("--server", help="duplex --scenes: a Realtime server, played to in real time")
     parser.add_argument("--api_key", default=os.environ.get("FREEZE_OMNI_API_KEY", ""), help="of the server")

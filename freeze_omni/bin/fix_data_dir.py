@@ -1,4 +1,5 @@
-"""Fix a Kaldi data directory; called by utils/fix_data_dir.sh."""
+"""Sort a Kaldi data directory, drop unusable utterances (missing or cut audio, no transcript, not in every file) and
+rebuild spk2utt. The old files go to .backup."""
 
 from __future__ import annotations
 
@@ -13,11 +14,7 @@ SHOWN = 20
 
 @user_errors(OSError, ValueError, name="fix_data_dir.sh")
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="fix_data_dir.sh",
-        description="Sort a Kaldi data directory, drop unusable utterances (missing or cut audio, "
-        "no transcript, not in every file) and rebuild spk2utt. The old files go to .backup.",
-    )
+    parser = argparse.ArgumentParser(prog="fix_data_dir.sh", description=__doc__)
     parser.add_argument("folder")
     folder = parser.parse_args().folder
     kept, before, reasons = fix(folder)

@@ -47,9 +47,8 @@ def parser(name: str, cls: type) -> argparse.ArgumentParser:
     options.add_argument("--nj", type=int, default=default.nj, help=f"processes [{default.nj}]")
     options.add_argument("--case", choices=("keep", "lower"), default="keep", help="case of the transcripts [keep]")
     options.add_argument("--check_audio", type=_truth, default=True, help="check every file's header [true]")
-    options.add_argument(
-        "--most_skipped", type=float, default=default.most_skipped, help=f"share of a set [{default.most_skipped}]"
-    )
+    skipped = f"share of a set [{default.most_skipped}]"
+    options.add_argument("--most_skipped", type=float, default=default.most_skipped, help=skipped)
     return options
 
 

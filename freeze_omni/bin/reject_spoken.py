@@ -20,9 +20,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--judge", required=True, type=Path, help="CTranslate2 Whisper folder")
     parser.add_argument("--language", default="en")
     parser.add_argument("--normaliser", choices=sorted(NORMALISERS), default="english")
-    parser.add_argument(
-        "--most_wer", type=float, default=0.2, help="error rate above which an utterance is removed [0.2]"
-    )
+    most = "error rate above which an utterance is removed [0.2]"
+    parser.add_argument("--most_wer", type=float, default=0.2, help=most)
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args(arguments)
     config = replace(JudgeConfig(), language=args.language, threads=args.threads)

@@ -19,13 +19,8 @@ from freeze_omni.provenance import provenance, without_home
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--root",
-        required=True,
-        nargs="+",
-        metavar="NAME=FOLDER",
-        help="decoding roots of one model each, by the adapter's name; the first is the default",
-    )
+    roots = "decoding roots of one model each, by the adapter's name; the first is the default"
+    parser.add_argument("--root", required=True, nargs="+", metavar="NAME=FOLDER", help=roots)
     parser.add_argument("--model", nargs="*", default=[], metavar="NAME=FOLDER", help="their packs")
     parser.add_argument("--output", required=True, type=Path, help="results/<scale>.json")
     parser.add_argument("--scale", required=True, help="name of the config scale")
@@ -62,10 +57,7 @@ def score(chosen: argparse.Namespace) -> None:
         "sizes": {name: pack_sizes(folder) for name, folder in packs.items()},
         "sources": [asdict(source) for source in (read_sources(chosen.sources) if chosen.sources else ())],
         "stage_seconds": stages,
-        "facts": {
-            **pairs([without_home(text) for text in chosen.fact]),
-            "judge": chosen.judge.name if chosen.judge else "none",
-        },
+        "facts": pairs(list(map(without_home, chosen.fact))) | {"judge": chosen.judge.name if chosen.judge else "none"},
         "provenance": provenance(chosen.seed, started_s),
     }
     write_json(chosen.output, results)

@@ -1,4 +1,6 @@
-"""When each row of a text is spoken, for stage 2.2: `python -m freeze_omni.bin.time_text --help`."""
+"""For `length: predicted`, write `durations` next to `tokens`: how many speech tokens each row of the text takes, by
+aligning text and speech (a hidden Markov model that is trained on just these directories). Further options are those of
+the training of stage 2.2."""
 
 from __future__ import annotations
 
@@ -18,13 +20,7 @@ from freeze_omni.tasks.speech_decoder import SpeechDecoderModelConfig
 
 @user_errors(OSError, ValueError, name="time_text")
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
-        prog="time_text",
-        description="For `length: predicted`, write `durations` next to `tokens`: how many speech "
-        "tokens each row of the text takes, by aligning text and speech (a hidden Markov model that is trained on just "
-        "these directories). Further options are those of the training of stage 2.2.",
-        allow_abbrev=False,
-    )
+    parser = argparse.ArgumentParser(prog="time_text", description=__doc__, allow_abbrev=False)
     parser.add_argument("--config", required=True, help="YAML of stage 2.2: its text units and style")
     parser.add_argument("--llm", required=True, help="folder of the LLM whose tokens the rows are")
     parser.add_argument("--data_dir", required=True, nargs="+", type=Path, help="with wav.scp and the text file")
