@@ -56,7 +56,6 @@ class PartsSource:
 
     @property
     def is_pack(self) -> bool:
-        """Whether the parts are those of a packed model, such as an imported one."""
         return is_pack(self.path)
 
     def described(self) -> dict[str, Any]:
@@ -75,9 +74,8 @@ def inherit_config(model: dict[str, Any], sources: Sequence[PartsSource], where:
     for source in sources:
         for key, theirs in described_parts(source).items():
             if not _agrees(completed.get(key), theirs):
-                raise ConfigError(
-                    f"{where}: {key} differs from {source.config_path}, where the part is from: remove it here"
-                )
+                here = f"{where}: {key}"
+                raise ConfigError(f"{here} differs from {source.config_path}, where the part is from: remove it here")
             completed[key] = theirs
     return completed
 

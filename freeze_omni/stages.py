@@ -34,18 +34,15 @@ class Stage:
 
     def folder(self, adapter: str) -> str:
         """Name of the training's folder."""
-        return self._named(adapter if self.adapters[0] else "")
+        return f"{self.number}_{self.name}" + (f"_{adapter}" if self.adapters[0] else "")
 
     def config(self, adapter: str) -> str:
         """Name of its YAML in conf/<scale>."""
-        return self._named(adapter if self.adapters[1] else "") + ".yaml"
+        return f"{self.number}_{self.name}" + (f"_{adapter}.yaml" if self.adapters[1] else ".yaml")
 
     def saves(self, model: Config) -> tuple[str, ...]:
         """The parts in its checkpoint, with the configuration `model`."""
         return tuple(part for part in self.trains if part not in self.only_if or model.get(self.only_if[part]))
-
-    def _named(self, adapter: str) -> str:
-        return "_".join(filter(None, (self.number, self.name, adapter)))
 
 
 TUNING = "llm_tuning"  # learned with the LLM: it goes wherever the parts go that learned with it
@@ -114,7 +111,6 @@ class Run:
         return any(self.own(source) for source in (*sources(one.name, self.model), *map(stage, one.reads)))
 
     def folder(self, one: Stage) -> Path:
-        """Of its training."""
         return (self.exp / "tags" / self.tag if self.own(one) else self.exp) / one.folder(self.adapter)
 
     def model(self, one: Stage) -> Config:

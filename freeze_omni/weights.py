@@ -33,10 +33,7 @@ def without_weights() -> Iterator[None]:
 
 
 def fill(module: nn.Module, state: Mapping[str, Tensor]) -> None:
-    """Let the module's tensors be those of `state`, without a copy; names and shapes must be the same.
-
-    Raises ValueError if they are not.
-    """
+    """Let the module's tensors be those of `state`, without a copy. Raises ValueError for other names or shapes."""
     try:
         module.load_state_dict(state, assign=True)
     except RuntimeError as error:
