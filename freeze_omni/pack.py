@@ -123,10 +123,7 @@ def llm_source(folder: str | Path, config: SystemConfig) -> str:
 
 
 def read_weights(folder: str | Path, parts: Sequence[str]) -> dict[str, dict[str, Tensor]]:
-    """The tensors of some parts by part name, without its prefix, after the check of all shapes.
-
-    Raises PackError as `load`, and for a part that the model does not have.
-    """
+    """Tensors by part, without its prefix. Raises PackError as `load`, and for a part that the model does not have."""
     config, path = read_config(folder), Path(folder) / WEIGHTS
     _check_weights(config, path, llm_source(folder, config))
     with safe_open(path, framework="pt") as file:

@@ -72,10 +72,7 @@ def stage(name: str) -> Stage:
 
 
 def sources(name: str, model_of: Callable[[Stage], Config]) -> dict[Stage, tuple[str, ...]]:
-    """Which parts the stage `name`, or the packed model ("pack"), takes from which stage, in the stages' order.
-
-    model_of: the configuration (`model:`) of an earlier stage.
-    """
+    """Which parts the stage `name`, or the packed model ("pack"), takes from which, by the `model:` of earlier ones."""
     wanted = PACKED if name == "pack" else stage(name).takes
     earlier = STAGES if name == "pack" else STAGES[: STAGES.index(stage(name))]
     saver = {part: one for one in earlier for part in one.saves(model_of(one)) if part in wanted}

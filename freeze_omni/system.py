@@ -169,10 +169,7 @@ class FreezeOmni(nn.Module):
         state: Mapping[str, Tensor] | None = None,
     ) -> None:
         """llm, units: needed by the parts that work with them. state: all tensors, which become the model's own
-        without a copy; None draws fresh weights.
-
-        Raises ValueError if LLM or units are missing or of another size than the configuration says.
-        """
+        without a copy; None draws fresh weights. Raises ValueError if LLM or units are missing or of another size."""
         super().__init__()
         _check_sizes(config, llm, units)
         self.config, self.units, self.rates = config, units, config.rates
@@ -221,10 +218,7 @@ class FreezeOmni(nn.Module):
 
     @torch.no_grad()
     def transcribe(self, wav: Tensor, lengths: Tensor, chunk_size: int | None = None) -> list[str]:
-        """Audio (B, S) at 16 kHz, lengths (B,) to what the CTC head reads, all at once.
-
-        chunk_size: encoder frames of a chunk, 0 for infinite, None for the configured.
-        """
+        """Audio (B, S) at 16 kHz, lengths (B,) to what the CTC head reads, all at once, in chunks as `Listening`."""
         listening = Listening(self.fbank, self.encoder, self.ctc)
         return [self.units.decode(ids) for ids in listening.units(listening(wav, lengths, chunk_size))]
 

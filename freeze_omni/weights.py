@@ -14,10 +14,7 @@ from torch import Tensor, nn
 
 @contextmanager
 def without_weights() -> Iterator[None]:
-    """Modules built inside have their parameters on the meta device, and their buffers as ever.
-
-    Not for several threads at once: it replaces a method of `nn.Module` meanwhile.
-    """
+    """Parameters of modules built inside are on the meta device. Replaces a method of `nn.Module`: for one thread."""
     original = nn.Module.register_parameter
 
     def register(module: nn.Module, name: str, param: nn.Parameter | None) -> None:

@@ -97,10 +97,8 @@ class AdapterModel(ListeningModel):
 
 
 class AdapterTask(ListeningTask):
-    """Reads wav.scp (16 kHz) and text; trains encoder, adapter, task tokens, and the CTC head if it has a weight.
-
-    With answers as targets it reads answer and, optionally, history, as stage 1.3.
-    """
+    """Reads wav.scp (16 kHz), text, and with answers as targets answer and optionally history, as stage 1.3; trains
+    encoder, adapter, task tokens, and the CTC head if it has a weight."""
 
     config_class = AdapterModelConfig
     files = {

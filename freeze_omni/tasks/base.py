@@ -54,10 +54,7 @@ CHOICES = {"autocast": ("auto", "float32", "bfloat16")}
 
 
 class BaseTask(AbsTask):
-    """A training stage, a row of `stages.STAGES`: its configuration, its parts and the data that it reads.
-
-    A stage sets its class attributes and defines `build_parts`, `assemble` and `preprocess`.
-    """
+    """A training stage, a row of `stages.STAGES`: sets the attributes, defines build_parts, assemble and preprocess."""
 
     trainer = PartsTrainer
     config_class: ClassVar[type]

@@ -83,10 +83,7 @@ class CodecModel(PartsModel):
         self.register_buffer("token_counts", counts, persistent=False)
 
     def forward(self, speech: Tensor, speech_lengths: Tensor, **_: object) -> Result:
-        """speech (B, S) at 24 kHz in [-1, 1], right-padded.
-
-        stats: mel (and stft) distance, commitment, preview, perplexity and number of the codes in recent use.
-        """
+        """speech (B, S) at 24 kHz in [-1, 1], right-padded."""
         return training_result(*self._reconstruction(*self._copy(speech, speech_lengths)), rows=len(speech))
 
     def _copy(self, speech: Tensor, lengths: Tensor) -> tuple[Tensor, CodecPass]:
@@ -117,10 +114,8 @@ class CodecModel(PartsModel):
 
 
 def cut(wav: Tensor, lengths: Tensor, samples: int, random: bool) -> Tensor:
-    """A piece of each row: wav (B, S), lengths (B,) to (B, samples), a short row followed by silence.
-
-    random: anywhere in the row; otherwise in its middle, so that validation is the same each time.
-    """
+    """A piece of each row: wav (B, S), lengths (B,) to (B, samples), a short row followed by silence; from anywhere if
+    `random`, otherwise from its middle, so that validation is the same each time."""
     room = (lengths - samples).clamp(min=0)
     starts = (torch.rand(len(wav), device=wav.device) * (room + 1)).long() if random else room // 2
     wav = F.pad(wav, (0, max(0, samples - wav.shape[1])))

@@ -84,10 +84,7 @@ class PartsModel(AbsESPnetModel):
 
 
 def training_result(loss: Tensor, stats: Mapping[str, Tensor | float], rows: int) -> Result:
-    """Loss, detached statistics (the loss among them, unless `stats` has its own) and weight, for ESPnet's trainer.
-
-    Each has shape (1,), so that processes can average them.
-    """
+    """Loss, detached stats (with the loss, unless they have one) and weight, each (1,), for ESPnet to average."""
     tensors = {key: torch.as_tensor(value, dtype=loss.dtype, device=loss.device) for key, value in stats.items()}
     values = {key: value.detach().reshape(1) for key, value in ({"loss": loss} | tensors).items()}
     return loss.reshape(1), values, torch.tensor([float(rows)], device=loss.device)

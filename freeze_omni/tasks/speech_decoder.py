@@ -51,10 +51,7 @@ class SpeechDecoderModel(PartsModel):
 
     def forward(self, **batch: Tensor) -> Result:
         """text (B, N) LLM ids, tokens (B, T) of the codec, perhaps row_tokens (B, N) of them for each id, and lengths;
-        all right-padded; and what `condition` takes.
-
-        Raises ValueError if row_tokens are missing where needed, or do not fit.
-        """
+        all right-padded; and what `condition` takes. Raises ValueError as `check_row_tokens`."""
         (text, text_lengths), (tokens, tokens_lengths) = pairs(batch, "text", "tokens")
         check_row_tokens(self.speech_decoder.config, text_lengths, batch.get("row_tokens_lengths"))
         dtype = self.speech_decoder.embedding.weight.dtype

@@ -118,10 +118,8 @@ def _budgets(schedulers: Iterable[object]) -> list[BudgetCosine]:
 
 
 class BudgetTraining:
-    """A mix-in for ESPnet's trainers: ends with the budget and keeps the last whole checkpoint.
-
-    Curves are drawn at the end and every ten minutes: after every epoch they took longer than a short epoch.
-    """
+    """A mix-in for ESPnet's trainers: ends with the budget and keeps the last whole checkpoint. Draws curves at the end
+    and every ten minutes: after every epoch they took longer than a short epoch."""
 
     plotted_s = 0.0
 
@@ -178,10 +176,7 @@ class PartsGANTrainer(BudgetTraining, GANTrainer):
 
 
 def repair_checkpoint(folder: Path) -> None:
-    """Make a killed training resumable: restore the last whole checkpoint and rewrite a broken model of its epoch.
-
-    Raises RuntimeError: there are checkpoints, and none can be read.
-    """
+    """Restore the last whole checkpoint, and a broken model of its epoch. Raises RuntimeError: none can be read."""
     current, previous = folder / "checkpoint.pth", folder / "checkpoint.previous.pth"
     if not whole(current):
         if not whole(previous):
