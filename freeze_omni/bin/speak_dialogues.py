@@ -33,7 +33,14 @@ def main(arguments: list[str] | None = None) -> None:
     users = tuple(voice for word in args.voices.split(",") for voice in all_of(word, folders))
     config = SpeakConfig(users, args.voice, args.dialogues, args.rounds, args.sentences)
     for name in args.sets:
-        speak_set(args.data, name, config, folders, args.nj)
+        source = args.data / f"qa_{name}"
+        dialogues = read_dialogues(source / "dialogues.jsonl")
+        for role, jobs in (("asr", user_jobs(dialogues, config)), ("tts", assistant_jobs(dialogues, config))):
+            folder = args.data / f"{role}_{name}"
+            if not jobs:
+                raise TableError(f"{source}: nothing in it can be spoken into {folder}")
+            seconds = write_spoken_set(folder, jobs, synthesize(jobs, folders, args.nj))
+            print(f"{folder}: {len(jobs)} utterances, {seconds / 60:.1f} min")
 
 
 def all_of(word: str, folders: TtsFolders) -> list[str]:
@@ -44,17 +51,6 @@ def all_of(word: str, folders: TtsFolders) -> list[str]:
     if not names:
         raise TtsError(f"no voices of '{word}' here; run tools/installers/get_{word}.sh, or give backend:name")
     return [f"{word}:{name}" for name in names]
-
-
-def speak_set(data: Path, name: str, config: SpeakConfig, folders: TtsFolders, nj: int) -> None:
-    """data/qa_<name> to data/asr_<name> and data/tts_<name>."""
-    dialogues = read_dialogues(data / f"qa_{name}" / "dialogues.jsonl")
-    for role, jobs in (("asr", user_jobs(dialogues, config)), ("tts", assistant_jobs(dialogues, config))):
-        folder = data / f"{role}_{name}"
-        if not jobs:
-            raise TableError(f"{data / f'qa_{name}'}: nothing in it can be spoken into {folder}")
-        seconds = write_spoken_set(folder, jobs, synthesize(jobs, folders, nj))
-        print(f"{folder}: {len(jobs)} utterances, {seconds / 60:.1f} min")
 
 
 if __name__ == "__main__":

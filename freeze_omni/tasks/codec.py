@@ -147,15 +147,11 @@ class GanCodecModel(CodecModel):
         optimizer = GENERATOR if forward_generator else DISCRIMINATOR
         return {"loss": loss, "stats": values, "weight": weight, "optim_idx": optimizer}
 
-    @property
-    def _playing(self) -> bool:
-        return self.progress >= self.gan.start
-
     def _generator_turn(self, speech: Tensor, lengths: Tensor) -> tuple[Tensor, dict[str, Any]]:
         target, copied = self._made or self._copy(speech, lengths)
         self._made = None
         loss, stats = self._reconstruction(target, copied)
-        if not self._playing:
+        if self.progress < self.gan.start:
             return loss, stats
         judged = self.discriminator(copied.wav[:, None])
         with torch.no_grad():
@@ -165,7 +161,7 @@ class GanCodecModel(CodecModel):
         return loss, stats | {"adversarial": adversarial, "features": features}
 
     def _discriminator_turn(self, speech: Tensor, lengths: Tensor) -> tuple[Tensor, dict[str, Any]]:
-        if not self._playing:
+        if self.progress < self.gan.start:
             return sum(p.sum() for p in self.discriminator.parameters()) * 0.0, {}
         target, copied = self._copy(speech, lengths)
         if self.training:

@@ -168,19 +168,14 @@ class DialogueTask(ListeningTask):
         return DialogueModel(parts, config, cls.trained(config, parts), stage_llm(parts, resources))
 
     @classmethod
-    def preprocess(cls, config: DialogueModelConfig, resources: Resources, train: bool) -> Preprocess:
-        texts = cls.turn_readers(resources, question="question")
-        return Reader(texts, ("speech",), build_augment(config.augment, train, cls.sample_hz))
-
-    @classmethod
-    def build_preprocess_fn(cls, args: argparse.Namespace, train: bool) -> Preprocess | None:
+    def build_preprocess_fn(cls, args: argparse.Namespace, train: bool) -> Preprocess:
         config, resources = cls.set_up(args)
-        read = cls.preprocess(config, resources, train)
+        augment = build_augment(config.augment, train, cls.sample_hz)
+        read = Reader(cls.turn_readers(resources, question="question"), ("speech",), augment)
         if config.history == "text":
             return read
         listed = getattr(args, f"{'train' if train else 'valid'}_data_path_and_name_and_type")
         wav_scp = next(path for path, name, _ in listed if name == "speech")
-        augment = build_augment(config.augment, train, cls.sample_hz)
         return EarlierRounds(read, wav_scp, resources.llm.order, resources.system, augment)
 
 
