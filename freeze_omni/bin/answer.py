@@ -50,8 +50,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _show(action: Action, time_s: float) -> None:
-    line = event_line(action)
-    if line:
+    if line := event_line(action):
         print(f"{time_s:7.3f} s  {line}", flush=True)
 
 

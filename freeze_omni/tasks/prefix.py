@@ -18,7 +18,7 @@ from freeze_omni.tasks.llm_pass import Piece, embedded, join, predicting
 from freeze_omni.tasks.parts_model import pairs
 from freeze_omni.tasks.preprocess import Reader, before_answer
 from freeze_omni.tasks.resources import Resources, stage_llm, tuning_part
-from freeze_omni.tasks.speech_decoder import SpeechDecoderModel, SpeechDecoderTask, children, text_reader
+from freeze_omni.tasks.speech_decoder import SpeechDecoderModel, SpeechDecoderTask, text_reader
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,14 +56,11 @@ class PrefixTask(SpeechDecoderTask):
     config_class = PrefixModelConfig
     files = SpeechDecoderTask.files | {"answer": ("answer", "text"), "history": ("history", "sparse_text")}
     optional = ("row_tokens", "history")
+    trains_prefix = True
 
     @classmethod
     def build_parts(cls, config: PrefixModelConfig, resources: Resources) -> dict[str, nn.Module]:
         return super().build_parts(config, resources) | tuning_part(config, resources)
-
-    @classmethod
-    def trained(cls, config: PrefixModelConfig, parts: dict[str, nn.Module]) -> tuple[str, ...]:
-        return children(parts["speech_decoder"], prefix=True)
 
     @classmethod
     def assemble(cls, config: PrefixModelConfig, parts: dict[str, Any], resources: Resources) -> PrefixModel:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -76,14 +76,17 @@ class SpeechDecoderTask(BaseTask):
     config_class = SpeechDecoderModelConfig
     files = {"text": ("text", "text"), "tokens": ("tokens", "lazy_ints"), "row_tokens": ("durations", "lazy_ints")}
     optional = ("row_tokens",)
+    trains_prefix: ClassVar[bool] = False
 
     @classmethod
     def build_parts(cls, config: SpeechDecoderModelConfig, resources: Resources) -> dict[str, nn.Module]:
         return {"speech_decoder": SpeechDecoder(config.speech_decoder, resources.llm_size)}
 
     @classmethod
-    def trained(cls, config: SpeechDecoderModelConfig, parts: dict[str, nn.Module]) -> tuple[str, ...]:
-        return children(parts["speech_decoder"], prefix=False)
+    def trained(cls, config: Any, parts: dict[str, nn.Module]) -> tuple[str, ...]:
+        """What belongs to the NAR prefix, or all else in the speech decoder."""
+        names = [name for name, _ in parts["speech_decoder"].named_children()]
+        return tuple(f"speech_decoder.{name}" for name in names if name.startswith("prefix") == cls.trains_prefix)
 
     @classmethod
     def assemble(cls, config: SpeechDecoderModelConfig, parts: dict[str, Any], resources: Resources) -> PartsModel:
@@ -94,12 +97,6 @@ class SpeechDecoderTask(BaseTask):
         tokenizer = resources.embedding.tokenizer
         read = Reader({"text": ("text", text_reader(config, tokenizer))})
         return CutText(read, config.cut, partial(is_space, tokenizer=tokenizer)) if train and config.cut else read
-
-
-def children(decoder: nn.Module, prefix: bool) -> tuple[str, ...]:
-    """What belongs to the NAR prefix, or all else in the speech decoder."""
-    names = [name for name, _ in decoder.named_children() if name.startswith("prefix") == prefix]
-    return tuple(f"speech_decoder.{name}" for name in names)
 
 
 def text_reader(config: Any, tokenizer: Any) -> partial[list[int]]:
