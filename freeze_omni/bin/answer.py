@@ -1,7 +1,5 @@
 """Answer a spoken question: prints what was heard, the state decisions and the answer, writes the spoken answer."""
 
-from __future__ import annotations
-
 import argparse
 import json
 import sys

@@ -1,7 +1,5 @@
 """Talk to a served model from a terminal: by microphone, with sound files at the speed of speech, or by typing."""
 
-from __future__ import annotations
-
 import argparse
 import asyncio
 import os

@@ -1,7 +1,5 @@
 """Check whether an LLM can be the frozen backbone: its width, chat template, end token, and one short answer."""
 
-from __future__ import annotations
-
 import argparse
 import sys
 

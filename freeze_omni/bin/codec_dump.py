@@ -1,8 +1,6 @@
 """Write `tokens` (one line for each utterance), `voices.npz` (global codes by utterance) and, with utt2spk,
 `speakers.npz` (the voice of each speaker). A killed run resumes where it stopped."""
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 

@@ -8,8 +8,6 @@ A subject alone reads --data and writes --output. `all` decodes every subject wh
 and writes ROOT/asr_<set>, ROOT/qa, ROOT/states, ROOT/latency, ROOT/codec, ROOT/tts, ROOT/duplex.
 """
 
-from __future__ import annotations
-
 import argparse
 import sys
 from pathlib import Path

@@ -7,8 +7,6 @@ Dialogue sets of stage 4 know their kinds of sound. In other directories utteran
 side- are of that kind; all others are a user's questions.
 """
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 

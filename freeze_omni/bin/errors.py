@@ -1,7 +1,5 @@
 """How commands end on a user's error: one line on standard error, and code 1."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -15,8 +15,6 @@
 The whole set is scored; answers are as long as --max_new_tokens. `duplex --data` is the same as `states --data`.
 """
 
-from __future__ import annotations
-
 import argparse
 import os
 import time

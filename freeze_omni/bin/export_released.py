@@ -1,7 +1,5 @@
 """Write a packed model in the layout of the published checkpoints, or list what the layout cannot express."""
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 

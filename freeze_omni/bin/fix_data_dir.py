@@ -1,8 +1,6 @@
 """Sort a Kaldi data directory, drop unusable utterances (missing or cut audio, no transcript, not in every file) and
 rebuild spk2utt. The old files go to .backup."""
 
-from __future__ import annotations
-
 import argparse
 import sys
 

@@ -1,7 +1,5 @@
 """Stage 2: a Kaldi directory -> single 16-bit wav files at one rate, cut, padded, filtered by length."""
 
-from __future__ import annotations
-
 import argparse
 import time
 

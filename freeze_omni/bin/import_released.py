@@ -1,7 +1,5 @@
 """Turn the published checkpoints (audiollm, decoder, codec, server.json) into a packed model folder."""
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 

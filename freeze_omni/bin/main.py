@@ -1,7 +1,5 @@
 """The `freeze-omni` command: one subcommand for each tool, imported only when used."""
 
-from __future__ import annotations
-
 import importlib
 import sys
 

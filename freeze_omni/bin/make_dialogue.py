@@ -1,7 +1,5 @@
 """Stage 4: questions -> the LLM's answers -> speech -> dialogues and duplex scenes with state labels."""
 
-from __future__ import annotations
-
 import argparse
 import time
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Make the CTC units from the transcripts of the training set (stage 3)."""
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 

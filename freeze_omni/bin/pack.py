@@ -1,7 +1,5 @@
 """Pack the trained parts, the LLM and the units into one folder (stage 13)."""
 
-from __future__ import annotations
-
 import argparse
 from typing import Any
 

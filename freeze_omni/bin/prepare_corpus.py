@@ -1,7 +1,5 @@
 """Stage 1: a published corpus -> Kaldi directories data/<set>/. `prepare_corpus CORPUS --help` lists its options."""
 
-from __future__ import annotations
-
 import argparse
 import dataclasses
 import sys

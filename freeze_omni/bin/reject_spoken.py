@@ -1,7 +1,5 @@
 """Remove synthetic speech that a recogniser mishears from data directories, and list it in <folder>/rejected."""
 
-from __future__ import annotations
-
 import argparse
 from dataclasses import replace
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Write RESULTS.md, and its pictures, from the results file of a run and those of other scales."""
 
-from __future__ import annotations
-
 import argparse
 import os
 from pathlib import Path

@@ -7,8 +7,6 @@
 The files are checked in the end.
 """
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 

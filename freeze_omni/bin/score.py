@@ -1,7 +1,5 @@
 """Stage 12: figures of all decoding folders, into one JSON file (WER in percent, shares as fractions)."""
 
-from __future__ import annotations
-
 import argparse
 import time
 from dataclasses import asdict

@@ -1,7 +1,5 @@
 """Serve a model: the OpenAI Realtime protocol at /v1/realtime, a page at /, /health, Prometheus metrics at /metrics."""
 
-from __future__ import annotations
-
 import argparse
 import logging
 import os

@@ -1,8 +1,6 @@
 """Stage 1 of dialogue recipes: speak data/qa_<set>/dialogues.jsonl into data/asr_<set> (the user's turns, many voices)
 and data/tts_<set> (the assistant's sentences, one voice). Earlier speech is kept."""
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 

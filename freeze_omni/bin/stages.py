@@ -1,7 +1,5 @@
 """What the shell of the recipes asks: parts to take over, training folders, a dry run of all stages, keys of a YAML."""
 
-from __future__ import annotations
-
 import argparse
 import json
 import sys

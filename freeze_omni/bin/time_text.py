@@ -2,8 +2,6 @@
 aligning text and speech (a hidden Markov model that is trained on just these directories). Further options are those of
 the training of stage 2.2."""
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 from typing import Any

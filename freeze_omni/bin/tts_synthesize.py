@@ -1,7 +1,5 @@
 """Speak a `text` file: writes wav.scp, utt2spk and spk2utt next to it. Earlier speech is kept."""
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Check a Kaldi data directory."""
 
-from __future__ import annotations
-
 import argparse
 import sys
 

@@ -6,8 +6,6 @@ codec.yaml has the keys of CodecConfig that differ (hop_samples, quantiser, glob
 The wrapped codec is tested on a second of sound, whole and streamed, before anything is written.
 """
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 
