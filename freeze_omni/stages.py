@@ -34,18 +34,15 @@ class Stage:
 
     def folder(self, adapter: str) -> str:
         """Name of the training's folder."""
-        return self._named(adapter if self.adapters[0] else "")
+        return f"{self.number}_{self.name}" + (f"_{adapter}" if self.adapters[0] else "")
 
     def config(self, adapter: str) -> str:
         """Name of its YAML in conf/<scale>."""
-        return self._named(adapter if self.adapters[1] else "") + ".yaml"
+        return f"{self.number}_{self.name}" + (f"_{adapter}.yaml" if self.adapters[1] else ".yaml")
 
     def saves(self, model: Config) -> tuple[str, ...]:
         """The parts in its checkpoint, with the configuration `model`."""
         return tuple(part for part in self.trains if part not in self.only_if or model.get(self.only_if[part]))
-
-    def _named(self, adapter: str) -> str:
-        return "_".join(filter(None, (self.number, self.name, adapter)))
 
 
 TUNING = "llm_tuning"  # learned with the LLM: it goes wherever the parts go that learned with it
@@ -75,10 +72,7 @@ def stage(name: str) -> Stage:
 
 
 def sources(name: str, model_of: Callable[[Stage], Config]) -> dict[Stage, tuple[str, ...]]:
-    """Which parts the stage `name`, or the packed model ("pack"), takes from which stage, in the stages' order.
-
-    model_of: the configuration (`model:`) of an earlier stage.
-    """
+    """Which parts the stage `name`, or the packed model ("pack"), takes from which, by the `model:` of earlier ones."""
     wanted = PACKED if name == "pack" else stage(name).takes
     earlier = STAGES if name == "pack" else STAGES[: STAGES.index(stage(name))]
     saver = {part: one for one in earlier for part in one.saves(model_of(one)) if part in wanted}
@@ -114,7 +108,6 @@ class Run:
         return any(self.own(source) for source in (*sources(one.name, self.model), *map(stage, one.reads)))
 
     def folder(self, one: Stage) -> Path:
-        """Of its training."""
         return (self.exp / "tags" / self.tag if self.own(one) else self.exp) / one.folder(self.adapter)
 
     def model(self, one: Stage) -> Config:

@@ -54,10 +54,7 @@ CHOICES = {"autocast": ("auto", "float32", "bfloat16")}
 
 
 class BaseTask(AbsTask):
-    """A training stage, a row of `stages.STAGES`: its configuration, its parts and the data that it reads.
-
-    A stage sets its class attributes and defines `build_parts`, `assemble` and `preprocess`.
-    """
+    """A training stage, a row of `stages.STAGES`: sets the attributes, defines build_parts, assemble and preprocess."""
 
     trainer = PartsTrainer
     config_class: ClassVar[type]
@@ -93,7 +90,6 @@ class BaseTask(AbsTask):
 
     @classmethod
     def add_task_arguments(cls, parser: argparse.ArgumentParser) -> None:
-        """Add our options to ESPnet's parser."""
         group = parser.add_argument_group("Freeze-Omni")
         for name, (default, kind, text) in OPTIONS.items():
             how = {"nargs": "*"} if kind is list else {"action" if kind is NestedDictAction else "type": kind}
@@ -169,8 +165,8 @@ class BaseTask(AbsTask):
         args = cls.get_parser().parse_args(cmd) if args is None else args
         if args.dry_run:
             print(cls.dry_run(args))
-            return
-        super().main(args)
+        else:
+            super().main(args)
 
     @classmethod
     def main_worker(cls, args: argparse.Namespace) -> None:
@@ -187,14 +183,15 @@ class BaseTask(AbsTask):
         args.early_stopping_criterion = tuple(args.best_model_criterion[0])
         if args.num_threads:
             torch.set_num_threads(args.num_threads)
+        options = vars(args)
         for suffix in ("", "2")[: cls.num_optimizers]:
-            setattr(args, f"optim{suffix}_conf", numbers(getattr(args, f"optim{suffix}_conf")))
-            conf = numbers(getattr(args, f"scheduler{suffix}_conf"))
-            if getattr(args, f"scheduler{suffix}") == "budgetcosine":
+            for key in (f"optim{suffix}_conf", f"scheduler{suffix}_conf"):
+                options[key] = numbers(options[key])
+            if options[f"scheduler{suffix}"] == "budgetcosine":
+                conf = options[f"scheduler{suffix}_conf"]
                 if args.num_iters_per_epoch:
                     conf.setdefault("max_steps", args.max_epoch * args.num_iters_per_epoch // args.accum_grad)
                 conf["max_minutes"] = args.max_minutes
-            setattr(args, f"scheduler{suffix}_conf", conf)
 
     @classmethod
     def dry_run(cls, args: argparse.Namespace) -> str:
@@ -216,10 +213,7 @@ class BaseTask(AbsTask):
 
 
 def autocast_dtype(wanted: Literal["auto", "float32", "bfloat16"], device: str) -> torch.dtype | None:
-    """The type for torch.autocast on `device` (cpu, cuda), None for float32.
-
-    auto takes bfloat16 if the hardware multiplies it; otherwise it is emulated, and slower.
-    """
+    """The type for torch.autocast on `device` (cpu, cuda), None for float32; auto: bfloat16 unless it is emulated."""
     plain = wanted == "float32" or wanted == "auto" and not _multiplies_bfloat16(device)
     return None if plain else torch.bfloat16
 

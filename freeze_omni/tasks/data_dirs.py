@@ -18,21 +18,14 @@ FileKinds = dict[str, tuple[str, str]]
 SAMPLES = "utt2num_samples"
 
 
-class _TextFile(dict):
-    """Id to text of a file."""
-
-    def __init__(self, path: str) -> None:
-        super().__init__(read_2columns_text(path))
-
-
-class SparseText(_TextFile):
+class SparseText(dict):
     """The text of a missing id is empty."""
 
     def __missing__(self, key: str) -> str:
         return ""
 
 
-class LazyInts(_TextFile):
+class LazyInts(dict):
     """Numbers, parsed on access: speech tokens fill memory."""
 
     def __getitem__(self, key: str) -> np.ndarray:
@@ -40,8 +33,10 @@ class LazyInts(_TextFile):
 
 
 # ESPnet takes the first type whose name the wanted one starts with, hence not "text_…".
-DATA_TYPES["sparse_text"] = {"func": SparseText, "kwargs": [], "help": "text, empty if an id is missing"}
-DATA_TYPES["lazy_ints"] = {"func": LazyInts, "kwargs": [], "help": "integers"}
+_SPARSE = {"func": lambda path: SparseText(read_2columns_text(path)), "kwargs": []}
+_INTS = {"func": lambda path: LazyInts(read_2columns_text(path)), "kwargs": []}
+DATA_TYPES["sparse_text"] = _SPARSE | {"help": "text, empty if an id is missing"}
+DATA_TYPES["lazy_ints"] = _INTS | {"help": "integers"}
 
 
 def add_data_dirs(args: argparse.Namespace, files: FileKinds, optional: tuple[str, ...], sample_hz: int) -> None:

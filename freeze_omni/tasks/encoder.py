@@ -78,8 +78,7 @@ class EncoderModel(PartsModel):
     def forward(self, **batch: Tensor) -> Result:
         """speech (B, S) at 16 kHz in [-1, 1], text (B, U) unit ids, spelling (B, C) byte labels, and lengths.
 
-        Returns: loss (CTC, mean over utterances; in training with the spelling's), stats (in validation also
-            `unit_error`, edits per unit), weight.
+        The loss is a mean over utterances, in training with the spelling's; stats have `unit_error` in validation.
         """
         speech, text, letters = pairs(batch, "speech", "text", "spelling")
         rows = len(speech[0])
@@ -89,8 +88,7 @@ class EncoderModel(PartsModel):
             text, letters = join_labels(*text, groups), join_labels(*letters, groups, BETWEEN)
             rows = len(groups)
         feats, lengths = self.fbank(*speech)
-        augment = self.spec_augment if self.training else None
-        spelt = self.spelt if self.training else None
+        augment, spelt = (self.spec_augment, self.spelt) if self.training else (None, None)
         taps: list[Tensor] = []
         if spelt is not None and self.progress < spelt.alone:
             _, lengths = self.encoder(feats, lengths, augment=augment, taps=taps, layers=spelt.layer)
@@ -127,10 +125,8 @@ class EncoderTask(BaseTask):
     @classmethod
     def build_parts(cls, config: EncoderModelConfig, resources: Resources) -> dict[str, nn.Module]:
         encoder = SpeechEncoder(config.encoder)
-        parts: dict[str, nn.Module] = {"encoder": encoder, "ctc": CtcHead(encoder.output_size, resources.unit_size)}
-        if config.spelling is not None:
-            parts["spelling"] = CtcHead(encoder.output_size, BYTES + 1)
-        return parts
+        parts = {"encoder": encoder, "ctc": CtcHead(encoder.output_size, resources.unit_size)}
+        return parts if config.spelling is None else parts | {"spelling": CtcHead(encoder.output_size, BYTES + 1)}
 
     @classmethod
     def assemble(cls, config: EncoderModelConfig, parts: dict[str, Any], resources: Resources) -> EncoderModel:
@@ -151,8 +147,7 @@ def spell_bytes(text: str) -> list[int]:
 
 def unit_error(hypotheses: Sequence[Sequence[int]], references: Sequence[Sequence[int]]) -> float:
     """Edits per reference unit over a batch."""
-    pairs = zip(hypotheses, references, strict=True)
-    edits = sum(editdistance.eval(list(hyp), list(ref)) for hyp, ref in pairs)
+    edits = sum(editdistance.eval(list(hyp), list(ref)) for hyp, ref in zip(hypotheses, references, strict=True))
     return edits / max(1, sum(map(len, references)))
 
 

@@ -31,8 +31,7 @@ class ListeningModelConfig:
     """Keys under `model:` of both stages; parts that are taken over bring their keys.
 
     kl_weight: of the divergence between the LLM that hears and the LLM that reads the question, token by token (ours).
-    llm_tuning: what else is learned with the LLM (ours). 0 and none are the paper's way. augment, spec_augment: as in
-    stage 1.1.
+    llm_tuning: what else is learned with the LLM (ours). augment, spec_augment: as in stage 1.1.
     """
 
     encoder: EncoderConfig

@@ -26,7 +26,7 @@ class PartsModel(AbsESPnetModel):
         for name, part in parts.items():
             self.add_module(name, part)
         self.trained = trained
-        known = {name for name, _ in self.named_modules()} | {name for name, _ in self.named_parameters()}
+        known = {*dict(self.named_modules()), *dict(self.named_parameters())}
         if unknown := set(trained) - known:
             raise ValueError(f"no such parts to train: {', '.join(sorted(unknown))}")
         for name, parameter in self.named_parameters():
@@ -63,9 +63,8 @@ class PartsModel(AbsESPnetModel):
 
     def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """Only the parts in which something is trained."""
-        prefix = kwargs.get("prefix", "")
-        state = super().state_dict(*args, **kwargs)
-        for key in [key for key in state if key[len(prefix) :].split(".")[0] not in self.saved]:
+        start, state = len(kwargs.get("prefix", "")), super().state_dict(*args, **kwargs)
+        for key in [key for key in state if key[start:].split(".")[0] not in self.saved]:
             del state[key]
         return state
 
@@ -78,7 +77,6 @@ class PartsModel(AbsESPnetModel):
         return result
 
     def collect_feats(self, **batch: Tensor) -> dict[str, Tensor]:
-        """No statistics by default."""
         return {}
 
     def _learns(self, name: str) -> bool:
@@ -86,10 +84,7 @@ class PartsModel(AbsESPnetModel):
 
 
 def training_result(loss: Tensor, stats: Mapping[str, Tensor | float], rows: int) -> Result:
-    """Loss, detached statistics (the loss among them, unless `stats` has its own) and weight, for ESPnet's trainer.
-
-    Each has shape (1,), so that processes can average them.
-    """
+    """Loss, detached stats (with the loss, unless they have one) and weight, each (1,), for ESPnet to average."""
     tensors = {key: torch.as_tensor(value, dtype=loss.dtype, device=loss.device) for key, value in stats.items()}
     values = {key: value.detach().reshape(1) for key, value in ({"loss": loss} | tensors).items()}
     return loss.reshape(1), values, torch.tensor([float(rows)], device=loss.device)

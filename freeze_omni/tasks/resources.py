@@ -82,7 +82,6 @@ class Resources:
 
     @property
     def llm_size(self) -> int:
-        """Width of the LLM's embeddings."""
         if self.llm_path is not None:
             if self.loads:
                 return self.embedding.hidden_size
@@ -142,9 +141,8 @@ class LlmEmbedding(nn.Module):
 def _file_of(folder: Path, name: str) -> Path | None:
     if (folder / SINGLE).exists():
         return folder / SINGLE
-    if not (folder / INDEX).exists():
-        return None
-    file = json.loads((folder / INDEX).read_text(encoding="utf-8"))["weight_map"].get(name)
+    index = folder / INDEX
+    file = json.loads(index.read_text(encoding="utf-8"))["weight_map"].get(name) if index.exists() else None
     return file and folder / file
 
 
