@@ -85,13 +85,11 @@ def capacity(model: FreezeOmni, load: float, step_s: float, most: int = MOST) ->
         seen[sessions] = cost(model, sessions)
         return seen[sessions].work_per_s <= load and seen[sessions].step_s <= step_s
 
-    good, bad = 1, None
-    while bad is None and good < most:
-        if fits(2 * good):
-            good *= 2
-        else:
-            bad = 2 * good
-    while bad is not None and bad - good > max(1, good // 8):
+    good = 1
+    while good < most and fits(2 * good):
+        good *= 2
+    bad = 2 * good
+    while good < most and bad - good > max(1, good // 8):
         middle = (good + bad) // 2
         good, bad = (middle, bad) if fits(middle) else (good, middle)
     return min(good, most), seen

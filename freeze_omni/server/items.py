@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-from collections import OrderedDict
 from typing import Any
 
 
@@ -40,19 +39,15 @@ class Items:
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._items: OrderedDict[str, dict[str, Any]] = OrderedDict()
+        self._items: dict[str, dict[str, Any]] = {}
 
     def add(self, item: dict[str, Any]) -> str | None:
         """Add an item at the end; the id of the one before it."""
-        before = self.last_id
+        before = next(reversed(self._items), None)
         self._items[item["id"]] = item
         while len(self._items) > self._most:
-            self._items.popitem(last=False)
+            del self._items[next(iter(self._items))]
         return before
-
-    @property
-    def last_id(self) -> str | None:
-        return next(reversed(self._items), None)
 
     def get(self, key: Any) -> dict[str, Any] | None:
         return self._items.get(key) if isinstance(key, str) else None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -45,10 +44,8 @@ class ChunkSchedule:
         """Tokens of the chunk-th chunk of an answer, counted from 0."""
         size = float(self.first)
         for _ in range(chunk):
-            if size >= self.later or self.grows == 1:
-                break
-            size *= self.grows
-        return min(int(size), self.later)
+            size = min(size * self.grows, self.later)
+        return int(size)
 
 
 @dataclass(frozen=True)
@@ -78,17 +75,6 @@ def own_sampling(model: FreezeOmni) -> SamplingConfig:
     if sampling.max_tokens_per_row:
         return sampling
     return replace(sampling, max_tokens_per_row=RUNAWAY * model.config.speech_decoder.tokens_per_row)
-
-
-class Generators(NamedTuple):
-    """Random generators, one for the text and one for the speech, so that neither depends on the other's pace."""
-
-    text: torch.Generator
-    speech: torch.Generator
-
-    @classmethod
-    def seeded(cls, seed: int, device: torch.device) -> Generators:
-        return cls(*(torch.Generator(device).manual_seed(2 * seed + lane) for lane in (0, 1)))
 
 
 @dataclass(eq=False)

@@ -13,7 +13,7 @@ from torch import Tensor
 from freeze_omni.llm.cache import LlmCache
 from freeze_omni.session import events as ev
 from freeze_omni.session import history as past
-from freeze_omni.session.answer import Answer, AnswerConfig, Generators, Writer, own_answers
+from freeze_omni.session.answer import Answer, AnswerConfig, Writer, own_answers
 from freeze_omni.session.history import Turn, embed, hearing, open_turn
 from freeze_omni.session.ops import Job, drive
 from freeze_omni.session.reducer import TurnConfig, TurnDetection, TurnState, initial_turns, step
@@ -133,7 +133,8 @@ class SpeechSession:
         self.turn: Turn | None = None
         self.answering: Answer | None = None
         self.kept_text = ""
-        self._generators = Generators.seeded(config.seed, model.device)
+        # one for the text and one for the speech, so that neither depends on the other's pace
+        self._generators = [torch.Generator(model.device).manual_seed(2 * config.seed + lane) for lane in (0, 1)]
         self._answer_start = (0, 0)
         self._said: list[int] = []
         self._spoken_text: str | None = None  # of the last turn, while the history has its speech and should have text
