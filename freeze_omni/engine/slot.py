@@ -228,9 +228,8 @@ class Slot:
         config, own = self.config, self.serving.gate
         close_ms = config.silence_ms if config.turn_detection is TurnDetection.VAD else own.close_ms
         close_below = min(own.close_below, config.open_above)
-        return Gate(
-            self._detector, replace(own, open_above=config.open_above, close_below=close_below, close_ms=close_ms)
-        )
+        own = replace(own, open_above=config.open_above, close_below=close_below, close_ms=close_ms)
+        return Gate(self._detector, own)
 
     def _configuring(self, config: SessionConfig) -> Job[list[ev.Action]]:
         config = replace(config, gated=True)

@@ -7,10 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from freeze_omni.server.items import item_events, message, new_id
+from freeze_omni.server.items import Event, item_events, message, new_id
 from freeze_omni.server.wire import Encoder
-
-Event = dict[str, Any]
 
 
 @dataclass

@@ -191,7 +191,6 @@ class Router:
     def _begin(self, config: WorkerConfig, restarts: int = 0) -> None:
         here, there = multiprocessing.Pipe()
         handle = WorkerHandle(config, here, self._start(config, there), restarts=restarts)
-        there.close() if isinstance(handle.body, multiprocessing.process.BaseProcess) else None
         self.handles.append(handle)
         for work in (self._sends, self._receives):
             threading.Thread(target=work, args=(handle,), daemon=True).start()

@@ -71,10 +71,8 @@ def own_answers(model: FreezeOmni) -> AnswerConfig:
 
 def own_sampling(model: FreezeOmni) -> SamplingConfig:
     """The model's own way to draw speech tokens, with the guard."""
-    sampling = model.config.sampling
-    if sampling.max_tokens_per_row:
-        return sampling
-    return replace(sampling, max_tokens_per_row=RUNAWAY * model.config.speech_decoder.tokens_per_row)
+    sampling, guard = model.config.sampling, RUNAWAY * model.config.speech_decoder.tokens_per_row
+    return replace(sampling, max_tokens_per_row=sampling.max_tokens_per_row or guard)
 
 
 @dataclass(eq=False)
