@@ -8,7 +8,7 @@ others are done, and must end before the next chunk comes.
 from __future__ import annotations
 
 import statistics
-import time
+import timeit
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -21,8 +21,7 @@ from freeze_omni.system import FreezeOmni
 
 CONTEXT_POSITIONS = 256
 CHUNK_TOKENS = 24
-LLM_TOKENS_S = 4.0
-"""LLM tokens a second of speech: English is spoken at about 3 words a second."""
+LLM_TOKENS_S = 4.0  # LLM tokens a second of speech: English is spoken at about 3 words a second
 HEARD_BEFORE = 0.1
 """Share of the other sessions whose chunk is slightly older and heard in an earlier batch. With this value the estimate
 matched the 90th percentile of `benchmarks/serving.py --parts limit` for 3 and 4 users."""
@@ -97,9 +96,4 @@ def capacity(model: FreezeOmni, load: float, step_s: float, most: int = MOST) ->
 
 def _time_s(model: FreezeOmni, ops: list[Op]) -> float:
     execute(model, ops)
-    spent = []
-    for _ in range(REPEATS):
-        begin = time.perf_counter()
-        execute(model, ops)
-        spent.append(time.perf_counter() - begin)
-    return statistics.median(spent)
+    return statistics.median(timeit.repeat(lambda: execute(model, ops), number=1, repeat=REPEATS))

@@ -24,8 +24,7 @@ from freeze_omni.system import FreezeOmni
 
 Key = Hashable
 HEARING, ENDING, FIRST_AUDIO, LATER = range(4)
-WRITING_S = 0.6
-"""Time for the ten or so LLM tokens of a segment; their speech begins after the last."""
+WRITING_S = 0.6  # time for the ten or so LLM tokens of a segment; their speech begins after the last
 
 
 class Scheduler:

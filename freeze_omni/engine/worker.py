@@ -91,10 +91,8 @@ class WorkerConfig:
 
 
 def threads_each(threads: int, workers: int) -> int:
-    """Torch's threads of each of several workers on one machine: as asked, or a share of those found.
-
-    If each took all the cores, two programs would slow each other down many times.
-    """
+    """Torch's threads of each of several workers on one machine: as asked, or a share of those found, as programs that
+    each take all the cores slow each other down many times."""
     return threads if threads or workers == 1 else max(1, torch.get_num_threads() // workers)
 
 

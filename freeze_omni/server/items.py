@@ -65,13 +65,12 @@ class Items:
         pairs: list[tuple[str, str]] = []
         asked: list[str] = []
         for item in self._items.values():
-            said = words(item)
             if item["role"] == "user":
-                asked.append(said)
+                asked.append(words(item))
             elif item["role"] == "assistant":
-                pairs.append((" ".join(asked), said))
+                pairs.append((" ".join(asked), words(item)))
                 asked = []
-        return [(user, answer) for user, answer in pairs if user or answer]
+        return [pair for pair in pairs if any(pair)]
 
 
 class InputBuffer:
@@ -120,11 +119,8 @@ class InputBuffer:
         """The turn becomes an item of the conversation."""
         previous = self._items.add(self._turn)
         self._committed, self.uncommitted_s = True, 0.0
-        committed = {"previous_item_id": previous, "item_id": self._turn["id"]}
-        return [
-            {"type": "input_audio_buffer.committed", **committed},
-            *item_events(previous, self._turn, "added", "done"),
-        ]
+        committed = {"type": "input_audio_buffer.committed", "previous_item_id": previous, "item_id": self._turn["id"]}
+        return [committed, *item_events(previous, self._turn, "added", "done")]
 
     def forget(self) -> None:
         self._turn = message("user", "input_audio", transcript="")

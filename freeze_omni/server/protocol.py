@@ -60,10 +60,7 @@ class RealtimeProtocol:
         return events
 
     def from_client(self, event: Any) -> list[Item]:
-        """What to put into the session because of a client's event; a wrong one gives an `error` event and nothing.
-
-        Raises AudioSpent.
-        """
+        """What to put into the session because of a client's event; a wrong one gives an `error`. Raises AudioSpent."""
         own = event.get("event_id") if isinstance(event, dict) else None
         try:
             if not isinstance(event, dict) or not isinstance(event.get("type"), str):
@@ -83,11 +80,9 @@ class RealtimeProtocol:
             self._told(output, answered)
         return self._configure(self.config)
 
-    def error(
-        self, text: str, code: str, kind: str = "invalid_request_error", param: Any = None, event_id: Any = None
-    ) -> None:
-        """Report an error to the client."""
-        detail = {"type": kind, "code": code, "message": text, "param": param, "event_id": event_id}
+    def error(self, text: str, code: str, kind: str = "invalid_request_error", **at: Any) -> None:
+        """Report an error to the client. at: `param` and `event_id`, the field and the event at fault."""
+        detail = {"type": kind, "code": code, "message": text, "param": None, "event_id": None, **at}
         self._tell({"type": "error", "error": detail})
 
     def rebuilt(self) -> list[Item]:

@@ -76,8 +76,10 @@ class Encoder:
         return self._encode(self._resample.resample_chunk(np.zeros(0, dtype=np.int16), last=True))
 
     def _encode(self, samples: np.ndarray) -> str:
-        data = samples.astype("<i2").tobytes() if self.kind == "audio/pcm" else _compress(samples, self.kind)
-        return base64.b64encode(data).decode("ascii")
+        if self.kind == "audio/pcm":
+            return base64.b64encode(samples.astype("<i2")).decode("ascii")
+        order, middles = _NEAREST[self.kind]
+        return base64.b64encode(order[np.searchsorted(middles, samples.astype(np.int32))]).decode("ascii")
 
 
 def _audio_error(problem: str) -> RequestError:
@@ -92,12 +94,6 @@ def _run(resample: soxr.ResampleStream | None, samples: np.ndarray) -> np.ndarra
     return samples if resample is None or not len(samples) else resample.resample_chunk(samples)
 
 
-def _compress(samples: np.ndarray, kind: str) -> bytes:
-    """int16 to G.711 bytes: the nearest of the 256 levels."""
-    order, middles = _NEAREST[kind]
-    return order[np.searchsorted(middles, samples.astype(np.int32))].tobytes()
-
-
 def _table(law: str) -> np.ndarray:
     """int16 of each of the 256 bytes (ITU-T G.711)."""
     every = io.BytesIO(bytes(range(256)))
@@ -105,6 +101,7 @@ def _table(law: str) -> np.ndarray:
 
 
 def _nearest(table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The bytes by their level, and the middles between two levels."""
     order = np.argsort(table, kind="stable").astype(np.uint8)
     levels = table[order].astype(np.int32)
     return order, (levels[:-1] + levels[1:] + 1) // 2

@@ -19,8 +19,7 @@ from freeze_omni.speech_decoder.segment import SegmentConfig, SegmentState, Text
 from freeze_omni.streaming import State
 from freeze_omni.system import FreezeOmni
 
-RUNAWAY = 3.0
-"""A segment is stopped at this multiple of the speech tokens that its text should take."""
+RUNAWAY = 3.0  # a segment is stopped at this multiple of the speech tokens that its text should take
 INCOMPLETE = "\ufffd"
 
 
@@ -96,15 +95,14 @@ class Writer:
     _unshown: int = 0
     _waiting: SegmentState = SegmentState()
 
-    @property
-    def cut(self) -> bool:
-        """Whether the limit ended the answer."""
-        return self.done and len(self.ids) >= self.config.generation.max_new_tokens
-
     def write(self) -> Job[tuple[str, list[TextSegment]]]:
         """One more token: the new text (maybe none yet), and the segments that became ready."""
-        token = yield from self._next()
-        if token is None:
+        generation, token = self.config.generation, None
+        if len(self.ids) < generation.max_new_tokens:
+            if self.ids:
+                self.last = yield Read(embed(self.model, self.ids[-1:]), self.cache, predict=True)
+            token = int(choose(self.last.logits[None], generation, self.generator)[0])
+        if token is None or token in self.model.llm.end_ids:
             self.done = True
             segments, self._waiting = finish(self._waiting)
             return "", segments
@@ -118,16 +116,6 @@ class Writer:
         segments, self._waiting = push(self.config.segments, self._waiting, delta, self._unshown)
         self._unshown = 0
         return delta, segments
-
-    def _next(self) -> Job[int | None]:
-        """The next token, or None at the end of the answer."""
-        generation = self.config.generation
-        if len(self.ids) >= generation.max_new_tokens:
-            return None
-        if self.ids:
-            self.last = yield Read(embed(self.model, self.ids[-1:]), self.cache, predict=True)
-        token = int(choose(self.last.logits[None], generation, self.generator)[0])
-        return None if token in self.model.llm.end_ids else token
 
 
 @dataclass(eq=False)
@@ -187,7 +175,7 @@ class Answer:
             name, self.ended = "end", True
             tail, end = (yield from self._tail()), len(self.writer.ids)
             results = [Spoke(tail, end, end, True)] if len(tail) else []
-            results.append(AnswerMade(self.writer.cut))
+            results.append(AnswerMade(cut=end >= self.config.generation.max_new_tokens))
         elif self._segment is None:
             name = "prefill"
             yield from self._prefill()

@@ -17,32 +17,25 @@ from freeze_omni.session import events as ev
 class TurnDetection(StrEnum):
     """Who ends a user's turn. A turn of `TurnConfig.max_turn_chunks` ends in every mode."""
 
-    STATE_HEAD = "state_head"
-    """The state head: answer, or do not answer."""
-    VAD = "vad"
-    """The voice activity detector: its gate's opening interrupts an answer, its closing ends the turn."""
-    MANUAL = "manual"
-    """The user, by Respond or Timeout; the gate is ignored."""
+    STATE_HEAD = "state_head"  # the state head: answer, or do not answer
+    VAD = "vad"  # the voice activity detector: its gate's opening interrupts an answer, its closing ends the turn
+    MANUAL = "manual"  # the user, by Respond or Timeout; the gate is ignored
 
 
 @dataclass(frozen=True)
 class TurnConfig:
     """Rules of turn taking.
 
-    Attributes:
-        detection: who ends a turn.
-        gated: with STATE_HEAD, listen only while the VAD gate is open; VAD always does, MANUAL never.
-        interrupt: a user's turn stops the answer that is being spoken. Otherwise it is kept and answered once the
-            answer is over and the user is silent. MANUAL always interrupts.
-        chunk_s: length of an audio chunk.
-        pre_roll_chunks: audio from before the gate opened that belongs to the turn.
-        threshold: a probability above it decides (released server: 0.5).
-        max_turn_chunks: a user who never stops is answered then.
-        silent_chunks: with STATE_HEAD, a turn without a decision ends this long after the gate closed. It is answered
-            if words were heard, else dropped.
-        transcribed: words tell a turn from silence. Without a CTC head (imported models) every turn counts as one with
-            words.
-        samples_per_token: guess for a segment that is not spoken to its end (output samples).
+    gated: with STATE_HEAD, listen only while the VAD gate is open; VAD always does, MANUAL never.
+    interrupt: a user's turn stops the answer that is being spoken. Otherwise it is kept and answered once the answer
+    is over and the user is silent. MANUAL always interrupts.
+    pre_roll_chunks: audio from before the gate opened that belongs to the turn.
+    threshold: a probability of the state head above it decides (released server: 0.5).
+    max_turn_chunks: a user who never stops is answered then.
+    silent_chunks: with STATE_HEAD, a turn without a decision ends this long after the gate closed. It is answered if
+    words were heard, else dropped.
+    transcribed: words tell a turn from silence. Without a CTC head (imported models) every turn counts as worded.
+    samples_per_token: guess for a segment that is not spoken to its end (output samples).
     """
 
     detection: TurnDetection = TurnDetection.STATE_HEAD
