@@ -48,10 +48,7 @@ class Overrun(RuntimeError):
 
 @dataclass
 class Lane:
-    """A job under way, the operation that it waits for, and the event or answer that it is for.
-
-    worked: the model has done something for it.
-    """
+    """A job under way, the operation it waits for, the event or answer it is for; the model has `worked` for it."""
 
     job: Job[Any]
     op: Op | None
@@ -89,11 +86,10 @@ class Playback:
 
 
 class Slot:
-    """`emit` is given the outputs of each piece of work.
+    """A session. `emit` is given the outputs of each piece of work, `observe` measurements in seconds.
 
-    `observe` is given measurements in seconds: listen_s (of chunks that the model heard, from arrival to end; audio
-    that comes more than AHEAD_S ahead of real time counts from when it is due, as a flood must not get others
-    refused), first_audio_s, heard_s, spoken_s.
+    They are first_audio_s, heard_s, spoken_s and listen_s: of chunks that the model heard, from arrival to end. Audio
+    more than AHEAD_S ahead of real time counts from when it is due, as a flood must not get others refused.
     """
 
     def __init__(

@@ -97,7 +97,8 @@ class Writer:
 
     def write(self) -> Job[tuple[str, list[TextSegment]]]:
         """One more token: the new text (maybe none yet), and the segments that became ready."""
-        generation, token = self.config.generation, None
+        generation = self.config.generation
+        token: int | None = None
         if len(self.ids) < generation.max_new_tokens:
             if self.ids:
                 self.last = yield Read(embed(self.model, self.ids[-1:]), self.cache, predict=True)

@@ -139,8 +139,8 @@ def step(config: TurnConfig, event: ev.Event | ev.Result, state: TurnState) -> O
             return _spoke(event, state)
         case ev.AnswerMade(cut):
             return _maybe_ended(config, replace(state, made="length" if cut else "done"))
-        case ev.Played(samples):
-            return _maybe_ended(config, replace(state, played=max(state.played, samples)))
+        case ev.Played(played):
+            return _maybe_ended(config, replace(state, played=max(state.played, played)))
     raise TypeError(f"{type(event).__name__} is not an event of a session")
 
 

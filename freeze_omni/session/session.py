@@ -242,11 +242,8 @@ class SpeechSession:
         return []
 
     def _opening(self) -> Job[None]:
-        """A turn reads on a copy of the cache: it may be dropped, and an answer may go on meanwhile.
-
-        If that would no longer fit, the turn is heard after a shorter history, and the answer that is being made keeps
-        the longer one.
-        """
+        """A turn reads on a copy of the cache: it may be dropped, and an answer may go on meanwhile. If that would no
+        longer fit, the turn is heard after a shorter history, and the answer being made keeps the longer one."""
         if self.answering is None:
             yield from self._keeping_text()
         room = 2 * self.rules.max_turn_chunks + self._answer_room()
