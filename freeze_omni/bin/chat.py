@@ -25,13 +25,12 @@ def main(arguments: list[str] | None = None) -> None:
     chosen = options.parse_args(arguments)
     try:
         from freeze_omni.client import terminal
-        from freeze_omni.client.microphone import NoDevice
         from freeze_omni.client.realtime import ServerError
     except ImportError as error:
         sys.exit(f"chat: error: {error}; install the extra: pip install 'freeze_omni[serve]'")
     try:
         asyncio.run(terminal.run(chosen))
-    except (ServerError, NoDevice, AudioError, OSError) as error:
+    except (ServerError, terminal.NoDevice, AudioError, OSError) as error:
         sys.exit(f"chat: error: {error}")
     except KeyboardInterrupt:
         print()
