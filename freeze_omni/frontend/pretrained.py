@@ -78,6 +78,10 @@ class PretrainedFrontend(nn.Module):
         """Width of a feature."""
         return self.model.output_size * self.config.stack
 
+    @property
+    def device(self) -> torch.device:
+        return next(self.model.parameters()).device
+
     def forward(self, wav: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Samples (B, S) in [-1, 1], lengths (B,) to features (B, S // shift_samples, output_size) and lengths.
 
@@ -94,8 +98,8 @@ class PretrainedFrontend(nn.Module):
         self, batch_size: int, device: torch.device | str | None = None, dtype: torch.dtype = torch.float
     ) -> State:
         """The silence before the stream: samples (B, left and look-ahead)."""
-        device = device or next(self.model.parameters()).device
-        return {"samples": torch.zeros(batch_size, self.left_samples + self.delay_samples, device=device, dtype=dtype)}
+        size = (batch_size, self.left_samples + self.delay_samples)
+        return {"samples": torch.zeros(size, device=device or self.device, dtype=dtype)}
 
     def step(self, wav: Tensor, state: State) -> tuple[Tensor, State]:
         """Samples (B, k * chunk_samples) to features (B, k * chunk_frames, output_size).
