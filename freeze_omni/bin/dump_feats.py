@@ -1,4 +1,4 @@
-"""Features of a pretrained encoder for stages 1.1 to 1.3, computed once: `python -m freeze_omni.bin.dump_feats --help`."""
+"""Features of a pretrained encoder for stages 1.1 to 1.3: `python -m freeze_omni.bin.dump_feats --help`."""
 
 from __future__ import annotations
 
