@@ -57,7 +57,6 @@ class PartsSource:
 
     @property
     def is_pack(self) -> bool:
-        """Whether the parts are those of a packed model, such as an imported one."""
         return is_pack(self.path)
 
     def described(self) -> dict[str, Any]:
@@ -67,7 +66,7 @@ class PartsSource:
 
 
 def inherit_config(model: dict[str, Any], sources: Sequence[PartsSource], where: str) -> dict[str, Any]:
-    """The mapping `model` completed with the configuration of the parts that are taken over.
+    """The mapping `model` completed with the configuration of parts that are taken over.
 
     Raises ConfigError: a part is described here and there, and not in the same way; or see `require_tuning`.
     """
@@ -76,9 +75,8 @@ def inherit_config(model: dict[str, Any], sources: Sequence[PartsSource], where:
     for source in sources:
         for key, theirs in described_parts(source).items():
             if not _agrees(completed.get(key), theirs):
-                raise ConfigError(
-                    f"{where}: {key} differs from {source.config_path}, where the part is from: remove it here"
-                )
+                here = f"{where}: {key}"
+                raise ConfigError(f"{here} differs from {source.config_path}, where the part is from: remove it here")
             completed[key] = theirs
     return completed
 
@@ -110,10 +108,7 @@ def _agrees(mine: Any, theirs: Any) -> bool:
 
 
 def load_parts(sources: Iterable[PartsSource]) -> dict[str, dict[str, Tensor]]:
-    """Read the parts of each checkpoint: part name -> its state dict, without the prefix.
-
-    Raises ConfigError: a missing file, or a file without the part.
-    """
+    """Part name -> its state dict, without the prefix. Raises ConfigError: a missing file, or one without the part."""
     found: dict[str, dict[str, Tensor]] = {}
     for source in sources:
         if source.is_pack:
@@ -129,10 +124,7 @@ def load_parts(sources: Iterable[PartsSource]) -> dict[str, dict[str, Tensor]]:
 
 
 def fill_parts(model: nn.Module, found: dict[str, dict[str, Tensor]], where: str = "--init_parts") -> None:
-    """Copy parts into the submodules of the same names, exactly.
-
-    Raises ConfigError: no such submodule, or one of another shape.
-    """
+    """Copy parts into the submodules of their names. Raises ConfigError: no such submodule, or one of another shape."""
     for part, state in found.items():
         module = dict(model.named_children()).get(part)
         if module is None:
@@ -156,8 +148,7 @@ def read_model(
 
     llm, units: of the parts that work with them, as folders (or a hub id) or loaded; default: those of a packed model
     among the sources. voice: sound file of the voice that a codec speaks with. config: further keys of SystemConfig;
-    where: what an error calls them.
-    Raises ConfigError: a missing file, a part that is in no source, or parts that do not fit together.
+    where: what an error calls them. Raises ConfigError: a missing file or part, or parts that do not fit together.
     """
     parsed = [PartsSource.parse(one) if isinstance(one, str) else one for one in sources]
     mapping = inherit_config(dict(config or {}), parsed, where)

@@ -1,4 +1,4 @@
-"""The listening chain: samples -> frontend's features -> encoder frames -> CTC logits -> positions of the LLM (paper section 3.1).
+"""The listening chain (paper section 3.1): samples -> features -> encoder frames -> CTC logits -> LLM positions.
 
 Training, evaluation and sessions all listen through this one part, all at once or in steps.
 """
@@ -72,7 +72,7 @@ class Listening:
 
         chunk_size: encoder frames of a chunk, 0 for infinite, None as configured. augment: SpecAugment on the features.
         """
-        feats, sizes = (wav, lengths) if wav.dim() == 3 else self.frontend(wav, lengths)
+        feats, sizes = self.features(wav, lengths)
         frames, sizes = self.encoder(feats, sizes, chunk_size, augment=augment)
         logits = self.ctc(frames)
         adapted = None if self.adapter is None else self.adapter(frames, sizes, ctc_logits=logits)
@@ -82,9 +82,15 @@ class Listening:
     __call__ = forward
 
     def with_end(self, wav: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Recordings (B, S), lengths (B,) with the silence after them in which their last frames come."""
-        delay = self.delay_samples
-        return silence_padding(nn.functional.pad(wav, (0, delay)), lengths), lengths + delay
+        """Recordings (B, S), lengths (B,) with the silence after them in which their last frames come; features
+        (B, F, D) as they are."""
+        if wav.dim() == 3 or not self.delay_samples:
+            return wav, lengths
+        return silence_padding(nn.functional.pad(wav, (0, self.delay_samples)), lengths), lengths + self.delay_samples
+
+    def features(self, wav: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Samples (B, S), lengths (B,) to features (B, F, D), lengths; features as they are."""
+        return (wav, lengths) if wav.dim() == 3 else self.frontend(wav, lengths)
 
     def units(self, out: ListeningOutput) -> list[list[int]]:
         """CTC units that each row spells; in steps those that start in the step."""

@@ -48,7 +48,7 @@ def save(model: FreezeOmni, folder: str | Path, results: str | Path | None = Non
     new = folder.with_name(f".{folder.name}.new")
     shutil.rmtree(new, ignore_errors=True)
     new.mkdir(parents=True)
-    path = _put_llm(model.llm, new / LLM) if copy_llm else _reference(model.llm)
+    path = _put_llm(model.llm, new / LLM, copy_llm)
     llm = dataclasses.replace(model.config.llm, path=path, fingerprint=model.llm.fingerprint())
     config = dataclasses.replace(model.config, llm=llm)
     text = yaml.safe_dump(as_mapping(config), sort_keys=False, allow_unicode=True)
@@ -83,10 +83,8 @@ def load(
     frozen = FrozenLLM.load(source, dtype=config.llm.dtype, device=device, texts=config.chat)
     wanted = config.llm.fingerprint
     if verify and wanted and frozen.fingerprint() != wanted:
-        raise PackError(
-            f"{source}: not the LLM that this model was trained with (its weights differ); "
-            "give that one, or verify=False"
-        )
+        differs = f"{source}: not the LLM that this model was trained with (its weights differ)"
+        raise PackError(f"{differs}; give that one, or verify=False")
     try:
         model = FreezeOmni(config, frozen, units, load_file(folder / WEIGHTS))
     except ValueError as error:
@@ -94,8 +92,8 @@ def load(
     return model.to(device)
 
 
+# what `load` may raise for a folder whose files are broken
 LOAD_ERRORS = (ValueError, OSError, RuntimeError, KeyError, SafetensorError)
-"""What `load` may raise for a folder whose files are broken."""
 
 
 def load_fault(folder: str | Path, error: Exception) -> str:
@@ -107,7 +105,6 @@ def load_fault(folder: str | Path, error: Exception) -> str:
 
 
 def is_pack(path: str | Path) -> bool:
-    """Whether a path is that of a packed folder."""
     return (Path(path) / CONFIG).is_file() and (Path(path) / WEIGHTS).is_file()
 
 
@@ -126,10 +123,7 @@ def llm_source(folder: str | Path, config: SystemConfig) -> str:
 
 
 def read_weights(folder: str | Path, parts: Sequence[str]) -> dict[str, dict[str, Tensor]]:
-    """The tensors of some parts by part name, without its prefix, after the check of all shapes.
-
-    Raises PackError as `load`, and for a part that the model does not have.
-    """
+    """Tensors by part, without its prefix. Raises PackError as `load`, and for a part that the model does not have."""
     config, path = read_config(folder), Path(folder) / WEIGHTS
     _check_weights(config, path, llm_source(folder, config))
     with safe_open(path, framework="pt") as file:
@@ -169,13 +163,11 @@ def _check_weights(config: SystemConfig, path: Path, llm: str | Path) -> None:
         raise PackError(f"{path}: no such file; pack the model again (stage 13)") from None
     except SafetensorError as error:
         raise PackError(f"{path}: broken or cut off ({error}); pack the model again") from None
-    both = sorted(set(expected) & set(found))
+    other = [key for key in sorted(expected.keys() & found) if found[key] != expected[key]]
     problems = {
-        "missing": sorted(set(expected) - set(found)),
-        "unknown": sorted(set(found) - set(expected)),
-        "of another shape than config.yaml says": [
-            f"{key} {found[key]} (not {expected[key]})" for key in both if found[key] != expected[key]
-        ],
+        "missing": sorted(expected.keys() - found),
+        "unknown": sorted(found.keys() - expected),
+        "of another shape than config.yaml says": [f"{key} {found[key]} (not {expected[key]})" for key in other],
     }
     for problem, keys in problems.items():
         if keys:
@@ -183,9 +175,11 @@ def _check_weights(config: SystemConfig, path: Path, llm: str | Path) -> None:
             raise PackError(f"{path}: tensors {problem}: {', '.join(keys[:5])}{more}")
 
 
-def _put_llm(llm: FrozenLLM, folder: Path) -> str:
-    """Copy the LLM's own files, or write the model where it came from the hub."""
+def _put_llm(llm: FrozenLLM, folder: Path, copy: bool) -> str:
+    """Copy the LLM's own files, or write the model where it came from the hub; without `copy` only say where it is."""
     source = Path(llm.source)
+    if not copy:
+        return str(source.resolve()) if source.is_dir() else llm.source
     if source.is_dir() and any(source.glob("*.safetensors")):
         folder.mkdir()
         for pattern in LLM_FILES:
@@ -195,8 +189,3 @@ def _put_llm(llm: FrozenLLM, folder: Path) -> str:
         llm.model.save_pretrained(folder)
         llm.tokenizer.save_pretrained(folder)
     return folder.name
-
-
-def _reference(llm: FrozenLLM) -> str:
-    source = Path(llm.source)
-    return str(source.resolve()) if source.is_dir() else llm.source

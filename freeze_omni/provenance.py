@@ -42,15 +42,12 @@ def without_home(text: str) -> str:
 
 def commit(folder: Path) -> str:
     """The commit of the source, with `+changes` if tracked files differ from it; `unknown` outside git."""
+    describe = ["git", "describe", "--always", "--exclude=*", "--abbrev=12", "--dirty=+changes"]
     try:
-        run = {"cwd": folder, "capture_output": True, "text": True, "timeout": 10}
-        head = subprocess.run(["git", "rev-parse", "--short=12", "HEAD"], **run)
-        if head.returncode != 0:
-            return "unknown"
-        dirty = subprocess.run(["git", "status", "--porcelain", "-uno"], **run).stdout.strip()
+        run = subprocess.run(describe, cwd=folder, capture_output=True, text=True, timeout=10, check=True)
     except (OSError, subprocess.SubprocessError):
         return "unknown"
-    return head.stdout.strip() + ("+changes" if dirty else "")
+    return run.stdout.strip()
 
 
 def machine() -> dict[str, Any]:

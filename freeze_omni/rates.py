@@ -9,8 +9,8 @@ from dataclasses import dataclass
 class Rates:
     """The clocks of a model: audio in, features, encoder, LLM positions, speech tokens, audio out.
 
-    One streaming step is one encoder chunk. With the paper's figures: 160 ms = 2560 samples = 16 new
-    feature frames = 4 encoder frames = 2 LLM positions of the convolution adapter.
+    One streaming step is one encoder chunk. With the paper's figures: 160 ms = 2560 samples = 16 new feature frames =
+    4 encoder frames = 2 LLM positions of the convolution adapter.
     """
 
     input_hz: int = 16000

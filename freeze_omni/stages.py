@@ -28,42 +28,50 @@ class Stage:
     task: str
     trains: tuple[str, ...]
     takes: tuple[str, ...] = ()
+    keeps: tuple[str, ...] = ()
     only_if: Mapping[str, str] = field(default_factory=dict, hash=False)
     reads: tuple[str, ...] = ()
     adapters: tuple[bool, bool] = (False, False)
 
     def folder(self, adapter: str) -> str:
         """Name of the training's folder."""
-        return self._named(adapter if self.adapters[0] else "")
+        return f"{self.number}_{self.name}" + (f"_{adapter}" if self.adapters[0] else "")
 
     def config(self, adapter: str) -> str:
         """Name of its YAML in conf/<scale>."""
-        return self._named(adapter if self.adapters[1] else "") + ".yaml"
+        return f"{self.number}_{self.name}" + (f"_{adapter}.yaml" if self.adapters[1] else ".yaml")
 
     def saves(self, model: Config) -> tuple[str, ...]:
         """The parts in its checkpoint, with the configuration `model`."""
-        return tuple(part for part in self.trains if part not in self.only_if or model.get(self.only_if[part]))
+        return tuple(part for part in self.keeps + self.trains if self._has(part, model))
 
-    def _named(self, adapter: str) -> str:
-        return "_".join(filter(None, (self.number, self.name, adapter)))
+    def learns(self, model: Config) -> tuple[str, ...]:
+        """The parts that are trained, with the configuration `model`."""
+        return tuple(part for part in self.trains if self._has(part, model))
+
+    def _has(self, part: str, model: Config) -> bool:
+        return part not in self.only_if or bool(model.get(self.only_if[part]))
 
 
 TUNING = "llm_tuning"  # learned with the LLM: it goes wherever the parts go that learned with it
 STAGES = (
-    Stage("1.1", "encoder", "EncoderTask", ("encoder", "ctc", "spelling"), only_if={"spelling": "spelling"}),
+    Stage(
+        "1.1", "encoder", "EncoderTask", ("encoder", "ctc", "spelling"),
+        keeps=("frontend",), only_if={"frontend": "frontend", "spelling": "spelling"},
+    ),
     Stage(
         "1.2", "adapter", "AdapterTask", ("encoder", "adapter", "task_tokens", "ctc", TUNING),
-        takes=("encoder", "ctc"), only_if={"ctc": "ctc_weight", TUNING: TUNING}, adapters=(True, True),
+        takes=("frontend", "encoder", "ctc"), only_if={"ctc": "ctc_weight", TUNING: TUNING}, adapters=(True, True),
     ),
     Stage(
         "1.3", "dialogue", "DialogueTask", ("prompt", "state_head", TUNING),
-        takes=("encoder", "ctc", "adapter", TUNING), only_if={TUNING: TUNING}, adapters=(True, False),
+        takes=("frontend", "encoder", "ctc", "adapter", TUNING), only_if={TUNING: TUNING}, adapters=(True, False),
     ),
     Stage("2.1", "codec", "CodecTask", ("codec", "discriminator"), only_if={"discriminator": "gan"}),
     Stage("2.2", "speech_decoder", "SpeechDecoderTask", ("speech_decoder",), reads=("codec",)),
     Stage("2.3", "prefix", "PrefixTask", ("speech_decoder",), takes=("speech_decoder", TUNING), reads=("codec",)),
 )  # fmt: skip
-PACKED = ("encoder", "ctc", "adapter", "prompt", "state_head", TUNING, "codec", "speech_decoder")
+PACKED = ("frontend", "encoder", "ctc", "adapter", "prompt", "state_head", TUNING, "codec", "speech_decoder")
 
 
 def stage(name: str) -> Stage:
@@ -75,10 +83,7 @@ def stage(name: str) -> Stage:
 
 
 def sources(name: str, model_of: Callable[[Stage], Config]) -> dict[Stage, tuple[str, ...]]:
-    """Which parts the stage `name`, or the packed model ("pack"), takes from which stage, in the stages' order.
-
-    model_of: the configuration (`model:`) of an earlier stage.
-    """
+    """Which parts the stage `name`, or the packed model ("pack"), takes from which, by the `model:` of earlier ones."""
     wanted = PACKED if name == "pack" else stage(name).takes
     earlier = STAGES if name == "pack" else STAGES[: STAGES.index(stage(name))]
     saver = {part: one for one in earlier for part in one.saves(model_of(one)) if part in wanted}
@@ -114,7 +119,6 @@ class Run:
         return any(self.own(source) for source in (*sources(one.name, self.model), *map(stage, one.reads)))
 
     def folder(self, one: Stage) -> Path:
-        """Of its training."""
         return (self.exp / "tags" / self.tag if self.own(one) else self.exp) / one.folder(self.adapter)
 
     def model(self, one: Stage) -> Config:

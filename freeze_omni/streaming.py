@@ -37,11 +37,6 @@ def part_state[T](state: Mapping[str, T], name: str) -> dict[str, T]:
     return {key[len(name) + 1 :]: value for key, value in state.items() if key.startswith(name + ".")}
 
 
-def select_rows(state: State, rows: Tensor) -> State:
-    """The rows of a batched state, in the order of the index tensor `rows`."""
-    return {key: value[rows] for key, value in state.items()}
-
-
 def state_bytes(state: State) -> int:
     """Memory that one state holds, in bytes."""
     return sum(value.numel() * value.element_size() for value in state.values())

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from freeze_omni.adapter.choice import AdapterChoice, build_adapter
-from freeze_omni.codec.build import build_codec
+from freeze_omni.codec.codec import build_codec
 from freeze_omni.codec.config import CodecConfig
 from freeze_omni.codec.fifo import FifoConfig
 from freeze_omni.duplex.state_head import StateHead, StateHeadConfig
@@ -37,8 +37,7 @@ from freeze_omni.weights import fill, without_weights
 
 @dataclass(frozen=True)
 class LlmConfig:
-    """path: a folder, relative to the packed one, or a hub id. fingerprint: of the weights trained
-    with; empty is not checked."""
+    """path: a folder, relative to the packed one, or a hub id. fingerprint: of the weights trained with, or ''."""
 
     path: str = "llm"
     dtype: str = "float32"
@@ -97,21 +96,18 @@ class SystemConfig:
                 "history: text needs the words of a CTC head, and this model has none: set history: speech"
             )
         rates, codec, encoder = self.rates, self.codec, self.encoder
-        listens, speaks = ("encoder",), ("codec",)
+        listens, speaks, both = ("encoder",), ("codec",), ("codec", "speech_decoder")
+        codes, codebook = self.speech_decoder.codes, codec.quantiser.codebook_size
         same: list[tuple[tuple[str, ...], str, int, int]] = [
             (listens, "rates.input_hz, fbank.sample_hz", rates.input_hz, self.fbank.sample_hz),
             (listens, "rates.encoder_downsample, encoder.downsample", rates.encoder_downsample, encoder.downsample),
             (listens, "rates.chunk_frames, encoder.chunk_frames", rates.chunk_frames, encoder.chunk_frames),
             (speaks, "rates.output_hz, codec.sample_rate_hz", rates.output_hz, codec.sample_rate_hz),
             (speaks, "rates.token_samples, codec.hop_samples", rates.token_samples, codec.hop_samples),
+            (both, "speech_decoder.codes, codec.quantiser.codebook_size", codes, codebook),
         ]
         if self.frontend is None:
             same.append((listens, "rates.mel_bins, encoder.input_size", rates.mel_bins, encoder.input_size))
-        else:
-            chunks = self.frontend.chunk_frames, encoder.chunk_frames
-            same.append((listens, "frontend.chunk_frames, encoder.chunk_frames", *chunks))
-        codes = self.speech_decoder.codes, codec.quantiser.codebook_size
-        same.append((("codec", "speech_decoder"), "speech_decoder.codes, codec.quantiser.codebook_size", *codes))
         for parts, names, one, other in same:
             if one != other and all(map(self.has, parts)):
                 raise ValueError(f"{names} must be equal, not {one} and {other}")
@@ -124,7 +120,6 @@ class SystemConfig:
         return tuple(name for name in PARTS if (name in self.parts if self.parts else not absent.get(name)))
 
     def has(self, part: str) -> bool:
-        """Whether the model has the part."""
         return part in self.own_parts
 
     @property
@@ -133,7 +128,8 @@ class SystemConfig:
         return bool(set(self.own_parts) - {"frontend", "encoder", "ctc", "codec"})
 
 
-PARTS = ("frontend", "encoder", "ctc", "adapter", "prompt", "state_head", "speech_decoder", "codec", "task_tokens", PART)
+HEARING = ("frontend", "encoder", "ctc", "adapter")
+PARTS = (*HEARING, "prompt", "state_head", "speech_decoder", "codec", "task_tokens", PART)
 """All parts, by the prefixes of their checkpoints."""
 
 
@@ -181,17 +177,15 @@ class FreezeOmni(nn.Module):
         state: Mapping[str, Tensor] | None = None,
     ) -> None:
         """llm, units: needed by the parts that work with them. state: all tensors, which become the model's own
-        without a copy; None draws fresh weights.
-
-        Raises ValueError if LLM or units are missing or of another size than the configuration says.
-        """
+        without a copy; None draws fresh weights. Raises ValueError if LLM or units are missing or of another size."""
         super().__init__()
         _check_sizes(config, llm, units)
         self.config, self.units, self.rates = config, units, config.rates
+        self.transcribes = config.ctc_units > 0  # has a CTC head, so that words tell speech from silence
+        self.system_prompt = config.system_prompt  # that prompt and state head were trained with
         llm = None if llm is None else llm.plain
-        embeds = None
-        if config.has("adapter") and config.adapter.needs_unit_embeds:
-            embeds = units.embeddings(llm)
+        reads_units = config.has("adapter") and config.adapter.needs_unit_embeds
+        embeds = units.embeddings(llm) if reads_units else None
         with nullcontext() if state is None else without_weights():
             parts = build_parts(config, embeds, llm)
         self.trained_parts = tuple(parts)
@@ -209,7 +203,6 @@ class FreezeOmni(nn.Module):
         self.eval()
 
     def has(self, part: str) -> bool:
-        """Whether the model has the part."""
         return part in self.trained_parts
 
     def __getattr__(self, name: str) -> Any:
@@ -228,18 +221,7 @@ class FreezeOmni(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where the parts are."""
         return next(self.parameters()).device
-
-    @property
-    def transcribes(self) -> bool:
-        """Whether there is a CTC head, so that words tell speech from silence."""
-        return self.config.ctc_units > 0
-
-    @property
-    def system_prompt(self) -> str:
-        """The system text that prompt and state head were trained with."""
-        return self.config.system_prompt
 
     def spoken_ids(self, text: str) -> list[int]:
         """LLM ids by which the speech decoder speaks a text: cleaned, in its own text units."""
@@ -247,10 +229,7 @@ class FreezeOmni(nn.Module):
 
     @torch.no_grad()
     def transcribe(self, wav: Tensor, lengths: Tensor, chunk_size: int | None = None) -> list[str]:
-        """Audio (B, S) at 16 kHz, lengths (B,) to what the CTC head reads, all at once and to the end.
-
-        chunk_size: encoder frames of a chunk, 0 for infinite, None for the configured.
-        """
+        """Audio (B, S) at 16 kHz, lengths (B,) to what the CTC head reads, all at once, in chunks as `Listening`."""
         listening = Listening(self.frontend, self.encoder, self.ctc)
         heard = listening(*listening.with_end(wav, lengths), chunk_size)
         return [self.units.decode(ids) for ids in listening.units(heard)]

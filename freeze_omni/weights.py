@@ -14,10 +14,7 @@ from torch import Tensor, nn
 
 @contextmanager
 def without_weights() -> Iterator[None]:
-    """Modules built inside have their parameters on the meta device, and their buffers as ever.
-
-    Not for several threads at once: it replaces a method of `nn.Module` meanwhile.
-    """
+    """Parameters of modules built inside are on the meta device. Replaces a method of `nn.Module`: for one thread."""
     original = nn.Module.register_parameter
 
     def register(module: nn.Module, name: str, param: nn.Parameter | None) -> None:
@@ -33,10 +30,7 @@ def without_weights() -> Iterator[None]:
 
 
 def fill(module: nn.Module, state: Mapping[str, Tensor]) -> None:
-    """Let the module's tensors be those of `state`, without a copy; names and shapes must be the same.
-
-    Raises ValueError if they are not.
-    """
+    """Let the module's tensors be those of `state`, without a copy. Raises ValueError for other names or shapes."""
     try:
         module.load_state_dict(state, assign=True)
     except RuntimeError as error:

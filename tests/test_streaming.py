@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from freeze_omni.streaming import join_states, select_rows, split_state, state_bytes
+from freeze_omni.streaming import join_states, split_state, state_bytes
 
 
 def state(value: int) -> dict[str, torch.Tensor]:
@@ -17,11 +17,6 @@ def test_joined_and_split_states_are_the_same():
     assert joined["past"].shape == (3, 3, 2) and joined["age"].tolist() == [4, 7, 9]
     for one, other in zip(split_state(joined), rows, strict=True):
         assert all(torch.equal(one[key], other[key]) for key in other)
-
-
-def test_rows_are_picked_in_order():
-    joined = join_states([state(value) for value in (4, 7, 9)])
-    assert select_rows(joined, torch.tensor([2, 0]))["age"].tolist() == [9, 4]
 
 
 def test_memory_is_counted():

@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from freeze_omni.adapter.output import Adapter, AdapterOutput, chunk_ends, chunk_means
+from freeze_omni.adapter.output import Adapted, Adapter, AdapterOutput, Device, chunk_ends, chunk_means
 from freeze_omni.shapes import silence_padding, valid_mask
 from freeze_omni.streaming import State
 
@@ -21,8 +21,8 @@ NORM_EPS = 1e-3
 class ConvAdapterConfig:
     """The defaults are the published ones: kernel 5, GELU, LayerNorm.
 
-    convolutions: 1 or 2; 0 takes two if the LLM is more than 4 times as wide as the encoder, as
-    the released code does. chunk_frames: encoder frames of a streaming step.
+    convolutions: 1 or 2; 0 takes two if the LLM is more than 4 times as wide as the encoder, as the released code does.
+    chunk_frames: encoder frames of a streaming step.
     """
 
     kernel: int = 5
@@ -80,26 +80,17 @@ class ConvAdapter(Adapter):
         self.layers = nn.ModuleList(CausalLayer(config, *shape) for shape in shapes)
         self.project = nn.Linear(sizes[-1], llm_size)
 
-    def initial_state(
-        self, batch_size: int, device: torch.device | str | None = None, dtype: torch.dtype | None = None
-    ) -> State:
+    def initial_state(self, batch_size: int, device: Device = None, dtype: torch.dtype | None = None) -> State:
         """The inputs before the first of each convolution: zeros, conv{i} (B, kernel - 1, size)."""
         weight, past = self.project.weight, self.config.kernel - 1
         empty = partial(torch.zeros, device=device or weight.device, dtype=dtype or weight.dtype)
-        layers = enumerate(self.layers)
-        return {f"conv{i}": empty(batch_size, past, layer.conv.in_channels) for i, layer in layers}
+        return {f"conv{i}": empty(batch_size, past, layer.conv.in_channels) for i, layer in enumerate(self.layers)}
 
-    def adapt(
-        self, enc: Tensor, lengths: Tensor, ctc_logits: Tensor | None, state: State
-    ) -> tuple[AdapterOutput, State]:
+    def adapt(self, enc: Tensor, lengths: Tensor, ctc_logits: Tensor | None, state: State) -> Adapted:
         x, after, counts = silence_padding(enc, lengths), {}, lengths
         for i, layer in enumerate(self.layers):
             x, after[f"conv{i}"], counts = layer(x, state[f"conv{i}"], counts)
         chunk = self.config.chunk_frames
-        output = AdapterOutput(
-            embeds=silence_padding(self.project(x), counts),
-            lengths=counts,
-            ends=(chunk_ends(lengths, enc.shape[1], chunk) + STRIDE - 1) // STRIDE,
-            summary=chunk_means(enc, lengths, chunk),
-        )
-        return output, after
+        ends = (chunk_ends(lengths, enc.shape[1], chunk) + STRIDE - 1) // STRIDE
+        embeds = silence_padding(self.project(x), counts)
+        return AdapterOutput(embeds, counts, ends, chunk_means(enc, lengths, chunk)), after

@@ -1,7 +1,6 @@
 """Our adapter: it sends a position to the LLM at the frame where the CTC path starts a unit.
 
-Speech becomes about as many positions as its text has tokens: fewer for the LLM to read, and near
-to what it was trained on, with no filler between.
+So speech has about as many positions as its text has tokens: few, with no filler, near to what the LLM was trained on.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from freeze_omni.adapter.output import Adapter, AdapterOutput, chunk_ends, chunk_means
+from freeze_omni.adapter.output import Adapted, Adapter, AdapterOutput, Device, chunk_ends, chunk_means
 from freeze_omni.encoder.ctc import unit_starts
 from freeze_omni.shapes import valid_mask
 from freeze_omni.streaming import State
@@ -58,16 +57,12 @@ class CtcAdapter(Adapter):
             nn.init.zeros_(self.project.weight)
             nn.init.zeros_(self.project.bias)
 
-    def initial_state(
-        self, batch_size: int, device: torch.device | str | None = None, dtype: torch.dtype | None = None
-    ) -> State:
+    def initial_state(self, batch_size: int, device: Device = None, dtype: torch.dtype | None = None) -> State:
         """The unit of the frame before the first: blank, (B,) long whatever the dtype."""
         device = device or self.project.weight.device
         return {"unit": torch.full((batch_size,), self.config.blank, dtype=torch.long, device=device)}
 
-    def adapt(
-        self, enc: Tensor, lengths: Tensor, ctc_logits: Tensor | None, state: State
-    ) -> tuple[AdapterOutput, State]:
+    def adapt(self, enc: Tensor, lengths: Tensor, ctc_logits: Tensor | None, state: State) -> Adapted:
         """Gradient reaches the encoder through the posterior and the projection; the choice of frames has none."""
         if ctc_logits is None:
             raise ValueError("the CTC adapter needs the CTC head's logits: pass ctc_logits")

@@ -25,6 +25,10 @@ class AdapterOutput(NamedTuple):
     summary: Tensor
 
 
+type Adapted = tuple[AdapterOutput, State]
+type Device = torch.device | str | None
+
+
 def chunk_means(enc: Tensor, lengths: Tensor, chunk_frames: int) -> Tensor:
     """Mean of the valid frames of each chunk, zero without one: (B, T, D), lengths (B,) to (B, ceil(T / chunk), D)."""
     chunks = -(-enc.shape[1] // chunk_frames)
@@ -43,24 +47,16 @@ def chunk_ends(lengths: Tensor, size: int, chunk_frames: int) -> Tensor:
 
 
 class Adapter(nn.Module):
-    """The base of the adapters, which define `initial_state` and `adapt`.
+    """The base of the adapters, which define `initial_state` and `adapt`."""
 
-    Attributes:
-        project: to the LLM's width. config.chunk_frames: encoder frames of a streaming step.
-    """
+    config: Any  # chunk_frames: encoder frames of a streaming step
+    project: nn.Linear  # to the LLM's width
 
-    config: Any
-    project: nn.Linear
-
-    def initial_state(
-        self, batch_size: int, device: torch.device | str | None = None, dtype: torch.dtype | None = None
-    ) -> State:
+    def initial_state(self, batch_size: int, device: Device = None, dtype: torch.dtype | None = None) -> State:
         """A stream that has heard nothing; device and dtype default to the parameters' own."""
         raise NotImplementedError
 
-    def adapt(
-        self, enc: Tensor, lengths: Tensor, ctc_logits: Tensor | None, state: State
-    ) -> tuple[AdapterOutput, State]:
+    def adapt(self, enc: Tensor, lengths: Tensor, ctc_logits: Tensor | None, state: State) -> Adapted:
         """Encoder frames (B, T, input_size), lengths (B,), CTC logits (B, T, V) to positions and the next state."""
         raise NotImplementedError
 
@@ -68,11 +64,8 @@ class Adapter(nn.Module):
         """Encoder frames (B, T, input_size), lengths (B,), CTC logits (B, T, V) to positions, all at once."""
         return self.adapt(enc, lengths, ctc_logits, self.initial_state(len(enc), enc.device, enc.dtype))[0]
 
-    def step(self, enc: Tensor, state: State, ctc_logits: Tensor | None = None) -> tuple[AdapterOutput, State]:
-        """Whole chunks (B, k * chunk_frames, input_size) to the positions that start in them: see `lengths`.
-
-        Raises ValueError if the frames are not whole chunks.
-        """
+    def step(self, enc: Tensor, state: State, ctc_logits: Tensor | None = None) -> Adapted:
+        """Whole chunks (B, k * chunk_frames, input_size), or ValueError, to the positions that start in them."""
         chunk = self.config.chunk_frames
         if enc.shape[1] == 0 or enc.shape[1] % chunk:
             raise ValueError(f"a step takes a multiple of {chunk} frames, found {enc.shape[1]}")

@@ -1,7 +1,5 @@
 """Talk to a served model from a terminal: by microphone, with sound files at the speed of speech, or by typing."""
 
-from __future__ import annotations
-
 import argparse
 import asyncio
 import os
@@ -11,7 +9,8 @@ from pathlib import Path
 from freeze_omni.data.audio import AudioError
 
 
-def parser() -> argparse.ArgumentParser:
+def main(arguments: list[str] | None = None) -> None:
+    """Exits with 1 and one line if there is no server, no sound or no microphone."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     options.add_argument("--url", default="ws://127.0.0.1:8765", help="of the server; wss:// with TLS")
     options.add_argument("--input", nargs="+", type=Path, default=[], help="sound files, one turn each")
@@ -23,21 +22,15 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--states", action="store_true", help="show the state decisions")
     options.add_argument("--api_key", default=os.environ.get("FREEZE_OMNI_API_KEY", ""), help="of the server")
     options.add_argument("--ca", type=Path, help="certificate to trust, such as a self-made one")
-    return options
-
-
-def main(arguments: list[str] | None = None) -> None:
-    """Exits with 1 and one line if there is no server, no sound or no microphone."""
-    chosen = parser().parse_args(arguments)
+    chosen = options.parse_args(arguments)
     try:
         from freeze_omni.client import terminal
-        from freeze_omni.client.microphone import NoDevice
         from freeze_omni.client.realtime import ServerError
     except ImportError as error:
         sys.exit(f"chat: error: {error}; install the extra: pip install 'freeze_omni[serve]'")
     try:
         asyncio.run(terminal.run(chosen))
-    except (ServerError, NoDevice, AudioError, OSError) as error:
+    except (ServerError, terminal.NoDevice, AudioError, OSError) as error:
         sys.exit(f"chat: error: {error}")
     except KeyboardInterrupt:
         print()

@@ -1,7 +1,5 @@
 """Compute every key of a recording (golden.npz) again, streaming and in one pass, and compare."""
 
-from __future__ import annotations
-
 import argparse
 import sys
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Check whether an LLM can be the frozen backbone: its width, chat template, end token, and one short answer."""
 
-from __future__ import annotations
-
 import argparse
 import sys
 
@@ -25,13 +23,12 @@ def main(arguments: list[str] | None = None) -> int:
     texts, tokenizer = llm.chat.texts, llm.tokenizer
     prompt = llm.chat.dialogue("You are a helpful voice assistant.", [(args.question, None)])
     answer = generate_batch(llm, [prompt], GenerationConfig(args.max_new_tokens))[0]
-    system_role = "has one" if texts.after_system.strip() else "none: its text opens the first user turn"
     facts = {
         "architecture": llm.config.model_type,
         "hidden size": llm.hidden_size,
         "vocabulary": llm.vocab_size,
         "parameters": f"{sum(weight.numel() for weight in llm.model.parameters()) / 1e6:.1f} M, all frozen",
-        "system role": system_role,
+        "system role": "has one" if texts.after_system.strip() else "none: its text opens the first user turn",
         "before a user's turn": repr(texts.after_system),
         "after it": repr(texts.user_suffix),
         "between turns": repr(texts.between),

@@ -1,30 +1,23 @@
-"""Speech to tokens for stage 2.2: `python -m freeze_omni.bin.codec_dump --help`."""
-
-from __future__ import annotations
+"""Write `tokens` (one line for each utterance), `voices.npz` (global codes by utterance) and, with utt2spk,
+`speakers.npz` (the voice of each speaker). A killed run resumes where it stopped."""
 
 import argparse
 from pathlib import Path
 
-from freeze_omni.bin.errors import run
+from freeze_omni.bin.errors import user_errors
 from freeze_omni.checkpoint import read_model
 from freeze_omni.codec.dump import dump_tokens
 
 
+@user_errors(name="codec_dump")
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
-        prog="codec_dump",
-        description="Write `tokens` (one line for each utterance), `voices.npz` (global codes by utterance) and, with "
-        "utt2spk, `speakers.npz` (the voice of each speaker). A killed run resumes where it stopped.",
-    )
+    parser = argparse.ArgumentParser(prog="codec_dump", description=__doc__)
     parser.add_argument("--checkpoint", required=True, help="of stage 2.1, next to its config.yaml; or a packed model")
     parser.add_argument("--data_dir", required=True, help="with wav.scp; any rate is resampled")
     parser.add_argument("--output_dir", required=True)
     parser.add_argument("--batch_s", type=float, default=60.0, help="seconds of audio in a batch")
     parser.add_argument("--device", default="cpu")
-    run(_dump, parser.parse_args(arguments), name="codec_dump")
-
-
-def _dump(args: argparse.Namespace) -> None:
+    args = parser.parse_args(arguments)
     codec = read_model([f"{args.checkpoint}:codec"]).codec.to(args.device)
     done = dump_tokens(codec, Path(args.data_dir), Path(args.output_dir), args.batch_s)
     print(f"codec_dump: {done} utterances in {args.output_dir}/tokens")

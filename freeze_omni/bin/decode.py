@@ -8,13 +8,11 @@ A subject alone reads --data and writes --output. `all` decodes every subject wh
 and writes ROOT/asr_<set>, ROOT/qa, ROOT/states, ROOT/latency, ROOT/codec, ROOT/tts, ROOT/duplex.
 """
 
-from __future__ import annotations
-
 import argparse
 import sys
 from pathlib import Path
 
-from freeze_omni.bin.errors import run
+from freeze_omni.bin.errors import user_errors
 from freeze_omni.eval import codec
 from freeze_omni.eval.config import read_config
 from freeze_omni.eval.runner import DecodeJob
@@ -52,9 +50,10 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--config", type=Path, help="decode.yaml; without it, its defaults")
     parser.add_argument("--seed", type=int, default=777, help="seed of all sampling")
     parser.add_argument("--threads", type=int, default=0, help="threads of torch; 0: as found")
-    run(decode, parser.parse_args(arguments), name="decode")
+    decode(parser.parse_args(arguments))
 
 
+@user_errors(name="decode")
 def decode(args: argparse.Namespace) -> None:
     """One subject, or all whose set is given."""
     if args.subject != "all":

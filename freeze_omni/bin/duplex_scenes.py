@@ -7,33 +7,28 @@ Dialogue sets of stage 4 know their kinds of sound. In other directories utteran
 side- are of that kind; all others are a user's questions.
 """
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 
-from freeze_omni.bin.errors import run
+from freeze_omni.bin.errors import user_errors
 from freeze_omni.config import build, read_yaml
 from freeze_omni.data.tables import TableError
 from freeze_omni.eval.duplex.compose import NOT_FOR_IT, ComposeConfig, Composer, Pools, read_sounds
 from freeze_omni.eval.duplex.scene import KINDS
 
 
+@user_errors()
 def main(arguments: list[str] | None = None) -> None:
+    """Write the folder; print what is in it and what was left out."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "--data", required=True, nargs="+", type=Path, help="Kaldi directories (wav.scp, text) or dialogue sets"
-    )
+    data = "Kaldi directories (wav.scp, text) or dialogue sets"
+    parser.add_argument("--data", required=True, nargs="+", type=Path, help=data)
     parser.add_argument("--output", required=True, type=Path, help="folder of scenes")
     parser.add_argument("--count", type=int, default=10, help="scenes of each kind")
     parser.add_argument("--kinds", nargs="+", choices=KINDS, help="kinds of scenes; default: all that --data can make")
     parser.add_argument("--config", type=Path, help="YAML of ranges: freeze_omni/eval/duplex/compose.py")
     parser.add_argument("--seed", type=int, default=777)
-    run(compose, parser.parse_args(arguments))
-
-
-def compose(chosen: argparse.Namespace) -> None:
-    """Write the folder; print what is in it and what was left out. Raises TableError."""
+    chosen = parser.parse_args(arguments)
     config = build(ComposeConfig, read_yaml(chosen.config), str(chosen.config)) if chosen.config else None
     pools = Pools([sound for folder in chosen.data for sound in read_sounds(folder)])
     for kind in chosen.kinds or ():

@@ -1,10 +1,8 @@
 """How commands end on a user's error: one line on standard error, and code 1."""
 
-from __future__ import annotations
-
-import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from freeze_omni.config import ConfigError
@@ -14,11 +12,10 @@ from freeze_omni.data.tables import TableError
 USER_ERRORS: tuple[type[Exception], ...] = (ConfigError, AudioError, TableError, FileNotFoundError, ImportError)
 
 
-def run(
-    main: Callable[[argparse.Namespace], None], arguments: argparse.Namespace, *further: type[Exception], name: str = ""
-) -> None:
-    """Run a command; further: its other errors that a user can fix. name: default: that of the program."""
+@contextmanager
+def user_errors(*further: type[Exception], name: str = "") -> Iterator[None]:
+    """Decorates a command; further: its other errors that a user can fix. name: default: that of the program."""
     try:
-        main(arguments)
+        yield
     except (*USER_ERRORS, *further) as error:
         sys.exit(f"{name or Path(sys.argv[0]).stem}: error: {error}")

@@ -15,14 +15,12 @@
 The whole set is scored; answers are as long as --max_new_tokens. `duplex --data` is the same as `states --data`.
 """
 
-from __future__ import annotations
-
 import argparse
 import os
 import time
 from pathlib import Path
 
-from freeze_omni.bin.errors import run
+from freeze_omni.bin.errors import user_errors
 from freeze_omni.config import ConfigError
 from freeze_omni.eval.config import read_config
 from freeze_omni.eval.subjects import SUBJECTS
@@ -36,9 +34,8 @@ def main(arguments: list[str] | None = None) -> None:
     tests.add_argument("--data", type=Path, help="test set: a data directory; qa: or a file of questions")
     tests.add_argument("--scenes", type=Path, help="duplex: scenes of freeze-omni duplex-scenes")
     system = parser.add_mutually_exclusive_group(required=True)
-    system.add_argument(
-        "--model", type=Path, help="packed model folder, or a checkpoint; asr: of 1.1 or 1.2, tts: of 2.1 or 2.2"
-    )
+    model = "packed model folder, or a checkpoint; asr: of 1.1 or 1.2, tts: of 2.1 or 2.2"
+    system.add_argument("--model", type=Path, help=model)
     system.add_argument("--outputs", type=Path, help="outputs of another system in the forms of docs/evaluation.md")
     system.add_argument("--server", help="duplex --scenes: a Realtime server, played to in real time")
     parser.add_argument("--api_key", default=os.environ.get("FREEZE_OMNI_API_KEY", ""), help="of the server")
@@ -57,9 +54,10 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--output", type=Path, default=Path("exp/eval"), help="folder of decodings and figures")
     parser.add_argument("--seed", type=int, default=777)
     parser.add_argument("--threads", type=int, default=0, help="threads of torch; 0: as found")
-    run(evaluate, parser.parse_args(arguments), ValueError, name="eval")
+    evaluate(parser.parse_args(arguments))
 
 
+@user_errors(ValueError, name="eval")
 def evaluate(args: argparse.Namespace) -> None:
     """Decode if needed, score, print, write."""
     started_s = time.time()

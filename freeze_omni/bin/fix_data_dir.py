@@ -1,33 +1,26 @@
-"""Fix a Kaldi data directory; called by utils/fix_data_dir.sh."""
-
-from __future__ import annotations
+"""Sort a Kaldi data directory, drop unusable utterances (missing or cut audio, no transcript, not in every file) and
+rebuild spk2utt. The old files go to .backup."""
 
 import argparse
 import sys
 
-from freeze_omni.bin.errors import run
+from freeze_omni.bin.errors import user_errors
 from freeze_omni.data.datadir_fix import fix
 
 SHOWN = 20
 
 
+@user_errors(OSError, ValueError, name="fix_data_dir.sh")
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="fix_data_dir.sh",
-        description="Sort a Kaldi data directory, drop unusable utterances (missing or cut audio, "
-        "no transcript, not in every file) and rebuild spk2utt. The old files go to .backup.",
-    )
+    parser = argparse.ArgumentParser(prog="fix_data_dir.sh", description=__doc__)
     parser.add_argument("folder")
-    run(_fix, parser.parse_args(), OSError, ValueError, name="fix_data_dir.sh")
-
-
-def _fix(args: argparse.Namespace) -> None:
-    kept, before, reasons = fix(args.folder)
+    folder = parser.parse_args().folder
+    kept, before, reasons = fix(folder)
     for reason in reasons[:SHOWN]:
         print(f"dropped {reason}", file=sys.stderr)
     if len(reasons) > SHOWN:
         print(f"... and {len(reasons) - SHOWN} more", file=sys.stderr)
-    print(f"fix_data_dir.sh: kept {kept} of {before} utterances of {args.folder}")
+    print(f"fix_data_dir.sh: kept {kept} of {before} utterances of {folder}")
 
 
 if __name__ == "__main__":

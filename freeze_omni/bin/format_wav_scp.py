@@ -1,14 +1,13 @@
 """Stage 2: a Kaldi directory -> single 16-bit wav files at one rate, cut, padded, filtered by length."""
 
-from __future__ import annotations
-
 import argparse
 import time
 
-from freeze_omni.bin.errors import run
+from freeze_omni.bin.errors import user_errors
 from freeze_omni.data.prepare import PrepareConfig, prepare_dir
 
 
+@user_errors(ValueError, OSError)
 def main(arguments: list[str] | None = None) -> None:
     default = PrepareConfig()
     parser = argparse.ArgumentParser(description=__doc__)
@@ -20,10 +19,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--speeds", default="1.0", help='as in "0.9 1.0 1.1"')
     parser.add_argument("--pad_s", type=float, nargs=2, default=default.pad_s, metavar=("BEFORE", "AFTER"))
     parser.add_argument("--nj", type=int, default=2)
-    run(_format, parser.parse_args(arguments), ValueError, OSError)
-
-
-def _format(args: argparse.Namespace) -> None:
+    args = parser.parse_args(arguments)
     start = time.monotonic()
     speeds = tuple(float(speed) for speed in args.speeds.replace(",", " ").split())
     config = PrepareConfig(args.hz, args.min_s, args.max_s, speeds, tuple(args.pad_s))

@@ -1,13 +1,11 @@
 """Turn the published checkpoints (audiollm, decoder, codec, server.json) into a packed model folder."""
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 
 import torch
 
-from freeze_omni.bin.errors import run
+from freeze_omni.bin.errors import user_errors
 from freeze_omni.data.audio import read_audio, read_question
 from freeze_omni.eval.question import ask, summary
 from freeze_omni.eval.question import report as told
@@ -30,9 +28,10 @@ def main(arguments: list[str] | None = None) -> None:
     options.add_argument("--voice", help="sound file of a voice to replace model.json's")
     options.add_argument("--check", type=Path, metavar="WAV", help="ask this question and print the answer")
     options.add_argument("--seed", type=int, default=0, help="seed of the answer to --check")
-    run(convert, options.parse_args(arguments), LlmError, ValueError, OSError, name="import-released")
+    convert(options.parse_args(arguments))
 
 
+@user_errors(LlmError, ValueError, OSError, name="import-released")
 def convert(args: argparse.Namespace) -> None:
     released = read_released(args.checkpoint, args.llm_dtype)
     print("\n".join(report(released)))

@@ -1,7 +1,5 @@
 """The `freeze-omni` command: one subcommand for each tool, imported only when used."""
 
-from __future__ import annotations
-
 import importlib
 import sys
 
@@ -30,7 +28,10 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the subcommand named first. Exits with an error for an unknown one."""
     arguments = sys.argv[1:] if arguments is None else arguments
     if not arguments or arguments[0] in ("-h", "--help"):
-        print(usage())
+        lines = [f"  {name:<18}{COMMANDS[name][1]}" for name in COMMANDS]
+        print(
+            "\n".join(["usage: freeze-omni COMMAND [options]", "", *lines, "", "Details: freeze-omni COMMAND --help"])
+        )
         sys.exit(0 if arguments else 2)
     if arguments[0] == "--version":
         from importlib.metadata import version
@@ -44,12 +45,6 @@ def main(arguments: list[str] | None = None) -> None:
     code = importlib.import_module(f"freeze_omni.bin.{COMMANDS[name][0]}").main()
     if code:
         sys.exit(code)
-
-
-def usage() -> str:
-    """The help text."""
-    lines = [f"  {name:<18}{COMMANDS[name][1]}" for name in COMMANDS]
-    return "\n".join(["usage: freeze-omni COMMAND [options]", "", *lines, "", "Details: freeze-omni COMMAND --help"])
 
 
 if __name__ == "__main__":

@@ -1,12 +1,10 @@
 """Stage 4: questions -> the LLM's answers -> speech -> dialogues and duplex scenes with state labels."""
 
-from __future__ import annotations
-
 import argparse
 import time
 from pathlib import Path
 
-from freeze_omni.bin.errors import run
+from freeze_omni.bin.errors import user_errors
 from freeze_omni.config import ConfigError, build, read_yaml
 from freeze_omni.data.tts.backends import TtsError
 from freeze_omni.data.tts.synthesize import TtsFolders
@@ -16,6 +14,7 @@ from freeze_omni.eval.round_trip import of_dialogues
 from freeze_omni.llm.frozen import LlmError
 
 
+@user_errors(TtsError, LlmError)
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--config", required=True, help="YAML: the sets and how scenes are composed")
@@ -25,10 +24,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--cache", default="", help="folder of voices and spoken sentences")
     parser.add_argument("--judge", type=Path, help="CTranslate2 Whisper folder, for `rejection` of the YAML")
     parser.add_argument("--nj", type=int, default=2, help="processes for synthesis")
-    run(_make, parser.parse_args(arguments), TtsError, LlmError)
-
-
-def _make(args: argparse.Namespace) -> None:
+    args = parser.parse_args(arguments)
     start = time.monotonic()
     config = build(DialogueConfig, read_yaml(args.config), args.config)
     judge = None

@@ -1,17 +1,16 @@
 """Make the CTC units from the transcripts of the training set (stage 3)."""
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 
-from freeze_omni.bin.errors import run
+from freeze_omni.bin.errors import user_errors
 from freeze_omni.config import ConfigError
 from freeze_omni.data.tables import read_table
 from freeze_omni.llm.units import CtcUnits
 
 
-def parser() -> argparse.ArgumentParser:
+@user_errors(OSError, ValueError)
+def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--text", nargs="+", required=True, help="Kaldi text files: id, then words")
     options.add_argument("--kind", choices=("llm", "bpe", "char"), default="llm", help="see docs/stages.md")
@@ -19,7 +18,10 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--min_count", type=int, default=3, help="rarer LLM tokens are spelled (kind llm)")
     options.add_argument("--size", type=int, default=500, help="number of units (kind bpe)")
     options.add_argument("--output", required=True, help="folder for tokens.txt and units.json")
-    return options
+    args = options.parse_args()
+    units = make_units(args)
+    units.save(args.output)
+    print(f"{Path(args.output)}: {len(units)} units of kind {args.kind}")
 
 
 def make_units(args: argparse.Namespace) -> CtcUnits:
@@ -36,16 +38,6 @@ def make_units(args: argparse.Namespace) -> CtcUnits:
     from transformers import AutoTokenizer
 
     return CtcUnits.from_llm(texts, AutoTokenizer.from_pretrained(args.llm), args.min_count)
-
-
-def main() -> None:
-    run(_save, parser().parse_args(), OSError, ValueError)
-
-
-def _save(args: argparse.Namespace) -> None:
-    units = make_units(args)
-    units.save(args.output)
-    print(f"{Path(args.output)}: {len(units)} units of kind {args.kind}")
 
 
 if __name__ == "__main__":

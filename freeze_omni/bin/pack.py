@@ -1,13 +1,11 @@
 """Pack the trained parts, the LLM and the units into one folder (stage 13)."""
 
-from __future__ import annotations
-
 import argparse
 from typing import Any
 
 import torch
 
-from freeze_omni.bin.errors import run
+from freeze_omni.bin.errors import user_errors
 from freeze_omni.checkpoint import PartsSource, described_parts, load_parts, read_model, require_tuning
 from freeze_omni.config import ConfigError, as_mapping, build, read_yaml
 from freeze_omni.data.audio import read_audio
@@ -65,12 +63,10 @@ def replace_parts(base: str, sources: list[PartsSource], system: str | None = No
     return FreezeOmni(build(SystemConfig, mapping, where=base), model.llm, model.units, kept | join_parts(found))
 
 
+@user_errors(OSError, ValueError, name="pack")
 def main() -> None:
-    run(pack, parser().parse_args(), OSError, ValueError, name="pack")
-
-
-def pack(args: argparse.Namespace) -> None:
     """Write the folder and print its size."""
+    args = parser().parse_args()
     model = assemble(args)
     if args.voice:
         model.set_voice(torch.from_numpy(read_audio(args.voice, model.rates.output_hz)[0]))

@@ -1,19 +1,18 @@
 """Stage 1: a published corpus -> Kaldi directories data/<set>/. `prepare_corpus CORPUS --help` lists its options."""
 
-from __future__ import annotations
-
 import argparse
 import dataclasses
 import sys
 import typing
 from pathlib import Path
 
-from freeze_omni.bin.errors import run
+from freeze_omni.bin.errors import user_errors
 from freeze_omni.data.corpora.base import CorpusError
 from freeze_omni.data.corpora.prepare import PrepareOptions, prepare_corpus
 from freeze_omni.data.corpora.registry import CORPORA, corpus_class
 
 
+@user_errors(CorpusError, OSError)
 def main(arguments: list[str] | None = None) -> None:
     arguments = sys.argv[1:] if arguments is None else arguments
     top = argparse.ArgumentParser(description=__doc__)
@@ -25,7 +24,7 @@ def main(arguments: list[str] | None = None) -> None:
         args.root = args.root.resolve()
     own = {field.name: getattr(args, field.name) for field in dataclasses.fields(cls)}
     options = PrepareOptions(tuple(args.sets), args.nj, args.case == "lower", args.check_audio, args.most_skipped)
-    run(lambda given: prepare_corpus(name, cls(**own), given.data, options), args, CorpusError, OSError)
+    prepare_corpus(name, cls(**own), args.data, options)
 
 
 def parser(name: str, cls: type) -> argparse.ArgumentParser:
@@ -46,9 +45,8 @@ def parser(name: str, cls: type) -> argparse.ArgumentParser:
     options.add_argument("--nj", type=int, default=default.nj, help=f"processes [{default.nj}]")
     options.add_argument("--case", choices=("keep", "lower"), default="keep", help="case of the transcripts [keep]")
     options.add_argument("--check_audio", type=_truth, default=True, help="check every file's header [true]")
-    options.add_argument(
-        "--most_skipped", type=float, default=default.most_skipped, help=f"share of a set [{default.most_skipped}]"
-    )
+    skipped = f"share of a set [{default.most_skipped}]"
+    options.add_argument("--most_skipped", type=float, default=default.most_skipped, help=skipped)
     return options
 
 

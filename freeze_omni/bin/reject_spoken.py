@@ -1,17 +1,16 @@
 """Remove synthetic speech that a recogniser mishears from data directories, and list it in <folder>/rejected."""
 
-from __future__ import annotations
-
 import argparse
 from dataclasses import replace
 from pathlib import Path
 
-from freeze_omni.bin.errors import run
+from freeze_omni.bin.errors import user_errors
 from freeze_omni.eval.config import JudgeConfig
 from freeze_omni.eval.round_trip import REJECTED, reject_misheard
 from freeze_omni.eval.wer import NORMALISERS
 
 
+@user_errors(name="reject_spoken")
 def main(arguments: list[str] | None = None) -> None:
     """Exits with one line if something cannot be read, or if nothing would be left."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -19,14 +18,10 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--judge", required=True, type=Path, help="CTranslate2 Whisper folder")
     parser.add_argument("--language", default="en")
     parser.add_argument("--normaliser", choices=sorted(NORMALISERS), default="english")
-    parser.add_argument(
-        "--most_wer", type=float, default=0.2, help="error rate above which an utterance is removed [0.2]"
-    )
+    most = "error rate above which an utterance is removed [0.2]"
+    parser.add_argument("--most_wer", type=float, default=0.2, help=most)
     parser.add_argument("--threads", type=int, default=2)
-    run(reject, parser.parse_args(arguments), name="reject_spoken")
-
-
-def reject(args: argparse.Namespace) -> None:
+    args = parser.parse_args(arguments)
     config = replace(JudgeConfig(), language=args.language, threads=args.threads)
     for folder in args.folders:
         kept, rejected = reject_misheard(folder, args.judge, config, args.most_wer, args.normaliser)

@@ -1,12 +1,10 @@
 """Write RESULTS.md, and its pictures, from the results file of a run and those of other scales."""
 
-from __future__ import annotations
-
 import argparse
 import os
 from pathlib import Path
 
-from freeze_omni.bin.errors import run
+from freeze_omni.bin.errors import user_errors
 from freeze_omni.config import ConfigError
 from freeze_omni.data.tables import write_lines
 from freeze_omni.eval import pictures as draw
@@ -22,9 +20,10 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--root", type=Path, help="decoding root of the run's default model: its pictures")
     parser.add_argument("--notes", type=Path, help="Markdown below the figures")
     parser.add_argument("--curves", nargs="*", default=[], type=Path, help="training folders")
-    run(write, parser.parse_args(arguments), ValueError, name="results")
+    write(parser.parse_args(arguments))
 
 
+@user_errors(ValueError, name="results")
 def write(args: argparse.Namespace) -> None:
     """Pictures next to the run's results file, then the text: all scales, the quickest first."""
     others = [path for path in args.beside if path.absolute() != args.results.absolute()]

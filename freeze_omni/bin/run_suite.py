@@ -7,17 +7,16 @@
 The files are checked in the end.
 """
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 
-from freeze_omni.bin.errors import run
+from freeze_omni.bin.errors import user_errors
 from freeze_omni.data.corpora.base import CorpusError
 from freeze_omni.eval.suites.base import SuiteError
 from freeze_omni.eval.suites.run import SUITES, run_suite
 
 
+@user_errors(SuiteError, CorpusError, name="suite")
 def main(arguments: list[str] | None = None) -> None:
     """Exits with one line if something cannot be read or is not in the suite's form."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -32,7 +31,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--max_new_tokens", type=int, default=512, help="longest answer")
     parser.add_argument("--seed", type=int, default=777)
     parser.add_argument("--threads", type=int, default=0, help="threads of torch; 0: as found")
-    run(lambda args: print(run_suite(args)), parser.parse_args(arguments), SuiteError, CorpusError, name="suite")
+    print(run_suite(parser.parse_args(arguments)))
 
 
 if __name__ == "__main__":

@@ -1,13 +1,11 @@
 """Stage 12: figures of all decoding folders, into one JSON file (WER in percent, shares as fractions)."""
 
-from __future__ import annotations
-
 import argparse
 import time
 from dataclasses import asdict
 from pathlib import Path
 
-from freeze_omni.bin.errors import run
+from freeze_omni.bin.errors import user_errors
 from freeze_omni.config import ConfigError
 from freeze_omni.data.kaldi_dir import read_sources
 from freeze_omni.eval.config import read_config
@@ -19,13 +17,8 @@ from freeze_omni.provenance import provenance, without_home
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--root",
-        required=True,
-        nargs="+",
-        metavar="NAME=FOLDER",
-        help="decoding roots of one model each, by the adapter's name; the first is the default",
-    )
+    roots = "decoding roots of one model each, by the adapter's name; the first is the default"
+    parser.add_argument("--root", required=True, nargs="+", metavar="NAME=FOLDER", help=roots)
     parser.add_argument("--model", nargs="*", default=[], metavar="NAME=FOLDER", help="their packs")
     parser.add_argument("--output", required=True, type=Path, help="results/<scale>.json")
     parser.add_argument("--scale", required=True, help="name of the config scale")
@@ -39,9 +32,10 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--stage_seconds", type=Path, help="folder with files seconds.<stage>")
     parser.add_argument("--fact", nargs="*", default=[], metavar="NAME=TEXT", help="store in the results")
     parser.add_argument("--seed", type=int, default=777, help="the seed of training and decoding")
-    run(score, parser.parse_args(arguments))
+    score(parser.parse_args(arguments))
 
 
+@user_errors()
 def score(chosen: argparse.Namespace) -> None:
     """Score every root and write the results."""
     started_s, config = time.time(), read_config(chosen.config)
@@ -61,10 +55,7 @@ def score(chosen: argparse.Namespace) -> None:
         "sizes": {name: pack_sizes(folder) for name, folder in packs.items()},
         "sources": [asdict(source) for source in (read_sources(chosen.sources) if chosen.sources else ())],
         "stage_seconds": stages,
-        "facts": {
-            **pairs([without_home(text) for text in chosen.fact]),
-            "judge": chosen.judge.name if chosen.judge else "none",
-        },
+        "facts": pairs(list(map(without_home, chosen.fact))) | {"judge": chosen.judge.name if chosen.judge else "none"},
         "provenance": provenance(chosen.seed, started_s),
     }
     write_json(chosen.output, results)

@@ -1,14 +1,12 @@
 """Serve a model: the OpenAI Realtime protocol at /v1/realtime, a page at /, /health, Prometheus metrics at /metrics."""
 
-from __future__ import annotations
-
 import argparse
 import logging
 import os
 from dataclasses import replace
 from pathlib import Path
 
-from freeze_omni.bin import errors
+from freeze_omni.bin.errors import user_errors
 from freeze_omni.config import ConfigError, build, read_yaml
 
 KEY = "FREEZE_OMNI_API_KEY"
@@ -32,14 +30,11 @@ def parser() -> argparse.ArgumentParser:
     return options
 
 
+@user_errors(ValueError, OSError, name="serve")
 def main(arguments: list[str] | None = None) -> None:
     """Exits with 1 and one line if the model cannot be served."""
     chosen = parser().parse_args(arguments)
     logging.basicConfig(level=chosen.log_level.upper(), format="%(asctime)s %(message)s")
-    errors.run(run, chosen, ValueError, OSError, name="serve")
-
-
-def run(chosen: argparse.Namespace) -> None:
     try:
         from freeze_omni.server.app import make
     except ImportError as error:

@@ -1,12 +1,10 @@
 """Stage 1 of dialogue recipes: speak data/qa_<set>/dialogues.jsonl into data/asr_<set> (the user's turns, many voices)
 and data/tts_<set> (the assistant's sentences, one voice). Earlier speech is kept."""
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 
-from freeze_omni.bin.errors import run
+from freeze_omni.bin.errors import user_errors
 from freeze_omni.data.kaldi_dir import write_spoken_set
 from freeze_omni.data.tables import TableError
 from freeze_omni.data.tts.backends import TtsError
@@ -14,6 +12,7 @@ from freeze_omni.data.tts.synthesize import TtsFolders, available_voices, synthe
 from freeze_omni.dialogues.plan import SpeakConfig, assistant_jobs, read_dialogues, user_jobs
 
 
+@user_errors(TtsError)
 def main(arguments: list[str] | None = None) -> None:
     default = SpeakConfig(())
     parser = argparse.ArgumentParser(description=__doc__)
@@ -27,15 +26,19 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--sentences", type=int, default=200, help="sentences of the assistant")
     parser.add_argument("--program", default="", help="for `program:` voices, a command line with {output}")
     parser.add_argument("--nj", type=int, default=2)
-    run(_speak, parser.parse_args(arguments), TtsError)
-
-
-def _speak(args: argparse.Namespace) -> None:
+    args = parser.parse_args(arguments)
     folders = TtsFolders(program=args.program)
     users = tuple(voice for word in args.voices.split(",") for voice in all_of(word, folders))
     config = SpeakConfig(users, args.voice, args.dialogues, args.rounds, args.sentences)
     for name in args.sets:
-        speak_set(args.data, name, config, folders, args.nj)
+        source = args.data / f"qa_{name}"
+        dialogues = read_dialogues(source / "dialogues.jsonl")
+        for role, jobs in (("asr", user_jobs(dialogues, config)), ("tts", assistant_jobs(dialogues, config))):
+            folder = args.data / f"{role}_{name}"
+            if not jobs:
+                raise TableError(f"{source}: nothing in it can be spoken into {folder}")
+            seconds = write_spoken_set(folder, jobs, synthesize(jobs, folders, args.nj))
+            print(f"{folder}: {len(jobs)} utterances, {seconds / 60:.1f} min")
 
 
 def all_of(word: str, folders: TtsFolders) -> list[str]:
@@ -46,17 +49,6 @@ def all_of(word: str, folders: TtsFolders) -> list[str]:
     if not names:
         raise TtsError(f"no voices of '{word}' here; run tools/installers/get_{word}.sh, or give backend:name")
     return [f"{word}:{name}" for name in names]
-
-
-def speak_set(data: Path, name: str, config: SpeakConfig, folders: TtsFolders, nj: int) -> None:
-    """data/qa_<name> to data/asr_<name> and data/tts_<name>."""
-    dialogues = read_dialogues(data / f"qa_{name}" / "dialogues.jsonl")
-    for role, jobs in (("asr", user_jobs(dialogues, config)), ("tts", assistant_jobs(dialogues, config))):
-        folder = data / f"{role}_{name}"
-        if not jobs:
-            raise TableError(f"{data / f'qa_{name}'}: nothing in it can be spoken into {folder}")
-        seconds = write_spoken_set(folder, jobs, synthesize(jobs, folders, nj))
-        print(f"{folder}: {len(jobs)} utterances, {seconds / 60:.1f} min")
 
 
 if __name__ == "__main__":

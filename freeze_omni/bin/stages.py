@@ -1,7 +1,5 @@
 """What the shell of the recipes asks: parts to take over, training folders, a dry run of all stages, keys of a YAML."""
 
-from __future__ import annotations
-
 import argparse
 import json
 import sys
@@ -42,9 +40,8 @@ def main(arguments: list[str] | None = None) -> None:
     key.add_argument("name")
     for command in (parts, folder, dry):
         command.add_argument("--tag", default="", help="name of a second configuration")
-        command.add_argument(
-            "--changed", nargs="*", action="extend", default=[], choices=NAMES, help="stages that the tag changes"
-        )
+        changed = "stages that the tag changes"
+        command.add_argument("--changed", nargs="*", action="extend", default=[], choices=NAMES, help=changed)
     chosen = options.parse_args(arguments)
     try:
         print("\n".join(answer(chosen)))

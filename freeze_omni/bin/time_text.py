@@ -1,12 +1,12 @@
-"""When each row of a text is spoken, for stage 2.2: `python -m freeze_omni.bin.time_text --help`."""
-
-from __future__ import annotations
+"""For `length: predicted`, write `durations` next to `tokens`: how many speech tokens each row of the text takes, by
+aligning text and speech (a hidden Markov model that is trained on just these directories). Further options are those of
+the training of stage 2.2."""
 
 import argparse
 from pathlib import Path
 from typing import Any
 
-from freeze_omni.bin.errors import run
+from freeze_omni.bin.errors import user_errors
 from freeze_omni.bin.stages import stage_options
 from freeze_omni.data.tables import read_table, write_table
 from freeze_omni.llm.frozen import FrozenLLM
@@ -16,14 +16,9 @@ from freeze_omni.stages import stage
 from freeze_omni.tasks.speech_decoder import SpeechDecoderModelConfig
 
 
+@user_errors(OSError, ValueError, name="time_text")
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
-        prog="time_text",
-        description="For `length: predicted`, write `durations` next to `tokens`: how many speech "
-        "tokens each row of the text takes, by aligning text and speech (a hidden Markov model that is trained on just "
-        "these directories). Further options are those of the training of stage 2.2.",
-        allow_abbrev=False,
-    )
+    parser = argparse.ArgumentParser(prog="time_text", description=__doc__, allow_abbrev=False)
     parser.add_argument("--config", required=True, help="YAML of stage 2.2: its text units and style")
     parser.add_argument("--llm", required=True, help="folder of the LLM whose tokens the rows are")
     parser.add_argument("--data_dir", required=True, nargs="+", type=Path, help="with wav.scp and the text file")
@@ -36,10 +31,6 @@ def main(arguments: list[str] | None = None) -> None:
     names = args.text * len(args.data_dir) if len(args.text) == 1 else args.text
     if len(names) != len(args.data_dir):
         parser.error("one --text for all, or one for each --data_dir")
-    run(lambda given: _align(given, names, overrides), args, OSError, ValueError, name="time_text")
-
-
-def _align(args: argparse.Namespace, names: list[str], overrides: list[str]) -> None:
     task, options = stage_options(stage("speech_decoder"), args.config, overrides)
     config = task.set_up(options)[0]
     if config.speech_decoder.length == "constant":

@@ -1,7 +1,5 @@
 """Train one stage: `python -m freeze_omni.bin.train TASK [options]`, TASK --help lists them."""
 
-from __future__ import annotations
-
 import importlib
 import sys
 

@@ -1,17 +1,16 @@
 """Speak a `text` file: writes wav.scp, utt2spk and spk2utt next to it. Earlier speech is kept."""
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 
-from freeze_omni.bin.errors import run
+from freeze_omni.bin.errors import user_errors
 from freeze_omni.data.kaldi_dir import write_spoken_set
 from freeze_omni.data.tables import TableError, read_table
 from freeze_omni.data.tts.backends import TtsError, Voice
 from freeze_omni.data.tts.synthesize import Job, TtsFolders, synthesize
 
 
+@user_errors(TtsError)
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path, help="a directory with `text` and optionally utt2voice")
@@ -20,10 +19,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--cache", default="", help="folder of voices and spoken sentences")
     parser.add_argument("--program", default="", help="for `program:` voices, a command line with {output}")
     parser.add_argument("--nj", type=int, default=2)
-    run(_speak, parser.parse_args(arguments), TtsError)
-
-
-def _speak(args: argparse.Namespace) -> None:
+    args = parser.parse_args(arguments)
     jobs = deal(read_table(args.folder / "text"), args.folder / "utt2voice", args.voices.split())
     paths = synthesize(jobs, TtsFolders(cache=args.cache, program=args.program), args.nj)
     seconds = write_spoken_set(args.folder, jobs, paths)

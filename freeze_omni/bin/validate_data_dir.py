@@ -1,6 +1,4 @@
-"""Check a Kaldi data directory; called by utils/validate_data_dir.sh."""
-
-from __future__ import annotations
+"""Check a Kaldi data directory."""
 
 import argparse
 import sys
@@ -11,7 +9,7 @@ SHOWN = 20
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="validate_data_dir.sh", description="Check a Kaldi data directory.")
+    parser = argparse.ArgumentParser(prog="validate_data_dir.sh", description=__doc__)
     parser.add_argument("folder")
     parser.add_argument("--no-feats", action="store_true", help="feats.scp may be missing")
     parser.add_argument("--no-wav", action="store_true", help="wav.scp may be missing")

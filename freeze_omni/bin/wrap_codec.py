@@ -6,15 +6,13 @@ codec.yaml has the keys of CodecConfig that differ (hop_samples, quantiser, glob
 The wrapped codec is tested on a second of sound, whole and streamed, before anything is written.
 """
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 
 import torch
 import yaml
 
-from freeze_omni.bin.errors import run
+from freeze_omni.bin.errors import user_errors
 from freeze_omni.codec.config import CodecConfig
 from freeze_omni.codec.external import ExternalCodec, build_external
 from freeze_omni.config import ConfigError, as_mapping, build, read_yaml
@@ -24,15 +22,13 @@ CHECKPOINT = "valid.loss.ave.pth"
 _TOLERANCE = 1e-3
 
 
+@user_errors(RuntimeError, ValueError, name="wrap_codec")
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--codec", required=True, help="module:Class, a subclass of ExternalCodec")
     parser.add_argument("--config", type=Path, help="YAML of its configuration")
     parser.add_argument("--output", required=True, type=Path, help="folder, as exp/2.1_codec")
-    run(_wrap, parser.parse_args(arguments), RuntimeError, ValueError, name="wrap_codec")
-
-
-def _wrap(args: argparse.Namespace) -> None:
+    args = parser.parse_args(arguments)
     mapping = read_yaml(args.config) if args.config else {}
     external = {**(mapping.get("external") or {}), "code": args.codec}
     mapping |= {"architecture": "external", "external": external}

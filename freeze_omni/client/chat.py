@@ -10,9 +10,7 @@ from typing import Any
 import numpy as np
 
 from freeze_omni.client.realtime import HZ, Realtime, decode
-
-STATES = ("listening on", "answer", "nothing to answer")
-"""The states of the event `freeze_omni.state`, in words."""
+from freeze_omni.session.events import STATE_NAMES
 
 
 @dataclass
@@ -42,12 +40,17 @@ class Voices:
 
     def track(self) -> np.ndarray:
         """The answers (S,) on the dialogue's time line."""
-        track = np.zeros(round(self.ends_s * HZ) + 1, dtype=np.float32)
-        for at, part in self.answers:
-            begin = round(at * HZ)
-            part = part[: len(track) - begin]
-            track[begin : begin + len(part)] = part
-        return track
+        return placed(self.answers, round(self.ends_s * HZ) + 1)
+
+
+def placed(pieces: list[tuple[float, np.ndarray]], size: int) -> np.ndarray:
+    """Pieces at their seconds on a time line (size,)."""
+    track = np.zeros(size, dtype=np.float32)
+    for at_s, part in pieces:
+        begin = round(at_s * HZ)
+        part = part[: size - begin]
+        track[begin : begin + len(part)] = part
+    return track
 
 
 class Chat:
@@ -77,7 +80,7 @@ class Chat:
         match event["type"]:
             case "freeze_omni.state" if self._states and event["state"] != self._state:
                 self._state = state = event["state"]
-                self._line("state", f"{state} ({STATES[state]})")
+                self._line("state", f"{state} ({STATE_NAMES[state]})")
             case "conversation.item.input_audio_transcription.completed":
                 self._line("you", event["transcript"])
             case "response.created":
@@ -109,10 +112,9 @@ class Chat:
         """The server has stopped an answer: report what was heard of it."""
         response = self._response or self._last
         if "item" in response:
+            place = {"item_id": response["item"], "content_index": 0}
             heard_ms = self.voices.heard_ms(response["first"])
-            await self._talk.send(
-                "conversation.item.truncate", item_id=response["item"], content_index=0, audio_end_ms=heard_ms
-            )
+            await self._talk.send("conversation.item.truncate", **place, audio_end_ms=heard_ms)
         self.voices.stop()
         self._speaker(None)
 

@@ -29,10 +29,9 @@ class ServerError(RuntimeError):
 
 @dataclass
 class Realtime:
-    """One session. `async with Realtime(url) as talk: ...`
+    """One session: `async with Realtime(url) as talk: ...` Raises ServerError if there is no server, or it refuses.
 
     url: ws://host:port or wss://host:port. ca: certificate to trust, for a self-made one.
-    Raises ServerError if there is no server, or it refuses.
     """
 
     url: str

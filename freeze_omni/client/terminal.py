@@ -1,17 +1,18 @@
-"""What `freeze-omni chat` does: turns from files, from the keyboard or from the microphone."""
+"""What `freeze-omni chat` does: turns from files, from the keyboard or from the microphone (extra: sounddevice)."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import sys
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import numpy as np
 
-from freeze_omni.client.chat import Chat
-from freeze_omni.client.microphone import devices
-from freeze_omni.client.realtime import HZ, Realtime
+from freeze_omni.client.chat import Chat, placed
+from freeze_omni.client.realtime import HZ, PIECE_S, Realtime
 from freeze_omni.data.audio import read_question, write_wav
 
 Said = list[tuple[float, np.ndarray]]
@@ -79,10 +80,54 @@ async def _by_microphone(talk: Realtime, chosen: argparse.Namespace) -> None:
 
 
 def _write(path: Path, user: Said, answers: np.ndarray) -> None:
-    placed = [(round(at_s * HZ), sound) for at_s, sound in user]
-    size = max([len(answers), *(begin + len(sound) for begin, sound in placed)])
-    both = np.zeros((size, 2), dtype=np.float32)
-    for begin, sound in placed:
-        both[begin : begin + len(sound), 0] = sound
-    both[: len(answers), 1] = answers
-    write_wav(path, both, HZ)
+    size = max([len(answers), *(round(at_s * HZ) + len(sound) for at_s, sound in user)])
+    write_wav(path, np.stack([placed(user, size), placed([(0.0, answers)], size)], axis=1), HZ)
+
+
+class NoDevice(RuntimeError):
+    """No sound device can be used; says what to do."""
+
+
+class Speaker:
+    """Plays pieces one after another; None drops what waits."""
+
+    def __init__(self) -> None:
+        self._waiting = np.zeros(0, dtype=np.float32)
+
+    def __call__(self, samples: np.ndarray | None) -> None:
+        self._waiting = self._waiting[:0] if samples is None else np.concatenate([self._waiting, samples])
+
+    def fill(self, out: np.ndarray) -> None:
+        """(frames, 1) float32 of a device."""
+        part, self._waiting = self._waiting[: len(out)], self._waiting[len(out) :]
+        out[:] = 0
+        out[: len(part), 0] = part
+
+
+@contextlib.contextmanager
+def devices() -> Iterator[tuple[Speaker, AsyncIterator[np.ndarray]]]:
+    """A loudspeaker, and pieces (S,) of `PIECE_S` from the microphone. Raises NoDevice."""
+    try:
+        import sounddevice
+    except (ImportError, OSError) as error:
+        text = f"no sound devices here ({error}): pip install sounddevice, or give wav files with --input"
+        raise NoDevice(text) from None
+    loop, speaker = asyncio.get_running_loop(), Speaker()
+    pieces: asyncio.Queue[np.ndarray] = asyncio.Queue()
+
+    def heard(data: np.ndarray, *_: object) -> None:
+        loop.call_soon_threadsafe(pieces.put_nowait, data[:, 0].copy())
+
+    options = {"samplerate": HZ, "blocksize": round(PIECE_S * HZ), "channels": 1, "dtype": "float32"}
+    try:
+        microphone = sounddevice.InputStream(callback=heard, **options)
+        loudspeaker = sounddevice.OutputStream(callback=lambda out, *_: speaker.fill(out), **options)
+    except sounddevice.PortAudioError as error:
+        raise NoDevice(f"no microphone or loudspeaker can be opened ({error}): give wav files with --input") from None
+
+    async def listen() -> AsyncIterator[np.ndarray]:
+        while True:
+            yield await pieces.get()
+
+    with microphone, loudspeaker:
+        yield speaker, listen()

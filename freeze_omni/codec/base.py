@@ -8,6 +8,8 @@ from torch import Tensor, nn
 from freeze_omni.codec.config import CodecConfig
 from freeze_omni.streaming import State
 
+type Device = torch.device | None
+
 
 class BaseCodec(nn.Module):
     """Tokens and a voice from audio, and back; a voice is (B, dim) float, or (B, tokens) long if quantised."""
@@ -31,7 +33,7 @@ class BaseCodec(nn.Module):
 
     @property
     def delay_samples(self) -> int:
-        """How late `step` gives out a sample; a stream starts with as many samples of silence."""
+        """How late `step` gives out a sample; a stream starts with as much silence."""
         return self.delay_tokens * self.hop_samples
 
     def encode(self, wav: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
@@ -46,9 +48,7 @@ class BaseCodec(nn.Module):
         """Tokens (B, T) and a global code (B or 1 rows) to audio (B, T * hop); silence after `lengths` (B,)."""
         raise NotImplementedError
 
-    def initial_state(
-        self, batch_size: int, device: torch.device | None = None, dtype: torch.dtype = torch.float32
-    ) -> State:
+    def initial_state(self, batch_size: int, device: Device = None, dtype: torch.dtype = torch.float32) -> State:
         raise NotImplementedError
 
     def step(self, tokens: Tensor, state: State, global_code: Tensor) -> tuple[Tensor, State]:

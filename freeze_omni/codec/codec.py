@@ -7,30 +7,24 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from freeze_omni.codec.base import BaseCodec, full_lengths
+from freeze_omni.codec.base import BaseCodec, Device, full_lengths
 from freeze_omni.codec.config import CodecConfig
-from freeze_omni.codec.global_code import GlobalQuantiser
-from freeze_omni.codec.quantiser import Quantiser
-from freeze_omni.codec.spectral_decoder import SpectralDecoder
-from freeze_omni.codec.spectral_encoder import SpectralEncoder
-from freeze_omni.codec.time_decoder import TimeDecoder
-from freeze_omni.codec.time_encoder import TimeEncoder
+from freeze_omni.codec.external import build_external
+from freeze_omni.codec.quantiser import GlobalQuantiser, Quantiser
+from freeze_omni.codec.spectral import SpectralDecoder, SpectralEncoder
+from freeze_omni.codec.time_domain import TimeDecoder, TimeEncoder
 from freeze_omni.shapes import valid_mask
 from freeze_omni.streaming import State
 
 
 @dataclass
 class CodecPass:
-    """One training pass: audio (B, S), tokens (B, T), and two losses, scalars.
-
-    `preview` is the distance of the mel frames that the decoder expects before it makes audio; zero for the
-    time-domain architecture, which has none.
-    """
+    """One training pass: audio (B, S), tokens (B, T), and two losses, scalars."""
 
     wav: Tensor
     tokens: Tensor
     commitment: Tensor
-    preview: Tensor
+    preview: Tensor  # distance of the mel frames that the decoder expects before it makes audio; 0 without mel frames
 
 
 class Codec(BaseCodec):
@@ -62,7 +56,7 @@ class Codec(BaseCodec):
             voice, _, loss = self.global_quantiser(voice)
             commitment = commitment + loss
         valid = valid_mask(token_lengths, latent.shape[1])
-        out, preview = self.decoder.with_preview(quantised.values, voice, valid)
+        out, preview = self.decoder(quantised.values, voice, valid)
         distance = wav.new_zeros(()) if preview is None else (preview - frames).abs().mean()
         return CodecPass(out, quantised.tokens, commitment, distance)
 
@@ -82,11 +76,9 @@ class Codec(BaseCodec):
     def decode(self, tokens: Tensor, global_code: Tensor, lengths: Tensor | None = None) -> Tensor:
         valid = valid_mask(full_lengths(tokens) if lengths is None else lengths, tokens.shape[1])
         values = self.quantiser.lookup(tokens.masked_fill(~valid, 0))
-        return self.decoder(values, self._voice(global_code, len(tokens)), valid)
+        return self.decoder(values, self._voice(global_code, len(tokens)), valid)[0]
 
-    def initial_state(
-        self, batch_size: int, device: torch.device | None = None, dtype: torch.dtype = torch.float32
-    ) -> State:
+    def initial_state(self, batch_size: int, device: Device = None, dtype: torch.dtype = torch.float32) -> State:
         return self.decoder.initial_state(batch_size, device, dtype)
 
     def step(self, tokens: Tensor, state: State, global_code: Tensor) -> tuple[Tensor, State]:
@@ -103,3 +95,8 @@ class Codec(BaseCodec):
     def _voice(self, global_code: Tensor, rows: int) -> Tensor:
         voice = global_code if self.global_quantiser is None else self.global_quantiser.lookup(global_code)
         return voice.expand(rows, -1)
+
+
+def build_codec(config: CodecConfig) -> BaseCodec:
+    """With fresh weights; an external codec brings its own. Raises ConfigError."""
+    return build_external(config) if config.architecture == "external" else Codec(config)

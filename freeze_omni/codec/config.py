@@ -29,8 +29,8 @@ class QuantiserConfig:
     levels: tuple[int, ...] = (8, 8, 4, 4)
 
     def __post_init__(self) -> None:
-        if self.kind == "fsq" and math.prod(self.levels) != self.codebook_size:
-            codes = math.prod(self.levels)
+        codes = math.prod(self.levels)
+        if self.kind == "fsq" and codes != self.codebook_size:
             raise ValueError(f"levels {self.levels} make {codes} codes, codebook_size is {self.codebook_size}")
 
 
@@ -71,8 +71,7 @@ class SpectralConfig:
 class TimeDomainConfig:
     """The architecture of the published checkpoint; rates and kernels in the generator's order.
 
-    `context_tokens`: tokens on each side that a streaming step decodes again; None: the whole receptive field, with
-    which streaming equals decoding at once.
+    context_tokens: on each side, decoded again by a streaming step; None: the receptive field, which makes it exact.
     """
 
     block: Literal["1", "2"] = "1"
@@ -116,13 +115,12 @@ class CodecConfig:
     external: ExternalConfig = field(default_factory=ExternalConfig)
 
     def __post_init__(self) -> None:
+        rates, samples = self.time_domain.rates, math.prod(self.time_domain.rates)
         if self.architecture == "spectral":
             _check_spectral(self.spectral, self.hop_samples)
-        elif self.architecture == "external":
-            if not self.external.code:
-                raise ValueError("architecture external needs external.code, as my_module:MyCodec")
-        elif math.prod(self.time_domain.rates) != self.hop_samples:
-            rates, samples = self.time_domain.rates, math.prod(self.time_domain.rates)
+        elif self.architecture == "external" and not self.external.code:
+            raise ValueError("architecture external needs external.code, as my_module:MyCodec")
+        elif self.architecture == "time_domain" and samples != self.hop_samples:
             raise ValueError(f"rates {rates} make {samples} samples a token, hop_samples is {self.hop_samples}")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import batched
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from freeze_omni.codec.codec import Codec
-from freeze_omni.codec.global_code import fixed_voice
+from freeze_omni.codec.quantiser import fixed_voice
 from freeze_omni.data.audio import read_audio
 from freeze_omni.data.progress import parallel_map
 from freeze_omni.data.tables import read_table, whole_file, write_table
@@ -31,8 +32,7 @@ def dump_tokens(codec: Codec, data_dir: Path, output_dir: Path, batch_s: float =
     parts.mkdir(parents=True, exist_ok=True)
     found = _finished(parts, recordings)
     left = [utterance for utterance in recordings if utterance not in found]
-    starts = range(0, len(left), BATCH_UTTERANCES)
-    batches = [left[start : start + BATCH_UTTERANCES] for start in starts]
+    batches = [list(batch) for batch in batched(left, BATCH_UTTERANCES)]
 
     def work(batch: list[str]) -> Found:
         return _encode(codec, {utterance: recordings[utterance] for utterance in batch}, batch_s)

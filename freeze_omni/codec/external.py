@@ -1,8 +1,4 @@
-"""A codec of another library with our interface: a subclass wraps it, the configuration names the subclass.
-
-A subclass encodes whole recordings and decodes whole token rows. Streaming decodes the new tokens again, together with
-`context_tokens` before and `lookahead_tokens` after them.
-"""
+"""A codec of another library with our interface: a subclass wraps it, the configuration names the subclass."""
 
 from __future__ import annotations
 
@@ -11,7 +7,7 @@ import importlib
 import torch
 from torch import Tensor, nn
 
-from freeze_omni.codec.base import BaseCodec, full_lengths
+from freeze_omni.codec.base import BaseCodec, Device, full_lengths
 from freeze_omni.codec.config import CodecConfig
 from freeze_omni.config import ConfigError
 from freeze_omni.streaming import State
@@ -20,8 +16,8 @@ from freeze_omni.streaming import State
 class ExternalCodec(BaseCodec):
     """Base of a wrapped codec: write `encode_rows`, `decode_rows`, and `voice_rows` if voices differ.
 
-    A subclass sets context_tokens and lookahead_tokens: how many tokens before and after a token change its samples.
-    With enough of both, streaming equals decoding at once.
+    context_tokens, lookahead_tokens: how many tokens before and after a token change its samples. Streaming decodes
+    new tokens together with these; with enough of both it equals decoding at once.
     """
 
     context_tokens = 8
@@ -75,9 +71,7 @@ class ExternalCodec(BaseCodec):
                 out[row, : length * self.hop_samples] = wav[0]
         return out
 
-    def initial_state(
-        self, batch_size: int, device: torch.device | None = None, dtype: torch.dtype = torch.float32
-    ) -> State:
+    def initial_state(self, batch_size: int, device: Device = None, dtype: torch.dtype = torch.float32) -> State:
         """The last tokens (B, context + lookahead), -1 before the first."""
         size = self.context_tokens + self.lookahead_tokens
         return {"tokens": torch.full((batch_size, size), -1, dtype=torch.long, device=device or self.place.device)}
@@ -89,9 +83,8 @@ class ExternalCodec(BaseCodec):
 
     @torch.no_grad()
     def flush(self, state: State, global_code: Tensor) -> Tensor:
-        joined = state["tokens"]
-        none = joined.new_full((len(joined), self.lookahead_tokens), -1)
-        return self._last_but_lookahead(torch.cat([joined, none], dim=1), self.lookahead_tokens, global_code)
+        joined = nn.functional.pad(state["tokens"], (0, self.lookahead_tokens), value=-1)
+        return self._last_but_lookahead(joined, self.lookahead_tokens, global_code)
 
     def _last_but_lookahead(self, joined: Tensor, count: int, global_code: Tensor) -> Tensor:
         """Samples of the `count` tokens before the last lookahead_tokens, each row without its gaps."""

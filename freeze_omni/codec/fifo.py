@@ -1,7 +1,6 @@
 """Streaming as in the published server: tokens wait, are decoded with overlap, and audio is cut at quiet points.
 
-An alternative to `Codec.step` (which is exact and has a fixed delay): each piece of audio ends near silence, so that a
-late next piece is not heard as a click.
+`Codec.step` is exact and has a fixed delay; here a piece ends near silence, so a late next one is not heard as a click.
 """
 
 from __future__ import annotations
@@ -19,8 +18,7 @@ from freeze_omni.codec.codec import Codec
 class FifoConfig:
     """Tokens decoded at a time, tokens of overlap on each side, and the quiet window.
 
-    `threshold` is a mean absolute sample value (audio in [-1, 1]); a chunk without a quieter window waits as a whole.
-    `first_threshold`: of the first chunk; None: as `threshold`.
+    threshold: mean absolute sample value (audio in [-1, 1]); a chunk without a quieter window waits as a whole.
     """
 
     first_chunk_tokens: int = 20
@@ -28,7 +26,7 @@ class FifoConfig:
     pad_tokens: int = 10
     window_samples: int = 1201
     threshold: float = 0.1
-    first_threshold: float | None = None
+    first_threshold: float | None = None  # of the first chunk; None: as threshold
 
     def __post_init__(self) -> None:
         if self.pad_tokens < 0 or self.chunk_tokens < 1 or self.window_samples < 1:
@@ -79,17 +77,17 @@ class TokenFifo:
         return torch.cat([state.audio, wav[start:]])
 
     def _wanted(self, state: FifoState) -> int:
-        config = self.config
-        own = config.pad_tokens + config.chunk_tokens if state.begun else config.first_chunk_tokens
-        return config.pad_tokens + own
+        pad, config = self.config.pad_tokens, self.config
+        return 2 * pad + config.chunk_tokens if state.begun else pad + config.first_chunk_tokens
 
     def _decode_chunk(self, state: FifoState) -> tuple[Tensor, FifoState]:
         """The audio (S,) of the next chunk alone; 2 pads of tokens stay as the next one's context."""
         count, pad = self._wanted(state), self.config.pad_tokens
         wav = self._decoded(state.tokens[:count])
-        first = pad if state.begun else 0
-        wav = wav[first * self.codec.hop_samples : (count - pad) * self.codec.hop_samples]
-        return wav, replace(state, tokens=state.tokens[count - 2 * pad :], begun=True)
+        hop, first = self.codec.hop_samples, pad if state.begun else 0
+        return wav[first * hop : (count - pad) * hop], replace(
+            state, tokens=state.tokens[count - 2 * pad :], begun=True
+        )
 
     def _cut(self, wav: Tensor, threshold: float, state: FifoState) -> tuple[Tensor, FifoState]:
         """Split what waits and the new chunk at a quiet point of the chunk, if it has one."""
@@ -106,8 +104,8 @@ class TokenFifo:
 def quiet_cut(wav: Tensor, window_samples: int, threshold: float) -> int | None:
     """Where to cut wav (S,): its smallest sample near the quietest window of its second half.
 
-    None if no window fits or the quietest is not below `threshold` (mean absolute value). As in the published server,
-    the search for the smallest sample reaches past the window by the window's offset.
+    None if no window fits or the quietest is not below `threshold` (mean absolute value). As in the published server
+    the search reaches past the window by the window's offset.
     """
     level = wav.abs()
     earliest = max(0, len(wav) // 2 - window_samples // 2)
@@ -119,5 +117,4 @@ def quiet_cut(wav: Tensor, window_samples: int, threshold: float) -> int | None:
     if float(sums[offset]) / window_samples >= threshold:
         return None
     start = earliest + offset
-    end = min(len(wav), offset + window_samples + start)
-    return start + int(level[start:end].argmin())
+    return start + int(level[start : start + offset + window_samples].argmin())

@@ -39,7 +39,9 @@ class ReconstructionLoss(nn.Module):
     def forward(self, wav: Tensor, target: Tensor) -> dict[str, Tensor]:
         """wav and target (B, S) to the scalars `mel`, `stft` (where weighted) and their weighted `loss`."""
         mels, stfts = [], []
-        for spectrum in self._chosen():
+        count = self.config.per_step if self.training and self.config.per_step else len(self.spectra)
+        for index in torch.randperm(len(self.spectra))[:count].tolist():
+            spectrum = self.spectra[index]
             ours = spectrum.magnitudes(wav)
             with torch.no_grad():
                 theirs = spectrum.magnitudes(target)
@@ -48,13 +50,9 @@ class ReconstructionLoss(nn.Module):
             if self.config.stft_weight:
                 ours, theirs = (one.clamp(min=spectrum.floor).log() for one in (ours, theirs))
                 stfts.append((ours - theirs).abs().mean())
-        parts = {"mel": torch.stack(mels).mean()}
-        parts["loss"] = self.config.mel_weight * parts["mel"]
+        mel = torch.stack(mels).mean()
+        parts = {"mel": mel, "loss": self.config.mel_weight * mel}
         if stfts:
             parts["stft"] = torch.stack(stfts).mean()
             parts["loss"] = parts["loss"] + self.config.stft_weight * parts["stft"]
         return parts
-
-    def _chosen(self) -> list[nn.Module]:
-        count = self.config.per_step if self.training and self.config.per_step else len(self.spectra)
-        return [self.spectra[int(index)] for index in torch.randperm(len(self.spectra))[:count]]

@@ -1,14 +1,51 @@
-"""The codebook that turns latent frames into tokens: learnt vectors (vq) or a fixed grid (fsq)."""
+"""From latent frames and voices to tokens: learnt vectors (vq), or a fixed grid (fsq)."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from freeze_omni.codec.config import QuantiserConfig
-from freeze_omni.codec.fsq import FiniteScalarQuantiser
+from freeze_omni.codec.config import GlobalCodeConfig, QuantiserConfig
 from freeze_omni.codec.vq import VectorQuantiser
+
+GAUSSIAN_TO_EVEN = (2 / torch.pi) ** 0.5  # of unit variance: then all levels are about as frequent
+
+
+class FiniteScalarQuantiser(nn.Module):
+    """x (B, T, len(levels)) to values in [-1, 1] on a grid of prod(levels) points; nothing is learnt."""
+
+    def __init__(self, levels: tuple[int, ...]):
+        super().__init__()
+        self.register_buffer("levels", torch.tensor(levels), persistent=False)
+        self.register_buffer("radix", torch.tensor([1, *levels[:-1]]).cumprod(0), persistent=False)
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        """Straight-through values, tokens (B, T), and a loss of zero (there is nothing to commit to)."""
+        bounded = self._bounded(x)
+        digits = bounded + (bounded.round() - bounded).detach()
+        return self._centred(digits), self._tokens(digits.detach().round()), x.new_zeros(())
+
+    def nearest(self, x: Tensor) -> Tensor:
+        return self._tokens(self._bounded(x).round())
+
+    def lookup(self, tokens: Tensor) -> Tensor:
+        digits = tokens[..., None] // self.radix % self.levels
+        return self._centred(digits.to(torch.get_default_dtype()))
+
+    def _bounded(self, x: Tensor) -> Tensor:
+        """Onto (-0.5, levels - 0.5) exclusive, so that rounding gives the digits 0..levels-1."""
+        half = (self.levels - 1) / 2
+        return half + (half + 0.499) * torch.tanh(GAUSSIAN_TO_EVEN * x)
+
+    def _centred(self, digits: Tensor) -> Tensor:
+        half = (self.levels - 1) / 2
+        return (digits - half) / half
+
+    def _tokens(self, digits: Tensor) -> Tensor:
+        return (digits.long() * self.radix).sum(-1)
 
 
 @dataclass
@@ -27,13 +64,10 @@ class Quantiser(nn.Module):
         super().__init__()
         self.codebook_size = config.codebook_size
         if config.kind == "fsq":
-            self.codes: nn.Module = FiniteScalarQuantiser(config.levels)
-            dim = len(config.levels)
+            dim, self.codes = len(config.levels), FiniteScalarQuantiser(config.levels)
         else:
-            dim = config.dim or width
-            self.codes = VectorQuantiser(
-                config.codebook_size, dim, config.normalise, config.decay, config.restart_below
-            )
+            dim, following = config.dim or width, (config.normalise, config.decay, config.restart_below)
+            self.codes = VectorQuantiser(config.codebook_size, dim, *following)
         same = config.kind == "vq" and not config.dim
         self.project_in = nn.Identity() if same else nn.Linear(width, dim)
         spread = config.standardise and not same
@@ -55,10 +89,9 @@ class Quantiser(nn.Module):
 
     def lookup(self, tokens: Tensor) -> Tensor:
         """Tokens (B, T) to values (B, T, width). Raises IndexError for a token outside the codebook."""
-        if tokens.numel() and (int(tokens.min()) < 0 or int(tokens.max()) >= self.codebook_size):
-            raise IndexError(
-                f"speech tokens must be in 0..{self.codebook_size - 1}, found {int(tokens.min())}..{int(tokens.max())}"
-            )
+        lowest, highest = map(int, tokens.aminmax()) if tokens.numel() else (0, 0)
+        if lowest < 0 or highest >= self.codebook_size:
+            raise IndexError(f"speech tokens must be in 0..{self.codebook_size - 1}, found {lowest}..{highest}")
         return self.project_out(self.codes.lookup(tokens))
 
 
@@ -67,3 +100,39 @@ def token_usage(counts: Tensor) -> dict[str, Tensor]:
     share = counts.float() / counts.sum().clamp(min=1e-9)
     entropy = -(share * share.clamp(min=1e-12).log()).sum()
     return {"perplexity": entropy.exp(), "codes_used": (counts > 1e-3).sum().float()}
+
+
+class GlobalQuantiser(nn.Module):
+    """Voice vectors (B, dim) to global tokens (B, n) and back (published: 8 tokens of width 16)."""
+
+    def __init__(self, config: GlobalCodeConfig):
+        super().__init__()
+        width = config.dim // config.tokens
+        self.slices = nn.ModuleList(
+            VectorQuantiser(config.codebook_size, width, normalise=False, decay=0.99, restart_below=0.0)
+            for _ in range(config.tokens)
+        )
+
+    def forward(self, voice: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Straight-through vectors (B, dim), tokens (B, n), mean commitment loss of the slices."""
+        parts = voice[:, None].chunk(len(self.slices), dim=-1)
+        results = [codes(part) for codes, part in zip(self.slices, parts, strict=True)]
+        values = torch.cat([value for value, _, _ in results], dim=-1).squeeze(1)
+        tokens = torch.cat([token for _, token, _ in results], dim=-1)
+        return values, tokens, torch.stack([loss for _, _, loss in results]).mean()
+
+    def tokens(self, voice: Tensor) -> Tensor:
+        parts = voice.chunk(len(self.slices), dim=-1)
+        return torch.stack([codes.nearest(part) for codes, part in zip(self.slices, parts, strict=True)], dim=-1)
+
+    def lookup(self, tokens: Tensor) -> Tensor:
+        """Global tokens (B, n) to vectors (B, dim)."""
+        return torch.cat([codes.lookup(tokens[:, index]) for index, codes in enumerate(self.slices)], dim=-1)
+
+
+def fixed_voice(codes: Tensor) -> Tensor:
+    """The row to serve from codes (N, ...) of a speaker: mean of unit variance, or the most frequent token each."""
+    if codes.is_floating_point():
+        mean = codes.mean(0, keepdim=True)
+        return F.layer_norm(mean, mean.shape[-1:])
+    return codes.mode(0, keepdim=True).values

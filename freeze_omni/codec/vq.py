@@ -42,13 +42,6 @@ class VectorQuantiser(nn.Module):
     def lookup(self, tokens: Tensor) -> Tensor:
         return F.embedding(tokens, self.codebook)
 
-    def set_codebook(self, codebook: Tensor) -> None:
-        """Take trained codes (size, dim): no k-means start will replace them."""
-        self.codebook.copy_(codebook)
-        self.sums.copy_(codebook)
-        self.counts.fill_(1)
-        self.started.fill_(True)
-
     def _direction(self, x: Tensor) -> Tensor:
         return F.normalize(x, dim=-1) if self.normalise else x
 

@@ -16,6 +16,10 @@ from numpy.typing import NDArray
 from freeze_omni.data.tables import whole_file
 
 Wav = NDArray[np.float32]
+SILENCE_PEAK = 1e-3
+FRAME_S = 0.01
+UNKNOWN_SIZES = (0xFFFFFFFF, 0x7FFFFFFF, 0x80000000 - 44)  # written by programs that stream
+HEAD_BYTES = 4096
 
 
 class AudioError(ValueError):
@@ -31,9 +35,9 @@ def read_audio(entry: str, hz: int | None = None) -> tuple[Wav, int]:
     """
     try:
         wav, rate = _decode(entry.strip())
+    except AudioError:
+        raise
     except (OSError, RuntimeError, ValueError) as error:
-        if isinstance(error, AudioError):
-            raise
         raise AudioError(f"{entry}: cannot be read as audio ({error}); fix or remove it") from None
     if wav.ndim == 2:
         wav = wav.mean(axis=1)
@@ -67,19 +71,25 @@ def change_speed(wav: Wav, factor: float, hz: int) -> Wav:
 
 def trim_silence(wav: Wav, hz: int, keep_s: float = 0.06, floor_db: float = -45.0) -> Wav:
     """Cut silence at both ends of (S,), floor_db below the loudest 10 ms, all but `keep_s`; never all of it."""
-    frame = max(hz // 100, 1)
+    frame, keep = max(hz // 100, 1), int(keep_s * hz)
+    loud = _loud_frames(wav, frame, floor_db)
+    return wav[max(loud[0] * frame - keep, 0) : (loud[-1] + 1) * frame + keep] if len(loud) else wav
+
+
+def speech_end_s(wav: Wav, hz: int, floor_db: float = -35.0) -> float:
+    """Where the sound ends: the last 10 ms frame of (S,) within `floor_db` of the loudest, in seconds."""
+    loud = _loud_frames(wav, int(hz * FRAME_S), floor_db)
+    return float((loud[-1] + 1) * FRAME_S) if len(loud) else len(wav) / hz
+
+
+def _loud_frames(wav: Wav, frame: int, floor_db: float) -> NDArray[np.intp]:
+    """Numbers of the frames of (S,) within `floor_db` of the loudest; none in silence."""
     count = len(wav) // frame
-    if count == 0:
-        return wav
     level = np.sqrt(np.mean(wav[: count * frame].reshape(count, frame) ** 2, axis=1))
-    loud = np.flatnonzero(level > level.max() * 10 ** (floor_db / 20)) if level.max() > 0 else np.zeros(0, int)
-    if not len(loud):
-        return wav
-    keep = int(keep_s * hz)
-    return wav[max(loud[0] * frame - keep, 0) : (loud[-1] + 1) * frame + keep]
+    return np.flatnonzero(level > level.max(initial=0.0) * 10 ** (floor_db / 20))
 
 
-def _decode(entry: str) -> tuple[NDArray[np.float32], int]:
+def _decode(entry: str) -> tuple[Wav, int]:
     if entry.endswith("|"):
         run = subprocess.run(entry[:-1], shell=True, capture_output=True)
         if run.returncode:
@@ -87,24 +97,15 @@ def _decode(entry: str) -> tuple[NDArray[np.float32], int]:
         return soundfile.read(io.BytesIO(run.stdout), dtype="float32")
     path, _, offset = entry.rpartition(":")
     if offset.isdigit() and path.endswith(".ark"):
-        return _decode_ark(path, int(offset))
+        with open(path, "rb") as stream:  # a wav or flac file begins at the offset
+            stream.seek(int(offset))
+            return soundfile.read(io.BytesIO(stream.read()), dtype="float32")
     if not os.path.exists(entry):
         raise AudioError(f"{entry}: no such file; fix wav.scp")
     wav, rate = soundfile.read(entry, dtype="float32")
     if len(wav) < soundfile.info(entry).frames:
         raise AudioError(f"{entry}: truncated; fetch it again")
     return wav, rate
-
-
-def _decode_ark(path: str, offset: int) -> tuple[NDArray[np.float32], int]:
-    """Audio stored in an ark: a wav or flac file begins at the offset."""
-    with open(path, "rb") as stream:
-        stream.seek(offset)
-        return soundfile.read(io.BytesIO(stream.read()), dtype="float32")
-
-
-UNKNOWN_SIZES = (0xFFFFFFFF, 0x7FFFFFFF, 0x80000000 - 44)  # written by programs that stream
-HEAD_BYTES = 4096
 
 
 @dataclass(frozen=True)
@@ -134,10 +135,8 @@ def read_header(path: str | Path) -> AudioHeader:
 
 
 def wav_header(head: bytes, size: int) -> AudioHeader | None:
-    """Walk the chunks of a wav file of `size` bytes; None if `data` starts after `head`.
-
-    soundfile cannot tell that a file is cut: it takes the length from what is left.
-    """
+    """Walk the chunks of a wav file of `size` bytes; None if `data` starts after `head`."""
+    # soundfile cannot tell that a file is cut: it takes the length from what is left
     at, layout = 12, None
     while at + 8 <= len(head):
         name, length = head[at : at + 4], struct.unpack_from("<I", head, at + 4)[0]
@@ -175,11 +174,7 @@ def other_header(path: str | Path) -> AudioHeader:
     return header
 
 
-SILENCE_PEAK = 1e-3
-FRAME_S = 0.01
-
-
-def read_question(path: str | Path, hz: int) -> tuple[np.ndarray, list[str]]:
+def read_question(path: str | Path, hz: int) -> tuple[Wav, list[str]]:
     """Samples (S,) at `hz`, and notes on what was changed. Raises AudioError: no sound, cut, empty or silent."""
     try:
         header = read_header(path)
@@ -194,14 +189,3 @@ def read_question(path: str | Path, hz: int) -> tuple[np.ndarray, list[str]]:
     if np.abs(wav).max() < SILENCE_PEAK:
         raise AudioError(f"{path}: silent (no sample above {SILENCE_PEAK:g}); record it again")
     return wav, notes
-
-
-def speech_end_s(wav: np.ndarray, hz: int, floor_db: float = -35.0) -> float:
-    """Where the sound ends: the last 10 ms frame of (S,) within `floor_db` of the loudest, in seconds."""
-    frame = int(hz * FRAME_S)
-    count = len(wav) // frame
-    if count == 0:
-        return len(wav) / hz
-    level = np.sqrt(np.mean(np.square(wav[: count * frame].reshape(count, frame)), axis=1))
-    loud = np.flatnonzero(level > level.max() * 10 ** (floor_db / 20))
-    return float((loud[-1] + 1) * FRAME_S) if len(loud) else len(wav) / hz

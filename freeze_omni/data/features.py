@@ -21,7 +21,6 @@ FEATS, FRAMES = "feats.scp", "utt2num_frames"
 SHARD_UTTERANCES = 200
 SAMPLE_HZ = 16000
 TWO_BYTES = 3  # Kaldi's kTwoByteAuto: half the space of float32
-SOUND = ("wav.scp", "utt2num_samples", "utt2dur")  # tables that speak of the sound
 
 
 def dump_features(
@@ -54,7 +53,7 @@ def dump_features(
         entries |= found
         frames |= counts
     for table in data_dir.iterdir():
-        if table.is_file() and table.name not in SOUND:
+        if table.is_file() and table.name != "wav.scp":
             shutil.copy(table, output_dir)
     write_table(output_dir / FRAMES, frames)
     write_table(output_dir / FEATS, entries)

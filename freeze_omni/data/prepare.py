@@ -1,7 +1,4 @@
-"""Stage 2: a Kaldi directory becomes one of single files at one rate, cut, padded, filtered by length.
-
-A mono wav or flac file of the right rate that needs no change is used as it is: nothing is decoded or written.
-"""
+"""Stage 2: a Kaldi directory becomes single files at one rate, cut and padded; a file that fits stays as it is."""
 
 from __future__ import annotations
 
@@ -17,16 +14,7 @@ import soundfile
 from freeze_omni.data.audio import AudioError, Wav, change_speed, read_audio, read_header, write_wav
 from freeze_omni.data.augment import coloured_noise
 from freeze_omni.data.progress import parallel_map
-from freeze_omni.data.tables import (
-    Segment,
-    TableError,
-    read_segments,
-    read_table,
-    require_same_ids,
-    write_lines,
-    write_speakers,
-    write_table,
-)
+from freeze_omni.data.tables import Segment, TableError, read_dir, write_lines, write_speakers, write_table
 
 _PAD_LEVEL = 10 ** (-66 / 20)
 _FITTING = (".wav", ".flac")  # formats that training reads as quickly as ours
@@ -87,7 +75,7 @@ def prepare_dir(source: str | Path, output: str | Path, config: PrepareConfig, n
     Raises TableError: tables do not match, or nothing has the right length. AudioError: too much cannot be used.
     """
     source, output = Path(source), Path(output).resolve()
-    entries, segments, texts, speakers = _read_dir(source)
+    entries, segments, texts, speakers = read_dir(source)
     recordings = _recordings(texts, entries, segments)
     (output / "wav").mkdir(parents=True, exist_ok=True)
     work = functools.partial(_prepare, folder=output / "wav", config=config)
@@ -109,18 +97,6 @@ def prepare_dir(source: str | Path, output: str | Path, config: PrepareConfig, n
         if str(path) not in paths:  # of an earlier run
             path.unlink()
     return len(kept)
-
-
-def _read_dir(source: Path) -> tuple[dict, dict[str, Segment], dict[str, str], dict[str, str]]:
-    entries, texts = read_table(source / "wav.scp"), read_table(source / "text")
-    segments = read_segments(source / "segments") if (source / "segments").exists() else {}
-    speakers = read_table(source / "utt2spk") if (source / "utt2spk").exists() else {key: key for key in texts}
-    first = {"segments": segments} if segments else {"wav.scp": entries}
-    require_same_ids({**first, "text": texts, "utt2spk": speakers}, source)
-    for utterance, segment in segments.items():
-        if segment.recording not in entries:
-            raise TableError(f"{source}/segments: {utterance}: no {segment.recording} in wav.scp")
-    return entries, segments, texts, speakers
 
 
 def _recordings(texts: dict, entries: dict[str, str], segments: dict[str, Segment]) -> list[WavEntry]:

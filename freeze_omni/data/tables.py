@@ -54,11 +54,7 @@ def write_jsonl(path: str | Path, rows: Iterable[object]) -> None:
 
 
 def read_table(path: str | Path, need_value: bool = True) -> dict[str, str]:
-    """Read `id value` lines in the order of the file.
-
-    Raises TableError: the file is missing, empty or not UTF-8, an id comes twice, or a value is missing (unless
-        need_value is false).
-    """
+    """Read `id value` lines in the file's order. Raises TableError: no file, none in it, an id twice, or no value."""
     table: dict[str, str] = {}
     for number, line in enumerate(read_lines(path), start=1):
         parts = line.split(maxsplit=1)
@@ -133,3 +129,16 @@ def require_same_ids(tables: Mapping[str, Mapping[str, object]], where: str | Pa
                     f"{where}: {missing[0]} ({len(missing)} in all) is in {have} but not in {lack};"
                     f" add it there, or run utils/fix_data_dir.sh {where}"
                 )
+
+
+def read_dir(source: Path) -> tuple[dict[str, str], dict[str, Segment], dict[str, str], dict[str, str]]:
+    """Read wav.scp, segments ({} if none), text, utt2spk (else one speaker an utterance). Raises TableError."""
+    entries, texts = read_table(source / "wav.scp"), read_table(source / "text")
+    segments = read_segments(source / "segments") if (source / "segments").exists() else {}
+    speakers = read_table(source / "utt2spk") if (source / "utt2spk").exists() else {key: key for key in texts}
+    first = {"segments": segments} if segments else {"wav.scp": entries}
+    require_same_ids({**first, "text": texts, "utt2spk": speakers}, source)
+    for utterance, segment in segments.items():
+        if segment.recording not in entries:
+            raise TableError(f"{source}/segments: {utterance}: no {segment.recording} in wav.scp")
+    return entries, segments, texts, speakers

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from freeze_omni.data.audio import Wav, read_audio, read_header, trim_silence, write_wav
+from freeze_omni.data.audio import read_audio, read_header, trim_silence, write_wav
 from freeze_omni.data.questions import read_questions, write_questions
 from freeze_omni.data.tables import read_jsonl, read_table, write_jsonl, write_speakers, write_table
 from freeze_omni.data.tts.backends import Voice
@@ -29,7 +29,9 @@ def write_dialogues(
 ) -> dict[str, int]:
     """Compose and write one set; returns the number of scenes by kind."""
     planned = sorted(planned, key=lambda one: one.id)
-    babble = _babble(planned, maker, seed)
+    by_speaker = {one.recording.speaker: one.recording.audio for one in planned}
+    voices = [read_audio(entry, maker.hz)[0] for entry in list(by_speaker.values())[:_BABBLE_VOICES]]
+    babble = babble_of(voices, _BABBLE_S * maker.hz, np.random.default_rng(seed))
     scenes: dict[str, Scene] = {}
     for one in planned:
         rng = np.random.default_rng([seed, *one.id.encode()])
@@ -67,13 +69,6 @@ def _scene_row(key: str, scene: Scene) -> dict[str, object]:
 
     segments = [{"kind": one.kind, **times(one.start_s, one.end_s)} for one in scene.segments]
     return {"id": key, "kind": scene.kind, "segments": segments, "pauses": [times(*one) for one in scene.pauses]}
-
-
-def _babble(planned: Sequence[PlannedScene], maker: SceneMaker, seed: int) -> Wav:
-    """Some voices of the set at once, each of another speaker."""
-    by_speaker = {one.recording.speaker: one.recording.audio for one in planned}
-    voices = [read_audio(entry, maker.hz)[0] for entry in list(by_speaker.values())[:_BABBLE_VOICES]]
-    return babble_of(voices, _BABBLE_S * maker.hz, np.random.default_rng(seed))
 
 
 def make_dialogues(

@@ -28,12 +28,11 @@ Misheard = Callable[[Path, Mapping[str, object], Mapping[str, str]], set[str]]
 class SetConfig:
     """One set: its sources (folders below data/) and how many scenes of each kind.
 
-    complete and paused turns carry a question's answer; a question has up to `recordings` of them.
-    scenes: how many more of each kind, without an answer; complete and paused ones among them repeat recordings of the
-        set's questions, with or without a usable answer, and teach the state head alone.
-    answer_words: questions whose answer is longer, or did not end, are left out (0: none is).
-    rounds: the user's turns of a dialogue, from its start, as far as one voice speaks them; the later ones of
-        qa/dialogues.jsonl are asked after the LLM's own answers to the earlier ones.
+    complete and paused turns carry a question's answer; a question has up to `recordings` of them. scenes: how many
+    more of each kind, without an answer; complete and paused ones among them repeat recordings of any question of the
+    set, and teach the state head alone. answer_words: questions whose answer is longer, or did not end, are left out
+    (0: none is). rounds: user turns of a dialogue, from its start, as far as one voice speaks them; the later ones of
+    qa/dialogues.jsonl are asked after the LLM's own answers to the earlier ones.
     """
 
     speech: str
@@ -54,10 +53,9 @@ class SetConfig:
 
 @dataclass(frozen=True)
 class RejectionConfig:
-    """Speech that the judge (--judge) does not hear as it was written is left out of the sets.
+    """Speech that the judge (--judge) hears with an error rate above most_wer (a fraction) is left out of the sets.
 
-    most_wer: a clip with a higher error rate (a fraction) is rejected. questions: judge their recordings, for corpora
-    that were synthesised and not judged in stage 1; answers: judge what stage 4 speaks itself.
+    questions: judge their recordings, if synthesised and not judged in stage 1; answers: what stage 4 speaks itself.
     """
 
     most_wer: float = 0.2
@@ -117,8 +115,8 @@ def user_jobs(dialogues: Sequence[dict[str, Any]], config: SpeakConfig) -> list[
     jobs = []
     for number, dialogue in enumerate(dialogues[: config.dialogues or None]):
         voice = Voice.parse(config.voices[number % len(config.voices)])
-        for turn, one in enumerate(dialogue["rounds"][: config.rounds]):
-            jobs.append(Job(f"{voice.speaker}-{dialogue['id']}-{turn}", one["user"], voice))
+        turns = enumerate(dialogue["rounds"][: config.rounds])
+        jobs += [Job(f"{voice.speaker}-{dialogue['id']}-{turn}", one["user"], voice) for turn, one in turns]
     return jobs
 
 
@@ -154,47 +152,37 @@ class PlannedScene:
 
 def spoken_answer(answer: LlmAnswer | None, longest_words: int) -> str:
     """The answer with numbers in words; "" if it did not end, is too long, or has several lines."""
-    if answer is None:
-        return ""
-    text = " ".join(spoken_english(answer.text).split())
-    if longest_words and (not answer.ended or len(text.split()) > longest_words or "\n" in answer.text):
-        return ""
-    return text
+    text = "" if answer is None else " ".join(spoken_english(answer.text).split())
+    unusable = text and longest_words and (not answer.ended or len(text.split()) > longest_words or "\n" in answer.text)
+    return "" if unusable else text
 
 
 def plan_set(config: SetConfig, data: Path, answers: dict[str, LlmAnswer], rng: random.Random) -> list[PlannedScene]:
     """Choose recordings, questions and kinds. Raises TableError: a source is missing or too small."""
     recordings = read_set(data / config.speech)
     asked = read_questions(data / config.qa / "questions.jsonl") if config.qa else []
-    planned = _plan_questions(config, recordings, asked, answers, rng)
+    answered = [(one, spoken_answer(answers.get(one.question), config.answer_words)) for one in asked]
+    planned = _plan_questions(config, recordings, answered, rng)
     if config.qa and not planned:
         raise TableError(f"{data / config.speech}: none of the questions of {config.qa} is spoken there")
     texts = {question.question for question in asked}
     turns = [r for r in recordings if r.text in texts]
     pools = {"complete": turns, "paused": turns, "cutoff": turns or recordings, "noise": recordings}
-    if config.duplex:
-        others = read_set(data / config.duplex)
-        for kind in ("backchannel", "side"):
-            pools[kind] = [r for r in others if r.id.startswith(f"{kind}-")]
+    others = read_set(data / config.duplex) if config.duplex else []
+    pools |= {kind: [r for r in others if r.id.startswith(f"{kind}-")] for kind in ("backchannel", "side")}
     for kind, count in config.scenes.items():
         if count and not pools.get(kind):
             raise TableError(f"{data / (config.duplex or config.speech)}: no recordings for '{kind}' scenes")
-        for number in range(count):
-            planned.append(PlannedScene(f"{kind}-{number:04d}", kind, rng.choice(pools[kind])))
+        planned += [PlannedScene(f"{kind}-{n:04d}", kind, rng.choice(pools[kind])) for n in range(count)]
     return planned
 
 
 def _plan_questions(
-    config: SetConfig,
-    recordings: Sequence[Utterance],
-    asked: Sequence[Question],
-    answers: dict[str, LlmAnswer],
-    rng: random.Random,
+    config: SetConfig, recordings: list[Utterance], answered: list[tuple[Question, str]], rng: random.Random
 ) -> list[PlannedScene]:
     spoken: dict[str, list[Utterance]] = {}
     for recording in recordings:
         spoken.setdefault(recording.text, []).append(recording)
-    answered = ((question, spoken_answer(answers.get(question.question), config.answer_words)) for question in asked)
     usable = [(question, answer) for question, answer in answered if question.question in spoken and answer]
     if config.questions:
         rng.shuffle(usable)
@@ -212,8 +200,7 @@ def later_rounds(
 ) -> list[PlannedScene]:
     """The rounds after the planned first ones, round by round; none if the questions belong to no dialogues.
 
-    A dialogue ends where the same voice does not speak its next turn, or where an answer cannot be used.
-    Raises TableError.
+    A dialogue ends where its voice does not speak the next turn, or an answer cannot be used. Raises TableError.
     """
     path = data / config.qa / "dialogues.jsonl"
     if config.rounds == 1 or not config.qa or not path.is_file():
@@ -224,11 +211,10 @@ def later_rounds(
     last = [scene for scene in first if scene.question is not None]
     for number in range(1, config.rounds):
         turns = [turn for before in last if (turn := _next(before, number, users, takes)) is not None]
-        answers = ask([Asked(turn.recording.text, turn.history) for turn in turns])
-        last = []
-        for turn in turns:
-            asked = Asked(turn.recording.text, turn.history)
-            if answer := spoken_answer(answers[asked], config.answer_words):
+        asked = [Asked(turn.recording.text, turn.history) for turn in turns]
+        answers, last = ask(asked), []
+        for turn, one in zip(turns, asked, strict=True):
+            if answer := spoken_answer(answers[one], config.answer_words):
                 last.append(replace(turn, kind=_kind_of_turn(config, rng), answer=answer))
         found += last
     return found

@@ -18,11 +18,10 @@ ROUNDING_S = 1e-6
 
 @dataclass(frozen=True)
 class Segment:
-    """One stretch of sound on the user's side, its inner pauses included.
+    """One stretch of sound on the user's side, its inner pauses included, from its true start to its true end.
 
-    kind: complete (a turn for the system, said to its end), cutoff (a turn that breaks off),
-        backchannel ("uh-huh"), noise, side (speech that is not for the system).
-    start_s, end_s: true start and end of the sound.
+    kind: complete (a turn for the system, said to its end), cutoff (a turn that breaks off), backchannel ("uh-huh"),
+    noise, side (speech that is not for the system).
     """
 
     kind: Kind
@@ -71,11 +70,10 @@ def chunk_labels(segments: Sequence[Segment], chunks: int, config: LabelConfig |
     for segment in sorted(segments, key=lambda item: item.end_s):
         decision = DECISIONS[segment.kind]
         chunk = decision_chunk(segment.end_s, config)
-        if decision is None or chunk >= chunks or _void(segment, segments, chunk, config):
-            continue
-        labels[chunk] = decision
-        for after in range(chunk + 1, _next_start(segment, segments, chunks, config)):
-            labels[after] = NO_LABEL
+        if decision is not None and chunk < chunks and not _void(segment, segments, chunk, config):
+            labels[chunk] = decision
+            for after in range(chunk + 1, _next_start(segment, segments, chunks, config)):
+                labels[after] = NO_LABEL
     return labels
 
 

@@ -55,8 +55,7 @@ class SceneMaker:
             raise ValueError(f"scene kind '{kind}' is none of {', '.join(KINDS)}")
         pauses: list[tuple[float, float]] = []
         if kind == "paused":
-            speech, pause = self._with_pause(speech, rng)
-            pauses.append(pause)
+            speech, pauses = self._with_pause(speech, rng)
         elif kind == "cutoff":
             speech = self._cut(speech, rng)[0]
         elif kind == "noise":
@@ -80,11 +79,11 @@ class SceneMaker:
         placed = tuple((start + at / hz, end + at / hz) for start, end in pauses)
         return Scene(kind, scene, (segment,), placed, tuple(chunk_labels([segment], chunks, labelling)))
 
-    def _with_pause(self, speech: Wav, rng: np.random.Generator) -> tuple[Wav, tuple[float, float]]:
+    def _with_pause(self, speech: Wav, rng: np.random.Generator) -> tuple[Wav, list[tuple[float, float]]]:
         first, second = self._cut(speech, rng)
         silence = np.zeros(round(rng.uniform(*self.config.pause_s) * self.hz), np.float32)
         pause = (len(first) / self.hz, (len(first) + len(silence)) / self.hz)
-        return np.concatenate([first, silence, second]), pause
+        return np.concatenate([first, silence, second]), [pause]
 
     def _cut(self, speech: Wav, rng: np.random.Generator) -> tuple[Wav, Wav]:
         """Cut at the quietest point of a random stretch in the middle, with a fade on both sides."""

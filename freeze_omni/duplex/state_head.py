@@ -1,8 +1,5 @@
-"""The state head: what the user is doing, read off the LLM at the end of every chunk.
-
-The paper's chunk states: 0 the user is still speaking; 1 the user has finished, answer; 2 the user
-has finished, nothing to answer.
-"""
+"""The state head, read at the end of every chunk: 0 the user still speaks; 1 has finished, answer; 2 has finished,
+nothing to answer (the paper's chunk states)."""
 
 from __future__ import annotations
 
@@ -19,12 +16,10 @@ NO_LABEL = -1
 
 @dataclass(frozen=True)
 class StateHeadConfig:
-    """summary: the head also reads the chunk's mean encoder frame, by which it tells chunks apart
-    in which no position was sent. class_weights: of the cross entropy, for states 0, 1, 2.
-    hidden: units of a layer before the logits (ours; 0: none, the paper's linear head).
-    dropout: of what the head reads, in training (ours): so that it does not learn the ends of sentences by heart.
-    released: the published head, four logits of which the last is left out; hidden state alone.
-    """
+    """summary: the head also reads the chunk's mean encoder frame, by which it tells chunks apart in which no position
+    was sent. class_weights: of the cross entropy, for states 0, 1, 2. hidden: units of a layer before the logits (ours;
+    0: none, the paper's linear head). dropout: of what the head reads, in training (ours), so that it does not learn
+    sentence ends by heart. released: the published head, four logits, the last left out; hidden state alone."""
 
     summary: bool = True
     class_weights: tuple[float, float, float] = (1.0, 1.0, 1.0)
@@ -81,11 +76,10 @@ class StateHead(nn.Module):
 
 
 def chunk_hidden(hidden: Tensor, first: Tensor | int, ends: Tensor) -> Tensor:
-    """The hidden state that each chunk's head reads.
+    """The hidden states (B, C, E) that each chunk's head reads: of the last position sent, or of the prompt's last.
 
-    hidden (B, P, E); first: index of the row's first speech position, int or (B,), never 0 (the
-    prompt stands before it); ends (B, C): speech positions sent up to the end of chunk c.
-    Returns (B, C, E): that of the last position sent, of the prompt's last where none was sent yet.
+    hidden (B, P, E); first: index of the row's first speech position, int or (B,), never 0 (the prompt stands before
+    it); ends (B, C): speech positions sent up to the end of chunk c.
     """
     first = torch.as_tensor(first, device=ends.device).expand(len(ends))
     index = first[:, None] + ends - 1

@@ -8,7 +8,7 @@ others are done, and must end before the next chunk comes.
 from __future__ import annotations
 
 import statistics
-import time
+import timeit
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -21,8 +21,7 @@ from freeze_omni.system import FreezeOmni
 
 CONTEXT_POSITIONS = 256
 CHUNK_TOKENS = 24
-LLM_TOKENS_S = 4.0
-"""LLM tokens a second of speech: English is spoken at about 3 words a second."""
+LLM_TOKENS_S = 4.0  # LLM tokens a second of speech: English is spoken at about 3 words a second
 HEARD_BEFORE = 0.1
 """Share of the other sessions whose chunk is slightly older and heard in an earlier batch. With this value the estimate
 matched the 90th percentile of `benchmarks/serving.py --parts limit` for 3 and 4 users."""
@@ -85,13 +84,11 @@ def capacity(model: FreezeOmni, load: float, step_s: float, most: int = MOST) ->
         seen[sessions] = cost(model, sessions)
         return seen[sessions].work_per_s <= load and seen[sessions].step_s <= step_s
 
-    good, bad = 1, None
-    while bad is None and good < most:
-        if fits(2 * good):
-            good *= 2
-        else:
-            bad = 2 * good
-    while bad is not None and bad - good > max(1, good // 8):
+    good = 1
+    while good < most and fits(2 * good):
+        good *= 2
+    bad = 2 * good
+    while good < most and bad - good > max(1, good // 8):
         middle = (good + bad) // 2
         good, bad = (middle, bad) if fits(middle) else (good, middle)
     return min(good, most), seen
@@ -99,9 +96,4 @@ def capacity(model: FreezeOmni, load: float, step_s: float, most: int = MOST) ->
 
 def _time_s(model: FreezeOmni, ops: list[Op]) -> float:
     execute(model, ops)
-    spent = []
-    for _ in range(REPEATS):
-        begin = time.perf_counter()
-        execute(model, ops)
-        spent.append(time.perf_counter() - begin)
-    return statistics.median(spent)
+    return statistics.median(timeit.repeat(lambda: execute(model, ops), number=1, repeat=REPEATS))

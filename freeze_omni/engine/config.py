@@ -11,16 +11,14 @@ from freeze_omni.frontend.vad import GateConfig
 class ServingConfig:
     """Settings of the engine.
 
-    Attributes:
-        max_sessions: 0 measures at the start how many are served in real time.
-        load: share of real time that may be spent on work, by that measure.
-        late_ms: no new session while the last minute's p90 of a listening step is above.
-        max_waiting_chunks: a session with more unheard audio (160 ms each) is ended.
-        max_batch: rows of one batch, so that a batch takes no longer than listening can wait.
-        gather_ms: while there is other work, chunks of audio wait this long for others to join.
-        ending_ms: an answer with less than this left to play goes before those that have not begun.
-        vad: `energy`, or the path of Silero's weights.
-        gate: when the gate opens and closes.
+    max_sessions: 0 measures at the start how many are served in real time.
+    load: share of real time that may be spent on work, by that measure.
+    late_ms: no new session while the last minute's p90 of a listening step is above.
+    max_waiting_chunks: a session with more unheard audio (160 ms each) is ended.
+    max_batch: rows of one batch, so that a batch takes no longer than listening can wait.
+    gather_ms: while there is other work, chunks of audio wait this long for others to join.
+    ending_ms: an answer with less than this left to play goes before those that have not begun.
+    vad: `energy`, or the path of Silero's weights. gate: when the gate opens and closes.
     """
 
     max_sessions: int = 0

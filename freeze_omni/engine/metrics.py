@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 WINDOW_S = 60.0
 WINDOW_VALUES = 4096
@@ -39,14 +39,13 @@ class Report:
     sessions: int
     waiting_chunks: int
     limit: int
-    sums: dict[str, float] = field(default_factory=dict)
-    durations: dict[str, Summary] = field(default_factory=dict)
+    sums: dict[str, float]
+    durations: dict[str, Summary]
 
     @property
     def late_s(self) -> float:
         """90 % of the last minute's listening steps took no longer; 0 if there were none."""
-        found = self.durations.get("listen_s")
-        return (found.quantiles[1] or 0.0) if found else 0.0
+        return self.durations["listen_s"].quantiles[1] or 0.0
 
 
 class Measures:

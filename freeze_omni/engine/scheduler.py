@@ -17,17 +17,14 @@ import numpy as np
 from freeze_omni.engine.config import ServingConfig
 from freeze_omni.engine.slot import LISTEN, SPEAK, Input, Lane, Output, Slot
 from freeze_omni.frontend.vad import Detector, EnergyDetector
-from freeze_omni.session import events as ev
 from freeze_omni.session.log import Recorder
 from freeze_omni.session.ops import Op, execute, group_key
 from freeze_omni.session.session import SessionConfig
 from freeze_omni.system import FreezeOmni
 
 Key = Hashable
-Urgency = tuple[int, float]
 HEARING, ENDING, FIRST_AUDIO, LATER = range(4)
-WRITING_S = 0.6
-"""Time for the ten or so LLM tokens of a segment; their speech begins after the last."""
+WRITING_S = 0.6  # time for the ten or so LLM tokens of a segment; their speech begins after the last
 
 
 class Scheduler:
@@ -61,27 +58,13 @@ class Scheduler:
 
     def close(self, key: Key) -> None:
         """Forget a session; an unknown one was closed before."""
-        slot = self.slots.pop(key, None)
-        if slot is not None:
-            slot.close()
+        if key in self.slots:
+            self.slots.pop(key).close()
 
     def put(self, key: Key, item: np.ndarray | Input) -> None:
         """Audio (S,), float32 or int16, an event or a SessionConfig; dropped if the session has ended."""
-        slot = self.slots.get(key)
-        if slot is None:
-            return
-        try:
-            if isinstance(item, ev.Event | SessionConfig):
-                slot.put(item, self.clock())
-            else:
-                slot.put_audio(item / np.float32(32768) if item.dtype == np.int16 else item, self.clock())
-        except Exception as error:  # only that session is at fault
-            self._end(key, error)
-
-    @property
-    def waiting_chunks(self) -> int:
-        """Chunks of audio that are not heard yet."""
-        return sum(slot.waiting_chunks for slot in self.slots.values())
+        if key in self.slots:
+            self._guard(key, self.slots[key].put, item, self.clock())
 
     def tick(self) -> bool:
         """Do one batch of work; False if there was none."""
@@ -104,11 +87,11 @@ class Scheduler:
         self._run([entry[1:] for entry in ready if group_key(entry[3].op) == wanted][: self.config.max_batch])
         return True
 
-    def _urgency(self, name: str, lane: Lane, slot: Slot, now_s: float) -> Urgency:
+    def _urgency(self, name: str, lane: Lane, slot: Slot, now_s: float) -> tuple[int, float]:
         if name == LISTEN:
             return HEARING, lane.arrived_s
         playback = slot.playback
-        if playback is None or not playback.begun:
+        if playback is None or not playback.sent:
             return FIRST_AUDIO, 0.0 if playback is None else playback.asked_s
         # text is heard once it is spoken: writing is not urgent while there is text left, and early without
         ahead_s = 0.0 if name == SPEAK else 1.0 if SPEAK in slot.lanes else -WRITING_S
@@ -144,7 +127,7 @@ class Scheduler:
     def _guard(self, key: Key, work: Callable[..., None], *arguments: Any) -> None:
         try:
             work(*arguments)
-        except Exception as error:
+        except Exception as error:  # only that session is at fault
             self._end(key, error)
 
     def _end(self, key: Key, error: Exception) -> None:

@@ -48,10 +48,7 @@ class Overrun(RuntimeError):
 
 @dataclass
 class Lane:
-    """A job under way, the operation that it waits for, and the event or answer that it is for.
-
-    worked: the model has done something for it.
-    """
+    """A job under way, the operation it waits for, the event or answer it is for; the model has `worked` for it."""
 
     job: Job[Any]
     op: Op | None
@@ -69,17 +66,15 @@ class Lane:
 class Playback:
     """How much of an answer its user has heard: a client plays what it is sent, as it comes.
 
-    Times are the scheduler's seconds. `ends_s`: when all that was sent so far has been played.
+    Times are the scheduler's seconds. ends_s: when all that was sent so far has been played. sent, reported: samples.
     """
 
+    answering: Answer
     output_hz: int
     asked_s: float
     sent: int = 0
     ends_s: float = 0.0
-
-    @property
-    def begun(self) -> bool:
-        return self.sent > 0
+    reported: int = 0
 
     def send(self, samples: int, now_s: float) -> None:
         self.ends_s = max(self.ends_s, now_s) + samples / self.output_hz
@@ -91,11 +86,10 @@ class Playback:
 
 
 class Slot:
-    """`emit` is given the outputs of each piece of work.
+    """A session. `emit` is given the outputs of each piece of work, `observe` measurements in seconds.
 
-    `observe` is given measurements in seconds: listen_s (of chunks that the model heard, from arrival to end; audio
-    that comes more than AHEAD_S ahead of real time counts from when it is due, as a flood must not get others
-    refused), first_audio_s, heard_s, spoken_s.
+    They are first_audio_s, heard_s, spoken_s and listen_s: of chunks that the model heard, from arrival to end. Audio
+    more than AHEAD_S ahead of real time counts from when it is due, as a flood must not get others refused.
     """
 
     def __init__(
@@ -109,14 +103,12 @@ class Slot:
         recorder: Recorder | None = None,
     ) -> None:
         """Raises ValueError for a configuration that the model cannot follow."""
-        self.model, self.serving, self.config, self.emit = model, serving, behind_gate(config), emit
+        self.model, self.serving, self.config, self.emit = model, serving, replace(config, gated=True), emit
         self.observe, self.recorder, self._detector = observe, recorder, detector
         self.session: SpeechSession | None = None
         self.playback: Playback | None = None
         self.lanes: dict[str, Lane] = {}
         self.waiting_chunks = 0
-        self._answer: Answer | None = None
-        self._reported = 0
         self._inbox: deque[tuple[Input, float]] = deque()
         self._todo: deque[tuple[Input, float]] = deque()
         self._due: deque[float] = deque()
@@ -128,21 +120,23 @@ class Slot:
 
     # what comes in
 
-    def put_audio(self, samples: np.ndarray, now_s: float) -> None:
-        """User audio (S,) at the input rate. Raises Overrun, and ValueError for other shapes or values."""
-        for chunk in self._chunker(samples):
+    def put(self, item: np.ndarray | Input, now_s: float) -> None:
+        """User audio (S,) at the input rate, float32 or int16; after what waits already, an event or a configuration.
+
+        Raises Overrun, and ValueError for audio of another shape or with impossible values.
+        """
+        if isinstance(item, ev.Event | SessionConfig):
+            if isinstance(item, ev.Clear):
+                self._chunker.clear()
+            self._inbox.append((item, now_s))
+            return
+        for chunk in self._chunker(item / np.float32(32768) if item.dtype == np.int16 else item):
             if self.waiting_chunks >= self.serving.max_waiting_chunks:
                 raise Overrun(f"{self.waiting_chunks} chunks of audio wait to be heard: send no faster than real time")
             self.waiting_chunks += 1
             self._paced_s = max(now_s, self._paced_s + self.model.rates.chunk_s)
             self._due.append(max(now_s, self._paced_s - AHEAD_S))
             self._inbox.append((chunk, now_s))
-
-    def put(self, item: Input, now_s: float) -> None:
-        """An event, or another configuration from now on, after what waits already."""
-        if isinstance(item, ev.Clear):
-            self._chunker.clear()
-        self._inbox.append((item, now_s))
 
     @property
     def busy(self) -> bool:
@@ -197,7 +191,7 @@ class Slot:
                 self.waiting_chunks -= 1
                 self._heard_due_s = self._due.popleft()
                 items = [*self._gated(item), item]
-                if self.playback and self.playback.begun:
+                if self.playback and self.playback.sent:
                     items.insert(0, ev.Played(self.playback.heard(now_s)))
             self._todo.extend((part, arrived_s) for part in items)
         return self._todo.popleft()
@@ -205,12 +199,12 @@ class Slot:
     def _report_played(self, now_s: float) -> None:
         """Pass on how far the answer was played, every step and at its end."""
         playback = self.playback
-        if playback is None or not playback.begun or LISTEN in self.lanes or self._inbox or self._todo:
+        if playback is None or not playback.sent or LISTEN in self.lanes or self._inbox or self._todo:
             return
         heard = playback.heard(now_s)
         step = self.model.rates.chunk_s * playback.output_hz
-        if heard > self._reported and (heard - self._reported >= step or heard == playback.sent):
-            self._reported = heard
+        if heard > playback.reported and (heard - playback.reported >= step or heard == playback.sent):
+            playback.reported = heard
             self._inbox.append((ev.Played(heard), now_s))
 
     def _gated(self, chunk: ev.AudioChunk) -> list[ev.Event]:
@@ -230,12 +224,11 @@ class Slot:
         config, own = self.config, self.serving.gate
         close_ms = config.silence_ms if config.turn_detection is TurnDetection.VAD else own.close_ms
         close_below = min(own.close_below, config.open_above)
-        return Gate(
-            self._detector, replace(own, open_above=config.open_above, close_below=close_below, close_ms=close_ms)
-        )
+        own = replace(own, open_above=config.open_above, close_below=close_below, close_ms=close_ms)
+        return Gate(self._detector, own)
 
     def _configuring(self, config: SessionConfig) -> Job[list[ev.Action]]:
-        config = behind_gate(config)
+        config = replace(config, gated=True)
         actions = yield from self.session.configuring(config)
         self.config, self._gate = config, self._new_gate()
         if self.recorder is not None:
@@ -266,21 +259,16 @@ class Slot:
             self.recorder.handled(lane.event, value) if name == LISTEN else self.recorder.worked(name, value)
         if isinstance(lane.event, ev.AudioChunk) and lane.worked:
             self.observe("listen_s", max(0.0, now_s - self._heard_due_s))
-        if self.session.answering not in (None, self._answer):
-            self._answer, self._reported = self.session.answering, 0
-            self.playback = Playback(self.model.rates.output_hz, lane.arrived_s)
+        answering = self.session.answering
+        if answering is not None and (self.playback is None or self.playback.answering is not answering):
+            self.playback = Playback(answering, self.model.rates.output_hz, lane.arrived_s)
         for action in value:
             if isinstance(action, ev.PlayAudio) and self.playback:
-                if not self.playback.begun:
+                if not self.playback.sent:
                     self.observe("first_audio_s", now_s - self.playback.asked_s)
                 self.observe("spoken_s", len(action.samples) / self.playback.output_hz)
                 self.playback.send(len(action.samples), now_s)
             elif isinstance(action, ev.AnswerEnded) and not self.session.state.answering:
-                self.playback = self._answer = None
+                self.playback = None
         if value:
             self.emit(value)
-
-
-def behind_gate(config: SessionConfig) -> SessionConfig:
-    """The configuration in the engine, which has a gate for every session."""
-    return replace(config, gated=True)

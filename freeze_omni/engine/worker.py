@@ -7,7 +7,7 @@ import signal
 import sys
 import time
 from collections.abc import Hashable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from freeze_omni.engine.capacity import Cost, capacity
 from freeze_omni.engine.config import ServingConfig
 from freeze_omni.engine.metrics import Measures, Report
 from freeze_omni.engine.scheduler import Scheduler
-from freeze_omni.engine.slot import Input, Output, behind_gate
+from freeze_omni.engine.slot import Input, Output
 from freeze_omni.frontend.vad import Detector, EnergyDetector
 from freeze_omni.rates import Rates
 from freeze_omni.session.events import Value
@@ -91,10 +91,8 @@ class WorkerConfig:
 
 
 def threads_each(threads: int, workers: int) -> int:
-    """Torch's threads of each of several workers on one machine: as asked, or a share of those found.
-
-    If each took all the cores, two programs would slow each other down many times.
-    """
+    """Torch's threads of each of several workers on one machine: as asked, or a share of those found, as programs that
+    each take all the cores slow each other down many times."""
     return threads if threads or workers == 1 else max(1, torch.get_num_threads() // workers)
 
 
@@ -122,7 +120,8 @@ class Worker:
             while self._take(worked=scheduler.tick()):
                 if time.monotonic() - reported_s >= REPORT_S:
                     reported_s = time.monotonic()
-                    report = self._measures.report(len(scheduler.slots), scheduler.waiting_chunks, self._limit)
+                    waiting = sum(slot.waiting_chunks for slot in scheduler.slots.values())
+                    report = self._measures.report(len(scheduler.slots), waiting, self._limit)
                     self._pipe.send(Measured(report))
         except (EOFError, BrokenPipeError, ConnectionResetError):
             logging.info("the front is gone")
@@ -141,35 +140,31 @@ class Worker:
         self._pipe.send(Ready(self._limit, self._model.rates, facts))
 
     def _take(self, worked: bool) -> bool:
-        """Take all messages; without work, wait for one. False to stop."""
+        """Follow all messages; without work, wait for one. False to stop."""
         rest_s = 0.0 if worked else REST_S if self._scheduler.slots else REPORT_S
         while self._pipe.poll(rest_s):
             rest_s = 0.0
-            message = self._pipe.recv()
-            if isinstance(message, Stop):
-                return False
-            self._follow(message)
+            match self._pipe.recv():
+                case Open(key, config):
+                    try:
+                        self._scheduler.open(key, config, self._recorder(key, config))
+                    except ValueError as error:
+                        self._pipe.send(Failed(key, str(error)))
+                case Put(key, item):
+                    self._scheduler.put(key, item)
+                case Close(key):
+                    self._scheduler.close(key)
+                case Stop():
+                    return False
+                case message:
+                    raise TypeError(f"not a message to a worker: {type(message).__name__}")
         return True
-
-    def _follow(self, message: Open | Put | Close) -> None:
-        match message:
-            case Open(key, config):
-                try:
-                    self._scheduler.open(key, config, self._recorder(key, config))
-                except ValueError as error:
-                    self._pipe.send(Failed(key, str(error)))
-            case Put(key, item):
-                self._scheduler.put(key, item)
-            case Close(key):
-                self._scheduler.close(key)
-            case _:
-                raise TypeError(f"not a message to a worker: {type(message).__name__}")
 
     def _recorder(self, key: object, config: SessionConfig) -> Recorder | None:
         if self._record is None:
             return None
         self._record.mkdir(parents=True, exist_ok=True)
-        return Recorder((self._record / f"{key}.jsonl").open("w", encoding="utf-8"), behind_gate(config))
+        return Recorder((self._record / f"{key}.jsonl").open("w", encoding="utf-8"), replace(config, gated=True))
 
 
 def detector(vad: str) -> Detector:

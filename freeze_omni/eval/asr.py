@@ -26,10 +26,7 @@ from freeze_omni.llm.tuned import PART
 
 
 def decode(job: DecodeJob) -> dict[str, dict[str, Any]]:
-    """Write records.jsonl, `text.<chunk>` for each chunk size, and `text`, a copy of the first.
-
-    The model may be a checkpoint of stage 1.1 with its units or, with an LLM, of stage 1.2.
-    """
+    """Write records.jsonl, `text.<way>` for each way of `config.ways`, and `text`, a copy of the first."""
     config = replace(job.config.asr, llm=job.llm is not None) if job.partial else job.config.asr
     table = read_table(job.data / "wav.scp")
 
@@ -66,19 +63,14 @@ def _load(job: DecodeJob, config: AsrDecodeConfig) -> Any:
 def transcribe(model: Any, sounds: Sequence[np.ndarray], config: AsrDecodeConfig) -> list[dict[str, str]]:
     """The transcripts of each sound (S,) by the names of the ways."""
     found = [texts(model, hear(model, sounds, size)) for size in config.chunk_sizes]
-    if config.llm:
-        found.append(by_llm(model, sounds, config.llm_max_tokens))
+    if config.llm:  # what it writes after task tokens and speech, as trained in stage 1.2
+        adapted, tasks = hear(model, sounds).adapted, model.task_tokens.weight
+        rows = [
+            torch.cat([tasks, embeds[:size].to(tasks.dtype)])
+            for embeds, size in zip(adapted.embeds, adapted.lengths, strict=True)
+        ]
+        found.append([decoded(model.llm, ids) for ids in greedy_answers(model.llm, rows, config.llm_max_tokens)])
     return [dict(zip(config.ways, row, strict=True)) for row in zip(*found, strict=True)]
-
-
-def by_llm(model: Any, sounds: Sequence[np.ndarray], max_tokens: int) -> list[str]:
-    """What the frozen LLM writes after task tokens and speech, as trained in stage 1.2."""
-    adapted, tasks = hear(model, sounds).adapted, model.task_tokens.weight
-    rows = [
-        torch.cat([tasks, embeds[:size].to(tasks.dtype)])
-        for embeds, size in zip(adapted.embeds, adapted.lengths, strict=True)
-    ]
-    return [decoded(model.llm, ids) for ids in greedy_answers(model.llm, rows, max_tokens)]
 
 
 def score(root: Path, config: DecodeConfig, judge: Path | None = None) -> dict[str, Any]:
@@ -110,8 +102,7 @@ SECTIONS = (Section("Speech input: WER in percent", "asr", _rows, _PAPER),)
 
 def evaluate(args: argparse.Namespace, config: DecodeConfig) -> Report:
     """Rows: each way in which the model was decoded, or the one transcript of the outputs."""
-    references = read_table(args.data / "text")
-    name = args.set or args.data.name
+    references, name = read_table(args.data / "text"), args.set or args.data.name
     notes: list[str] = []
     if args.model is not None:
         records = decode(DecodeJob.of(args, config, args.output / f"asr_{name}"))

@@ -20,9 +20,8 @@ from freeze_omni.system import FreezeOmni
 @torch.no_grad()
 def hear(model: FreezeOmni, sounds: Sequence[np.ndarray], chunk_size: int | None = None) -> ListeningOutput:
     """Samples (S_i,) at the input rate. chunk_size: encoder frames, 0 for infinite, None as configured."""
-    wav, lengths = stack(sounds)
-    device = model.device
-    return model.listening(wav.to(device), lengths.to(device), chunk_size)
+    wav, lengths = model.listening.with_end(*stack(sounds))
+    return model.listening(wav.to(model.device), lengths.to(model.device), chunk_size)
 
 
 def texts(model: FreezeOmni, heard: ListeningOutput) -> list[str]:
@@ -40,10 +39,7 @@ def context(model: FreezeOmni, rounds: Rounds = ()) -> Tensor:
 def state_probabilities(
     model: FreezeOmni, heard: ListeningOutput, contexts: Sequence[Tensor] = ()
 ) -> list[list[list[float]]]:
-    """Probabilities of states 0, 1, 2 at every chunk of each row, in one pass over all positions.
-
-    contexts: of each row; default: first turns. Tests compare the result with that of streaming.
-    """
+    """Probabilities of states 0, 1, 2 at every chunk of each row, in one pass. contexts: default: first turns."""
     adapted = heard.adapted
     contexts = contexts or [context(model)] * len(adapted.embeds)
     rows = [
@@ -62,10 +58,7 @@ def state_probabilities(
 
 @torch.no_grad()
 def greedy_answers(llm: FrozenLLM, rows: Sequence[Tensor], max_new_tokens: int) -> list[list[int]]:
-    """Positions (P_i, E), which need not be token ids, to the ids of the answer after each, without end tokens.
-
-    Rows that have ended leave the batch.
-    """
+    """Positions (P_i, E) to the ids of the answer after each, without end tokens. Ended rows leave the batch."""
     embeds, lengths = pad_rows(list(rows))
     cache = llm.new_cache()
     hidden = llm(embeds, valid_mask(lengths, embeds.shape[1]), cache)[0]

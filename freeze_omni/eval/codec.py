@@ -23,10 +23,7 @@ def originals(data: Path) -> Path | None:
 
 @torch.no_grad()
 def decode(job: DecodeJob) -> dict[str, dict[str, Any]]:
-    """Write wav/copy, wav/original, a wav.scp of each, and `text`, against which both are scored.
-
-    The data directory is plain (wav.scp at any rate, text) or a dialogue set (answer_wav.scp, answer).
-    """
+    """Write wav/copy, wav/original, a wav.scp of each, and `text`, of a plain set or of a dialogue set's answers."""
     config, dialogue = job.config.codec, (job.data / "answer_wav.scp").is_file()
     table = read_table(job.data / ("answer_wav.scp" if dialogue else "wav.scp"))
     texts = read_table(job.data / ("answer" if dialogue else "text"), need_value=False)

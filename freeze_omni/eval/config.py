@@ -23,13 +23,9 @@ class AsrDecodeConfig:
 
     @property
     def ways(self) -> list[str]:
-        """Names of the transcripts of an utterance."""
-        return [*map(chunk_name, self.chunk_sizes), *(["llm"] if self.llm else [])]
-
-
-def chunk_name(chunk_size: int) -> str:
-    """`chunk4`, and `chunk_inf` for 0."""
-    return f"chunk{chunk_size}" if chunk_size else "chunk_inf"
+        """Names of the transcripts of an utterance: `chunk4`, `chunk_inf` for 0, `llm`."""
+        chunks = [f"chunk{size}" if size else "chunk_inf" for size in self.chunk_sizes]
+        return [*chunks, "llm"] if self.llm else chunks
 
 
 @dataclass(frozen=True)
@@ -87,9 +83,7 @@ class LatencyDecodeConfig:
 
 @dataclass(frozen=True)
 class DuplexDecodeConfig:
-    """max_new_tokens: the longest answer. pace: how much longer the model's work takes on the scenes' clock than here;
-    with 0 latencies are those of its decisions alone, the same on any machine.
-    """
+    """pace: factor on the time of the model's work; with 0 latencies are of its decisions alone, on any machine."""
 
     max_new_tokens: int = 40
     pace: float = 1.0
@@ -111,9 +105,7 @@ class JudgeConfig:
 
 @dataclass(frozen=True)
 class ScoreConfig:
-    """normaliser: of eval/wer.py. dnsmos, speaker_similarity: further figures of speech, see eval/quality.py, on
-    `quality_clips` clips of each kind.
-    """
+    """normaliser: of eval/wer.py. dnsmos, speaker_similarity: see eval/quality.py, on `quality_clips` of each kind."""
 
     normaliser: str = "english"
     dnsmos: bool = False

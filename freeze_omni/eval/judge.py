@@ -1,9 +1,8 @@
 """An independent recogniser of the model's speech: Whisper through faster-whisper (CTranslate2, int8).
 
-Whisper pays for a window of 30 s at every call, however short the clip. So clips are joined, with pauses in between,
-to windows of up to 28 s, and words are assigned to clips by their time stamps. If the assignment is in doubt (a word
-across a border, a clip without a word although it is not silent, far more words than a voice can say), the clips
-concerned are decoded once more, each alone.
+Whisper pays for a window of 30 s at every call. So clips are joined, with pauses in between, to windows of up to 28 s,
+and words are assigned to clips by their time stamps. If that is in doubt (a word across a border, a clip without a word
+although it is not silent, far more words than a voice can say), the clips concerned are decoded again, each alone.
 """
 
 from __future__ import annotations
@@ -45,10 +44,7 @@ class Placed:
 
 
 class Judge:
-    """Transcribes clips with a CTranslate2 Whisper model, a folder with model.bin, config.json and the tokenizer.
-
-    Raises FileNotFoundError without such a model, and ImportError without the extra [eval].
-    """
+    """Transcribes clips with the CTranslate2 Whisper model of a folder. Raises FileNotFoundError, ImportError."""
 
     def __init__(self, model_dir: str | Path, config: JudgeConfig | None = None) -> None:
         if not (Path(model_dir) / "model.bin").is_file():
@@ -81,9 +77,7 @@ class Judge:
         if len(placed) == 1:
             return {placed[0].key: self._alone(audio)}
         texts, doubtful = assign(self.words(audio), placed, self.config)
-        for key in doubtful:
-            texts[key] = self._alone(clips[key])
-        return texts
+        return texts | {key: self._alone(clips[key]) for key in doubtful}
 
     def _alone(self, audio: np.ndarray) -> str:
         pad = np.zeros(RATE_HZ // 4, dtype=np.float32)
@@ -107,10 +101,7 @@ def _load(model_dir: Path, config: JudgeConfig) -> Judge:
 
 
 def judged_texts(folder: Path, model_dir: Path, config: JudgeConfig) -> dict[str, str]:
-    """What the judge hears in folder/wav.scp; also written to folder/text.judge.
-
-    Clips that were judged before and have not changed are not judged again.
-    """
+    """What the judge hears in folder/wav.scp, also written to folder/text.judge; only new clips are judged."""
     made_from = {"judge": Path(model_dir).name, "config": repr(config)}
     (records, table), started_s = clip_records(folder, "judge", made_from), time.time()
     todo = records.missing(table)
@@ -125,10 +116,7 @@ def judged_texts(folder: Path, model_dir: Path, config: JudgeConfig) -> dict[str
 
 
 def windows(clips: Mapping[str, np.ndarray], config: JudgeConfig) -> list[tuple[np.ndarray, list[Placed]]]:
-    """Join clips, in order, to windows of up to `window_s` with `gap_s` of silence around each clip.
-
-    Clips are brought to one loudness, so that a quiet one is not lost next to a loud one.
-    """
+    """Join clips, in order and of one loudness, to windows of up to `window_s` with `gap_s` of silence around each."""
     gap = np.zeros(int(config.gap_s * RATE_HZ), dtype=np.float32)
     joined: list[tuple[list[np.ndarray], list[Placed]]] = []
     size = 0

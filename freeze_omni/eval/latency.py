@@ -16,7 +16,7 @@ from freeze_omni.eval import paper
 from freeze_omni.eval.bootstrap import summarise
 from freeze_omni.eval.config import DecodeConfig
 from freeze_omni.eval.outputs import match, read_numbers, read_sounds
-from freeze_omni.eval.question import Asked, ask
+from freeze_omni.eval.question import ask
 from freeze_omni.eval.report import Found, Report, Section, number, summary, table
 from freeze_omni.eval.runner import DecodeJob, read_records, session_config
 from freeze_omni.eval.sets import first_keys, read_histories, read_jsonl
@@ -31,13 +31,13 @@ ROWS = {
     "total": ("asked", "audio"),
 }
 TOKEN_S = 0.025
+_KEPT = ("question_end_s", "decided_s", "transcript", "step_s", "marks", "spent_s", "llm_tokens", "speech_tokens")
 Figure = Callable[[Mapping[str, Any]], float]
 
 
 def decode(job: DecodeJob) -> dict[str, dict[str, Any]]:
     """Write records.jsonl with one timed session a question, its audio, and `text`, the answers."""
-    config, table = job.config.latency, read_table(job.data / "wav.scp")
-    later = read_histories(job.data)
+    config, table, later = job.config.latency, read_table(job.data / "wav.scp"), read_histories(job.data)
     first = {key: text for key, text in read_table(job.data / "answer").items() if key not in later}
 
     def work(todo: list[str]) -> Iterator[list[dict[str, Any]]]:
@@ -48,24 +48,16 @@ def decode(job: DecodeJob) -> dict[str, dict[str, Any]]:
         for key in todo:
             asked = ask(model, sounds[key], session, config.tail_s)
             write_wav(job.output / "wav" / f"{key}.wav", asked.audio, model.rates.output_hz)
-            yield [{"id": key, **_as_record(asked, model)}]
+            record = {"id": key, **{name: getattr(asked, name) for name in _KEPT}}
+            record["answer"] = " ".join(asked.text.split())
+            record["answer_s"] = len(asked.audio) / model.rates.output_hz
+            yield [record | {"listened_s": len(asked.step_s) * model.rates.chunk_s}]
 
-    keys = first_keys(first, config.questions)
-    records = job.run("latency", keys, (config, job.config.answers), work)
+    records = job.run("latency", first_keys(first, config.questions), (config, job.config.answers), work)
     spoken = [key for key, record in records.items() if record["answer_s"] > 0]
     write_table(job.output / "wav.scp", {key: job.output / "wav" / f"{key}.wav" for key in spoken})
     job.finish({key: record["answer"] for key, record in records.items()})
     return records
-
-
-def _as_record(asked: Asked, model: Any) -> dict[str, Any]:
-    """A timed question as one JSON object; marks are seconds since its first sample."""
-    same = ("question_end_s", "decided_s", "transcript", "step_s", "marks", "spent_s", "llm_tokens", "speech_tokens")
-    return {name: getattr(asked, name) for name in same} | {
-        "answer": " ".join(asked.text.split()),
-        "answer_s": len(asked.audio) / model.rates.output_hz,
-        "listened_s": len(asked.step_s) * model.rates.chunk_s,
-    }
 
 
 def score(root: Path, config: DecodeConfig, judge: Path | None = None) -> dict[str, Any]:
@@ -158,6 +150,5 @@ def read_waits(outputs: Path, data: Path) -> dict[str, float | None]:
     for key, sound in read_sounds(outputs).items():
         if key in scenes:
             end_s = max(segment["end_s"] for segment in scenes[key]["segments"])
-            later = [start_s for start_s in beginnings(*read_audio(sound)) if start_s >= end_s]
-            waits[key] = later[0] - end_s if later else None
+            waits[key] = next((at - end_s for at in beginnings(*read_audio(sound)) if at >= end_s), None)
     return waits

@@ -1,21 +1,19 @@
 """Meters of one clip of speech: DNSMOS, and the voiceprint by which speakers are compared.
 
-DNSMOS (Reddy et al. 2022; P.835 and P.808) is estimated by a network from the sound alone: the models of the
-package speechmos, read by onnxruntime. As there, windows of 9.01 s begin each second, and the score is the mean. A
-shorter clip is repeated until it fills a window, and judged once; the package judges the repetitions, too,
-which costs several times as much for no information.
+DNSMOS (Reddy et al. 2022; P.835 and P.808) is estimated by the networks of the package speechmos from the sound alone.
+As there, windows of 9.01 s begin each second, and the score is the mean. A shorter clip is repeated until it fills a
+window, and judged once; the package judges the repetitions, too, for no information.
 
 Speaker similarity is the cosine between two voiceprints of a speaker encoder (Wan et al. 2018, GE2E) with weights of
-the package Resemblyzer: an LSTM of three layers over 40 mel bands, whose last state becomes a vector of 256 numbers and
-length one. Windows of 1.6 s overlap by half; the voiceprint of a clip is their mean. Unlike that package we keep long
-pauses, since cutting them needs another voice activity detector; silence at both ends is cut.
+the package Resemblyzer: an LSTM over 40 mel bands, whose last state becomes a vector of length one. Windows of 1.6 s
+overlap by half; the voiceprint of a clip is their mean. Unlike that package we keep long pauses, whose cutting needs
+another voice activity detector.
 """
 
 from __future__ import annotations
 
 import pickle
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -38,10 +36,7 @@ _DNSMOS_MEL = {"sr": RATE_HZ, "n_fft": 321, "hop_length": 160, "n_mels": 120}
 
 
 class Dnsmos:
-    """Mean opinion scores from 1 to 5. folder: holds sig_bak_ovr.onnx and model_v8.onnx (get_dnsmos.sh).
-
-    Raises ImportError if onnxruntime or librosa is not installed.
-    """
+    """Mean opinion scores from 1 to 5 by the models of get_dnsmos.sh. Raises ImportError without their libraries."""
 
     name = "dnsmos"
 
@@ -55,10 +50,10 @@ class Dnsmos:
         options.intra_op_num_threads = max(threads, 1)
         options.inter_op_num_threads = 1
 
-        def session(file: str) -> Any:
-            return onnxruntime.InferenceSession(str(folder / file), options, providers=["CPUExecutionProvider"])
-
-        self._p835, self._p808 = session("sig_bak_ovr.onnx"), session("model_v8.onnx")
+        self._p835, self._p808 = (
+            onnxruntime.InferenceSession(str(folder / file), options, providers=["CPUExecutionProvider"])
+            for file in ("sig_bak_ovr.onnx", "model_v8.onnx")
+        )
 
     def measure(self, wav: NDArray[np.float32]) -> dict[str, float]:
         """Scores by the names of SCALES, of (S,) samples at 16 kHz; no samples count as silence."""
@@ -69,9 +64,8 @@ class Dnsmos:
         signal, background, overall = self._p835.run(None, {"input_1": window[None]})[0][0]
         p808 = self._p808.run(None, {"input_1": log_mel(window[:-160])[None]})[0][0][0]
         raw = {"signal": signal, "background": background, "overall": overall}
-        return {name: float(np.polyval(_POLYNOMIALS[name], value)) for name, value in raw.items()} | {
-            "p808": float(p808)
-        }
+        scores = {name: float(np.polyval(_POLYNOMIALS[name], value)) for name, value in raw.items()}
+        return scores | {"p808": float(p808)}
 
 
 def windows(wav: NDArray[np.float32]) -> list[NDArray[np.float32]]:
@@ -97,14 +91,11 @@ _SHIFT = 160
 _PRINT_MEL = {"sr": RATE_HZ, "n_fft": 400, "hop_length": _SHIFT, "n_mels": 40}
 _WINDOW, _HOP = 160, 77  # frames: 1.6 s, and 1.3 windows a second
 _LEAST_COVERED = 0.75  # of a clip's last window; one with less of it is left out
-_LEVEL = 10 ** (-30 / 20)  # quieter clips are raised to this root mean square
+_LEVEL = 10 ** (-30 / 20)  # root mean square of the encoder's training; quieter clips are raised to it
 
 
 class SpeakerEncoder(nn.Module):
-    """Mel windows (B, frames, 40) to voiceprints (B, size) of length one (zeros stay zeros).
-
-    The sizes are read from the weights, so that smaller encoders of the same kind load, too.
-    """
+    """Mel windows (B, frames, 40) to voiceprints (B, size) of length one (zeros stay zeros)."""
 
     name = "voiceprint"
 
@@ -115,7 +106,7 @@ class SpeakerEncoder(nn.Module):
 
     @classmethod
     def load(cls, folder: Path) -> SpeakerEncoder:
-        """Read pretrained.pt of the folder. Raises ConfigError for a file without such weights."""
+        """Read pretrained.pt of the folder, of any sizes. Raises ConfigError for a file without such weights."""
         path = folder / "pretrained.pt"
         try:
             weights = torch.load(path, map_location="cpu", weights_only=True)["model_state"]
@@ -125,8 +116,8 @@ class SpeakerEncoder(nn.Module):
             encoder = cls(hidden, layers, size)
             encoder.load_state_dict(weights)
         except (OSError, KeyError, RuntimeError, ValueError, TypeError, pickle.UnpicklingError) as error:
-            where = "tools/installers/get_speaker_encoder.sh"
-            raise ConfigError(f"{path}: no weights of a speaker encoder ({error}); run {where}") from None
+            fix = "run tools/installers/get_speaker_encoder.sh"
+            raise ConfigError(f"{path}: no weights of a speaker encoder ({error}); {fix}") from None
         return encoder.eval()
 
     def forward(self, mels: Tensor) -> Tensor:
@@ -135,20 +126,17 @@ class SpeakerEncoder(nn.Module):
 
     @torch.no_grad()
     def embed(self, wav: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The voiceprint (size,) of (S,) samples at 16 kHz."""
-        windows = torch.from_numpy(mel_windows(prepared(wav)))
+        """The voiceprint (size,) of (S,) samples at 16 kHz, without the silence at their ends."""
+        wav = trim_silence(wav, RATE_HZ)
+        level = float(np.sqrt(np.mean(np.square(wav)))) if len(wav) else 0.0
+        if 0 < level < _LEVEL:
+            wav = (wav * (_LEVEL / level)).astype(np.float32)
+        windows = torch.from_numpy(mel_windows(wav))
         return nn.functional.normalize(self(windows).mean(0), dim=0).numpy()
 
     def measure(self, wav: NDArray[np.float32]) -> dict[str, list[float]]:
         """The voiceprint as one record."""
         return {"voiceprint": [round(value, 5) for value in self.embed(wav).tolist()]}
-
-
-def prepared(wav: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(S,) without the silence at its ends, raised to the level at which the encoder was trained."""
-    wav = trim_silence(wav, RATE_HZ)
-    level = float(np.sqrt(np.mean(np.square(wav)))) if len(wav) else 0.0
-    return (wav * (_LEVEL / level)).astype(np.float32) if 0 < level < _LEVEL else wav
 
 
 def mel_windows(wav: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -159,10 +147,8 @@ def mel_windows(wav: NDArray[np.float32]) -> NDArray[np.float32]:
         raise ImportError("speaker similarity needs librosa: pip install 'freeze-omni[train]'") from None
     frames = -(-(len(wav) + 1) // _SHIFT)
     starts = list(range(0, max(1, frames - _WINDOW + _HOP + 1), _HOP))
-    covered = (len(wav) - starts[-1] * _SHIFT) / (_WINDOW * _SHIFT)
-    if covered < _LEAST_COVERED and len(starts) > 1:
+    if len(starts) > 1 and len(wav) / _SHIFT - starts[-1] < _LEAST_COVERED * _WINDOW:
         starts.pop()
-    needed = (starts[-1] + _WINDOW) * _SHIFT
-    padded = np.pad(wav, (0, max(needed - len(wav), 0)))
+    padded = np.pad(wav, (0, max((starts[-1] + _WINDOW) * _SHIFT - len(wav), 0)))
     mel = librosa.feature.melspectrogram(y=padded, **_PRINT_MEL).astype(np.float32).T
     return np.stack([mel[start : start + _WINDOW] for start in starts])

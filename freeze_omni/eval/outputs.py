@@ -16,10 +16,7 @@ SOUNDS = (".wav", ".flac", ".ogg", ".mp3")
 
 
 def read_texts(path: Path) -> dict[str, str]:
-    """Id to text: a Kaldi `text`, a .jsonl with an id and a text, or a folder with one of them or with <id>.txt files.
-
-    Raises TableError without any of these, or for a line that cannot be used.
-    """
+    """Id to text: of a Kaldi `text`, a .jsonl, or a folder with one of them or with <id>.txt. Raises TableError."""
     if path.is_dir():
         tables = [path / name for name in ("text", "hyp.trn") if (path / name).is_file()]
         tables = tables or sorted(path.glob("*.jsonl"))
@@ -62,16 +59,10 @@ def read_numbers(path: Path) -> dict[str, list[float]]:
 
 
 def read_sounds(path: Path) -> dict[str, str]:
-    """Id to sound file: a wav.scp, a folder with one, or sound files named by id (also <id>/output.wav).
-
-    Raises TableError without sound.
-    """
-    if path.is_file():
-        return read_table(path)
-    if (path / "wav.scp").is_file():
-        return read_table(path / "wav.scp")
-    files = [file for file in sorted(path.glob("*")) if file.suffix in SOUNDS]
-    found = {file.stem: str(file) for file in files}
+    """Id to sound: a wav.scp, a folder with one, or with <id>.wav or <id>/output.wav. Raises TableError."""
+    if path.is_file() or (path / "wav.scp").is_file():
+        return read_table(path if path.is_file() else path / "wav.scp")
+    found = {file.stem: str(file) for file in sorted(path.glob("*")) if file.suffix in SOUNDS}
     found = found or {file.parent.name: str(file) for file in sorted(path.glob("*/output.wav"))}
     if not found:
         raise TableError(f"{path}: no wav.scp, no sound files <id>.wav and no <id>/output.wav in it")
@@ -80,18 +71,13 @@ def read_sounds(path: Path) -> dict[str, str]:
 
 def match(references: dict[str, object], found: dict[str, object], where: Path) -> list[str]:
     """Warnings about missing and unknown ids. Raises TableError if no id is known."""
-    known = [key for key in references if key in found]
-    if not known:
+    if not any(key in found for key in references):
         have, want = next(iter(found), "none"), next(iter(references), "none")
         raise TableError(f"{where}: none of its ids (as {have}) is one of the test set (as {want})")
     warnings = []
-    if len(known) < len(references):
-        missing = next(key for key in references if key not in found)
-        warnings.append(
-            f"{len(references) - len(known)} of {len(references)} are missing, as {missing}: counted as empty"
-        )
-    strangers = [key for key in found if key not in references]
-    if strangers:
+    if missing := [key for key in references if key not in found]:
+        warnings.append(f"{len(missing)} of {len(references)} are missing, as {missing[0]}: counted as empty")
+    if strangers := [key for key in found if key not in references]:
         warnings.append(f"{len(strangers)} are not of the test set, as {strangers[0]}: left out")
     return warnings
 
@@ -107,8 +93,7 @@ _SHORTEST_S = 0.06
 def speech_segments(wav: np.ndarray, hz: int, merge_s: float = MERGE_S, breaks_s: Sequence[float] = ()) -> list[Span]:
     """(start, end) in seconds of what sounds in (S,): frames of 20 ms within 40 dB of the loudest.
 
-    merge_s: silences up to this are inside a segment. breaks_s: where something new is known to begin; a silence
-    just before one splits two segments, however short it is.
+    merge_s: silences up to this are inside a segment, unless one of breaks_s, where something new begins, ends them.
     """
     frame = max(round(_FRAME_S * hz), 1)
     count = len(wav) // frame
@@ -117,9 +102,9 @@ def speech_segments(wav: np.ndarray, hz: int, merge_s: float = MERGE_S, breaks_s
         return []
     loud = level > level.max() * 10 ** (_FLOOR_DB / 20)
     edges = np.flatnonzero(np.diff(np.concatenate([[False], loud, [False]]).astype(np.int8)))
-    runs = [(start * frame / hz, end * frame / hz) for start, end in edges.reshape(-1, 2).tolist()]
     merged: list[Span] = []
-    for start_s, end_s in runs:
+    for start, end in edges.reshape(-1, 2).tolist():
+        start_s, end_s = start * frame / hz, end * frame / hz
         last_s = merged[-1][1] if merged else -np.inf
         split = any(last_s - _FRAME_S <= at_s <= start_s + _FRAME_S for at_s in breaks_s)
         if start_s - last_s <= merge_s and merged and not split:

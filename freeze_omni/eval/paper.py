@@ -17,13 +17,8 @@ ASR = {
 ASR_NAMES = ("chunk = infinity", "chunk = 4", "chunk = 4, no dynamic chunks")
 # Accuracy in percent: Freeze-Omni | its LLM on the text
 QA = {"web_questions": (44.73, 45.13), "llama_questions": (72.0, 77.67), "trivia_qa": (53.88, 63.93)}
-# CER in percent of 1,000 Mandarin utterances at top-k 1 to 5, by paraformer-zh
-TTS = {
-    "no prefix": (5.27, 4.64, 4.76, 4.66, 5.03),
-    "no prefix, pre-network": (3.11, 2.75, 2.77, 2.84, 2.94),
-    "prefix": (3.9, 3.65, 3.53, 3.62, 3.71),
-    "prefix, pre-network": (2.19, 1.69, 1.85, 1.9, 1.99),
-}
+# CER in percent of 1,000 Mandarin utterances at top-k 1 to 5, by paraformer-zh, with prefix and pre-network
+TTS = (2.19, 1.69, 1.85, 1.9, 1.99)
 # ms: average | 50 % | 90 %, from the interruption to the first PCM
 LATENCY_MS = (745, 753, 1020)
 

@@ -1,7 +1,4 @@
-"""Pictures of RESULTS.md: WER by chunk size, state decisions, parts of the latency, spectrograms, loss curves.
-
-matplotlib is imported only here, and only to draw.
-"""
+"""Pictures of RESULTS.md. matplotlib is imported only here, and only to draw."""
 
 from __future__ import annotations
 
@@ -40,21 +37,20 @@ def chunk_sizes(results: Mapping[str, Any], folder: Path) -> list[Picture]:
         for model, figures in results["models"].items()
         for test_set, found in figures.get("asr", {}).items()
     ]
-    lines = [(label, sorted(points, key=_chunk)) for label, points in lines if len(points) > 1]
+    lines = [(label, points) for label, points in lines if len(points) > 1]
     if not lines:
         return []
     figure, axes = new_figure(5, 3)
     for label, points in lines:
-        names = [name.removeprefix("chunk").removeprefix("_") for name, _ in points]
-        axes.plot(names, [value for _, value in points], marker="o", label=label)
+        points.sort(key=lambda point: float(_size(point[0])))
+        axes.plot([_size(name) for name, _ in points], [value for _, value in points], marker="o", label=label)
     axes.set(xlabel="chunk, encoder frames of 40 ms", ylabel="WER %", ylim=(0, None))
     axes.legend(fontsize=7)
     return [("WER by chunk size", save_figure(figure, folder / "chunk_wer.png"))]
 
 
-def _chunk(point: tuple[str, float]) -> float:
-    size = point[0].removeprefix("chunk")
-    return float("inf") if size == "_inf" else int(size)
+def _size(name: str) -> str:
+    return name.removeprefix("chunk").removeprefix("_")  # of chunk4, chunk_inf
 
 
 def states(folder: Path, output: Path, count: int = 3) -> list[Picture]:
@@ -103,8 +99,7 @@ def parts_ms(record: Mapping[str, Any]) -> list[float]:
 
 def latency_waterfall(folder: Path, output: Path) -> list[Picture]:
     """Of a decoding folder of latency; nothing if no question was answered."""
-    path = folder / "records.jsonl"
-    records = read_records(path).values() if path.exists() else ()
+    records = read_records(folder / "records.jsonl").values()
     rows = {record["id"]: parts_ms(record) for record in records if "audio" in record["marks"]}
     if not rows:
         return []
@@ -132,11 +127,9 @@ def spectrogram_db(wav: np.ndarray, hz: int) -> np.ndarray:
 
 def spectrogram_pairs(folder: Path, output: Path, count: int = 2) -> list[Picture]:
     """Originals above, the codec's copies below, from its decoding folder, if any."""
-    tables = [folder / name / "wav.scp" for name in (ORIGINAL, COPY)]
-    if not all(path.exists() for path in tables):
-        return []
-    sets = {name: read_table(path) for name, path in zip(("original", "copy"), tables, strict=True)}
-    keys = [key for key in sets["original"] if key in sets["copy"]][:count]
+    paths = {name: folder / name / "wav.scp" for name in (ORIGINAL, COPY)}
+    sets = {name: read_table(path) for name, path in paths.items() if path.exists()}
+    keys = [key for key in sets.get(ORIGINAL, ()) if key in sets.get(COPY, ())][:count]
     if not keys:
         return []
     figure, grid = new_figure(4 * len(keys), 4, rows=2, columns=len(keys))

@@ -1,8 +1,8 @@
 """Spoken question answering: answers to spoken questions, and to the same questions as text by the same LLM.
 
 `answer` follows the whole question, as the paper measures it. `answer_own` follows what the model had heard when its
-own state head ended the turn: what a user gets; empty if the head never ended it. A later round of a dialogue is asked
-after the reference answers of the earlier ones, so that rounds do not depend on each other.
+own state head ended the turn; empty if it never did. A later round of a dialogue is asked after the reference answers
+of the earlier ones, so that rounds do not depend on each other.
 
 An answer is right if one of the reference answers occurs in it as a run of whole words, both normalised, without an
 article before the reference. This is the rule of Web Questions and Trivia QA for generative models, as in the paper.
@@ -28,7 +28,7 @@ from freeze_omni.eval.batch import context, decoded, greedy_answers, hear, state
 from freeze_omni.eval.bootstrap import ratio_interval
 from freeze_omni.eval.config import DecodeConfig, QaDecodeConfig
 from freeze_omni.eval.outputs import match, read_texts
-from freeze_omni.eval.report import MISSING, Found, Report, Section, number, rate, share, table
+from freeze_omni.eval.report import Found, Report, Section, number, rate, share, table
 from freeze_omni.eval.runner import DecodeJob, data_of, read_records
 from freeze_omni.eval.sets import asked, question_answers, read_histories, sound_batches, whole_dialogues
 from freeze_omni.eval.wer import error_rate, normaliser
@@ -45,10 +45,7 @@ _ARTICLE = re.compile(r"^(the|a|an) (?=\S)")
 
 
 def decode(job: DecodeJob) -> dict[str, dict[str, Any]]:
-    """Write records.jsonl and `text`, the answers to the whole questions.
-
-    The data directory holds wav.scp (16 kHz), text (the questions), questions.jsonl and, for later rounds, history.
-    """
+    """Write records.jsonl and `text`, the answers to the whole questions. Later rounds need `history`."""
     config = job.config.qa
     table, questions = read_table(job.data / "wav.scp"), read_table(job.data / "text", need_value=False)
     histories = read_histories(job.data)
@@ -92,16 +89,15 @@ def answer(
         order.before_answer(model.system_prompt, before, text) for before, text in zip(rounds, questions, strict=True)
     ]
     written = generate_batch(model.llm, prompts, GenerationConfig(config.max_new_tokens))
-    transcripts = texts(model, heard)
     return [
         {
-            "transcript": transcripts[index],
+            "transcript": transcript,
             "answer": said[whole],
-            "answer_own": "" if decisions[index] is None else said[early],
-            "answer_text": decoded(model.llm, written[index].ids),
-            "decision_chunk": decisions[index],
+            "answer_own": "" if chunk is None else said[early],
+            "answer_text": decoded(model.llm, reply.ids),
+            "decision_chunk": chunk,
         }
-        for index, (whole, early) in enumerate(own)
+        for transcript, (whole, early), reply, chunk in zip(texts(model, heard), own, written, decisions, strict=True)
     ]
 
 
@@ -123,14 +119,10 @@ def is_right(answer: str, references: Sequence[str], normalise: str = "english")
 
 
 def accuracy(answers: Mapping[str, str], references: References, normalise: str = "english") -> dict[str, Any]:
-    """Share of right answers over all questions (a question without an answer is wrong), with its 95 % interval.
-
-    Raises ValueError without questions, or for a question without a reference answer.
-    """
+    """Share of right answers (none is a wrong one), with its interval. Raises ValueError without reference answers."""
     if not references:
         raise ValueError("no questions to score")
-    bare = [key for key, texts in references.items() if not any(texts)]
-    if bare:
+    if bare := [key for key, texts in references.items() if not any(texts)]:
         raise ValueError(f"question '{bare[0]}' has no reference answer; leave it out of the test set")
     right = {key: is_right(answers.get(key, ""), texts, normalise) for key, texts in references.items()}
     low, high = ratio_interval([float(hit) for hit in right.values()])
@@ -158,13 +150,10 @@ def score_records(records: Asked, references: References, normalise: str) -> dic
     """Figures of questions asked in speech (whole, and up to the model's own end of turn) and in text.
 
     spoken, own, text, ratio: accuracies, if there are reference answers. as_text: error rate of the spoken questions'
-    answers against the LLM's answers to the text. transcript: error rate of what was heard; None if nothing was said.
-    ended: questions that the model's own state 1 ended.
+    answers against the LLM's answers to the text. transcript: that of what was heard. ended: by the model's state 1.
     """
-    figures: dict[str, Any] = {
-        "questions": len(records),
-        "ended": sum(record["decision_chunk"] is not None for record in records.values()),
-    }
+    ended = sum(record["decision_chunk"] is not None for record in records.values())
+    figures: dict[str, Any] = {"questions": len(records), "ended": ended}
     known = {key: references[key] for key in records if references.get(key)}
     if known:
         for name, field in _WAYS.items():
@@ -225,19 +214,13 @@ def evaluate(args: argparse.Namespace, config: DecodeConfig) -> Report:
         way: accuracy(answers, {key: references[key] for key in answers}, args.normaliser)
         for way, answers in found.items()
     }
-    theirs = paper.QA.get(paper.same_set(name), (None, None))
-    shown = {SPOKEN: number(theirs[0]), WRITTEN: number(theirs[1])}
-    rows = [
-        [way, share(one, "accuracy"), f"{np.mean([len(text.split()) for text in found[way].values()]):.1f}"]
-        + [shown.get(way, MISSING)]
-        for way, one in figures.items()
-    ]
+    theirs = dict(zip((SPOKEN, WRITTEN), paper.QA.get(paper.same_set(name), ()), strict=False))
+    words = {way: np.mean([len(text.split()) for text in answers.values()]) for way, answers in found.items()}
+    rows = [[way, share(one, "accuracy"), f"{words[way]:.1f}", number(theirs.get(way))] for way, one in figures.items()]
     spoken, text = figures[SPOKEN]["accuracy"], figures.get(WRITTEN, {}).get("accuracy")
     if text:
         notes.append(f"spoken over text: {spoken / text:.3f}")
-    notes.append(
-        "right: a reference answer occurs in the answer as whole words, both normalised; 95 % bootstrap interval"
-    )
+    notes += ["right: a reference answer occurs in the answer as whole words, both normalised; 95 % bootstrap interval"]
     if args.model is not None:
         notes.append(f"answers are cut after {args.max_new_tokens} tokens (--max_new_tokens)")
     title = f"Spoken question answering, {name}, {len(references)} questions, normaliser {args.normaliser}"
@@ -246,14 +229,10 @@ def evaluate(args: argparse.Namespace, config: DecodeConfig) -> Report:
 
 
 def ask(args: argparse.Namespace, config: DecodeConfig) -> tuple[References, dict[str, dict[str, str]]]:
-    """Ask the packed model all questions of a data directory: reference answers, and answers by way and question.
-
-    Raises ConfigError.
-    """
+    """The packed model's answers by way and question, after the reference answers. Raises ConfigError."""
     if not (args.data / "wav.scp").is_file():
-        raise ConfigError(
-            f"{args.data}: no wav.scp; a model hears its questions: speak them (freeze_omni.bin.tts_synthesize)"
-        )
+        fix = "a model hears its questions: speak them (freeze_omni.bin.tts_synthesize)"
+        raise ConfigError(f"{args.data}: no wav.scp; {fix}")
     references = _answered(question_answers(args.data), args.data)
     records = decode(DecodeJob.of(args, config, args.output / "qa"))
     records = {key: one for key, one in records.items() if key in references}

@@ -1,7 +1,7 @@
 """Quality of decoded speech next to WER: DNSMOS, and likeness to the intended voice.
 
-Both are optional (`score:` of decode.yaml) and need third-party weights. Without them nothing is measured, and the
-figures say so. Results are kept next to the clips, so a rerun measures only new clips.
+Both are optional (`score:` of decode.yaml). Without their third-party weights nothing is measured, and the figures say
+so. Results are kept next to the clips, so a rerun measures only new clips.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -26,14 +26,6 @@ SPEAKER_ENCODER = ("speaker_encoder", "FREEZE_OMNI_SPEAKER_ENCODER_DIR", "pretra
 NO_WEIGHTS = "{} was not measured: no weights; run tools/installers/{}"
 
 
-class Meter(Protocol):
-    """Measures one clip; its name is that of the folder of its records."""
-
-    name: str
-
-    def measure(self, wav: np.ndarray) -> Mapping[str, Any]: ...
-
-
 def weights_folder(part: tuple[str, str, str]) -> Path | None:
     """The folder of a part (its name, the variable that names another folder, its key file); None if missing."""
     name, variable, key_file = part
@@ -42,11 +34,9 @@ def weights_folder(part: tuple[str, str, str]) -> Path | None:
 
 
 def score_quality(folders: Mapping[str, Path], config: ScoreConfig) -> dict[str, Any]:
-    """Quality of the clips of decoding folders, by their names in tables.
+    """`rows`: quality of the clips of decoding folders, by their names in tables; `missing`: what was not measured.
 
-    folders: ORIGINAL and COPY of the codec among them; a copy is compared with its own original, all other speech with
-    the mean voiceprint of the originals, which are of the voice that the model speaks with.
-    Returns: `rows`: the scores of each folder; `missing`: what could not be measured.
+    Originals are of the voice that the model speaks with: a copy is compared with its own, other speech with the mean.
     """
     rows: dict[str, dict[str, Any]] = {name: {} for name in folders}
     missing: list[str] = []
@@ -72,16 +62,12 @@ def score_quality(folders: Mapping[str, Path], config: ScoreConfig) -> dict[str,
 
 
 def measured(
-    folder: Path, weights: Path, make: Callable[[], Meter], name: str, limit: int
+    folder: Path, weights: Path, make: Callable[[], Dnsmos | SpeakerEncoder], name: str, limit: int
 ) -> dict[str, dict[str, Any]]:
-    """Measures of up to `limit` clips of folder/wav.scp, spread evenly, kept in folder/<name>.
-
-    make: makes the meter; called only if there is work.
-    """
+    """Measures of up to `limit` clips of folder/wav.scp, kept in folder/<name>. make: called if some are missing."""
     files = [(path.name, path.stat().st_size) for path in sorted(weights.iterdir()) if path.is_file()]
     records, table = clip_records(folder, name, {"weights": files}, limit)
-    todo = records.missing(table)
-    if todo:
+    if todo := records.missing(table):
         meter = make()
         records.add({"id": key, **meter.measure(read_audio(table[key], RATE_HZ)[0])} for key in todo)
     return {key: records.found[key] for key in table}

@@ -16,18 +16,15 @@ from freeze_omni.session.reducer import TurnDetection
 from freeze_omni.session.session import SessionConfig, SpeechSession
 from freeze_omni.system import FreezeOmni
 
-NO_TRANSCRIPT = "(no transcript)"
-"""Of a model without a CTC head, or if no words were heard."""
-Watch = Callable[[ev.Action, float], None]
+NO_TRANSCRIPT = "(no transcript)"  # of a model without a CTC head, or if no words were heard
+Watch = Callable[[ev.Action, float], None] | None
 
 
 class VirtualClock:
-    """Now, in seconds of a dialogue.
+    """Now, in seconds of a dialogue: the times of real time on this machine, without the network.
 
-    It does not sleep: it jumps to when a chunk arrives, and work advances it by the time that the work really took. So
-    a session's times are those of real time on this machine, without the network.
-
-    pace: factor on the time of work; with 0 work takes no time, which makes a run reproducible anywhere.
+    It jumps to when a chunk arrives, and work advances it by the time that the work really took, times `pace`; with 0
+    work takes no time, which makes a run reproducible anywhere.
     """
 
     def __init__(self, pace: float = 1.0) -> None:
@@ -49,14 +46,9 @@ class VirtualClock:
 class Asked:
     """What came of a question; times in seconds since its first sample.
 
-    Attributes:
-        question_end_s: where the question's sound ends. decided_s: when state 1 was known; None if it never came and
-            the question was answered at the end of the sound.
-        decisions: of every chunk that was heard.
-        step_s: how long each chunk took.
-        marks: `asked` (the deciding chunk was there), `done`, and the first `token`, `segment`, `prefill`,
-            `tokens`, `audio` of the answer.
-        spent_s: time for each of these in all.
+    decided_s: when state 1 was known; None if it never came and the question was answered at the end of the sound.
+    decisions, step_s: of every chunk, and how long it took. marks: `asked` (the deciding chunk was there), `done`, and
+    the first `token`, `segment`, `prefill`, `tokens`, `audio` of the answer. spent_s: time for each of these in all.
     """
 
     question_end_s: float
@@ -71,28 +63,17 @@ class Asked:
     llm_tokens: int = 0
     speech_tokens: int = 0
 
-    @property
-    def first_audio_s(self) -> float | None:
-        """From the question's end to the first audio."""
-        return self.marks["audio"] - self.question_end_s if "audio" in self.marks else None
-
 
 def ask(
-    model: FreezeOmni,
-    sound: np.ndarray,
-    config: SessionConfig | None = None,
-    tail_s: float = 2.5,
-    watch: Watch | None = None,
+    model: FreezeOmni, sound: np.ndarray, config: SessionConfig | None = None, tail_s: float = 2.5, watch: Watch = None
 ) -> Asked:
-    """Ask (S,) float32 at the input rate in a fresh session.
+    """Ask (S,) float32 at the input rate in a fresh session; without state 1, words heard are answered at its end.
 
     tail_s: silence after the question's end in which state 1 may come. watch: called with every action and its time.
-    A question that the state head does not end is answered at its end, if words were heard.
     """
     config, hz = config or SessionConfig(), model.rates.input_hz
     asked = Asked(speech_end_s(sound, hz))
-    tail = np.zeros(int(tail_s * hz), dtype=np.float32)
-    whole = np.concatenate([sound, tail])[: int((asked.question_end_s + tail_s) * hz)]
+    whole = np.pad(sound, (0, int(tail_s * hz)))[: int((asked.question_end_s + tail_s) * hz)]
     clock, session = VirtualClock(), SpeechSession(model, config)
     asked.marks["asked"] = _listen(session, whole, asked, clock, watch)
     if session.answering is None:
@@ -109,7 +90,7 @@ def ask(
     return asked
 
 
-def _listen(session: SpeechSession, sound: np.ndarray, asked: Asked, clock: VirtualClock, watch: Watch | None) -> float:
+def _listen(session: SpeechSession, sound: np.ndarray, asked: Asked, clock: VirtualClock, watch: Watch) -> float:
     """Push chunk by chunk, each when it is there, until an answer begins; when the last one was begun."""
     size, begin = session.model.rates.chunk_samples, clock.now_s
     for end in range(size, len(sound) + 1, size):
@@ -129,7 +110,7 @@ def _listen(session: SpeechSession, sound: np.ndarray, asked: Asked, clock: Virt
     return begin
 
 
-def _answer(session: SpeechSession, asked: Asked, clock: VirtualClock, watch: Watch | None) -> None:
+def _answer(session: SpeechSession, asked: Asked, clock: VirtualClock, watch: Watch) -> None:
     """Make the answer to its end."""
     answering, sounds = session.answering, [asked.audio]
     while session.answering is not None:
@@ -167,10 +148,10 @@ def event_line(action: ev.Action) -> str:
 def summary(asked: Asked, output_hz: int) -> dict[str, Any]:
     """All of it as one JSON object; `states` holds every chunk at which the state changed."""
     changes: list[dict[str, Any]] = []
-    for time_s, state, said in ((one.time_s, one.state, one.probabilities) for one in asked.decisions):
-        if not changes or state != changes[-1]["state"]:
-            said = [round(value, 3) for value in said]
-            changes.append({"time_s": round(time_s, 3), "state": state, "probabilities": said})
+    for one in asked.decisions:
+        if not changes or one.state != changes[-1]["state"]:
+            said = [round(value, 3) for value in one.probabilities]
+            changes.append({"time_s": round(one.time_s, 3), "state": one.state, "probabilities": said})
     return {
         "transcript": " ".join(asked.transcript.split()),
         "states": changes,
@@ -178,7 +159,7 @@ def summary(asked: Asked, output_hz: int) -> dict[str, Any]:
         "question_end_s": asked.question_end_s,
         "answer": " ".join(asked.text.split()),
         "answer_s": len(asked.audio) / output_hz,
-        "first_audio_s": asked.first_audio_s,
+        "first_audio_s": asked.marks["audio"] - asked.question_end_s if "audio" in asked.marks else None,
     }
 
 
@@ -186,8 +167,8 @@ def report(found: dict[str, Any], timed: bool) -> list[str]:
     """A summary in lines; timed: with the time to the first audio."""
     lines = [f"user:     {found['transcript'] or NO_TRANSCRIPT}"]
     for change in found["states"]:
-        said = f"{change['state']} from {change['time_s']:.2f} s ({ev.STATE_NAMES[change['state']]})"
-        lines.append(f"state:    {said}")
+        state = change["state"]
+        lines.append(f"state:    {state} from {change['time_s']:.2f} s ({ev.STATE_NAMES[state]})")
     if found["decided_s"] is None:
         lines.append("state:    never 1 (answer); answered at the end of the sound")
     lines.append(f"answer:   {found['answer']}")
@@ -200,10 +181,7 @@ def report(found: dict[str, Any], timed: bool) -> list[str]:
 
 @dataclass
 class TimeLine:
-    """What is played: (S,) at hz, as long as the input, with silence in between; the text of all answers.
-
-    actions: all that the session did, with their times in seconds.
-    """
+    """What is played: (S,) at hz, as long as the input; the text of all answers; all actions, and when, in seconds."""
 
     wav: np.ndarray
     hz: int
@@ -215,8 +193,7 @@ class TimeLine:
 
     def play(self, samples: np.ndarray, now_s: float) -> None:
         """After what is played already, or now; sound after the end of the input is lost."""
-        if now_s > self.played_to_s:
-            self.played_to_s = now_s
+        self.played_to_s = max(self.played_to_s, now_s)
         if self.answer_start_s is None:
             self.answer_start_s = self.played_to_s
         begin = round(self.played_to_s * self.hz)
@@ -249,7 +226,7 @@ def follow(
 ) -> TimeLine:
     """Hear `samples` at the input rate, chunk by chunk, on a clock that advances by the time of the work.
 
-    piece: (first sample, count, what was said so far) to the samples that are heard: they may depend on what is said.
+    piece: (first sample, count, what was said so far) to the samples that are heard.
     """
     clock, size = clock or VirtualClock(), rates.chunk_samples
     line = TimeLine(np.zeros(round(samples / rates.input_hz * rates.output_hz), np.float32), rates.output_hz)
@@ -260,8 +237,7 @@ def follow(
             heard_s = min(clock.now_s, line.played_to_s) - line.answer_start_s
             _take(session.handle(ev.Played(max(round(heard_s * line.hz), 0))), line, clock.now_s)
         was = session.answering
-        actions = clock.run(session.push, piece(at, size, line))
-        _take(actions, line, clock.now_s)
+        _take(clock.run(session.push, piece(at, size, line)), line, clock.now_s)
         if session.answering is not None and session.answering is not was:
             line.answer_start_s = None
         while session.answering is not None and clock.now_s < end_s + rates.chunk_s:

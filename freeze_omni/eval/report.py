@@ -16,10 +16,8 @@ MISSING = "-"
 
 def table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[str]:
     """A Markdown table; nothing for no rows."""
-    if not rows:
-        return []
     lines = [list(head), ["---"] * len(head), *rows]
-    return ["| " + " | ".join(str(cell) for cell in line) + " |" for line in lines] + [""]
+    return ["| " + " | ".join(map(str, line)) + " |" for line in lines] + [""] if rows else []
 
 
 def number(value: float | None, digits: int = 2) -> str:
@@ -54,8 +52,7 @@ def summary(figures: Mapping[str, Any] | None, digits: int = 0) -> str:
     return " / ".join(f"{figures[key]:.{digits}f}" for key in ("average", "p50", "p90"))
 
 
-Results = Mapping[str, Any]
-"""The content of one results/<scale>.json."""
+Results = Mapping[str, Any]  # the content of one results/<scale>.json
 
 
 @dataclass
@@ -81,8 +78,7 @@ class Report:
         write_lines(folder / f"{name}.md", [*self.lines()[:-1], how])
 
 
-Found = Sequence[tuple[str, Any]]
-"""Models' labels in tables, with their figures of one name."""
+Found = Sequence[tuple[str, Any]]  # models' labels in tables, with their figures of one name
 
 
 class Section(NamedTuple):

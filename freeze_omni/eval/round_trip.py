@@ -18,10 +18,9 @@ REJECTED = "rejected"
 
 
 def misheard(folder: Path, model_dir: Path, config: JudgeConfig, most_wer: float, normaliser: str) -> set[str]:
-    """Ids of a folder's wav.scp and text whose error rate (a fraction) is above most_wer.
+    """Ids of a folder's wav.scp and text whose error rate (a fraction) is above most_wer; none is heard twice.
 
-    Writes `rejected` with `<id><tab><error rate><tab>text<tab>what was heard`. Clips that were heard before are not
-    heard again. Raises TableError if nothing would be left.
+    Writes `rejected`: `<id><tab><error rate><tab>text<tab>what was heard`. Raises TableError if none would be left.
     """
     texts, heard = read_table(folder / "text"), judged_texts(folder, model_dir, config)
     rates = {key: error_rate({key: text}, {key: heard[key]}, normaliser).percent / 100 for key, text in texts.items()}
@@ -36,10 +35,7 @@ def misheard(folder: Path, model_dir: Path, config: JudgeConfig, most_wer: float
 def reject_misheard(
     folder: Path, model_dir: Path, config: JudgeConfig, most_wer: float, normaliser: str
 ) -> tuple[int, int]:
-    """Remove what is misheard from a data directory. Returns the numbers of kept and rejected utterances.
-
-    Raises TableError if nothing would be left.
-    """
+    """Remove the misheard of a data directory; the numbers of kept and rejected utterances. Raises TableError."""
     gone = misheard(folder, model_dir, config, most_wer, normaliser)
     tables = [read_table(folder / name) for name in ("wav.scp", "text", "utt2spk")]
     kept = [key for key in tables[1] if key not in gone]
@@ -49,10 +45,7 @@ def reject_misheard(
 
 
 def of_dialogues(model_dir: Path, config: RejectionConfig, threads: int) -> Misheard:
-    """The judge of stage 4, a function of a folder that keeps what was heard, of sounds and of texts by id.
-
-    It returns the ids that are misheard. Raises ConfigError for an unknown normaliser.
-    """
+    """The judge of stage 4: (folder for what was heard, sounds, texts by id) to misheard ids. Raises ConfigError."""
     if config.normaliser not in NORMALISERS:
         raise ConfigError(f"rejection: normaliser '{config.normaliser}' is none of {', '.join(sorted(NORMALISERS))}")
     how = replace(JudgeConfig(), language=config.language, threads=threads)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from freeze_omni.config import ConfigError
-from freeze_omni.data.tables import read_table, write_lines, write_table
+from freeze_omni.data.tables import read_table, write_jsonl, write_lines, write_table
 from freeze_omni.eval.config import DecodeConfig
 from freeze_omni.eval.sets import first_keys
 from freeze_omni.provenance import provenance
@@ -22,10 +22,7 @@ from freeze_omni.session.session import SessionConfig
 
 
 class Records:
-    """`records.jsonl` in a folder, with what it was made from in `made_from.json`.
-
-    `found` holds the items of earlier runs; they are dropped if they were made from something else.
-    """
+    """`records.jsonl` in a folder; `found`, of earlier runs, is dropped if `made_from.json` says something else."""
 
     def __init__(self, folder: str | Path, made_from: Mapping[str, Any]) -> None:
         self.folder = Path(folder)
@@ -34,7 +31,7 @@ class Records:
         identity = json.dumps(made_from, sort_keys=True, default=str)
         same = _text(self.folder / "made_from.json").strip() == identity
         self.found = read_records(self.path) if same else {}
-        write_lines(self.path, map(_line, self.found.values()))  # without the half line of a killed run
+        write_jsonl(self.path, self.found.values())  # without the half line of a killed run
         write_lines(self.folder / "made_from.json", [identity])
 
     def missing(self, keys: Iterable[str]) -> list[str]:
@@ -46,14 +43,11 @@ class Records:
         with open(self.path, "a", encoding="utf-8") as file:
             for record in records:
                 self.found[record["id"]] = dict(record)
-                file.write(_line(record) + "\n")
+                file.write(json.dumps(record, ensure_ascii=False) + "\n")
 
 
 def read_records(path: str | Path) -> dict[str, dict[str, Any]]:
-    """Records by id; the half line at the end of a killed run is dropped.
-
-    Raises ValueError for any other line that is not a record.
-    """
+    """Records by id, without the half line at the end of a killed run. Raises ValueError for other broken lines."""
     lines = _text(Path(path)).splitlines()
     found = {}
     for number, line in enumerate(lines, start=1):
@@ -70,10 +64,7 @@ def read_records(path: str | Path) -> dict[str, dict[str, Any]]:
 def clip_records(
     folder: Path, name: str, made_from: Mapping[str, Any], limit: int | None = None
 ) -> tuple[Records, dict[str, str]]:
-    """Records in folder/<name> of the clips of folder/wav.scp as they are now, and the clips' files by id.
-
-    limit: at most this many clips, spread evenly.
-    """
+    """Records in folder/<name> of (at most `limit`, evenly spread) clips of folder/wav.scp; the clips' files by id."""
     table = read_table(folder / "wav.scp")
     if limit is not None:
         table = {key: table[key] for key in first_keys(table, limit)}
@@ -96,16 +87,12 @@ def progress(title: str, done: int, total: int, started_s: float) -> None:
     print(f"{title}: {done}/{total}, {time.time() - started_s:.0f} s", file=sys.stderr, end=end, flush=True)
 
 
-def _line(record: Mapping[str, Any]) -> str:
-    return json.dumps(record, ensure_ascii=False)
-
-
 def _text(path: Path) -> str:
     return path.read_text(encoding="utf-8") if path.exists() else ""
 
 
+# ids that remain to the records of finished items, some at a time
 Work = Callable[[list[str]], Iterable[Sequence[Mapping[str, Any]]]]
-"""Ids that remain to the records of finished items, some at a time."""
 
 
 @dataclass
@@ -155,12 +142,9 @@ class DecodeJob:
                 progress(title, len(records.found), len(keys), self.started_s)
         return {key: records.found[key] for key in keys}
 
-    def finish(self, texts: Mapping[str, str], folders: Iterable[str] = ()) -> None:
-        """Write the texts as a Kaldi `text`, and how they were made to decode.json.
-
-        folders: names of sets of sound, wav/<name>/<id>.wav, whose <name>/wav.scp is written.
-        """
-        for name in folders:
+    def finish(self, texts: Mapping[str, str], names: Iterable[str] = ()) -> None:
+        """Write `text`, decode.json (how they were made), and <name>/wav.scp of the sounds in each wav/<name>."""
+        for name in names:
             scp = {key: self.output / "wav" / name / f"{key}.wav" for key in texts}
             write_table(self.output / name / "wav.scp", scp)
         write_table(self.output / "text", texts)
@@ -176,12 +160,8 @@ class DecodeJob:
         for path in files:
             if not path.is_file():
                 raise ConfigError(f"{path}: no such checkpoint; train that stage first")
-        identity = {
-            "model": [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files],
-            "data": str(self.data),
-            "config": repr(made_from),
-            "seed": self.seed,
-        }
+        model = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files]
+        identity = {"model": model, "data": str(self.data), "config": repr(made_from), "seed": self.seed}
         return Records(self.output, identity)
 
 

@@ -23,18 +23,13 @@ _HELD = 1000  # utterances whose sound is in memory at once
 def first_keys(table: Mapping[str, object], limit: int) -> list[str]:
     """At most `limit` ids, spread evenly over the sorted table, so that no speaker is favoured."""
     keys = sorted(table)
-    if len(keys) <= limit:
-        return keys
-    return [keys[i * len(keys) // limit] for i in range(limit)]
+    return keys if len(keys) <= limit else [keys[i * len(keys) // limit] for i in range(limit)]
 
 
 def sound_batches(
     table: Mapping[str, str], keys: Sequence[str], hz: int, size: int
 ) -> Iterator[tuple[list[str], list[np.ndarray]]]:
-    """Ids and their samples (S_i,) at `hz`, in batches of similar length, which need little padding.
-
-    Raises AudioError.
-    """
+    """Ids and their samples (S_i,) at `hz`, in batches of similar length. Raises AudioError."""
     for start in range(0, len(keys), _HELD):
         sounds = {key: read_audio(table[key], hz)[0] for key in keys[start : start + _HELD]}
         ordered = sorted(sounds, key=lambda key: len(sounds[key]))
@@ -83,17 +78,14 @@ def read_states(path: str | Path) -> dict[str, list[int]]:
     states = {}
     for number, (key, value) in enumerate(read_table(path).items(), start=1):
         try:
-            states[key] = [int(word) for word in value.split()]
+            states[key] = [*map(int, value.split())]
         except ValueError:
             raise TableError(f"{path}:{number}: {key} has a state that is not a number; run stage 4 again") from None
     return states
 
 
 def read_histories(data: Path) -> dict[str, Rounds]:
-    """Earlier rounds of all utterances but the first turns of dialogues, from the table `history`.
-
-    Raises TableError for a line that is not a list of rounds.
-    """
+    """Earlier rounds of all but the first turns of dialogues, from the table `history`. Raises TableError."""
     path, found = data / "history", {}
     for key, line in (read_table(path) if path.is_file() else {}).items():
         try:
@@ -108,8 +100,7 @@ def asked(data: Path) -> list[str]:
 
     All, if no question has any: dialogues are then scored against the LLM's answers to the same text.
     """
-    answers = question_answers(data)
-    if answers:
+    if answers := question_answers(data):
         return sorted({*answers, *read_histories(data)})
     return sorted(read_table(data / "utt2question")) if (data / "utt2question").is_file() else []
 
@@ -124,12 +115,8 @@ def whole_dialogues(keys: Sequence[str], histories: Mapping[str, Rounds], limit:
 
 
 def question_answers(data: Path) -> dict[str, list[str]]:
-    """Reference answers of the utterances whose question has any, from questions.jsonl and utt2question.
-
-    Without utt2question, utterances and questions share their ids.
-    """
-    questions = read_jsonl(data / "questions.jsonl")
-    path = data / "utt2question"
+    """Reference answers by utterance, if its question has any; without utt2question they share their ids."""
+    questions, path = read_jsonl(data / "questions.jsonl"), data / "utt2question"
     named = read_table(path) if path.is_file() else {key: key for key in questions}
     found = {key: questions.get(question, {}).get("answers") for key, question in named.items()}
     return {key: answers for key, answers in found.items() if answers}

@@ -50,10 +50,8 @@ _MEASURES = {
 
 @dataclass(frozen=True)
 class LabelledScene:
-    """What should happen, and what the model said.
-
-    segments: the time line. paused: whether each segment has a pause inside. labels: state of every chunk, -1 without
-    label. probabilities: of the states 0, 1, 2 at every chunk.
+    """What should happen, and what the model said. paused: whether each segment has a pause inside. labels: state of
+    every chunk, -1 without label. probabilities: of the states 0, 1, 2 at every chunk.
     """
 
     key: str
@@ -64,10 +62,7 @@ class LabelledScene:
 
 
 def decode(job: DecodeJob) -> dict[str, dict[str, Any]]:
-    """Write records.jsonl with the probabilities of the three states at every chunk, and `text`, the transcripts.
-
-    The data directory holds wav.scp (16 kHz), states and scene.
-    """
+    """Write records.jsonl, the probabilities of the three states at every chunk, and `text`, the transcripts."""
     config, table = job.config.states, read_table(job.data / "wav.scp")
 
     def work(todo: list[str]) -> Iterator[list[dict[str, Any]]]:
@@ -107,7 +102,7 @@ def stream(model: Any, sounds: Sequence[np.ndarray]) -> list[dict[str, Any]]:
 
 
 def _read(model: Any, adapted: AdapterOutput, cache: LlmCache, last: Tensor) -> Tensor:
-    """The LLM reads the new positions; hidden state (B, E) at each row's last position, the old one without any."""
+    """The LLM reads new positions; hidden state (B, E) at each row's last position, the old one without any."""
     if not adapted.embeds.shape[1]:
         return last
     hidden, _ = model.llm(adapted.embeds, valid_mask(adapted.lengths, adapted.embeds.shape[1]), cache)
@@ -119,43 +114,37 @@ def decision_times(
     probabilities: Probabilities, state: int, rule: TakeRule, start_s: float, end_s: float
 ) -> list[float]:
     """Ends, in seconds, of the chunks in (start_s, end_s] that decide `state`."""
-    times = ((index + 1) * rule.chunk_s for index in range(len(probabilities)))
     return [
-        time_s
-        for time_s, said in zip(times, probabilities, strict=True)
-        if start_s < time_s <= end_s and decide(tuple(said), rule.threshold) == state
+        number * rule.chunk_s
+        for number, said in enumerate(probabilities, start=1)
+        if start_s < number * rule.chunk_s <= end_s and decide(tuple(said), rule.threshold) == state
     ]
 
 
 def score_scenes(scenes: Iterable[LabelledScene], rule: TakeRule | None = None) -> dict[str, Any]:
     """All measures over the scenes; a share of nothing is None."""
     rule, scenes = rule or TakeRule(), list(scenes)
-    takes: list[bool] = []
-    dropped: list[bool] = []
-    pauses: list[bool] = []
-    delays: list[float] = []
+    hits: dict[str, list[bool]] = {"take": [], "turns_dropped": [], "false_pause": []}
     others: dict[str, list[bool]] = {}
+    delays: list[float] = []
     for scene, segment, paused, limit_s in _segments(scenes):
         said, start_s, end_s = scene.probabilities, segment.start_s, segment.end_s
         late_s = min(limit_s, end_s + rule.late_s)
         if segment.kind == "complete":
             early = decision_times(said, ANSWER, rule, start_s, end_s - rule.early_s)
             timely = decision_times(said, ANSWER, rule, end_s - rule.early_s, late_s)
-            takes.append(bool(timely) and not early)
-            dropped.append(bool(decision_times(said, IGNORE, rule, start_s, late_s)))
-            delays += [timely[0] - end_s] if takes[-1] else []
-            pauses += [bool(early)] if paused else []
+            hits["take"].append(bool(timely) and not early)
+            hits["turns_dropped"].append(bool(decision_times(said, IGNORE, rule, start_s, late_s)))
+            delays += [timely[0] - end_s] if hits["take"][-1] else []
+            hits["false_pause"] += [bool(early)] if paused else []
         elif segment.kind == "cutoff":
-            pauses.append(bool(decision_times(said, ANSWER, rule, start_s, limit_s)))
+            hits["false_pause"].append(bool(decision_times(said, ANSWER, rule, start_s, limit_s)))
         else:
-            hit = decision_times(said, ANSWER, rule, start_s, late_s)
-            others.setdefault(segment.kind, []).append(bool(hit))
+            others.setdefault(segment.kind, []).append(bool(decision_times(said, ANSWER, rule, start_s, late_s)))
     return {
-        "take": share_of(takes),
-        "turns_dropped": share_of(dropped),
-        "false_pause": share_of(pauses),
-        "false_other": share_of([hit for hits in others.values() for hit in hits]),
-        "false_other_by_kind": {kind: share_of(hits) for kind, hits in sorted(others.items())},
+        **{name: share_of(found) for name, found in hits.items()},
+        "false_other": share_of([hit for found in others.values() for hit in found]),
+        "false_other_by_kind": {kind: share_of(found) for kind, found in sorted(others.items())},
         "delay_s": summarise(delays),
         "f1": state_f1(scenes),
         "scenes": len(scenes),
@@ -210,11 +199,11 @@ def read_labelled(data: Path, records: Mapping[str, Mapping[str, Any]]) -> list[
 
 
 def _rows(models: Found) -> list[str]:
-    rows, f1_rows = [], []
+    rows = []
     for model, states in models:
         rows.append([model, *(share(states[name]) for name in _MEASURES), summary(states["delay_s"], 2)])
         rows += [[f"- {kind}", "", "", share(one), ""] for kind, one in states["false_other_by_kind"].items()]
-        f1_rows.append([model, *(number(states["f1"][state]["f1"], 3) for state in "012")])
+    f1_rows = [[model, *(number(states["f1"][state]["f1"], 3) for state in "012")] for model, states in models]
     head = ["model", *_MEASURES.values(), "delay s"]
     return [*table(head, rows), *table(["F1 of the states", "0", "1", "2"], f1_rows)]
 
@@ -228,8 +217,11 @@ def evaluate(args: argparse.Namespace, config: DecodeConfig) -> Report:
     if args.model is not None:
         records = decode(DecodeJob.of(args, config, args.output / "states"))
     else:
-        labels, takes = read_states(args.data / "states"), read_takes(args.outputs)
-        scenes = read_jsonl(args.data / "scene")
+        labels, scenes = read_states(args.data / "states"), read_jsonl(args.data / "scene")
+        if (args.outputs / "takes").is_file():
+            takes = read_numbers(args.outputs / "takes")
+        else:
+            takes = {key: beginnings(*read_audio(sound)) for key, sound in read_sounds(args.outputs).items()}
         notes = match(scenes, takes, args.outputs)
         records = {
             key: {"probabilities": as_probabilities(takes.get(key, []), len(labels[key]), rule.chunk_s)}
@@ -244,13 +236,6 @@ def evaluate(args: argparse.Namespace, config: DecodeConfig) -> Report:
     return Report(title, [*measures.values(), "delay s"], rows, {"duplex": figures}, notes)
 
 
-def read_takes(outputs: Path) -> dict[str, list[float]]:
-    """Seconds at which the system began to speak, by scene. Raises TableError."""
-    if (outputs / "takes").is_file():
-        return {key: sorted(takes) for key, takes in read_numbers(outputs / "takes").items()}
-    return {key: beginnings(*read_audio(sound)) for key, sound in read_sounds(outputs).items()}
-
-
 def beginnings(wav: np.ndarray, hz: int) -> list[float]:
     """Seconds at which sound (S,) begins, after at least half a second of silence."""
     return [start_s for start_s, _ in speech_segments(wav, hz)]
@@ -258,9 +243,5 @@ def beginnings(wav: np.ndarray, hz: int) -> list[float]:
 
 def as_probabilities(takes: Sequence[float], chunks: int, chunk_s: float) -> list[list[float]]:
     """(chunks, 3): state 1 is certain in the chunk of a take, state 0 in all others."""
-    rows = [[1.0, 0.0, 0.0] for _ in range(chunks)]
-    for take_s in takes:
-        chunk = int(take_s / chunk_s)
-        if 0 <= chunk < chunks:
-            rows[chunk] = [0.0, 1.0, 0.0]
-    return rows
+    taken = {int(take_s / chunk_s) for take_s in takes}
+    return [[0.0, 1.0, 0.0] if chunk in taken else [1.0, 0.0, 0.0] for chunk in range(chunks)]

@@ -35,33 +35,15 @@ class Subject(Decoder, Protocol):
         """`freeze-omni eval`: a report on a model, or on the outputs of another system."""
 
 
-SUBJECTS: dict[str, Subject] = {
-    "asr": asr,
-    "tts": tts,
-    "qa": qa,
-    "states": states,
-    "duplex": duplex,
-    "latency": latency,
-}
+SUBJECTS: dict[str, Subject] = dict(asr=asr, tts=tts, qa=qa, states=states, duplex=duplex, latency=latency)
 """In the order of RESULTS.md; the codec's copies are scored by tts."""
 
-DECODERS: dict[str, Decoder] = {
-    "asr": asr,
-    "qa": qa,
-    "states": states,
-    "codec": codec,
-    "tts": tts,
-    "latency": latency,
-    "duplex": duplex,
-}
+DECODERS: dict[str, Decoder] = dict(asr=asr, qa=qa, states=states, codec=codec, tts=tts, latency=latency, duplex=duplex)
 """In the order of stage 11."""
 
 
 def score_root(root: Path, config: DecodeConfig, judge: Path | None) -> dict[str, Any]:
-    """All figures of one model. WER is in percent, shares and accuracies are fractions, times are seconds.
-
-    Subjects that were not decoded are left out. Without a judge, speech is not scored.
-    """
+    """Figures of all decoded subjects (of speech only with a judge): WER in percent, shares as fractions, seconds."""
     found: dict[str, Any] = {}
     for name, subject in SUBJECTS.items():
         if name in ("asr", "tts") or (root / name / "decode.json").exists():

@@ -1,7 +1,7 @@
 """Speech output: sentences spoken at every top-k with and without NAR prefix; error rates of an independent recogniser.
 
-A dialogue set gives questions (`text`) and answers (`answer`): only there has the prefix hidden states to read. A
-plain set (`text`) is spoken without. The codec's copies and the answers streamed by sessions are scored here, too.
+Only in a dialogue set, of questions (`text`) and answers (`answer`), has the prefix hidden states to read. The codec's
+copies and the answers streamed by sessions are scored here, too.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ from freeze_omni.speech_decoder.generate import generate_batch
 from freeze_omni.speech_decoder.sampling import SamplingConfig
 
 STREAMED = "streamed"
+Sentence = tuple[str, str | None]  # a text, and the question that it answers
 
 
 def setting_name(top_k: int, prefix: bool) -> str:
@@ -44,10 +45,7 @@ def setting_name(top_k: int, prefix: bool) -> str:
 
 
 def decode(job: DecodeJob) -> dict[str, dict[str, Any]]:
-    """Write wav/<setting>/<id>.wav, <setting>/wav.scp, and `text`, against which all are scored.
-
-    The model may be a checkpoint of stage 2.2 with codec, LLM and voice.
-    """
+    """Write wav/<setting>/<id>.wav, <setting>/wav.scp, and `text`, against which all are scored."""
     config = job.config.tts
     texts, questions = read_table(job.data / "text", need_value=False), {}
     if (job.data / "answer").is_file():
@@ -59,11 +57,10 @@ def decode(job: DecodeJob) -> dict[str, dict[str, Any]]:
     def work(todo: list[str]) -> Iterator[list[dict[str, Any]]]:
         if job.partial and not (job.codec and job.llm and job.voice):
             raise ConfigError(f"{job.model}: a speech decoder needs --codec, --llm and --voice, a sound file")
+        sentences = {key: (texts[key], questions.get(key)) for key in keys}
         for name in todo:
-            model = job.load("speech_decoder")
+            model, (top_k, prefix) = job.load("speech_decoder"), settings[name]
             sampling = job.config.answers.sampling if job.config.answers else own_sampling(model)
-            sentences = {key: (texts[key], questions.get(key)) for key in keys}
-            top_k, prefix = settings[name]
             drawn, folder = replace(sampling, top_k=top_k), job.output / "wav" / name
             yield [{"id": name, **speak(model, sentences, prefix, drawn, folder, config.batch)}]
 
@@ -74,23 +71,17 @@ def decode(job: DecodeJob) -> dict[str, dict[str, Any]]:
 
 @torch.no_grad()
 def speak(
-    model: Any,
-    sentences: Mapping[str, tuple[str, str | None]],
-    prefix: bool,
-    sampling: SamplingConfig,
-    folder: Path,
-    batch_size: int,
+    model: Any, sentences: Mapping[str, Sentence], prefix: bool, sampling: SamplingConfig, folder: Path, batch_size: int
 ) -> dict[str, Any]:
-    """Speak (text, question or None) by id, one segment each, to <id>.wav; returns what it took."""
+    """Speak sentences by id, one segment each, to <id>.wav; returns what it took."""
     hz, dtype = model.rates.output_hz, next(model.speech_decoder.parameters()).dtype
     started_s, seconds, empty = time.time(), 0.0, 0
     keys = sorted(sentences, key=lambda key: len(sentences[key][0]))
     for start in range(0, len(keys), batch_size):
         batch = keys[start : start + batch_size]
         texts = [embed(model, model.spoken_ids(sentences[key][0])).to(dtype) for key in batch]
-        hidden = None
-        if prefix:
-            hidden = [row.to(dtype) for row in answer_states(model, [sentences[key] for key in batch])]
+        states = answer_states(model, [sentences[key] for key in batch]) if prefix else []
+        hidden = [row.to(dtype) for row in states] or None
         rows = generate_batch(model.speech_decoder, texts, hidden, sampling)
         tokens, lengths = pad_rows([row if len(row) else row.new_zeros(1) for row in rows])
         voices = model.voice.expand(len(batch), *model.voice.shape[1:])
@@ -99,14 +90,13 @@ def speak(
             size = len(row) * model.codec.hop_samples
             empty, seconds = empty + (size == 0), seconds + size / hz
             write_wav(folder / f"{key}.wav", wav[: max(size, 600)].numpy(), hz)
-    took_s = time.time() - started_s
-    return {"keys": sorted(sentences), "audio_s": seconds, "took_s": took_s, "empty": empty}
+    return {"keys": sorted(sentences), "audio_s": seconds, "took_s": time.time() - started_s, "empty": empty}
 
 
-def answer_states(model: Any, pairs: Sequence[tuple[str, str | None]]) -> list[Tensor]:
-    """Hidden states (N, E) of the LLM's answering pass over each (answer, question) in text."""
+def answer_states(model: Any, sentences: Sequence[Sentence]) -> list[Tensor]:
+    """Hidden states (N, E) of the LLM's answering pass over each sentence after its question."""
     order, rows, sizes = model.llm.order, [], []
-    for answer, question in pairs:
+    for answer, question in sentences:
         before, ids = order.before_answer(model.system_prompt, (), question), order.answer(answer)
         rows.append(embed(model, before + ids))
         sizes.append((len(before), len(ids)))
@@ -209,57 +199,49 @@ SECTIONS = (
 
 
 def evaluate(args: argparse.Namespace, config: DecodeConfig) -> Report:
-    """Rows: every setting of the model, the codec's copies of recordings, and these; or the one set of sounds that was
-    given, which needs --judge.
-    """
+    """Rows: every setting of the model, the codec's copies and their originals; or the sounds given, with --judge."""
     if args.judge is None and args.model is None:
         raise ConfigError("speech is scored by a recogniser: give --judge, a folder of a CTranslate2 Whisper model")
     references = read_table(args.data / ("answer" if (args.data / "answer").is_file() else "text"))
     notes: list[str] = []
-    made: dict[str, Mapping[str, Any]] = {}
     if args.model is not None:
-        folders, made = _decode_all(args, config)
+        made = _decode_all(args, config)
     else:
-        sounds = read_sounds(args.outputs)
+        sounds, folder = read_sounds(args.outputs), args.output / "tts_given"
         notes = match(references, sounds, args.outputs)
-        folders = {"given": args.output / "tts_given"}
-        write_table(folders["given"] / "wav.scp", {key: sounds[key] for key in references if key in sounds})
+        write_table(folder / "wav.scp", {key: sounds[key] for key in references if key in sounds})
+        made = {"given": (folder, {})}
     figures: dict[str, dict[str, Any]] = {}
-    for name, folder in folders.items():
-        record = made.get(name)
+    for name, (folder, record) in made.items():
         counts = {"utterances": len(record["keys"]), "speech_s": record["audio_s"]} if record else {}
-        figures[name] = counts | _speed(record or {})
+        figures[name] = counts | _speed(record)
         if args.judge is not None:
             heard = judged_texts(folder, args.judge, replace(config.score.judge, language=args.language))
             said = {key: heard.get(key, "") for key in references if args.model is None or key in heard}
             figures[name] |= _rates({key: references[key] for key in said}, said, args.normaliser)
     if args.judge is not None:
-        best = paper.TTS["prefix, pre-network"]
-        notes.append(f"the paper, Mandarin by paraformer-zh: CER {min(best)} at its best top-k; another judge")
+        notes.append(f"the paper, Mandarin by paraformer-zh: CER {min(paper.TTS)} at its best top-k; another judge")
         notes.append(f"judge: {args.judge.name}; in brackets: 95 % bootstrap interval over utterances")
     else:
         notes.append("no --judge was given: whether the words can be understood was not measured")
     head = ["", "errors in %", "CER %", "utterances", "speech s", "computing s : speech s", "without speech"]
+    rows = [
+        [name, rate(one) if "percent" in one else MISSING, number(one.get("character_percent"))]
+        + [str(one.get("utterances", MISSING)), number(one.get("speech_s"), 1)]
+        + [number(one.get("real_time_factor"), 3), str(one.get("empty", MISSING))]
+        for name, one in figures.items()
+    ]
     title = f"Speech output, {args.set or args.data.name}, normaliser {args.normaliser}"
-    return Report(title, head, [_row(name, one) for name, one in figures.items()], {"tts": figures}, notes)
+    return Report(title, head, rows, {"tts": figures}, notes)
 
 
-def _decode_all(args: argparse.Namespace, config: DecodeConfig) -> tuple[dict[str, Path], dict[str, Mapping[str, Any]]]:
-    """Folders of speech by name, and their records: sentences spoken (not by a codec alone), recordings copied."""
+def _decode_all(args: argparse.Namespace, config: DecodeConfig) -> dict[str, tuple[Path, dict[str, Any]]]:
+    """Folders and records of speech by name: sentences spoken (not by a codec alone), recordings copied."""
     speaks = args.model.suffix != ".pth" or args.codec is not None
-    folders: dict[str, Path] = {}
-    made: dict[str, Mapping[str, Any]] = {}
+    made: dict[str, tuple[Path, dict[str, Any]]] = {}
     for name, decoder, wanted in (("tts", decode, speaks), ("codec", codec.decode, codec.originals(args.data))):
         if wanted:
             folder = args.output / f"{name}_{args.set or args.data.name}"
             records = decoder(DecodeJob.of(args, config, folder))
-            folders |= {setting: folder / setting for setting in records}
-            made |= records
-    return folders, made
-
-
-def _row(name: str, one: Mapping[str, Any]) -> list[str]:
-    shown = rate(one) if "percent" in one else MISSING
-    counts = [str(one.get("utterances", MISSING)), number(one.get("speech_s"), 1)]
-    speed = [number(one.get("real_time_factor"), 3), str(one.get("empty", MISSING))]
-    return [name, shown, number(one.get("character_percent")), *counts, *speed]
+            made |= {setting: (folder / setting, record) for setting, record in records.items()}
+    return made

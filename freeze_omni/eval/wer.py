@@ -1,10 +1,8 @@
 """Word and character error rates of a set of utterances by jiwer, after a named normaliser.
 
 A normaliser removes differences between two texts that are no errors. `english` is the one that the Whisper authors
-published: lower case, no punctuation, numbers and money as digits, contractions written out, fillers dropped. `plain`
-only lowers the case and drops punctuation; `characters` puts a space between all characters, so that a word error rate
-becomes a CER. `chinese` makes a word of every Chinese character and keeps words in other letters whole, after
-full-width forms became plain: the CER of Mandarin test sets with some English in them.
+published: numbers and money as digits, contractions written out, fillers dropped. With `characters` a word error rate
+becomes a CER, with `chinese` that of Mandarin test sets with some English in them.
 """
 
 from __future__ import annotations
@@ -88,15 +86,13 @@ class ErrorRate:
 
 
 def error_rate(references: Mapping[str, str], hypotheses: Mapping[str, str], normalise: str = "english") -> ErrorRate:
-    """WER of `hypotheses` against `references` (utterance id to text).
+    """WER of `hypotheses` against `references` (utterance id to text). A missing hypothesis counts as empty.
 
-    A hypothesis that is missing counts as empty (all its words deleted); one without a reference is an error.
     Raises ValueError for an empty reference set or a hypothesis of an unknown utterance.
     """
     if not references:
         raise ValueError("no references: the set to score is empty")
-    strangers = sorted(set(hypotheses) - set(references))
-    if strangers:
+    if strangers := sorted(set(hypotheses) - set(references)):
         raise ValueError(f"hypothesis '{strangers[0]}' has no reference ({len(strangers)} such)")
     clean = normaliser(normalise)
     counts = [_counts(clean(text), clean(hypotheses.get(key, ""))) for key, text in references.items()]

@@ -12,10 +12,7 @@ VARIANCE_FLOOR = 1e-20
 
 
 class Cmvn(nn.Module):
-    """(x - mean) * istd over the last dimension; the identity until statistics are set.
-
-    Buffers `mean` and `istd` (dim,) are saved with the model.
-    """
+    """(x - mean) * istd over the last dimension; buffers `mean` and `istd` (dim,), the identity until they are set."""
 
     def __init__(self, dim: int):
         super().__init__()
@@ -28,10 +25,7 @@ class Cmvn(nn.Module):
 
     @classmethod
     def from_sums(cls, count: float, total: Tensor, total_square: Tensor) -> Cmvn:
-        """From a number of frames and the sums (dim,) of the features and of their squares.
-
-        Raises ValueError if no frame was counted or the sums differ in size.
-        """
+        """From a number of frames and sums (dim,) of features and squares. Raises ValueError: no frame, other sizes."""
         if count <= 0 or total.shape != total_square.shape or total.dim() != 1:
             raise ValueError(
                 f"statistics of {count} frames with sums {tuple(total.shape)} and "

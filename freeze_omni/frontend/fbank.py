@@ -74,23 +74,18 @@ class Fbank(nn.Module):
         self, batch_size: int, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float
     ) -> State:
         """The samples before the first: zeros (B, overlap_samples)."""
-        size = (batch_size, self.config.overlap_samples)
-        return {"samples": torch.zeros(size, device=device, dtype=dtype)}
+        return {"samples": torch.zeros(batch_size, self.config.overlap_samples, device=device, dtype=dtype)}
 
     def step(self, wav: Tensor, state: State) -> tuple[Tensor, State]:
-        """Samples (B, k * shift_samples) to features (B, k, mel_bins).
-
-        Raises ValueError for other sizes.
-        """
-        if wav.shape[1] == 0 or wav.shape[1] % self.config.shift_samples:
-            shift = self.config.shift_samples
+        """Samples (B, k * shift_samples) to features (B, k, mel_bins). Raises ValueError for other sizes."""
+        shift = self.config.shift_samples
+        if wav.shape[1] == 0 or wav.shape[1] % shift:
             raise ValueError(f"a step takes a multiple of {shift} samples, found {wav.shape[1]}")
         samples = torch.cat([state["samples"], wav], dim=1)
         return self._frames(samples), {"samples": samples[:, -self.config.overlap_samples :]}
 
     def _frames(self, wav: Tensor) -> Tensor:
-        frames = wav.float().unfold(1, self.config.window_samples, self.config.shift_samples)
-        frames = frames * INT16_SCALE
+        frames = wav.float().unfold(1, self.config.window_samples, self.config.shift_samples) * INT16_SCALE
         frames = frames - frames.mean(-1, keepdim=True)
         before = torch.cat([frames[..., :1], frames[..., :-1]], dim=-1)
         frames = (frames - PREEMPHASIS * before) * self.window

@@ -1,7 +1,4 @@
-"""Silero's voice activity model (MIT) in torch, with the weights of its published files.
-
-Its wheel holds `silero_vad.jit` and `silero_vad_16k.safetensors`: one architecture, two trainings.
-"""
+"""Silero's voice activity model (MIT) in torch; its wheel holds two trainings of it, a .jit and a .safetensors file."""
 
 from __future__ import annotations
 
@@ -41,10 +38,7 @@ class SileroDetector(nn.Module):
 
     @classmethod
     def load(cls, path: str | Path) -> SileroDetector:
-        """From `silero_vad.jit`, whose weights alone are taken, or `silero_vad_16k.safetensors`.
-
-        Raises ValueError for another model's file.
-        """
+        """From `silero_vad.jit`, its weights alone, or `silero_vad_16k.safetensors`. Raises ValueError: others."""
         path, detector = Path(path), cls()
         try:
             detector.load_state_dict(_read_jit(path) if path.suffix == ".jit" else load_file(path))

@@ -87,13 +87,9 @@ class Gate(nn.Module):
         self.detector, self.config = detector, config or GateConfig()
 
     def initial_state(self, batch_size: int) -> State:
-        """Closed: `open` (B,) bool, `run` (B,) windows in a row that speak for a change, and the
-        detector's own state."""
-        return {
-            **self.detector.initial_state(batch_size),
-            "open": torch.zeros(batch_size, dtype=torch.bool),
-            "run": torch.zeros(batch_size, dtype=torch.long),
-        }
+        """Closed: `open` (B,) bool, `run` (B,) windows in a row that speak for a change; and the detector's state."""
+        closed = {"open": torch.zeros(batch_size, dtype=torch.bool), "run": torch.zeros(batch_size, dtype=torch.long)}
+        return self.detector.initial_state(batch_size) | closed
 
     @torch.no_grad()
     def step(self, wav: Tensor, state: State) -> tuple[Tensor, State]:

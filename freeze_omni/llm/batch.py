@@ -1,8 +1,7 @@
 """Several dialogues through the frozen LLM in one pass, each with its own cache, none of them padded or copied.
 
-The new positions of all rows follow one another in a batch of one. Whatever works on single positions
-(norms, projections, feed-forward) sees one long row; attention alone goes row by row, over that row's own keys. So rows
-of any age, prefills and single tokens alike, share a pass, and what a row gets does not depend on the others.
+The new positions of all rows follow one another in a batch of one. Attention alone goes row by row, over that row's own
+keys. So rows of any age, prefills and single tokens alike, share a pass, and none depends on the others.
 """
 
 from __future__ import annotations
@@ -22,14 +21,11 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from freeze_omni.llm.cache import LlmCache, cache_argument
 
 PREFIX = "packed_"
-SLOW_ROWS = (2, 3)
-FAST_ROWS = 4
-"""Matrix products of two or three rows take longer on a CPU than of four: such passes get rows that nobody reads."""
 
 
 def filling(rows: int) -> int:
-    """Rows of zeros to add to this number of rows."""
-    return FAST_ROWS - rows if rows in SLOW_ROWS else 0
+    """Rows of zeros to add: matrix products of two or three rows take longer on a CPU than of four."""
+    return 4 - rows if rows in (2, 3) else 0
 
 
 class PackedRows(Cache):

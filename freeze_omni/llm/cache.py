@@ -14,11 +14,9 @@ GROW_POSITIONS = 256
 
 
 class GrowingLayer(DynamicLayer):
-    """One layer's keys and values (B, heads, n, dim) in a buffer with room to spare.
+    """One layer's keys and values (B, heads, n, dim) in a buffer with room; transformers' own copies all at each token.
 
-    transformers' own layer copies all of the past at every token; this one writes the new positions
-    after the old and returns a view. A layer with a sliding window keeps its whole past too: the
-    mask hides what lies outside the window, and cutting back stays possible.
+    A layer with a sliding window keeps its whole past too, so that it can be cut back: the mask hides the rest.
     """
 
     def __init__(self, is_sliding: bool = False) -> None:
@@ -81,9 +79,8 @@ def _cache_word(kind: type[nn.Module]) -> str:
 class LlmCache(DynamicCache):
     """What a frozen LLM has read: one value that belongs to one session (or to the rows of a batch).
 
-    `length` counts positions; `mask` (B, length) bool tells real ones from padding, None if all are real. A layer
-    that is not attention keeps transformers' own type: such an LLM works in training, and cannot be forked, cut or
-    picked from.
+    `mask` (B, length) bool tells real positions from padding, None if all are real. A layer that is not attention keeps
+    transformers' own type: such an LLM works in training, and cannot be forked, cut or picked from.
     """
 
     def __init__(self, config: Any) -> None:

@@ -4,8 +4,7 @@ One dialogue is read as
 
     system(text) | user_prefix() turn user_suffix() answer | user_prefix(first=False) turn ...
 
-where the end token that closes an answer starts the next `user_prefix`, so that it enters the LLM's cache only when
-the next turn starts (released checkpoints: "Dialogue with the frozen LLM").
+The end token of an answer starts the next `user_prefix`: it enters the LLM's cache only when the next turn starts.
 """
 
 from __future__ import annotations
@@ -46,9 +45,8 @@ class ChatTemplate:
 
     @classmethod
     def from_tokenizer(cls, tokenizer: Any) -> ChatTemplate:
-        """Render the template with marks and cut it there.
+        """Cut the template where marks come out; without a system role its text goes before the first user's.
 
-        A template without a system role gets the system text at the head of the first user turn.
         Raises ChatTemplateError without a template, or if the marks do not come back in order.
         """
         if not getattr(tokenizer, "chat_template", None):
@@ -71,8 +69,7 @@ class ChatTemplate:
         return self._ids(self.texts.before_system + text.strip())
 
     def user_prefix(self, first: bool = True) -> list[int]:
-        """Ids that open a user turn: the first, after the system text, or one after an answer, whose end token these
-        ids start with."""
+        """Ids that open a user turn: the first, after the system text, or another, with the end token before it."""
         return self._ids(self.texts.after_system if first else self.texts.between)
 
     def user_suffix(self) -> list[int]:
@@ -84,8 +81,7 @@ class ChatTemplate:
         return self._after(self.texts.between, "", text.strip())
 
     def running_text(self, text: str) -> list[int]:
-        """Ids of a text in the middle of running text: a first word that follows a space gets the token that it has
-        everywhere else. Scripts without spaces get none."""
+        """Ids of a text inside running text, so after a space, except in scripts without spaces."""
         text = text.strip()
         if not text or unicodedata.east_asian_width(text[0]) in "WF":
             return self._ids(text)

@@ -24,11 +24,13 @@ class LlmError(ValueError):
 
 
 class FrozenLLM(nn.Module):
-    """Any transformers causal LM, as a function of input embeddings.
+    """Any transformers causal LM, as a function of input embeddings, to which gradients flow through it.
 
-    It is never in train mode, its parameters require no gradient (gradients flow through it to the input embeddings),
-    and it is in no state dict: a model that holds it saves no key of it, and loads strictly all the same.
+    It is never in train mode, its parameters require no gradient, and it is in no state dict: a model that holds it
+    saves no key of it, and loads strictly all the same.
     """
+
+    own_positions = 0  # of the context, taken before anything is read
 
     def __init__(
         self, model: nn.Module, tokenizer: Any = None, source: str = "", chat: ChatTemplate | None = None
@@ -65,9 +67,8 @@ class FrozenLLM(nn.Module):
             chat = ChatTemplate.from_tokenizer(tokenizer) if texts is None else ChatTemplate(tokenizer, texts)
             model = AutoModelForCausalLM.from_pretrained(source, dtype=DTYPES.get(dtype, dtype))
         except OSError as error:
-            raise LlmError(
-                f"{source}: neither a folder here nor a model on the hub that transformers can load: {error}"
-            ) from error
+            neither = "neither a folder here nor a model on the hub that transformers can load"
+            raise LlmError(f"{source}: {neither}: {error}") from error
         llm = cls(model.to(device), tokenizer, source, None if texts is None else chat)
         llm.check_logits()
         return llm
@@ -96,11 +97,6 @@ class FrozenLLM(nn.Module):
         return self
 
     @property
-    def own_positions(self) -> int:
-        """Positions of the context that are taken before anything is read."""
-        return 0
-
-    @property
     def context_positions(self) -> int:
         """Positions that a dialogue may take; practically endless for an LLM that names no limit."""
         return (getattr(self.config, "max_position_embeddings", None) or 2**31) - self.own_positions
@@ -121,10 +117,7 @@ class FrozenLLM(nn.Module):
 
     @property
     def end_ids(self) -> frozenset[int]:
-        """Tokens that end an answer: of the template, the tokenizer, the generation config.
-
-        Of a chat template that was given, its own end token alone (released checkpoints: `eod`).
-        """
+        """Tokens that end an answer: of template, tokenizer and generation config, or of a given template alone."""
         if self.given_chat:
             return frozenset([self.chat.end_id])
         generation = getattr(self.model.generation_config, "eos_token_id", None)
@@ -170,10 +163,7 @@ class FrozenLLM(nn.Module):
         return hidden, cache
 
     def read_rows(self, embeds: Sequence[Tensor], caches: Sequence[LlmCache]) -> list[Tensor]:
-        """Dialogues of any age at once: (P_i, E) to (P_i, E), each after what its own cache holds.
-
-        A row gets what it would get alone; nothing is padded and no cache is copied.
-        """
+        """Dialogues of any age at once: (P_i, E) to (P_i, E), each after its own cache, as it would get alone."""
         return read_packed(self.model, embeds, caches)
 
     def _run(self, embeds: Tensor, use_cache: bool, cache: Any = None, **arguments: Any) -> Tensor:
@@ -183,14 +173,11 @@ class FrozenLLM(nn.Module):
         return decoder(inputs_embeds=embeds, use_cache=use_cache, **arguments).last_hidden_state
 
     def logits(self, hidden: Tensor) -> Tensor:
-        """Hidden states (..., E) after the final norm to logits (..., vocab_size).
-
-        Scaled and capped as the architecture does (Gemma's soft cap, Granite's and Cohere's scale).
-        """
+        """Hidden states (..., E) after the final norm to scaled and capped logits (..., vocab_size)."""
         logits = self.model.get_output_embeddings()(hidden.to(self.model.dtype))
-        logits = logits / (getattr(self.config, "logits_scaling", None) or 1)
-        logits = logits * (getattr(self.config, "logit_scale", None) or 1)
-        cap = getattr(self.config, "final_logit_softcapping", None)
+        logits = logits / (getattr(self.config, "logits_scaling", None) or 1)  # Granite
+        logits = logits * (getattr(self.config, "logit_scale", None) or 1)  # Cohere
+        cap = getattr(self.config, "final_logit_softcapping", None)  # Gemma
         return logits if cap is None else cap * torch.tanh(logits / cap)
 
     @torch.no_grad()
@@ -200,10 +187,8 @@ class FrozenLLM(nn.Module):
         ours = self.logits(self(self.embed(ids))[0]).float()
         theirs = self.model(ids, use_cache=False).logits.float()
         if not torch.allclose(ours, theirs, rtol=0.02, atol=0.02 * float(theirs.abs().max())):
-            raise LlmError(
-                f"{self.source}: logits of {type(self.model).__name__} are not its head's output; "
-                "add what it does to FrozenLLM.logits"
-            )
+            found = f"logits of {type(self.model).__name__} are not its head's output"
+            raise LlmError(f"{self.source}: {found}; add what it does to FrozenLLM.logits")
 
     def fingerprint(self) -> str:
         """sha256 over names, shapes, dtypes and bytes of all weights."""

@@ -15,10 +15,7 @@ from freeze_omni.shapes import pad_rows, valid_mask
 
 @dataclass(frozen=True)
 class GenerationConfig:
-    """How the next token is chosen. temperature 0 is greedy.
-
-    The released server samples with top_p 0.8, top_k 20, temperature 0.8 (paper, appendix).
-    """
+    """How the next token is chosen. temperature 0 is greedy; the paper's appendix has 0.8, top_k 20, top_p 0.8."""
 
     max_new_tokens: int = 128
     temperature: float = 0.0
@@ -50,9 +47,8 @@ def generate(
 ) -> Iterator[tuple[int, Tensor]]:
     """Yield (token id, hidden state (E,) that predicted it) until an end token or max_new_tokens.
 
-    hidden: (E,) state of the last position that `cache` holds. A token enters the cache when the
-    caller asks for what follows it. So the last of max_new_tokens stays out (as in the released
-    server); so does the end token, which is not yielded: the next turn's prefix begins with it.
+    hidden: (E,) state of the last position that `cache` holds. A token enters the cache when the caller asks for what
+    follows it: the last of max_new_tokens and the end token, which is not yielded, stay out, as in the released server.
     """
     ends = llm.end_ids
     token = None
@@ -95,13 +91,10 @@ def generate_batch(
     hidden = hidden[torch.arange(len(prompts), device=device), lengths - 1]
     tokens: list[list[int]] = [[] for _ in prompts]
     states: list[list[Tensor]] = [[] for _ in prompts]
-    ended = [False] * len(prompts)
     alive = list(range(len(prompts)))
     for step in range(config.max_new_tokens):
         drawn = choose(llm.logits(hidden), config, generator)
         going = [i for i, token in enumerate(drawn.tolist()) if token not in llm.end_ids]
-        for i in set(range(len(alive))) - set(going):
-            ended[alive[i]] = True
         if len(going) < len(alive):
             rows = torch.tensor(going, dtype=torch.long, device=device)
             cache.pick(rows)
@@ -114,6 +107,6 @@ def generate_batch(
         hidden = llm(llm.embed(drawn[:, None]), cache=cache)[0][:, -1]
     empty = hidden.new_zeros(0, llm.hidden_size)
     return [
-        Answer(ids, torch.stack(kept) if kept else empty, end)
-        for ids, kept, end in zip(tokens, states, ended, strict=True)
+        Answer(ids, torch.stack(kept) if kept else empty, row not in alive)
+        for row, (ids, kept) in enumerate(zip(tokens, states, strict=True))
     ]

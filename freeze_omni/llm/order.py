@@ -25,12 +25,8 @@ class ReadingOrder:
     """Token ids of each piece by a chat template, and the order of pieces in a turn."""
 
     def __init__(self, chat: ChatTemplate) -> None:
-        self.chat, self.system, self.suffix, self.answer = chat, chat.system, chat.user_suffix, chat.answer
-        self.text = chat.user_text  # what a user typed, between prefix and suffix
-
-    def prefix(self, first: bool) -> list[int]:
-        """Ids that open a user's turn; first: right after the system text."""
-        return self.chat.user_prefix(first=first)
+        self.chat, self.system, self.prefix, self.suffix = chat, chat.system, chat.user_prefix, chat.user_suffix
+        self.text, self.answer = chat.user_text, chat.answer  # text: what a user typed, between prefix and suffix
 
     def text_turn(self, user: str, answer: str) -> list[int]:
         """Ids of a finished round in text, after its prefix."""

@@ -1,10 +1,8 @@
 """The frozen LLM with something learned next to it (ours, for ablations: the paper tunes nothing but prompts).
 
-Either learned keys and values before every layer (prefix tuning, P-tuning v2; arXiv 2101.00190, 2110.07602), which take
-the first positions of every dialogue, or low-rank adapters on the attention (LoRA, arXiv 2106.09685).
-
-The LLM's weights do not change, and `plain` is the same LLM without what was learned. Its answers to text do change,
-though: measure the score on text (docs/ablations.md).
+Either keys and values before every layer (prefix tuning, P-tuning v2; arXiv 2101.00190, 2110.07602), which take the
+first positions of every dialogue, or low-rank adapters on the attention (LoRA, arXiv 2106.09685). The LLM's weights do
+not change, but its answers to text do: measure the score on text (docs/ablations.md).
 """
 
 from __future__ import annotations
@@ -37,10 +35,7 @@ class LearnedPrefixConfig:
 
 
 class LearnedPrefix(nn.Module):
-    """keys and values (heads, positions, dim) of every layer.
-
-    They start as the LLM's own keys and values of a text (`start`), so that its attention sees something known.
-    """
+    """keys and values (heads, positions, dim) of every layer, at first the LLM's own of a text that it knows."""
 
     def __init__(self, config: LearnedPrefixConfig, model: nn.Module, start: Tensor | None = None):
         """start (1, P, E): embeddings of that text, repeated to fill the prefix; None draws noise.
@@ -137,9 +132,10 @@ class Lora(nn.Module):
         super().__init__()
         self.scale = config.alpha / config.rank
         self._layers = tuple(attention_projections(model, config.projections).values())  # no submodules of this one
-        sizes = [_sizes(layer) for layer in self._layers]
-        self.down = nn.ParameterList(torch.empty(config.rank, inputs) for inputs, _ in sizes)
-        self.up = nn.ParameterList(torch.zeros(outputs, config.rank) for _, outputs in sizes)
+        # (outputs, inputs) as in nn.Linear; a Conv1D (GPT-2's kind) has its weight the other way round
+        shapes = [(layer.weight.T if isinstance(layer, Conv1D) else layer.weight).shape for layer in self._layers]
+        self.down = nn.ParameterList(torch.empty(config.rank, inputs) for _, inputs in shapes)
+        self.up = nn.ParameterList(torch.zeros(outputs, config.rank) for outputs, _ in shapes)
         for down in self.down:
             nn.init.kaiming_uniform_(down, a=math.sqrt(5))
 
@@ -160,12 +156,6 @@ class Lora(nn.Module):
         return output + (self.scale * (low @ up.T)).to(output.dtype)
 
 
-def _sizes(module: nn.Module) -> tuple[int, int]:
-    """Inputs and outputs of a linear layer; a Conv1D (GPT-2's kind) has its weight the other way round."""
-    outputs, inputs = module.weight.shape[::-1] if isinstance(module, Conv1D) else module.weight.shape
-    return inputs, outputs
-
-
 @dataclass(frozen=True)
 class LlmTuningConfig:
     """`llm_tuning: {prefix: {positions: 16}}` or `llm_tuning: {lora: {rank: 8}}`; an empty mapping takes the
@@ -180,10 +170,9 @@ class LlmTuningConfig:
 
 
 def build_tuning(config: LlmTuningConfig, llm: FrozenLLM) -> LearnedPrefix | Lora:
-    """What is learned, with fresh weights; on the meta device for an LLM there.
+    """What is learned, with fresh weights (a prefix: of a plain system turn); on the meta device for an LLM there.
 
-    A prefix starts with the LLM's keys and values of a plain system turn. Raises ValueError if the LLM cannot be
-    tuned so.
+    Raises ValueError if the LLM cannot be tuned so.
     """
     if config.lora is not None:
         return Lora(config.lora, llm.model)
@@ -199,7 +188,7 @@ class TunedLLM(FrozenLLM):
 
     def __init__(self, plain: FrozenLLM, tuning: LearnedPrefix | Lora):
         super().__init__(plain.model, plain.tokenizer, plain.source, plain.chat)
-        self.given_chat = plain.given_chat
+        self.given_chat, self.own_positions = plain.given_chat, tuning.positions
         self._held = plain, tuning  # in a tuple: neither is a submodule, so neither is frozen, moved or saved twice
 
     @property
@@ -209,10 +198,6 @@ class TunedLLM(FrozenLLM):
     @property
     def tuning(self) -> LearnedPrefix | Lora:
         return self._held[1]
-
-    @property
-    def own_positions(self) -> int:
-        return self.tuning.positions
 
     def forward(
         self, embeds: Tensor, mask: Tensor | None = None, cache: LlmCache | None = None
@@ -231,8 +216,7 @@ class TunedLLM(FrozenLLM):
 
     def _run(self, embeds: Tensor, use_cache: bool, **arguments: Any) -> Tensor:  # type: ignore[override]
         if not use_cache and self.own_positions:
-            arguments = self._after_prefix(embeds, arguments)
-            use_cache = True
+            arguments, use_cache = self._after_prefix(embeds, arguments), True
         with self.tuning.applied():
             return super()._run(embeds, use_cache=use_cache, **arguments)
 

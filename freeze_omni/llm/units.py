@@ -1,7 +1,4 @@
-"""CTC units: the vocabulary of the CTC head; by default the frozen LLM's own tokens.
-
-They are cased and punctuated as the LLM expects, and let a CTC-compressed adapter send embeddings that it knows.
-"""
+"""CTC units: the vocabulary of the CTC head; by default the LLM's own tokens, whose embeddings an adapter can send."""
 
 from __future__ import annotations
 
@@ -32,8 +29,7 @@ Kind = Literal["llm", "char", "bpe"]
 class CtcUnits:
     """Text to unit ids and back. Id 0 is the blank, id 1 what cannot be written.
 
-    kind: llm, char or bpe. tokens: the name of every unit. llm_ids (V,) long: the LLM token of each unit; -1 for blank,
-    unknown and other kinds.
+    tokens: the name of every unit. llm_ids (V,) long: its LLM token; -1 for blank, unknown and other kinds than llm.
     """
 
     def __init__(self, kind: Kind, speller: Speller) -> None:
@@ -42,8 +38,7 @@ class CtcUnits:
         self._ids = {name: number for number, name in enumerate(self.tokens)}
         self.llm_ids = torch.full((len(self.tokens),), -1, dtype=torch.long)
         if isinstance(speller, LlmSpeller):
-            ids = speller.tokenizer.convert_tokens_to_ids(speller.names)
-            self.llm_ids[2:] = torch.tensor(ids)
+            self.llm_ids[2:] = torch.tensor(speller.tokenizer.convert_tokens_to_ids(speller.names))
 
     @classmethod
     def from_llm(cls, texts: Iterable[str], tokenizer: Any, min_count: int = 3) -> CtcUnits:
@@ -53,7 +48,7 @@ class CtcUnits:
     @classmethod
     def from_characters(cls, texts: Iterable[str]) -> CtcUnits:
         """The characters that occur in the texts."""
-        return cls("char", CharSpeller.from_texts(map(_tidy, texts)))
+        return cls("char", CharSpeller([SPACE, *sorted(set().union(*map(_tidy, texts)) - {" "})]))
 
     @classmethod
     def from_bpe(cls, texts: Iterable[str], size: int) -> CtcUnits:
@@ -96,8 +91,7 @@ class CtcUnits:
             raise ConfigError(
                 f"these CTC units were made with another tokenizer than that of {llm.source}: make them again (stage 3)"
             )
-        found = llm.embed(ids.to(llm.model.device))
-        return torch.cat([found.new_zeros(2, found.shape[1]), found])
+        return torch.nn.functional.pad(llm.embed(ids.to(llm.model.device)), (0, 0, 2, 0))
 
     def save(self, folder: str | Path) -> None:
         """Write tokens.txt (one unit a line), units.json and what else the kind needs."""
@@ -150,11 +144,10 @@ class Speller(Protocol):
 
 
 class LlmSpeller:
-    """Tokens as the LLM's tokenizer makes them inside running text, the first word's too: a name is one unit
-    wherever it stands.
+    """Tokens as the LLM's tokenizer makes them inside running text: a name is one unit wherever it stands.
 
-    A token that is no unit is cut into the longest units from left to right, at last into
-    characters (bytes, if the LLM's tokenizer works on bytes).
+    A token that is no unit is cut into the longest units from left to right, at last into characters (or bytes, if the
+    LLM's tokenizer works on these).
     """
 
     def __init__(self, tokenizer: Any, names: list[str]) -> None:
@@ -212,10 +205,6 @@ class CharSpeller:
 
     def __init__(self, names: list[str]) -> None:
         self.names = names
-
-    @classmethod
-    def from_texts(cls, texts: Iterable[str]) -> CharSpeller:
-        return cls([SPACE, *sorted(set().union(*texts) - {" "})])
 
     @classmethod
     def load(cls, folder: Path, names: list[str]) -> CharSpeller:

@@ -14,11 +14,10 @@ from freeze_omni.frontend.fbank import FbankConfig
 from freeze_omni.llm.frozen import FrozenLLM
 from freeze_omni.llm.units import CtcUnits
 from freeze_omni.rates import Rates
-from freeze_omni.released import listen
 from freeze_omni.released.codec import read_codec
 from freeze_omni.released.dialogue import END, UNUSED, read_dialogue
 from freeze_omni.released.files import ReleasedError
-from freeze_omni.released.listen import read_listen, read_listen_config
+from freeze_omni.released.listen import ListenConfig, read_listen, read_listen_config
 from freeze_omni.released.server import GENERATION, SEGMENTS, read_server
 from freeze_omni.released.speech_decoder import read_speech_decoder
 from freeze_omni.system import FreezeOmni, LlmConfig, SystemConfig, empty_voice
@@ -47,10 +46,7 @@ class Released:
 
 
 def read_released(folder: str | Path, llm_dtype: str = "float32") -> Released:
-    """Read `audiollm`, `decoder`, `codec` and `server.json`. Takes no memory for the large tensors.
-
-    Raises ReleasedError that names the file and what is wrong with it.
-    """
+    """Read the folder without memory for its large tensors. Raises ReleasedError that names the file and its fault."""
     folder = Path(folder)
     if not folder.is_dir():
         raise ReleasedError(f"{folder}: no such folder; give one with audiollm, decoder, codec and server.json")
@@ -111,10 +107,7 @@ def read_released(folder: str | Path, llm_dtype: str = "float32") -> Released:
 
 
 def build_model(released: Released, llm: FrozenLLM) -> FreezeOmni:
-    """The model around its LLM, with the published weights.
-
-    Raises ReleasedError for an LLM of another width, or without the end token of the chat template.
-    """
+    """The model around its LLM. Raises ReleasedError: it has another width, or lacks the chat template's end token."""
     path = released.folder / "audiollm" / "train.yaml"
     if llm.hidden_size != released.config.llm_size:
         raise ReleasedError(
@@ -127,7 +120,7 @@ def build_model(released: Released, llm: FrozenLLM) -> FreezeOmni:
     return FreezeOmni(released.config, llm, CtcUnits.none(), released.state)
 
 
-def _notes(folder: Path, heard: listen.ListenConfig, stored: Cmvn, unknown: tuple[str, ...]) -> list[str]:
+def _notes(folder: Path, heard: ListenConfig, stored: Cmvn, unknown: tuple[str, ...]) -> list[str]:
     """How the statistics file and the statistics in the checkpoint agree; what nothing reads."""
     notes = []
     path = folder / "audiollm" / heard.cmvn_file

@@ -13,19 +13,9 @@ from torch import Tensor
 
 from freeze_omni.codec.codec import Codec
 from freeze_omni.codec.config import CodecConfig, GlobalCodeConfig, QuantiserConfig, TimeDomainConfig
-from freeze_omni.codec.time_decoder import LATENT_DIM
-from freeze_omni.codec.time_encoder import FIRST_CHANNELS
-from freeze_omni.released.files import (
-    check_names,
-    check_shape,
-    checked,
-    read_checkpoint,
-    read_json,
-    shapes_only,
-    state_dict,
-    taken,
-)
-from freeze_omni.weights import fill, without_weights
+from freeze_omni.codec.time_domain import FIRST_CHANNELS, LATENT_DIM
+from freeze_omni.released.files import check_shapes, checked, read_checkpoint, read_json, shapes_only, state_dict, taken
+from freeze_omni.weights import fill, state_shapes, without_weights
 
 GROUPS = ("generator", "quantizer", "encoder")
 VOICE_DIM = 128  # of all global tokens together
@@ -62,15 +52,13 @@ def read_codec(folder: str | Path) -> tuple[Codec, Tensor | None, dict[str, str]
     with checked(described):
         config, voice = codec_config(model), _voice(model)
         with shapes_only():
-            shapes = Codec(config).state_dict()
+            shapes = state_shapes(Codec(config))
     groups = read_checkpoint(path)
     with checked(path):
         if not isinstance(groups, dict) or set(groups) != set(GROUPS):
             raise ValueError(f"expected the state dicts {', '.join(GROUPS)}")
         tensors, left_out = from_released({key: state_dict(value, path) for key, value in groups.items()})
-        check_names(tensors, set(shapes))
-        for name, tensor in tensors.items():
-            check_shape(name, tensor, tuple(shapes[name].shape), "model.json")
+        check_shapes(tensors, shapes, "model.json")
     with without_weights():
         codec = Codec(config)
     fill(codec, {name: taken(tensor) for name, tensor in tensors.items()})
@@ -138,10 +126,7 @@ def model_json(codec: Codec, voice: Tensor | None) -> dict[str, Any]:
 
 
 def from_released(groups: Mapping[str, Mapping[str, Tensor]]) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """The state dicts of `final.pt` as one of `Codec`, weight norm kept; and name -> why left out.
-
-    Raises ValueError: a tensor that has no place here.
-    """
+    """The state dicts of `final.pt` as one of `Codec`; and name -> why left out. Raises ValueError: unknown tensors."""
     ours: dict[str, Tensor] = {}
     left_out: dict[str, str] = {}
     for group in GROUPS:

@@ -1,8 +1,4 @@
-"""The published dialogue part (`audiollm/`): prompts, state head and chat template in our names.
-
-The arithmetic of a turn is ours: system text without its end token; end token, prefix, prompt and
-speech; suffix and answer (see `freeze_omni.llm.chat`).
-"""
+"""The published dialogue part (`audiollm/`): prompts, state head and chat template (see `llm.chat`) in our names."""
 
 from __future__ import annotations
 
@@ -17,7 +13,7 @@ from torch import Tensor, nn
 from freeze_omni.config import read_yaml
 from freeze_omni.duplex.state_head import STATES, StateHead, StateHeadConfig
 from freeze_omni.llm.chat import ChatTexts
-from freeze_omni.released.files import ReleasedError, check_shape, checked, taken
+from freeze_omni.released.files import ReleasedError, check_shapes, checked, taken
 from freeze_omni.released.listen import read_listen_config
 
 AUDIO, END = "<audio>", "<|im_end|>"
@@ -36,9 +32,8 @@ class ReleasedDialogue:
 
 
 def read_dialogue(folder: str | Path, others: Mapping[str, Tensor]) -> ReleasedDialogue:
-    """Prompt, state head and template of an `audiollm` folder.
+    """Prompt, state head and template of an `audiollm` folder; `others`: the tensors that `read_listen` leaves over.
 
-    others: the tensors that `freeze_omni.released.listen.read_listen` leaves over.
     Raises ReleasedError, with the file, for tensors or a template that are not of this layout.
     """
     folder = Path(folder)
@@ -55,8 +50,7 @@ def read_dialogue(folder: str | Path, others: Mapping[str, Tensor]) -> ReleasedD
     if unknown := sorted(set(others) - set(shapes) - {UNUSED}):
         raise ReleasedError(f"{path}: tensors have no place in the model: {', '.join(unknown)}")
     with checked(path):
-        for name, shape in shapes.items():
-            check_shape(name, others[name], shape, "train.yaml")
+        check_shapes({name: others[name] for name in shapes}, shapes, "train.yaml")
     head = StateHead(StateHeadConfig(summary=False, released=True), size)
     head.output.load_state_dict({name: taken(others[f"predictor_head.{name}"]) for name in ("weight", "bias")})
     prompt = nn.Embedding.from_pretrained(taken(others["prompt_embeddings.weight"]))
@@ -90,17 +84,13 @@ def chat_template(texts: ChatTexts, system: str) -> str:
 
 
 def to_released(prompt: nn.Embedding, state_head: StateHead) -> dict[str, Tensor]:
-    """Their names for our prompt and state head.
-
-    A head of three logits gets a fourth that is always left out. Raises ValueError for a head that
-    reads summaries or has a hidden layer, which the published layout cannot hold.
-    """
+    """Their names for our prompt and state head. Raises ValueError: the head reads summaries or has a hidden layer."""
     if state_head.config.summary:
         raise ValueError("the published layout has no chunk summary: train with summary: false")
     if state_head.config.hidden:
         raise ValueError("the published state head is one linear layer: train with hidden: 0")
     weight, bias = state_head.output.weight.detach(), state_head.output.bias.detach()
-    rows = STATES + 1 - len(weight)
+    rows = STATES + 1 - len(weight)  # the fourth logit, which is always left out
     return {
         "prompt_embeddings.weight": prompt.weight.detach(),
         "predictor_head.weight": torch.cat([weight, weight.new_zeros(rows, weight.shape[1])]),

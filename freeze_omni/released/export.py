@@ -25,10 +25,9 @@ class ExportError(ValueError):
 
 
 def write_released(model: FreezeOmni, folder: str | Path) -> list[str]:
-    """Write the folder; it appears whole or not at all, in place of an older one of this layout.
+    """Write the folder, whole or not at all, in place of an older one of this layout; returns what was left out.
 
-    Returns what was left out. Raises ExportError if the layout cannot express the model, or if `folder`
-    holds something else.
+    Raises ExportError if the layout cannot express the model, or if `folder` holds something else.
     """
     folder = Path(folder)
     if folder.exists() and any(folder.iterdir()) and not (folder / MARK).exists():
@@ -42,7 +41,12 @@ def write_released(model: FreezeOmni, folder: str | Path) -> list[str]:
         if path.suffix == ".pt":
             torch.save(value, path)
         else:
-            path.write_text(_text(path, value), encoding="utf-8")
+            text = (
+                yaml.safe_dump(value, allow_unicode=True)
+                if path.suffix == ".yaml"
+                else json.dumps(value, indent=1) + "\n"
+            )
+            path.write_text(text, encoding="utf-8")
     if folder.exists():
         shutil.rmtree(folder)
     new.rename(folder)
@@ -51,15 +55,14 @@ def write_released(model: FreezeOmni, folder: str | Path) -> list[str]:
 
 def express(model: FreezeOmni) -> tuple[dict[str, Any], list[str]]:
     """File name -> content, and what has no place in it. Raises ExportError with every reason against it."""
-    config, reasons = model.config, _refusals(model)
-    heard = None
+    config, reasons, heard = model.config, _refusals(model), None
     if config.adapter.conv is not None:
         heard = listen.ListenConfig(config.encoder, config.adapter.conv, config.llm_size, config.prompt)
     tasks = model.task_tokens.weight if config.task_tokens else model.prompt.weight.new_zeros(1, config.llm_size)
-    fifo = config.fifo or FifoConfig()
+    listening = {k: v for k, v in model.state_dict().items() if k.startswith(("encoder.", "adapter."))}
     parts: dict[str, Callable[[], Any]] = {
         "audiollm/final.pt": lambda: {
-            **_plain(listen.to_released(_state(model, "encoder", "adapter"), heard)),
+            **_plain(listen.to_released(listening, heard)),
             **_plain(dialogue.to_released(model.prompt, model.state_head)),
             dialogue.UNUSED: tasks.detach().cpu().clone(),
         },
@@ -73,7 +76,7 @@ def express(model: FreezeOmni) -> tuple[dict[str, Any], list[str]]:
         "decoder/model.json": lambda: speech_decoder.model_json(config.speech_decoder),
         "codec/final.pt": lambda: {name: _plain(group) for name, group in codec.to_released(model.codec).items()},
         "codec/model.json": lambda: codec.model_json(model.codec, model.voice),
-        "server.json": lambda: server_json(config.sampling, fifo),
+        "server.json": lambda: server_json(config.sampling, config.fifo or FifoConfig()),
     }
     content = {}
     for name, make in parts.items() if not reasons else ():
@@ -111,10 +114,6 @@ def _left_out(model: FreezeOmni) -> list[str]:
     return [line for line, holds in left.items() if holds]
 
 
-def _state(model: FreezeOmni, *parts: str) -> dict[str, Tensor]:
-    return {f"{part}.{name}": value for part in parts for name, value in getattr(model, part).state_dict().items()}
-
-
 def _plain(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """Tensors for a file: on the CPU, each with its own memory."""
     return {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}
@@ -128,9 +127,3 @@ def _statistics(model: FreezeOmni) -> dict[str, Any]:
         "var_stat": (istd.reciprocal().square() + mean.square()).tolist(),
         "frame_num": 1,
     }
-
-
-def _text(path: Path, value: Any) -> str:
-    if path.suffix == ".yaml":
-        return yaml.safe_dump(value, allow_unicode=True)
-    return json.dumps(value, indent=1) + "\n"

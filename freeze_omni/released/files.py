@@ -7,7 +7,7 @@ the configuration before anything is computed from it.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -43,10 +43,7 @@ def read_json(path: Path) -> Any:
 
 
 def read_checkpoint(path: Path) -> Any:
-    """What a `final.pt` holds: nothing but tensors and plain containers, still in the file.
-
-    Raises ReleasedError for a missing, truncated, old or foreign file, and for one that would run code.
-    """
+    """Tensors and plain containers of a `final.pt`, still in it. Raises ReleasedError: missing, cut, foreign, code."""
     if not path.is_file():
         raise ReleasedError(f"{path}: no such file; give a folder of the published layout")
     try:
@@ -72,6 +69,12 @@ def state_dict(content: Any, path: Path) -> dict[str, Tensor]:
     return dict(content)
 
 
+def read_tensors(path: Path, group: str | None = None) -> dict[str, Tensor]:
+    """The state dict that a `final.pt` holds, as it is or under the key `group`. Raises ReleasedError."""
+    content = read_checkpoint(path)
+    return state_dict(content.get(group, content) if isinstance(content, dict) else content, path)
+
+
 @contextmanager
 def checked(path: Path) -> Iterator[None]:
     """Errors about the content of a file become ReleasedErrors that name it."""
@@ -94,12 +97,15 @@ def shapes_only() -> Iterator[None]:
         raise ValueError(f"its configuration has impossible sizes ({str(error).splitlines()[0][:120]})") from None
 
 
-def check_names(theirs: Iterable[str], wanted: set[str]) -> None:
-    """Raises ValueError unless every wanted tensor is there, and no other."""
-    if missing := sorted(wanted - set(theirs)):
+def check_shapes(theirs: Mapping[str, Tensor], shapes: Mapping[str, tuple[int, ...]], said_by: str) -> None:
+    """Raises ValueError unless exactly these tensors are there, each as large as the configuration says."""
+    if missing := sorted(set(shapes) - set(theirs)):
         raise ValueError(f"{len(missing)} tensors are missing, the first is {missing[0]}")
-    if unknown := sorted(set(theirs) - wanted):
+    if unknown := sorted(set(theirs) - set(shapes)):
         raise ValueError(f"{len(unknown)} tensors have no place in the model, the first is {unknown[0]}")
+    for name, shape in shapes.items():
+        if tuple(theirs[name].shape) != shape:
+            raise ValueError(f"{name} has the shape {tuple(theirs[name].shape)}, {said_by} makes it {shape}")
 
 
 def check_fixed(options: Mapping[str, Any], fixed: Mapping[str, Any]) -> None:
@@ -107,12 +113,6 @@ def check_fixed(options: Mapping[str, Any], fixed: Mapping[str, Any]) -> None:
     for key, value in fixed.items():
         if options[key] != value:
             raise ValueError(f"{key} is {options[key]!r}, only {value!r} is known")
-
-
-def check_shape(name: str, tensor: Tensor, shape: tuple[int, ...], said_by: str) -> None:
-    """Raises ValueError if a tensor is not as large as the configuration says."""
-    if tuple(tensor.shape) != tuple(shape):
-        raise ValueError(f"{name} has the shape {tuple(tensor.shape)}, {said_by} makes it {tuple(shape)}")
 
 
 def taken(tensor: Tensor) -> Tensor:

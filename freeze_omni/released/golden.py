@@ -75,10 +75,7 @@ def read_recording(path: str | Path) -> dict[str, np.ndarray]:
 
 @torch.no_grad()
 def check(model: FreezeOmni, recording: Recording) -> Iterator[Check]:
-    """Compare key by key, in the order in which they are computed.
-
-    Raises ReleasedError for a key that nothing here computes, or whose inputs were not recorded.
-    """
+    """Compare key by key, as computed. Raises ReleasedError: nothing here computes a key, or its inputs are missing."""
     wanted = set(recording) - set(INPUTS)
     for how, needed, run in RUNS:
         if not set(needed) <= set(recording):

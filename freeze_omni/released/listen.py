@@ -13,17 +13,7 @@ from freeze_omni.adapter.conv import ConvAdapter, ConvAdapterConfig
 from freeze_omni.config import build, read_yaml
 from freeze_omni.encoder.config import EncoderConfig
 from freeze_omni.encoder.encoder import SpeechEncoder
-from freeze_omni.released.files import (
-    check_fixed,
-    check_names,
-    check_shape,
-    checked,
-    read_checkpoint,
-    read_text,
-    shapes_only,
-    state_dict,
-    taken,
-)
+from freeze_omni.released.files import check_fixed, check_shapes, checked, read_tensors, read_text, shapes_only, taken
 from freeze_omni.weights import fill, state_shapes, without_weights
 
 _WEIGHTS = ("weight", "bias")
@@ -105,16 +95,11 @@ class ListenConfig:
 
 
 def read_listen(folder: str | Path) -> tuple[SpeechEncoder, ConvAdapter, dict[str, Tensor]]:
-    """Encoder and adapter of an `audiollm` folder, in evaluation mode, and its other tensors.
-
-    The others keep their published names: prompts, task embeddings, state head. Raises ReleasedError that names the
-    file and what is wrong with it.
-    """
+    """Encoder and adapter of an `audiollm` folder, in evaluation mode, and its other tensors. Raises ReleasedError."""
     folder = Path(folder)
     config = read_listen_config(folder / "train.yaml")
-    path = folder / "final.pt"
-    theirs = state_dict(read_checkpoint(path), path)
-    with checked(path):
+    theirs = read_tensors(folder / "final.pt")
+    with checked(folder / "final.pt"):
         ours, others = from_released(theirs, config)
     with without_weights():
         encoder, adapter = _parts(config)
@@ -169,29 +154,21 @@ def _parts(config: ListenConfig) -> tuple[SpeechEncoder, ConvAdapter]:
 
 
 def from_released(theirs: Mapping[str, Tensor], config: ListenConfig) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Our tensors (`encoder.`, `adapter.`) from theirs, and those of other parts as they are.
-
-    Raises ValueError unless every tensor of encoder and adapter has its counterpart of the same shape.
-    """
+    """Our tensors (`encoder.`, `adapter.`) and those of other parts. Raises ValueError: names or shapes differ."""
     if config.encoder.layers > len(theirs):
         raise ValueError(f"{len(theirs)} tensors are too few for {config.encoder.layers} blocks")
     mapped = names(config)
     others = {name: theirs[name] for name in set(theirs) - set(mapped.values())}
-    ours = [name for name in theirs if name not in others or name.startswith(("encoder.", "adpter."))]
-    check_names(ours, set(mapped.values()))
     with shapes_only():
         encoder, adapter = _parts(config)
     shapes = state_shapes(encoder, "encoder.") | state_shapes(adapter, "adapter.")
-    for ours, name in mapped.items():
-        check_shape(name, theirs[name], shapes[ours], "train.yaml")
+    own = {k: v for k, v in theirs.items() if k not in others or k.startswith(("encoder.", "adpter."))}
+    check_shapes(own, {name: shapes[ours] for ours, name in mapped.items()}, "train.yaml")
     return {ours: theirs[name] for ours, name in mapped.items()}, others
 
 
 def to_released(ours: Mapping[str, Tensor], config: ListenConfig) -> dict[str, Tensor]:
-    """Their names for our tensors (`encoder.`, `adapter.`).
-
-    Raises ValueError for a model that the published layout cannot hold.
-    """
+    """Their names for our tensors (`encoder.`, `adapter.`). Raises ValueError: the layout cannot hold the model."""
     encoder, adapter = config.encoder, config.adapter
     if (encoder.positions, encoder.start) != ("released", "zero_features"):
         raise ValueError("encoder: only positions: released with start: zero_features can be expressed")
@@ -225,9 +202,7 @@ def train_yaml(config: ListenConfig, chat_template: str, task_tokens: int) -> di
         "chat_template": chat_template,
         "chunk_size": encoder.chunk_frames,
         "enc_out_dim": size,
-        "freeze_adpter": True,
-        "freeze_encoder": True,
-        "freeze_llm": True,
+        **dict.fromkeys(("freeze_adpter", "freeze_encoder", "freeze_llm"), True),
         "kernel_size": adapter.kernel,
         "llm_embed_dim": config.llm_size,
         "norm": adapter.norm,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 
 from torch import Tensor
 
 from freeze_omni.released import codec, listen, speech_decoder
 from freeze_omni.released.checkpoint import Released
-from freeze_omni.released.files import read_checkpoint
+from freeze_omni.released.files import read_checkpoint, read_tensors
 
 _DIALOGUE = {
     "prompt_embeddings.weight": "prompt.weight",
@@ -24,7 +25,10 @@ def report(released: Released) -> Iterator[str]:
     for file, (tensors, ours) in _files(released).items():
         total = sum(tensor.numel() for tensor in tensors.values())
         yield f"{file}: {len(tensors)} tensors, {total:,} numbers"
-        for pattern, names in _groups(tensors).items():
+        groups = defaultdict(list)  # names that differ in a number alone stand together
+        for name in tensors:
+            groups[_pattern(name)].append(name)
+        for pattern, names in groups.items():
             targets = dict.fromkeys(_pattern(ours[name]) for name in names if name in ours)
             became = f"-> {', '.join(targets)}" if targets else "left out"
             yield f"  {pattern:<62} {len(names):>3} x {_shapes([tensors[name] for name in names])}  {became}"
@@ -38,7 +42,7 @@ def report(released: Released) -> Iterator[str]:
     sizes = _sizes(released.state)
     for part, size in sizes.items():
         yield f"  {part:<16}{size:>14,}"
-    yield f"  {'all':<16}{sum(sizes.values()):>14,}"
+    yield f"  {'all':<16}{sizes.total():>14,}"
     tokens = " ".join(map(str, released.state["voice"].flatten().tolist()))
     yield f"voice: global tokens {tokens}" if released.has_voice else "voice: none in model.json"
 
@@ -50,23 +54,14 @@ def _files(released: Released) -> dict[str, tuple[dict[str, Tensor], dict[str, s
     names = {theirs: ours for ours, theirs in listen.names(heard).items()} | _DIALOGUE
     groups_of = speech_decoder.names(config.speech_decoder)
     spoken = {theirs: f"speech_decoder.{ours}" for ours, group in groups_of.items() for theirs in group}
-    decoder = read_checkpoint(folder / "decoder" / "final.pt")
     groups = read_checkpoint(folder / "codec" / "final.pt")
     sounds = {f"{group}.{name}": tensor for group, tensors in groups.items() for name, tensor in tensors.items()}
     left_out = {name.partition(": ")[2] for name in released.left_out}
     return {
         "audiollm/final.pt": (read_checkpoint(folder / "audiollm" / "final.pt"), names),
-        "decoder/final.pt": (decoder.get("model", decoder), spoken),
+        "decoder/final.pt": (read_tensors(folder / "decoder" / "final.pt", "model"), spoken),
         "codec/final.pt": (sounds, {name: f"codec.{codec.our_name(name)}" for name in sounds if name not in left_out}),
     }
-
-
-def _groups(tensors: Mapping[str, Tensor]) -> dict[str, list[str]]:
-    """Names that differ in a number alone stand together."""
-    groups: dict[str, list[str]] = {}
-    for name in tensors:
-        groups.setdefault(_pattern(name), []).append(name)
-    return groups
 
 
 def _pattern(name: str) -> str:
@@ -79,11 +74,10 @@ def _shapes(tensors: list[Tensor]) -> str:
     return shown + (f" and {len(different) - _SHAPES_SHOWN} more" if len(different) > _SHAPES_SHOWN else "")
 
 
-def _sizes(state: Mapping[str, Tensor]) -> dict[str, int]:
+def _sizes(state: Mapping[str, Tensor]) -> Counter[str]:
     """Part: its numbers, without what only counts or follows in training."""
-    sizes: dict[str, int] = {}
+    sizes: Counter[str] = Counter()
     for name, tensor in state.items():
         if name != "voice" and not name.endswith((".counts", ".sums", ".started", "num_batches_tracked")):
-            part = name.split(".")[0]
-            sizes[part] = sizes.get(part, 0) + tensor.numel()
+            sizes[name.split(".")[0]] += tensor.numel()
     return sizes

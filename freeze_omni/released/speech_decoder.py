@@ -10,18 +10,9 @@ import torch
 from torch import Tensor
 
 from freeze_omni.config import build
-from freeze_omni.released.files import (
-    ReleasedError,
-    check_fixed,
-    check_names,
-    check_shape,
-    checked,
-    read_checkpoint,
-    read_json,
-    state_dict,
-    taken,
-)
-from freeze_omni.speech_decoder.config import SpeechDecoderConfig
+from freeze_omni.released.files import check_fixed, check_shapes, checked, read_json, read_tensors, shapes_only, taken
+from freeze_omni.speech_decoder import SpeechDecoder, SpeechDecoderConfig
+from freeze_omni.weights import state_shapes
 
 _STACKS = {"layers_pre_nn": "nar", "layers_prefix": "prefix", "layers": "ar"}
 _PARTS = {  # ours: theirs, stacked in this order where there are several
@@ -53,20 +44,18 @@ def read_speech_decoder(folder: str | Path) -> tuple[SpeechDecoderConfig, dict[s
     """Configuration and state dict of a published `decoder` folder. Raises ReleasedError with file and fault."""
     folder = Path(folder)
     config = read_config(folder / "model.json")
-    path = folder / "final.pt"
-    content = read_checkpoint(path)
-    theirs = state_dict(content.get("model", content) if isinstance(content, dict) else content, path)
-    with checked(path):
+    theirs = read_tensors(folder / "final.pt", "model")
+    with checked(folder / "final.pt"):
         return config, from_released(theirs, config)
 
 
 def read_config(path: str | Path) -> SpeechDecoderConfig:
     """`model.json` ([idim, odim, {options}]), as ours. Raises ReleasedError for what was never published."""
     content = read_json(Path(path))
-    if not (isinstance(content, list) and len(content) == 3 and isinstance(content[2], dict)):
-        raise ReleasedError(f"{path}: expected [idim, odim, {{options}}]")
-    width, codes, options = content
     with checked(Path(path)):
+        if not (isinstance(content, list) and len(content) == 3 and isinstance(content[2], dict)):
+            raise ValueError("expected [idim, odim, {options}]")
+        width, codes, options = content
         _check(width, codes, options)
         mapping = {
             **{ours: options[theirs] for ours, theirs in _OPTIONS.items()},
@@ -104,30 +93,18 @@ def model_json(config: SpeechDecoderConfig) -> list[Any]:
 
 
 def from_released(theirs: Mapping[str, Tensor], config: SpeechDecoderConfig) -> dict[str, Tensor]:
-    """Our state dict from theirs.
-
-    Raises ValueError unless every tensor on both sides has its counterpart of the same shape.
-    """
+    """Our state dict from theirs. Raises ValueError unless each tensor has its counterpart of the same shape."""
     if config.layers > len(theirs):
         raise ValueError(f"{len(theirs)} tensors are too few for {config.layers} layers")
     mapped = names(config)
-    check_names(theirs, {name for group in mapped.values() for name in group})
+    with shapes_only():
+        stacked = state_shapes(SpeechDecoder(config, config.size))
+    shapes = {}
     for ours, group in mapped.items():
-        for name in group:
-            check_shape(name, theirs[name], _shape(ours, config), "model.json")
+        rows, *others = stacked[ours]
+        shapes |= dict.fromkeys(group, (rows // len(group), *others))
+    check_shapes(theirs, shapes, "model.json")
     return {ours: taken(torch.cat([theirs[name] for name in group])) for ours, group in mapped.items()}
-
-
-def _shape(ours: str, config: SpeechDecoderConfig) -> tuple[int, ...]:
-    """The published shape of what is a part of our tensor."""
-    size, part = config.size, ours.removesuffix(".weight").rpartition(".")[2]
-    if ours == "output.bias":
-        return (config.vocabulary,)
-    if part in ("output", "embedding"):
-        return (config.vocabulary, size)
-    if part in ("norm", "attention_norm", "ffn_norm"):
-        return (size,)
-    return {"gate_up": (config.ffn_size, size), "down": (size, config.ffn_size)}.get(part, (size, size))
 
 
 def to_released(ours: Mapping[str, Tensor], config: SpeechDecoderConfig) -> dict[str, Tensor]:
@@ -143,7 +120,7 @@ def to_released(ours: Mapping[str, Tensor], config: SpeechDecoderConfig) -> dict
         raise ValueError(f"not a speech decoder's tensors: {sorted(set(ours) ^ set(mapped))[0]}")
     theirs = {}
     for name, group in mapped.items():
-        parts = ours[name].chunk(len(group)) if len(group) > 1 else (ours[name],)
+        parts = ours[name].chunk(len(group))
         theirs.update({their: part.clone() for their, part in zip(group, parts, strict=True)})
     return theirs
 

@@ -25,7 +25,7 @@ from freeze_omni.server.protocol import RealtimeProtocol
 from freeze_omni.server.router import Full, Router
 
 PAGE = Path(__file__).parent / "page"
-PAGE_FILES = ("page.js", "audio.js", "timeline.js", "worklet.js", "page.css")
+PAGE_FILES = ("", "page.js", "audio.js", "timeline.js", "worklet.js", "page.css")
 KEY_PROTOCOL = "openai-insecure-api-key."
 
 
@@ -41,8 +41,7 @@ class Server:
                 Route("/v1/models", self._models),
                 Route("/health", self._health),
                 Route("/metrics", self._metrics),
-                Route("/", self._page("index.html")),
-                *(Route(f"/{name}", self._page(name)) for name in PAGE_FILES),
+                *(Route(f"/{name}", self._page) for name in PAGE_FILES),
             ],
             lifespan=self._lifespan,
         )
@@ -118,12 +117,9 @@ class Server:
     async def _metrics(self, request: Request) -> Response:
         return PlainTextResponse(expose(self.router), media_type=CONTENT_TYPE)
 
-    @staticmethod
-    def _page(file: str):
-        async def page(request: Request) -> Response:
-            return FileResponse(PAGE / file, headers={"Cache-Control": "no-cache"})
-
-        return page
+    async def _page(self, request: Request) -> Response:
+        name = request.url.path.removeprefix("/") or "index.html"
+        return FileResponse(PAGE / name, headers={"Cache-Control": "no-cache"})
 
 
 class GracefulServer(uvicorn.Server):

@@ -12,10 +12,9 @@ from freeze_omni.engine.config import ServingConfig
 class Limits:
     """Limits of a client. A connection that passes one is closed, with the reason.
 
-    Attributes:
-        message_bytes: of one message. messages_s: messages a second, over `burst_s` seconds.
-        idle_s: without any message. audio_s: audio of one session. text_chars: of one text or system prompt.
-        items: of one conversation; the oldest are forgotten. waiting_events: not yet taken by a slow client.
+    message_bytes: of one message. messages_s: messages a second, over `burst_s` seconds.
+    idle_s: without any message. audio_s: audio of one session. text_chars: of one text or system prompt.
+    items: of one conversation; the oldest are forgotten. waiting_events: not yet taken by a slow client.
     """
 
     message_bytes: int = 2_000_000

@@ -21,14 +21,6 @@ POLICY, INTERNAL, TRY_LATER, GOING_AWAY = 1008, 1011, 1013, 1001
 """Codes of RFC 6455 with which a connection is closed."""
 
 
-class Closed(Exception):
-    """The connection ends with this code, for this reason."""
-
-    def __init__(self, code: int, reason: str, kind: str) -> None:
-        super().__init__(reason)
-        self.code, self.kind = code, kind
-
-
 class Connection:
     """Serves one client to its end."""
 
@@ -36,7 +28,7 @@ class Connection:
         self.key = protocol.key
         self._socket, self._router, self._protocol, self._limits = socket, router, protocol, limits
         self._out: asyncio.Queue[dict[str, Any]] = asyncio.Queue(limits.waiting_events)
-        self._end: asyncio.Future[Closed] = asyncio.get_running_loop().create_future()
+        self._end: asyncio.Future[tuple[int, str, str]] = asyncio.get_running_loop().create_future()
 
     async def serve(self) -> None:
         """Until the client leaves, or passes a limit."""
@@ -57,7 +49,7 @@ class Connection:
     def close(self, code: int, reason: str, kind: str) -> None:
         """End the connection; the first reason counts."""
         if not self._end.done():
-            self._end.set_result(Closed(code, reason, kind))
+            self._end.set_result((code, reason, kind))
 
     # as a client of the router
 
@@ -128,12 +120,12 @@ class Connection:
         """Say why, if the server has ended it."""
         if not self._end.done() or self._socket.client_state is not WebSocketState.CONNECTED:
             return
-        end = self._end.result()
-        self._protocol.error(str(end), end.kind, "server_error" if end.code == TRY_LATER else "limit_error")
+        code, reason, kind = self._end.result()
+        self._protocol.error(reason, kind, "server_error" if code == TRY_LATER else "limit_error")
         try:
             async with asyncio.timeout(2):
                 for event in self._protocol.take()[-1:]:
                     await self._socket.send_text(json.dumps(event))
-                await self._socket.close(end.code, str(end)[:120])
+                await self._socket.close(code, reason[:120])
         except (TimeoutError, RuntimeError, WebSocketDisconnect, OSError):
             pass

@@ -13,7 +13,7 @@ PREFIX = "freeze_omni_"
 
 def expose(router: Router) -> str:
     """All of it, one block a metric, a label for each worker."""
-    return "\n".join(_lines(router)) + "\n"
+    return "".join(f"{line}\n" for line in _lines(router))
 
 
 def _lines(router: Router) -> Iterator[str]:
@@ -39,8 +39,7 @@ def _real_time_factor(report: Report) -> float:
 
 
 def _summary(name: str, text: str, key: str, reports: list[tuple[str, Report]]) -> Iterator[str]:
-    yield f"# HELP {PREFIX}{name} {text} Quantiles of the last minute."
-    yield f"# TYPE {PREFIX}{name} summary"
+    yield from _metric(name, "summary", f"{text} Quantiles of the last minute.", [])
     for label, report in reports:
         found = report.durations[key]
         for quantile, value in zip(QUANTILES, found.quantiles, strict=True):

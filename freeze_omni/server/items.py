@@ -1,10 +1,11 @@
-"""The items of a conversation as the protocol shows them, and the same as exchanges in text."""
+"""The items of a conversation as the protocol shows them, and the user's turn before it is one."""
 
 from __future__ import annotations
 
 import secrets
-from collections import OrderedDict
 from typing import Any
+
+Event = dict[str, Any]
 
 
 def new_id(prefix: str) -> str:
@@ -40,19 +41,15 @@ class Items:
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._items: OrderedDict[str, dict[str, Any]] = OrderedDict()
+        self._items: dict[str, dict[str, Any]] = {}
 
     def add(self, item: dict[str, Any]) -> str | None:
         """Add an item at the end; the id of the one before it."""
-        before = self.last_id
+        before = next(reversed(self._items), None)
         self._items[item["id"]] = item
         while len(self._items) > self._most:
-            self._items.popitem(last=False)
+            del self._items[next(iter(self._items))]
         return before
-
-    @property
-    def last_id(self) -> str | None:
-        return next(reversed(self._items), None)
 
     def get(self, key: Any) -> dict[str, Any] | None:
         return self._items.get(key) if isinstance(key, str) else None
@@ -68,10 +65,64 @@ class Items:
         pairs: list[tuple[str, str]] = []
         asked: list[str] = []
         for item in self._items.values():
-            said = words(item)
             if item["role"] == "user":
-                asked.append(said)
+                asked.append(words(item))
             elif item["role"] == "assistant":
-                pairs.append((" ".join(asked), said))
+                pairs.append((" ".join(asked), words(item)))
                 asked = []
-        return [(user, answer) for user, answer in pairs if user or answer]
+        return [pair for pair in pairs if any(pair)]
+
+
+class InputBuffer:
+    """The user's turn as the protocol reports it: speech starts and stops, words come, the turn is committed.
+
+    Speech during playback is reported only once the state head classifies it as a turn: clients stop the playback at
+    `speech_started`, and a backchannel must not. uncommitted_s: audio that has come for the open turn.
+    """
+
+    def __init__(self, items: Items) -> None:
+        self._items = items
+        self.forget()
+
+    def gate(self, is_open: bool, time_ms: int, held: bool) -> list[Event]:
+        """The gate has opened or closed; held: report it only after `release`."""
+        kind, at = ("started", "audio_start_ms") if is_open else ("stopped", "audio_end_ms")
+        event = {"type": f"input_audio_buffer.speech_{kind}", at: time_ms, "item_id": self._turn["id"]}
+        if held or self._held:
+            self._held.append(event)
+            return []
+        return [event]
+
+    def release(self) -> list[Event]:
+        held, self._held = self._held, []
+        return held
+
+    def transcript(self, text: str, final: bool, answered: bool, shown: bool) -> list[Event]:
+        """New words; final: the turn is over. shown: the client wants transcripts."""
+        part = self._turn["content"][0]
+        part["transcript"] += text
+        place = {"item_id": self._turn["id"], "content_index": 0}
+        kind = "conversation.item.input_audio_transcription"
+        events = [{"type": f"{kind}.delta", **place, "delta": text}] if text and shown else []
+        if not final:
+            return events
+        if answered:
+            events += self.release() + (self.commit() if not self._committed else [])
+        if shown and (answered or part["transcript"]):
+            usage = {"type": "duration", "seconds": round(self.uncommitted_s, 3)}
+            transcript = part["transcript"].strip()
+            events.append({"type": f"{kind}.completed", **place, "transcript": transcript, "usage": usage})
+        self.forget()
+        return events
+
+    def commit(self) -> list[Event]:
+        """The turn becomes an item of the conversation."""
+        previous = self._items.add(self._turn)
+        self._committed, self.uncommitted_s = True, 0.0
+        committed = {"type": "input_audio_buffer.committed", "previous_item_id": previous, "item_id": self._turn["id"]}
+        return [committed, *item_events(previous, self._turn, "added", "done")]
+
+    def forget(self) -> None:
+        self._turn = message("user", "input_audio", transcript="")
+        self._held: list[Event] = []
+        self._committed, self.uncommitted_s = False, 0.0

@@ -15,9 +15,8 @@ from freeze_omni.engine.slot import Gated, Input, Output, Refused
 from freeze_omni.rates import Rates
 from freeze_omni.server import session_object
 from freeze_omni.server.config import Limits
-from freeze_omni.server.input_buffer import InputBuffer
-from freeze_omni.server.items import Items, item_events, message, new_id, words
-from freeze_omni.server.response import Event, Response
+from freeze_omni.server.items import Event, InputBuffer, Items, item_events, message, new_id, words
+from freeze_omni.server.response import Response
 from freeze_omni.server.session_object import session_config
 from freeze_omni.server.wire import Decoder, Encoder, RequestError
 from freeze_omni.session import events as ev
@@ -42,7 +41,7 @@ class RealtimeProtocol:
         self.events: list[Event] = []
         self._own_prompt, self._longest = own_prompt, longest_answer
         self._input = InputBuffer(self.items)
-        self._decoder = self._new_decoder()
+        self._decoder = Decoder(self.session["audio"]["input"]["format"]["type"], rates.input_hz)
         self._pending: list[dict[str, Any]] = []
         self._wanted: dict[str, Any] = {}
         self._response: Response | None = None
@@ -61,10 +60,7 @@ class RealtimeProtocol:
         return events
 
     def from_client(self, event: Any) -> list[Item]:
-        """What to put into the session because of a client's event; a wrong one gives an `error` event and nothing.
-
-        Raises AudioSpent.
-        """
+        """What to put into the session because of a client's event; a wrong one gives an `error`. Raises AudioSpent."""
         own = event.get("event_id") if isinstance(event, dict) else None
         try:
             if not isinstance(event, dict) or not isinstance(event.get("type"), str):
@@ -84,11 +80,9 @@ class RealtimeProtocol:
             self._told(output, answered)
         return self._configure(self.config)
 
-    def error(
-        self, text: str, code: str, kind: str = "invalid_request_error", param: Any = None, event_id: Any = None
-    ) -> None:
-        """Report an error to the client."""
-        detail = {"type": kind, "code": code, "message": text, "param": param, "event_id": event_id}
+    def error(self, text: str, code: str, kind: str = "invalid_request_error", **at: Any) -> None:
+        """Report an error to the client. at: `param` and `event_id`, the field and the event at fault."""
+        detail = {"type": kind, "code": code, "message": text, "param": None, "event_id": None, **at}
         self._tell({"type": "error", "error": detail})
 
     def rebuilt(self) -> list[Item]:
@@ -98,9 +92,8 @@ class RealtimeProtocol:
         self._response = None
         self._input.forget()
         self._asked = False
-        self.error(
-            "The worker of this session was lost; the dialogue goes on from its text.", "worker_lost", "server_error"
-        )
+        text = "The worker of this session was lost; the dialogue goes on from its text."
+        self.error(text, "worker_lost", "server_error")
         return [ev.Remember(user, answer) for user, answer in self.items.exchanges()]
 
     # from the client
@@ -109,7 +102,7 @@ class RealtimeProtocol:
         self.session = session_object.update(self.session, event.get("session"), self.limits)
         kind = self.session["audio"]["input"]["format"]["type"]
         if kind != self._decoder.kind:
-            self._decoder = self._new_decoder()
+            self._decoder = Decoder(kind, self.rates.input_hz)
         self._tell({"type": "session.updated", "session": self.session})
         return self._configure(self.config)
 
@@ -199,9 +192,8 @@ class RealtimeProtocol:
     def _create_response(self, event: Event) -> list[Item]:
         active = self._response is not None and not self._response.done and not self._asked_to_stop
         if self._asked or active:
-            raise RequestError(
-                "The conversation already has an active response.", "conversation_already_has_active_response"
-            )
+            text = "The conversation already has an active response."
+            raise RequestError(text, "conversation_already_has_active_response")
         wanted = event.get("response") or {}
         if not isinstance(wanted, dict):
             raise RequestError("'response' must be an object.", param="response")
@@ -242,11 +234,10 @@ class RealtimeProtocol:
                 if by is TurnDetection.MANUAL and by_gate and not is_open:
                     self._tell(*self._input.commit())
             case ev.StateDecision(state, probabilities, time_s) if self.session["freeze_omni"]["states"]:
-                place = {
-                    "probabilities": [round(one, 4) for one in probabilities],
-                    "audio_end_ms": round(1000 * time_s),
-                }
-                self._tell({"type": "freeze_omni.state", "state": state, **place})
+                shown, end_ms = [round(one, 4) for one in probabilities], round(1000 * time_s)
+                self._tell(
+                    {"type": "freeze_omni.state", "state": state, "probabilities": shown, "audio_end_ms": end_ms}
+                )
             case ev.TranscriptDelta(text, final):
                 shown = self.session["audio"]["input"]["transcription"] is not None
                 self._tell(*self._input.transcript(text, final, answered, shown))
@@ -291,9 +282,6 @@ class RealtimeProtocol:
 
     def _tell(self, *events: Event) -> None:
         self.events += [{"event_id": new_id("event"), **event} for event in events]
-
-    def _new_decoder(self) -> Decoder:
-        return Decoder(self.session["audio"]["input"]["format"]["type"], self.rates.input_hz)
 
 
 _CLIENT = {

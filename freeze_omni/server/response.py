@@ -7,10 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from freeze_omni.server.items import item_events, message, new_id
+from freeze_omni.server.items import Event, item_events, message, new_id
 from freeze_omni.server.wire import Encoder
-
-Event = dict[str, Any]
 
 
 @dataclass
@@ -28,8 +26,7 @@ class Response:
     done: bool = False
 
     def __post_init__(self) -> None:
-        self._key = "transcript" if self.spoken else "text"
-        kind = "output_audio" if self.spoken else "output_text"
+        self._key, kind = ("transcript", "output_audio") if self.spoken else ("text", "output_text")
         self.item = message("assistant", kind, status="in_progress", **{self._key: ""})
 
     def begin(self, previous: str | None) -> list[Event]:

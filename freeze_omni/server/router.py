@@ -25,8 +25,7 @@ from freeze_omni.session.session import SessionConfig
 
 OUTBOX = 2000
 NOT_READY = "no worker is ready; try again in a moment"
-RESTARTS = 5
-"""A worker that never becomes ready is restarted this many times in a row."""
+RESTARTS = 5  # a worker that never becomes ready is restarted this many times in a row
 
 
 class Full(RuntimeError):
@@ -43,12 +42,9 @@ class Client(Protocol):
     key: str
 
     def did(self, outputs: list[Output]) -> None: ...
-
     def failed(self, reason: str) -> None: ...
-
     def lost(self) -> tuple[SessionConfig, list[Any]]:
         """The worker is gone: the configuration to open a new session with, and what to put into it."""
-        ...
 
 
 Start = Callable[[WorkerConfig, Connection], Any]
@@ -152,15 +148,13 @@ class Router:
 
     def put(self, client: Client, item: Any) -> None:
         """Put audio, an event or a configuration into the session. Raises Full."""
-        handle = self._handle_of(client)
-        if handle is not None:
+        if handle := self._handle_of(client):
             handle.send(msg.Put(client.key, item))
 
     def release(self, client: Client) -> None:
         if client in self._homeless:
             self._homeless.remove(client)
-        handle = self._handle_of(client)
-        if handle is not None:
+        if handle := self._handle_of(client):
             del handle.clients[client.key]
             if not handle.outbox.full():
                 handle.outbox.put(msg.Close(client.key))
@@ -191,7 +185,6 @@ class Router:
     def _begin(self, config: WorkerConfig, restarts: int = 0) -> None:
         here, there = multiprocessing.Pipe()
         handle = WorkerHandle(config, here, self._start(config, there), restarts=restarts)
-        there.close() if isinstance(handle.body, multiprocessing.process.BaseProcess) else None
         self.handles.append(handle)
         for work in (self._sends, self._receives):
             threading.Thread(target=work, args=(handle,), daemon=True).start()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 from freeze_omni.server.config import Limits
@@ -24,6 +23,12 @@ SERVER_VAD = {
 }
 OWN = {"temperature": None, "top_k": None, "top_p": None, "seed": 0, "states": False}
 """Ours, under `freeze_omni`: sampling, and whether `freeze_omni.state` events are sent."""
+_TURN_NAMES = {
+    "interrupt": "interrupt_response",
+    "silence_ms": "silence_duration_ms",
+    "pre_roll_ms": "prefix_padding_ms",
+    "open_above": "threshold",
+}
 
 
 def new_session(key: str, model: str, instructions: str) -> dict[str, Any]:
@@ -62,9 +67,9 @@ def update(session: dict[str, Any], changes: Any, limits: Limits) -> dict[str, A
                 unset = part is None and key != "states"
                 session[name][key] = OWN[key] if unset else _OWN_CHECKS[key](part, f"{path}.{key}")
         elif name == "tools" and value:
-            raise field_error(path, "This model calls no tools: leave 'tools' empty.")
+            raise RequestError("This model calls no tools: leave 'tools' empty.", param=path)
         elif name not in _IGNORED:
-            raise field_error(path, f"Unknown parameter: '{path}'.")
+            raise RequestError(f"Unknown parameter: '{path}'.", param=path)
     return session
 
 
@@ -72,38 +77,26 @@ def session_config(session: dict[str, Any], own_prompt: str, longest: int) -> Se
     """The session as the engine takes it. longest: tokens of an answer that the model allows."""
     turns = session["audio"]["input"]["turn_detection"]
     tokens = session["max_output_tokens"]
-    config = SessionConfig(
+    chosen: dict[str, Any] = {"turn_detection": TurnDetection.MANUAL}
+    if turns is not None and turns["create_response"]:
+        by_head = turns["type"] == "semantic_vad"
+        chosen = {name: turns[theirs] for name, theirs in _TURN_NAMES.items() if theirs in turns}
+        chosen["turn_detection"] = TurnDetection.STATE_HEAD if by_head else TurnDetection.VAD
+    return SessionConfig(
         system=None if session["instructions"] == own_prompt else session["instructions"],
-        turn_detection=TurnDetection.MANUAL,
         speech=session["output_modalities"] == ["audio"],
         max_new_tokens=None if tokens == "inf" else min(tokens, longest),
+        **chosen,
         **{name: session["freeze_omni"][name] for name in OWN if name != "states"},
     )
-    if turns is None or not turns["create_response"]:
-        return config
-    if turns["type"] == "semantic_vad":
-        return replace(config, turn_detection=TurnDetection.STATE_HEAD, interrupt=turns["interrupt_response"])
-    return replace(
-        config,
-        turn_detection=TurnDetection.VAD,
-        interrupt=turns["interrupt_response"],
-        silence_ms=turns["silence_duration_ms"],
-        pre_roll_ms=turns["prefix_padding_ms"],
-        open_above=turns["threshold"],
-    )
-
-
-def field_error(path: str, problem: str) -> RequestError:
-    """Of a field with a value that cannot be followed."""
-    return RequestError(problem, param=path)
 
 
 def text(value: Any, path: str, limits: Limits) -> str:
     """Raises RequestError for anything but a text that is short enough."""
     if not isinstance(value, str):
-        raise field_error(path, f"'{path}' must be a string.")
+        raise RequestError(f"'{path}' must be a string.", param=path)
     if len(value) > limits.text_chars:
-        raise field_error(path, f"'{path}' has {len(value)} characters, at most {limits.text_chars} are taken.")
+        raise RequestError(f"'{path}' has {len(value)} characters, at most {limits.text_chars} are taken.", param=path)
     return value
 
 
@@ -111,7 +104,7 @@ def number(value: Any, path: str, low: float, high: float, whole: bool = False) 
     """Raises RequestError for anything but a number from low to high."""
     right = isinstance(value, int) or isinstance(value, float) and not whole
     if not right or isinstance(value, bool) or not low <= value <= high:
-        raise field_error(path, f"'{path}' must be a {'whole ' if whole else ''}number from {low} to {high}.")
+        raise RequestError(f"'{path}' must be a {'whole ' if whole else ''}number from {low} to {high}.", param=path)
     return value
 
 
@@ -128,7 +121,7 @@ def _update_audio(audio: dict[str, Any], value: Any, path: str) -> None:
     if "format" in output:
         audio["output"]["format"] = _format(output["format"], f"{path}.output.format")
     if output.get("speed", 1.0) != 1.0:
-        raise field_error(f"{path}.output.speed", "The voice has one speed, 1.0.")
+        raise RequestError("The voice has one speed, 1.0.", param=f"{path}.output.speed")
     # any voice is accepted, as clients always send one; the model has its own
 
 
@@ -150,16 +143,16 @@ def _format(value: Any, path: str) -> dict[str, Any]:
     kind = _one_of(*RATES_HZ)(value.get("type", "audio/pcm"), f"{path}.type")
     rate = value.get("rate", RATES_HZ[kind])
     if rate != RATES_HZ[kind]:
-        raise field_error(f"{path}.rate", f"{kind} comes at {RATES_HZ[kind]} Hz, not {rate}: resample it.")
+        raise RequestError(f"{kind} comes at {RATES_HZ[kind]} Hz, not {rate}: resample it.", param=f"{path}.rate")
     return {"type": kind, "rate": rate} if kind == "audio/pcm" else {"type": kind}
 
 
 def _object(value: Any, path: str, names: tuple[str, ...] | None = None) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise field_error(path, f"'{path}' must be an object.")
+        raise RequestError(f"'{path}' must be an object.", param=path)
     for name in value:
         if names is not None and name not in names:
-            raise field_error(f"{path}.{name}", f"Unknown parameter: '{path}.{name}'.")
+            raise RequestError(f"Unknown parameter: '{path}.{name}'.", param=f"{path}.{name}")
     return value
 
 
@@ -170,7 +163,7 @@ Check = Callable[[Any, str], Any]
 def _one_of(*choices: Any) -> Check:
     def check(value: Any, path: str) -> Any:
         if not any(value == choice and type(value) is type(choice) for choice in choices):
-            raise field_error(path, f"'{path}' must be one of {', '.join(map(str, choices))}.")
+            raise RequestError(f"'{path}' must be one of {', '.join(map(str, choices))}.", param=path)
         return value
 
     return check
@@ -179,7 +172,7 @@ def _one_of(*choices: Any) -> Check:
 def _null(problem: str) -> Check:
     def check(value: Any, path: str) -> None:
         if value is not None:
-            raise field_error(path, problem)
+            raise RequestError(problem, param=path)
 
     return check
 

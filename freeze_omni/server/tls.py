@@ -8,14 +8,9 @@ import os
 import socket
 from pathlib import Path
 
-DAYS = 365
-
 
 def self_made(folder: Path, host: str) -> tuple[Path, Path]:
-    """Certificate and key in `folder`, made once; for localhost, this machine's name and `host`.
-
-    Raises ImportError where `cryptography` is missing.
-    """
+    """Certificate and key in `folder`, made once; for localhost, this machine's name and `host`. Raises ImportError."""
     cert_path, key_path = folder / "cert.pem", folder / "key.pem"
     if cert_path.exists() and key_path.exists():
         return cert_path, key_path
@@ -42,7 +37,7 @@ def self_made(folder: Path, host: str) -> tuple[Path, Path]:
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=DAYS))
+        .not_valid_after(now + datetime.timedelta(days=365))
         .add_extension(x509.SubjectAlternativeName(names), critical=False)
         .sign(key, hashes.SHA256())
     )

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import base64
 import binascii
+import io
 from dataclasses import dataclass
 
 import numpy as np
+import soundfile
 import soxr
 
 RATES_HZ = {"audio/pcm": 24000, "audio/pcmu": 8000, "audio/pcma": 8000}
@@ -45,7 +47,10 @@ class Decoder:
             raise _audio_error("audio is not base64") from None
         if self.kind == "audio/pcm" and len(data) % 2:
             raise _audio_error(f"audio of {len(data)} bytes is not a whole number of 16 bit samples")
-        samples = np.frombuffer(data, dtype="<i2") if self.kind == "audio/pcm" else _expand(data, self.kind)
+        if self.kind == "audio/pcm":
+            samples = np.frombuffer(data, dtype="<i2")
+        else:
+            samples = _TABLES[self.kind][np.frombuffer(data, dtype=np.uint8)]
         self.seconds += len(samples) / self.rate_hz
         return _run(self._resample, samples.astype(np.int16))
 
@@ -71,8 +76,10 @@ class Encoder:
         return self._encode(self._resample.resample_chunk(np.zeros(0, dtype=np.int16), last=True))
 
     def _encode(self, samples: np.ndarray) -> str:
-        data = samples.astype("<i2").tobytes() if self.kind == "audio/pcm" else _compress(samples, self.kind)
-        return base64.b64encode(data).decode("ascii")
+        if self.kind == "audio/pcm":
+            return base64.b64encode(samples.astype("<i2")).decode("ascii")
+        order, middles = _NEAREST[self.kind]
+        return base64.b64encode(order[np.searchsorted(middles, samples.astype(np.int32))]).decode("ascii")
 
 
 def _audio_error(problem: str) -> RequestError:
@@ -87,36 +94,18 @@ def _run(resample: soxr.ResampleStream | None, samples: np.ndarray) -> np.ndarra
     return samples if resample is None or not len(samples) else resample.resample_chunk(samples)
 
 
-def _expand(data: bytes, kind: str) -> np.ndarray:
-    """G.711 bytes to int16 (ITU-T G.711)."""
-    return _TABLES[kind][np.frombuffer(data, dtype=np.uint8)]
-
-
-def _compress(samples: np.ndarray, kind: str) -> bytes:
-    """int16 to G.711 bytes: the nearest of the 256 levels."""
-    order, middles = _NEAREST[kind]
-    return order[np.searchsorted(middles, samples.astype(np.int32))].tobytes()
-
-
-def _ulaw() -> np.ndarray:
-    code = ~np.arange(256, dtype=np.uint8)
-    sign, exponent, mantissa = code & 0x80, (code >> 4) & 7, (code & 15).astype(np.int32)
-    value = (((mantissa << 3) + 0x84) << exponent.astype(np.int32)) - 0x84
-    return np.where(sign, -value, value).astype(np.int16)
-
-
-def _alaw() -> np.ndarray:
-    code = np.arange(256, dtype=np.uint8) ^ 0x55
-    sign, exponent, mantissa = code & 0x80, ((code >> 4) & 7).astype(np.int32), (code & 15).astype(np.int32)
-    value = np.where(exponent, ((mantissa << 4) + 0x108) << np.maximum(exponent - 1, 0), (mantissa << 4) + 8)
-    return np.where(sign, value, -value).astype(np.int16)
+def _table(law: str) -> np.ndarray:
+    """int16 of each of the 256 bytes (ITU-T G.711)."""
+    every = io.BytesIO(bytes(range(256)))
+    return soundfile.read(every, dtype="int16", samplerate=8000, channels=1, format="RAW", subtype=law)[0]
 
 
 def _nearest(table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The bytes by their level, and the middles between two levels."""
     order = np.argsort(table, kind="stable").astype(np.uint8)
     levels = table[order].astype(np.int32)
     return order, (levels[:-1] + levels[1:] + 1) // 2
 
 
-_TABLES = {"audio/pcmu": _ulaw(), "audio/pcma": _alaw()}
+_TABLES = {"audio/pcmu": _table("ULAW"), "audio/pcma": _table("ALAW")}
 _NEAREST = {kind: _nearest(table) for kind, table in _TABLES.items()}

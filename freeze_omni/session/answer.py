@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -20,8 +19,7 @@ from freeze_omni.speech_decoder.segment import SegmentConfig, SegmentState, Text
 from freeze_omni.streaming import State
 from freeze_omni.system import FreezeOmni
 
-RUNAWAY = 3.0
-"""A segment is stopped at this multiple of the speech tokens that its text should take."""
+RUNAWAY = 3.0  # a segment is stopped at this multiple of the speech tokens that its text should take
 INCOMPLETE = "\ufffd"
 
 
@@ -45,10 +43,8 @@ class ChunkSchedule:
         """Tokens of the chunk-th chunk of an answer, counted from 0."""
         size = float(self.first)
         for _ in range(chunk):
-            if size >= self.later or self.grows == 1:
-                break
-            size *= self.grows
-        return min(int(size), self.later)
+            size = min(size * self.grows, self.later)
+        return int(size)
 
 
 @dataclass(frozen=True)
@@ -74,21 +70,8 @@ def own_answers(model: FreezeOmni) -> AnswerConfig:
 
 def own_sampling(model: FreezeOmni) -> SamplingConfig:
     """The model's own way to draw speech tokens, with the guard."""
-    sampling = model.config.sampling
-    if sampling.max_tokens_per_row:
-        return sampling
-    return replace(sampling, max_tokens_per_row=RUNAWAY * model.config.speech_decoder.tokens_per_row)
-
-
-class Generators(NamedTuple):
-    """Random generators, one for the text and one for the speech, so that neither depends on the other's pace."""
-
-    text: torch.Generator
-    speech: torch.Generator
-
-    @classmethod
-    def seeded(cls, seed: int, device: torch.device) -> Generators:
-        return cls(*(torch.Generator(device).manual_seed(2 * seed + lane) for lane in (0, 1)))
+    sampling, guard = model.config.sampling, RUNAWAY * model.config.speech_decoder.tokens_per_row
+    return replace(sampling, max_tokens_per_row=sampling.max_tokens_per_row or guard)
 
 
 @dataclass(eq=False)
@@ -112,15 +95,15 @@ class Writer:
     _unshown: int = 0
     _waiting: SegmentState = SegmentState()
 
-    @property
-    def cut(self) -> bool:
-        """Whether the limit ended the answer."""
-        return self.done and len(self.ids) >= self.config.generation.max_new_tokens
-
     def write(self) -> Job[tuple[str, list[TextSegment]]]:
         """One more token: the new text (maybe none yet), and the segments that became ready."""
-        token = yield from self._next()
-        if token is None:
+        generation = self.config.generation
+        token: int | None = None
+        if len(self.ids) < generation.max_new_tokens:
+            if self.ids:
+                self.last = yield Read(embed(self.model, self.ids[-1:]), self.cache, predict=True)
+            token = int(choose(self.last.logits[None], generation, self.generator)[0])
+        if token is None or token in self.model.llm.end_ids:
             self.done = True
             segments, self._waiting = finish(self._waiting)
             return "", segments
@@ -134,16 +117,6 @@ class Writer:
         segments, self._waiting = push(self.config.segments, self._waiting, delta, self._unshown)
         self._unshown = 0
         return delta, segments
-
-    def _next(self) -> Job[int | None]:
-        """The next token, or None at the end of the answer."""
-        generation = self.config.generation
-        if len(self.ids) >= generation.max_new_tokens:
-            return None
-        if self.ids:
-            self.last = yield Read(embed(self.model, self.ids[-1:]), self.cache, predict=True)
-        token = int(choose(self.last.logits[None], generation, self.generator)[0])
-        return None if token in self.model.llm.end_ids else token
 
 
 @dataclass(eq=False)
@@ -203,7 +176,7 @@ class Answer:
             name, self.ended = "end", True
             tail, end = (yield from self._tail()), len(self.writer.ids)
             results = [Spoke(tail, end, end, True)] if len(tail) else []
-            results.append(AnswerMade(self.writer.cut))
+            results.append(AnswerMade(cut=end >= self.config.generation.max_new_tokens))
         elif self._segment is None:
             name = "prefill"
             yield from self._prefill()

@@ -146,11 +146,8 @@ class AnswerBegun(Action):
 
 
 class AnswerKept(Action):
-    """What the history has of the last answer: all of it (`done`, or `length` if a limit cut it), or what was heard
-    (`interrupted`)."""
-
-    text: str
-    reason: str
+    text: str  # what the history has of the last answer
+    reason: str  # `done` (all of it), `length` (all, but a limit cut it) or `interrupted` (what was heard)
 
 
 class AnswerEnded(Action):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -27,7 +27,7 @@ class History:
 
     system: str
     cache: LlmCache
-    turns: tuple[Tensor, ...] = field(default=())
+    turns: tuple[Tensor, ...] = ()
 
     def prefix(self, model: FreezeOmni) -> list[int]:
         """LLM ids that open the next user turn."""
@@ -44,13 +44,11 @@ class History:
 
     def cut_last_turn(self, positions: int) -> History:
         """Forget all of the last turn but its first `positions`."""
-        if not self.turns:
-            return self
-        *before, last = self.turns
-        dropped = len(last) - positions
+        dropped = len(self.turns[-1]) - positions if self.turns else 0
         if dropped <= 0:
             return self
         self.cache.cut(self.cache.length - dropped)
+        *before, last = self.turns
         return replace(self, turns=(*before, last[:positions]))
 
 

@@ -17,8 +17,7 @@ from freeze_omni.llm.batch import filling
 from freeze_omni.llm.cache import LlmCache
 from freeze_omni.session.events import Value
 from freeze_omni.shapes import pad_rows
-from freeze_omni.speech_decoder.batch import advance_rows
-from freeze_omni.speech_decoder.generate import begin
+from freeze_omni.speech_decoder.generate import advance_rows, begin
 from freeze_omni.speech_decoder.sampling import SamplingConfig
 from freeze_omni.streaming import State, join_states, split_state
 from freeze_omni.system import FreezeOmni

@@ -6,10 +6,8 @@ leaves only what was heard in the history, state 2 lets it go on (paper section 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Any
 
 import numpy as np
 
@@ -19,32 +17,25 @@ from freeze_omni.session import events as ev
 class TurnDetection(StrEnum):
     """Who ends a user's turn. A turn of `TurnConfig.max_turn_chunks` ends in every mode."""
 
-    STATE_HEAD = "state_head"
-    """The state head: answer, or do not answer."""
-    VAD = "vad"
-    """The voice activity detector: its gate's opening interrupts an answer, its closing ends the turn."""
-    MANUAL = "manual"
-    """The user, by Respond or Timeout; the gate is ignored."""
+    STATE_HEAD = "state_head"  # the state head: answer, or do not answer
+    VAD = "vad"  # the voice activity detector: its gate's opening interrupts an answer, its closing ends the turn
+    MANUAL = "manual"  # the user, by Respond or Timeout; the gate is ignored
 
 
 @dataclass(frozen=True)
 class TurnConfig:
     """Rules of turn taking.
 
-    Attributes:
-        detection: who ends a turn.
-        gated: with STATE_HEAD, listen only while the VAD gate is open; VAD always does, MANUAL never.
-        interrupt: a user's turn stops the answer that is being spoken. Otherwise it is kept and answered once the
-            answer is over and the user is silent. MANUAL always interrupts.
-        chunk_s: length of an audio chunk.
-        pre_roll_chunks: audio from before the gate opened that belongs to the turn.
-        threshold: a probability above it decides (released server: 0.5).
-        max_turn_chunks: a user who never stops is answered then.
-        silent_chunks: with STATE_HEAD, a turn without a decision ends this long after the gate closed. It is answered
-            if words were heard, else dropped.
-        transcribed: words tell a turn from silence. Without a CTC head (imported models) every turn counts as one with
-            words.
-        samples_per_token: guess for a segment that is not spoken to its end (output samples).
+    gated: with STATE_HEAD, listen only while the VAD gate is open; VAD always does, MANUAL never.
+    interrupt: a user's turn stops the answer that is being spoken. Otherwise it is kept and answered once the answer
+    is over and the user is silent. MANUAL always interrupts.
+    pre_roll_chunks: audio from before the gate opened that belongs to the turn.
+    threshold: a probability of the state head above it decides (released server: 0.5).
+    max_turn_chunks: a user who never stops is answered then.
+    silent_chunks: with STATE_HEAD, a turn without a decision ends this long after the gate closed. It is answered if
+    words were heard, else dropped.
+    transcribed: words tell a turn from silence. Without a CTC head (imported models) every turn counts as worded.
+    samples_per_token: guess for a segment that is not spoken to its end (output samples).
     """
 
     detection: TurnDetection = TurnDetection.STATE_HEAD
@@ -109,54 +100,82 @@ def step(config: TurnConfig, event: ev.Event | ev.Result, state: TurnState) -> O
 
     Raises TypeError for anything but an event or a result.
     """
-    rule = _RULES.get(type(event))
-    if rule is None:
-        raise TypeError(f"{type(event).__name__} is not an event of a session")
     if not state.answering and isinstance(event, ev.Wrote | ev.Spoke | ev.AnswerMade | ev.Played):
         return state, []  # of an answer that was stopped
-    return rule(config, event, state)
+    match event:
+        case ev.AudioChunk(samples):
+            return _chunk(config, samples, state)
+        case ev.VadOpened():
+            return _vad_opened(config, state)
+        case ev.VadClosed():
+            state = replace(state, gate_open=not config.behind_gate, closed_chunks=0)
+            return _timeout(config, state) if config.detection is TurnDetection.VAD else (state, [])
+        case ev.Heard():
+            return _heard(config, event, state)
+        case ev.TextInput(text):
+            if not text.strip():
+                return state, []
+            state, out = _drop_and_stop(config, state)
+            return _begin_answer(state), [*out, ev.AnswerText(text)]
+        case ev.Interrupt():
+            return _interrupt(config, state)
+        case ev.Timeout():
+            return _timeout(config, state)
+        case ev.Respond():
+            return _end_turn(config, state, ev.ANSWER) if state.listening else (state, [ev.AnswerEnded("nothing")])
+        case ev.Clear():
+            return _drop(replace(state, pre_roll=()))
+        case ev.Truncate():
+            return _truncate(config, event, state)
+        case ev.Remember(user, answer):
+            state, stop = _stop(config, state)
+            return replace(state, said=()), [*stop, ev.KeepTurn(user, answer)]
+        case ev.SystemPrompt(text):
+            state, out = _drop_and_stop(config, state)
+            return state, [*out, ev.ReadSystem(text)]
+        case ev.Wrote(text):
+            return state, [ev.TextDelta(text)]
+        case ev.Spoke():
+            return _spoke(event, state)
+        case ev.AnswerMade(cut):
+            return _maybe_ended(config, replace(state, made="length" if cut else "done"))
+        case ev.Played(played):
+            return _maybe_ended(config, replace(state, played=max(state.played, played)))
+    raise TypeError(f"{type(event).__name__} is not an event of a session")
 
 
-def _chunk(config: TurnConfig, event: ev.AudioChunk, state: TurnState) -> Out:
+def _chunk(config: TurnConfig, samples: np.ndarray, state: TurnState) -> Out:
     state = replace(state, chunks=state.chunks + 1)
     if state.kept and state.turn_chunks >= config.max_turn_chunks:
         return state, []
     if not state.gate_open and (state.kept or not state.listening):
         most = config.pre_roll_chunks
-        return replace(state, pre_roll=(*state.pre_roll, event.samples)[-most:] if most else ()), []
-    state, work = _hear_pre_roll(state) if state.listening else _open(state)
+        return replace(state, pre_roll=(*state.pre_roll, samples)[-most:] if most else ()), []
+    state, work = _listening(state)
     closed = 0 if state.gate_open else state.closed_chunks + 1
     state = replace(state, turn_chunks=state.turn_chunks + 1, closed_chunks=closed)
-    return state, [*work, ev.Listen(event.samples)]
+    return state, [*work, ev.Listen(samples)]
 
 
-def _open(state: TurnState) -> Out:
-    """Begin a turn with what was said before the gate opened."""
-    opened = replace(state, listening=True, turn_chunks=0, words=False, kept=False, closed_chunks=0)
-    opened, work = _hear_pre_roll(opened)
-    return opened, [ev.OpenTurn(), *work]
-
-
-def _hear_pre_roll(state: TurnState) -> Out:
-    """What was said before the gate opened goes into the open turn."""
-    work: Todo = [ev.Listen(np.concatenate(state.pre_roll))] if state.pre_roll else []
+def _listening(state: TurnState) -> Out:
+    """What was said before the gate opened goes into the open turn, or into a new one."""
+    work: Todo = []
+    if not state.listening:
+        state = replace(state, listening=True, turn_chunks=0, words=False, kept=False, closed_chunks=0)
+        work.append(ev.OpenTurn())
+    if state.pre_roll:
+        work.append(ev.Listen(np.concatenate(state.pre_roll)))
     return replace(state, pre_roll=(), turn_chunks=state.turn_chunks + len(state.pre_roll)), work
 
 
-def _vad_opened(config: TurnConfig, event: ev.VadOpened, state: TurnState) -> Out:
+def _vad_opened(config: TurnConfig, state: TurnState) -> Out:
     if config.detection is TurnDetection.MANUAL:
         return state, []
     stopped: Todo = []
     if config.detection is TurnDetection.VAD and config.interrupt:
-        state, stopped = _interrupt(config, ev.Interrupt(), state)
-    state = replace(state, gate_open=True, closed_chunks=0)
-    state, work = _hear_pre_roll(state) if state.listening else _open(state)
+        state, stopped = _interrupt(config, state)
+    state, work = _listening(replace(state, gate_open=True, closed_chunks=0))
     return state, stopped + work
-
-
-def _vad_closed(config: TurnConfig, event: ev.VadClosed, state: TurnState) -> Out:
-    state = replace(state, gate_open=not config.behind_gate, closed_chunks=0)
-    return _timeout(config, ev.Timeout(), state) if config.detection is TurnDetection.VAD else (state, [])
 
 
 def _heard(config: TurnConfig, event: ev.Heard, state: TurnState) -> Out:
@@ -250,13 +269,6 @@ def heard_tokens(spoken: tuple[Spoken, ...], played: int, samples_per_token: int
     return tokens
 
 
-def _text(config: TurnConfig, event: ev.TextInput, state: TurnState) -> Out:
-    if not event.text.strip():
-        return state, []
-    state, out = _drop_and_stop(config, state)
-    return _begin_answer(state), [*out, ev.AnswerText(event.text)]
-
-
 def _drop(state: TurnState) -> Out:
     """Forget the open turn, if any."""
     dropped: Todo = [ev.DropTurn()] if state.listening else []
@@ -269,51 +281,27 @@ def _drop_and_stop(config: TurnConfig, state: TurnState) -> Out:
     return state, dropped + stop
 
 
-def _interrupt(config: TurnConfig, event: ev.Interrupt, state: TurnState) -> Out:
+def _interrupt(config: TurnConfig, state: TurnState) -> Out:
     return _answer_kept(config, *_stop(config, state))
 
 
-def _timeout(config: TurnConfig, event: ev.Timeout, state: TurnState) -> Out:
+def _timeout(config: TurnConfig, state: TurnState) -> Out:
     if not state.listening:
         return state, []
     return _turn_over(config, state, _worth_an_answer(config, state))
-
-
-def _respond(config: TurnConfig, event: ev.Respond, state: TurnState) -> Out:
-    if not state.listening:
-        return state, [ev.AnswerEnded("nothing")]
-    return _end_turn(config, state, ev.ANSWER)
-
-
-def _clear(config: TurnConfig, event: ev.Clear, state: TurnState) -> Out:
-    return _drop(replace(state, pre_roll=()))
 
 
 def _truncate(config: TurnConfig, event: ev.Truncate, state: TurnState) -> Out:
     if event.answer not in (0, state.answers):
         return state, []
     if state.answering:
-        return _answer_kept(config, *_stop(config, replace(state, played=event.samples)))
+        return _interrupt(config, replace(state, played=event.samples))
     if not state.said:
         return state, []
     return state, [ev.StopAnswer(heard_tokens(state.said, event.samples, config.samples_per_token))]
 
 
-def _remember(config: TurnConfig, event: ev.Remember, state: TurnState) -> Out:
-    state, stop = _stop(config, state)
-    return replace(state, said=()), [*stop, ev.KeepTurn(event.user, event.answer)]
-
-
-def _system(config: TurnConfig, event: ev.SystemPrompt, state: TurnState) -> Out:
-    state, out = _drop_and_stop(config, state)
-    return state, [*out, ev.ReadSystem(event.text)]
-
-
-def _wrote(config: TurnConfig, event: ev.Wrote, state: TurnState) -> Out:
-    return state, [ev.TextDelta(event.text)]
-
-
-def _spoke(config: TurnConfig, event: ev.Spoke, state: TurnState) -> Out:
+def _spoke(event: ev.Spoke, state: TurnState) -> Out:
     begun, last = state.spoken, state.spoken[-1] if state.spoken else None
     start = last.end if last else 0
     end = start + len(event.samples)
@@ -324,37 +312,9 @@ def _spoke(config: TurnConfig, event: ev.Spoke, state: TurnState) -> Out:
     return replace(state, spoken=(*begun, part)), play
 
 
-def _made(config: TurnConfig, event: ev.AnswerMade, state: TurnState) -> Out:
-    return _maybe_ended(config, replace(state, made="length" if event.cut else "done"))
-
-
-def _played(config: TurnConfig, event: ev.Played, state: TurnState) -> Out:
-    return _maybe_ended(config, replace(state, played=max(state.played, event.samples)))
-
-
 def _maybe_ended(config: TurnConfig, state: TurnState) -> Out:
     """The answer is over when all of it is made and played."""
     total = state.spoken[-1].end if state.spoken else 0
     if not state.made or state.played < total:
         return state, []
     return _answer_kept(config, _over(state), [ev.AnswerEnded(state.made)])
-
-
-_RULES: dict[type, Callable[[TurnConfig, Any, TurnState], Out]] = {
-    ev.AudioChunk: _chunk,
-    ev.VadOpened: _vad_opened,
-    ev.VadClosed: _vad_closed,
-    ev.Heard: _heard,
-    ev.TextInput: _text,
-    ev.Interrupt: _interrupt,
-    ev.Timeout: _timeout,
-    ev.Respond: _respond,
-    ev.Clear: _clear,
-    ev.Truncate: _truncate,
-    ev.Remember: _remember,
-    ev.SystemPrompt: _system,
-    ev.Wrote: _wrote,
-    ev.Spoke: _spoke,
-    ev.AnswerMade: _made,
-    ev.Played: _played,
-}

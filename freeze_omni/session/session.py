@@ -13,7 +13,7 @@ from torch import Tensor
 from freeze_omni.llm.cache import LlmCache
 from freeze_omni.session import events as ev
 from freeze_omni.session import history as past
-from freeze_omni.session.answer import Answer, AnswerConfig, Generators, Writer, own_answers
+from freeze_omni.session.answer import Answer, AnswerConfig, Writer, own_answers
 from freeze_omni.session.history import Turn, embed, hearing, open_turn
 from freeze_omni.session.ops import Job, drive
 from freeze_omni.session.reducer import TurnConfig, TurnDetection, TurnState, initial_turns, step
@@ -26,20 +26,12 @@ ROOM_TO_SPARE = 32
 class SessionConfig:
     """What a user may choose, for a plain session, a slot of the engine and the protocol alike.
 
-    None takes the packed model's own value.
+    None takes the packed model's own value. As in `TurnConfig`: turn_detection, gated (the engine always has a gate),
+    interrupt, pre_roll_ms, threshold, max_turn_chunks, silent_chunks.
 
-    Attributes:
-        system: system prompt.
-        turn_detection: who ends a turn.
-        gated: with STATE_HEAD, listen only while the VAD gate is open. The engine always has a gate.
-        interrupt: speech stops the answer; otherwise it is answered after it. MANUAL always interrupts.
-        pre_roll_ms: audio from before the gate opened that belongs to the turn.
-        threshold: of the state head. open_above: probability of speech at which the gate opens.
-        silence_ms: with VAD, silence after which the gate closes.
-        max_turn_chunks: a turn of this length ends. silent_chunks: as in TurnConfig.
-        answers: how answers are written, cut and spoken; max_new_tokens to top_p change its generation.
-        speech: spoken answers; False for text alone.
-        seed: of all sampling.
+    open_above: probability of speech at which the gate opens. silence_ms: with VAD, silence after which it closes.
+    answers: how answers are written, cut and spoken; max_new_tokens to top_p change its generation.
+    speech: spoken answers; False for text alone. seed: of all sampling.
     """
 
     system: str | None = None
@@ -87,10 +79,7 @@ class Chunker:
         self._rest = np.zeros(0, dtype=np.float32)
 
     def __call__(self, samples: np.ndarray) -> list[ev.AudioChunk]:
-        """User audio (S,) in [-1, 1] at the model's input rate, any number of samples.
-
-        Raises ValueError for other shapes or samples that are not finite.
-        """
+        """User audio (S,) in [-1, 1] at the model's input rate. Raises ValueError for other shapes, NaN, infinity."""
         samples = np.asarray(samples, dtype=np.float32)
         if samples.ndim != 1 or not np.isfinite(samples).all():
             raise ValueError(f"audio must be finite samples of shape (S,), not {samples.shape}")
@@ -133,7 +122,8 @@ class SpeechSession:
         self.turn: Turn | None = None
         self.answering: Answer | None = None
         self.kept_text = ""
-        self._generators = Generators.seeded(config.seed, model.device)
+        # one for the text and one for the speech, so that neither depends on the other's pace
+        self._generators = [torch.Generator(model.device).manual_seed(2 * config.seed + lane) for lane in (0, 1)]
         self._answer_start = (0, 0)
         self._said: list[int] = []
         self._spoken_text: str | None = None  # of the last turn, while the history has its speech and should have text
@@ -148,10 +138,8 @@ class SpeechSession:
         return self.model.system_prompt if config.system is None else config.system
 
     def configure(self, config: SessionConfig) -> list[ev.Action]:
-        """Follow another configuration from now on; an answer that is being made keeps its own, the seed stays.
-
-        Raises ValueError as a new session, which leaves all as it was.
-        """
+        """Follow another configuration from now on; an answer that is being made keeps its own, the seed stays. Raises
+        ValueError as a new session, which leaves all as it was."""
         return drive(self.model, self.configuring(config))
 
     def configuring(self, config: SessionConfig) -> Job[list[ev.Action]]:
@@ -254,11 +242,8 @@ class SpeechSession:
         return []
 
     def _opening(self) -> Job[None]:
-        """A turn reads on a copy of the cache: it may be dropped, and an answer may go on meanwhile.
-
-        If that would no longer fit, the turn is heard after a shorter history, and the answer that is being made keeps
-        the longer one.
-        """
+        """A turn reads on a copy of the cache: it may be dropped, and an answer may go on meanwhile. If that would no
+        longer fit, the turn is heard after a shorter history, and the answer being made keeps the longer one."""
         if self.answering is None:
             yield from self._keeping_text()
         room = 2 * self.rules.max_turn_chunks + self._answer_room()
@@ -295,10 +280,7 @@ class SpeechSession:
         return last
 
     def _keep_answer(self, heard_tokens: int | None = None) -> None:
-        """The answer becomes history, up to what was heard of it; None keeps all.
-
-        `kept_text` is then what the history has of it.
-        """
+        """The answer becomes history, up to what was heard of it (None: all); `kept_text` is what the history has."""
         in_turn, in_cache = self._answer_start
         if self.answering is not None:
             self._said, self.answering = self.answering.writer.ids, None

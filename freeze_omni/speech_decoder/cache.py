@@ -5,9 +5,8 @@ A state holds
     length    (B,)  slots in use
     position  (B,)  rotary position of the next speech token
     script, ends    (B, N + 3, D), (B, N)  what `reading` looks up, with `reading: told`
-The capacity S is a power of two and doubles when a row is full, so a token needs no copy. A token is written after
-`length`; an older state stays valid until another continuation of it is computed, which overwrites the slots (clone
-`cache` to keep both).
+A token is written after `length` without a copy of the rest. An older state stays valid until another continuation of
+it is computed, which overwrites the slots (clone `cache` to keep both).
 """
 
 from __future__ import annotations
@@ -23,17 +22,12 @@ from freeze_omni.streaming import State, join_states
 SMALLEST_CAPACITY = 256
 
 
-def capacity_for(slots: int) -> int:
-    """The smallest capacity (a power of two) that holds `slots` and more."""
-    return max(SMALLEST_CAPACITY, 1 << slots.bit_length())
-
-
 def pack(layers: Sequence[tuple[Tensor, Tensor]], valid: Tensor) -> tuple[Tensor, Tensor]:
     """Keys and values per layer, each (B, H, K, d), of valid (B, K), to a cache without gaps and lengths (B,)."""
     lengths = valid.sum(dim=1)
+    capacity = max(SMALLEST_CAPACITY, 1 << int(lengths.max()).bit_length())  # a power of two
     key = layers[0][0]
-    shape = (len(key), len(layers), 2, key.shape[1], capacity_for(int(lengths.max())), key.shape[3])
-    cache = key.new_zeros(shape)
+    cache = key.new_zeros(len(key), len(layers), 2, key.shape[1], capacity, key.shape[3])
     for row, length in enumerate(lengths.tolist()):
         for index, pair in enumerate(layers):
             for which, tensor in enumerate(pair):
@@ -44,9 +38,7 @@ def pack(layers: Sequence[tuple[Tensor, Tensor]], valid: Tensor) -> tuple[Tensor
 def grow(cache: Tensor, capacity: int) -> Tensor:
     """The cache with room for `capacity` slots; itself if it has it."""
     missing = capacity - cache.shape[4]
-    if missing <= 0:
-        return cache
-    return torch.cat([cache, cache.new_zeros(*cache.shape[:4], missing, cache.shape[5])], dim=4)
+    return F.pad(cache, (0, 0, 0, missing)) if missing > 0 else cache
 
 
 def with_room(cache: Tensor, slots: int) -> Tensor:
@@ -71,14 +63,11 @@ def join(states: Sequence[State]) -> State:
     even = [{**state, "cache": grow(state["cache"], capacity)} for state in states]
     if "script" in states[0]:
         rows = max(state["ends"].shape[1] for state in states)
-        even = [state | lengthen_script(state, rows) for state in even]
+        even = [state | _lengthen_script(state, rows - state["ends"].shape[1]) for state in even]
     return join_states(even)
 
 
-def lengthen_script(state: State, rows: int) -> State:
-    """Script and ends of a state, padded to `rows` rows: silence, at infinity."""
-    missing = rows - state["ends"].shape[1]
-    return {
-        "script": F.pad(state["script"], (0, 0, 0, missing)),
-        "ends": F.pad(state["ends"], (0, missing), value=torch.inf),
-    }
+def _lengthen_script(state: State, rows: int) -> State:
+    """Script and ends of a state with `rows` more rows: silence, at infinity."""
+    ends = F.pad(state["ends"], (0, rows), value=torch.inf)
+    return {"script": F.pad(state["script"], (0, 0, 0, rows)), "ends": ends}

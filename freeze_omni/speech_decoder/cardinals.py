@@ -8,8 +8,7 @@ _SMALL = (
 ).split()
 _TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
 _SCALES = ("", " thousand", " million", " billion", " trillion", " quadrillion")
-_ORDINALS = {"one": "first", "two": "second", "three": "third", "five": "fifth"}
-_ORDINALS |= {"eight": "eighth", "nine": "ninth", "twelve": "twelfth"}
+_ORDINALS = dict(one="first", two="second", three="third", five="fifth", eight="eighth", nine="ninth", twelve="twelfth")
 LARGEST = 10 ** (3 * len(_SCALES)) - 1
 
 
@@ -19,15 +18,13 @@ def cardinal(number: int) -> str:
         return "minus " + cardinal(-number)
     if number > LARGEST:
         return digits(str(number))
-    if number == 0:
-        return _SMALL[0]
     words, scale = "", 0
     while number:
         number, group = divmod(number, 1000)
         if group:
             words = f"{_below_thousand(group)}{_SCALES[scale]} {words}"
         scale += 1
-    return words.strip()
+    return words.strip() or _SMALL[0]
 
 
 def ordinal(number: int) -> str:

@@ -16,20 +16,17 @@ class SpeechDecoderConfig:
     codes: entries of the codec's codebook; bos, sos, eos and pad follow them.
     max_positions: most rows and tokens of one segment together.
     dropout: on the input rows and on what each sub-layer adds. label_smoothing: of the cross entropy.
-    token_dropout: share of the speech tokens hidden from the AR in training, so that it does not memorise the sentences
-        of little data and continue them whatever the text says.
-    text_rows: "project" maps an LLM vector of any width to one row by a learned projection; "reshape" (published) cuts
-        it into llm_size / size rows.
-    text_units: "tokens" of the LLM, or "chars", each character as its own LLM token (`spell`): little data is then
-        enough to learn pronunciation.
+    token_dropout: share of the speech tokens hidden from the AR in training, so that it does not memorise little data.
+    text_rows: "project" maps an LLM vector to one row by a learned projection; "reshape" (published) cuts it into
+        llm_size / size rows.
+    text_units: "tokens" of the LLM, or "chars", each character as its own LLM token, for which little data is enough.
     positions: "plain" (published) counts from bos on; "progress" puts speech token t at t and text row j near the
         speech token that says it, which makes alignment easy to learn.
-    tokens_per_row: speech tokens of a text row (progress only). At 40 tokens a second and for English about 11 for LLM
-        tokens, 2.7 for characters.
+    tokens_per_row: speech tokens of a text row (progress only): at 40 a second and for English about 11 for LLM tokens,
+        2.7 for characters.
     length: "constant" uses tokens_per_row; "predicted" learns each row's share from the NAR output with an L1 loss on
         the log of the utterance's length.
-    length_weight, length_noise: weight of that loss; deviation of the log-normal noise on the true length in training,
-        which makes the AR robust to prediction errors.
+    length_weight: of that loss. length_noise: deviation of the log-normal noise on the true length in training.
     reading: "attended" (published): attention finds the row that a speech token says; "told": the NAR's output for the
         row spoken now, and the place in it, are added to each token's embedding. The times are the `durations` that
         stage 9 aligns in training, and predicted afterwards; needs positions: progress, length: predicted.
@@ -74,10 +71,8 @@ class SpeechDecoderConfig:
         if self.length == "predicted" and self.positions == "plain":
             raise ValueError("length: predicted has no use with positions: plain; set positions: progress")
         if self.reading == "told" and (self.length != "predicted" or self.text_rows != "project"):
-            raise ValueError(
-                "reading: told needs a duration for each row: set length: predicted, positions:"
-                " progress and text_rows: project"
-            )
+            needed = "length: predicted, positions: progress and text_rows: project"
+            raise ValueError(f"reading: told needs a duration for each row: set {needed}")
 
     @property
     def bos(self) -> int:

@@ -18,12 +18,12 @@ from freeze_omni.speech_decoder import cache as kv
 from freeze_omni.speech_decoder.config import SpeechDecoderConfig
 from freeze_omni.speech_decoder.layer import NORM_EPS, Layer, Rotary, key_mask, rotary_tables
 from freeze_omni.speech_decoder.rows import (
+    ROWS,
     LengthHead,
     Places,
     Reading,
     as_script,
     guided_attention,
-    make_rows,
     plain_places,
     progress_places,
     row_ends,
@@ -53,10 +53,9 @@ class Condition:
 
 
 class SpeechDecoder(nn.Module):
-    """Turns LLM embeddings of a text (and its hidden states) into codec tokens.
+    """Turns LLM embeddings of a text (and its hidden states), of width llm_size, into codec tokens.
 
-    config: sizes; with the published ones and `text_rows: reshape` 164.7 M parameters.
-    llm_size: width E of the frozen LLM.
+    With the published sizes and `text_rows: reshape` 164.7 M parameters.
     Raises ValueError: `text_rows: reshape` and an LLM width that is no multiple of `size`.
     """
 
@@ -68,9 +67,9 @@ class SpeechDecoder(nn.Module):
             sizes = (config.size, config.heads, config.ffn_size, config.dropout)
             return nn.ModuleList(Layer(*sizes) for _ in range(count))
 
-        self.nar_rows = make_rows(config, llm_size)
+        self.nar_rows = ROWS[config.text_rows](llm_size, config.size)
         self.nar = stack(config.pre_layers)
-        self.prefix_rows = make_rows(config, llm_size)
+        self.prefix_rows = ROWS[config.text_rows](llm_size, config.size)
         self.prefix = stack(config.layers)
         self.embedding = nn.Embedding(config.vocabulary, config.size)
         self.ar = stack(config.layers)
@@ -171,13 +170,14 @@ class SpeechDecoder(nn.Module):
             hidden_lengths = torch.full_like(text_lengths, hidden.shape[1])
         prefix_x, prefix_lengths = self.prefix_rows(hidden, hidden_lengths)
         durations = self.nar_length(x, row_lengths) if self.config.length == "predicted" else None
-        timing = self._timing(row_lengths, x.shape[1], durations, token_lengths, row_tokens)
+        timing = self._timing(valid, durations, token_lengths, row_tokens)
         if timing is None:
             places = plain_places(row_lengths, x.shape[1], prefix_x.shape[1])
         else:
             places = progress_places(timing, prefix_lengths, prefix_x.shape[1])
         bos = self.embedding.weight[self.config.bos].expand(len(x), 1, -1)
-        rows, script = torch.cat([bos.to(x.dtype), x], dim=1), self._script(x, row_lengths, timing)
+        rows, told = torch.cat([bos.to(x.dtype), x], dim=1), self.config.reading == "told"
+        script = (as_script(x, row_lengths), row_ends(timing, row_lengths)) if told else (None, None)
         prefix_valid = valid_mask(prefix_lengths, prefix_x.shape[1])
         prefix = self._prefix(prefix_x, prefix_valid, places) if prefix_x.shape[1] else []
         return Condition(rows, row_lengths, prefix, prefix_valid, places, durations, *script)
@@ -193,8 +193,8 @@ class SpeechDecoder(nn.Module):
     ) -> State:
         """Read text (B, N, E) and hidden states (B, M, E) of a segment; `step` then takes the sos.
 
-        text_lengths, hidden_lengths: (B,), default everything.
-        token_lengths: (B,) speech tokens to plan for; default: as predicted. Only progress positions use it.
+        text_lengths, hidden_lengths: (B,), default everything. token_lengths: (B,) speech tokens to plan for with
+            progress positions; default: as predicted.
         Returns: a state (see `cache`) that any others can be joined with.
         """
         if text_lengths is None:
@@ -275,20 +275,15 @@ class SpeechDecoder(nn.Module):
         return pairs
 
     def _timing(
-        self,
-        row_lengths: Tensor,
-        rows: int,
-        durations: Tensor | None,
-        token_lengths: Tensor | None,
-        row_tokens: Tensor | None,
+        self, valid: Tensor, durations: Tensor | None, token_lengths: Tensor | None, row_tokens: Tensor | None
     ) -> Tensor | None:
         """Speech tokens (B, N) of each row, true or predicted; None with plain positions."""
         if self.config.positions == "plain":
             return None
         if row_tokens is not None:
-            return row_tokens.to(torch.float32) * valid_mask(row_lengths, rows)
+            return row_tokens.to(torch.float32) * valid
         if durations is None:
-            return self.config.tokens_per_row * valid_mask(row_lengths, rows).float()
+            return self.config.tokens_per_row * valid.float()
         if token_lengths is not None:
             total = token_lengths.float()
             if self.training:
@@ -296,20 +291,13 @@ class SpeechDecoder(nn.Module):
             durations = stretch(durations, total)
         return durations.detach()
 
-    def _script(self, x: Tensor, row_lengths: Tensor, timing: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
-        if self.config.reading == "attended":
-            return None, None
-        return as_script(x, row_lengths), row_ends(timing, row_lengths)
-
     def _rotary(self, places: Tensor) -> Rotary:
         return rotary_tables(places, self.head_size)
 
     def _check_size(self, size: int) -> None:
         if size > self.config.max_positions:
-            raise ValueError(
-                f"{size} text rows and speech tokens in one segment, but max_positions is"
-                f" {self.config.max_positions}: cut the segment or filter longer utterances"
-            )
+            most = f"max_positions is {self.config.max_positions}: cut the segment or filter longer utterances"
+            raise ValueError(f"{size} text rows and speech tokens in one segment, but {most}")
 
 
 def _after_prefix(prefix: list[KeyValue], layer: int, key: Tensor, value: Tensor) -> KeyValue:

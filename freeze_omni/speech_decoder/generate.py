@@ -1,4 +1,4 @@
-"""From a segment's text to its speech tokens: one user token by token, or a whole batch."""
+"""From a segment's text to its speech tokens: token by token, for one user or several, or a whole batch."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from freeze_omni.shapes import pad_rows
+from freeze_omni.speech_decoder import cache as kv
 from freeze_omni.speech_decoder.decoder import SpeechDecoder
+from freeze_omni.speech_decoder.layer import rotary_tables
 from freeze_omni.speech_decoder.sampling import OF_SAMPLING, Generators, SamplingConfig, initial_sampling, sample
-from freeze_omni.streaming import State
+from freeze_omni.streaming import State, join_states, split_state
 
 
 @torch.inference_mode()
@@ -41,6 +44,51 @@ def advance(
 
 
 @torch.inference_mode()
+def advance_rows(
+    decoder: SpeechDecoder, sampling: SamplingConfig, states: Sequence[State], generators: Sequence[torch.Generator]
+) -> list[tuple[int, State]]:
+    """Next token and state of each row (`begin`), drawn by its own generator.
+
+    Each row has its own cache, which changes in place: no cache is joined, padded or copied.
+    """
+    logits, decoded = _step_rows(decoder, states)
+    before = join_states([{key: state[key] for key in OF_SAMPLING} for state in states])
+    token, chosen = sample(logits, before, decoder.config, sampling, list(generators))
+    rows = split_state(chosen | {"last": token})
+    return [
+        (code, state | {key: value.clone() for key, value in row.items()})
+        for code, state, row in zip(token.tolist(), decoded, rows, strict=True)
+    ]
+
+
+def _step_rows(decoder: SpeechDecoder, states: Sequence[State]) -> tuple[Tensor, list[State]]:
+    """Logits (B, V + 4) of what follows each row's last token, and the rows' decoder states."""
+    slots = [int(state["length"]) for state in states]
+    caches = [kv.with_room(state["cache"], slot + 1) for state, slot in zip(states, slots, strict=True)]
+    x = decoder.embedding(torch.cat([state["last"] for state in states]))[:, None]
+    if decoder.config.reading == "told":
+        heard = [decoder.reading(one["script"], one["ends"], one["position"][:, None]) for one in states]
+        x = x + torch.cat(heard)
+    positions = torch.cat([state["position"] for state in states])
+    rotary = rotary_tables(positions[:, None], decoder.head_size)
+    for index, layer in enumerate(decoder.ar):
+        query, key, value = layer.project(x, rotary)
+        contexts = []
+        for row, (cache, slot) in enumerate(zip(caches, slots, strict=True)):
+            cache[0, index, 0, :, slot] = key[row, :, 0].to(cache.dtype)
+            cache[0, index, 1, :, slot] = value[row, :, 0].to(cache.dtype)
+            seen = cache[:, index, :, :, : slot + 1]
+            contexts.append(F.scaled_dot_product_attention(query[row : row + 1], seen[:, 0], seen[:, 1]))
+        x = layer.finish(x, torch.cat(contexts))
+    logits = decoder.output(decoder.norm(x[:, 0]))
+    after = [
+        {**state, "cache": cache, "length": state["length"] + 1, "position": state["position"] + 1}
+        for state, cache in zip(states, caches, strict=True)
+    ]
+    return logits, after
+
+
+@torch.inference_mode()
 def generate(
     decoder: SpeechDecoder,
     text: Tensor,
@@ -49,9 +97,8 @@ def generate(
     generator: torch.Generator | None = None,
     max_tokens: int | None = None,
 ) -> Iterator[int]:
-    """Yield the speech tokens of one segment, eos excluded, as they come.
+    """Yield the speech tokens of one segment, eos excluded: text (N, E), hidden states (M, E) for the prefix.
 
-    text: LLM embeddings (N, E); hidden: hidden states (M, E) for the prefix.
     max_tokens: default sampling.max_tokens; never more than max_positions allows.
     """
     sampling = sampling or SamplingConfig()

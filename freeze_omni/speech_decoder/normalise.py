@@ -8,22 +8,17 @@ from typing import Any, Literal
 
 from freeze_omni.speech_decoder.cardinals import cardinal, digits, ordinal, plural, year
 
+
+def _pairs(text: str, ending: str = "") -> dict[str, str]:
+    """The dictionary that "a=b c=d" writes; `ending` is added to its keys."""
+    return {short + ending: words for short, words in (pair.split("=") for pair in text.split())}
+
+
 _ABBREVIATIONS = {
-    r"Mr\.": "Mister",
-    r"Mrs\.": "Missus",
-    r"Ms\.": "Miz",
-    r"Dr\.": "Doctor",
-    r"Prof\.": "Professor",
+    **_pairs("Mr=Mister Mrs=Missus Ms=Miz Dr=Doctor Prof=Professor", r"\."),
     r"St\.(?= [A-Z])": "Saint",
     r"St\.": "Street",
-    r"Jr\.": "Junior",
-    r"Sr\.": "Senior",
-    r"Gen\.": "General",
-    r"Col\.": "Colonel",
-    r"Capt\.": "Captain",
-    r"Lt\.": "Lieutenant",
-    r"Sgt\.": "Sergeant",
-    r"Rev\.": "Reverend",
+    **_pairs("Jr=Junior Sr=Senior Gen=General Col=Colonel Capt=Captain Lt=Lieutenant Sgt=Sergeant Rev=Reverend", r"\."),
     r"vs\b\.?": "versus",
     r"etc\.(?=\s+[A-Z])": "et cetera.",
     r"etc\.": "et cetera",
@@ -37,32 +32,23 @@ _CURRENCIES = {
     "£": ("pound", "pounds", "penny", "pence"),
     "€": ("euro", "euros", "cent", "cents"),
 }
-_UNITS = {
+_REGULAR_UNITS = (
+    "km=kilometer cm=centimeter mm=millimeter m=meter kg=kilogram mg=milligram lbs=pound lb=pound ml=milliliter"
+    " GB=gigabyte MB=megabyte"
+)
+_UNITS = {  # km/h before km, as the first that fits is taken
     "km/h": ("kilometer per hour", "kilometers per hour"),
     "mph": ("mile per hour", "miles per hour"),
-    "km": ("kilometer", "kilometers"),
-    "cm": ("centimeter", "centimeters"),
-    "mm": ("millimeter", "millimeters"),
-    "kg": ("kilogram", "kilograms"),
-    "mg": ("milligram", "milligrams"),
-    "ml": ("milliliter", "milliliters"),
-    "m": ("meter", "meters"),
-    "lbs": ("pound", "pounds"),
-    "lb": ("pound", "pounds"),
     "ft": ("foot", "feet"),
-    "GHz": ("gigahertz", "gigahertz"),
-    "MHz": ("megahertz", "megahertz"),
-    "kHz": ("kilohertz", "kilohertz"),
-    "Hz": ("hertz", "hertz"),
-    "GB": ("gigabyte", "gigabytes"),
-    "MB": ("megabyte", "megabytes"),
     "°C": ("degree Celsius", "degrees Celsius"),
     "°F": ("degree Fahrenheit", "degrees Fahrenheit"),
     "°": ("degree", "degrees"),
     "%": ("percent", "percent"),
 }
+_UNITS |= {"GHz": ("gigahertz",) * 2, "MHz": ("megahertz",) * 2, "kHz": ("kilohertz",) * 2, "Hz": ("hertz",) * 2}
+_UNITS |= {short: (words, words + "s") for short, words in _pairs(_REGULAR_UNITS).items()}
 _SIGNS = {"&": " and ", "+": " plus ", "=": " equals ", "@": " at ", "×": " times ", "÷": " divided by "}
-_MONTHS = ("January February March April May June July August September October November December").split()
+_MONTHS = "January February March April May June July August September October November December".split()
 _HALVES = {2: ("half", "halves"), 4: ("quarter", "quarters")}
 
 _NUMBER = r"\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?"
@@ -72,8 +58,7 @@ _SCALE = r"(?: (?:hundred|thousand|million|billion|trillion))?"
 def spoken_english(text: str) -> str:
     """The text with numbers, signs and abbreviations in words; words stay as they are.
 
-    "Dr. Lee paid $3.50 at 10:05 on May 1st, 1984." gives "Doctor Lee paid three dollars and fifty cents at ten oh five
-    on May first, nineteen eighty-four."
+    "Dr. Lee paid $3.50 on May 1st." gives "Doctor Lee paid three dollars and fifty cents on May first."
     """
     for pattern, words in _ABBREVIATIONS.items():
         at_end = "" if words.endswith(".") else "."  # the abbreviation's point was also the sentence's
@@ -111,8 +96,7 @@ def _money(match: re.Match[str]) -> str:
 
 
 def _time(match: re.Match[str]) -> str:
-    groups = match.groupdict()
-    hour, minute, half = int(groups["hour"]), int(groups.get("minute") or 0), groups["half"]
+    hour, minute, half = int(match["hour"]), int(match.groupdict().get("minute") or 0), match["half"]
     if minute:
         words = f"{cardinal(hour)} {'oh ' if minute < 10 else ''}{cardinal(minute)}"
     else:
@@ -180,18 +164,15 @@ _RULES: list[tuple[re.Pattern[str], Callable[[re.Match[str]], str]]] = [
 ]
 
 
-_CHINESE = re.compile(r"[\u4e00-\u9fff]")
 _FINAL = ".?!。？！"
 
 
 def normalise(text: str) -> str:
-    """The clean-up that the published decoder was run with.
+    """The clean-up that the published decoder was run with: commas for brackets, one line, no markdown, a final stop.
 
-    Round brackets and the enumeration comma become commas; line breaks, tabs, markdown marks and white space after a
-    point or colon are removed; "1. x" becomes "1:x"; a missing final stop is added. Stop and colon are full-width if
-    the text has Chinese characters. Empty text stays empty.
+    "1. x" becomes "1:x". Stop and colon are full-width if the text has Chinese characters. Empty text stays empty.
     """
-    chinese = _CHINESE.search(text) is not None
+    chinese = re.search(r"[\u4e00-\u9fff]", text) is not None
     text = re.sub(r"[()]", ",", text)
     text = re.sub(r"[（）、]", "，", text)
     text = re.sub(r"(\d)\.\s+", r"\1：" if chinese else r"\1:", text)

@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from freeze_omni.shapes import silence_padding, valid_mask
-from freeze_omni.speech_decoder.config import SpeechDecoderConfig
 from freeze_omni.speech_decoder.layer import NORM_EPS
 
 
@@ -33,10 +32,8 @@ class ReshapeRows(nn.Module):
     def __init__(self, llm_size: int, size: int) -> None:
         super().__init__()
         if llm_size % size:
-            raise ValueError(
-                f"text_rows: reshape needs an LLM width that is a multiple of {size}, not"
-                f" {llm_size}; use text_rows: project"
-            )
+            fitting = f"text_rows: reshape needs an LLM width that is a multiple of {size}"
+            raise ValueError(f"{fitting}, not {llm_size}; use text_rows: project")
         self.size, self.rows = size, llm_size // size
 
     def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
@@ -44,9 +41,7 @@ class ReshapeRows(nn.Module):
         return silence_padding(x, lengths).reshape(len(x), -1, self.size), lengths * self.rows
 
 
-def make_rows(config: SpeechDecoderConfig, llm_size: int) -> nn.Module:
-    """The module that `text_rows` names."""
-    return (ProjectRows if config.text_rows == "project" else ReshapeRows)(llm_size, config.size)
+ROWS = {"project": ProjectRows, "reshape": ReshapeRows}  # of `text_rows`
 
 
 @dataclass(frozen=True)
@@ -159,8 +154,7 @@ def look_up(script: Tensor, ends: Tensor, time: Tensor) -> tuple[Tensor, Tensor,
 def guided_attention(query: Tensor, key: Tensor, token_lengths: Tensor, row_lengths: Tensor, width: float) -> Tensor:
     """Mean attention weight that lies off the diagonal.
 
-    query: (B, h, T, d) of the speech tokens; key: (B, h, N, d) of the text rows.
-    token_lengths, row_lengths: (B,), how many of T and N are real.
+    query: (B, h, T, d) of the speech tokens; key: (B, h, N, d) of the text rows; lengths (B,): real ones of T and N.
     width: how far from the diagonal is free, as a share of the utterance.
     """
     rows = valid_mask(row_lengths, key.shape[2])

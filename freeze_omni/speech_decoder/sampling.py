@@ -52,10 +52,9 @@ def initial_sampling(rows: Tensor, decoder: SpeechDecoderConfig, config: Samplin
 def sample(
     logits: Tensor, state: State, decoder: SpeechDecoderConfig, config: SamplingConfig, generator: Generators = None
 ) -> tuple[Tensor, State]:
-    """The next token (B,) from logits (B, V + 4), and the state with it.
+    """The next token (B,), a code or the eos, from logits (B, V + 4), and the state with it.
 
-    A token is a code or the eos, never another special token. generator: one for the batch, or one for each row, which
-    makes a row's draw independent of the other rows.
+    generator: one for the batch, or one for each row, which makes a row's draw independent of the other rows.
     """
     logits = logits.detach().float() / config.temperature
     if config.penalty_window > 0:

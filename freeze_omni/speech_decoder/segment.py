@@ -20,17 +20,14 @@ from typing import Literal
 ENDS = ".。:：?？!！\n"
 COMMAS = ",，、;；"
 CLOSERS = "\"')]}”’»」』）"
-ABBREVIATIONS = frozenset(
-    "mr mrs ms dr prof st jr sr vs e.g i.e fig no gen col capt lt sgt rev approx inc ltd co".split()
-)
+ABBREVIATIONS = "mr mrs ms dr prof st jr sr vs e.g i.e fig no gen col capt lt sgt rev approx inc ltd co".split()
 
 
 @dataclass(frozen=True)
 class SegmentConfig:
     """When to cut; the numbers of `released` are the published server's.
 
-    min_tokens: no cut before this many LLM tokens wait.
-    comma_tokens: from this many on, commas cut in later segments too.
+    min_tokens: no cut before this many LLM tokens wait. comma_tokens: from here on, commas cut in later segments too.
     first_tokens, max_tokens: the first, any segment ends here even without a comma (`sentence` only).
     """
 
@@ -93,7 +90,10 @@ def _cut(state: SegmentState) -> tuple[list[TextSegment], SegmentState]:
 
 def _cut_after(config: SegmentConfig, state: SegmentState, delta: str) -> bool:
     """Whether the waiting text, which now ends in `delta`, ends a segment."""
-    ending = delta.rstrip(" ")[-1:] if config.rule == "released" else _last_mark(delta)
+    bare = delta.rstrip(" ")
+    if config.rule == "sentence" and not bare.endswith("\n"):
+        bare = bare.rstrip(CLOSERS)
+    ending = bare[-1:]
     if not ending:
         return False
     if ending in COMMAS:
@@ -109,12 +109,6 @@ def _cut_before(config: SegmentConfig, state: SegmentState, delta: str) -> bool:
     if _after_digit(state.text) and state.text.rstrip()[-1] == ".":
         return not re.search(r"(^|\n)\s*\d+\.\s*$", state.text)  # "1." of a list belongs to its item
     return state.tokens >= (config.max_tokens if state.started else config.first_tokens)
-
-
-def _last_mark(delta: str) -> str:
-    """The last character except closing quotes and spaces; a line break counts."""
-    bare = delta.rstrip(" ")
-    return bare[-1:] if bare.endswith("\n") else bare.rstrip(CLOSERS)[-1:]
 
 
 def _starts_word(delta: str) -> bool:

@@ -1,7 +1,4 @@
-"""Stage 1.2: encoder, adapter and task tokens are trained through the frozen LLM, which has to write the transcript.
-
-`python -m freeze_omni.bin.train adapter`
-"""
+"""Stage 1.2: encoder, adapter and task tokens are trained through the frozen LLM, which has to write the transcript."""
 
 from __future__ import annotations
 
@@ -19,7 +16,13 @@ from freeze_omni.llm.chat import tokenise
 from freeze_omni.llm.frozen import FrozenLLM
 from freeze_omni.tasks.alignment import WarmStartConfig, aligned_units, alignment_loss, unit_ends
 from freeze_omni.tasks.base import Preprocess
-from freeze_omni.tasks.listening_model import ListeningModel, ListeningModelConfig, ListeningTask, spoken_pieces
+from freeze_omni.tasks.listening_model import (
+    ListeningModel,
+    ListeningModelConfig,
+    ListeningTask,
+    sound_of,
+    spoken_pieces,
+)
 from freeze_omni.tasks.llm_pass import answer_turn, text_loss, turn_of, with_end, write
 from freeze_omni.tasks.parts_model import Result, pairs, training_result
 from freeze_omni.tasks.preprocess import Reader, build_augment
@@ -68,13 +71,13 @@ class AdapterModel(ListeningModel):
     def forward(self, **batch: Tensor) -> Result:
         """speech (B, S) at 16 kHz, text (B, N) the transcript in LLM tokens, units (B, U) in CTC units, and lengths;
         for answers as targets also context, question and answer as in stage 1.3."""
-        speech, text, units = pairs(batch, "speech", "text", "units")
-        out = self.listen(*speech)
-        stats: dict[str, Tensor] = {}
-        if self.training and self.config.warm_start is not None and self.progress < self.config.warm_start.share:
+        text, units = pairs(batch, "text", "units")
+        out = self.listen(*sound_of(batch))
+        stats, warm_start = {}, self.config.warm_start
+        if self.training and warm_start is not None and self.progress < warm_start.share:
             ends = unit_ends(out.logits, out.lengths, *units, self.ctc.blank)
             wanted = aligned_units(ends, units[0], out.adapted.lengths, STRIDE, out.adapted.embeds.shape[1])
-            loss, stats["nearest"] = alignment_loss(out.adapted, wanted, self.unit_table, self.config.warm_start)
+            loss, stats["nearest"] = alignment_loss(out.adapted, wanted, self.unit_table, warm_start)
         elif self.config.targets == "answers":
             pieces = spoken_pieces(self.task_tokens, out)
             loss, stats, _ = answer_turn(self.llm, turn_of(batch), pieces, self.config.kl_weight)
@@ -89,21 +92,19 @@ class AdapterModel(ListeningModel):
         return training_result(loss, stats, rows=len(out.lengths))
 
     def _ctc_loss(self, out: ListeningOutput, units: Tensor, sizes: Tensor, turn: Mapping[str, Tensor]) -> Tensor:
-        """Of all rows; with answers as targets of the answered ones alone: scenes that are cut off have the whole
-        sentence as their text."""
-        if self.config.targets != "answers":
-            return self.ctc.loss(out.logits, out.lengths, units, sizes)
-        rows = turn["answer_lengths"] > 0
-        if not rows.any():
-            return out.logits.sum() * 0.0
-        return self.ctc.loss(out.logits[rows], out.lengths[rows], units[rows], sizes[rows])
+        """With answers as targets of answered rows alone: scenes that are cut off have the whole sentence as text."""
+        parts = out.logits, out.lengths, units, sizes
+        if self.config.targets == "answers":
+            rows = turn["answer_lengths"] > 0
+            if not rows.any():
+                return out.logits.sum() * 0.0
+            parts = (part[rows] for part in parts)
+        return self.ctc.loss(*parts)
 
 
 class AdapterTask(ListeningTask):
-    """Reads wav.scp (16 kHz) and text; trains encoder, adapter, task tokens, and the CTC head if it has a weight.
-
-    With answers as targets it reads answer and, optionally, history, as stage 1.3.
-    """
+    """Reads wav.scp (16 kHz), text, and with answers as targets answer and optionally history, as stage 1.3; trains
+    encoder, adapter, task tokens, and the CTC head if it has a weight."""
 
     config_class = AdapterModelConfig
     files = {

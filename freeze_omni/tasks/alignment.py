@@ -1,7 +1,4 @@
-"""Warm start of stage 1.2: a fresh adapter learns, by CTC alignment, which embedding the LLM expects at each position.
-
-Only then it learns through the LLM.
-"""
+"""Warm start of stage 1.2: a fresh adapter first learns, by CTC alignment, which embedding the LLM expects where."""
 
 from __future__ import annotations
 
@@ -87,8 +84,7 @@ def _ends(paths: Tensor, steps: Tensor, lengths: Tensor, target_lengths: Tensor)
 def aligned_units(ends: Tensor, units: Tensor, lengths: Tensor, frames_per_position: int, size: int) -> Tensor:
     """Which unit each position should carry: its own at the position that has heard the unit's end, 0 elsewhere.
 
-    ends (B, U): last frames of the units, -1 for none (see `unit_ends`); units (B, U); lengths (B,): positions; size:
-    the longest.
+    ends (B, U): of `unit_ends`; units (B, U); lengths (B,): positions; size: the longest.
     Returns: (B, size) units. Two units never share a position: the later one moves on, and is lost after the last.
     """
     wanted = torch.zeros(len(ends), size, dtype=units.dtype, device=units.device)
@@ -108,8 +104,7 @@ def alignment_loss(
 ) -> tuple[Tensor, Tensor]:
     """How far the positions are from the embeddings that they should carry, and how often theirs is the nearest.
 
-    wanted (B, P): units; table (V, E): the embedding of each unit, the filler's in row 0. Returns: the loss, and the
-    share of tokens whose embedding is the nearest.
+    wanted (B, P): units; table (V, E): the embedding of each unit, the filler's in row 0.
     """
     valid = valid_mask(adapted.lengths, wanted.shape[1])
     given, units = adapted.embeds[valid].float(), wanted[valid]

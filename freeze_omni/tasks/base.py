@@ -22,7 +22,7 @@ from torch import nn
 from freeze_omni.checkpoint import PartsSource, fill_parts, inherit_config, load_parts
 from freeze_omni.config import as_mapping, build
 from freeze_omni.provenance import provenance
-from freeze_omni.stages import stage
+from freeze_omni.stages import Stage, stage
 from freeze_omni.tasks.data_dirs import FileKinds, add_data_dirs
 from freeze_omni.tasks.parts_model import PartsModel, parameter_count
 from freeze_omni.tasks.resources import Resources
@@ -41,6 +41,7 @@ OPTIONS: dict[str, tuple[Any, Any, str]] = {
     "llm": (None, str_or_none, "Folder or hub id of the frozen LLM"),
     "llm_dtype": ("float32", str, "float32 or bfloat16: type of the frozen weights"),
     "llm_size": (None, int_or_none, "Width of the LLM, for a dry run without it"),
+    "encoder": (None, str_or_none, "Pretrained speech encoder: folder of transformers or CTranslate2, or hub id"),
     "units": (None, str_or_none, "Folder of the CTC units"),
     "unit_size": (None, int_or_none, "Number of CTC units, for a dry run"),
     "system": ("", str, "Text of the system turn"),
@@ -54,10 +55,7 @@ CHOICES = {"autocast": ("auto", "float32", "bfloat16")}
 
 
 class BaseTask(AbsTask):
-    """A training stage, a row of `stages.STAGES`: its configuration, its parts and the data that it reads.
-
-    A stage sets its class attributes and defines `build_parts`, `assemble` and `preprocess`.
-    """
+    """A training stage, a row of `stages.STAGES`: sets the attributes, defines build_parts, assemble and preprocess."""
 
     trainer = PartsTrainer
     config_class: ClassVar[type]
@@ -78,8 +76,13 @@ class BaseTask(AbsTask):
 
     @classmethod
     def trained(cls, config: Any, parts: dict[str, nn.Module]) -> tuple[str, ...]:
-        """Names of parts, or of modules inside one; a checkpoint holds these parts. Default: by the stage table."""
-        return stage(cls.__module__.rpartition(".")[2]).saves(as_mapping(config))
+        """Names of parts, or of modules inside one. Default: by the stage table."""
+        return cls.stage().learns(as_mapping(config))
+
+    @classmethod
+    def stage(cls) -> Stage:
+        """Its row of the stage table."""
+        return stage(cls.__module__.rpartition(".")[2])
 
     @classmethod
     def assemble(cls, config: Any, parts: dict[str, Any], resources: Resources) -> PartsModel:
@@ -93,7 +96,6 @@ class BaseTask(AbsTask):
 
     @classmethod
     def add_task_arguments(cls, parser: argparse.ArgumentParser) -> None:
-        """Add our options to ESPnet's parser."""
         group = parser.add_argument_group("Freeze-Omni")
         for name, (default, kind, text) in OPTIONS.items():
             how = {"nargs": "*"} if kind is list else {"action" if kind is NestedDictAction else "type": kind}
@@ -118,6 +120,7 @@ class BaseTask(AbsTask):
         parts = cls.build_parts(config, resources)
         fill_parts(nn.ModuleDict(parts), load_parts(cls.sources(args)))
         model = cls.assemble(config, parts, resources)
+        model.kept = tuple(set(cls.stage().keeps) & set(parts))
         model.autocast = autocast_dtype(args.autocast, "cuda" if args.ngpu else "cpu")
         args.model = as_mapping(config)  # what ESPnet writes into the folder's config.yaml
         logging.info("\n" + cls.parameter_table(config, parts))
@@ -142,11 +145,11 @@ class BaseTask(AbsTask):
 
     @classmethod
     def required_data_names(cls, train: bool = True, inference: bool = False) -> tuple[str, ...]:
-        return tuple(name for name in cls.files if name not in cls.optional)
+        return tuple(name for name, (_, kind) in cls.files.items() if name not in cls.optional and kind != "sound")
 
     @classmethod
     def optional_data_names(cls, train: bool = True, inference: bool = False) -> tuple[str, ...]:
-        return cls.optional
+        return (*cls.optional, "speech", "feats")
 
     @classmethod
     def get_parser(cls) -> config_argparse.ArgumentParser:
@@ -169,8 +172,8 @@ class BaseTask(AbsTask):
         args = cls.get_parser().parse_args(cmd) if args is None else args
         if args.dry_run:
             print(cls.dry_run(args))
-            return
-        super().main(args)
+        else:
+            super().main(args)
 
     @classmethod
     def main_worker(cls, args: argparse.Namespace) -> None:
@@ -187,14 +190,15 @@ class BaseTask(AbsTask):
         args.early_stopping_criterion = tuple(args.best_model_criterion[0])
         if args.num_threads:
             torch.set_num_threads(args.num_threads)
+        options = vars(args)
         for suffix in ("", "2")[: cls.num_optimizers]:
-            setattr(args, f"optim{suffix}_conf", numbers(getattr(args, f"optim{suffix}_conf")))
-            conf = numbers(getattr(args, f"scheduler{suffix}_conf"))
-            if getattr(args, f"scheduler{suffix}") == "budgetcosine":
+            for key in (f"optim{suffix}_conf", f"scheduler{suffix}_conf"):
+                options[key] = numbers(options[key])
+            if options[f"scheduler{suffix}"] == "budgetcosine":
+                conf = options[f"scheduler{suffix}_conf"]
                 if args.num_iters_per_epoch:
                     conf.setdefault("max_steps", args.max_epoch * args.num_iters_per_epoch // args.accum_grad)
                 conf["max_minutes"] = args.max_minutes
-            setattr(args, f"scheduler{suffix}_conf", conf)
 
     @classmethod
     def dry_run(cls, args: argparse.Namespace) -> str:
@@ -216,10 +220,7 @@ class BaseTask(AbsTask):
 
 
 def autocast_dtype(wanted: Literal["auto", "float32", "bfloat16"], device: str) -> torch.dtype | None:
-    """The type for torch.autocast on `device` (cpu, cuda), None for float32.
-
-    auto takes bfloat16 if the hardware multiplies it; otherwise it is emulated, and slower.
-    """
+    """The type for torch.autocast on `device` (cpu, cuda), None for float32; auto: bfloat16 unless it is emulated."""
     plain = wanted == "float32" or wanted == "auto" and not _multiplies_bfloat16(device)
     return None if plain else torch.bfloat16
 

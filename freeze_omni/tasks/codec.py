@@ -1,7 +1,4 @@
-"""Stage 2.1: the codec learns to copy speech (paper section 3.3.1), with or without discriminators.
-
-`python -m freeze_omni.bin.train codec`
-"""
+"""Stage 2.1: the codec learns to copy speech (paper section 3.3.1), with or without discriminators."""
 
 from __future__ import annotations
 
@@ -34,9 +31,8 @@ GENERATOR, DISCRIMINATOR = 0, 1  # the optimizers, in this order
 class GanConfig:
     """Discriminators of ESPnet and the weights of their losses.
 
-    discriminator: of HiFi-GAN multi_period or multi_scale_multi_period, or multi_scale_stft, for which ESPnet needs
-        torchaudio; discriminator_conf: its keyword arguments.
-    start: share of the training after which the discriminators come in.
+    discriminator: two of HiFi-GAN, or multi_scale_stft, for which ESPnet needs torchaudio; discriminator_conf: its
+    keyword arguments. start: share of the training after which the discriminators come in.
     """
 
     discriminator: Literal["multi_period", "multi_scale_multi_period", "multi_scale_stft"] = "multi_scale_multi_period"
@@ -50,9 +46,9 @@ class GanConfig:
 class CodecModelConfig:
     """Keys under `model:` of stage 2.1; without `gan` only reconstruction is trained.
 
-    segment_s, reference_s: lengths of the random cuts of an utterance that are copied, and that give the voice.
-    gain: training audio is made louder or softer by a random factor between these two.
-    preview_weight: of the distance between expected and true mel frames (spectral only).
+    segment_s, reference_s: lengths of the random cuts of an utterance that are copied, and that give the voice. gain:
+    range of random factors on training audio. preview_weight: of the distance between expected and true mel frames
+    (spectral only).
     """
 
     codec: CodecConfig
@@ -70,16 +66,8 @@ class CodecModelConfig:
         if codec.architecture == "time_domain" and codec.global_code.dim not in widths:
             raise ValueError(f"no stage of the generator has {codec.global_code.dim} channels, the global code's width")
 
-    @property
-    def segment_samples(self) -> int:
-        """A whole number of tokens."""
-        return self._whole(self.segment_s)
-
-    @property
-    def reference_samples(self) -> int:
-        return self._whole(self.reference_s)
-
-    def _whole(self, seconds: float) -> int:
+    def samples(self, seconds: float) -> int:
+        """A whole number of tokens, at least one."""
         hop = self.codec.hop_samples
         return max(1, round(seconds * self.codec.sample_rate_hz / hop)) * hop
 
@@ -95,20 +83,18 @@ class CodecModel(PartsModel):
         self.register_buffer("token_counts", counts, persistent=False)
 
     def forward(self, speech: Tensor, speech_lengths: Tensor, **_: object) -> Result:
-        """speech (B, S) at 24 kHz in [-1, 1], right-padded.
-
-        stats: mel (and stft) distance, commitment, preview, perplexity and number of the codes in recent use.
-        """
+        """speech (B, S) at 24 kHz in [-1, 1], right-padded."""
         return training_result(*self._reconstruction(*self._copy(speech, speech_lengths)), rows=len(speech))
 
     def _copy(self, speech: Tensor, lengths: Tensor) -> tuple[Tensor, CodecPass]:
         config, random = self.config, self.training
-        target = cut(speech, lengths, config.segment_samples, random)
-        reference = cut(speech, lengths, config.reference_samples, random)
+        reference_samples = config.samples(config.reference_s)
+        target = cut(speech, lengths, config.samples(config.segment_s), random)
+        reference = cut(speech, lengths, reference_samples, random)
         if random and config.gain != (1.0, 1.0):
             gain = torch.empty(len(speech), 1, device=speech.device).uniform_(*config.gain)
             target, reference = gain * target, gain * reference
-        sizes = torch.full_like(lengths, config.reference_samples).minimum(lengths)
+        sizes = torch.full_like(lengths, reference_samples).minimum(lengths)
         return target, self.codec(target, reference, sizes)
 
     def _reconstruction(self, target: Tensor, copied: CodecPass) -> tuple[Tensor, dict[str, Any]]:
@@ -128,10 +114,8 @@ class CodecModel(PartsModel):
 
 
 def cut(wav: Tensor, lengths: Tensor, samples: int, random: bool) -> Tensor:
-    """A piece of each row: wav (B, S), lengths (B,) to (B, samples), a short row followed by silence.
-
-    random: anywhere in the row; otherwise in its middle, so that validation is the same each time.
-    """
+    """A piece of each row: wav (B, S), lengths (B,) to (B, samples), a short row followed by silence; from anywhere if
+    `random`, otherwise from its middle, so that validation is the same each time."""
     room = (lengths - samples).clamp(min=0)
     starts = (torch.rand(len(wav), device=wav.device) * (room + 1)).long() if random else room // 2
     wav = F.pad(wav, (0, max(0, samples - wav.shape[1])))
@@ -163,15 +147,11 @@ class GanCodecModel(CodecModel):
         optimizer = GENERATOR if forward_generator else DISCRIMINATOR
         return {"loss": loss, "stats": values, "weight": weight, "optim_idx": optimizer}
 
-    @property
-    def _playing(self) -> bool:
-        return self.progress >= self.gan.start
-
     def _generator_turn(self, speech: Tensor, lengths: Tensor) -> tuple[Tensor, dict[str, Any]]:
         target, copied = self._made or self._copy(speech, lengths)
         self._made = None
         loss, stats = self._reconstruction(target, copied)
-        if not self._playing:
+        if self.progress < self.gan.start:
             return loss, stats
         judged = self.discriminator(copied.wav[:, None])
         with torch.no_grad():
@@ -181,7 +161,7 @@ class GanCodecModel(CodecModel):
         return loss, stats | {"adversarial": adversarial, "features": features}
 
     def _discriminator_turn(self, speech: Tensor, lengths: Tensor) -> tuple[Tensor, dict[str, Any]]:
-        if not self._playing:
+        if self.progress < self.gan.start:
             return sum(p.sum() for p in self.discriminator.parameters()) * 0.0, {}
         target, copied = self._copy(speech, lengths)
         if self.training:
@@ -206,10 +186,7 @@ class StftJudges(nn.Module):
 
 
 def build_discriminator(config: GanConfig) -> nn.Module:
-    """audio (B, 1, S) to a list of lists of tensors, the last of each list the verdict.
-
-    Raises ConfigError if it cannot be built.
-    """
+    """audio (B, 1, S) to a list of lists of tensors, the last of each list the verdict. Raises ConfigError."""
     from espnet2.gan_tts.hifigan import hifigan
 
     kinds = {
@@ -222,9 +199,8 @@ def build_discriminator(config: GanConfig) -> nn.Module:
     except TypeError as error:
         raise ConfigError(f"model: gan: discriminator_conf: {error}") from None
     except ImportError as error:
-        raise ConfigError(
-            f"model: gan: discriminator {config.discriminator}: {error}; install it, or use another discriminator"
-        ) from None
+        problem = f"model: gan: discriminator {config.discriminator}: {error}"
+        raise ConfigError(f"{problem}; install it, or use another discriminator") from None
 
 
 class CodecTask(BaseTask):

@@ -1,7 +1,4 @@
-"""Stage 1.3: prompt and state head are trained; encoder, adapter and LLM stay frozen (paper section 3.1).
-
-`python -m freeze_omni.bin.train dialogue`
-"""
+"""Stage 1.3: prompt and state head are trained; encoder, adapter and LLM stay frozen (paper section 3.1)."""
 
 from __future__ import annotations
 
@@ -22,7 +19,13 @@ from freeze_omni.llm.chat import tokenise
 from freeze_omni.llm.order import ReadingOrder, parse_rounds
 from freeze_omni.shapes import pad_rows, valid_mask
 from freeze_omni.tasks.base import Preprocess
-from freeze_omni.tasks.listening_model import ListeningModel, ListeningModelConfig, ListeningTask, spoken_pieces
+from freeze_omni.tasks.listening_model import (
+    ListeningModel,
+    ListeningModelConfig,
+    ListeningTask,
+    sound_of,
+    spoken_pieces,
+)
 from freeze_omni.tasks.llm_pass import Piece, Written, answer_turn, turn_of
 from freeze_omni.tasks.parts_model import Result, pairs, training_result
 from freeze_omni.tasks.preprocess import Augment, Reader, build_augment, load_sound
@@ -36,9 +39,8 @@ class DialogueModelConfig(ListeningModelConfig):
     """Keys under `model:` of stage 1.3; encoder, fbank and adapter come with the parts of stage 1.2.
 
     prompt: number of prompt vectors, the same in all turns (published: 25). state_weight: of the state loss; that of
-    the answer has 1. augment: without a change of speed.
-    history: how the LLM reads earlier rounds, as text or as the speech that was heard; the packed model takes it over.
-    Default: text, or speech without a CTC head. Speech makes rows longer than the batch sampler counts.
+    the answer has 1. augment: without a change of speed. history: how the LLM, also the packed model's, reads earlier
+    rounds: as text (the default with a CTC head) or as the speech, which makes rows longer than the sampler counts.
     """
 
     prompt: int = 25
@@ -55,16 +57,15 @@ class DialogueModel(ListeningModel):
     """A spoken question to its answer and to the state of every chunk. Parts: prompt, state_head; others frozen."""
 
     def forward(self, **batch: Tensor) -> Result:
-        """One user turn for each row.
+        """One user turn for each row, with `history: speech` also the entries of `EarlierRounds`.
 
         speech (B, S) at 16 kHz; states (B, C), one for each 160 ms chunk, -1 for no label; context (B, K) LLM ids up to
         where the user's turn opens; answer (B, N) LLM ids, none for a turn that is not to be answered; question (B, Q)
-        LLM ids of what is said, for the teacher; and their lengths. With `history: speech` also the entries of
-        `EarlierRounds`.
+        LLM ids of what is said, for the teacher; and their lengths.
         """
-        speech, states = pairs(batch, "speech", "states")
+        states = pairs(batch, "states")[0]
         with torch.no_grad():
-            out = self.listen(*speech)
+            out = self.listen(*sound_of(batch))
         context = self._spoken_context(batch) if self.config.history == "speech" else None
         pieces = spoken_pieces(self.prompt, out)
         loss, answer_stats, written = answer_turn(self.llm, turn_of(batch), pieces, self.config.kl_weight, context)
@@ -89,10 +90,12 @@ class DialogueModel(ListeningModel):
     def _state_loss(
         self, written: Written, out: ListeningOutput, states: Tensor, states_lengths: Tensor
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Read at each chunk's last sent position; before any was sent, at the prompt's."""
-        chunks = min(states.shape[1], out.adapted.ends.shape[1])
-        at_ends = chunk_hidden(written.hidden, written.starts[:, 2], out.adapted.ends[:, :chunks])
-        logits = self.state_head(at_ends, out.adapted.summary[:, :chunks])
+        """Read at the last sent position of the chunk that hears a label's sound; before any, at the prompt's."""
+        late = self.delay_chunks
+        ends, summary = out.adapted.ends[:, late:], out.adapted.summary[:, late:]
+        chunks = min(states.shape[1], ends.shape[1])
+        at_ends = chunk_hidden(written.hidden, written.starts[:, 2], ends[:, :chunks])
+        logits = self.state_head(at_ends, summary[:, :chunks])
         real = valid_mask(states_lengths, states.shape[1])
         labels = states.masked_fill(~real, NO_LABEL)[:, :chunks]
         guesses = logits.argmax(-1)
@@ -136,11 +139,8 @@ class EarlierRounds:
 
 
 class DialogueTask(ListeningTask):
-    """Reads wav.scp (16 kHz), answer, states, and optionally history; trains prompt and state head.
-
-    Turns whose id answer lacks are not answered. history has, after the id, a JSON list of earlier [user text, answer]
-    pairs. text, what is said, is required with a kl_weight.
-    """
+    """Reads wav.scp (16 kHz), answer (none: no answer), states, and optionally history, a JSON list of earlier
+    [user text, answer] pairs, and text, what is said, for a kl_weight; trains prompt and state head."""
 
     config_class = DialogueModelConfig
     files = {
@@ -176,27 +176,21 @@ class DialogueTask(ListeningTask):
         return DialogueModel(parts, config, cls.trained(config, parts), stage_llm(parts, resources))
 
     @classmethod
-    def preprocess(cls, config: DialogueModelConfig, resources: Resources, train: bool) -> Preprocess:
-        texts = cls.turn_readers(resources, question="question")
-        return Reader(texts, ("speech",), build_augment(config.augment, train, cls.sample_hz))
-
-    @classmethod
-    def build_preprocess_fn(cls, args: argparse.Namespace, train: bool) -> Preprocess | None:
+    def build_preprocess_fn(cls, args: argparse.Namespace, train: bool) -> Preprocess:
         config, resources = cls.set_up(args)
-        read = cls.preprocess(config, resources, train)
+        augment = build_augment(config.augment, train, cls.sample_hz)
+        read = Reader(cls.turn_readers(resources, question="question"), ("speech",), augment)
         if config.history == "text":
             return read
         listed = getattr(args, f"{'train' if train else 'valid'}_data_path_and_name_and_type")
         wav_scp = next(path for path, name, _ in listed if name == "speech")
-        augment = build_augment(config.augment, train, cls.sample_hz)
         return EarlierRounds(read, wav_scp, resources.llm.order, resources.system, augment)
 
 
 def prompt_part(count: int, resources: Resources) -> nn.Embedding:
-    """`count` prompt vectors that start as the system text once more, in the LLM's embedding.
+    """`count` prompt vectors that start as the system text once more, in the LLM's embedding, if there is one.
 
-    Random vectors are ten times as loud as a token, and a small corpus is too short to unlearn them. A dry run, and a
-    run without an LLM, have nothing to start from.
+    Random vectors are ten times as loud as a token, and a small corpus is too short to unlearn them.
     """
     prompt = nn.Embedding(count, resources.llm_size)
     if count and resources.loads and resources.llm_path is not None:

@@ -1,7 +1,6 @@
 """Training rows joined to longer ones, so that a sentence may start anywhere, not always with the recording.
 
-If every recording is one sentence, its first unit is labelled at the first frame, before it can be heard, and stays a
-guess. A sentence after another one has to be listened to.
+If a recording is one sentence, its first unit is labelled at the first frame, before it is heard, and stays a guess.
 """
 
 from __future__ import annotations
@@ -58,7 +57,8 @@ def join_sounds(
     rows = []
     for group in groups:
         pieces = []
-        for said in (speech[row, : lengths[row]] for row in group):
+        for row in group:
+            said = speech[row, : lengths[row]]
             if config.trim_db is not None:
                 said = trimmed(said, config.trim_db, hz)
             pieces.append(_gap(config.gap_s, config, hz).to(speech))
@@ -70,6 +70,11 @@ def join_sounds(
                 pieces.append(said)
         rows.append(torch.cat([*pieces, _gap(config.gap_s, config, hz).to(speech)]))
     return pad_rows(rows)
+
+
+def join_features(feats: Tensor, lengths: Tensor, groups: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
+    """Features (B, F, D), lengths (B,) to one row for each group, its utterances one after the other."""
+    return pad_rows([torch.cat([feats[row, : lengths[row]] for row in group]) for group in groups])
 
 
 def join_labels(

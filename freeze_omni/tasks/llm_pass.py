@@ -72,8 +72,7 @@ def divergence(teacher: Tensor, student: Tensor) -> Tensor:
 
 def embedded(llm: FrozenLLM, piece: Piece) -> Piece:
     """Ids to embeddings."""
-    ids, lengths = piece
-    return llm.embed(ids.clamp(min=0)), lengths
+    return llm.embed(piece[0].clamp(min=0)), piece[1]
 
 
 class TurnIds(NamedTuple):
@@ -99,10 +98,7 @@ class Written(NamedTuple):
 
 
 def write(llm: FrozenLLM, opening: Sequence[Piece], targets: Tensor, lengths: Tensor) -> Written:
-    """Teacher forcing: read embeddings `opening`, then targets (B, N) but the last, which predicts nothing.
-
-    lengths (B,) of the targets; 0 for a row that writes nothing.
-    """
+    """Teacher forcing: read embeddings `opening`, then targets (B, N) but the last; lengths (B,), 0 for no text."""
     joined = join([*opening, (llm.embed(targets), (lengths - 1).clamp(min=0))])
     hidden, _ = llm(joined.embeds, joined.mask)
     states = predicting(hidden, joined.starts[:, -1], torch.full_like(lengths, targets.shape[1]))

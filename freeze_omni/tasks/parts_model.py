@@ -18,15 +18,17 @@ class PartsModel(AbsESPnetModel):
 
     parts: submodules by name, the prefix in every checkpoint. The frozen ones, the LLM among them, stay in eval mode
     and need no gradient. trained: names of parts, or of modules inside one (`speech_decoder.prefix`); a checkpoint
-    holds only the parts in which something is trained.
+    holds the parts in which something is trained, and `kept`, frozen ones.
     """
+
+    kept: tuple[str, ...] = ()
 
     def __init__(self, parts: Mapping[str, nn.Module], trained: tuple[str, ...]):
         super().__init__()
         for name, part in parts.items():
             self.add_module(name, part)
         self.trained = trained
-        known = {name for name, _ in self.named_modules()} | {name for name, _ in self.named_parameters()}
+        known = {*dict(self.named_modules()), *dict(self.named_parameters())}
         if unknown := set(trained) - known:
             raise ValueError(f"no such parts to train: {', '.join(sorted(unknown))}")
         for name, parameter in self.named_parameters():
@@ -44,7 +46,7 @@ class PartsModel(AbsESPnetModel):
     @property
     def saved(self) -> set[str]:
         """The parts of the checkpoint."""
-        return {name.split(".")[0] for name in self.trained}
+        return {*self.kept, *(name.split(".")[0] for name in self.trained)}
 
     def train(self, mode: bool = True) -> PartsModel:
         super().train(mode)
@@ -63,9 +65,8 @@ class PartsModel(AbsESPnetModel):
 
     def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """Only the parts in which something is trained."""
-        prefix = kwargs.get("prefix", "")
-        state = super().state_dict(*args, **kwargs)
-        for key in [key for key in state if key[len(prefix) :].split(".")[0] not in self.saved]:
+        start, state = len(kwargs.get("prefix", "")), super().state_dict(*args, **kwargs)
+        for key in [key for key in state if key[start:].split(".")[0] not in self.saved]:
             del state[key]
         return state
 
@@ -78,7 +79,6 @@ class PartsModel(AbsESPnetModel):
         return result
 
     def collect_feats(self, **batch: Tensor) -> dict[str, Tensor]:
-        """No statistics by default."""
         return {}
 
     def _learns(self, name: str) -> bool:
@@ -86,10 +86,7 @@ class PartsModel(AbsESPnetModel):
 
 
 def training_result(loss: Tensor, stats: Mapping[str, Tensor | float], rows: int) -> Result:
-    """Loss, detached statistics (the loss among them, unless `stats` has its own) and weight, for ESPnet's trainer.
-
-    Each has shape (1,), so that processes can average them.
-    """
+    """Loss, detached stats (with the loss, unless they have one) and weight, each (1,), for ESPnet to average."""
     tensors = {key: torch.as_tensor(value, dtype=loss.dtype, device=loss.device) for key, value in stats.items()}
     values = {key: value.detach().reshape(1) for key, value in ({"loss": loss} | tensors).items()}
     return loss.reshape(1), values, torch.tensor([float(rows)], device=loss.device)

@@ -1,7 +1,4 @@
-"""Stage 2.3: the NAR prefix learns to read the LLM's hidden states; all else stays frozen (paper section 3.3).
-
-`python -m freeze_omni.bin.train prefix`
-"""
+"""Stage 2.3: the NAR prefix learns to read the LLM's hidden states; all else stays frozen (paper section 3.3)."""
 
 from __future__ import annotations
 
@@ -21,7 +18,7 @@ from freeze_omni.tasks.llm_pass import Piece, embedded, join, predicting
 from freeze_omni.tasks.parts_model import pairs
 from freeze_omni.tasks.preprocess import Reader, before_answer
 from freeze_omni.tasks.resources import Resources, stage_llm, tuning_part
-from freeze_omni.tasks.speech_decoder import SpeechDecoderModel, SpeechDecoderTask, children, text_reader
+from freeze_omni.tasks.speech_decoder import SpeechDecoderModel, SpeechDecoderTask, text_reader
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,20 +50,17 @@ class PrefixModel(SpeechDecoderModel):
 
 
 class PrefixTask(SpeechDecoderTask):
-    """Reads text (the question), answer (of the LLM itself) and tokens (of the answer's speech), with durations for
-    `reading: told`, and optionally history, as stage 1.3 does; trains the prefix."""
+    """Reads text (the question), answer (of the LLM itself), tokens (of the answer's speech), durations as stage 2.2,
+    and optionally history as stage 1.3; trains the prefix."""
 
     config_class = PrefixModelConfig
     files = SpeechDecoderTask.files | {"answer": ("answer", "text"), "history": ("history", "sparse_text")}
     optional = ("row_tokens", "history")
+    trains_prefix = True
 
     @classmethod
     def build_parts(cls, config: PrefixModelConfig, resources: Resources) -> dict[str, nn.Module]:
         return super().build_parts(config, resources) | tuning_part(config, resources)
-
-    @classmethod
-    def trained(cls, config: PrefixModelConfig, parts: dict[str, nn.Module]) -> tuple[str, ...]:
-        return children(parts["speech_decoder"], prefix=True)
 
     @classmethod
     def assemble(cls, config: PrefixModelConfig, parts: dict[str, Any], resources: Resources) -> PrefixModel:

@@ -22,10 +22,8 @@ Augment = Callable[[np.ndarray], np.ndarray]
 class Reader:
     """Texts to ids, sound to one channel.
 
-    texts: see `TextReaders`; a missing entry reads as "". sound: names of entries that are sound. augment: changes
-    training sound (S,) on the fly; None leaves it.
-
-    Raises ValueError, with the id: an entry without samples, or with samples that are not finite.
+    texts: see `TextReaders`; a missing entry reads as "". sound: names of entries that are sound. augment: of training
+    sound (S,) on the fly. Raises ValueError, with the id: an entry without samples, or with samples not finite.
     """
 
     def __init__(self, texts: TextReaders, sound: tuple[str, ...] = (), augment: Augment | None = None):
@@ -37,7 +35,7 @@ class Reader:
         entries = {name: value for name, value in data.items() if name not in sources}
         for name, (named, ids) in self.texts.items():
             entries[name] = np.asarray(ids(*(data.get(one, "") for one in named)), dtype=np.int64)
-        for name in self.sound:
+        for name in set(self.sound) & set(data):
             entries[name] = clean_sound(uid, data[name], self.augment)
         return entries
 
@@ -79,11 +77,9 @@ def before_answer(question: str, history: str, order: ReadingOrder, system: str)
 
 @dataclass(frozen=True)
 class SpecAugmentConfig:
-    """SpecAugment by ESPnet, on normalised features, where a masked value is the mean.
+    """SpecAugment by ESPnet, on normalised features, where a masked value is the mean (defaults: paper, stage 1.3).
 
     Masks on every training utterance: their number, largest width in mel bins and in feature frames.
-
-    The defaults are the paper's in stage 1.3.
     """
 
     freq_masks: int = 1

@@ -38,6 +38,7 @@ class Resources:
     given_unit_size: int | None
     system: str = ""
     cmvn: str | None = None
+    encoder: str | None = None
     loads: bool = True
 
     @classmethod
@@ -50,7 +51,9 @@ class Resources:
             llm, system = llm or pack, system or config.system_prompt
             if units is None and unit_size is None:
                 units, unit_size = (f"{pack}/units", None) if config.ctc_units else (None, 0)
-        return cls(llm, args.llm_dtype, args.llm_size, units, unit_size, system, args.cmvn, not args.dry_run)
+        return cls(
+            llm, args.llm_dtype, args.llm_size, units, unit_size, system, args.cmvn, args.encoder, not args.dry_run
+        )
 
     def _llm_path(self, what: str = "the LLM") -> str:
         if self.llm_path is None:
@@ -82,7 +85,6 @@ class Resources:
 
     @property
     def llm_size(self) -> int:
-        """Width of the LLM's embeddings."""
         if self.llm_path is not None:
             if self.loads:
                 return self.embedding.hidden_size
@@ -142,9 +144,8 @@ class LlmEmbedding(nn.Module):
 def _file_of(folder: Path, name: str) -> Path | None:
     if (folder / SINGLE).exists():
         return folder / SINGLE
-    if not (folder / INDEX).exists():
-        return None
-    file = json.loads((folder / INDEX).read_text(encoding="utf-8"))["weight_map"].get(name)
+    index = folder / INDEX
+    file = json.loads(index.read_text(encoding="utf-8"))["weight_map"].get(name) if index.exists() else None
     return file and folder / file
 
 

@@ -1,14 +1,11 @@
-"""Stage 2.2: NAR and AR learn to speak a text, by teacher forcing (paper section 3.3).
-
-`python -m freeze_omni.bin.train speech_decoder`
-"""
+"""Stage 2.2: NAR and AR learn to speak a text, by teacher forcing (paper section 3.3)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -30,8 +27,8 @@ class SpeechDecoderModelConfig:
     """Keys under `model:` of stage 2.2.
 
     text_style: what is done to a text before it is spoken: nothing, the published server's clean-up, or English with
-    its numbers spelled out. Decoding must do the same. cut: share of the training sentences of which a random run of
-    words is spoken alone, as the segments of a session are; it needs the rows' durations.
+    its numbers spelled out; so also in decoding. cut: share of the training sentences of which a random run of words
+    is spoken alone, as the segments of a session are; it needs the rows' durations.
     """
 
     speech_decoder: SpeechDecoderConfig
@@ -54,10 +51,7 @@ class SpeechDecoderModel(PartsModel):
 
     def forward(self, **batch: Tensor) -> Result:
         """text (B, N) LLM ids, tokens (B, T) of the codec, perhaps row_tokens (B, N) of them for each id, and lengths;
-        all right-padded; and what `condition` takes.
-
-        Raises ValueError if row_tokens are missing where needed, or do not fit.
-        """
+        all right-padded; and what `condition` takes. Raises ValueError as `check_row_tokens`."""
         (text, text_lengths), (tokens, tokens_lengths) = pairs(batch, "text", "tokens")
         check_row_tokens(self.speech_decoder.config, text_lengths, batch.get("row_tokens_lengths"))
         dtype = self.speech_decoder.embedding.weight.dtype
@@ -82,19 +76,20 @@ class SpeechDecoderTask(BaseTask):
     config_class = SpeechDecoderModelConfig
     files = {"text": ("text", "text"), "tokens": ("tokens", "lazy_ints"), "row_tokens": ("durations", "lazy_ints")}
     optional = ("row_tokens",)
+    trains_prefix: ClassVar[bool] = False
 
     @classmethod
     def build_parts(cls, config: SpeechDecoderModelConfig, resources: Resources) -> dict[str, nn.Module]:
         return {"speech_decoder": SpeechDecoder(config.speech_decoder, resources.llm_size)}
 
     @classmethod
-    def trained(cls, config: SpeechDecoderModelConfig, parts: dict[str, nn.Module]) -> tuple[str, ...]:
-        return children(parts["speech_decoder"], prefix=False)
+    def trained(cls, config: Any, parts: dict[str, nn.Module]) -> tuple[str, ...]:
+        """What belongs to the NAR prefix, or all else in the speech decoder."""
+        names = [name for name, _ in parts["speech_decoder"].named_children()]
+        return tuple(f"speech_decoder.{name}" for name in names if name.startswith("prefix") == cls.trains_prefix)
 
     @classmethod
-    def assemble(
-        cls, config: SpeechDecoderModelConfig, parts: dict[str, Any], resources: Resources
-    ) -> SpeechDecoderModel:
+    def assemble(cls, config: SpeechDecoderModelConfig, parts: dict[str, Any], resources: Resources) -> PartsModel:
         return SpeechDecoderModel(parts, cls.trained(config, parts), resources.embedding)
 
     @classmethod
@@ -102,12 +97,6 @@ class SpeechDecoderTask(BaseTask):
         tokenizer = resources.embedding.tokenizer
         read = Reader({"text": ("text", text_reader(config, tokenizer))})
         return CutText(read, config.cut, partial(is_space, tokenizer=tokenizer)) if train and config.cut else read
-
-
-def children(decoder: nn.Module, prefix: bool) -> tuple[str, ...]:
-    """What belongs to the NAR prefix, or all else in the speech decoder."""
-    names = [name for name, _ in decoder.named_children() if name.startswith("prefix") == prefix]
-    return tuple(f"speech_decoder.{name}" for name in names)
 
 
 def text_reader(config: Any, tokenizer: Any) -> partial[list[int]]:
@@ -118,10 +107,9 @@ def text_reader(config: Any, tokenizer: Any) -> partial[list[int]]:
 
 def check_row_tokens(config: SpeechDecoderConfig, text_lengths: Tensor, row_tokens_lengths: Tensor | None) -> None:
     """Raises ValueError: `reading: told` without durations, or durations of another text."""
-    if row_tokens_lengths is None:
-        if config.reading == "told":
-            raise ValueError("reading: told needs a file `durations` next to the tokens: stage 9 makes it (time_text)")
-    elif not torch.equal(row_tokens_lengths, text_lengths):
+    if row_tokens_lengths is None and config.reading == "told":
+        raise ValueError("reading: told needs a file `durations` next to the tokens: stage 9 makes it (time_text)")
+    if row_tokens_lengths is not None and not torch.equal(row_tokens_lengths, text_lengths):
         raise ValueError(
             "`durations` next to the tokens needs one number for each row of the text: make it again (stage 9)"
         )
@@ -130,8 +118,7 @@ def check_row_tokens(config: SpeechDecoderConfig, text_lengths: Tensor, row_toke
 class CutText:
     """After another preprocess: replaces a share of the utterances by a random run of their words, with its tokens.
 
-    What a session speaks are segments of an answer, and a cut sentence is a new one. is_space: whether an LLM id is a
-    row between two words.
+    What a session speaks are segments, and a cut sentence is a new one. is_space: whether an id is between two words.
     """
 
     def __init__(self, before: Preprocess, share: float, is_space: Callable[[int], bool]):

@@ -25,9 +25,8 @@ class BudgetCosine(AbsBatchStepScheduler):
     """Linear warm-up, then a cosine from the peak to `final_scale` of it at the end of the budget.
 
     The position on the cosine is the larger of steps done / max_steps and seconds spent / max_minutes, so a training
-    takes a known time on any machine. Time spent is part of the state: a resumed training has what was left.
-    In distributed training the clock is that of rank 0.
-
+    takes a known time on any machine. Time spent is part of the state: a resumed training has what was left. In
+    distributed training the clock is that of rank 0.
     warmup_steps: updates until the peak rate. max_steps, max_minutes: updates, and wall-clock minutes of training and
     validation, in all; None for no limit. final_scale: the last rate as a share of the peak. clock: monotonic seconds.
     """
@@ -119,11 +118,8 @@ def _budgets(schedulers: Iterable[object]) -> list[BudgetCosine]:
 
 
 class BudgetTraining:
-    """A mix-in for ESPnet's trainers: ends with the budget and keeps the last whole checkpoint.
-
-    Curves are drawn at the end and every ten minutes: after every epoch, as ESPnet does it, they took longer than a
-    short epoch.
-    """
+    """A mix-in for ESPnet's trainers: ends with the budget and keeps the last whole checkpoint. Draws curves at the end
+    and every ten minutes: after every epoch they took longer than a short epoch."""
 
     plotted_s = 0.0
 
@@ -180,10 +176,7 @@ class PartsGANTrainer(BudgetTraining, GANTrainer):
 
 
 def repair_checkpoint(folder: Path) -> None:
-    """Make a killed training resumable: restore the last whole checkpoint and rewrite a broken model of its epoch.
-
-    Raises RuntimeError: there are checkpoints, and none can be read.
-    """
+    """Restore the last whole checkpoint, and a broken model of its epoch. Raises RuntimeError: none can be read."""
     current, previous = folder / "checkpoint.pth", folder / "checkpoint.previous.pth"
     if not whole(current):
         if not whole(previous):

@@ -103,7 +103,7 @@ def test_a_whole_model_speaks_with_it_and_is_packed(recipe, capsys):
     ],
 )
 def test_what_is_no_codec_is_refused(code, message, recipe):
-    from freeze_omni.codec.build import build_codec
+    from freeze_omni.codec.codec import build_codec
 
     with pytest.raises(ConfigError, match=message):
         build_codec(build(CodecConfig, {"architecture": "external", "external": {"code": code}}))

@@ -6,8 +6,7 @@ import pytest
 import torch
 
 from freeze_omni.codec.config import QuantiserConfig
-from freeze_omni.codec.fsq import GAUSSIAN_TO_EVEN, FiniteScalarQuantiser
-from freeze_omni.codec.quantiser import Quantiser, token_usage
+from freeze_omni.codec.quantiser import GAUSSIAN_TO_EVEN, FiniteScalarQuantiser, Quantiser, token_usage
 from freeze_omni.codec.vq import VectorQuantiser
 
 
@@ -36,7 +35,10 @@ def test_vq_follows_its_input_and_leaves_no_code_dead() -> None:
     """From a collapsed codebook, clusters that lie far apart get codes of their own."""
     centres = 5 * torch.eye(8)
     codes = VectorQuantiser(24, 8, normalise=False, decay=0.8, restart_below=0.1)
-    codes.set_codebook(0.01 * torch.randn(24, 8))
+    collapsed = 0.01 * torch.randn(24, 8)
+    codes.load_state_dict(
+        {"codebook": collapsed, "sums": collapsed, "counts": torch.ones(24), "started": torch.tensor(True)}
+    )
     for _ in range(100):
         x = centres[torch.randint(8, (4, 16))] + 0.1 * torch.randn(4, 16, 8)
         codes(x)

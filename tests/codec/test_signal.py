@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from freeze_omni.codec.fifo import FifoConfig, TokenFifo, quiet_cut
-from freeze_omni.codec.istft import OverlapAdd
 from freeze_omni.codec.logmel import LogMel
 from freeze_omni.codec.losses import ReconstructionConfig, ReconstructionLoss
+from freeze_omni.codec.spectral import OverlapAdd
 from tests.contract.parts.codec import toy_codec, toy_voice
 
 

@@ -7,8 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from freeze_omni.speech_decoder.batch import advance_rows
-from freeze_omni.speech_decoder.generate import advance, begin
+from freeze_omni.speech_decoder.generate import advance, advance_rows, begin
 from freeze_omni.speech_decoder.sampling import SamplingConfig
 from freeze_omni.streaming import split_state
 from tests.speech_decoder.toy import TOY, toy_batch, toy_decoder

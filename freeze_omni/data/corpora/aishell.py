@@ -24,11 +24,9 @@ class Aishell(Corpus):
     root: Path = option(None, "the folder data_aishell, or the one that holds it")
 
     def sets(self, work: Path) -> dict[str, list[str]]:
-        folder, found = self.folder, {}
-        for name in SETS:
-            there = folder / "wav" / name
-            if there.is_dir():
-                found[name] = [f"wav/{name}/{speaker}" for speaker in folders_in(there)]
+        folder = self.folder
+        there = [name for name in SETS if (folder / "wav" / name).is_dir()]
+        found = {name: [f"wav/{name}/{who}" for who in folders_in(folder / "wav" / name)] for name in there}
         if not found and any((folder / "wav").glob("*.tar.gz")):
             raise CorpusError(
                 f"{folder}/wav: the speakers' archives are still packed; run"
@@ -39,11 +37,8 @@ class Aishell(Corpus):
     def read(self, name: str, part: str) -> Iterator[Item]:
         folder = self.folder
         texts = read_transcripts(folder / TRANSCRIPT)
-        for file in sorted(os.listdir(folder / part)):
-            key = file.removesuffix(".wav")
-            if key == file:
-                continue
-            path = f"{folder}/{part}/{file}"
+        for file in sorted(name for name in os.listdir(folder / part) if name.endswith(".wav")):
+            key, path = file.removesuffix(".wav"), f"{folder}/{part}/{file}"
             if key in texts:
                 yield Utterance(key, part.rsplit("/", 1)[1], texts[key].replace(" ", ""), path)
             else:

@@ -6,17 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from freeze_omni.data.corpora.base import (
-    Corpus,
-    Item,
-    Skipped,
-    Utterance,
-    in_range,
-    lines_of,
-    option,
-    ranges,
-    share_of,
-)
+from freeze_omni.data.corpora.base import Corpus, Item, Skipped, Utterance, in_range, option, ranges, share_of
 
 _SPEAKER_SIGNS = 7  # of SSB00050001
 
@@ -31,17 +21,14 @@ class Aishell3(Corpus):
     root: Path = option(None, "the folder with train/ and test/, or the one that holds it as data_aishell3")
     dev_share: float = option(0.01, "share of the training part that is dev")
 
-    def _lines(self, which: str) -> list[str]:
-        return lines_of(self.folder / which / "content.txt")
-
     def sets(self, work: Path) -> dict[str, list[str]]:
-        train, test = ranges(len(self._lines("train"))), ranges(len(self._lines("test")))
+        train, test = (ranges(len(self.lines(f"{which}/content.txt"))) for which in ("train", "test"))
         return {"train_no_dev": train, "dev": list(train), "test": test}
 
     def read(self, name: str, part: str) -> Iterator[Item]:
         which = "test" if name == "test" else "train"
         folder = self.folder / which / "wav"
-        for line in self._lines(which)[in_range(part)]:
+        for line in self.lines(f"{which}/content.txt")[in_range(part)]:
             file, _, spelt = line.partition("\t")
             key = file.strip().removesuffix(".wav")
             if which == "train" and (share_of(key) < self.dev_share) != (name == "dev"):

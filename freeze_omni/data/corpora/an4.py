@@ -7,17 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from freeze_omni.data.corpora.base import (
-    Corpus,
-    CorpusError,
-    Item,
-    Skipped,
-    Utterance,
-    in_range,
-    lines_of,
-    option,
-    ranges,
-)
+from freeze_omni.data.corpora.base import Corpus, CorpusError, Item, Skipped, Utterance, in_range, option, ranges
 
 # `<s> YES </s> (an251-fash-b)`; the test list has no <s>
 _LINE = re.compile(r"(?:<s>)?\s*(.*?)\s*(?:</s>)?\s*\((\w+)-(\w+)-(\w+)\)\s*$")
@@ -36,7 +26,7 @@ class An4(Corpus):
 
     def _lines(self, which: str) -> list[str]:
         """The list, sorted by speaker and utterance."""
-        return sorted(lines_of(self.folder / "etc" / f"an4_{which}.transcription"), key=_sort_key)
+        return sorted(self.lines(f"etc/an4_{which}.transcription"), key=_sort_key)
 
     def sets(self, work: Path) -> dict[str, list[str]]:
         train, test = len(self._lines("train")), len(self._lines("test"))

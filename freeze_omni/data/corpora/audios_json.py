@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from freeze_omni.data.corpora.base import Corpus, CorpusError, Item, Skipped, Utterance
-from freeze_omni.data.corpora.json_stream import stream_array
+from freeze_omni.data.corpora.json_files import stream_array
 from freeze_omni.data.tables import write_lines
 
 _RECORDINGS_A_PART = 50

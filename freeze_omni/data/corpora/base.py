@@ -75,11 +75,12 @@ class Corpus:
             f"{self.root}: no {marker} in it, nor in {name} below it; give the folder that the archive made"
         )
 
-    def sets(self, work: Path) -> dict[str, list[str]]:
-        """The sets of the corpus, each with the parts that are read one by one (folders, files or ranges).
+    def lines(self, name: str) -> list[str]:
+        """Lines of a list in the archive's folder. Raises CorpusError."""
+        return lines_of(self.folder / name)
 
-        Checks the layout and reads no audio. `work`: a folder for lists that are cut into parts. Raises CorpusError.
-        """
+    def sets(self, work: Path) -> dict[str, list[str]]:
+        """Set -> its parts (folders, files, ranges), by the layout alone; `work` may hold lists. Raises CorpusError."""
         raise NotImplementedError
 
     def read(self, name: str, part: str) -> Iterator[Item]:

@@ -79,10 +79,8 @@ class FromHf(Corpus):
 
 def suffix_of(content: bytes) -> str:
     """File ending of encoded sound, by its first bytes."""
-    for start, suffix in ((b"fLaC", ".flac"), (b"OggS", ".ogg"), (b"ID3", ".mp3"), (b"\xff\xfb", ".mp3")):
-        if content.startswith(start):
-            return suffix
-    return ".wav"
+    suffixes = {b"fLaC": ".flac", b"OggS": ".ogg", b"ID3": ".mp3", b"\xff\xfb": ".mp3"}
+    return next((suffix for start, suffix in suffixes.items() if content.startswith(start)), ".wav")
 
 
 def _word(value: Any) -> str:
@@ -91,11 +89,8 @@ def _word(value: Any) -> str:
 
 def metadata_tables(root: Path) -> list[Path]:
     """metadata.csv or metadata.jsonl of a folder of sound files, one a split; read without decoding any sound."""
-    for name in ("metadata.csv", "metadata.jsonl"):
-        found = sorted([*root.glob(name), *root.glob(f"*/{name}")])
-        if found:
-            return found
-    return []
+    found = (sorted([*root.glob(name), *root.glob(f"*/{name}")]) for name in ("metadata.csv", "metadata.jsonl"))
+    return next(filter(None, found), [])
 
 
 @cache

@@ -35,13 +35,6 @@ class GigaSpeech(AudiosJson):
         words = segment["text_tn"].split()
         if NO_SPEECH.intersection(words):
             return Skipped(segment["sid"], "marked as no speech")
-        return with_punctuation(words) if self.punctuation else without_punctuation(words)
-
-
-def without_punctuation(words: list[str]) -> str:
-    return " ".join(word for word in words if word not in PUNCTUATION)
-
-
-def with_punctuation(words: list[str]) -> str:
-    text = " ".join(PUNCTUATION.get(word, word) for word in words)
-    return re.sub(r" (?=[,.?!])", "", text)
+        if not self.punctuation:
+            return " ".join(word for word in words if word not in PUNCTUATION)
+        return re.sub(r" (?=[,.?!])", "", " ".join(PUNCTUATION.get(word, word) for word in words))

@@ -5,16 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from typing import Any
 
 from freeze_omni.data.corpora.base import Corpus, CorpusError, Item, Skipped, option, qa_set, share_of
-from freeze_omni.data.corpora.json_stream import stream_array
-from freeze_omni.data.corpora.jsonl import byte_ranges, read_rows
+from freeze_omni.data.corpora.json_files import byte_ranges, read_rows, stream_array
 from freeze_omni.data.corpora.speakable import speakable_dialogue
 
 USER = ("human", "user", "prompter")
 ASSISTANT = ("gpt", "assistant", "chatgpt", "bing", "bard")
+_IDS = ("id", "message_tree_id", "conversation_id")
 _SUFFIXES = (".json", ".jsonl", ".jsonl.gz")
 
 
@@ -47,8 +48,10 @@ class JsonDialogue(Corpus):
         stem = path.name.split(".")[0]
         try:
             for place, row in rows:
-                rounds = rounds_of(row or {}, self.language)
-                key = re.sub(r"\W+", "-", f"{stem}-{_id_of(row or {}) or place}").lower()
+                row = row or {}
+                rounds = rounds_of(row, self.language)
+                own = next(filter(None, map(row.get, _IDS)), place)
+                key = re.sub(r"\W+", "-", f"{stem}-{own}").lower()
                 if qa_set(share_of(key), self.held_out) != name:
                     continue
                 if rounds is None:
@@ -57,10 +60,6 @@ class JsonDialogue(Corpus):
                     yield speakable_dialogue(key, rounds, "dialogue", self.most_words, self.least_rounds)
         except ValueError as error:
             raise CorpusError(str(error)) from None
-
-
-def _id_of(row: dict[str, Any]) -> str:
-    return str(row.get("id") or row.get("message_tree_id") or row.get("conversation_id") or "")
 
 
 def rounds_of(row: dict[str, Any], language: str = "") -> list[tuple[str, str]] | None:
@@ -83,12 +82,8 @@ def best_path(message: dict[str, Any] | None, language: str) -> list[tuple[Any, 
     while message and not message.get("deleted") and language in ("", message.get("lang", language)):
         turns.append((message.get("role"), message.get("text")))
         replies = message.get("replies") or []
-        message = min(replies, key=_rank, default=None)
+        message = min(replies, key=lambda reply: reply["rank"] if reply.get("rank") is not None else inf, default=None)
     return turns
-
-
-def _rank(reply: dict[str, Any]) -> float:
-    return float("inf") if reply.get("rank") is None else reply["rank"]
 
 
 def pair_up(turns: list[tuple[Any, Any]]) -> list[tuple[str, str]]:

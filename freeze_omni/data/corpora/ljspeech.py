@@ -6,17 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from freeze_omni.data.corpora.base import (
-    Corpus,
-    CorpusError,
-    Item,
-    Skipped,
-    Utterance,
-    in_range,
-    lines_of,
-    option,
-    ranges,
-)
+from freeze_omni.data.corpora.base import Corpus, CorpusError, Item, Skipped, Utterance, in_range, option, ranges
 
 SPEAKER = "LJ"
 
@@ -31,11 +21,8 @@ class LjSpeech(Corpus):
     root: Path = option(None, "the folder LJSpeech-1.1, or the one that holds it")
     held_out: int = option(250, "utterances of dev, and as many of eval1")
 
-    def _lines(self) -> list[str]:
-        return lines_of(self.folder / "metadata.csv")
-
     def sets(self, work: Path) -> dict[str, list[str]]:
-        count = len(self._lines())
+        count = len(self.lines("metadata.csv"))
         if count <= 2 * self.held_out:
             raise CorpusError(f"{self.root}: {count} utterances are too few for --held_out {self.held_out}")
         dev, evaluation = count - 2 * self.held_out, count - self.held_out
@@ -43,7 +30,7 @@ class LjSpeech(Corpus):
 
     def read(self, name: str, part: str) -> Iterator[Item]:
         folder = self.folder
-        for line in self._lines()[in_range(part)]:
+        for line in self.lines("metadata.csv")[in_range(part)]:
             columns = line.split("|")
             if len(columns) != 3:
                 yield Skipped(columns[0], "not a line `id|text|normalised text`")

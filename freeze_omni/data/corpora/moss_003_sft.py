@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from freeze_omni.data.corpora.base import Corpus, CorpusError, Item, Skipped, option, qa_set, share_of
-from freeze_omni.data.corpora.jsonl import byte_ranges, read_rows
+from freeze_omni.data.corpora.json_files import byte_ranges, read_rows
 from freeze_omni.data.corpora.speakable import speakable_dialogue
 
 # `<|Human|>: ...<eoh>` and `<|MOSS|>: ...<eom>`
@@ -45,13 +45,9 @@ class Moss003Sft(Corpus):
                 continue
             kind = str(row.get("category") or "dialogue")
             key = re.sub(r"\W+", "-", f"moss-{kind}-{row['conversation_id']}").lower()
-            if self._set_of(key) == name:
-                rounds = rounds_of(row)
-                yield speakable_dialogue(key, rounds, kind, self.most_words, self.least_rounds)
-
-    def _set_of(self, key: str) -> str:
-        place = share_of(key) / self.share if self.share else 1.0
-        return qa_set(place, self.held_out) if place < 1 else ""
+            place = share_of(key) / self.share if self.share else 1.0
+            if place < 1 and qa_set(place, self.held_out) == name:
+                yield speakable_dialogue(key, rounds_of(row), kind, self.most_words, self.least_rounds)
 
 
 def rounds_of(row: dict[str, Any]) -> list[tuple[str, str]]:
@@ -60,5 +56,4 @@ def rounds_of(row: dict[str, Any]) -> list[tuple[str, str]]:
         return [(turn.get("human", ""), turn.get("assistant", "")) for turn in row["conversation"]]
     turns = row.get("chat", {})
     numbered = sorted(turns, key=lambda name: int(name.rpartition("_")[2] or 0))
-    sides = [[_MARKS.sub("", turns[name].get(side) or "") for side in ("Human", "MOSS")] for name in numbered]
-    return [(user, answer) for user, answer in sides]
+    return [tuple(_MARKS.sub("", turns[name].get(side) or "") for side in ("Human", "MOSS")) for name in numbered]

@@ -7,18 +7,17 @@ import hashlib
 import json
 import shutil
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from freeze_omni.data.corpora.base import Corpus, CorpusError
-from freeze_omni.data.corpora.merge import merge_shards, table_names
-from freeze_omni.data.corpora.shards import SKIPPED, Shard, add_up, write_shard
+from freeze_omni.data.corpora.shards import SKIPPED, Shard, merge_shards, write_shard
 from freeze_omni.data.progress import parallel_map
 from freeze_omni.data.tables import write_lines
 
 MADE_FROM = ".made_from.json"
-_TABLES = ("wav.scp", "segments", "text", "utt2spk", "spk2utt", SKIPPED, "questions.jsonl", "dialogues.jsonl")
 _MOST_SHARDS = 64
 _MOST_BASES = 20  # folders below the root that may hold the parts
 _LISTS = (".csv", ".tsv", ".txt", ".json", ".transcription")
@@ -46,9 +45,13 @@ def prepare_corpus(name: str, corpus: Corpus, data: Path, options: PrepareOption
     work.mkdir(parents=True, exist_ok=True)
     chosen = choose_sets(corpus, corpus.sets(work), options.sets)
     plan = {set_name: plan_shards(work, set_name, parts, corpus, options) for set_name, parts in chosen.items()}
-    todo = {name: shards for name, shards in plan.items() if _made_from(data / name) != _identity(shards)}
-    for set_name in (name for name in plan if name not in todo):
-        print(f"{data / set_name}: made before from the same files, kept")
+    todo = {}
+    for set_name, shards in plan.items():
+        made_from = data / set_name / MADE_FROM
+        if made_from.is_file() and made_from.read_text(encoding="utf-8").strip() == _identity(shards):
+            print(f"{data / set_name}: made before from the same files, kept")
+        else:
+            todo[set_name] = shards
     shards = [shard for group in todo.values() for shard in group]
     check = options.check_audio and corpus.role != "qa"
     write = functools.partial(write_shard, corpus=corpus, lower=options.lower, check_audio=check)
@@ -87,8 +90,9 @@ def plan_shards(work: Path, set_name: str, parts: list[str], corpus: Corpus, opt
 
 def finish_set(folder: Path, shards: list[Shard], reports: list[dict], options: PrepareOptions) -> int:
     """Merge the shards of a set, report, and return how many utterances or dialogues it has."""
-    kept, reasons = add_up(reports)
-    skipped = sum(reasons.values())
+    kept = sum(report["kept"] for report in reports)
+    reasons = sum((Counter(report["reasons"]) for report in reports), Counter())
+    skipped = reasons.total()
     folders = [shard.folder for shard in shards]
     if not kept or skipped > options.most_skipped * (kept + skipped):
         if skipped:
@@ -99,7 +103,7 @@ def finish_set(folder: Path, shards: list[Shard], reports: list[dict], options: 
             f"{folder}: {skipped} of {kept + skipped} ({share:.0f} %) cannot be used: {why or 'it is empty'}. "
             f"See {folder / SKIPPED}; fix the corpus, or allow it with --most_skipped {max(share, 1) / 100:.2f}"
         )
-    merge_shards(folders, folder, sorted({*table_names(folders), *(set(_TABLES) - {"spk2utt"})}))
+    merge_shards(folders, folder)
     print(f"{folder}: {kept} kept, {skipped} skipped" + (f" (see {folder / SKIPPED})" if skipped else ""))
     for reason, count in reasons.most_common(_SHOWN_REASONS):
         print(f"  {count}: {reason}")
@@ -111,11 +115,6 @@ def finish_set(folder: Path, shards: list[Shard], reports: list[dict], options: 
 
 def _identity(shards: list[Shard]) -> str:
     return json.dumps([shard.fingerprint for shard in shards])
-
-
-def _made_from(folder: Path) -> str:
-    path = folder / MADE_FROM
-    return path.read_text(encoding="utf-8").strip() if path.is_file() else ""
 
 
 def _times_of(root: Path, parts: Sequence[str]) -> list[int]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from freeze_omni.data.corpora.base import Corpus, CorpusError, Item, option
-from freeze_omni.data.corpora.json_stream import stream_array
+from freeze_omni.data.corpora.json_files import stream_array
 from freeze_omni.data.corpora.speakable import speakable_dialogue
 
 

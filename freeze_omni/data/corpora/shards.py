@@ -1,26 +1,31 @@
-"""Parts of a corpus become shards: sorted tables in a folder, written whole or not at all.
+"""Parts of a corpus become shards, and shards become the tables of a set: no process holds a set in memory.
 
-Processes work independently, a killed run resumes with the missing shards, and the tables of a set are merged from
-sorted files: no process holds a set in memory.
+A shard is a folder of sorted tables, written whole or not at all: processes work independently, and a killed run
+resumes with the missing shards.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
+import subprocess
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 
 from freeze_omni.data.audio import AudioError, AudioHeader, read_header
-from freeze_omni.data.corpora.base import Corpus, Dialogue, Item, Skipped, Utterance
-from freeze_omni.data.tables import write_lines
+from freeze_omni.data.corpora.base import Corpus, CorpusError, Dialogue, Item, Skipped, Utterance
+from freeze_omni.data.tables import whole_file, write_lines
 
 REPORT = "report.json"
 SKIPPED = "skipped"
+TABLES = ("dialogues.jsonl", "questions.jsonl", "segments", SKIPPED, "text", "utt2spk", "wav.scp")
 _BLANKS = re.compile(r"\s+")
+_SORT = {**os.environ, "LC_ALL": "C"}
 _SLACK_S = 0.1  # a segment may end this much after its recording
 
 
@@ -122,10 +127,41 @@ def _add_dialogue(tables: Tables, item: Dialogue) -> None:
     tables.add("dialogues.jsonl", json.dumps(dialogue, ensure_ascii=False))
 
 
-def add_up(reports: Iterable[dict]) -> tuple[int, Counter[str]]:
-    """Utterances kept and reasons of all shards of a set."""
-    kept, reasons = 0, Counter[str]()
-    for report in reports:
-        kept += report["kept"]
-        reasons.update(report["reasons"])
-    return kept, reasons
+def merge_shards(folders: Sequence[Path], output: Path, tables: Sequence[str] = TABLES) -> None:
+    """Write the tables that any shard has, and spk2utt; remove others. Raises CorpusError for a duplicate id."""
+    output.mkdir(parents=True, exist_ok=True)
+    for table in tables:
+        parts = [str(folder / table) for folder in folders if (folder / table).is_file()]
+        if parts:
+            _sort(["-m", *parts], output / table)
+        else:
+            (output / table).unlink(missing_ok=True)
+    for table in ("text", "questions.jsonl"):
+        if (output / table).is_file():
+            _refuse_doubled(output / table)
+    if (output / "utt2spk").is_file():
+        by_speaker = output / ".utt2spk.by_speaker"
+        _sort(["-k2,2", "-k1,1", str(output / "utt2spk")], by_speaker)
+        with open(by_speaker, encoding="utf-8") as file:
+            groups = groupby(map(str.split, file), key=lambda pair: pair[1])
+            write_lines(output / "spk2utt", (f"{who} {' '.join(key for key, _ in pairs)}" for who, pairs in groups))
+        by_speaker.unlink()
+
+
+def _sort(arguments: list[str], output: Path) -> None:
+    if shutil.which("sort") is None:
+        raise CorpusError("no `sort` program on PATH; install coreutils")
+    with whole_file(output) as partial:
+        run = subprocess.run(["sort", "-o", str(partial), *arguments], env=_SORT, capture_output=True, text=True)
+        if run.returncode:
+            raise CorpusError(f"{output}: sort failed: {run.stderr.strip()}; is the disk full?")
+
+
+def _refuse_doubled(table: Path) -> None:
+    last = None
+    with open(table, encoding="utf-8") as file:
+        for number, line in enumerate(file, start=1):
+            key = line.split(",", 1)[0] if line.startswith("{") else line.split(" ", 1)[0]
+            if key == last:
+                raise CorpusError(f"{table}:{number}: the id {key} comes twice: the corpus holds it in two places")
+            last = key

@@ -119,12 +119,6 @@ _STYLE_ROWS, _STYLE_SIZE = 510, 256
 _LONGEST = 400  # phonemes a call; the model was made for 510
 
 
-def voice_names(folder: str | Path) -> list[str]:
-    """English voices in `folder`, or else those of the Python package's vectors."""
-    names = sorted(path.stem for path in Path(folder, "voices").glob("[ab][fm]_*.bin"))
-    return names or sorted(np.load(Path(folder, "voices_ja.npz")).files)
-
-
 class Kokoro:
     """speak(text, voice, speed): `a` or `a+b` (the mean of two voices)."""
 
@@ -137,9 +131,16 @@ class Kokoro:
         self._phonemes = load_g2p(str(self._folder / "g2p"))
         self._styles: dict[str, NDArray[np.float32]] = {}
 
+    @staticmethod
+    def voices(folder: Path) -> list[str]:
+        """English voices in `folder`, or else those of the Python package's vectors."""
+        names = sorted(path.stem for path in Path(folder, "voices").glob("[ab][fm]_*.bin"))
+        return names or sorted(np.load(Path(folder, "voices_ja.npz")).files)
+
     def speak(self, text: str, voice: str, speed: float) -> tuple[Wav, int]:
-        style = self._style(voice)
-        pieces = [self._run(part, style, speed) for part in split_phonemes(self._phonemes(text))]
+        if voice not in self._styles:
+            self._styles[voice] = np.mean([self._read_style(name) for name in voice.split("+")], 0, np.float32)
+        pieces = [self._run(part, self._styles[voice], speed) for part in split_phonemes(self._phonemes(text))]
         return np.concatenate(pieces), _HZ
 
     def _run(self, phonemes: str, style: NDArray[np.float32], speed: float) -> Wav:
@@ -153,18 +154,13 @@ class Kokoro:
         }
         return self._session.run(None, inputs)[0].ravel()
 
-    def _style(self, voice: str) -> NDArray[np.float32]:
-        if voice not in self._styles:
-            self._styles[voice] = np.mean([self._read_style(name) for name in voice.split("+")], 0, np.float32)
-        return self._styles[voice]
-
     def _read_style(self, name: str) -> NDArray[np.float32]:
         path = self._folder / "voices" / f"{name}.bin"
         if path.exists():
             return np.fromfile(path, dtype=np.float32).reshape(_STYLE_ROWS, _STYLE_SIZE)
         packed = np.load(self._folder / "voices_ja.npz")
         if name not in packed.files:
-            raise TtsError(f"kokoro has no voice '{name}'; known: {', '.join(voice_names(self._folder))}")
+            raise TtsError(f"kokoro has no voice '{name}'; known: {', '.join(self.voices(self._folder))}")
         return packed[name].reshape(_STYLE_ROWS, _STYLE_SIZE)
 
 
@@ -193,7 +189,9 @@ class Piper:
 
     def speak(self, text: str, voice: str, speed: float) -> tuple[Wav, int]:
         if voice not in self._models:
-            self._models[voice] = self._load(voice)
+            path = self._folder / f"{voice}.onnx"
+            session = one_core_session(path, "get_piper_joe.sh")
+            self._models[voice] = session, json.loads(Path(f"{path}.json").read_text(encoding="utf-8"))
         session, config = self._models[voice]
         ids = phoneme_ids(as_espeak(self._phonemes(text)), config["phoneme_id_map"])
         scale = config["inference"]
@@ -204,11 +202,6 @@ class Piper:
         }
         wav = session.run(None, inputs)[0].ravel()
         return wav / max(1.0, float(np.abs(wav).max())), config["audio"]["sample_rate"]
-
-    def _load(self, voice: str) -> tuple:
-        path = self._folder / f"{voice}.onnx"
-        session = one_core_session(path, "get_piper_joe.sh")
-        return session, json.loads(Path(f"{path}.json").read_text(encoding="utf-8"))
 
 
 def phoneme_ids(phonemes: str, id_map: dict[str, list[int]]) -> list[int]:
@@ -260,7 +253,6 @@ class Program:
             return read_audio(path)
 
 
-def find_program(name: str, folders: tuple[str, ...] = ()) -> str | None:
-    """The program's path: in one of `folders`, else on PATH; None if not found."""
-    own = (str(Path(folder, name)) for folder in folders if Path(folder, name).exists())
-    return next(own, None) or shutil.which(name)
+def find_program(name: str, folder: Path) -> str | None:
+    """The program's path: in `folder`, else on PATH; None if not found."""
+    return str(folder / name) if (folder / name).exists() else shutil.which(name)

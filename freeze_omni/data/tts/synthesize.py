@@ -6,23 +6,14 @@ import functools
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from freeze_omni.data.audio import trim_silence, write_wav
 from freeze_omni.data.progress import parallel_map
-from freeze_omni.data.tts.backends import (
-    PROGRAMS,
-    Backend,
-    Kokoro,
-    Piper,
-    Program,
-    TtsError,
-    Voice,
-    find_program,
-    voice_names,
-)
+from freeze_omni.data.tts.backends import PROGRAMS, Backend, Kokoro, Piper, Program, TtsError, Voice, find_program
 
 FLITE_VOICES = ("slt", "rms", "awb", "kal16")
 FESTIVAL_HTS = "cmu_us_slt_arctic_hts"
@@ -35,7 +26,7 @@ def default_cache() -> Path:
 
 @dataclass(frozen=True)
 class TtsFolders:
-    """Where the parts are. `program`: your own command line (see program.Program)."""
+    """Where the parts are. `program`: your own command line (see backends.Program)."""
 
     cache: str = ""
     kokoro: str = ""
@@ -61,28 +52,23 @@ def make_backend(name: str, folders: TtsFolders) -> Backend:
     if name not in PROGRAMS:
         raise TtsError(f"no back-end '{name}'; known: kokoro, piper, program, {', '.join(PROGRAMS)}")
     program, version, template = PROGRAMS[name]
-    path = find_program(program, (str(folders.of("flite")),))
+    path = find_program(program, folders.of("flite"))
     if path is None:
         raise TtsError(f"{program} is not on PATH; install it, or leave its voices out")
     return Program(template, version, path)
-
-
-def backend_version(name: str, folders: TtsFolders) -> str:
-    """The version that enters cache keys, without loading a model."""
-    return {"kokoro": Kokoro.version, "piper": Piper.version}.get(name) or make_backend(name, folders).version
 
 
 def available_voices(folders: TtsFolders) -> dict[str, list[str]]:
     """Back-end -> voices available here (espeak-ng: some of its variants)."""
     found: dict[str, list[str]] = {}
     if (folders.of("kokoro") / "kokoro.onnx").exists():
-        found["kokoro"] = voice_names(folders.of("kokoro"))
+        found["kokoro"] = Kokoro.voices(folders.of("kokoro"))
     found["piper"] = sorted(path.stem for path in folders.of("piper_joe").glob("*.onnx"))
-    if find_program("flite", (str(folders.of("flite")),)):
+    if find_program("flite", folders.of("flite")):
         found["flite"] = list(FLITE_VOICES)
-    if find_program("text2wave") and Path("/usr/share/festival/voices/us", FESTIVAL_HTS).exists():
+    if shutil.which("text2wave") and Path("/usr/share/festival/voices/us", FESTIVAL_HTS).exists():
         found["festival"] = [FESTIVAL_HTS]
-    if find_program("espeak-ng"):
+    if shutil.which("espeak-ng"):
         variants = ("m1", "m3", "m7", "f1", "f2", "f4")
         found["espeak"] = [f"{accent}+{v}" for accent in ("en-us", "en-gb") for v in variants]
     return {name: voices for name, voices in found.items() if voices}
@@ -91,6 +77,7 @@ def available_voices(folders: TtsFolders) -> dict[str, list[str]]:
 _LOUDEST = 0.9
 _BATCH = {"kokoro": 2, "piper": 8}  # sentences a task: slow voices in small ones
 _QUICK_BATCH = 16
+_kept_backend = functools.cache(make_backend)
 
 
 @dataclass(frozen=True)
@@ -116,7 +103,9 @@ def synthesize(jobs: Sequence[Job], folders: TtsFolders, nj: int = 1) -> dict[st
     Raises TtsError: a back-end or voice that is not available, or text that cannot be spoken.
     """
     cache = Path(folders.cache) if folders.cache else default_cache()
-    versions = {name: backend_version(name, folders) for name in {job.voice.backend for job in jobs}}
+    known = {"kokoro": Kokoro.version, "piper": Piper.version}  # without loading a model
+    names = {job.voice.backend for job in jobs}
+    versions = {name: known.get(name) or make_backend(name, folders).version for name in names}
     paths = {job.utterance: cached_path(job, versions[job.voice.backend], cache) for job in jobs}
     missing = {paths[job.utterance]: job for job in reversed(jobs) if not paths[job.utterance].exists()}
     work = functools.partial(_speak_into, folders=folders)
@@ -128,14 +117,9 @@ def synthesize(jobs: Sequence[Job], folders: TtsFolders, nj: int = 1) -> dict[st
     return paths
 
 
-@functools.cache
-def _backend(name: str, folders: TtsFolders) -> Backend:
-    return make_backend(name, folders)
-
-
 def _speak_into(todo: tuple[Job, Path], folders: TtsFolders) -> None:
     job, path = todo
-    wav, hz = _backend(job.voice.backend, folders).speak(job.text, job.voice.name, job.voice.speed)
+    wav, hz = _kept_backend(job.voice.backend, folders).speak(job.text, job.voice.name, job.voice.speed)
     wav = trim_silence(wav, hz)
     peak = float(abs(wav).max()) if len(wav) else 0.0
     if peak < 1e-3:

@@ -49,8 +49,7 @@ def write_bench(folder: Path, data: Path, outputs: Path, scenes: Sequence[Script
         output = read_json(own / "output.json")
         if "chunks" in output:
             words = [Word(chunk["text"], *map(float, chunk["timestamp"])) for chunk in output["chunks"]]
-            kept = [word for word in words if begin_s <= word.start_s < end_s]
-            write_json(target / "output.json", as_content(kept))
+            write_json(target / "output.json", as_content([w for w in words if begin_s <= w.start_s < end_s]))
         items.append(Item(f"{TASKS[scene.kind]}/{scene.id}", str(target / "input.wav"), fields={"begin_s": begin_s}))
     full_duplex_bench.check(folder, items)
     return sorted({item.id.split("/")[0] for item in items})

@@ -1,10 +1,8 @@
-"""Compose scripted scenes from spoken sentences of Kaldi directories, or of the dialogue sets of stage 4.
-
-The same seed and sentences give the same scenes.
-"""
+"""Compose scripted scenes from spoken sentences of Kaldi directories or dialogue sets, the same for the same seed."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +20,6 @@ from freeze_omni.eval.sets import read_jsonl
 NOT_FOR_IT = ("backchannel", "side")  # utterances of these kinds begin with them: side-0003
 _QUESTION = "question"
 _DIALOGUE_KINDS = {"complete": _QUESTION, "backchannel": "backchannel", "side": "side"}
-EXPECT = {"interruption": "stop"}
 _MAKER_KIND = {"turn": "complete", "pause": "paused", "background": "side"}
 _BACKGROUND_S = 3.0
 
@@ -46,16 +43,14 @@ class Sound:
 
 
 def read_sounds(folder: Path) -> list[Sound]:
-    """Of a dialogue set (with `scene`) its whole turns, backchannels and side talk, by their segments; of another
-    directory every utterance, by its id. Raises TableError.
-    """
+    """All utterances; of a dialogue set its whole turns, backchannels and side talk. Raises TableError."""
     wavs, texts = read_table(folder / "wav.scp"), read_table(folder / "text", need_value=False)
-    missing = [key for key in wavs if key not in texts]
-    if missing:
+    if missing := [key for key in wavs if key not in texts]:
         raise TableError(f"{folder / 'text'}: {missing[0]} of wav.scp is not in it; add its words")
     speakers = read_table(folder / "utt2spk") if (folder / "utt2spk").is_file() else {}
     if not (folder / "scene").is_file():
-        return [Sound(_kind(key), entry, texts[key], None, speakers.get(key, "")) for key, entry in wavs.items()]
+        kinds = {key: next((kind for kind in NOT_FOR_IT if key.startswith(f"{kind}-")), _QUESTION) for key in wavs}
+        return [Sound(kinds[key], entry, texts[key], None, speakers.get(key, "")) for key, entry in wavs.items()]
     sounds = []
     for key, scene in read_jsonl(folder / "scene").items():
         try:
@@ -86,16 +81,10 @@ class Pools:
         return [kind for kind in KINDS if kind not in NOT_FOR_IT or self.of[kind]]
 
 
-def _kind(utterance: str) -> str:
-    return next((kind for kind in NOT_FOR_IT if utterance.startswith(f"{kind}-")), _QUESTION)
-
-
 @dataclass(frozen=True)
 class ComposeConfig:
-    """Ranges are (least, most), drawn evenly.
-
-    wait_s: when a sound that waits for the system to speak comes after the turn if the system is silent.
-    into_answer_s: how long the system has spoken before that sound comes. tail_s: silence at the end.
+    """Ranges are (least, most), drawn evenly. into_answer_s: how long the system has spoken before a sound comes;
+    wait_s: how long after the turn if it is silent. tail_s: silence at the end.
     """
 
     lead_s: tuple[float, float] = (0.3, 0.8)
@@ -119,18 +108,17 @@ class Composer:
     def write(self, folder: Path, kinds: Sequence[str], count: int, seed: int) -> list[ScriptedScene]:
         """`count` scenes of each kind into `folder`, in the form of `scene.py`."""
         scenes = []
-        for kind in kinds:
-            for number in range(count):
-                key = f"{kind}-{number:04d}"
-                scene, bed, event = self.make(kind, key, np.random.default_rng([seed, *key.encode()]))
-                planned = bed.copy()
-                if event is not None:
-                    at = round(scene.said[-1].start_s * self.hz)
-                    planned[at : at + len(event)] += event
-                    write_wav(folder / key / "bed.wav", bed, self.hz)
-                    write_wav(folder / key / "event.wav", event, self.hz)
-                write_wav(folder / key / "input.wav", planned, self.hz)
-                scenes.append(scene)
+        for kind, number in itertools.product(kinds, range(count)):
+            key = f"{kind}-{number:04d}"
+            scene, bed, event = self.make(kind, key, np.random.default_rng([seed, *key.encode()]))
+            planned = bed.copy()
+            if event is not None:
+                at = round(scene.said[-1].start_s * self.hz)
+                planned[at : at + len(event)] += event
+                write_wav(folder / key / "bed.wav", bed, self.hz)
+                write_wav(folder / key / "event.wav", event, self.hz)
+            write_wav(folder / key / "input.wav", planned, self.hz)
+            scenes.append(scene)
         write_scenes(folder, scenes)
         return scenes
 
@@ -147,7 +135,8 @@ class Composer:
             into_s = _drawn(config.into_answer_s, rng)
             text, event = self._event(kind, asked, rng)
             start_s = round(said[0].end_s + config.wait_s, 3)
-            said.append(Said(kind, start_s, self._end_s(start_s, event), EXPECT.get(kind, "go_on"), text))
+            expect = "stop" if kind == "interruption" else "go_on"
+            said.append(Said(kind, start_s, self._end_s(start_s, event), expect, text))
             tail_s += into_s  # it may begin that much later than planned
         elif kind == "echo":
             echo = Echo(_drawn(config.echo_delay_s, rng), _drawn(config.echo_db, rng))

@@ -129,10 +129,8 @@ def _over_itself(scene: ScriptedScene, output: Output) -> dict[str, Any]:
     """Measures of a scene with echo: all that follows the first answer is said to itself."""
     after = [span for span in output.speech if span[1] > scene.turn.end_s]  # the answer, and what is said anew
     responded = takes(after[1:], output)
-    found: dict[str, Any] = {"takeover": responded, "overlapped": bool(after)}
-    if after:
-        found["behaviour"] = "respond" if responded else "resume"
-    return found
+    behaviour = "respond" if responded else "resume"
+    return {"takeover": responded, "overlapped": bool(after), "behaviour": behaviour if after else None}
 
 
 def _latency(spans: Sequence[Span], end_s: float) -> float:

@@ -1,7 +1,4 @@
-"""Play a scripted scene in closed loop: what the system hears depends on what it says.
-
-In real time, see realtime.py; here to a session, on a virtual clock.
-"""
+"""Play a scripted scene in closed loop, on a virtual clock: what the system hears depends on what it says."""
 
 from __future__ import annotations
 
@@ -19,15 +16,11 @@ from freeze_omni.rates import Rates
 from freeze_omni.session import events as ev
 from freeze_omni.session.session import SpeechSession
 
-Voice = Callable[[float, float], np.ndarray]
-"""The system's own sound (S,) at the hearing's rate between two times, in seconds."""
+Voice = Callable[[float, float], np.ndarray]  # its own sound (S,) between two times in s, at the hearing's rate
 
 
 class Hearing:
-    """What reaches the system's microphone, piece by piece, at `hz`: the script, and what depends on the system itself.
-
-    `heard` is all that was played; `scene` says where.
-    """
+    """What reaches the system's microphone, piece by piece, at `hz`. heard: all that was played; scene: where."""
 
     def __init__(self, scene: ScriptedScene, bed: np.ndarray, event: np.ndarray | None, hz: int) -> None:
         """bed (S,), event (E,): at `hz`; event: what waits for the system, if any."""
@@ -54,9 +47,8 @@ class Hearing:
         """
         if self._waiting is not None:
             self._place(self._waiting, at, size, begins_s)
-        end = min(at + size, len(self.heard))
-        if self.scene.echo is not None and end > at:
-            echo = self.scene.echo
+        end, echo = min(at + size, len(self.heard)), self.scene.echo
+        if echo is not None and end > at:
             back = voice(at / self.hz - echo.delay_s, end / self.hz - echo.delay_s)[: end - at]
             self.heard[at : at + len(back)] += back * np.float32(10 ** (echo.level_db / 20))
         np.clip(self.heard[at:end], -1, 1, out=self.heard[at:end])

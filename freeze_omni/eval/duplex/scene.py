@@ -3,10 +3,9 @@
 A set of scenes is a folder: scenes.jsonl, and <id>/ with their sound at 16 kHz. <id>/input.wav is the user's side as
 planned. If a sound waits for the system to speak, bed.wav is the user's side without it, and event.wav that sound.
 
-The output of a system is a folder for each scene: input.wav and output.wav in time with it, output.json, scene.json.
-output.json has `events` ([{"time_s", "event", ...}]) of systems that report them, and the recogniser's `text` and
-`chunks` in Full-Duplex-Bench's form. scene.json is the scene with its waiting sound where it was played. Of another
-system output.wav is enough.
+The output of a system is a folder for each scene: input.wav and output.wav in time with it, output.json with `events`
+([{"time_s", "event", ...}]), if it reports them, and the recogniser's `text` and `chunks` in Full-Duplex-Bench's form,
+and scene.json, with the waiting sound where it was played. Of another system output.wav is enough.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ import numpy as np
 
 from freeze_omni.config import ConfigError, as_mapping, build
 from freeze_omni.data.audio import AudioError, read_audio, read_header, write_wav
-from freeze_omni.data.tables import TableError, write_lines
+from freeze_omni.data.tables import TableError, write_jsonl
 from freeze_omni.eval.outputs import MERGE_S, Span, speech_segments
 from freeze_omni.eval.sets import json_lines, write_json
 from freeze_omni.rates import Rates
@@ -36,10 +35,9 @@ _ROUND_S = 0.01
 
 @dataclass(frozen=True)
 class Said:
-    """Something that sounds on the user's side, in seconds of the scene.
+    """A sound of the user's side, in seconds of the scene. what: `turn` or one of OVER_ANSWER. pauses: inside it.
 
-    what: `turn` or one of OVER_ANSWER. expect of the system: `respond` to it, `stop` and respond to it, `go_on` as if
-    it had not sounded. pauses: silences inside.
+    expect of the system: `respond` to it, `stop` and respond to it, `go_on` as if it had not sounded.
     """
 
     what: str
@@ -101,7 +99,7 @@ class ScriptedScene:
 
 def write_scenes(folder: Path, scenes: Iterable[ScriptedScene]) -> None:
     """scenes.jsonl, sorted by id."""
-    write_lines(folder / FILE, map(_line, sorted(scenes, key=lambda scene: scene.id)))
+    write_jsonl(folder / FILE, map(as_mapping, sorted(scenes, key=lambda scene: scene.id)))
 
 
 def read_scenes(folder: Path, sound: bool = True) -> list[ScriptedScene]:
@@ -142,20 +140,13 @@ def _check_sound(path: Path, where: str, scene: ScriptedScene) -> None:
         raise TableError(f"{where}: {path}: {header.samples / hz:.2f} s, not the scene's {scene.seconds} s; {fix}")
 
 
-def _line(scene: ScriptedScene) -> str:
-    return json.dumps(as_mapping(scene), ensure_ascii=False)
-
-
-Event = Mapping[str, Any]
 Sound = tuple[np.ndarray, int]
 OWN_ENDS = ("done", "length")
 
 
 @dataclass(frozen=True)
 class Output:
-    """speech: where the system speaks. ends: when an answer was over and whether by itself, if it reported that. words:
-    with their times, None if not transcribed.
-    """
+    """ends: when an answer was over and whether by itself, if reported. words: with times, None if not transcribed."""
 
     seconds: float
     speech: list[Span]
@@ -163,19 +154,18 @@ class Output:
     words: list[tuple[str, float, float]] | None = None
 
 
-def write_output(folder: Path, scene: ScriptedScene, heard: Sound, said: Sound, events: Sequence[Event]) -> None:
+def write_output(
+    folder: Path, scene: ScriptedScene, heard: Sound, said: Sound, events: Sequence[Mapping[str, Any]]
+) -> None:
     """One scene's folder. heard, said: samples (S,) and their rate, of the input and of the system."""
     write_wav(folder / "input.wav", *heard)
     write_wav(folder / "output.wav", *said)
     write_json(folder / "output.json", {"events": list(events)})
-    write_lines(folder / "scene.json", [_line(scene)])
+    write_jsonl(folder / "scene.json", [as_mapping(scene)])
 
 
 def read_output(folder: Path, planned: ScriptedScene) -> tuple[ScriptedScene, Output]:
-    """The scene as it was played, or as planned if that was not recorded, and what the system said.
-
-    Raises TableError, AudioError.
-    """
+    """The scene as it was played, or as planned, and what the system said. Raises TableError, AudioError."""
     path = folder / "scene.json"
     scene = read_lines(path)[0] if path.is_file() else planned
     if (scene.id, scene.kind) != (planned.id, planned.kind):
@@ -188,9 +178,8 @@ def read_output(folder: Path, planned: ScriptedScene) -> tuple[ScriptedScene, Ou
     merge_s = math.inf if begins_s else MERGE_S
     over = [event for event in events if event["event"] in ("stops", "ended")]
     ends = [(event["time_s"], event.get("reason") in OWN_ENDS) for event in over]
-    words = None
-    if "chunks" in content:
-        words = [(chunk["text"], *map(float, chunk["timestamp"])) for chunk in content["chunks"]]
+    chunks = content.get("chunks")
+    words = None if chunks is None else [(one["text"], *map(float, one["timestamp"])) for one in chunks]
     return scene, Output(len(wav) / hz, speech_segments(wav, hz, merge_s, begins_s), ends, words)
 
 

@@ -1,18 +1,13 @@
-"""Scripted scenes of two voices in closed loop: played to a model, a server, or another system, and measured.
-
-`freeze-omni eval duplex --scenes`. Measures: see measures.py.
-"""
+"""Scripted scenes in closed loop (`freeze-omni eval duplex --scenes`): played to a system, and measured."""
 
 from __future__ import annotations
 
 import argparse
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from freeze_omni.data.audio import read_audio
 from freeze_omni.data.tables import TableError
@@ -58,19 +53,14 @@ def decode(job: DecodeJob) -> dict[str, dict[str, Any]]:
     return records
 
 
-def transcribe(
-    outputs: Path, scenes: Sequence[ScriptedScene], words: Callable[[np.ndarray], list[judges.Word]]
-) -> None:
-    """Add `text` and `chunks` to output.json next to every output.wav that has no words yet.
-
-    words: of (S,) samples at 16 kHz. Silence is skipped: recognisers invent words for it.
-    """
+def transcribe(outputs: Path, scenes: Sequence[ScriptedScene], judge: judges.Judge) -> None:
+    """Add `text` and `chunks` to output.json next to every output.wav that has no words yet."""
     for scene in scenes:
         folder = outputs / scene.id
         if not (folder / "output.wav").is_file() or "chunks" in (known := read_json(folder / "output.json")):
             continue
         wav, hz = read_audio(str(folder / "output.wav"), judges.RATE_HZ)
-        found = words(wav) if speech_segments(wav, hz) else []
+        found = judge.words(wav) if speech_segments(wav, hz) else []  # recognisers invent words for silence
         write_json(folder / "output.json", known | as_content(found))
 
 
@@ -123,11 +113,9 @@ def scene_rows(figures: Mapping[str, Any]) -> list[list[str]]:
 
 def backchannel_line(figures: Mapping[str, Any]) -> list[str]:
     """How often the system says "uh-huh" in the user's turns; empty without turns to count in."""
-    found = figures["backchannels"]
-    if found["per_s"]["mean"] is None:
-        return []
-    rate = f"backchannels of the system: {number(found['per_s']['mean'], 3)} a second of the user's turns"
-    return [rate + (f", JSD {number(found['jsd']['mean'], 3)}" if found["jsd"]["count"] else "")]
+    rate, jsd = figures["backchannels"]["per_s"]["mean"], figures["backchannels"]["jsd"]["mean"]
+    text = f"backchannels of the system: {number(rate, 3)} a second of the user's turns"
+    return [] if rate is None else [text if jsd is None else f"{text}, JSD {number(jsd, 3)}"]
 
 
 def clock_line(figures: Mapping[str, Any]) -> list[str]:
@@ -186,7 +174,7 @@ def evaluate(args: argparse.Namespace, config: DecodeConfig) -> Report:
     notes = []
     if args.judge is not None:
         judge = judges.Judge(args.judge, replace(config.score.judge, language=args.language))
-        transcribe(outputs, scenes, judge.words)
+        transcribe(outputs, scenes, judge)
         notes.append(f"words by {judge.name}: a takeover is a second of words, or more than three")
     figures = score_outputs(outputs, scenes)
     if args.model is not None:

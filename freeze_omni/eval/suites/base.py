@@ -55,8 +55,7 @@ class Suite(Protocol):
 def read_lines(path: Path, needed: Sequence[str] = ()) -> Iterator[dict[str, Any]]:
     """Objects of a .jsonl file that all have the needed keys. Raises SuiteError with the line."""
     for where, row in json_lines(path, SuiteError, "correct --data"):
-        missing = [key for key in needed if key not in row]
-        if missing:
+        if missing := [key for key in needed if key not in row]:
             raise SuiteError(f"{where}: no '{missing[0]}'")
         yield row
 
@@ -131,10 +130,7 @@ class VoiceBench(Suite):
 
 
 class UroBench(Suite):
-    """URO-Bench, single-round sets: a .jsonl with source_wav, source_text and target_text.
-
-    Writes audio/%04d.wav and pred_text.jsonl, question_text.jsonl, gt_text.jsonl, each line {"0000": text}.
-    """
+    """Reads test.jsonl of single-round sets; writes audio/%04d.wav and TEXTS, each line {"0000": text}."""
 
     TEXTS = ("pred_text.jsonl", "question_text.jsonl", "gt_text.jsonl")
 

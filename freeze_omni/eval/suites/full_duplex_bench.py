@@ -28,12 +28,9 @@ def read(data: Path, work: Path) -> list[Item]:
     """All samples of a root folder of tasks, or of one task."""
     items = []
     for path in sorted([*data.glob("*/input.wav"), *data.glob("*/*/input.wav")]):
-        folder = path.parent
-        task = folder.parent.name
-        fields = {"task": task, "begin_s": 0.0}
-        if task.endswith(INTERRUPTION):
-            fields["begin_s"] = _interruption_end_s(folder / "interrupt.json")
-        items.append(Item(f"{task}/{folder.name}", str(path), fields=fields))
+        folder, task = path.parent, path.parent.parent.name
+        begin_s = _interruption_end_s(folder / "interrupt.json") if task.endswith(INTERRUPTION) else 0.0
+        items.append(Item(f"{task}/{folder.name}", str(path), fields={"task": task, "begin_s": begin_s}))
     if not items:
         raise SuiteError(f"{data}: no <id>/input.wav and no <task>/<id>/input.wav in it")
     return items

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from freeze_omni.shapes import pad_rows
 
@@ -37,10 +38,6 @@ class Mixtures:
         constant = self.log_weights - 0.5 * (rest + self.means.shape[-1] * math.log(2 * math.pi))
         return (cross - 0.5 * square).unflatten(1, self.log_weights.shape) + constant
 
-    def score(self, frames: Tensor) -> Tensor:
-        """Log likelihood (F, S) of frames (F, D) in each state."""
-        return self.components(frames).logsumexp(-1)
-
     def split(self) -> Mixtures:
         """Twice the components, each pair slightly apart."""
         apart = 0.2 * self.variances.sqrt()
@@ -51,11 +48,6 @@ class Mixtures:
         )
 
 
-def one_gaussian(frames: Tensor, states: Tensor, count: int) -> Mixtures:
-    """One component for each of `count` states, from frames (F, D) and their states (F,)."""
-    return _estimate(frames, states, torch.ones(len(frames), 1), count)
-
-
 def reestimate(mixtures: Mixtures, frames: Tensor, states: Tensor) -> Mixtures:
     """The mixtures after one step of EM on frames (F, D) that are in states (F,)."""
     shares = mixtures.components(frames)[torch.arange(len(frames)), states].softmax(-1)
@@ -63,7 +55,10 @@ def reestimate(mixtures: Mixtures, frames: Tensor, states: Tensor) -> Mixtures:
 
 
 def _estimate(frames: Tensor, states: Tensor, shares: Tensor, count: int) -> Mixtures:
-    """From each component's share (F, K) of a frame; rare states lean on the mean of all."""
+    """`count` states from frames (F, D), their states (F,) and each component's share (F, K) of them.
+
+    Rare states lean on the mean of all.
+    """
     sizes, sums, squares = _sums(frames, states, shares, count)
     lent = (FEWEST_FRAMES / shares.shape[1] - sizes).clamp(min=1e-3)
     total = sizes + lent
@@ -89,12 +84,10 @@ NEVER = -1e30
 
 
 def best_path(scores: Tensor, frames: Tensor, prices: Tensor, slots: Tensor) -> Tensor:
-    """The state of each frame on the best path.
+    """The state (B, T) of each frame on the best path, arbitrary after the real frames.
 
     scores: (B, T, 2 N) log likelihood of each frame in each state; state 2 i and 2 i + 1 are slot i's.
-    frames: (B,) real frames; slots: (B,) real slots.
-    prices: (B, N) log probability of skipping a slot.
-    Returns: (B, T) states, arbitrary after the real frames.
+    prices: (B, N) log probability of skipping a slot. frames, slots: (B,) real ones.
     """
     skips = _skips(prices)
     best = _start(scores[:, 0], prices)
@@ -109,7 +102,7 @@ def best_path(scores: Tensor, frames: Tensor, prices: Tensor, slots: Tensor) -> 
 
 
 def _shift(best: Tensor, states: int) -> Tensor:
-    return torch.nn.functional.pad(best[:, :-states], (states, 0), value=NEVER)
+    return F.pad(best[:, :-states], (states, 0), value=NEVER)
 
 
 def _skips(prices: Tensor) -> list[tuple[int, Tensor]]:
@@ -177,13 +170,16 @@ def row_starts(utterances: Sequence[Spoken], passes: Sequence[tuple[int, int]] =
     count = 2 * (1 + max(int(one.kinds.max()) for one in utterances if len(one.kinds)))
     every = max(1, sum(len(one.features) for one in utterances) // ENOUGH_FRAMES)
     mixtures = train(utterances[::every], passes, count)
-    return [_starts(one, path) for one, path in zip(utterances, _paths(mixtures, utterances), strict=True)]
+    timed = zip(utterances, _paths(mixtures, utterances), strict=True)
+    # a skipped row begins with the next one
+    return [torch.searchsorted(path // 2, torch.arange(1, len(one.kinds) + 2)) for one, path in timed]
 
 
 def train(utterances: Sequence[Spoken], passes: Sequence[tuple[int, int]], count: int) -> Mixtures:
     """The mixtures of `count` states, from repeated alignments of texts and speech."""
     frames = torch.cat([one.features for one in utterances])
-    mixtures = one_gaussian(frames, torch.cat([_flat(one) for one in utterances]), count)
+    first_guess = torch.cat([_flat(one) for one in utterances])
+    mixtures = _estimate(frames, first_guess, torch.ones(len(frames), 1), count)
     for components, times in passes:
         while mixtures.means.shape[1] < components:
             mixtures = mixtures.split()
@@ -196,7 +192,7 @@ def train(utterances: Sequence[Spoken], passes: Sequence[tuple[int, int]], count
 
 def _slots(one: Spoken) -> Tensor:
     """The kinds of an utterance's slots: its rows between two silences."""
-    return torch.nn.functional.pad(one.kinds, (1, 1), value=SILENT)
+    return F.pad(one.kinds, (1, 1), value=SILENT)
 
 
 def _states(one: Spoken) -> Tensor:
@@ -209,10 +205,10 @@ def _flat(one: Spoken) -> Tensor:
     """A first guess of each frame's state: quiet frames are silence, the rest is shared out evenly."""
     loud = one.loudness_db > one.loudness_db.max() - SILENCE_DB
     letters = one.kinds[one.kinds != SILENT]
-    states = torch.zeros(len(one.features), dtype=torch.long)
+    states, count = torch.zeros(len(one.features), dtype=torch.long), int(loud.sum())
     if len(letters):
         halves = torch.stack([2 * letters, 2 * letters + 1], 1).flatten()
-        states[loud] = halves[torch.arange(int(loud.sum())) * len(halves) // max(1, int(loud.sum()))]
+        states[loud] = halves[torch.arange(count) * len(halves) // max(1, count)]
     return states
 
 
@@ -229,13 +225,8 @@ def _batch_paths(mixtures: Mixtures, batch: Sequence[Spoken]) -> list[Tensor]:
     feats, frames = pad_rows([one.features for one in batch])
     states, _ = pad_rows([_states(one) for one in batch])
     slots, counts = pad_rows([_slots(one) for one in batch])
-    scores = mixtures.score(feats.flatten(0, 1)).unflatten(0, feats.shape[:2])
+    scores = mixtures.components(feats.flatten(0, 1)).logsumexp(-1).unflatten(0, feats.shape[:2])
     scores = scores.gather(2, states[:, None].expand(-1, feats.shape[1], -1))
     prices = torch.where(slots == SILENT, SILENT_ROW, MUTE_LETTER)
     found = best_path(scores, frames, prices, counts)
     return [path[:size] for path, size in zip(found, frames.tolist(), strict=True)]
-
-
-def _starts(one: Spoken, path: Tensor) -> Tensor:
-    """First frame of each row from the path's states; a skipped row begins with the next one."""
-    return torch.searchsorted(path // 2, torch.arange(1, len(one.kinds) + 2))

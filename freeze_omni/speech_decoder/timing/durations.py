@@ -28,9 +28,10 @@ def durations(
     """
     ids = [uid for uid in rows if len(rows[uid])]
     sounds = list(parallel_map(_features, [recordings[uid] for uid in ids], nj, "listen", chunk=16))
-    numbers = kinds([rows[uid] for uid in ids])
-    heard = zip(_normalise(sounds), sounds, numbers, strict=True)
-    starts = row_starts([Spoken(x, _loudness_db(raw), kind) for x, raw, kind in heard])
+    together = torch.cat(sounds)
+    mean, deviation = together.mean(0), together.std(0).clamp(min=1e-3)
+    heard = zip(sounds, kinds([rows[uid] for uid in ids]), strict=True)
+    starts = row_starts([Spoken((x - mean) / deviation, _loudness_db(x), kind) for x, kind in heard])
     timed = zip(ids, starts, sounds, strict=True)
     return {uid: to_tokens(begin, len(sound), token_counts[uid]) for uid, begin, sound in timed}
 
@@ -65,13 +66,6 @@ def _features(entry: str) -> Tensor:
 def _loudness_db(x: Tensor) -> Tensor:
     """The mean over the bins (F,) of each frame of features (F, 39) that are not normalised."""
     return x[:, 0] * 10 / (math.log(10) * FBANK.mel_bins**0.5)
-
-
-def _normalise(utterances: Sequence[Tensor]) -> list[Tensor]:
-    """Features (F_i, D) of all utterances, together of mean 0 and variance 1."""
-    together = torch.cat(list(utterances))
-    mean, deviation = together.mean(0), together.std(0).clamp(min=1e-3)
-    return [(one - mean) / deviation for one in utterances]
 
 
 def _change(x: Tensor) -> Tensor:

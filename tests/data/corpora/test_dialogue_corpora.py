@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from freeze_omni.bin import prepare_corpus, speak_dialogues
-from freeze_omni.data.corpora.jsonl import byte_ranges, read_rows
+from freeze_omni.data.corpora.json_files import byte_ranges, read_rows
 from freeze_omni.data.corpora.sgd import alternate
 from freeze_omni.data.corpora.speakable import unspeakable
 from freeze_omni.data.datadir import validate
