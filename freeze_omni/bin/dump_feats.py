@@ -49,7 +49,8 @@ def main(arguments: list[str] | None = None) -> None:
 def features(frontend: PretrainedFrontend, wav: Tensor) -> Tensor:
     """Samples (S,) to features (F, D), with those that come after its end."""
     wav = torch.nn.functional.pad(wav, (0, frontend.delay_samples)).to(frontend.device)
-    return frontend(wav[None], torch.tensor([len(wav)], device=wav.device))[0][0]
+    lengths = torch.tensor([len(wav)], device=wav.device)
+    return frontend(wav[None], lengths, chunks=frontend.config.train_chunks)[0][0]
 
 
 def _changed(uid: str, samples: np.ndarray, config: AugmentConfig, seed: int) -> np.ndarray:

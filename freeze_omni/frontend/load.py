@@ -41,7 +41,7 @@ def load_weights(frontend: PretrainedFrontend, source: str) -> None:
         wanted = frontend.model.state_dict()
         state = {f"net.{name}": value for name, value in state.items()}
         state = {name: value for name, value in state.items() if name in wanted}  # fewer layers than published
-        frontend.model.load_state_dict(frontend.model.fitted(state))
+        frontend.model.load_state_dict(state)
     except (OSError, RuntimeError, KeyError) as error:
         raise ConfigError(f"--encoder {source}: its weights do not fit: {error}") from None
 

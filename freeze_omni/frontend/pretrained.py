@@ -31,6 +31,8 @@ class PretrainedConfig:
     stack: frames of the model that become one feature, side by side: 2 frames of 20 ms give one of 40 ms.
     chunk_frames: features of one streaming step, as the encoder's. left_s: sound before a chunk in its window.
     lookahead_chunks: chunks after it in its window; its features come so many chunks late.
+    train_chunks: chunks of a window where features are computed for training (dump_feats). The first of them then hear
+    more of what follows than in use, and the cost falls almost by this factor.
     layers: how many of the model's layers run, 0 for all: middle layers often know more about words than the last.
     """
 
@@ -39,11 +41,14 @@ class PretrainedConfig:
     chunk_frames: int = 4
     left_s: float = 4.0
     lookahead_chunks: int = 2
+    train_chunks: int = 4
     layers: int = 0
 
     def __post_init__(self) -> None:
-        if self.stack < 1 or self.chunk_frames < 1 or min(self.left_s, self.lookahead_chunks, self.layers) < 0:
-            raise ValueError("stack and chunk_frames must be 1 or more, left_s, lookahead_chunks and layers 0 or more")
+        if min(self.stack, self.chunk_frames, self.train_chunks) < 1:
+            raise ValueError("stack, chunk_frames and train_chunks must be 1 or more")
+        if min(self.left_s, self.lookahead_chunks, self.layers) < 0:
+            raise ValueError("left_s, lookahead_chunks and layers must be 0 or more")
 
     @property
     def frame_ms(self) -> int:
@@ -70,7 +75,7 @@ class PretrainedFrontend(nn.Module):
         self.left_samples = round(config.left_s * SAMPLE_HZ)
         if self.left_samples % self.shift_samples:
             raise ValueError(f"left_s {config.left_s} is no multiple of a feature, {self.shift_samples / SAMPLE_HZ} s")
-        self.model.set_window(self.left_samples + self.chunk_samples + self.delay_samples)
+        self.model.check_window(self.left_samples + config.train_chunks * self.chunk_samples + self.delay_samples)
         self.requires_grad_(False).eval()
 
     @property
@@ -82,17 +87,16 @@ class PretrainedFrontend(nn.Module):
     def device(self) -> torch.device:
         return next(self.model.parameters()).device
 
-    def forward(self, wav: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, wav: Tensor, lengths: Tensor, chunks: int = 1) -> tuple[Tensor, Tensor]:
         """Samples (B, S) in [-1, 1], lengths (B,) to features (B, S // shift_samples, output_size) and lengths.
 
-        Padding may hold anything. Features of the padding are those of silence, zero after the last whole chunk.
+        Padding may hold anything; its features are those of silence. chunks: of a window; 1 is as in `step`.
         """
         counts, frames = lengths // self.shift_samples, wav.shape[1] // self.shift_samples
-        wav = silence_padding(wav, lengths)
-        chunks = -(-wav.shape[1] // self.chunk_samples)
-        wav = nn.functional.pad(wav, (0, chunks * self.chunk_samples - wav.shape[1]))
-        state = self.initial_state(len(wav), wav.device)
-        return self._windows(torch.cat([state["samples"], wav], dim=1))[:, :frames], counts
+        missing = -wav.shape[1] % (chunks * self.chunk_samples)
+        wav = nn.functional.pad(silence_padding(wav, lengths), (0, missing))
+        before = self.initial_state(len(wav), wav.device)["samples"]
+        return self._windows(torch.cat([before, wav], dim=1), chunks)[:, :frames], counts
 
     def initial_state(
         self, batch_size: int, device: torch.device | str | None = None, dtype: torch.dtype = torch.float
@@ -109,14 +113,15 @@ class PretrainedFrontend(nn.Module):
         if wav.shape[1] == 0 or wav.shape[1] % self.chunk_samples:
             raise ValueError(f"a step takes a multiple of {self.chunk_samples} samples, found {wav.shape[1]}")
         samples = torch.cat([state["samples"], wav], dim=1)
-        return self._windows(samples), {"samples": samples[:, wav.shape[1] :]}
+        return self._windows(samples, 1), {"samples": samples[:, wav.shape[1] :]}
 
     @torch.no_grad()
-    def _windows(self, samples: Tensor) -> Tensor:
-        """Samples (B, left and look-ahead + k * chunk_samples) to the features (B, k * chunk_frames, output_size)."""
-        size = self.left_samples + self.chunk_samples + self.delay_samples
-        windows = samples.unfold(1, size, self.chunk_samples)  # (B, k, size)
+    def _windows(self, samples: Tensor, chunks: int) -> Tensor:
+        """Samples (B, left and look-ahead + k * chunk_samples) to the features (B, k * chunk_frames, output_size), by
+        windows of `chunks` chunks."""
+        stride = chunks * self.chunk_samples
+        windows = samples.unfold(1, self.left_samples + stride + self.delay_samples, stride)
         first = self.left_samples // self.model.frame_samples
-        kept = slice(first, first + self.config.chunk_frames * self.config.stack)
+        kept = slice(first, first + stride // self.model.frame_samples)
         pieces = [self.model(some)[:, kept] for some in windows.flatten(0, 1).split(WINDOWS_AT_ONCE)]
         return torch.cat(pieces).reshape(len(samples), -1, self.output_size)

@@ -14,8 +14,6 @@ from transformers.models.whisper.modeling_whisper import WhisperEncoder
 from freeze_omni.frontend.fbank import Fbank
 from freeze_omni.frontend.log_mel import LogMel
 
-POSITIONS = "embed_positions.weight"  # of Whisper: a table, one row a frame
-
 
 class SpeechModel(nn.Module):
     """The base. frame_samples: samples of one frame. output_size: its width. net: transformers' module."""
@@ -30,12 +28,8 @@ class SpeechModel(nn.Module):
     def output_size(self) -> int:
         return self.config.hidden_size
 
-    def set_window(self, samples: int) -> None:
-        """All windows will have this many samples. Raises ValueError if the model cannot take so many."""
-
-    def fitted(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The weights of a published model for these windows, by the names of `state_dict`."""
-        return dict(state)
+    def check_window(self, samples: int) -> None:
+        """Raises ValueError if the model cannot take windows of so many samples."""
 
     def forward(self, wav: Tensor) -> Tensor:
         raise NotImplementedError
@@ -43,26 +37,25 @@ class SpeechModel(nn.Module):
 
 class Whisper(SpeechModel):
     """Whisper's encoder on windows of less than 30 s: its log mel features, of which the loudest value of the window
-    sets the floor, and as many of its positions as the window has frames."""
+    sets the floor, and the first of its positions."""
 
     def __init__(self, config: WhisperConfig) -> None:
         super().__init__(config)
-        self.features = LogMel(config.num_mel_bins)
-        self.longest = config.max_source_positions
+        self.features, self.net = LogMel(config.num_mel_bins), WhisperEncoder(config)
 
-    def set_window(self, samples: int) -> None:
-        frames = samples // self.frame_samples
-        if frames > self.longest:
-            raise ValueError(f"left_s: windows of {frames} frames, and Whisper takes {self.longest} at most")
-        self.config.max_source_positions = frames
-        self.net = WhisperEncoder(self.config)
-
-    def fitted(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        cut = {f"net.{POSITIONS}": state[f"net.{POSITIONS}"][: self.config.max_source_positions].clone()}
-        return {**state, **cut}
+    def check_window(self, samples: int) -> None:
+        frames, most = samples // self.frame_samples, self.config.max_source_positions
+        if frames > most:
+            raise ValueError(f"left_s: windows of {frames} frames, and Whisper takes {most} at most")
 
     def forward(self, wav: Tensor) -> Tensor:
-        return self.net(self.features(wav).to(self.net.conv1.weight.dtype)).last_hidden_state
+        net = self.net
+        x = nn.functional.gelu(net.conv1(self.features(wav).to(net.conv1.weight.dtype)))
+        x = nn.functional.gelu(net.conv2(x)).transpose(1, 2)
+        x = x + net.embed_positions.weight[: x.shape[1]]  # its own forward takes 30 s and nothing else
+        for layer in net.layers:
+            x = layer(x, None)
+        return net.layer_norm(x)
 
 
 class Waveform(SpeechModel):
