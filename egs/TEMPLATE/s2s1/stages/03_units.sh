@@ -11,7 +11,7 @@ collect_stats() { # collect_stats DIR: ESPnet's own collection over training and
     shift
     job "${dir}/collect_stats.log" "${threads[@]}" python -m freeze_omni.bin.train encoder \
         --config "${conf}/$(encoder_conf).yaml" --output_dir "${dir}" --collect_stats true --ngpu 0 \
-        --units "${datadir}/token_list" --resume false $(encoder_options) \
+        --units "${datadir}/token_list" --resume false "${pretrained[@]}" \
         --train_dir "$(heard "$(asr_train_dir)")" --valid_dir "$(heard "${dumpdir}/raw/${valid_set}")" "$@"
 }
 

@@ -6,9 +6,8 @@ stage_5() {
     data=$(asr_train_dir)
     folder=$(folder_of encoder)
     stats=$(stats_dir)
-    # shellcheck disable=SC2046
     train "${folder}" encoder "$(encoder_conf)" "${encoder}" "${data}/text" "${datadir}/token_list/units.json" -- \
-        $(encoder_options) --train_dir "$(heard "${data}")" --valid_dir "$(heard "${valid}")" \
+        "${pretrained[@]}" --train_dir "$(heard "${data}")" --valid_dir "$(heard "${valid}")" \
         --units "${datadir}/token_list" --cmvn "${stats}/train/feats_stats.npz"
 }
 
