@@ -17,7 +17,8 @@ WAVEFORM = SIZES | {"conv_dim": [8] * 7, "num_conv_pos_embeddings": 8, "num_conv
 MODELS: dict[str, dict[str, Any]] = {
     "whisper": {
         "model_type": "whisper", "d_model": 16, "encoder_layers": 2, "encoder_attention_heads": 2,
-        "encoder_ffn_dim": 24, "num_mel_bins": 20, "max_source_positions": 100,
+        "encoder_ffn_dim": 24, "num_mel_bins": 20, "max_source_positions": 100, "decoder_layers": 1,
+        "decoder_attention_heads": 2, "decoder_ffn_dim": 24, "vocab_size": 60, "pad_token_id": 0,
     },
     "wav2vec2": {"model_type": "wav2vec2", **WAVEFORM},
     "hubert": {"model_type": "hubert", **WAVEFORM},
@@ -25,6 +26,8 @@ MODELS: dict[str, dict[str, Any]] = {
     "w2v_bert": {"model_type": "wav2vec2-bert", **SIZES, "feature_projection_input_dim": 160, "add_adapter": False},
     "moonshine": {
         "model_type": "moonshine_streaming",
+        **SIZES,
+        "num_key_value_heads": 2,
         "encoder_config": SIZES | {"num_key_value_heads": 2, "sliding_windows": [[8, 2], [8, 0]]},
     },
 }  # fmt: skip
