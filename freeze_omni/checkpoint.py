@@ -18,7 +18,7 @@ from freeze_omni.llm.tuned import PART
 from freeze_omni.llm.units import CtcUnits
 from freeze_omni.pack import is_pack, llm_source, names_of_parts, read_config, read_weights
 from freeze_omni.streaming import join_parts
-from freeze_omni.system import FreezeOmni, SystemConfig, empty_voice
+from freeze_omni.system import WITHOUT_LLM, FreezeOmni, SystemConfig, empty_voice
 
 # The keys of a stage's `model:` that describe a part, where they are not just the part's name.
 CONFIG_KEYS = {
@@ -197,7 +197,7 @@ def _frontend_rates(mapping: Mapping[str, Any]) -> dict[str, int]:
 
 def _llm_of(given: str | Path | None, sources: Sequence[PartsSource], dtype: str, parts: set[str]) -> FrozenLLM | None:
     packs = [source.path for source in sources if source.is_pack]
-    if given is None and (not packs or parts <= {"encoder", "ctc", "codec"}):
+    if given is None and (not packs or parts <= set(WITHOUT_LLM)):
         return None
     try:
         if given is not None:

@@ -61,7 +61,8 @@ STAGES = (
     ),
     Stage(
         "1.2", "adapter", "AdapterTask", ("encoder", "adapter", "task_tokens", "ctc", TUNING),
-        takes=("frontend", "encoder", "ctc"), only_if={"ctc": "ctc_weight", TUNING: TUNING}, adapters=(True, True),
+        takes=("frontend", "encoder", "ctc"), keeps=("frontend",),
+        only_if={"frontend": "frontend", "ctc": "ctc_weight", TUNING: TUNING}, adapters=(True, True),
     ),
     Stage(
         "1.3", "dialogue", "DialogueTask", ("prompt", "state_head", TUNING),

@@ -125,11 +125,13 @@ class SystemConfig:
     @property
     def needs_llm(self) -> bool:
         """Whether any of the parts works with the LLM; frontend, encoder, CTC head and codec do not."""
-        return bool(set(self.own_parts) - {"frontend", "encoder", "ctc", "codec"})
+        return bool(set(self.own_parts) - set(WITHOUT_LLM))
 
 
-HEARING = ("frontend", "encoder", "ctc", "adapter")
-PARTS = (*HEARING, "prompt", "state_head", "speech_decoder", "codec", "task_tokens", PART)
+WITHOUT_LLM = ("frontend", "encoder", "ctc", "codec")
+PARTS = (
+    "frontend", "encoder", "ctc", "adapter", "prompt", "state_head", "speech_decoder", "codec", "task_tokens", PART
+)  # fmt: skip
 """All parts, by the prefixes of their checkpoints."""
 
 

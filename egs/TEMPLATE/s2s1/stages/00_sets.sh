@@ -27,7 +27,7 @@ asr_train_dir() {
 # The YAML of stage 1.1, without its suffix: with --encoder it is that of a pretrained encoder.
 encoder_conf() { echo "1.1_encoder${encoder:+_pretrained}"; }
 pretrained=()
-if [ -n "${encoder}" ]; then pretrained=(--encoder "${encoder}"); fi
+if [ -n "${encoder:-}" ]; then pretrained=(--encoder "${encoder}"); fi
 
 # heard DIR: the data directory that listening is trained on in place of DIR: with --encoder, that of its features.
 heard() { if [ -n "${encoder}" ]; then echo "$(dump_of feats encoder)/${1#"${dumpdir}/"}"; else echo "$1"; fi; }
