@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 
 from freeze_omni.client.realtime import HZ, Realtime, decode
-from freeze_omni.session.events import STATE_NAMES
+
+STATES = ("listening on", "answer", "nothing to answer")
+"""The states of the event `freeze_omni.state`, in words."""
 
 
 @dataclass
@@ -80,7 +82,7 @@ class Chat:
         match event["type"]:
             case "freeze_omni.state" if self._states and event["state"] != self._state:
                 self._state = state = event["state"]
-                self._line("state", f"{state} ({STATE_NAMES[state]})")
+                self._line("state", f"{state} ({STATES[state]})")
             case "conversation.item.input_audio_transcription.completed":
                 self._line("you", event["transcript"])
             case "response.created":
