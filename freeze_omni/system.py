@@ -212,7 +212,7 @@ class FreezeOmni(nn.Module):
             return super().__getattr__(name)
         except AttributeError:
             if name in PARTS:
-                has = ", ".join(part for part in PARTS if part in self._modules)
+                has = ", ".join(self.__dict__.get("trained_parts", ()))
                 raise AttributeError(f"this model has no part '{name}', only {has}: read that part, too") from None
             raise
 
