@@ -12,16 +12,17 @@ from torch import Tensor, nn
 
 from freeze_omni.config import ConfigError, build, read_yaml
 from freeze_omni.data.audio import read_audio
+from freeze_omni.frontend.pretrained import PretrainedConfig
 from freeze_omni.llm.frozen import FrozenLLM, LlmError
 from freeze_omni.llm.tuned import PART
 from freeze_omni.llm.units import CtcUnits
 from freeze_omni.pack import is_pack, llm_source, names_of_parts, read_config, read_weights
 from freeze_omni.streaming import join_parts
-from freeze_omni.system import FreezeOmni, SystemConfig, empty_voice
+from freeze_omni.system import WITHOUT_LLM, FreezeOmni, SystemConfig, empty_voice
 
 # The keys of a stage's `model:` that describe a part, where they are not just the part's name.
 CONFIG_KEYS = {
-    "encoder": ("fbank", "encoder"),
+    "encoder": ("fbank", "frontend", "encoder"),
     "ctc": (),
     "prompt": ("prompt", "history"),
     "speech_decoder": ("speech_decoder", "text_style"),
@@ -177,16 +178,26 @@ def _sizes(
         found |= {"llm_size": llm.hidden_size, "llm": {"dtype": dtype}}
     if units is not None:
         found["ctc_units"] = len(units)
-    if "rates" not in mapping and "codec" in states:
-        codec = mapping.get("codec") or {}
+    if "rates" not in mapping:
+        codec = (mapping.get("codec") or {}) if "codec" in states else {}
         names = {"output_hz": "sample_rate_hz", "token_samples": "hop_samples"}
-        found["rates"] = {key: codec[name] for key, name in names.items() if codec.get(name) is not None}
+        rates = {key: codec[name] for key, name in names.items() if codec.get(name) is not None}
+        found["rates"] = rates | _frontend_rates(mapping)
     return found
+
+
+def _frontend_rates(mapping: Mapping[str, Any]) -> dict[str, int]:
+    """The rates that a pretrained frontend sets: one feature a frame."""
+    if mapping.get("frontend") is None:
+        return {}
+    frontend = build(PretrainedConfig, mapping["frontend"], "frontend")
+    rates = {"encoder_downsample": 1, "frame_shift_ms": frontend.frame_ms, "chunk_frames": frontend.chunk_frames}
+    return rates
 
 
 def _llm_of(given: str | Path | None, sources: Sequence[PartsSource], dtype: str, parts: set[str]) -> FrozenLLM | None:
     packs = [source.path for source in sources if source.is_pack]
-    if given is None and (not packs or parts <= {"encoder", "ctc", "codec"}):
+    if given is None and (not packs or parts <= set(WITHOUT_LLM)):
         return None
     try:
         if given is not None:

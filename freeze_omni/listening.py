@@ -1,4 +1,4 @@
-"""The listening chain: samples -> features -> encoder frames -> CTC logits -> positions of the LLM (paper section 3.1).
+"""The listening chain (paper section 3.1): samples -> features -> encoder frames -> CTC logits -> LLM positions.
 
 Training, evaluation and sessions all listen through this one part, all at once or in steps.
 """
@@ -8,9 +8,10 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from freeze_omni.adapter.output import AdapterOutput
+from freeze_omni.shapes import silence_padding
 from freeze_omni.streaming import Augment, State, join_parts, part_state
 
 
@@ -35,23 +36,28 @@ class Listening:
     It refers to the parts of a model and holds no weights, so that each part keeps its prefix in checkpoints.
     """
 
-    def __init__(self, fbank: Any, encoder: Any, ctc: Any, adapter: Any = None) -> None:
-        self.fbank, self.encoder, self.ctc, self.adapter = fbank, encoder, ctc, adapter
+    def __init__(self, frontend: Any, encoder: Any, ctc: Any, adapter: Any = None) -> None:
+        self.frontend, self.encoder, self.ctc, self.adapter = frontend, encoder, ctc, adapter
+
+    @property
+    def delay_samples(self) -> int:
+        """How much later than its sound a frame comes: the look-ahead of the frontend."""
+        return self.frontend.delay_samples
 
     def initial_state(self, batch_size: int, device: torch.device | str | None = None) -> State:
         """A stream that has heard nothing; keys are `<part>.<key of the part's state>`."""
-        parts = {"fbank": self.fbank, "encoder": self.encoder, "ctc": self.ctc}
+        parts = {"frontend": self.frontend, "encoder": self.encoder, "ctc": self.ctc}
         if self.adapter is not None:
             parts["adapter"] = self.adapter
         return join_parts({name: part.initial_state(batch_size, device) for name, part in parts.items()})
 
     def step(self, wav: Tensor, state: State) -> tuple[ListeningOutput, State]:
         """Whole chunks of samples (B, k * chunk_samples) in [-1, 1]. Raises ValueError for other sizes."""
-        feats, fbank = self.fbank.step(wav, part_state(state, "fbank"))
+        feats, frontend = self.frontend.step(wav, part_state(state, "frontend"))
         frames, encoder = self.encoder.step(feats, part_state(state, "encoder"))
         logits = self.ctc(frames)
         before = part_state(state, "ctc")
-        after = {"fbank": fbank, "encoder": encoder, "ctc": self.ctc.advance(logits, before)}
+        after = {"frontend": frontend, "encoder": encoder, "ctc": self.ctc.advance(logits, before)}
         adapted = None
         if self.adapter is not None:
             adapted, after["adapter"] = self.adapter.step(frames, part_state(state, "adapter"), ctc_logits=logits)
@@ -61,11 +67,12 @@ class Listening:
     def forward(
         self, wav: Tensor, lengths: Tensor, chunk_size: int | None = None, augment: Augment | None = None
     ) -> ListeningOutput:
-        """All of the samples (B, S) with their lengths (B,) at once; padding may hold anything.
+        """All of the samples (B, S) with their lengths (B,) at once; padding may hold anything. Features (B, F, D) in
+        place of samples, with their lengths, skip the frontend.
 
         chunk_size: encoder frames of a chunk, 0 for infinite, None as configured. augment: SpecAugment on the features.
         """
-        feats, sizes = self.fbank(wav, lengths)
+        feats, sizes = self.features(wav, lengths)
         frames, sizes = self.encoder(feats, sizes, chunk_size, augment=augment)
         logits = self.ctc(frames)
         adapted = None if self.adapter is None else self.adapter(frames, sizes, ctc_logits=logits)
@@ -73,6 +80,17 @@ class Listening:
         return ListeningOutput(feats, frames, sizes, logits, adapted, before)
 
     __call__ = forward
+
+    def with_end(self, wav: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Recordings (B, S), lengths (B,) with the silence after them in which their last frames come; features
+        (B, F, D) as they are."""
+        if wav.dim() == 3 or not self.delay_samples:
+            return wav, lengths
+        return silence_padding(nn.functional.pad(wav, (0, self.delay_samples)), lengths), lengths + self.delay_samples
+
+    def features(self, wav: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Samples (B, S), lengths (B,) to features (B, F, D), lengths; features as they are."""
+        return (wav, lengths) if wav.dim() == 3 else self.frontend(wav, lengths)
 
     def units(self, out: ListeningOutput) -> list[list[int]]:
         """CTC units that each row spells; in steps those that start in the step."""

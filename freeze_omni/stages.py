@@ -28,6 +28,7 @@ class Stage:
     task: str
     trains: tuple[str, ...]
     takes: tuple[str, ...] = ()
+    keeps: tuple[str, ...] = ()
     only_if: Mapping[str, str] = field(default_factory=dict, hash=False)
     reads: tuple[str, ...] = ()
     adapters: tuple[bool, bool] = (False, False)
@@ -42,25 +43,36 @@ class Stage:
 
     def saves(self, model: Config) -> tuple[str, ...]:
         """The parts in its checkpoint, with the configuration `model`."""
-        return tuple(part for part in self.trains if part not in self.only_if or model.get(self.only_if[part]))
+        return tuple(part for part in self.keeps + self.trains if self._has(part, model))
+
+    def learns(self, model: Config) -> tuple[str, ...]:
+        """The parts that are trained, with the configuration `model`."""
+        return tuple(part for part in self.trains if self._has(part, model))
+
+    def _has(self, part: str, model: Config) -> bool:
+        return part not in self.only_if or bool(model.get(self.only_if[part]))
 
 
 TUNING = "llm_tuning"  # learned with the LLM: it goes wherever the parts go that learned with it
 STAGES = (
-    Stage("1.1", "encoder", "EncoderTask", ("encoder", "ctc", "spelling"), only_if={"spelling": "spelling"}),
+    Stage(
+        "1.1", "encoder", "EncoderTask", ("encoder", "ctc", "spelling"),
+        keeps=("frontend",), only_if={"frontend": "frontend", "spelling": "spelling"},
+    ),
     Stage(
         "1.2", "adapter", "AdapterTask", ("encoder", "adapter", "task_tokens", "ctc", TUNING),
-        takes=("encoder", "ctc"), only_if={"ctc": "ctc_weight", TUNING: TUNING}, adapters=(True, True),
+        takes=("frontend", "encoder", "ctc"), keeps=("frontend",),
+        only_if={"frontend": "frontend", "ctc": "ctc_weight", TUNING: TUNING}, adapters=(True, True),
     ),
     Stage(
         "1.3", "dialogue", "DialogueTask", ("prompt", "state_head", TUNING),
-        takes=("encoder", "ctc", "adapter", TUNING), only_if={TUNING: TUNING}, adapters=(True, False),
+        takes=("frontend", "encoder", "ctc", "adapter", TUNING), only_if={TUNING: TUNING}, adapters=(True, False),
     ),
     Stage("2.1", "codec", "CodecTask", ("codec", "discriminator"), only_if={"discriminator": "gan"}),
     Stage("2.2", "speech_decoder", "SpeechDecoderTask", ("speech_decoder",), reads=("codec",)),
     Stage("2.3", "prefix", "PrefixTask", ("speech_decoder",), takes=("speech_decoder", TUNING), reads=("codec",)),
 )  # fmt: skip
-PACKED = ("encoder", "ctc", "adapter", "prompt", "state_head", TUNING, "codec", "speech_decoder")
+PACKED = ("frontend", "encoder", "ctc", "adapter", "prompt", "state_head", TUNING, "codec", "speech_decoder")
 
 
 def stage(name: str) -> Stage:

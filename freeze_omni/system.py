@@ -19,6 +19,7 @@ from freeze_omni.encoder.config import EncoderConfig
 from freeze_omni.encoder.ctc import build_ctc
 from freeze_omni.encoder.encoder import SpeechEncoder
 from freeze_omni.frontend.fbank import Fbank, FbankConfig
+from freeze_omni.frontend.pretrained import PretrainedConfig, PretrainedFrontend
 from freeze_omni.listening import Listening
 from freeze_omni.llm.chat import ChatTexts
 from freeze_omni.llm.frozen import FrozenLLM
@@ -47,6 +48,7 @@ class LlmConfig:
 class SystemConfig:
     """Everything that a packed model's config.yaml says.
 
+    frontend: a pretrained speech model that makes the features; None: fbank, the paper's.
     parts: the parts that the model has; None for all. ctc_units, llm_size: sizes by which the weights are checked
     before anything large is read; a model of 0 units has no CTC head and transcribes nothing. prompt: prompt vectors
     before the speech of every user turn (stage 1.3). task_tokens: vectors of stage 1.2, which only transcripts by the
@@ -65,6 +67,7 @@ class SystemConfig:
     llm: LlmConfig = field(default_factory=LlmConfig)
     rates: Rates = field(default_factory=Rates)
     fbank: FbankConfig = field(default_factory=FbankConfig)
+    frontend: PretrainedConfig | None = None
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     prompt: int = 25
     task_tokens: int = 0
@@ -97,12 +100,14 @@ class SystemConfig:
         codes, codebook = self.speech_decoder.codes, codec.quantiser.codebook_size
         same: list[tuple[tuple[str, ...], str, int, int]] = [
             (listens, "rates.input_hz, fbank.sample_hz", rates.input_hz, self.fbank.sample_hz),
-            (listens, "rates.mel_bins, encoder.input_size", rates.mel_bins, encoder.input_size),
+            (listens, "rates.encoder_downsample, encoder.downsample", rates.encoder_downsample, encoder.downsample),
             (listens, "rates.chunk_frames, encoder.chunk_frames", rates.chunk_frames, encoder.chunk_frames),
             (speaks, "rates.output_hz, codec.sample_rate_hz", rates.output_hz, codec.sample_rate_hz),
             (speaks, "rates.token_samples, codec.hop_samples", rates.token_samples, codec.hop_samples),
             (both, "speech_decoder.codes, codec.quantiser.codebook_size", codes, codebook),
         ]
+        if self.frontend is None:
+            same.append((listens, "rates.mel_bins, encoder.input_size", rates.mel_bins, encoder.input_size))
         for parts, names, one, other in same:
             if one != other and all(map(self.has, parts)):
                 raise ValueError(f"{names} must be equal, not {one} and {other}")
@@ -110,7 +115,8 @@ class SystemConfig:
     @property
     def own_parts(self) -> tuple[str, ...]:
         """The parts that the model has, in the order of PARTS."""
-        absent = {"task_tokens": not self.task_tokens, PART: self.llm_tuning is None}
+        absent = {"frontend": self.frontend is None, "task_tokens": not self.task_tokens}
+        absent[PART] = self.llm_tuning is None
         return tuple(name for name in PARTS if (name in self.parts if self.parts else not absent.get(name)))
 
     def has(self, part: str) -> bool:
@@ -118,11 +124,14 @@ class SystemConfig:
 
     @property
     def needs_llm(self) -> bool:
-        """Whether any of the parts works with the LLM; encoder, CTC head and codec do not."""
-        return bool(set(self.own_parts) - {"encoder", "ctc", "codec"})
+        """Whether any of the parts works with the LLM; frontend, encoder, CTC head and codec do not."""
+        return bool(set(self.own_parts) - set(WITHOUT_LLM))
 
 
-PARTS = ("encoder", "ctc", "adapter", "prompt", "state_head", "speech_decoder", "codec", "task_tokens", PART)
+WITHOUT_LLM = ("frontend", "encoder", "ctc", "codec")
+PARTS = (
+    "frontend", "encoder", "ctc", "adapter", "prompt", "state_head", "speech_decoder", "codec", "task_tokens", PART
+)  # fmt: skip
 """All parts, by the prefixes of their checkpoints."""
 
 
@@ -135,6 +144,7 @@ def build_parts(
     """
     frame_size = config.encoder.size
     makers: dict[str, Callable[[], nn.Module]] = {
+        "frontend": lambda: PretrainedFrontend(config.frontend),
         "encoder": lambda: SpeechEncoder(config.encoder),
         "ctc": lambda: build_ctc(frame_size, config.ctc_units),
         "adapter": lambda: build_adapter(config.adapter, frame_size, config.llm_size, unit_embeds),
@@ -153,7 +163,7 @@ class FreezeOmni(nn.Module):
 
     Functions and weights only: who talks to it is a session. The parts (encoder, ctc, adapter, ...) are attributes
     under the prefixes of their checkpoints, `trained_parts` their names; access to one that the model does not have
-    raises AttributeError. fbank, llm and units are not in the state dict. voice (1, ...): the codec's global code of
+    raises AttributeError. llm and units are not in the state dict. voice (1, ...): the codec's global code of
     the voice that answers; with a codec.
     """
 
@@ -175,7 +185,6 @@ class FreezeOmni(nn.Module):
         self.config, self.units, self.rates = config, units, config.rates
         self.transcribes = config.ctc_units > 0  # has a CTC head, so that words tell speech from silence
         self.system_prompt = config.system_prompt  # that prompt and state head were trained with
-        self.fbank = Fbank(config.fbank)
         llm = None if llm is None else llm.plain
         reads_units = config.has("adapter") and config.adapter.needs_unit_embeds
         embeds = units.embeddings(llm) if reads_units else None
@@ -184,6 +193,10 @@ class FreezeOmni(nn.Module):
         self.trained_parts = tuple(parts)
         for name, part in parts.items():
             self.add_module(name, part)
+        if config.frontend is None:
+            self.frontend = Fbank(config.fbank)
+        elif config.has("encoder"):
+            _check_frontend(config, self.frontend)
         self.llm = None if llm is None else tuned(llm, parts.get(PART))
         if config.has("codec"):
             self.register_buffer("voice", empty_voice(config.codec))
@@ -199,14 +212,14 @@ class FreezeOmni(nn.Module):
             return super().__getattr__(name)
         except AttributeError:
             if name in PARTS:
-                has = ", ".join(part for part in PARTS if part in self._modules)
+                has = ", ".join(self.__dict__.get("trained_parts", ()))
                 raise AttributeError(f"this model has no part '{name}', only {has}: read that part, too") from None
             raise
 
     @property
     def listening(self) -> Listening:
         """The chain from samples to positions of the LLM."""
-        return Listening(self.fbank, self.encoder, self.ctc, self.adapter if self.has("adapter") else None)
+        return Listening(self.frontend, self.encoder, self.ctc, self.adapter if self.has("adapter") else None)
 
     @property
     def device(self) -> torch.device:
@@ -219,14 +232,24 @@ class FreezeOmni(nn.Module):
     @torch.no_grad()
     def transcribe(self, wav: Tensor, lengths: Tensor, chunk_size: int | None = None) -> list[str]:
         """Audio (B, S) at 16 kHz, lengths (B,) to what the CTC head reads, all at once, in chunks as `Listening`."""
-        listening = Listening(self.fbank, self.encoder, self.ctc)
-        return [self.units.decode(ids) for ids in listening.units(listening(wav, lengths, chunk_size))]
+        listening = Listening(self.frontend, self.encoder, self.ctc)
+        heard = listening(*listening.with_end(wav, lengths), chunk_size)
+        return [self.units.decode(ids) for ids in listening.units(heard)]
 
     @torch.no_grad()
     def set_voice(self, wav: Tensor) -> None:
         """Speak like the reference wav (S,) at 24 kHz from now on."""
         lengths = torch.tensor([wav.shape[-1]], device=wav.device)
         self.voice = self.codec.global_code(wav[None], lengths).to(self.voice.device)
+
+
+def _check_frontend(config: SystemConfig, frontend: PretrainedFrontend) -> None:
+    for name, found, expected in (
+        ("encoder.input_size", config.encoder.input_size, frontend.output_size),
+        ("samples of a chunk by `rates`", config.rates.chunk_samples, frontend.chunk_samples),
+    ):
+        if found != expected:
+            raise ValueError(f"{name} is {found}, and that of the frontend {expected}")
 
 
 def _check_sizes(config: SystemConfig, llm: FrozenLLM | None, units: CtcUnits | None) -> None:

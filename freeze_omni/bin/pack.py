@@ -45,7 +45,7 @@ def assemble(args: argparse.Namespace) -> FreezeOmni:
     if args.system is not None:
         mapping["system_prompt"] = args.system
     model = read_model(sources, args.llm, args.units, None, mapping, args.llm_dtype, args.config or "--parts")
-    if missing := set(PARTS) - {"task_tokens", LLM_TUNING} - set(model.trained_parts):
+    if missing := set(PARTS) - {"frontend", "task_tokens", LLM_TUNING} - set(model.trained_parts):
         raise ConfigError(f"--parts: no checkpoint for {', '.join(sorted(missing))}")
     return model
 

@@ -33,6 +33,8 @@ def main(arguments: list[str] | None = None) -> None:
     dry.add_argument("--work", required=True, type=Path, help="folder for the completed configurations")
     dry.add_argument("--adapters", nargs="+", default=["ctc"], help="adapters; the first is the default")
     dry.add_argument("--llm", default="", help="the frozen LLM; without it the sizes are those of a width of 896")
+    dry.add_argument("--encoder", default="", help="a pretrained speech encoder; stage 1.1 then has --encoder_conf")
+    dry.add_argument("--encoder_conf", default="1.1_encoder", help="YAML of stage 1.1, without its suffix")
     for name in NAMES:
         dry.add_argument(f"--{name}_args", default="", help=f"further options of the training of stage {name}")
     key = commands.add_parser("key", help="a key of a YAML file as JSON; an empty line if it is not set")
@@ -73,6 +75,9 @@ def dry_run(chosen: argparse.Namespace) -> Iterator[str]:
             taken = sources(one.name, models.__getitem__)
             overrides = getattr(chosen, f"{one.name}_args").split()
             path = chosen.conf / one.config(adapter)
+            if one.name == "encoder":
+                path = chosen.conf / f"{chosen.encoder_conf}.yaml"
+                overrides += ["--encoder", chosen.encoder] if chosen.encoder else []
             parts = words(taken, lambda source: chosen.work / f"{source.name}.yaml")
             task, args = stage_options(one, path, [*sizes, "--unit_size", "5538", *overrides], parts)
             args.dry_run = True  # no weights are read

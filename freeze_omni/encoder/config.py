@@ -15,6 +15,8 @@ class EncoderConfig:
     input_size: mel bins. size: width of a frame. ffn_size: inner width of the feed-forward part.
     chunk_frames: encoder frames (of 40 ms) of one streaming step. left_chunks: how many such chunks before its own
     chunk a frame attends to, whatever the chunk size.
+    subsampling: "conv", four features to a frame by two convolutions, or "none" for a frontend whose features are as
+    long as a frame, such as a pretrained speech model's: a linear layer then.
     subsampling_channels: channels of the two convolutions; 0 means `size`, as released. They cost most of a small
     encoder's time.
     dynamic_chunks: training draws a chunk size for every batch: the whole utterance with `full_context_probability`,
@@ -34,6 +36,7 @@ class EncoderConfig:
     ffn_size: int = 4096
     dropout: float = 0.1
     attention_dropout: float = 0.0
+    subsampling: Literal["conv", "none"] = "conv"
     subsampling_channels: int = 0
     chunk_frames: int = 4
     left_chunks: int = 16
@@ -50,7 +53,7 @@ class EncoderConfig:
             raise ValueError(f"size {self.size} is not a multiple of heads {self.heads}")
         if self.positions == "rotary" and self.head_size % 2:
             raise ValueError(f"rotary positions need an even size a head, not {self.head_size}")
-        if self.input_size < 7:
+        if self.subsampling == "conv" and self.input_size < 7:
             raise ValueError(f"input_size {self.input_size}: two convolutions need 7 bins or more")
         if self.chunk_frames < 1 or self.left_chunks < 0 or self.conv_kernel < 0:
             raise ValueError("chunk_frames must be positive, left_chunks and conv_kernel not negative")
@@ -67,6 +70,11 @@ class EncoderConfig:
     def left_frames(self) -> int:
         """Frames before its own chunk that a frame attends to: the size of the streaming cache."""
         return self.left_chunks * self.chunk_frames
+
+    @property
+    def downsample(self) -> int:
+        """Features of a frame."""
+        return 4 if self.subsampling == "conv" else 1
 
     @property
     def channels(self) -> int:

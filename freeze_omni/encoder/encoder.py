@@ -14,9 +14,6 @@ from freeze_omni.frontend.cmvn import Cmvn
 from freeze_omni.shapes import silence_padding, valid_mask
 from freeze_omni.streaming import Augment, State
 
-DOWNSAMPLE = 4
-OVERLAP_FEATS = 3
-
 
 class Subsampling(nn.Module):
     """Four feature frames to one: two Conv2d (kernel 3, stride 2, ReLU) over time and mel bins, then a linear layer.
@@ -34,6 +31,18 @@ class Subsampling(nn.Module):
         """(B, 3 + F, input_size) to (B, F // 4, size)."""
         x = self.conv2(self.conv1(feats[:, None]).relu()).relu()
         return self.out(x.transpose(1, 2).flatten(2))
+
+
+class Projection(nn.Module):
+    """In place of `Subsampling` for features as long as a frame: a linear layer."""
+
+    def __init__(self, input_size: int, size: int):
+        super().__init__()
+        self.out = nn.Linear(input_size, size)
+
+    def forward(self, feats: Tensor) -> Tensor:
+        """(B, T, input_size) to (B, T, size)."""
+        return self.out(feats)
 
 
 class CausalConvolution(nn.Module):
@@ -99,7 +108,7 @@ class Block(nn.Module):
 
 
 class SpeechEncoder(nn.Module):
-    """Features to encoder frames of 40 ms (paper section 3.1, figure 2 left).
+    """Features to encoder frames, of 40 ms with the paper's features (section 3.1, figure 2 left).
 
     A frame sees its own chunk, both ways, and `left_chunks` chunks before it. `forward` does so
     with a mask over whole utterances, `step` with caches of fixed size; both give the same.
@@ -109,7 +118,11 @@ class SpeechEncoder(nn.Module):
         super().__init__()
         self.config = config
         self.cmvn = Cmvn(config.input_size)
-        self.subsampling = Subsampling(config.input_size, config.channels, config.size)
+        self.subsampling: nn.Module = (
+            Subsampling(config.input_size, config.channels, config.size)
+            if config.subsampling == "conv"
+            else Projection(config.input_size, config.size)
+        )
         self.embed = _embed(config)
         # the released layer scales its input up, as sinusoids once were to be added to it
         self.scale = math.sqrt(config.size) if config.positions == "released" else 1.0
@@ -130,21 +143,21 @@ class SpeechEncoder(nn.Module):
         taps: list[Tensor] | None = None,
         layers: int | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """Raw features (B, F, input_size), lengths (B,) to frames (B, F // 4, size), lengths.
+        """Raw features (B, F, input_size), lengths (B,) to frames (B, F // downsample, size), lengths.
 
         chunk_size: encoder frames of a chunk, 0 for infinite (everything sees everything), None for the configured size
             or, in training with dynamic chunks, a drawn one.
         augment: (normalised feats, lengths) to the same, such as SpecAugment.
-        taps: takes the output (B, F // 4, size) of every block, for losses on earlier blocks.
+        taps: takes the output, as frames, of every block, for losses on earlier blocks.
         layers: run only this many blocks; None for all.
         Padding may hold anything; the output's is zero.
         """
         x = silence_padding(self._normalised(feats), lengths)
         if augment is not None:
             x, lengths = augment(x, lengths)
-        x = nn.functional.pad(x, (0, 0, 0, max(0, DOWNSAMPLE - x.shape[1])))
+        x = nn.functional.pad(x, (0, 0, 0, max(0, self.config.downsample - x.shape[1])))
         x = self._embedded(torch.cat([self._start(x), x], dim=1))
-        lengths = lengths // DOWNSAMPLE
+        lengths = lengths // self.config.downsample
         chunk = self._chunk(chunk_size)
         frames = torch.arange(x.shape[1], device=x.device)[None]
         mask = visible(frames, frames, chunk, self.config.left_frames)
@@ -164,7 +177,7 @@ class SpeechEncoder(nn.Module):
     ) -> State:
         """A stream that has heard nothing. device and dtype default to the parameters' own.
 
-        feats (B, 3, input_size), normalised; keys and values (B, layers, left_frames, heads,
+        feats (B, downsample - 1, input_size), normalised; keys and values (B, layers, left_frames, heads,
         head_size); conv (B, layers, kernel - 1, size) where configured; frames (B,) given so far.
         """
         weight = self.after_norm.weight
@@ -175,15 +188,15 @@ class SpeechEncoder(nn.Module):
         return state
 
     def step(self, feats: Tensor, state: State) -> tuple[Tensor, State]:
-        """Raw features (B, k chunks * 16, input_size) to frames (B, k chunks * 4, size).
+        """Raw features (B, k * chunk_frames * downsample, input_size) to frames (B, k * chunk_frames, size).
 
         Raises ValueError if the features are not whole chunks.
         """
-        chunk_feats = self.config.chunk_frames * DOWNSAMPLE
+        chunk_feats = self.config.chunk_frames * self.config.downsample
         if feats.shape[1] == 0 or feats.shape[1] % chunk_feats:
             raise ValueError(f"a step takes a multiple of {chunk_feats} feature frames, found {feats.shape[1]}")
         x = torch.cat([state["feats"], self._normalised(feats)], dim=1)
-        after = {"feats": x[:, -OVERLAP_FEATS:]}
+        after = {"feats": x[:, feats.shape[1] :]}
         x = self._embedded(x)
         new = torch.arange(x.shape[1], device=x.device)
         kept = torch.arange(-self.config.left_frames, x.shape[1], device=x.device)
@@ -206,8 +219,8 @@ class SpeechEncoder(nn.Module):
         return self.dropout(self.embed(self.subsampling(x)) * self.scale)
 
     def _start(self, x: Tensor) -> Tensor:
-        """The three normalised frames before the first: (B, 3, input_size)."""
-        start = x.new_zeros(len(x), OVERLAP_FEATS, x.shape[2])
+        """The normalised features before the first, which the convolutions need: (B, downsample - 1, input_size)."""
+        start = x.new_zeros(len(x), self.config.downsample - 1, x.shape[2])
         return start if self.config.start == "zero_cmvn" else self._normalised(start)
 
     def _chunk(self, chunk_size: int | None) -> int:

@@ -47,10 +47,10 @@ def decode(job: DecodeJob) -> dict[str, dict[str, Any]]:
 def _load(job: DecodeJob, config: AsrDecodeConfig) -> Any:
     if job.partial and job.units is None:
         raise ConfigError(f"{job.model}: an encoder needs its units: give --units, such as data/token_list")
-    parts = ["encoder", "ctc"]
+    described = PartsSource(job.model, ()).described() if job.partial else {}
+    parts = [*(["frontend"] if described.get("frontend") else []), "encoder", "ctc"]
     if job.partial and config.llm:
-        tuned = PartsSource(job.model, ()).described().get(PART)
-        parts += ["adapter", "task_tokens", *([PART] if tuned else [])]
+        parts += ["adapter", "task_tokens", *([PART] if described.get(PART) else [])]
     model = job.load(*parts)
     if not model.transcribes:
         raise ConfigError(f"{job.model}: no CTC head (an imported model?), so no transcripts: leave ASR out")

@@ -20,7 +20,7 @@ from freeze_omni.system import FreezeOmni
 @torch.no_grad()
 def hear(model: FreezeOmni, sounds: Sequence[np.ndarray], chunk_size: int | None = None) -> ListeningOutput:
     """Samples (S_i,) at the input rate. chunk_size: encoder frames, 0 for infinite, None as configured."""
-    wav, lengths = stack(sounds)
+    wav, lengths = model.listening.with_end(*stack(sounds))
     return model.listening(wav.to(model.device), lengths.to(model.device), chunk_size)
 
 

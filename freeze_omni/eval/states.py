@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from freeze_omni.adapter.output import AdapterOutput
 from freeze_omni.data.audio import read_audio
@@ -77,10 +77,11 @@ def decode(job: DecodeJob) -> dict[str, dict[str, Any]]:
 
 @torch.no_grad()
 def stream(model: Any, sounds: Sequence[np.ndarray]) -> list[dict[str, Any]]:
-    """Probabilities (chunks, 3), rounded, and the transcript of each sound (S_i,), heard step by step."""
-    size, rows = model.rates.chunk_samples, len(sounds)
+    """Probabilities (chunks, 3), rounded, and the transcript of each sound (S_i,), heard step by step to its end."""
+    size, rows, late = model.rates.chunk_samples, len(sounds), model.listening.delay_samples
     chunks = [len(sound) // size for sound in sounds]
     wav, _ = stack([sound[: max(count, 1) * size] for sound, count in zip(sounds, chunks, strict=True)])
+    wav, chunks = nn.functional.pad(wav, (0, late)), [count + late // size for count in chunks]
     state, cache = model.listening.initial_state(rows), model.llm.new_cache()
     hidden, _ = model.llm(context(model).expand(rows, -1, -1), cache=cache)
     last = hidden[:, -1]
@@ -152,11 +153,13 @@ def score_scenes(scenes: Iterable[LabelledScene], rule: TakeRule | None = None) 
 
 
 def state_f1(scenes: Iterable[LabelledScene]) -> dict[str, dict[str, float | int]]:
-    """Precision, recall and F1 of each state over labelled chunks."""
+    """Precision, recall and F1 of each state over labelled chunks, where a model hears them: look-ahead comes later."""
     pairs = [
         (label, max(range(STATES), key=lambda state: said[state]))
         for scene in scenes
-        for label, said in zip(scene.labels, scene.probabilities, strict=False)
+        for label, said in zip(
+            scene.labels, scene.probabilities[max(len(scene.probabilities) - len(scene.labels), 0) :], strict=False
+        )
         if label != NO_LABEL
     ]
     result: dict[str, dict[str, float | int]] = {}

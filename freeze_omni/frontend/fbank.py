@@ -50,6 +50,8 @@ class Fbank(nn.Module):
     2560 samples give 16; `forward` prepends the same zeros unless `left_pad` is False.
     """
 
+    delay_samples = 0  # a feature comes with its sound
+
     def __init__(self, config: FbankConfig | None = None):
         super().__init__()
         self.config = config or FbankConfig()

@@ -183,8 +183,12 @@ class SpeechSession:
         """`handle` as a coroutine."""
         if isinstance(event, ev.TextInput):
             self._check_text(event.text)
-        waiting: deque[ev.Event | ev.Result] = deque([event])
         actions: list[ev.Action] = []
+        if self._ends_turn(event):
+            actions += yield from self._hearing_end()
+            if not self.state.listening:  # the state head has ended the turn
+                return actions
+        waiting: deque[ev.Event | ev.Result] = deque([event])
         while waiting:
             self.state, out = step(self.rules, waiting.popleft(), self.state)
             for item in out:
@@ -210,6 +214,19 @@ class SpeechSession:
                 self._keep_answer()
                 actions.append(ev.AnswerKept(self.kept_text, "length" if result.cut else "done"))
             actions += yield from self.handling(result)
+        return actions
+
+    def _ends_turn(self, event: ev.Event | ev.Result) -> bool:
+        """Whether the user's turn ends here while its last sound has not been heard yet (see `Listening`)."""
+        by_gate = isinstance(event, ev.VadClosed) and self.rules.detection is TurnDetection.VAD
+        asked = by_gate or isinstance(event, ev.Timeout | ev.Respond)
+        return asked and self.state.listening and self.model.listening.delay_samples > 0
+
+    def _hearing_end(self) -> Job[list[ev.Action]]:
+        actions: list[ev.Action] = []
+        silence = np.zeros(self.model.listening.delay_samples, dtype=np.float32)
+        for heard in (yield from self._running(ev.Listen(silence))):
+            actions += yield from self.handling(heard)
         return actions
 
     def _running(self, work: ev.Work) -> Job[list[ev.Result]]:

@@ -16,7 +16,13 @@ from freeze_omni.llm.chat import tokenise
 from freeze_omni.llm.frozen import FrozenLLM
 from freeze_omni.tasks.alignment import WarmStartConfig, aligned_units, alignment_loss, unit_ends
 from freeze_omni.tasks.base import Preprocess
-from freeze_omni.tasks.listening_model import ListeningModel, ListeningModelConfig, ListeningTask, spoken_pieces
+from freeze_omni.tasks.listening_model import (
+    ListeningModel,
+    ListeningModelConfig,
+    ListeningTask,
+    sound_of,
+    spoken_pieces,
+)
 from freeze_omni.tasks.llm_pass import answer_turn, text_loss, turn_of, with_end, write
 from freeze_omni.tasks.parts_model import Result, pairs, training_result
 from freeze_omni.tasks.preprocess import Reader, build_augment
@@ -65,8 +71,8 @@ class AdapterModel(ListeningModel):
     def forward(self, **batch: Tensor) -> Result:
         """speech (B, S) at 16 kHz, text (B, N) the transcript in LLM tokens, units (B, U) in CTC units, and lengths;
         for answers as targets also context, question and answer as in stage 1.3."""
-        speech, text, units = pairs(batch, "speech", "text", "units")
-        out = self.listen(*speech)
+        text, units = pairs(batch, "text", "units")
+        out = self.listen(*sound_of(batch))
         stats, warm_start = {}, self.config.warm_start
         if self.training and warm_start is not None and self.progress < warm_start.share:
             ends = unit_ends(out.logits, out.lengths, *units, self.ctc.blank)

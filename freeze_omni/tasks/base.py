@@ -22,7 +22,7 @@ from torch import nn
 from freeze_omni.checkpoint import PartsSource, fill_parts, inherit_config, load_parts
 from freeze_omni.config import as_mapping, build
 from freeze_omni.provenance import provenance
-from freeze_omni.stages import stage
+from freeze_omni.stages import Stage, stage
 from freeze_omni.tasks.data_dirs import FileKinds, add_data_dirs
 from freeze_omni.tasks.parts_model import PartsModel, parameter_count
 from freeze_omni.tasks.resources import Resources
@@ -41,6 +41,7 @@ OPTIONS: dict[str, tuple[Any, Any, str]] = {
     "llm": (None, str_or_none, "Folder or hub id of the frozen LLM"),
     "llm_dtype": ("float32", str, "float32 or bfloat16: type of the frozen weights"),
     "llm_size": (None, int_or_none, "Width of the LLM, for a dry run without it"),
+    "encoder": (None, str_or_none, "Pretrained speech encoder: folder of transformers or CTranslate2, or hub id"),
     "units": (None, str_or_none, "Folder of the CTC units"),
     "unit_size": (None, int_or_none, "Number of CTC units, for a dry run"),
     "system": ("", str, "Text of the system turn"),
@@ -75,8 +76,13 @@ class BaseTask(AbsTask):
 
     @classmethod
     def trained(cls, config: Any, parts: dict[str, nn.Module]) -> tuple[str, ...]:
-        """Names of parts, or of modules inside one; a checkpoint holds these parts. Default: by the stage table."""
-        return stage(cls.__module__.rpartition(".")[2]).saves(as_mapping(config))
+        """Names of parts, or of modules inside one. Default: by the stage table."""
+        return cls.stage().learns(as_mapping(config))
+
+    @classmethod
+    def stage(cls) -> Stage:
+        """Its row of the stage table."""
+        return stage(cls.__module__.rpartition(".")[2])
 
     @classmethod
     def assemble(cls, config: Any, parts: dict[str, Any], resources: Resources) -> PartsModel:
@@ -114,6 +120,7 @@ class BaseTask(AbsTask):
         parts = cls.build_parts(config, resources)
         fill_parts(nn.ModuleDict(parts), load_parts(cls.sources(args)))
         model = cls.assemble(config, parts, resources)
+        model.kept = tuple(set(cls.stage().keeps) & set(parts))
         model.autocast = autocast_dtype(args.autocast, "cuda" if args.ngpu else "cpu")
         args.model = as_mapping(config)  # what ESPnet writes into the folder's config.yaml
         logging.info("\n" + cls.parameter_table(config, parts))
@@ -138,11 +145,11 @@ class BaseTask(AbsTask):
 
     @classmethod
     def required_data_names(cls, train: bool = True, inference: bool = False) -> tuple[str, ...]:
-        return tuple(name for name in cls.files if name not in cls.optional)
+        return tuple(name for name, (_, kind) in cls.files.items() if name not in cls.optional and kind != "sound")
 
     @classmethod
     def optional_data_names(cls, train: bool = True, inference: bool = False) -> tuple[str, ...]:
-        return cls.optional
+        return (*cls.optional, "speech", "feats")
 
     @classmethod
     def get_parser(cls) -> config_argparse.ArgumentParser:

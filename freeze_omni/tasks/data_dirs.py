@@ -16,6 +16,7 @@ from freeze_omni.config import ConfigError
 
 FileKinds = dict[str, tuple[str, str]]
 SAMPLES = "utt2num_samples"
+FEATS = "feats.scp"
 
 
 class SparseText(dict):
@@ -42,7 +43,8 @@ DATA_TYPES["lazy_ints"] = _INTS | {"help": "integers"}
 def add_data_dirs(args: argparse.Namespace, files: FileKinds, optional: tuple[str, ...], sample_hz: int) -> None:
     """Fill `*_data_path_and_name_and_type` and `*_shape_file` from --train_dir and --valid_dir.
 
-    The ids that all files have are used; their lengths are written to the output folder for ESPnet's batch samplers.
+    A folder with feats.scp (dump_feats) gives `feats` in place of sound. The ids that all files have are used; their
+    lengths are written to the output folder for ESPnet's batch samplers.
     Raises ConfigError: a file is missing or empty, no id is in all of them, or audio has another rate.
     """
     for role in ("train", "valid"):
@@ -50,7 +52,7 @@ def add_data_dirs(args: argparse.Namespace, files: FileKinds, optional: tuple[st
         if not folders:
             continue
         listed = getattr(args, f"{role}_data_path_and_name_and_type")
-        for name, (file_name, kind) in files.items():
+        for name, (file_name, kind) in _files_of(folders[0], files):
             path = next((folder / file_name for folder in folders if (folder / file_name).exists()), None)
             if path is not None:
                 _check(path, kind, sample_hz)
@@ -62,6 +64,13 @@ def add_data_dirs(args: argparse.Namespace, files: FileKinds, optional: tuple[st
             shapes.append(_write_lengths(Path(args.output_dir) / f"{role}_lengths", listed))
     if not args.train_data_path_and_name_and_type or not args.valid_data_path_and_name_and_type:
         raise ConfigError("no training or validation data: give --train_dir and --valid_dir")
+
+
+def _files_of(folder: Path, files: FileKinds) -> list[tuple[str, tuple[str, str]]]:
+    if not (folder / FEATS).exists():
+        return list(files.items())
+    feats = ("feats", (FEATS, "kaldi_ark"))
+    return [feats if kind == "sound" else (name, (file, kind)) for name, (file, kind) in files.items()]
 
 
 def _check(path: Path, kind: str, sample_hz: int) -> None:
@@ -101,7 +110,7 @@ def _write_lengths(target: Path, listed: list[tuple[str, str, str]]) -> str:
 
 def _lengths(listed: list[tuple[str, str, str]], tables: dict[str, dict[str, str]], ids: set[str]) -> dict[str, int]:
     for path, name, kind in listed:
-        if kind == "sound":
+        if kind in ("sound", "kaldi_ark"):
             known = Path(path).parent / SAMPLES
             counted = read_2columns_text(known) if known.exists() else {}
             files = tables[name]

@@ -19,7 +19,13 @@ from freeze_omni.llm.chat import tokenise
 from freeze_omni.llm.order import ReadingOrder, parse_rounds
 from freeze_omni.shapes import pad_rows, valid_mask
 from freeze_omni.tasks.base import Preprocess
-from freeze_omni.tasks.listening_model import ListeningModel, ListeningModelConfig, ListeningTask, spoken_pieces
+from freeze_omni.tasks.listening_model import (
+    ListeningModel,
+    ListeningModelConfig,
+    ListeningTask,
+    sound_of,
+    spoken_pieces,
+)
 from freeze_omni.tasks.llm_pass import Piece, Written, answer_turn, turn_of
 from freeze_omni.tasks.parts_model import Result, pairs, training_result
 from freeze_omni.tasks.preprocess import Augment, Reader, build_augment, load_sound
@@ -57,9 +63,9 @@ class DialogueModel(ListeningModel):
         where the user's turn opens; answer (B, N) LLM ids, none for a turn that is not to be answered; question (B, Q)
         LLM ids of what is said, for the teacher; and their lengths.
         """
-        speech, states = pairs(batch, "speech", "states")
+        states = pairs(batch, "states")[0]
         with torch.no_grad():
-            out = self.listen(*speech)
+            out = self.listen(*sound_of(batch))
         context = self._spoken_context(batch) if self.config.history == "speech" else None
         pieces = spoken_pieces(self.prompt, out)
         loss, answer_stats, written = answer_turn(self.llm, turn_of(batch), pieces, self.config.kl_weight, context)
@@ -84,10 +90,12 @@ class DialogueModel(ListeningModel):
     def _state_loss(
         self, written: Written, out: ListeningOutput, states: Tensor, states_lengths: Tensor
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Read at each chunk's last sent position; before any was sent, at the prompt's."""
-        chunks = min(states.shape[1], out.adapted.ends.shape[1])
-        at_ends = chunk_hidden(written.hidden, written.starts[:, 2], out.adapted.ends[:, :chunks])
-        logits = self.state_head(at_ends, out.adapted.summary[:, :chunks])
+        """Read at the last sent position of the chunk that hears a label's sound; before any, at the prompt's."""
+        late = self.delay_chunks
+        ends, summary = out.adapted.ends[:, late:], out.adapted.summary[:, late:]
+        chunks = min(states.shape[1], ends.shape[1])
+        at_ends = chunk_hidden(written.hidden, written.starts[:, 2], ends[:, :chunks])
+        logits = self.state_head(at_ends, summary[:, :chunks])
         real = valid_mask(states_lengths, states.shape[1])
         labels = states.masked_fill(~real, NO_LABEL)[:, :chunks]
         guesses = logits.argmax(-1)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import editdistance
@@ -18,8 +19,12 @@ from freeze_omni.encoder.ctc import CtcHead
 from freeze_omni.encoder.encoder import SpeechEncoder
 from freeze_omni.frontend.cmvn import Cmvn
 from freeze_omni.frontend.fbank import Fbank, FbankConfig
+from freeze_omni.frontend.load import describe, load_weights
+from freeze_omni.frontend.pretrained import PretrainedConfig, PretrainedFrontend
+from freeze_omni.listening import Listening
 from freeze_omni.tasks.base import BaseTask, Preprocess
-from freeze_omni.tasks.join import JoinConfig, draw_groups, join_labels, join_sounds
+from freeze_omni.tasks.join import JoinConfig, draw_groups, join_features, join_labels, join_sounds
+from freeze_omni.tasks.listening_model import sound_of
 from freeze_omni.tasks.parts_model import PartsModel, Result, pairs, training_result
 from freeze_omni.tasks.preprocess import Reader, SpecAugmentConfig, build_augment, build_spec_augment
 from freeze_omni.tasks.resources import Resources
@@ -50,12 +55,15 @@ class SpellingConfig:
 class EncoderModelConfig:
     """Keys under `model:` of stage 1.1, all but the encoder for training alone.
 
+    frontend: a pretrained speech model (--encoder) makes the features; it stays frozen, and the encoder's input_size
+    and subsampling follow from it. Its features may be computed once (dump_feats); augment is applied there then.
     augment: rooms, noises and levels applied to speech on the fly. spec_augment: masks applied to its features.
     spelling: a second loss on an earlier block. join: several utterances of a batch become one row.
     """
 
     encoder: EncoderConfig
     fbank: FbankConfig = field(default_factory=FbankConfig)
+    frontend: PretrainedConfig | None = None
     augment: AugmentConfig | None = None
     spec_augment: SpecAugmentConfig | None = None
     spelling: SpellingConfig | None = None
@@ -67,27 +75,33 @@ class EncoderModelConfig:
 
 
 class EncoderModel(PartsModel):
-    """Speech to CTC units. Parts: encoder, ctc, and spelling if configured."""
+    """Speech to CTC units. Parts: encoder, ctc, and frontend and spelling if configured."""
 
     def __init__(self, parts: Mapping[str, nn.Module], config: EncoderModelConfig, trained: tuple[str, ...]):
         super().__init__(parts, trained)
-        self.fbank = Fbank(config.fbank)
+        if config.frontend is None:
+            self.frontend = Fbank(config.fbank)
+        self.sample_hz = config.fbank.sample_hz
         self.spec_augment = build_spec_augment(config.spec_augment)
         self.spelt, self.join = config.spelling, config.join
 
     def forward(self, **batch: Tensor) -> Result:
-        """speech (B, S) at 16 kHz in [-1, 1], text (B, U) unit ids, spelling (B, C) byte labels, and lengths.
+        """speech (B, S) at 16 kHz in [-1, 1], or feats (B, F, D), text (B, U) unit ids, spelling (B, C) byte labels,
+        and lengths.
 
         The loss is a mean over utterances, in training with the spelling's; stats have `unit_error` in validation.
         """
-        speech, text, letters = pairs(batch, "speech", "text", "spelling")
+        speech, (text, letters) = sound_of(batch), pairs(batch, "text", "spelling")
         rows = len(speech[0])
         if self.join is not None and self.training:
             groups = draw_groups(rows, self.join.utterances)
-            speech = join_sounds(*speech, groups, self.join, self.fbank.config.sample_hz)
+            if "feats" in batch:
+                speech = join_features(*speech, groups)
+            else:
+                speech = join_sounds(*speech, groups, self.join, self.sample_hz)
             text, letters = join_labels(*text, groups), join_labels(*letters, groups, BETWEEN)
             rows = len(groups)
-        feats, lengths = self.fbank(*speech)
+        feats, lengths = self._features(*speech)
         augment, spelt = (self.spec_augment, self.spelt) if self.training else (None, None)
         taps: list[Tensor] = []
         if spelt is not None and self.progress < spelt.alone:
@@ -110,9 +124,13 @@ class EncoderModel(PartsModel):
         letters = self.spelling(taps[self.spelt.layer - 1])
         return self.spelling.loss(letters, lengths, labels, label_lengths)
 
-    def collect_feats(self, speech: Tensor, speech_lengths: Tensor, **_: object) -> dict[str, Tensor]:
+    def _features(self, speech: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        listening = Listening(self.frontend, self.encoder, self.ctc)
+        return listening.features(*listening.with_end(speech, lengths))
+
+    def collect_feats(self, **batch: Tensor) -> dict[str, Tensor]:
         """Raw features, of which ESPnet sums the statistics for CMVN."""
-        feats, lengths = self.fbank(speech, speech_lengths)
+        feats, lengths = self._features(*sound_of(batch))
         return {"feats": feats, "feats_lengths": lengths}
 
 
@@ -123,9 +141,19 @@ class EncoderTask(BaseTask):
     files = {"speech": ("wav.scp", "sound"), "text": ("text", "text")}
 
     @classmethod
+    def set_up(cls, args: argparse.Namespace) -> tuple[EncoderModelConfig, Resources]:
+        config, resources = super().set_up(args)
+        return with_speech_model(config, resources.encoder), resources
+
+    @classmethod
     def build_parts(cls, config: EncoderModelConfig, resources: Resources) -> dict[str, nn.Module]:
         encoder = SpeechEncoder(config.encoder)
-        parts = {"encoder": encoder, "ctc": CtcHead(encoder.output_size, resources.unit_size)}
+        parts: dict[str, nn.Module] = {}
+        if config.frontend is not None:
+            parts["frontend"] = frontend = PretrainedFrontend(config.frontend)
+            if resources.loads:
+                load_weights(frontend, resources.encoder)
+        parts |= {"encoder": encoder, "ctc": CtcHead(encoder.output_size, resources.unit_size)}
         return parts if config.spelling is None else parts | {"spelling": CtcHead(encoder.output_size, BYTES + 1)}
 
     @classmethod
@@ -138,6 +166,24 @@ class EncoderTask(BaseTask):
     def preprocess(cls, config: EncoderModelConfig, resources: Resources, train: bool) -> Preprocess:
         texts = {"text": ("text", resources.units.encode), "spelling": ("text", spell_bytes)}
         return Reader(texts, ("speech",), build_augment(config.augment, train, cls.sample_hz))
+
+
+def with_speech_model(config: EncoderModelConfig, source: str | None) -> EncoderModelConfig:
+    """The configuration with that of its pretrained encoder, and the sizes that follow from it. Raises ConfigError."""
+    if config.frontend is None:
+        if source is not None:
+            raise ConfigError(f"--encoder {source}: the configuration has no `model: frontend`; take one that has")
+        return config
+    if source is None:
+        raise ConfigError("`model: frontend` needs the pretrained encoder: give --encoder")
+    try:
+        frontend = replace(config.frontend, model=describe(source))
+        with torch.device("meta"):
+            size = PretrainedFrontend(frontend).output_size
+        encoder = replace(config.encoder, input_size=size, subsampling="none", chunk_frames=frontend.chunk_frames)
+    except ValueError as error:
+        raise ConfigError(f"--encoder {source}: {error}") from None
+    return replace(config, frontend=frontend, encoder=encoder)
 
 
 def spell_bytes(text: str) -> list[int]:

@@ -72,6 +72,11 @@ def join_sounds(
     return pad_rows(rows)
 
 
+def join_features(feats: Tensor, lengths: Tensor, groups: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
+    """Features (B, F, D), lengths (B,) to one row for each group, its utterances one after the other."""
+    return pad_rows([torch.cat([feats[row, : lengths[row]] for row in group]) for group in groups])
+
+
 def join_labels(
     labels: Tensor, lengths: Tensor, groups: Sequence[Sequence[int]], between: Sequence[int] = ()
 ) -> tuple[Tensor, Tensor]:

@@ -16,12 +16,13 @@ from freeze_omni.encoder.config import EncoderConfig
 from freeze_omni.encoder.ctc import build_ctc
 from freeze_omni.encoder.encoder import SpeechEncoder
 from freeze_omni.frontend.fbank import Fbank, FbankConfig
+from freeze_omni.frontend.pretrained import PretrainedConfig, PretrainedFrontend
 from freeze_omni.listening import Listening, ListeningOutput
 from freeze_omni.llm.frozen import FrozenLLM
 from freeze_omni.llm.tuned import LlmTuningConfig
 from freeze_omni.tasks.base import BaseTask
 from freeze_omni.tasks.llm_pass import Piece
-from freeze_omni.tasks.parts_model import PartsModel
+from freeze_omni.tasks.parts_model import PartsModel, pairs
 from freeze_omni.tasks.preprocess import SpecAugmentConfig, TextReaders, before_turn, build_spec_augment
 from freeze_omni.tasks.resources import Resources, tuning_part
 
@@ -37,6 +38,7 @@ class ListeningModelConfig:
     encoder: EncoderConfig
     adapter: AdapterChoice
     fbank: FbankConfig = field(default_factory=FbankConfig)
+    frontend: PretrainedConfig | None = None
     kl_weight: float = 0.0
     augment: AugmentConfig | None = None
     spec_augment: SpecAugmentConfig | None = None
@@ -51,13 +53,26 @@ class ListeningModel(PartsModel):
     ):
         super().__init__({**parts, "llm": llm}, trained)
         self.config: Any = config
-        self.fbank = Fbank(config.fbank)
+        if config.frontend is None:
+            self.frontend = Fbank(config.fbank)
         self.spec_augment = build_spec_augment(config.spec_augment)
 
+    @property
+    def delay_chunks(self) -> int:
+        """How many chunks after its sound a chunk is heard."""
+        frontend = self.config.frontend
+        return 0 if frontend is None else frontend.lookahead_chunks
+
     def listen(self, speech: Tensor, lengths: Tensor) -> ListeningOutput:
-        """Samples (B, S) at 16 kHz, lengths (B,)."""
+        """Samples (B, S) at 16 kHz, or features (B, F, D), and lengths (B,)."""
         augment = self.spec_augment if self.training else None
-        return Listening(self.fbank, self.encoder, self.ctc, self.adapter)(speech, lengths, augment=augment)
+        listening = Listening(self.frontend, self.encoder, self.ctc, self.adapter)
+        return listening(*listening.with_end(speech, lengths), augment=augment)
+
+
+def sound_of(batch: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+    """The batch's samples (B, S), or the features (B, F, D) of a frozen frontend, with their lengths (B,)."""
+    return pairs(batch, "feats" if "feats" in batch else "speech")[0]
 
 
 def spoken_pieces(vectors: nn.Embedding, out: ListeningOutput) -> list[Piece]:
@@ -76,6 +91,7 @@ class ListeningTask(BaseTask):
     @classmethod
     def build_parts(cls, config: Any, resources: Resources) -> dict[str, nn.Module]:
         encoder, embeds = SpeechEncoder(config.encoder), None
+        frontend = {} if config.frontend is None else {"frontend": PretrainedFrontend(config.frontend)}
         if config.adapter.needs_unit_embeds:
             sizes = (resources.unit_size, resources.llm_size)
             embeds = resources.units.embeddings(resources.llm) if resources.loads else torch.empty(sizes)
@@ -84,7 +100,7 @@ class ListeningTask(BaseTask):
             "ctc": build_ctc(encoder.output_size, resources.unit_size),
             "adapter": build_adapter(config.adapter, encoder.output_size, resources.llm_size, embeds),
         }
-        return parts | cls.own_parts(config, resources, encoder.output_size) | tuning_part(config, resources)
+        return frontend | parts | cls.own_parts(config, resources, encoder.output_size) | tuning_part(config, resources)
 
     @classmethod
     def turn_readers(cls, resources: Resources, question: str) -> TextReaders:

@@ -18,8 +18,10 @@ class PartsModel(AbsESPnetModel):
 
     parts: submodules by name, the prefix in every checkpoint. The frozen ones, the LLM among them, stay in eval mode
     and need no gradient. trained: names of parts, or of modules inside one (`speech_decoder.prefix`); a checkpoint
-    holds only the parts in which something is trained.
+    holds the parts in which something is trained, and `kept`, frozen ones.
     """
+
+    kept: tuple[str, ...] = ()
 
     def __init__(self, parts: Mapping[str, nn.Module], trained: tuple[str, ...]):
         super().__init__()
@@ -44,7 +46,7 @@ class PartsModel(AbsESPnetModel):
     @property
     def saved(self) -> set[str]:
         """The parts of the checkpoint."""
-        return {name.split(".")[0] for name in self.trained}
+        return {*self.kept, *(name.split(".")[0] for name in self.trained)}
 
     def train(self, mode: bool = True) -> PartsModel:
         super().train(mode)

@@ -35,7 +35,7 @@ class Reader:
         entries = {name: value for name, value in data.items() if name not in sources}
         for name, (named, ids) in self.texts.items():
             entries[name] = np.asarray(ids(*(data.get(one, "") for one in named)), dtype=np.int64)
-        for name in self.sound:
+        for name in set(self.sound) & set(data):
             entries[name] = clean_sound(uid, data[name], self.augment)
         return entries
 

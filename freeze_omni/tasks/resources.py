@@ -38,6 +38,7 @@ class Resources:
     given_unit_size: int | None
     system: str = ""
     cmvn: str | None = None
+    encoder: str | None = None
     loads: bool = True
 
     @classmethod
@@ -50,7 +51,9 @@ class Resources:
             llm, system = llm or pack, system or config.system_prompt
             if units is None and unit_size is None:
                 units, unit_size = (f"{pack}/units", None) if config.ctc_units else (None, 0)
-        return cls(llm, args.llm_dtype, args.llm_size, units, unit_size, system, args.cmvn, not args.dry_run)
+        return cls(
+            llm, args.llm_dtype, args.llm_size, units, unit_size, system, args.cmvn, args.encoder, not args.dry_run
+        )
 
     def _llm_path(self, what: str = "the LLM") -> str:
         if self.llm_path is None:

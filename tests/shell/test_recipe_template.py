@@ -95,7 +95,16 @@ def test_deleted_sets_and_tokens_are_made_again(tmp_path):
     sets |= {"tts_train_set": "t", "tts_valid_set": "u", "tts_test_set": "", "qa_test_set": "", "scene_test_set": ""}
     sets |= {"dialogue_train_set": "d", "dialogue_valid_set": "", "spoken_test_set": "", "local_data_opts": ""}
     options = {"min_wav_duration_s": 1, "max_wav_duration_s": 9, "asr_pad_s": "0 0", "speed_perturb_factors": ""}
-    options |= {"unit_kind": "llm", "unit_min_count": 3, "nbpe": 9, "nj": 1, "llm": "llm", "judge": "", "conf": "conf"}
+    options |= {
+        "encoder": "",
+        "unit_kind": "llm",
+        "unit_min_count": 3,
+        "nbpe": 9,
+        "nj": 1,
+        "llm": "llm",
+        "judge": "",
+        "conf": "conf",
+    }
     options |= {"dialogue_conf": "dialogue.yaml", "init_model": "model", "inference_model": "best"}
     work = (
         "make_data() { mkdir -p data/{a,b,c,t,u}; }; threads=(env); "

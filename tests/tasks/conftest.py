@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from transformers import AutoConfig, AutoModel
 
 from freeze_omni.bin.train import load_task
 from freeze_omni.llm.units import CtcUnits
 from freeze_omni.tasks.data_dirs import add_data_dirs
+from tests.contract.parts.pretrained import MODELS as SPEECH_MODELS
 from tests.tasks.corpus import DECODER, ENCODER, TEXTS, write_corpus
 from tests.toy import toy_llm, toy_tokenizer
 
@@ -31,6 +33,26 @@ STAGES = {
         "dialogue",
         {"prompt": 5, "llm_tuning": {"prefix": {"positions": 3}}},
         {"1.2_ctc": "encoder,adapter", "1.1": "ctc"},
+    ),
+    "1.1_pretrained": (
+        "encoder",
+        {
+            "frontend": {"left_s": 0.32, "lookahead_chunks": 1},
+            "encoder": ENCODER,
+            "augment": {},
+            "spelling": {"layer": 1},
+        },
+        {},
+    ),
+    "1.2_pretrained": (
+        "adapter",
+        {"adapter": {"ctc": {}}, "ctc_weight": 0.3},
+        {"1.1_pretrained": "frontend,encoder,ctc"},
+    ),
+    "1.3_pretrained": (
+        "dialogue",
+        {"prompt": 5},
+        {"1.2_pretrained": "encoder,adapter", "1.1_pretrained": "frontend,ctc"},
     ),
     "2.3_prefix": ("prefix", {}, {"2.2": "speech_decoder", "1.3_prefix": "llm_tuning"}),
 }
@@ -52,11 +74,22 @@ class Toy:
             "init_parts": [f"{self.checkpoint(stage)}:{parts}" for stage, parts in sources.items()],
             "model": model,
         }
+        if "frontend" in model:
+            content["encoder"] = str(self.speech_model())
         path = self.folder / f"{name}.yaml"
         path.write_text(yaml.safe_dump(content | more), encoding="utf-8")
         data, llm, units = (str(self.folder / part) for part in ("data", "llm", "units"))
         sources = ["--train_dir", data, "--valid_dir", data, "--llm", llm, "--units", units]
         return ["--config", str(path), "--output_dir", str(self.folder / name), *sources]
+
+    def speech_model(self) -> Path:
+        """A toy Whisper, as transformers saves it."""
+        folder = self.folder / "speech_model"
+        if not folder.exists():
+            with torch.random.fork_rng():
+                torch.manual_seed(0)
+                AutoModel.from_config(AutoConfig.for_model(**SPEECH_MODELS["whisper"])).save_pretrained(folder)
+        return folder
 
     def checkpoint(self, name: str) -> Path:
         """A checkpoint of a stage that learnt nothing, made on first use."""

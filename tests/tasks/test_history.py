@@ -46,7 +46,7 @@ def test_training_reads_what_a_session_reads(rounds):
     model, args = toy.build("1.3", model=SPEECH, system="Be kind.")
     batch = toy.batch("1.3", args)  # in the order of ids: lost-round2, utt0, utt0-round2, utt0-round3
     found = read_by_llm(model, batch)
-    order, listening = model.llm.order, Listening(model.fbank, model.encoder, model.ctc, model.adapter)
+    order, listening = model.llm.order, Listening(model.frontend, model.encoder, model.ctc, model.adapter)
 
     def embed(ids):
         return model.llm.embed(torch.tensor(ids))

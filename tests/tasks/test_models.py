@@ -117,11 +117,11 @@ def test_state_is_read_where_a_session_reads_it(toy):
     llm, cache = model.llm, model.llm.new_cache()
     opening = torch.cat([llm.embed(batch["context"])[0], model.prompt.weight])
     hidden, _ = llm(opening[None], cache=cache)
-    parts = (model.fbank, model.encoder, model.adapter)
+    parts = (model.frontend, model.encoder, model.adapter)
     fbank, encoder, adapter = (part.initial_state(1) for part in parts)
     last = hidden[:, -1:]
     for chunk in batch["speech"].split(2560, dim=1)[:chunks]:
-        feats, fbank = model.fbank.step(chunk, fbank)
+        feats, fbank = model.frontend.step(chunk, fbank)
         frames, encoder = model.encoder.step(feats, encoder)
         sent, adapter = model.adapter.step(frames, adapter, ctc_logits=model.ctc(frames))
         if int(sent.lengths[0]):

@@ -46,7 +46,8 @@ qa_test_set=         # Dialogue: test set of spoken questions.
 spoken_test_set=     # Dialogue: test set with spoken answers, for the speech decoder.
 scene_test_set=      # Dialogue: test set of duplex scenes.
 
-# The LLM and the units
+# The encoder, the LLM and the units
+encoder=             # A pretrained speech encoder to start from: a transformers or faster-whisper folder, or a hub id; empty: none.
 llm=                 # The frozen LLM: a folder or a hub id of any transformers causal LM.
 unit_kind=llm        # CTC units: llm (the LLM's own tokens), bpe (sentencepiece) or char.
 unit_min_count=3     # An LLM token with fewer occurrences is split into smaller ones (unit_kind=llm).
@@ -58,7 +59,7 @@ codec=               # A codec of another library instead of stage 2.1, as my_co
 codec_conf=          # YAML of its configuration.
 
 # Overrides: options added to a command, as "--optim_conf lr=1e-3 --model encoder.layers=4"
-encoder_args=        # Of the training of stage 5 (1.1), and of the statistics of stage 3.
+encoder_args=        # Of the training of stage 5 (1.1), and of the features and statistics of stage 3.
 adapter_args=        # Of the training of stage 6 (1.2).
 dialogue_args=       # Of the training of stage 7 (1.3).
 codec_args=          # Of the training of stage 8 (2.1).

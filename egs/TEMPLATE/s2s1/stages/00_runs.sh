@@ -79,6 +79,7 @@ dry_run_models() {
     done
     # shellcheck disable=SC2086
     python -m freeze_omni.bin.stages dry_run --conf "${conf}" --work "${expdir}/${mine}dry_run" --llm "${llm}" \
+        --encoder "${encoder}" --encoder_conf "$(encoder_conf)" \
         --adapters ${adapters} --tag "${tag}" "${options[@]}"
 }
 

@@ -24,6 +24,28 @@ asr_train_dir() {
     echo "${dumpdir}/raw/${sets// /_and_}"
 }
 
+# The YAML of stage 1.1, without its suffix: with --encoder it is that of a pretrained encoder.
+encoder_conf() { echo "1.1_encoder${encoder:+_pretrained}"; }
+pretrained=()
+if [ -n "${encoder:-}" ]; then pretrained=(--encoder "${encoder}"); fi
+
+# heard DIR: the data directory that listening is trained on in place of DIR: with --encoder, that of its features.
+heard() { if [ -n "${encoder}" ]; then echo "$(dump_of feats encoder)/${1#"${dumpdir}/"}"; else echo "$1"; fi; }
+
+# dump_feats DIR [OPTION...]: what the pretrained encoder makes of the sound of DIR, if it or the sound has changed.
+dump_feats() {
+    [ -n "${encoder}" ] || return 0
+    local dir=$1 feats name overrides
+    feats=$(heard "${dir}")
+    shift
+    read_overrides encoder
+    name=$(of_dump "$(dump_of feats encoder)")feats_$(basename "${dir}")
+    once "${name}" "${encoder}" "${conf}/$(encoder_conf).yaml" "${dir}" "${overrides[@]}" --makes "${feats}/feats.scp" -- \
+        job "${feats}/log/dump_feats.log" "${threads[@]}" python -m freeze_omni.bin.dump_feats --encoder "${encoder}" \
+        --config "${conf}/$(encoder_conf).yaml" --data_dir "${dir}" --output_dir "${feats}" --seed "${seed}" "$@" \
+        "${overrides[@]}"
+}
+
 # The ids of the sets' utterances must differ.
 join_train_sets() {
     local set joined dirs=() tables=()

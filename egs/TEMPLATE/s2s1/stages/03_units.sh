@@ -10,9 +10,9 @@ collect_stats() { # collect_stats DIR: ESPnet's own collection over training and
     local dir=$1
     shift
     job "${dir}/collect_stats.log" "${threads[@]}" python -m freeze_omni.bin.train encoder \
-        --config "${conf}/1.1_encoder.yaml" --output_dir "${dir}" --collect_stats true --ngpu 0 \
-        --units "${datadir}/token_list" --resume false \
-        --train_dir "$(asr_train_dir)" --valid_dir "${dumpdir}/raw/${valid_set}" "$@"
+        --config "${conf}/$(encoder_conf).yaml" --output_dir "${dir}" --collect_stats true --ngpu 0 \
+        --units "${datadir}/token_list" --resume false "${pretrained[@]}" \
+        --train_dir "$(heard "$(asr_train_dir)")" --valid_dir "$(heard "${dumpdir}/raw/${valid_set}")" "$@"
 }
 
 stage_3() {
@@ -24,8 +24,10 @@ stage_3() {
         job "${datadir}/token_list/log/make_units.log" python -m freeze_omni.bin.make_units \
         --text "${raw}/text" --kind "${unit_kind}" --llm "${llm}" \
         --min_count "${unit_min_count}" --size "${nbpe}" --output "${datadir}/token_list"
+    dump_feats "${raw}" --augment true
+    dump_feats "${dumpdir}/raw/${valid_set}"
     dir=$(stats_dir)
     if [ -z "${tag}" ] || [[ "${dir}" == *"/${mine}"* ]]; then read_overrides encoder; fi
-    once "${dir#"${expdir}/"}" "${raw}" "${conf}/1.1_encoder.yaml" "${overrides[@]}" -- \
+    once "${dir#"${expdir}/"}" "${raw}" "${encoder}" "${conf}/$(encoder_conf).yaml" "${overrides[@]}" -- \
         collect_stats "${dir}" "${overrides[@]}"
 }

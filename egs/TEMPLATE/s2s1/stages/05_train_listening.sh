@@ -6,8 +6,8 @@ stage_5() {
     data=$(asr_train_dir)
     folder=$(folder_of encoder)
     stats=$(stats_dir)
-    train "${folder}" encoder 1.1_encoder "${data}/text" "${datadir}/token_list/units.json" -- \
-        --train_dir "${data}" --valid_dir "${valid}" \
+    train "${folder}" encoder "$(encoder_conf)" "${encoder}" "${data}/text" "${datadir}/token_list/units.json" -- \
+        "${pretrained[@]}" --train_dir "$(heard "${data}")" --valid_dir "$(heard "${valid}")" \
         --units "${datadir}/token_list" --cmvn "${stats}/train/feats_stats.npz"
 }
 
@@ -21,7 +21,7 @@ stage_6() {
         take_parts adapter "${adapter}"
         train "${folder}" adapter "1.2_adapter_${adapter}" "${parts[@]%:*}" "${llm}" -- \
             --init_parts "${parts[@]}" --units "${datadir}/token_list" --llm "${llm}" --system "${system_prompt}" \
-            --train_dir "$(asr_train_dir)" --valid_dir "${dumpdir}/raw/${valid_set}"
+            --train_dir "$(heard "$(asr_train_dir)")" --valid_dir "$(heard "${dumpdir}/raw/${valid_set}")"
     done
 }
 
@@ -37,11 +37,13 @@ stage_7() {
         return
     fi
     need llm
+    dump_feats "${data}"
+    dump_feats "${valid}"
     for adapter in ${adapters}; do
         folder=$(folder_of dialogue "${adapter}")
         take_parts dialogue "${adapter}"
         train "${folder}" dialogue 1.3_dialogue "${parts[@]%:*}" "${llm}" "${data}/states" "${data}/answer" -- \
             --init_parts "${parts[@]}" --units "${datadir}/token_list" --llm "${llm}" --system "${system_prompt}" \
-            --train_dir "${data}" --valid_dir "${valid}"
+            --train_dir "$(heard "${data}")" --valid_dir "$(heard "${valid}")"
     done
 }

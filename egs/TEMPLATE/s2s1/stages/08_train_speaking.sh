@@ -3,17 +3,18 @@
 # The codec whose tokens are spoken: that of --init_model, or of stage 2.1.
 codec_of() { if [ -n "${init_model}" ]; then echo "${init_model}"; else checkpoint_of codec; fi; }
 
-# dump_of STAGE...: where the tokens are; a tag with its own training of one of these has its own.
+# dump_of NAME STAGE...: where features or tokens are; a tag with its own training of one of these stages has its own.
 dump_of() {
-    local one folder
+    local name=$1 one folder
+    shift
     for one in "$@"; do
         folder=$(folder_of "${one}")
         if [ -n "${tag}" ] && [[ "${folder}" = "${mine}"* ]]; then
-            echo "${dumpdir}/${mine}codec"
+            echo "${dumpdir}/${mine}${name}"
             return
         fi
     done
-    echo "${dumpdir}/codec"
+    echo "${dumpdir}/${name}"
 }
 
 dump_codec() { # dump_codec <data dir> <output dir>
@@ -23,7 +24,7 @@ dump_codec() { # dump_codec <data dir> <output dir>
 
 dump_once() { # dump_once <set> <data dir>: if the codec or the audio has changed
     local root tokens
-    root=$(dump_of codec)
+    root=$(dump_of codec codec)
     tokens="${root}/$1"
     once "$(of_dump "${root}")codec_$1" "$(codec_of)" "$2/wav.scp" --makes "${tokens}" -- dump_codec "$2" "${tokens}"
 }
@@ -33,7 +34,7 @@ of_dump() { if [[ "$1" = "${dumpdir}/tags/"* ]]; then echo "${mine}"; fi; } # of
 # The durations of a tag's texts lie next to the tokens: link shared tokens into the tag's own folder.
 link_tokens() { # link_tokens <folder> <set>
     local file shared
-    shared=$(dump_of codec)/$2
+    shared=$(dump_of codec codec)/$2
     mkdir -p "$1/$2"
     for file in tokens voices.npz speakers.npz; do
         if [ -e "${shared}/${file}" ]; then ln -sfn "$(realpath "${shared}/${file}")" "$1/$2/${file}"; fi
@@ -122,7 +123,7 @@ time_texts() { # time_texts <folder of tokens> <train set>
         data+=("$(answer_dir "${set}")") texts+=(answer) names+=("${set}")
     done
     tokens=("${names[@]/#/$1/}")
-    if [ "$1" != "$(dump_of codec)" ]; then
+    if [ "$1" != "$(dump_of codec codec)" ]; then
         for set in "${names[@]}"; do link_tokens "$1" "${set}"; done
     fi
     if [ -z "${tag}" ] || [ -n "$(of_dump "$1")" ]; then read_overrides speech_decoder; fi
@@ -140,7 +141,7 @@ stage_9() {
     local set folder tokens
     set=$(basename "$(speaking_train_dir)")
     folder=$(folder_of speech_decoder)
-    tokens=$(dump_of codec speech_decoder)
+    tokens=$(dump_of codec codec speech_decoder)
     time_texts "${tokens}" "${set}"
     train "${folder}" speech_decoder 2.2_speech_decoder "${tokens}/${set}/tokens" "${llm}" -- \
         --llm "${llm}" --train_dir "${tokens}/${set}" "${dumpdir}/raw/${set}" \
@@ -152,7 +153,7 @@ stage_10() {
         { log "no --tts_train_set or no --dialogue_train_set: nothing to do"; return; }
     local folder tokens parts more
     folder=$(folder_of prefix)
-    tokens=$(dump_of codec speech_decoder)
+    tokens=$(dump_of codec codec speech_decoder)
     if [ -n "${init_model}" ]; then # continue with its prefix, around its LLM
         parts=("${init_model}:speech_decoder") more=(--model prefix_from_ar=false)
     else

@@ -1,0 +1,61 @@
+"""Write what a pretrained encoder makes of the sound of a data directory, for stages 1.1 to 1.3: feats.scp and its
+archives, next to a copy of the other tables. A killed run resumes. Options that are not listed are those of the
+training of stage 1.1, such as `--model frontend.left_s=6`."""
+
+import argparse
+import zlib
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from freeze_omni.bin.errors import user_errors
+from freeze_omni.bin.stages import stage_options
+from freeze_omni.config import ConfigError
+from freeze_omni.data.augment import AugmentConfig, augment
+from freeze_omni.data.features import dump_features
+from freeze_omni.frontend.load import load_weights
+from freeze_omni.frontend.pretrained import PretrainedFrontend
+from freeze_omni.stages import stage
+
+
+@user_errors(ValueError, name="dump_feats")
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="dump_feats", description=__doc__)
+    parser.add_argument("--config", required=True, help="YAML of stage 1.1; its model: frontend and augment are read")
+    parser.add_argument("--encoder", required=True, help="folder of transformers or CTranslate2, or hub id")
+    parser.add_argument("--data_dir", required=True, help="with wav.scp; any rate is resampled")
+    parser.add_argument("--output_dir", required=True)
+    parser.add_argument("--augment", default="false", choices=["true", "false"], help="change the sound, for training")
+    parser.add_argument("--seed", type=int, default=0, help="of these changes")
+    parser.add_argument("--device", default="cpu")
+    args, training = parser.parse_known_args(arguments)
+    task, options = stage_options(stage("encoder"), args.config, ["--encoder", args.encoder, *training])
+    config = task.set_up(options)[0]
+    if config.frontend is None:
+        raise ConfigError(f"{args.config}: no `model: frontend`, which says how a pretrained encoder is used")
+    frontend = PretrainedFrontend(config.frontend)
+    load_weights(frontend, args.encoder)
+    frontend.to(args.device)
+    change = None
+    if args.augment == "true" and config.augment is not None:
+        change = partial(_changed, config=config.augment, seed=args.seed)
+    done = dump_features(partial(features, frontend), Path(args.data_dir), Path(args.output_dir), change)
+    print(f"dump_feats: {done} utterances in {args.output_dir}/feats.scp")
+
+
+def features(frontend: PretrainedFrontend, wav: Tensor) -> Tensor:
+    """Samples (S,) to features (F, D), with those that come after its end."""
+    wav = torch.nn.functional.pad(wav, (0, frontend.delay_samples)).to(frontend.device)
+    lengths = torch.tensor([len(wav)], device=wav.device)
+    return frontend(wav[None], lengths, chunks=frontend.config.train_chunks)[0][0]
+
+
+def _changed(uid: str, samples: np.ndarray, config: AugmentConfig, seed: int) -> np.ndarray:
+    return augment(samples, np.random.default_rng([seed, zlib.crc32(uid.encode())]), config)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,80 @@
+"""Features of a data directory, computed once: Kaldi's feats.scp and ark files, in place of the sound.
+
+What a frozen frontend makes of a recording does not change in training, so training costs the parts after it alone.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from omniio import kaldi
+
+from freeze_omni.data.audio import read_audio
+from freeze_omni.data.progress import parallel_map
+from freeze_omni.data.tables import read_table, write_table
+
+FEATS, FRAMES = "feats.scp", "utt2num_frames"
+SHARD_UTTERANCES = 200
+SAMPLE_HZ = 16000
+TWO_BYTES = 3  # Kaldi's kTwoByteAuto: half the space of float32
+
+
+def dump_features(
+    frontend: Callable[[torch.Tensor], torch.Tensor],
+    data_dir: Path,
+    output_dir: Path,
+    change: Callable[[str, np.ndarray], np.ndarray] | None = None,
+) -> int:
+    """Write feats.scp, its archives and utt2num_frames, and copy the other tables; returns the utterances.
+
+    frontend: samples (S,) to features (F, D). change: (id, samples) to samples, such as noise and rooms for training.
+    A killed run resumes after the last finished archive. Raises TableError, AudioError: wav.scp or an utterance cannot
+    be read.
+    """
+    recordings = read_table(data_dir / "wav.scp")
+    output_dir.mkdir(parents=True, exist_ok=True)
+    ids = list(recordings)
+    shards = [ids[start : start + SHARD_UTTERANCES] for start in range(0, len(ids), SHARD_UTTERANCES)]
+
+    def work(numbered: tuple[int, list[str]]) -> tuple[dict[str, str], dict[str, str]]:
+        number, shard = numbered
+        scp, lengths = (output_dir / f"{name}.{number}" for name in (FEATS, FRAMES))
+        if not lengths.exists() or list(read_table(lengths)) != shard:
+            _write_shard(frontend, {uid: recordings[uid] for uid in shard}, scp, lengths, change)
+        return read_table(scp), read_table(lengths)
+
+    entries: dict[str, str] = {}
+    frames: dict[str, str] = {}
+    for found, counts in parallel_map(work, list(enumerate(shards)), nj=1, title="dump_feats"):
+        entries |= found
+        frames |= counts
+    for table in data_dir.iterdir():
+        if table.is_file() and table.name != "wav.scp":
+            shutil.copy(table, output_dir)
+    write_table(output_dir / FRAMES, frames)
+    write_table(output_dir / FEATS, entries)
+    return len(entries)
+
+
+def _write_shard(
+    frontend: Callable[[torch.Tensor], torch.Tensor],
+    recordings: dict[str, str],
+    scp: Path,
+    lengths: Path,
+    change: Callable[[str, np.ndarray], np.ndarray] | None,
+) -> None:
+    counts: dict[str, str] = {}
+    ark = scp.with_name(scp.name.replace(".scp", "") + ".ark")
+    with kaldi.WriteHelper(f"ark,scp:{ark},{scp}", compression_method=TWO_BYTES) as writer:
+        for uid, entry in recordings.items():
+            samples, _ = read_audio(entry, SAMPLE_HZ)
+            if change is not None:
+                samples = change(uid, samples).astype(np.float32)
+            feats = frontend(torch.from_numpy(samples)).float().cpu().numpy()
+            writer[uid] = feats
+            counts[uid] = str(len(feats))
+    write_table(lengths, counts)  # last: it says that the archive is whole

@@ -1,0 +1,62 @@
+"""A published speech model: a transformers folder, a hub id, or a folder with a CTranslate2 Whisper."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+from transformers import AutoConfig, AutoFeatureExtractor, AutoModel
+
+from freeze_omni.config import ConfigError
+from freeze_omni.frontend.ctranslate2 import read_whisper
+from freeze_omni.frontend.pretrained import PretrainedFrontend
+
+CTRANSLATE2 = "model.bin"
+
+
+def describe(source: str) -> dict[str, Any]:
+    """The model's configuration, as `PretrainedConfig.model` has it, without its weights. Raises ConfigError."""
+    if _is_ctranslate2(source):
+        return _read_ctranslate2(source)[0]
+    try:
+        config = AutoConfig.from_pretrained(source)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"--encoder {source}: cannot be read: {error}") from None
+    described = json.loads(config.to_json_string(use_diff=True)) | {"model_type": config.model_type}
+    for key in ("architectures", "dtype", "torch_dtype", "transformers_version", "_name_or_path"):
+        described.pop(key, None)
+    try:
+        described["do_normalize"] = bool(AutoFeatureExtractor.from_pretrained(source).do_normalize)
+    except (OSError, ValueError, AttributeError):
+        pass  # not every model has a feature extractor that normalises
+    return described
+
+
+def load_weights(frontend: PretrainedFrontend, source: str) -> None:
+    """Fill the frontend with the published weights. Raises ConfigError if they do not fit its configuration."""
+    try:
+        state = _read_ctranslate2(source)[1] if _is_ctranslate2(source) else _read_transformers(source)
+        wanted = frontend.model.state_dict()
+        state = {f"net.{name}": value for name, value in state.items()}
+        state = {name: value for name, value in state.items() if name in wanted}  # fewer layers than published
+        frontend.model.load_state_dict(state)
+    except (OSError, RuntimeError, KeyError) as error:
+        raise ConfigError(f"--encoder {source}: its weights do not fit: {error}") from None
+
+
+def _is_ctranslate2(source: str) -> bool:
+    return (Path(source) / CTRANSLATE2).exists()
+
+
+def _read_ctranslate2(source: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    try:
+        return read_whisper(Path(source))
+    except ValueError as error:
+        raise ConfigError(f"--encoder {error}") from None
+
+
+def _read_transformers(source: str) -> dict[str, Tensor]:
+    model = AutoModel.from_pretrained(source, dtype="float32")
+    return getattr(model, "encoder", model).state_dict() if hasattr(model, "decoder") else model.state_dict()

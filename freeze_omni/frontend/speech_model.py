@@ -1,0 +1,132 @@
+"""Speech models of transformers as functions of a window: samples (B, S) to frames (B, S // frame_samples, size)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoModel, PreTrainedConfig, WhisperConfig
+from transformers.models.moonshine_streaming.modeling_moonshine_streaming import MoonshineStreamingEncoder
+from transformers.models.whisper.modeling_whisper import WhisperEncoder
+
+from freeze_omni.frontend.fbank import Fbank
+from freeze_omni.frontend.log_mel import LogMel
+
+
+class SpeechModel(nn.Module):
+    """The base. frame_samples: samples of one frame. output_size: its width. net: transformers' module."""
+
+    frame_samples = 320
+
+    def __init__(self, config: PreTrainedConfig) -> None:
+        super().__init__()
+        self.config = config
+
+    @property
+    def output_size(self) -> int:
+        return self.config.hidden_size
+
+    def check_window(self, samples: int) -> None:
+        """Raises ValueError if the model cannot take windows of so many samples."""
+
+    def forward(self, wav: Tensor) -> Tensor:
+        raise NotImplementedError
+
+
+class Whisper(SpeechModel):
+    """Whisper's encoder on windows of less than 30 s: its log mel features, of which the loudest value of the window
+    sets the floor, and the first of its positions."""
+
+    def __init__(self, config: WhisperConfig) -> None:
+        super().__init__(config)
+        self.features, self.net = LogMel(config.num_mel_bins), WhisperEncoder(config)
+
+    def check_window(self, samples: int) -> None:
+        frames, most = samples // self.frame_samples, self.config.max_source_positions
+        if frames > most:
+            raise ValueError(f"left_s: windows of {frames} frames, and Whisper takes {most} at most")
+
+    def forward(self, wav: Tensor) -> Tensor:
+        net = self.net
+        x = nn.functional.gelu(net.conv1(self.features(wav).to(net.conv1.weight.dtype)))
+        x = nn.functional.gelu(net.conv2(x)).transpose(1, 2)
+        x = x + net.embed_positions.weight[: x.shape[1]]  # its own forward takes 30 s and nothing else
+        for layer in net.layers:
+            x = layer(x, None)
+        return net.layer_norm(x)
+
+
+class Waveform(SpeechModel):
+    """wav2vec 2.0, HuBERT, WavLM and their like: convolutions over samples, then a Transformer.
+
+    do_normalize (of its feature extractor): each window is brought to zero mean and unit variance.
+    """
+
+    def __init__(self, config: PreTrainedConfig) -> None:
+        super().__init__(config)
+        field, step = 1, 1
+        for kernel, stride in zip(config.conv_kernel, config.conv_stride, strict=True):
+            field, step = field + (kernel - 1) * step, step * stride
+        self.frame_samples, self.around = step, field - step
+        self.net = AutoModel.from_config(config)
+
+    def forward(self, wav: Tensor) -> Tensor:
+        if getattr(self.config, "do_normalize", True):
+            wav = (wav - wav.mean(1, keepdim=True)) / (wav.var(1, keepdim=True, unbiased=False) + 1e-7).sqrt()
+        wav = nn.functional.pad(wav, (self.around // 2, self.around - self.around // 2))
+        return self.net(wav).last_hidden_state
+
+
+class W2vBert(SpeechModel):
+    """w2v-BERT 2.0: Kaldi's filterbank, each bin normalised over the window, two frames side by side."""
+
+    def __init__(self, config: PreTrainedConfig) -> None:
+        super().__init__(config)
+        self.features, self.net = Fbank(), AutoModel.from_config(config)
+
+    def forward(self, wav: Tensor) -> Tensor:
+        lengths = torch.full((len(wav),), wav.shape[1], device=wav.device)
+        feats, _ = self.features(wav, lengths)
+        feats = (feats - feats.mean(1, keepdim=True)) / (feats.var(1, keepdim=True) + 1e-7).sqrt()
+        return self.net(feats.unflatten(1, (-1, 2)).flatten(2)).last_hidden_state
+
+
+class Moonshine(SpeechModel):
+    """The encoder of a streaming Moonshine, with its own sliding attention inside each window."""
+
+    def __init__(self, config: PreTrainedConfig) -> None:
+        super().__init__(getattr(config, "encoder_config", config))
+        self.net = MoonshineStreamingEncoder(self.config)
+        self.frame_samples = 4 * self.net.embedder.frame_len
+
+    def forward(self, wav: Tensor) -> Tensor:
+        return self.net(wav, attention_mask=torch.ones_like(wav, dtype=torch.long)).last_hidden_state
+
+
+KINDS: dict[str, Callable[[Any], SpeechModel]] = {
+    "whisper": Whisper,
+    **dict.fromkeys(("wav2vec2", "hubert", "wavlm", "data2vec-audio", "unispeech", "unispeech-sat", "sew"), Waveform),
+    "wav2vec2-bert": W2vBert,
+    "moonshine_streaming": Moonshine,
+}
+LAYERS = ("encoder_layers", "num_hidden_layers")  # the names of the number of layers
+
+
+def build_speech_model(described: Mapping[str, Any], layers: int = 0) -> SpeechModel:
+    """The model of a configuration with fresh weights. layers: how many of its layers, 0 for all.
+
+    Raises ValueError: an unknown `model_type`, or too few layers.
+    """
+    kind = described.get("model_type")
+    if kind not in KINDS:
+        raise ValueError(f"frontend: model_type {kind!r} is not one of {', '.join(KINDS)}; --encoder names a model")
+    config = AutoConfig.for_model(**described)
+    own = getattr(config, "encoder_config", config)
+    name = next(name for name in LAYERS if name in own.to_dict())
+    if layers > getattr(own, name):
+        raise ValueError(f"frontend: {layers} layers of a model that has {getattr(own, name)}")
+    if layers:
+        setattr(own, name, layers)
+    return KINDS[kind](config)
