@@ -75,7 +75,7 @@ def test_segments_define_the_utterances(data):
     (data / "segments").write_text("u1 s0-u0 0.0 0.02\nu2 nowhere 0 1\nu3 s0-u0 0.5 0.1\n")
     problems = found(data)
     assert "segments:2: recording nowhere is not in wav.scp" in problems
-    assert "segments:3: u3 starts at 0.5 s and ends at 0.1 s" in problems
+    assert "segments:3: u3 ends before it starts: from 0.5 s to 0.1 s" in problems
     assert "segments:1: u1 is not in text" in problems
 
 
