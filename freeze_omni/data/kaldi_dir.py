@@ -10,6 +10,7 @@ import soundfile
 
 from freeze_omni.config import ConfigError, build
 from freeze_omni.data.corpora.base import Utterance
+from freeze_omni.data.ids import check_ids
 from freeze_omni.data.tables import TableError, read_jsonl, read_table, write_jsonl, write_speakers, write_table
 from freeze_omni.data.tts.synthesize import Job
 
@@ -20,13 +21,15 @@ def read_set(folder: Path) -> list[Utterance]:
     missing = [key for key in texts if key not in wavs or key not in speakers]
     if missing:
         raise TableError(f"{folder}: {missing[0]} is in text but not in wav.scp and utt2spk")
+    check_ids([*texts, *speakers.values()], folder)
     return [Utterance(key, speakers[key], text, wavs[key]) for key, text in texts.items()]
 
 
 def write_set(
     folder: str | Path, wavs: Mapping[str, object], texts: Mapping[str, str], utt2spk: Mapping[str, str]
 ) -> None:
-    """Write wav.scp, text, utt2spk and spk2utt, sorted by id."""
+    """Write wav.scp, text, utt2spk and spk2utt, sorted by id. Raises TableError before: an id that names no file."""
+    check_ids([*texts, *utt2spk.values()], folder)
     write_table(Path(folder) / "wav.scp", wavs)
     write_table(Path(folder) / "text", texts)
     write_speakers(folder, utt2spk)

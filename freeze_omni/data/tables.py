@@ -96,7 +96,7 @@ def whole_file(path: str | Path) -> Iterator[Path]:
 
 
 def read_segments(path: str | Path) -> dict[str, Segment]:
-    """Read a `segments` file: `id recording start end`, in seconds; an end of -1: the recording's. Raises TableError."""
+    """Read a `segments` file: `id recording start end`, in seconds; end -1 is the recording's. Raises TableError."""
     segments = {}
     for number, (key, value) in enumerate(read_table(path).items(), start=1):
         try:
