@@ -53,7 +53,7 @@ class Aishell(Corpus):
 @cache
 def read_transcripts(path: Path) -> dict[str, str]:
     """Id to words, read once in a process. Raises CorpusError."""
-    texts = {}
+    texts: dict[str, str] = {}
     for number, line in enumerate(lines_of(path), start=1):
         key, _, text = line.partition(" ")
         if not text.strip():
