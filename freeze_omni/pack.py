@@ -11,6 +11,7 @@ NOTICE.txt          the licence notice of the weights, if any
 from __future__ import annotations
 
 import dataclasses
+import os
 import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -30,6 +31,7 @@ from freeze_omni.weights import state_shapes
 
 CONFIG, WEIGHTS, RESULTS, NOTICE = "config.yaml", "model.safetensors", "RESULTS.md", "NOTICE.txt"
 LLM, UNITS = "llm", "units"
+OURS = (CONFIG, WEIGHTS, RESULTS, NOTICE, LLM, UNITS)  # all that `save` writes, and replaces
 LLM_FILES = ("*.json", "*.jinja", "*.safetensors", "*.model", "*.txt", "LICENSE*", "NOTICE*")
 
 
@@ -38,15 +40,38 @@ class PackError(ConfigError):
 
 
 def save(model: FreezeOmni, folder: str | Path, results: str | Path | None = None, copy_llm: bool = True) -> Path:
-    """Write a packed folder; it appears whole or not at all, in place of an older pack.
+    """Write a packed folder; it appears whole or not at all, in place of an older pack, whose other files stay.
 
     copy_llm: False refers to the LLM where it is. Raises PackError if `folder` holds something that is no pack.
     """
     folder = Path(folder)
-    if folder.exists() and any(folder.iterdir()) and not (folder / CONFIG).exists():
-        raise PackError(f"{folder}: holds files of something else; give another folder")
-    new = folder.with_name(f".{folder.name}.new")
-    shutil.rmtree(new, ignore_errors=True)
+    check_replaceable(folder)
+    new, old = (folder.with_name(f".{folder.name}.{os.getpid()}.{name}") for name in ("new", "old"))
+    try:
+        _write(model, new, results, copy_llm)
+        if folder.exists():
+            folder.rename(old)
+        new.rename(folder)
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
+    if old.exists():
+        for path in old.iterdir():
+            if path.name not in OURS:  # such as someone's notes
+                path.rename(folder / path.name)
+        shutil.rmtree(old)
+    return folder
+
+
+def check_replaceable(folder: Path) -> None:
+    """Raises PackError unless a pack may be written to `folder`: there is none, or it is empty or an older pack."""
+    if folder.exists() and not folder.is_dir() or folder.is_symlink():
+        raise PackError(f"{folder}: is no folder of its own; give another one")
+    if folder.exists() and any(folder.iterdir()) and not (is_pack(folder) and (folder / UNITS).is_dir()):
+        raise PackError(f"{folder}: holds files of something else than a packed model; give another folder")
+
+
+def _write(model: FreezeOmni, new: Path, results: str | Path | None, copy_llm: bool) -> None:
+    """Write all files of a pack into a folder that does not exist yet."""
     new.mkdir(parents=True)
     path = _put_llm(model.llm, new / LLM, copy_llm)
     llm = dataclasses.replace(model.config.llm, path=path, fingerprint=model.llm.fingerprint())
@@ -60,10 +85,6 @@ def save(model: FreezeOmni, folder: str | Path, results: str | Path | None = Non
         (new / NOTICE).write_text(config.notice + "\n", encoding="utf-8")
     if results is not None:
         shutil.copy(results, new / RESULTS)
-    if folder.exists():
-        shutil.rmtree(folder)
-    new.rename(folder)
-    return folder
 
 
 def load(

@@ -115,11 +115,24 @@ def test_what_was_learned_beside_the_llm_is_packed_with_it(name, tmp_path):
         load(folder)
 
 
-def test_packing_again_replaces_a_pack_and_nothing_else(model, copy, tmp_path):
-    (copy / "old").touch()
+def test_packing_again_replaces_a_pack_and_keeps_what_is_not_ours(model, copy, tmp_path):
+    (copy / "notes.md").write_text("mine")
+    (copy / "llm" / "old.bin").touch()
     save(load(copy), copy)
-    assert not (copy / "old").exists() and load(copy).llm.source == str(copy / "llm")
-    (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "thesis.tex").touch()
+    assert (copy / "notes.md").read_text() == "mine" and not (copy / "llm" / "old.bin").exists()
+    assert load(copy).llm.source == str(copy / "llm")
+    assert [path.name for path in tmp_path.iterdir()] == ["copy"]
+
+
+@pytest.mark.parametrize("files", [["thesis.tex"], ["config.yaml", "train.log"], ["config.yaml", "model.safetensors"]])
+def test_a_folder_of_something_else_is_left_alone(model, tmp_path, files):
+    """Such as a training folder, which has a config.yaml, too."""
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    for name in files:
+        (folder / name).write_text("mine")
     with pytest.raises(PackError, match="something else"):
-        save(model, tmp_path / "mine")
+        save(model, folder)
+    assert sorted(path.name for path in folder.iterdir()) == files
+    assert all((folder / name).read_text() == "mine" for name in files)
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]

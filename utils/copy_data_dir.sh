@@ -16,6 +16,11 @@ die() { echo "copy_data_dir.sh: $*" >&2; exit 1; }
 from=$1 to=$2
 [ -f "$from/utt2spk" ] || die "$from/utt2spk is missing; utils/fix_data_dir.sh $from makes it"
 [ "$(readlink -f "$from")" != "$(readlink -f "$to")" ] || die "$from cannot be copied onto itself"
+for added in "$utt_prefix" "$utt_suffix" "$spk_prefix" "$spk_suffix"; do
+  case $added in
+    */*|*\\*|*[[:space:]]*) die "'$added' cannot stand in an id, which names files" ;;
+  esac
+done
 mkdir -p "$to"
 
 # rename FILE COLUMNS: FILE with the ids in these columns changed (u: utterance, s: speaker, -: as it is;

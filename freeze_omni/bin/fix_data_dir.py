@@ -1,5 +1,5 @@
-"""Sort a Kaldi data directory, drop unusable utterances (missing or cut audio, no transcript, not in every file) and
-rebuild spk2utt. The old files go to .backup."""
+"""Sort a Kaldi data directory, drop unusable utterances (missing or cut audio, no transcript, not in every file, an id
+that cannot name a file) and rebuild spk2utt. The old files go to .backup; `skipped` lists what was dropped, and why."""
 
 import argparse
 import sys
@@ -19,7 +19,7 @@ def main() -> None:
     for reason in reasons[:SHOWN]:
         print(f"dropped {reason}", file=sys.stderr)
     if len(reasons) > SHOWN:
-        print(f"... and {len(reasons) - SHOWN} more", file=sys.stderr)
+        print(f"... and {len(reasons) - SHOWN} more; all are in {folder}/skipped", file=sys.stderr)
     print(f"fix_data_dir.sh: kept {kept} of {before} utterances of {folder}")
 
 

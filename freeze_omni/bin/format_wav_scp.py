@@ -2,9 +2,11 @@
 
 import argparse
 import time
+from pathlib import Path
 
 from freeze_omni.bin.errors import user_errors
 from freeze_omni.data.prepare import PrepareConfig, prepare_dir
+from freeze_omni.data.tables import read_lines
 
 
 @user_errors(ValueError, OSError)
@@ -24,7 +26,9 @@ def main(arguments: list[str] | None = None) -> None:
     speeds = tuple(float(speed) for speed in args.speeds.replace(",", " ").split())
     config = PrepareConfig(args.hz, args.min_s, args.max_s, speeds, tuple(args.pad_s))
     kept = prepare_dir(args.source, args.output, config, args.nj)
-    print(f"{args.output}: {kept} utterances, {time.monotonic() - start:.0f} s")
+    skipped = len(read_lines(Path(args.output, "skipped")))
+    left_out = f", {skipped} skipped (see {args.output}/skipped)" if skipped else ""
+    print(f"{args.output}: {kept} utterances{left_out}, {time.monotonic() - start:.0f} s")
 
 
 if __name__ == "__main__":

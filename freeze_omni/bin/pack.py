@@ -1,6 +1,7 @@
 """Pack the trained parts, the LLM and the units into one folder (stage 13)."""
 
 import argparse
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -10,7 +11,7 @@ from freeze_omni.checkpoint import PartsSource, described_parts, load_parts, rea
 from freeze_omni.config import ConfigError, as_mapping, build, read_yaml
 from freeze_omni.data.audio import read_audio
 from freeze_omni.llm.tuned import PART as LLM_TUNING
-from freeze_omni.pack import load, save
+from freeze_omni.pack import check_replaceable, load, save
 from freeze_omni.streaming import join_parts
 from freeze_omni.system import PARTS, FreezeOmni, SystemConfig
 
@@ -67,9 +68,10 @@ def replace_parts(base: str, sources: list[PartsSource], system: str | None = No
 def main() -> None:
     """Write the folder and print its size."""
     args = parser().parse_args()
+    check_replaceable(Path(args.output))
     model = assemble(args)
     if args.voice:
-        model.set_voice(torch.from_numpy(read_audio(args.voice, model.rates.output_hz)[0]))
+        model.set_voice(torch.from_numpy(read_audio(Path(args.voice), model.rates.output_hz)[0]))
     folder = save(model, args.output, args.results, copy_llm=not args.link_llm)
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     print(f"{folder}: {size / 1e6:.0f} MB")

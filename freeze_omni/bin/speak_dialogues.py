@@ -5,7 +5,7 @@ import argparse
 from pathlib import Path
 
 from freeze_omni.bin.errors import user_errors
-from freeze_omni.data.kaldi_dir import write_spoken_set
+from freeze_omni.data.kaldi_dir import refuse_recordings, write_spoken_set
 from freeze_omni.data.tables import TableError
 from freeze_omni.data.tts.backends import TtsError
 from freeze_omni.data.tts.synthesize import TtsFolders, available_voices, synthesize
@@ -33,6 +33,8 @@ def main(arguments: list[str] | None = None) -> None:
     for name in args.sets:
         source = args.data / f"qa_{name}"
         dialogues = read_dialogues(source / "dialogues.jsonl")
+        for role in ("asr", "tts"):
+            refuse_recordings(args.data / f"{role}_{name}")
         for role, jobs in (("asr", user_jobs(dialogues, config)), ("tts", assistant_jobs(dialogues, config))):
             folder = args.data / f"{role}_{name}"
             if not jobs:

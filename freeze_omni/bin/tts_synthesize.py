@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from freeze_omni.bin.errors import user_errors
-from freeze_omni.data.kaldi_dir import write_spoken_set
+from freeze_omni.data.kaldi_dir import refuse_recordings, write_spoken_set
 from freeze_omni.data.tables import TableError, read_table
 from freeze_omni.data.tts.backends import TtsError, Voice
 from freeze_omni.data.tts.synthesize import Job, TtsFolders, synthesize
@@ -20,6 +20,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--program", default="", help="for `program:` voices, a command line with {output}")
     parser.add_argument("--nj", type=int, default=2)
     args = parser.parse_args(arguments)
+    refuse_recordings(args.folder)
     jobs = deal(read_table(args.folder / "text"), args.folder / "utt2voice", args.voices.split())
     paths = synthesize(jobs, TtsFolders(cache=args.cache, program=args.program), args.nj)
     seconds = write_spoken_set(args.folder, jobs, paths)

@@ -3,11 +3,13 @@
 import argparse
 import sys
 
+from freeze_omni.bin.errors import user_errors
 from freeze_omni.data.datadir import ROLES, validate
 
 SHOWN = 20
 
 
+@user_errors(OSError, name="validate_data_dir.sh")
 def main() -> None:
     parser = argparse.ArgumentParser(prog="validate_data_dir.sh", description=__doc__)
     parser.add_argument("folder")

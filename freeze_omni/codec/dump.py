@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Iterator
 from itertools import batched
 from pathlib import Path
@@ -103,5 +104,8 @@ def _write(found: Found, data_dir: Path, output_dir: Path) -> None:
 
 
 def _save(path: Path, arrays: dict[str, NDArray]) -> None:
-    with whole_file(path) as partial, partial.open("wb") as stream:
-        np.savez(stream, **{key: arrays[key] for key in sorted(arrays)})
+    # not np.savez: it takes the names as its own arguments, and a speaker may be called `file`
+    with whole_file(path) as partial, zipfile.ZipFile(partial, "w") as archive:
+        for key in sorted(arrays):
+            with archive.open(f"{key}.npy", "w", force_zip64=True) as stream:
+                np.lib.format.write_array(stream, np.asanyarray(arrays[key]))

@@ -4,49 +4,55 @@ from __future__ import annotations
 
 import io
 import os
-import struct
+import re
 import subprocess
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
+from freeze_omni.data.audio_header import AudioError, check_whole, read_header
+from freeze_omni.data.audio_header import AudioHeader as AudioHeader
 from freeze_omni.data.tables import whole_file
 
 Wav = NDArray[np.float32]
 SILENCE_PEAK = 1e-3
 FRAME_S = 0.01
-UNKNOWN_SIZES = (0xFFFFFFFF, 0x7FFFFFFF, 0x80000000 - 44)  # written by programs that stream
-HEAD_BYTES = 4096
+MOST_PEAK = 2.0  # lossy codecs exceed 1 a little; integers that were written as floats by far
+_IN_ARCHIVE = re.compile(r"(.+\.ark):([0-9]+)")
 
 
-class AudioError(ValueError):
-    """Audio that cannot be used; the text says why, and the fix."""
+def read_audio(entry: str | Path, hz: int | None = None) -> tuple[Wav, int]:
+    """Read a wav.scp entry to mono (S,) float32 and its rate; full scale is 1, and twice that an error.
 
-
-def read_audio(entry: str, hz: int | None = None) -> tuple[Wav, int]:
-    """Read a wav.scp entry to mono (S,) float32 in [-1, 1] and its rate.
-
-    entry: a file that soundfile reads, `file.ark:offset`, or a shell command that ends in `|`.
+    entry: a file that soundfile reads, `file.ark:offset`, or a shell command that ends in `|`; a Path is a file,
+        whatever its name.
     hz: resample to this rate; None keeps the file's.
-    Raises AudioError: the file is missing, truncated, empty, or the command fails.
+    Raises AudioError: the file is missing, cut, empty or far beyond full scale, or the command fails.
     """
     try:
-        wav, rate = _decode(entry.strip())
-    except AudioError:
-        raise
-    except (OSError, RuntimeError, ValueError) as error:
+        wav, rate = _decode(entry.strip() if isinstance(entry, str) else entry)
+        _check_samples(wav)
+    except AudioError as error:
+        fix = "" if ";" in str(error) else "; fix or remove it"
+        raise AudioError(f"{entry}: {error}{fix}") from None
+    except (OSError, RuntimeError, ValueError, TypeError, MemoryError) as error:
         raise AudioError(f"{entry}: cannot be read as audio ({error}); fix or remove it") from None
     if wav.ndim == 2:
         wav = wav.mean(axis=1)
-    if not len(wav):
-        raise AudioError(f"{entry}: no samples; remove it from wav.scp")
-    if not np.isfinite(wav).all():
-        raise AudioError(f"{entry}: samples are not finite numbers; convert it again")
     wav = wav.astype(np.float32, copy=False)
     return (wav, rate) if hz is None else (resample(wav, rate, hz), hz)
+
+
+def _check_samples(wav: Wav) -> None:
+    if not len(wav):
+        raise AudioError("no samples; remove it from wav.scp")
+    peak = max(-float(wav.min()), float(wav.max()))
+    if not np.isfinite(peak):  # the least and the greatest are not numbers if any is not
+        raise AudioError("samples are not finite numbers; convert it again")
+    if peak > MOST_PEAK:
+        raise AudioError(f"samples up to {peak:g}, far beyond full scale, which is 1; divide them, and write it again")
 
 
 def write_wav(path: str | Path, wav: Wav, hz: int) -> None:
@@ -89,89 +95,40 @@ def _loud_frames(wav: Wav, frame: int, floor_db: float) -> NDArray[np.intp]:
     return np.flatnonzero(level > level.max(initial=0.0) * 10 ** (floor_db / 20))
 
 
-def _decode(entry: str) -> tuple[Wav, int]:
+def file_of(entry: str) -> tuple[str, int] | None:
+    """The file of a wav.scp entry, and where in it a sound of an archive begins (0: the whole); None for a command."""
     if entry.endswith("|"):
-        run = subprocess.run(entry[:-1], shell=True, capture_output=True)
+        return None
+    archive = _IN_ARCHIVE.fullmatch(entry)
+    return (archive[1], int(archive[2])) if archive else (entry, 0)
+
+
+def _decode(entry: str | Path) -> tuple[Wav, int]:
+    """Samples (S,) or (S, channels), and their rate."""
+    place = (str(entry), 0) if isinstance(entry, Path) else file_of(entry)
+    if place is None:
+        run = subprocess.run(str(entry)[:-1], shell=True, capture_output=True)
         if run.returncode:
-            raise AudioError(f"{entry}: the command failed: {run.stderr.decode(errors='replace')[-300:]}")
-        return soundfile.read(io.BytesIO(run.stdout), dtype="float32")
-    path, _, offset = entry.rpartition(":")
-    if offset.isdigit() and path.endswith(".ark"):
+            said = " ".join(run.stderr.decode(errors="replace").split())
+            raise AudioError(f"the command failed: {said[-300:]}")
+        return _decode_stream(run.stdout)
+    path, offset = place
+    if not os.path.exists(path):
+        raise AudioError("no such file; fix wav.scp")
+    if offset:
         with open(path, "rb") as stream:  # a wav or flac file begins at the offset
-            stream.seek(int(offset))
-            return soundfile.read(io.BytesIO(stream.read()), dtype="float32")
-    if not os.path.exists(entry):
-        raise AudioError(f"{entry}: no such file; fix wav.scp")
-    wav, rate = soundfile.read(entry, dtype="float32")
-    if len(wav) < soundfile.info(entry).frames:
-        raise AudioError(f"{entry}: truncated; fetch it again")
+            stream.seek(offset)
+            return _decode_stream(stream.read())
+    header = read_header(path)
+    wav, rate = soundfile.read(path, dtype="float32")
+    if len(wav) != header.samples:
+        raise AudioError(f"{len(wav)} samples, but its header says {header.samples}; fetch or convert it again")
     return wav, rate
 
 
-@dataclass(frozen=True)
-class AudioHeader:
-    """Rate in Hz, length in samples (of one channel) and number of channels."""
-
-    rate_hz: int
-    samples: int
-    channels: int
-
-
-def read_header(path: str | Path) -> AudioHeader:
-    """Header of a wav, flac, ogg, sph, ... file. Raises AudioError, without the file's name: missing, cut or empty."""
-    try:
-        size = os.stat(path).st_size
-    except OSError:
-        raise AudioError("there is no such audio file") from None
-    if size == 0:
-        raise AudioError("the audio file is empty (0 bytes)")
-    with open(path, "rb") as file:
-        head = file.read(HEAD_BYTES)
-    is_wav = head[:4] == b"RIFF" and head[8:12] == b"WAVE"
-    header = (wav_header(head, size) if is_wav else None) or other_header(path)
-    if header.samples == 0:
-        raise AudioError("the audio file has no samples")
-    return header
-
-
-def wav_header(head: bytes, size: int) -> AudioHeader | None:
-    """Walk the chunks of a wav file of `size` bytes; None if `data` starts after `head`."""
-    # soundfile cannot tell that a file is cut: it takes the length from what is left
-    at, layout = 12, None
-    while at + 8 <= len(head):
-        name, length = head[at : at + 4], struct.unpack_from("<I", head, at + 4)[0]
-        if name == b"fmt " and at + 24 <= len(head):
-            _, channels, rate, _, block, _ = struct.unpack_from("<HHIIHH", head, at + 8)
-            layout = (channels, rate, block)
-        elif name == b"data":
-            if layout is None or 0 in layout:
-                raise AudioError("the wav header is broken: no usable fmt chunk before the data")
-            left = size - at - 8
-            if length not in UNKNOWN_SIZES and length > left:
-                raise AudioError(
-                    f"the wav file is truncated: its header promises {length} bytes of audio, {left} are there"
-                )
-            channels, rate, block = layout
-            return AudioHeader(rate, min(length, left) // block, channels)
-        at += 8 + length + length % 2
-    if at >= size:
-        raise AudioError("the wav file is truncated: it ends before its audio")
-    return None
-
-
-def other_header(path: str | Path) -> AudioHeader:
-    """The header of any other format, by soundfile; the last sample is read, to prove that it exists."""
-    try:
-        with soundfile.SoundFile(str(path)) as file:
-            header = AudioHeader(file.samplerate, file.frames, file.channels)
-            if file.seekable() and header.samples:
-                file.seek(header.samples - 1)
-                if len(file.read(1)) != 1:
-                    raise AudioError("the audio file is truncated: its last sample is missing")
-    except (soundfile.SoundFileError, RuntimeError) as error:
-        reason = str(error).split(":")[-1].strip().rstrip(".")
-        raise AudioError(f"the audio file cannot be read: {reason}") from None
-    return header
+def _decode_stream(content: bytes) -> tuple[Wav, int]:
+    check_whole(io.BytesIO(content), len(content))
+    return soundfile.read(io.BytesIO(content), dtype="float32")
 
 
 def read_question(path: str | Path, hz: int) -> tuple[Wav, list[str]]:
@@ -180,7 +137,7 @@ def read_question(path: str | Path, hz: int) -> tuple[Wav, list[str]]:
         header = read_header(path)
     except AudioError as error:
         raise AudioError(f"{path}: {error}; give a whole sound file (wav, flac, ogg)") from None
-    wav, _ = read_audio(str(path), hz)
+    wav, _ = read_audio(Path(path), hz)
     notes = []
     if header.channels > 1:
         notes.append(f"{header.channels} channels mixed to one")

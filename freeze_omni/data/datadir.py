@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import json
+import os
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from freeze_omni.data.audio import AudioError, read_header
-from freeze_omni.data.tables import TableError, read_lines
+from freeze_omni.data.audio import AudioError, file_of, read_header
+from freeze_omni.data.ids import id_fault
+from freeze_omni.data.tables import TableError, parse_segment, read_lines
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong. `line` counts from 1; 0 means the file as a whole."""
+    """One thing that is wrong. `line` counts from 1; 0 means the file as a whole. mended: `fix` loses nothing by it."""
 
     file: Path
     line: int
     text: str
+    mended: bool = False
 
     def __str__(self) -> str:
         where = f"{self.file}:{self.line}" if self.line else f"{self.file}"
@@ -44,24 +47,28 @@ def read_table(path: Path, problems: list[Problem]) -> Table:
     table, last = Table(path), ""
     for number, raw in enumerate(path.read_bytes().removesuffix(b"\n").split(b"\n"), 1):
         if not raw.strip():
-            problems.append(Problem(path, number, "empty line"))
+            problems.append(Problem(path, number, "empty line", mended=True))
             continue
         try:
             line = raw.decode("utf-8")
         except UnicodeDecodeError:
             problems.append(Problem(path, number, "not UTF-8; convert it with iconv"))
             continue
-        if number == 1 and line.startswith("\ufeff"):
-            problems.append(Problem(path, number, "byte-order mark; remove it with dos2unix"))
+        if line.startswith("\ufeff"):  # not only of the first line: files may have been joined
+            problems.append(Problem(path, number, "byte-order mark; remove it with dos2unix", mended=True))
             line = line[1:]
         if line.endswith("\r"):
-            problems.append(Problem(path, number, "Windows line end; convert it with dos2unix"))
+            problems.append(Problem(path, number, "Windows line end; convert it with dos2unix", mended=True))
         key, _, value = line.replace("\t", " ").strip().partition(" ")
+        if fault := id_fault(key):
+            problems.append(Problem(path, number, f"{key!r}: {fault}; rename it"))
+            continue
         if key in table.values:
             problems.append(Problem(path, number, f"id {key} was already given in line {table.lines[key]}"))
             continue
         if key < last:
-            problems.append(Problem(path, number, f"not sorted: {key} comes after {last}; sort with LC_ALL=C sort"))
+            text = f"not sorted: {key} comes after {last}; sort with LC_ALL=C sort"
+            problems.append(Problem(path, number, text, mended=True))
         last = max(key, last)
         table.values[key], table.lines[key] = value.strip(), number
     return table
@@ -134,36 +141,31 @@ def validate(
 def check_audio(table: Table) -> Iterator[Problem]:
     """Every file named in wav.scp must exist and be whole; commands (ending in |) are not run."""
     for key, value in table.values.items():
-        if value.endswith("|"):
+        place = file_of(value)
+        if place is None:
             continue
         reason = None if value else "no file name"
-        path, _, offset = value.rpartition(":")
-        if path and offset.isdigit():  # a place in an archive
-            reason = None if Path(path).is_file() else f"{path}: there is no such archive"
+        if place[0] != value:
+            reason = None if os.path.isfile(place[0]) else f"{place[0]}: there is no such archive"
         elif value:
             try:
                 read_header(value)
             except AudioError as error:
                 reason = f"{value}: {error}"
-            except OSError as error:
-                reason = f"{value}: {error.strerror}"
         if reason:
             yield table.problem(key, f"{key}: {reason}")
 
 
 def check_segments(table: Table, recordings: Table | None) -> Iterator[Problem]:
-    """Each line `<id> <recording> <start s> <end s>` names a recording and ends after its start."""
+    """Each line `<id> <recording> <start s> <end s>` names a recording and ends after its start, or at -1: its end."""
     for key, value in table.values.items():
-        parts = value.split()
         try:
-            recording, start, end = parts[0], float(parts[1]), float(parts[2])
-        except (IndexError, ValueError):
-            yield table.problem(key, "wanted: <id> <recording> <start in s> <end in s>")
+            recording = parse_segment(value).recording
+        except ValueError as error:
+            yield table.problem(key, f"{key} {error}")
             continue
         if recordings is not None and recording not in recordings.values:
             yield table.problem(key, f"recording {recording} is not in {recordings.path.name}")
-        elif not 0 <= start < end:
-            yield table.problem(key, f"{key} starts at {start} s and ends at {end} s")
 
 
 def unprintable(text: str) -> str | None:
@@ -199,11 +201,18 @@ def _missing(table: Table, known: Iterable[str], name: str) -> Iterator[Problem]
             yield table.problem(key, f"{key} is not in {name}")
 
 
-def check_speakers(utt2spk: Table, path: Path) -> Iterator[Problem]:
-    """utt2spk needs one speaker an utterance, and spk2utt must be its inverse."""
+def check_names(utt2spk: Table) -> Iterator[Problem]:
+    """utt2spk has one speaker an utterance, whose name follows the rule for ids."""
     for key, speaker in utt2spk.values.items():
         if len(speaker.split()) != 1:
             yield utt2spk.problem(key, f"{key}: wanted one speaker, found {speaker!r}")
+        elif fault := id_fault(speaker):
+            yield utt2spk.problem(key, f"{key}: speaker {speaker!r}: {fault}; rename it")
+
+
+def check_speakers(utt2spk: Table, path: Path) -> Iterator[Problem]:
+    """utt2spk needs one speaker an utterance, and spk2utt must be its inverse."""
+    yield from check_names(utt2spk)
     if not path.is_file():
         yield Problem(path, 0, "is missing; utils/fix_data_dir.sh makes it")
         return
@@ -231,6 +240,8 @@ def check_questions(path: Path) -> Iterator[Problem]:
             if not isinstance(item.get(key), kind) or item[key] == "":
                 yield Problem(path, number, f"{key!r} is missing, empty or of a wrong type")
         name = str(item.get("id"))
+        if isinstance(item.get("id"), str) and name and (fault := id_fault(name)):
+            yield Problem(path, number, f"{name!r}: {fault}; rename it")
         if seen.setdefault(name, number) != number:
             yield Problem(path, number, f"id {name} was already given in line {seen[name]}")
     if not seen:

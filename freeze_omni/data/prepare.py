@@ -5,20 +5,24 @@ from __future__ import annotations
 import functools
 import hashlib
 import itertools
+import math
+import os
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import soundfile
 
-from freeze_omni.data.audio import AudioError, Wav, change_speed, read_audio, read_header, write_wav
+from freeze_omni.data.audio import AudioError, Wav, change_speed, file_of, read_audio, read_header, write_wav
 from freeze_omni.data.augment import coloured_noise
+from freeze_omni.data.ids import check_ids
 from freeze_omni.data.progress import parallel_map
-from freeze_omni.data.tables import Segment, TableError, read_dir, write_lines, write_speakers, write_table
+from freeze_omni.data.tables import Segment, TableError, read_dir, read_lines, write_lines, write_speakers, write_table
 
 _PAD_LEVEL = 10 ** (-66 / 20)
 _FITTING = (".wav", ".flac")  # formats that training reads as quickly as ours
 _CHUNK = 32
+MADE = ".prepared"  # names of the files of wav/ that were made here; no others are removed
 _LATE_S = 0.1  # a segment may end this much after its recording
 
 
@@ -70,33 +74,67 @@ class Made:
 def prepare_dir(source: str | Path, output: str | Path, config: PrepareConfig, nj: int = 1) -> int:
     """Write `output`/{wav.scp,text,utt2spk,spk2utt,utt2num_samples,wav/}; returns the utterances kept.
 
-    Speeds other than 1 get `sp0.9-` before utterance and speaker. A rerun keeps finished files. Audio that cannot be
-    used is listed in `output`/skipped.
-    Raises TableError: tables do not match, or nothing has the right length. AudioError: too much cannot be used.
+    Speeds other than 1 get `sp0.9-` before utterance and speaker. A rerun keeps finished files. What is left out, as
+    audio that cannot be used or by its length, is listed in `output`/skipped.
+    Raises TableError: tables do not match, an id cannot name a file, nothing has the right length, or `output` holds
+    tables that were not prepared here. AudioError: too much cannot be used.
     """
     source, output = Path(source), Path(output).resolve()
     entries, segments, texts, speakers = read_dir(source)
-    recordings = _recordings(texts, entries, segments)
+    check_ids([*texts, *entries, *speakers.values()], source)
+    _refuse_others(source, output)
     (output / "wav").mkdir(parents=True, exist_ok=True)
-    work = functools.partial(_prepare, folder=output / "wav", config=config)
-    all_made = list(itertools.chain(*parallel_map(work, recordings, nj, output.name, chunk=_CHUNK)))
+    all_made = _make(_recordings(texts, entries, segments), output, config, nj)
     skipped = [made for made in all_made if made.reason]
     fewest, most = config.min_s * config.hz, config.max_s * config.hz
     kept = [made for made in all_made if not made.reason and fewest <= made.samples <= most]
+    wanted = f"not {config.min_s:g} to {config.max_s:g}"
+    other = [
+        replace(made, reason=f"{made.samples / config.hz:.2f} s long, {wanted}")
+        for made in all_made
+        if not made.reason and not fewest <= made.samples <= most
+    ]
     if len(skipped) > config.most_skipped * len(texts) * len(config.speeds):
         raise AudioError(f"{skipped[0].reason} ({len(skipped)} such)" if len(skipped) > 1 else skipped[0].reason)
     if not kept:
         raise TableError(f"{source}: no utterance lasts {config.min_s:g} to {config.max_s:g} s")
-    write_lines(output / "skipped", (f"{made.key}\t{made.reason}" for made in skipped))
+    write_lines(output / "skipped", (f"{made.key}\t{made.reason}" for made in [*skipped, *other]))
     write_table(output / "wav.scp", {made.key: made.path for made in kept})
     write_table(output / "text", {made.key: texts[made.utterance] for made in kept})
     write_speakers(output, {made.key: made.prefix + speakers[made.utterance] for made in kept})
     write_table(output / "utt2num_samples", {made.key: made.samples for made in kept})
-    paths = {made.path for made in all_made}
-    for path in (output / "wav").glob("*.wav"):
-        if str(path) not in paths:  # of an earlier run
-            path.unlink()
+    _remove_earlier(output, {Path(made.path).name for made in all_made if made.path})
     return len(kept)
+
+
+def _refuse_others(source: Path, output: Path) -> None:
+    """Raises TableError if `output` is a data directory of someone else: its tables would be overwritten."""
+    if output == source.resolve():
+        raise TableError(f"{output}: is the source itself; give another folder for the prepared audio")
+    earlier = all((output / name).exists() for name in ("utt2num_samples", "skipped"))  # without MADE
+    ours = (output / MADE).exists() or earlier
+    if (output / "wav.scp").exists() and not ours:
+        raise TableError(f"{output}: holds a data directory that was not prepared here; give another folder")
+
+
+def _make(recordings: Sequence[WavEntry], output: Path, config: PrepareConfig, nj: int) -> list[Made]:
+    """Prepare all, and write into `output`/MADE which files are ours, as they come."""
+    folder, made = output / "wav", []
+    work = functools.partial(_prepare, folder=folder, config=config)
+    with open(output / MADE, "a", encoding="utf-8") as ours:
+        for group in parallel_map(work, recordings, nj, output.name, chunk=_CHUNK):
+            ours.writelines(f"{Path(one.path).name}\n" for one in group if Path(one.path).parent == folder)
+            ours.flush()
+            made += group
+    return made
+
+
+def _remove_earlier(output: Path, names: set[str]) -> None:
+    """Remove the files of earlier runs from wav/, and no others: someone may keep their own there."""
+    ours = set(read_lines(output / MADE))
+    for name in ours - names:
+        (output / "wav" / name).unlink(missing_ok=True)
+    write_lines(output / MADE, sorted(ours & names))
 
 
 def _recordings(texts: dict, entries: dict[str, str], segments: dict[str, Segment]) -> list[WavEntry]:
@@ -122,9 +160,10 @@ def _prepare(recording: WavEntry, folder: Path, config: PrepareConfig) -> list[M
             path = folder / f"{one.key}-{_fingerprint(recording.entry, segment, speed, config)}.wav"
             if not path.exists():
                 whole = read_audio(recording.entry, config.hz)[0] if whole is None else whole
-                wav = _cut(whole, utterance, segment, recording.entry, config.hz)
-                write_wav(path, _pad(change_speed(wav, speed, config.hz), config.hz, config.pad_s, one.key), config.hz)
-            made.append(replace(one, path=str(path), samples=soundfile.info(path).frames))
+                wav = change_speed(_cut(whole, utterance, segment, recording.entry, config.hz), speed, config.hz)
+                wav = wav / np.abs(wav).max(initial=np.float32(1))  # where a float file exceeds full scale
+                write_wav(path, _pad(wav, config.hz, config.pad_s, one.key), config.hz)
+            made.append(replace(one, path=str(path), samples=read_header(path).samples))
         except AudioError as error:
             made.append(replace(one, reason=str(error)))
     return made
@@ -138,12 +177,13 @@ def _as_it_is(entry: str, segment: Segment | None, speed: float, config: Prepare
         header = read_header(entry)
     except AudioError as error:
         raise AudioError(f"{entry}: {error}; fix or remove it") from None
-    return header.samples if (header.rate_hz, header.channels) == (config.hz, 1) else 0
+    return header.samples if header.bounded and (header.rate_hz, header.channels) == (config.hz, 1) else 0
 
 
 def _fingerprint(entry: str, segment: Segment | None, speed: float, config: PrepareConfig) -> str:
     """Eight digits that change with the source file and all that is done to it: part of the file's name."""
-    source = Path(entry).stat() if Path(entry).exists() else None
+    place = file_of(entry)
+    source = os.stat(place[0]) if place and os.path.exists(place[0]) else None
     seen = (source.st_mtime_ns, source.st_size) if source else ()
     return hashlib.sha256(repr((entry, seen, segment, speed, config.hz, config.pad_s)).encode()).hexdigest()[:8]
 
@@ -152,12 +192,16 @@ def _cut(whole: Wav, utterance: str, segment: Segment | None, entry: str, hz: in
     """The utterance's part of the recording. Raises AudioError: it ends after the recording, or is silent."""
     wav = whole
     if segment is not None:
-        start, end = round(segment.start_s * hz), round(segment.end_s * hz)
+        length = f"{entry}: {len(whole) / hz:.2f} s long, but {utterance}"
+        start = round(segment.start_s * hz)
+        end = len(whole) if segment.end_s == math.inf else round(segment.end_s * hz)
         if end > len(whole) + _LATE_S * hz:
-            raise AudioError(
-                f"{entry}: {len(whole) / hz:.2f} s long, but {utterance} ends at {segment.end_s:g} s; fix segments"
-            )
+            raise AudioError(f"{length} ends at {segment.end_s:g} s; fix segments")
+        if start >= len(whole):
+            raise AudioError(f"{length} starts at {segment.start_s:g} s; fix segments")
         wav = whole[start:end]
+        if not len(wav):
+            raise AudioError(f"{entry}: {utterance} is shorter than a sample; fix segments")
     if not wav.any():
         raise AudioError(f"{entry}: {utterance} is all silence; remove it from the directory")
     return wav

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from freeze_omni.config import build
+from freeze_omni.data.ids import id_fault
 from freeze_omni.data.tables import TableError, read_jsonl, read_lines, write_jsonl
 
 _DESCRIPTION = re.compile(r'\(description (?:"((?:[^"\\]|\\.)*)"|([^()\s]+))\)')
@@ -26,6 +27,10 @@ class Question:
     phrasing: str
     fact: str
     held_out: bool = False
+
+    def __post_init__(self) -> None:
+        if fault := id_fault(self.id):
+            raise ValueError(f"id {self.id!r}: {fault}; rename it")
 
 
 def write_questions(path: str | Path, questions: Iterable[Question]) -> None:
@@ -95,6 +100,8 @@ def _llama_rows(path: Path) -> Iterable[tuple[str, str, list[str]]]:
 def _questions(path: Path, rows: Iterable[tuple[str, str, list[str]]]) -> list[Question]:
     try:
         found = [Question(key, text, tuple(answers), path.stem, "as published", key) for key, text, answers in rows]
+    except ValueError as error:
+        raise TableError(f"{path}: {error}") from None
     except (KeyError, TypeError, AttributeError) as error:
         raise TableError(f"{path}: a question lacks {error}; this is not the published form") from None
     if not found:

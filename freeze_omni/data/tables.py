@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -17,7 +18,7 @@ class TableError(ValueError):
 
 @dataclass(frozen=True)
 class Segment:
-    """A cut of a recording, in seconds."""
+    """A cut of a recording, in seconds; end_s is infinite where the table says -1: to the recording's end."""
 
     recording: str
     start_s: float
@@ -95,18 +96,30 @@ def whole_file(path: str | Path) -> Iterator[Path]:
 
 
 def read_segments(path: str | Path) -> dict[str, Segment]:
-    """Read a `segments` file: `id recording start end`, in seconds. Raises TableError."""
+    """Read a `segments` file: `id recording start end`, in seconds; end -1 is the recording's. Raises TableError."""
     segments = {}
     for number, (key, value) in enumerate(read_table(path).items(), start=1):
-        parts = value.split()
         try:
-            segment = Segment(parts[0], float(parts[1]), float(parts[2]))
-        except (IndexError, ValueError):
-            raise TableError(f"{path}:{number}: expected `id recording start end`") from None
-        if not 0 <= segment.start_s < segment.end_s:
-            raise TableError(f"{path}:{number}: {key} ends before it starts; fix the times")
-        segments[key] = segment
+            segments[key] = parse_segment(value)
+        except ValueError as error:
+            raise TableError(f"{path}:{number}: {key} {error}; fix the line") from None
     return segments
+
+
+def parse_segment(value: str) -> Segment:
+    """`recording start end` of a line. Raises ValueError that says what is wrong, after the id."""
+    parts = value.split()
+    try:
+        recording, start_s, end_s = parts[0], float(parts[1]), float(parts[2])
+    except (IndexError, ValueError):
+        raise ValueError("is not `id recording start end`, with times in seconds") from None
+    if len(parts) > 3:
+        raise ValueError("has a channel after the times; write each channel as a recording of its own")
+    if end_s == -1 and 0 <= start_s < math.inf:
+        return Segment(recording, start_s, math.inf)
+    if not 0 <= start_s < end_s < math.inf:
+        raise ValueError(f"ends before it starts: from {start_s:g} s to {end_s:g} s")
+    return Segment(recording, start_s, end_s)
 
 
 def write_speakers(folder: str | Path, utt2spk: Mapping[str, str]) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 
 from freeze_omni.data.audio import read_audio, read_header, trim_silence, write_wav
 from freeze_omni.data.questions import read_questions, write_questions
-from freeze_omni.data.tables import read_jsonl, read_table, write_jsonl, write_speakers, write_table
+from freeze_omni.data.tables import TableError, read_jsonl, read_table, write_jsonl, write_speakers, write_table
 from freeze_omni.data.tts.backends import Voice
 from freeze_omni.data.tts.synthesize import Job, TtsFolders, default_cache, synthesize
 from freeze_omni.dialogues.answers import AnswerConfig, Asked, answer_rounds
@@ -81,6 +81,8 @@ def make_dialogues(
     misheard: Misheard | None = None,
 ) -> None:
     """Write `output`/<set>/; misheard: the judge. Raises TableError, TtsError, LlmError before long work."""
+    for name in config.sets:
+        _refuse_others(output / name)
     ask = _asker(config.answers, llm_folder, folders)
     answers = {one.question: answer for one, answer in ask(_first_questions(config, data)).items()}
     plans, draws = {}, {}
@@ -106,6 +108,12 @@ def make_dialogues(
         said = ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items()))
         later = sum(bool(one.history) for one in planned)
         print(f"{output / name}: {said}" + (f"; {later} in later rounds" if later else ""), flush=True)
+
+
+def _refuse_others(folder: Path) -> None:
+    """Raises TableError if a data directory in `folder` is none of stage 4: its tables would be overwritten."""
+    if (folder / "wav.scp").exists() and not (folder / "scene").exists():
+        raise TableError(f"{folder}: holds a data directory that stage 4 has not made; give another --output")
 
 
 def _asker(config: AnswerConfig, llm_folder: str, folders: TtsFolders) -> Ask:

@@ -11,6 +11,7 @@ from typing import Any
 
 from freeze_omni.data.corpora.base import Utterance
 from freeze_omni.data.corpora.speakable import unspeakable
+from freeze_omni.data.ids import id_fault
 from freeze_omni.data.kaldi_dir import read_set
 from freeze_omni.data.questions import Question, read_questions
 from freeze_omni.data.tables import TableError, read_jsonl
@@ -80,6 +81,11 @@ class DialogueConfig:
     scene: SceneConfig = field(default_factory=SceneConfig)
     rejection: RejectionConfig | None = None
 
+    def __post_init__(self) -> None:
+        for name in self.sets:
+            if fault := id_fault(str(name)):
+                raise ValueError(f"sets: {name!r}, which becomes a folder: {fault}; rename it")
+
 
 _SENTENCE_END = re.compile(r"(?<=[.?!])\s+|(?<=[。？！])")
 
@@ -103,9 +109,11 @@ def read_dialogues(path: Path) -> list[dict[str, Any]]:
     found = []
     for number, row in read_jsonl(path):
         try:
-            row["id"], row["rounds"][0]["user"]
+            fault, _ = id_fault(row["id"]), row["rounds"][0]["user"]
         except (KeyError, TypeError, IndexError):
             raise TableError(f"{path}:{number}: no dialogue with `id` and `rounds`; fix the line") from None
+        if fault:
+            raise TableError(f"{path}:{number}: id {row['id']!r}: {fault}; rename it")
         found.append(row)
     return found
 

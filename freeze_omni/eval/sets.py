@@ -13,6 +13,7 @@ from torch import Tensor
 
 from freeze_omni.data import tables
 from freeze_omni.data.audio import read_audio
+from freeze_omni.data.ids import check_ids
 from freeze_omni.data.tables import TableError, read_table
 from freeze_omni.llm.order import Rounds, parse_rounds
 from freeze_omni.shapes import pad_rows
@@ -21,7 +22,8 @@ _HELD = 1000  # utterances whose sound is in memory at once
 
 
 def first_keys(table: Mapping[str, object], limit: int) -> list[str]:
-    """At most `limit` ids, spread evenly over the sorted table, so that no speaker is favoured."""
+    """At most `limit` ids, spread evenly over the sorted table, so that no speaker is favoured. Raises TableError."""
+    check_ids(table, "--data")  # decodings are files with these names
     keys = sorted(table)
     return keys if len(keys) <= limit else [keys[i * len(keys) // limit] for i in range(limit)]
 

@@ -17,7 +17,7 @@ from freeze_omni.released import codec, dialogue, listen, speech_decoder
 from freeze_omni.released.server import server_json
 from freeze_omni.system import FreezeOmni
 
-MARK = Path("audiollm") / "train.yaml"  # by which a folder is known as one of this layout
+MARK = ".exported_by_freeze_omni"  # by which a folder is known as ours: the published one has the same layout
 
 
 class ExportError(ValueError):
@@ -25,7 +25,7 @@ class ExportError(ValueError):
 
 
 def write_released(model: FreezeOmni, folder: str | Path) -> list[str]:
-    """Write the folder, whole or not at all, in place of an older one of this layout; returns what was left out.
+    """Write the folder, whole or not at all, in place of an older one of ours; returns what was left out.
 
     Raises ExportError if the layout cannot express the model, or if `folder` holds something else.
     """
@@ -47,6 +47,7 @@ def write_released(model: FreezeOmni, folder: str | Path) -> list[str]:
                 else json.dumps(value, indent=1) + "\n"
             )
             path.write_text(text, encoding="utf-8")
+    (new / MARK).touch()
     if folder.exists():
         shutil.rmtree(folder)
     new.rename(folder)

@@ -57,6 +57,14 @@ def test_tokens_and_voices_are_those_of_encoding(recipe: Path) -> None:
     assert not (recipe / "dump" / "parts").exists()
 
 
+def test_a_speaker_may_have_any_name(tmp_path: Path) -> None:
+    """`file`, `args` and the like are arguments of numpy.savez."""
+    names = ("file", "args", "self", "allow_pickle", "kwds", "arr_0")
+    dump._save(tmp_path / "x.npz", {name: np.full(3, number) for number, name in enumerate(names)})
+    found = np.load(tmp_path / "x.npz")
+    assert {name: int(found[name][0]) for name in found.files} == {name: at for at, name in enumerate(names)}
+
+
 def test_a_killed_run_goes_on(recipe: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert run(recipe) == 0
     complete = (recipe / "dump" / "tokens").read_bytes()

@@ -55,6 +55,29 @@ def test_bad_audio_is_named(tmp_path: Path, entry: str, message: str) -> None:
         read_audio(entry.format(tmp=tmp_path))
 
 
+@pytest.mark.parametrize(("peak", "fine"), [(0.5, True), (1.3, True), (3.0, False), (20000.0, False)])
+def test_floats_far_beyond_full_scale_are_told(tmp_path: Path, peak: float, fine: bool) -> None:
+    soundfile.write(tmp_path / "f.wav", tone(0.1, amplitude=peak), 16000, subtype="FLOAT")
+    if fine:
+        assert np.abs(read_audio(tmp_path / "f.wav")[0]).max() == pytest.approx(peak, rel=0.01)
+    else:
+        with pytest.raises(AudioError, match=r"f.wav: samples up to \d+.*beyond full scale.*; divide them"):
+            read_audio(tmp_path / "f.wav")
+
+
+def test_samples_have_to_be_numbers(tmp_path: Path) -> None:
+    for value in (np.nan, np.inf):
+        soundfile.write(tmp_path / "f.wav", np.array([0.1, value, 0.2], np.float32), 16000, subtype="FLOAT")
+        with pytest.raises(AudioError, match="not finite"):
+            read_audio(tmp_path / "f.wav")
+
+
+def test_a_path_is_never_run(tmp_path: Path) -> None:
+    path = tmp_path / "false |"
+    write_wav(path, tone(0.1), 16000)
+    assert len(read_audio(path)[0]) == 1600
+
+
 def test_resampling_keeps_a_tone_and_speed_raises_it() -> None:
     wav = tone(1.0, 24000)
     down = resample(wav, 24000, 16000)

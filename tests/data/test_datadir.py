@@ -7,6 +7,7 @@ import pytest
 
 from freeze_omni.data.datadir import validate
 from freeze_omni.data.datadir_fix import fix
+from freeze_omni.data.tables import TableError, read_segments
 from tests.shell.bash import ids, make_data_dir
 
 
@@ -75,7 +76,7 @@ def test_segments_define_the_utterances(data):
     (data / "segments").write_text("u1 s0-u0 0.0 0.02\nu2 nowhere 0 1\nu3 s0-u0 0.5 0.1\n")
     problems = found(data)
     assert "segments:2: recording nowhere is not in wav.scp" in problems
-    assert "segments:3: u3 starts at 0.5 s and ends at 0.1 s" in problems
+    assert "segments:3: u3 ends before it starts: from 0.5 s to 0.1 s" in problems
     assert "segments:1: u1 is not in text" in problems
 
 
@@ -99,6 +100,66 @@ def test_fix_makes_missing_speakers_and_keeps_segments_recordings(data):
     assert ids(data / "segments") == ["u1", "u2"]
     assert ids(data / "wav.scp") == ["s0-u0", "s1-u1"]
     assert found(data) == []
+
+
+def test_fix_keeps_what_a_windows_editor_saved(data):
+    content = (data / "text").read_text().replace("\n", "\r\n")
+    (data / "text").write_text("\ufeff" + content, encoding="utf-8", newline="")
+    (data / "utt2spk").write_text("".join(f"\ufeff{line}\n" for line in (data / "utt2spk").read_text().splitlines()))
+    assert {"text:1: byte-order mark; remove it with dos2unix"} <= set(found(data))
+    assert fix(data) == (6, 6, []) and found(data) == [] and not (data / "skipped").exists()
+
+
+def test_fix_says_why_each_utterance_is_gone(data):
+    lines = (data / "text").read_bytes().splitlines(keepends=True)
+    lines[0] = b"s0-u0 W\xf6rds\n"
+    lines[1] += b"s0-u2 Others.\n"
+    lines[2] = b"s0-u4\n"
+    (data / "text").write_bytes(b"".join(lines))
+    edit(data / "wav.scp", 4, "s1-u1 /no/x.wav")
+    edit(data / "utt2spk", 5, None)
+    (data / "skipped").write_text("earlier\tof stage 1\n")
+    kept, before, reasons = fix(data)
+    assert (kept, before) == (2, 6) and ids(data / "text") == ["s0-u2", "s1-u5"]
+    skipped = (data / "skipped").read_text().splitlines()
+    assert skipped[0] == "earlier\tof stage 1" and len(skipped) == 1 + len(reasons)
+    for reason in (
+        "text:1\tnot UTF-8; convert it with iconv",
+        "text:3\tid s0-u2 was already given in line 2",
+        "text:4\ts0-u4 has no transcript",
+        "wav.scp:4\ts1-u1: /no/x.wav: there is no such audio file",
+        "wav.scp:5\ts1-u3 is not in utt2spk",
+    ):
+        assert reason in skipped, skipped
+    assert fix(data)[2] == [] and len((data / "skipped").read_text().splitlines()) == len(skipped)
+
+
+@pytest.mark.parametrize(
+    ("times", "problem"),
+    [
+        ("0.01 -1", None),
+        ("0 0.02", None),
+        ("0.02 0.01", "ends before it starts"),
+        ("0.01 -2", "ends before it starts"),
+        ("nan 1", "ends before it starts"),
+        ("0 inf", "ends before it starts"),
+        ("inf -1", "ends before it starts"),
+        ("0 0.02 1", "has a channel after the times"),
+        ("0", "is not `id recording start end`"),
+        ("0 end", "is not `id recording start end`"),
+    ],
+)
+def test_times_of_segments(data, times, problem):
+    for name in ("text", "utt2spk"):
+        (data / name).write_text("u1 a\n")
+    (data / "spk2utt").write_text("a u1\n")
+    (data / "segments").write_text(f"u1 s0-u0 {times}\n")
+    if problem is None:
+        assert found(data) == [] and len(read_segments(data / "segments")) == 1
+    else:
+        assert any(text.startswith(f"segments:1: u1 {problem}") for text in found(data))
+        with pytest.raises(TableError, match=f"segments:1: u1 {problem}.*; fix the line"):
+            read_segments(data / "segments")
 
 
 def test_fix_leaves_a_hopeless_directory_as_it_is(data):

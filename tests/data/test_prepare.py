@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -6,9 +7,13 @@ import soundfile
 
 from freeze_omni.bin import format_wav_scp
 from freeze_omni.data.audio import AudioError, read_audio, write_wav
+from freeze_omni.data.datadir import validate
+from freeze_omni.data.datadir_fix import fix
+from freeze_omni.data.kaldi_dir import write_set
 from freeze_omni.data.prepare import PrepareConfig, prepare_dir
 from freeze_omni.data.tables import TableError, read_table
 from tests.commands import exit_code
+from tests.data.conftest import tone
 
 
 def test_rate_speed_and_counts(toy_dir: Path, tmp_path: Path) -> None:
@@ -89,3 +94,102 @@ def test_the_command(toy_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixtur
     assert "4 utterances" in capsys.readouterr().out
     assert exit_code(format_wav_scp.main, [str(tmp_path / "nothing"), out]) == 1
     assert "wav.scp: no such file" in capsys.readouterr().err
+
+
+def skipped(folder: Path) -> dict[str, str]:
+    return dict(line.split("\t") for line in (folder / "skipped").read_text().splitlines())
+
+
+def test_every_utterance_is_kept_or_skipped_with_its_reason(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    wavs = {}
+
+    def sound(key: str, wav: np.ndarray | None = None, hz: int = 16000, **how: str) -> Path:
+        wavs[key] = tmp_path / f"{key}.wav"
+        soundfile.write(wavs[key], tone(1.0) if wav is None else wav, hz, **how)
+        return wavs[key]
+
+    sound("adpcm", subtype="IMA_ADPCM")
+    sound("adpcm8", subtype="MS_ADPCM", hz=8000)
+    sound("pcm")
+    sound("float", tone(1.0, amplitude=1.5), subtype="FLOAT")
+    sound("int-as-float", 20000 * tone(1.0), subtype="FLOAT")
+    sound("not-a-number", np.full(16000, np.nan), subtype="FLOAT")
+    sound("short", tone(0.05))
+    sound("long", tone(2.5))
+    sound("silent", np.zeros(8000), 8000)
+    for key, hz in (("cut", 16000), ("cut8", 8000)):
+        cut = sound(key, hz=hz)
+        cut.write_bytes(cut.read_bytes()[:-2000])
+    sound("folder").unlink()
+    wavs["folder"].mkdir()
+    write_set(tmp_path / "in", wavs, dict.fromkeys(wavs, "words"), dict.fromkeys(wavs, "spk"))
+    assert prepare_dir(tmp_path / "in", tmp_path / "out", PrepareConfig(max_s=2, most_skipped=0.9)) == 4
+    samples = read_table(tmp_path / "out/utt2num_samples")
+    reasons = skipped(tmp_path / "out")
+    assert samples.keys() == {"adpcm", "adpcm8", "pcm", "float"} and samples.keys() | reasons.keys() == wavs.keys()
+    for key, why in (
+        *[("int-as-float", "far beyond full scale"), ("not-a-number", "not finite"), ("silent", "all silence")],
+        *[("short", "0.05 s long, not 0.2 to 2"), ("long", "2.50 s long, not 0.2 to 2")],
+        *[("cut", "truncated"), ("cut8", "truncated"), ("folder", "cannot be opened: Is a directory")],
+    ):
+        assert why in reasons[key]
+    louder = soundfile.read(path_of(tmp_path / "out", "float"))[0]
+    assert np.corrcoef(louder, tone(1.0))[0, 1] > 0.9999, "scaled, not clipped"
+    few = {key: wavs[key] for key in ("pcm", "short")}
+    write_set(tmp_path / "few", few, dict.fromkeys(few, "words"), dict.fromkeys(few, "spk"))
+    assert exit_code(format_wav_scp.main, [str(tmp_path / "few"), str(tmp_path / "out2"), "--nj", "1"]) == 0
+    assert f"1 utterances, 1 skipped (see {tmp_path}/out2/skipped)" in capsys.readouterr().out
+
+
+def test_a_segment_may_go_to_the_end(toy_dir: Path, tmp_path: Path) -> None:
+    (toy_dir / "segments").write_text("spk-x spk-a 0.25 -1\nspk-y spk-a 0 0.5\nspk-z spk-b 0.6 -1\n")
+    (toy_dir / "text").write_text("spk-x End.\nspk-y Start.\nspk-z Late.\n")
+    (toy_dir / "utt2spk").write_text("spk-x spk\nspk-y spk\nspk-z spk\n")
+    (toy_dir / "spk2utt").write_text("spk spk-x spk-y spk-z\n")
+    assert validate(toy_dir, role="asr") == []
+    assert prepare_dir(toy_dir, tmp_path / "out", PrepareConfig(most_skipped=0.5)) == 2
+    assert read_table(tmp_path / "out/utt2num_samples") == {"spk-x": "12000", "spk-y": "8000"}
+    assert "0.50 s long, but spk-z starts at 0.6 s; fix segments" in skipped(tmp_path / "out")["spk-z"]
+    assert fix(toy_dir)[0] == 3
+
+
+def test_only_our_own_files_are_removed(toy_dir: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    (out / "wav").mkdir(parents=True)
+    own = [out / "wav" / name for name in ("mine.wav", "spk-a-20240101.wav")]
+    for path in own:
+        path.write_bytes(b"mine")
+    prepare_dir(toy_dir, out, PrepareConfig())
+    earlier = path_of(out, "spk-a")
+    (out / "wav" / "later.wav").write_bytes(b"mine")
+    prepare_dir(toy_dir, out, PrepareConfig(pad_s=(0.1, 0.1)))
+    assert not earlier.exists() and path_of(out, "spk-a").exists()
+    assert all(path.read_bytes() == b"mine" for path in [*own, out / "wav" / "later.wav"])
+
+
+def test_a_foreign_directory_is_not_overwritten(toy_dir: Path, tmp_path: Path) -> None:
+    before = {path: path.read_bytes() for path in toy_dir.iterdir()}
+    with pytest.raises(TableError, match="is the source itself"):
+        prepare_dir(toy_dir, toy_dir, PrepareConfig())
+    other = shutil.copytree(toy_dir, tmp_path / "other")
+    with pytest.raises(TableError, match="not prepared here; give another folder"):
+        prepare_dir(toy_dir, other, PrepareConfig())
+    assert {path: path.read_bytes() for path in toy_dir.iterdir()} == before
+    assert sorted(path.name for path in other.iterdir()) == sorted(path.name for path in before)
+
+
+@pytest.mark.parametrize("table", ["text", "utt2spk", "wav.scp"])
+def test_an_id_that_leaves_its_folder_is_refused_before_anything_is_written(tmp_path: Path, table: str) -> None:
+    write_wav(tmp_path / "a.wav", tone(1.0), 8000)
+    key = "../../../escaped/u1"
+    names = {"text": ("u1", key, "spk"), "utt2spk": ("u1", "u1", key), "wav.scp": (key, "u1", "spk")}
+    recording, utterance, speaker = names[table]
+    data = tmp_path / "in"
+    data.mkdir()
+    (data / "wav.scp").write_text(f"{recording} {tmp_path}/a.wav\n")
+    (data / "segments").write_text(f"{utterance} {recording} 0 0.5\n")
+    (data / "text").write_text(f"{utterance} words\n")
+    (data / "utt2spk").write_text(f"{utterance} {speaker}\n")
+    with pytest.raises(TableError, match="a slash in the id.*; rename it"):
+        prepare_dir(data, tmp_path / "out/a/b/set", PrepareConfig())
+    assert not (tmp_path / "out").exists()

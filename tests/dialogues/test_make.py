@@ -16,7 +16,7 @@ from freeze_omni.data.tts.synthesize import Job, TtsFolders, synthesize
 from freeze_omni.dialogues import make as module
 from freeze_omni.dialogues.answers import LlmAnswer
 from freeze_omni.dialogues.make import make_dialogues
-from freeze_omni.dialogues.plan import DialogueConfig, spoken_answer
+from freeze_omni.dialogues.plan import DialogueConfig, SetConfig, spoken_answer
 
 CONFIG = {
     "voice": "program:answers",
@@ -190,3 +190,13 @@ def test_which_answers_are_spoken() -> None:
     assert spoken_answer(LlmAnswer("It is ten", False), 0) == "It is ten"
     assert spoken_answer(LlmAnswer("One two three four five six.", True), 5) == ""
     assert spoken_answer(LlmAnswer("One:\n- two", True), 5) == "" == spoken_answer(None, 5)
+
+
+def test_a_directory_that_stage_4_has_not_made_is_kept(tmp_path):
+    folder = tmp_path / "out" / "train"
+    folder.mkdir(parents=True)
+    (folder / "wav.scp").write_text("u1 /mine/u1.wav\n")
+    config = DialogueConfig(sets={"train": SetConfig("asr")})
+    with pytest.raises(TableError, match="stage 4 has not made"):
+        make_dialogues(config, tmp_path, tmp_path / "out", "no LLM", TtsFolders(), 1)
+    assert [path.name for path in folder.iterdir()] == ["wav.scp"]

@@ -89,6 +89,14 @@ def test_our_default_architecture_is_refused_with_every_reason(tmp_path):
         write_released(model, tmp_path / "written")
 
 
+def test_a_published_folder_is_not_replaced(tmp_path):
+    (tmp_path / "published" / "audiollm").mkdir(parents=True)
+    (tmp_path / "published" / "audiollm" / "train.yaml").write_text("theirs")
+    with pytest.raises(ExportError, match="something else"):
+        write_released(system(tmp_path), tmp_path / "published")
+    assert (tmp_path / "published" / "audiollm" / "train.yaml").read_text() == "theirs"
+
+
 def test_files_of_something_else_are_kept(tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").touch()

@@ -11,6 +11,7 @@ from pathlib import Path
 from freeze_omni.data.corpora.base import Corpus, CorpusError, Item, Skipped, Utterance, folders_in, lines_of, option
 
 TRANSCRIPT = "transcript/aishell_transcript_v0.8.txt"
+_SPEAKER = slice(6, 11)  # of BAC009S0002W0122
 SETS = ("train", "dev", "test")
 
 
@@ -37,21 +38,26 @@ class Aishell(Corpus):
     def read(self, name: str, part: str) -> Iterator[Item]:
         folder = self.folder
         texts = read_transcripts(folder / TRANSCRIPT)
-        for file in sorted(name for name in os.listdir(folder / part) if name.endswith(".wav")):
-            key, path = file.removesuffix(".wav"), f"{folder}/{part}/{file}"
+        speaker = part.rsplit("/", 1)[1]
+        keys = {name.removesuffix(".wav") for name in os.listdir(folder / part) if name.endswith(".wav")}
+        for key in sorted(keys):
+            path = f"{folder}/{part}/{key}.wav"
             if key in texts:
-                yield Utterance(key, part.rsplit("/", 1)[1], texts[key].replace(" ", ""), path)
+                yield Utterance(key, speaker, texts[key].replace(" ", ""), path)
             else:
                 yield Skipped(path, "no transcript for the audio")
+        silent = [key for key in texts if key[_SPEAKER] == speaker and key not in keys]
+        yield from (Skipped(f"{folder}/{part}/{key}.wav", "no audio for the transcript") for key in silent)
 
 
 @cache
 def read_transcripts(path: Path) -> dict[str, str]:
     """Id to words, read once in a process. Raises CorpusError."""
-    texts = {}
+    texts: dict[str, str] = {}
     for number, line in enumerate(lines_of(path), start=1):
         key, _, text = line.partition(" ")
         if not text.strip():
             raise CorpusError(f"{path}:{number}: expected `<id> <words>`; unpack the archive again")
-        texts[key] = text
+        if texts.setdefault(key, text) != text:
+            raise CorpusError(f"{path}:{number}: the id {key} has two transcripts; take one out")
     return texts

@@ -106,6 +106,14 @@ def lines_of(path: Path) -> list[str]:
         raise CorpusError(f"{error}; or unpack the archive again") from None
 
 
+def own_text(path: Path) -> str | Skipped:
+    """The text of an utterance that has a file of its own, or why it is skipped."""
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        return Skipped(str(path), "the text is not UTF-8")
+
+
 def share_of(key: str) -> float:
     """A number in [0, 1) that depends on the id alone: an id below 0.01 always belongs to the same one percent."""
     return int.from_bytes(hashlib.sha256(key.encode()).digest()[:6]) / 2**48

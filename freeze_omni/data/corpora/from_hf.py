@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -10,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from freeze_omni.data.corpora.base import Corpus, CorpusError, Item, Skipped, Utterance, in_range, option, ranges
+from freeze_omni.data.ids import id_fault
 from freeze_omni.data.tables import whole_file
 
 AUDIO_COLUMNS = ("audio", "speech", "file", "file_name")
@@ -35,18 +38,20 @@ class FromHf(Corpus):
         return {name: ranges(len(rows), 500) for name, rows in load(self).items()}
 
     def read(self, name: str, part: str) -> Iterator[Item]:
-        rows, cut = load(self)[name], in_range(part)
-        audio, text, speaker, key = self.columns(rows.column_names)
+        rows, ids, cut = load(self)[name], ids_of(self, name), in_range(part)
+        audio, text, _, _ = self.columns(rows.column_names)
         for number in range(cut.start, cut.stop):
-            row = rows[number]
-            who = _word(row[speaker]) if speaker else name
-            own = _word(row[key]) if key else f"{number:08d}"
-            utterance = own if own.startswith(who) else f"{who}-{own}"
-            path = self.sound_of(row[audio], name, utterance)
-            if path is None:
-                yield Skipped(f"{name}, row {number}", "the row has no sound")
+            row, (utterance, who) = rows[number], ids[number]
+            reason, path = id_fault(utterance), None
+            if reason is None and not isinstance(row[text], str):
+                reason = "the row has no text"
+            if reason is None:
+                path = self.sound_of(row[audio], name, utterance)
+                reason = None if path else "the row has no sound"
+            if reason or path is None:
+                yield Skipped(f"{name}, row {number}: {utterance}", str(reason))
             else:
-                yield Utterance(utterance, who, str(row[text] or ""), path)
+                yield Utterance(utterance, who, row[text], path)
 
     def columns(self, there: list[str]) -> tuple[str, ...]:
         """Names of the columns with audio, text, speaker and id ("" for none). Raises CorpusError."""
@@ -84,13 +89,44 @@ def suffix_of(content: bytes) -> str:
 
 
 def _word(value: Any) -> str:
-    return re.sub(r"[^\w.+-]+", "_", str(value))
+    return re.sub(r"[^\w.+-]+", "_", str(value)).lstrip("-.") or "_"
 
 
-def metadata_tables(root: Path) -> list[Path]:
-    """metadata.csv or metadata.jsonl of a folder of sound files, one a split; read without decoding any sound."""
-    found = (sorted([*root.glob(name), *root.glob(f"*/{name}")]) for name in ("metadata.csv", "metadata.jsonl"))
-    return next(filter(None, found), [])
+@cache
+def ids_of(corpus: FromHf, name: str) -> list[tuple[str, str]]:
+    """Id and speaker of each row of a split. An id that the column gives twice gets the number of its row, too."""
+    rows = load(corpus)[name]
+    _, _, speaker, key = corpus.columns(rows.column_names)
+    who = [name if value in (None, "") else _word(value) for value in rows[speaker]] if speaker else [name] * len(rows)
+    given = list(rows[key]) if key else [None] * len(rows)
+    own = [f"{number:08d}" if value in (None, "") else _word(value) for number, value in enumerate(given)]
+    ids = [one if one.startswith(speaker) else f"{speaker}-{one}" for one, speaker in zip(own, who, strict=True)]
+    count = Counter(ids)
+    unique = (f"{one}-{number:08d}" if count[one] > 1 else one for number, one in enumerate(ids))
+    return list(zip(unique, who, strict=True))
+
+
+def metadata_tables(root: Path) -> dict[str, Path]:
+    """Split -> metadata.csv or metadata.jsonl of a folder of sound files. Raises CorpusError: a split has two."""
+    found: dict[str, Path] = {}
+    for path in sorted(path for below in ("", "*/") for path in root.glob(f"{below}metadata.*")):
+        if path.suffix in (".csv", ".jsonl"):
+            split = path.parent.name if path.parent != root else "train"
+            if split in found:
+                raise CorpusError(f"{found[split]} and {path} are both of the split {split}; take one out")
+            found[split] = path
+    return found
+
+
+def read_metadata(path: Path) -> Any:
+    """The rows of a table, without decoding any sound; each cell of a .csv is a text, whatever it looks like."""
+    import datasets
+
+    if path.suffix == ".jsonl":
+        return datasets.load_dataset("json", data_files=str(path), split="train")
+    with open(path, encoding="utf-8-sig", newline="") as file:
+        rows = csv.DictReader(file, restkey="", strict=True)
+        return datasets.Dataset.from_list([{key: row[key] for key in rows.fieldnames or ()} for row in rows])
 
 
 @cache
@@ -105,12 +141,10 @@ def load(corpus: FromHf) -> dict[str, Any]:
         if (corpus.root / "dataset_dict.json").is_file() or (corpus.root / "state.json").is_file():
             found = datasets.load_from_disk(place)
         elif tables := metadata_tables(corpus.root):
-            kind = "csv" if tables[0].suffix == ".csv" else "json"
-            files = {path.parent.name if path.parent != corpus.root else "train": str(path) for path in tables}
-            found = datasets.load_dataset(kind, data_files=files)
+            found = {name: read_metadata(path) for name, path in tables.items()}
         else:
             found = datasets.load_dataset(place, corpus.config or None)
-    except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
+    except (OSError, ValueError, csv.Error, datasets.exceptions.DatasetsError) as error:
         raise CorpusError(f"{place}: datasets cannot load it: {str(error).split('\n')[0]}") from None
     splits = found if isinstance(found, dict) else {"train": found}
     named = {}

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from freeze_omni.data.corpora.base import Corpus, CorpusError, Item, Skipped, option, qa_set, share_of
-from freeze_omni.data.corpora.json_files import byte_ranges, read_rows, stream_array
-from freeze_omni.data.corpora.speakable import speakable_dialogue
+from freeze_omni.data.corpora.json_files import byte_ranges, is_array, read_rows, stream_array
+from freeze_omni.data.corpora.speakable import checked_rounds, speakable_dialogue
 
 USER = ("human", "user", "prompter")
 ASSISTANT = ("gpt", "assistant", "chatgpt", "bing", "bard")
@@ -38,7 +38,7 @@ class JsonDialogue(Corpus):
             raise CorpusError(f"{self.root}: no file that ends in {', '.join(_SUFFIXES)}")
         parts = []
         for file in files:
-            parts += [f"{part} {file}" for part in (["array"] if file.suffix == ".json" else byte_ranges(file))]
+            parts += [f"{part} {file}" for part in (["array"] if is_array(file) else byte_ranges(file))]
         return {name: list(parts) for name in ("qa_train", "qa_dev", "qa_test")}
 
     def read(self, name: str, part: str) -> Iterator[Item]:
@@ -48,10 +48,10 @@ class JsonDialogue(Corpus):
         stem = path.name.split(".")[0]
         try:
             for place, row in rows:
-                row = row or {}
-                rounds = rounds_of(row, self.language)
-                own = next(filter(None, map(row.get, _IDS)), place)
-                key = re.sub(r"\W+", "-", f"{stem}-{own}").lower()
+                row = row if isinstance(row, dict) else {}
+                rounds = checked_rounds(row, lambda row: rounds_of(row, self.language))
+                own = next((row[name] for name in _IDS if row.get(name) not in (None, "")), place)
+                key = re.sub(r"\W+", "-", f"{stem}-{own}").lower().strip("-")
                 if qa_set(share_of(key), self.held_out) != name:
                     continue
                 if rounds is None:
@@ -62,8 +62,8 @@ class JsonDialogue(Corpus):
             raise CorpusError(str(error)) from None
 
 
-def rounds_of(row: dict[str, Any], language: str = "") -> list[tuple[str, str]] | None:
-    """(user, assistant) of each round; None for an object of no known form."""
+def rounds_of(row: dict[str, Any], language: str = "") -> list[tuple[str, str]]:
+    """(user, assistant) of each round. Raises ValueError for an object of no known form."""
     if "instruction" in row and "output" in row:  # Alpaca, with the history of its multi-round form
         asked = " ".join(filter(None, (row["instruction"], row.get("input") or "")))
         return [*(tuple(pair) for pair in row.get("history") or ()), (asked, row["output"])]
@@ -73,7 +73,7 @@ def rounds_of(row: dict[str, Any], language: str = "") -> list[tuple[str, str]] 
         return pair_up([(turn.get("role"), turn.get("content")) for turn in row["messages"]])
     if isinstance(row.get("prompt"), dict):  # OASST
         return pair_up(best_path(row["prompt"], language))
-    return None
+    raise ValueError("no known form")
 
 
 def best_path(message: dict[str, Any] | None, language: str) -> list[tuple[Any, Any]]:

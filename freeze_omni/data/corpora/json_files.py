@@ -26,6 +26,8 @@ def stream_array(path: Path, key: str) -> Iterator[dict[str, Any]]:
                 return
             try:
                 item, end = decoder.raw_decode(text, at)
+            except RecursionError:
+                raise ValueError(f"{path}: JSON that is nested too deep; this is not a published file") from None
             except json.JSONDecodeError:
                 more = file.read(max(_BLOCK, len(text) - at))
                 if not more:
@@ -47,6 +49,14 @@ def _find_array(file: Any, path: Path, key: str) -> tuple[str, int]:
     raise ValueError(f"{path}: no array {key} in it; this is not the published file".replace("  ", " "))
 
 
+def is_array(path: Path) -> bool:
+    """Whether a file is one JSON array; else it is read as JSON lines, whatever its name says."""
+    if path.suffix == ".gz":
+        return False
+    with open(path, "rb") as file:
+        return file.read(_BLOCK).removeprefix(_MARK).lstrip().startswith(b"[")
+
+
 def byte_ranges(path: Path, size: int = _PART_BYTES) -> list[str]:
     """Parts `start:end` of a file of JSON lines, .gz as a whole; a line belongs to the part in which it begins."""
     if path.suffix == ".gz":
@@ -59,7 +69,10 @@ def read_rows(path: Path, part: str) -> Iterator[tuple[int, dict[str, Any] | Non
     """(place, object) of each line of the part, None where it is no JSON object; the place is a byte or line number."""
     if path.suffix == ".gz":
         with gzip.open(path, "rt", encoding="utf-8-sig", newline="\n") as file:
-            yield from ((number, _object(line)) for number, line in enumerate(file, start=1) if line.strip())
+            try:
+                yield from ((number, _object(line)) for number, line in enumerate(file, start=1) if line.strip())
+            except (OSError, EOFError) as error:
+                raise ValueError(f"{path}: broken or cut ({error}); fetch it again") from None
         return
     start, end = (int(number) for number in part.split(":"))
     with open(path, "rb") as file:
@@ -75,6 +88,6 @@ def read_rows(path: Path, part: str) -> Iterator[tuple[int, dict[str, Any] | Non
 def _object(line: str | bytes) -> dict[str, Any] | None:
     try:
         found = json.loads(line.removeprefix(_MARK) if isinstance(line, bytes) else line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) else None

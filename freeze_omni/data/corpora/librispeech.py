@@ -52,11 +52,11 @@ class LibriSpeech(Corpus):
         folder = self.folder / part
         _, speaker, chapter = part.split("/")
         table = folder / f"{speaker}-{chapter}.trans.txt"
-        if not table.is_file():
-            yield Skipped(str(table), "the chapter has no transcripts")
-            return
+        lines = lines_of(table) if table.is_file() else []
         audio = {file.removesuffix(".flac") for file in os.listdir(folder) if file.endswith(".flac")}
-        for line in lines_of(table):
+        if not lines and not audio:
+            yield Skipped(str(table), "the chapter has neither transcripts nor audio")
+        for line in lines:
             key, _, text = line.partition(" ")
             audio.discard(key)
             yield Utterance(key, speaker, text, f"{folder}/{key}.flac")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from freeze_omni.data.corpora.base import CorpusError, Item, Skipped, Utterance, option
+from freeze_omni.data.corpora.base import CorpusError, Item, Skipped, Utterance, option, own_text
 from freeze_omni.data.corpora.librispeech import SUBSETS, LibriSpeech
 
 TEXTS = ("normalized", "original")
@@ -35,7 +35,7 @@ class LibriTts(LibriSpeech):
         suffix = f".{self.text}.txt"
         texts = {file.removesuffix(suffix) for file in files if file.endswith(suffix)}
         for key in sorted(wavs & texts):
-            text = (folder / f"{key}{suffix}").read_text(encoding="utf-8-sig")
-            yield Utterance(key, speaker, text, f"{folder}/{key}.wav")
+            text = own_text(folder / f"{key}{suffix}")
+            yield text if isinstance(text, Skipped) else Utterance(key, speaker, text, f"{folder}/{key}.wav")
         yield from (Skipped(f"{folder}/{key}.wav", f"no {suffix[1:]} for the audio") for key in sorted(wavs - texts))
         yield from (Skipped(f"{folder}/{key}{suffix}", "no audio for the text") for key in sorted(texts - wavs))

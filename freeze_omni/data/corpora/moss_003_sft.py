@@ -10,7 +10,7 @@ from typing import Any
 
 from freeze_omni.data.corpora.base import Corpus, CorpusError, Item, Skipped, option, qa_set, share_of
 from freeze_omni.data.corpora.json_files import byte_ranges, read_rows
-from freeze_omni.data.corpora.speakable import speakable_dialogue
+from freeze_omni.data.corpora.speakable import checked_rounds, speakable_dialogue
 
 # `<|Human|>: ...<eoh>` and `<|MOSS|>: ...<eom>`
 _MARKS = re.compile(r"^\s*<\|(?:Human|MOSS)\|>:\s*|\s*<eo[hm]>\s*$")
@@ -39,7 +39,8 @@ class Moss003Sft(Corpus):
     def read(self, name: str, part: str) -> Iterator[Item]:
         where, _, file = part.partition(" ")
         for place, row in read_rows(Path(file), where):
-            if row is None or "conversation_id" not in row:
+            rounds = checked_rounds(row, rounds_of)
+            if row is None or rounds is None or "conversation_id" not in row:
                 if name == "qa_train":
                     yield Skipped(f"{file} at byte {place}", "not a dialogue in JSON")
                 continue
@@ -47,7 +48,7 @@ class Moss003Sft(Corpus):
             key = re.sub(r"\W+", "-", f"moss-{kind}-{row['conversation_id']}").lower()
             place = share_of(key) / self.share if self.share else 1.0
             if place < 1 and qa_set(place, self.held_out) == name:
-                yield speakable_dialogue(key, rounds_of(row), kind, self.most_words, self.least_rounds)
+                yield speakable_dialogue(key, rounds, kind, self.most_words, self.least_rounds)
 
 
 def rounds_of(row: dict[str, Any]) -> list[tuple[str, str]]:

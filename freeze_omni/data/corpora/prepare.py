@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from freeze_omni.data.corpora.base import Corpus, CorpusError
-from freeze_omni.data.corpora.shards import SKIPPED, Shard, merge_shards, write_shard
+from freeze_omni.data.corpora.shards import SKIPPED, TABLES, Shard, merge_shards, write_shard
 from freeze_omni.data.progress import parallel_map
 from freeze_omni.data.tables import write_lines
 
 MADE_FROM = ".made_from.json"
+_MARK = ".freeze_omni"
 _MOST_SHARDS = 64
 _MOST_BASES = 20  # folders below the root that may hold the parts
 _LISTS = (".csv", ".tsv", ".txt", ".json", ".transcription")
@@ -42,7 +43,7 @@ def prepare_corpus(name: str, corpus: Corpus, data: Path, options: PrepareOption
     Raises CorpusError: the layout is wrong, a set is missing or empty, or too much of it cannot be used.
     """
     work = data / f".{name}"
-    work.mkdir(parents=True, exist_ok=True)
+    _claim(work)
     chosen = choose_sets(corpus, corpus.sets(work), options.sets)
     plan = {set_name: plan_shards(work, set_name, parts, corpus, options) for set_name, parts in chosen.items()}
     todo = {}
@@ -51,6 +52,7 @@ def prepare_corpus(name: str, corpus: Corpus, data: Path, options: PrepareOption
         if made_from.is_file() and made_from.read_text(encoding="utf-8").strip() == _identity(shards):
             print(f"{data / set_name}: made before from the same files, kept")
         else:
+            _refuse_others(data / set_name)
             todo[set_name] = shards
     shards = [shard for group in todo.values() for shard in group]
     check = options.check_audio and corpus.role != "qa"
@@ -62,6 +64,20 @@ def prepare_corpus(name: str, corpus: Corpus, data: Path, options: PrepareOption
         seconds = max(time.monotonic() - start, 1e-3)
         print(f"{name}: {kept} in {seconds:.1f} s, {kept / seconds:.0f} a second")
     shutil.rmtree(work, ignore_errors=True)
+
+
+def _claim(work: Path) -> None:
+    """Make the folder of the working lists, which is removed at the end. Raises CorpusError: someone else's."""
+    if work.exists() and any(work.iterdir()) and not (work / _MARK).exists():
+        raise CorpusError(f"{work}: holds files of something else, and is needed for a while; move it away")
+    write_lines(work / _MARK, ["working lists of prepare_corpus"])
+
+
+def _refuse_others(folder: Path) -> None:
+    """Raises CorpusError if the folder of a set holds tables that were not prepared here: they would be overwritten."""
+    tables = [name for name in TABLES if name != SKIPPED and (folder / name).exists()]
+    if tables and not (folder / MADE_FROM).exists():
+        raise CorpusError(f"{folder}: its {tables[0]} was not prepared here; move the folder, or give another --data")
 
 
 def choose_sets(corpus: Corpus, there: dict[str, list[str]], wanted: Sequence[str]) -> dict[str, list[str]]:
@@ -103,6 +119,7 @@ def finish_set(folder: Path, shards: list[Shard], reports: list[dict], options: 
             f"{folder}: {skipped} of {kept + skipped} ({share:.0f} %) cannot be used: {why or 'it is empty'}. "
             f"See {folder / SKIPPED}; fix the corpus, or allow it with --most_skipped {max(share, 1) / 100:.2f}"
         )
+    write_lines(folder / MADE_FROM, ["unfinished"])  # from now on its tables are ours
     merge_shards(folders, folder)
     print(f"{folder}: {kept} kept, {skipped} skipped" + (f" (see {folder / SKIPPED})" if skipped else ""))
     for reason, count in reasons.most_common(_SHOWN_REASONS):

@@ -29,10 +29,10 @@ class Sgd(Corpus):
     def read(self, name: str, part: str) -> Iterator[Item]:
         try:
             for dialogue in stream_array(Path(part), ""):
-                turns = [(turn["speaker"], turn["utterance"]) for turn in dialogue["turns"]]
+                turns = [(turn["speaker"], turn["utterance"].strip()) for turn in dialogue["turns"]]
                 key = f"sgd-{name.removeprefix('qa_')}-{dialogue['dialogue_id']}"
                 yield speakable_dialogue(key, alternate(turns, "USER"), "task", self.most_words)
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise CorpusError(f"{part}: not as published ({error!r}); fetch it again") from None
 
 

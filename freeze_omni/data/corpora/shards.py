@@ -17,14 +17,18 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
 
-from freeze_omni.data.audio import AudioError, AudioHeader, read_header
+from freeze_omni.data.audio import AudioError, AudioHeader, file_of, read_header
 from freeze_omni.data.corpora.base import Corpus, CorpusError, Dialogue, Item, Skipped, Utterance
+from freeze_omni.data.datadir import unprintable
+from freeze_omni.data.ids import id_fault
 from freeze_omni.data.tables import whole_file, write_lines
 
 REPORT = "report.json"
 SKIPPED = "skipped"
 TABLES = ("dialogues.jsonl", "questions.jsonl", "segments", SKIPPED, "text", "utt2spk", "wav.scp")
 _BLANKS = re.compile(r"\s+")
+_NO_TABLE = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029\ud800-\udfff]")
+_HALF_A_SIGN = re.compile(r"[\ud800-\udfff]")
 _SORT = {**os.environ, "LC_ALL": "C"}
 _SLACK_S = 0.1  # a segment may end this much after its recording
 
@@ -52,6 +56,7 @@ class Tables:
 
     def skip(self, where: str, reason: str) -> None:
         self.reasons[re.sub(r"\d+", "N", reason)] += 1
+        where = where.encode(errors="backslashreplace").decode()  # a file's name may be no Unicode
         self.add(SKIPPED, f"{_BLANKS.sub(' ', where)}\t{reason}")
 
 
@@ -82,12 +87,11 @@ def _add(tables: Tables, item: Item, headers: dict, lower: bool, check_audio: bo
     if isinstance(item, Dialogue):
         return _add_dialogue(tables, item)
     text = _BLANKS.sub(" ", item.text).strip()
-    if not text:
-        reason = "an empty transcript"
-    elif _BLANKS.search(item.id + item.speaker) or not item.speaker:
-        reason = "a blank in the id or in the speaker's name"
-    else:
-        reason = _audio_problem(item, headers) if check_audio else None
+    reason = _name_problem(item) or ("an empty transcript" if not text else None)
+    if reason is None and unprintable(text):
+        reason = "an unprintable character in the transcript"
+    if reason is None and check_audio:
+        reason = _audio_problem(item, headers)
     if reason is not None:
         return tables.skip(f"{item.id} {item.audio}", reason)
     tables.kept += 1
@@ -98,12 +102,25 @@ def _add(tables: Tables, item: Item, headers: dict, lower: bool, check_audio: bo
         tables.add("segments", f"{item.id} {item.recording} {item.start_s:.3f} {item.end_s:.3f}")
 
 
+def _name_problem(item: Utterance) -> str | None:
+    """Why a name cannot stand in a table: names of a corpus are neither paths, nor options, nor commands."""
+    if fault := id_fault(item.id) or (item.recording and id_fault(item.recording)):
+        return fault
+    if fault := id_fault(item.speaker):
+        return f"the speaker's name: {fault}"
+    if file_of(item.audio) != (item.audio, 0):
+        return "the name of the audio file ends as a command or a place in an archive does"
+    if item.audio != item.audio.strip() or _NO_TABLE.search(item.audio):
+        return "a line end, or a blank at an end, in the name of the audio file"
+    return None
+
+
 def _audio_problem(item: Utterance, headers: dict[str, AudioHeader | str]) -> str | None:
     """Why the sound cannot be used; a recording is checked once for all its segments."""
     if item.audio not in headers:
         try:
             headers[item.audio] = read_header(item.audio)
-        except (AudioError, OSError) as error:
+        except AudioError as error:
             headers[item.audio] = str(error)
     header = headers[item.audio]
     if isinstance(header, str):
@@ -118,6 +135,11 @@ def _audio_problem(item: Utterance, headers: dict[str, AudioHeader | str]) -> st
 
 def _add_dialogue(tables: Tables, item: Dialogue) -> None:
     """A dialogue, and its first question as in the role qa, without answers: the LLM gives its own."""
+    reason = id_fault(item.id)
+    if reason is None and any(_HALF_A_SIGN.search(text) for one in item.rounds for text in one):
+        reason = "a character that is no Unicode"
+    if reason is not None:
+        return tables.skip(item.id, reason)
     tables.kept += 1
     rounds = [{"user": user, "assistant": assistant} for user, assistant in item.rounds]
     question = {"id": item.id, "question": item.rounds[0][0], "answers": [], "kind": item.kind}
@@ -133,10 +155,11 @@ def merge_shards(folders: Sequence[Path], output: Path, tables: Sequence[str] = 
     for table in tables:
         parts = [str(folder / table) for folder in folders if (folder / table).is_file()]
         if parts:
-            _sort(["-m", *parts], output / table)
+            same = ["-u"] if table == "wav.scp" else []  # shards may share a recording
+            _sort(["-m", *same, *parts], output / table)
         else:
             (output / table).unlink(missing_ok=True)
-    for table in ("text", "questions.jsonl"):
+    for table in ("text", "questions.jsonl", "wav.scp"):
         if (output / table).is_file():
             _refuse_doubled(output / table)
     if (output / "utt2spk").is_file():
@@ -159,9 +182,10 @@ def _sort(arguments: list[str], output: Path) -> None:
 
 def _refuse_doubled(table: Path) -> None:
     last = None
-    with open(table, encoding="utf-8") as file:
+    with open(table, encoding="utf-8", newline="\n") as file:
         for number, line in enumerate(file, start=1):
-            key = line.split(",", 1)[0] if line.startswith("{") else line.split(" ", 1)[0]
+            key = json.loads(line)["id"] if line.startswith("{") else line.split(" ", 1)[0]
             if key == last:
-                raise CorpusError(f"{table}:{number}: the id {key} comes twice: the corpus holds it in two places")
+                where = f"{table}:{number}: the id {key} comes twice"
+                raise CorpusError(f"{where}: the corpus holds it in two places; take one out")
             last = key

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from typing import Any
 
 from freeze_omni.data.corpora.base import Dialogue, Skipped
 
@@ -26,11 +28,23 @@ def unspeakable(text: str, most_words: int) -> str | None:
     return f"longer than {most_words} words" if words > most_words else None
 
 
+Rounds = list[tuple[str, str]]
+
+
+def checked_rounds(row: Any, rounds_of: Callable[[dict[str, Any]], Rounds | None]) -> Rounds | None:
+    """What `rounds_of` finds in a row of a JSON file; None if the row has another form than it expects."""
+    try:
+        found = rounds_of(row) or []
+        return found if all(isinstance(text, str) for user, answer in found for text in (user, answer)) else None
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return None
+
+
 def speakable_dialogue(
-    key: str, rounds: list[tuple[str, str]], kind: str, most_words: int, least_rounds: int = 1
+    key: str, rounds: Rounds, kind: str, most_words: int, least_rounds: int = 1
 ) -> Dialogue | Skipped:
     """The dialogue up to the first user turn that cannot be spoken, or why too little is left."""
-    kept: list[tuple[str, str]] = []
+    kept: Rounds = []
     reason = "an empty dialogue"
     for user, assistant in rounds:
         user, assistant = " ".join(user.split("\r")).strip(), assistant.strip()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from freeze_omni.data.corpora.base import Corpus, CorpusError, Item, Skipped, lines_of, option, qa_set, share_of
 from freeze_omni.data.corpora.json_files import stream_array
@@ -35,12 +36,19 @@ class Taskmaster(Corpus):
         listed = self._listed(Path(part).parent / "train-dev-test")
         try:
             for row in stream_array(Path(part), ""):
-                key = row["conversation_id"]
+                key = str(row.get("conversation_id")) if isinstance(row, dict) else "none"
                 if listed.get(key, qa_set(share_of(key), self.held_out)) == name:
-                    turns = [(turn["speaker"].upper(), turn["text"]) for turn in row["utterances"]]
-                    yield speakable_dialogue(f"tm-{key}", alternate(turns, "USER"), "task", self.most_words)
-        except (ValueError, KeyError, TypeError) as error:
-            yield Skipped(part, f"not an array of conversations ({type(error).__name__})")
+                    yield self._item(part, key, row)
+        except ValueError as error:
+            raise CorpusError(str(error)) from None
+
+    def _item(self, part: str, key: str, row: dict[str, Any]) -> Item:
+        try:
+            row["conversation_id"]
+            turns = [(turn["speaker"].upper(), turn["text"].strip()) for turn in row["utterances"]]
+        except (KeyError, TypeError, AttributeError):
+            return Skipped(f"{part}: {key}", "no conversation_id, or no utterances with speaker and text")
+        return speakable_dialogue(f"tm-{key}", alternate(turns, "USER"), "task", self.most_words)
 
     def _listed(self, folder: Path) -> dict[str, str]:
         lists = [(which, folder / f"{which}.csv") for which in ("train", "dev", "test")]

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from freeze_omni.data.corpora.base import Corpus, CorpusError, Item, Skipped, Utterance, folders_in, option
+from freeze_omni.data.corpora.base import Corpus, CorpusError, Item, Skipped, Utterance, folders_in, option, own_text
 
 LAYOUTS = {"wav48_silence_trimmed": "_{mic}.flac", "wav48": ".wav"}
 
@@ -31,7 +31,7 @@ class Vctk(Corpus):
 
     def sets(self, work: Path) -> dict[str, list[str]]:
         folder, layout = self._folder()
-        speakers = folders_in(folder / layout)
+        speakers = sorted({*folders_in(folder / layout), *folders_in(folder / "txt")})
         if not speakers:
             raise CorpusError(f"{folder / layout}: no speakers' folders; unpack the archive again")
         return {name: list(speakers) for name in ("tr_no_dev", "dev", "eval1")}
@@ -39,20 +39,16 @@ class Vctk(Corpus):
     def read(self, name: str, part: str) -> Iterator[Item]:
         folder, layout = self._folder()
         suffix = LAYOUTS[layout].format(mic=self.mic)
-        texts = folder / "txt" / part
-        if not texts.is_dir():
-            if name == "tr_no_dev":  # said once, not by every set
-                yield Skipped(str(texts), "the speaker has no texts")
-            return
-        files = sorted(file for file in os.listdir(folder / layout / part) if file.endswith(suffix))
-        keys = [file.removesuffix(suffix) for file in files]
+        texts = {path.stem: path for path in (folder / "txt" / part).glob("*.txt")}
+        sounds = folder / layout / part
+        files = sorted(os.listdir(sounds)) if sounds.is_dir() else []
+        keys = [file.removesuffix(suffix) for file in files if file.endswith(suffix)]
         for key in chosen(keys, name, self.held_out):
-            text = texts / f"{key}.txt"
-            audio = f"{folder}/{layout}/{part}/{key}{suffix}"
-            if text.is_file():
-                yield Utterance(key, part, text.read_text(encoding="utf-8-sig"), audio)
-            else:
-                yield Skipped(audio, "no text for the audio")
+            audio = f"{sounds}/{key}{suffix}"
+            text = own_text(texts[key]) if key in texts else Skipped(audio, "no text for the audio")
+            yield text if isinstance(text, Skipped) else Utterance(key, part, text, audio)
+        if name == "tr_no_dev":  # said once, not by every set
+            yield from (Skipped(str(texts[key]), "no audio for the text") for key in sorted(texts.keys() - set(keys)))
 
 
 def chosen(keys: list[str], name: str, held_out: int) -> list[str]:

@@ -21,6 +21,7 @@ import numpy as np
 
 from freeze_omni.config import ConfigError, as_mapping, build
 from freeze_omni.data.audio import AudioError, read_audio, read_header, write_wav
+from freeze_omni.data.ids import id_fault
 from freeze_omni.data.tables import TableError, write_jsonl
 from freeze_omni.eval.outputs import MERGE_S, Span, speech_segments
 from freeze_omni.eval.sets import json_lines, write_json
@@ -73,6 +74,8 @@ class ScriptedScene:
     backchannels: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
+        if fault := id_fault(self.id):
+            raise ValueError(f"id {self.id!r}: {fault}")
         if self.kind not in KINDS:
             raise ValueError(f"kind '{self.kind}' is none of {', '.join(KINDS)}")
         if not self.said or self.said[0].what != "turn":

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from freeze_omni.data.audio import AudioError, AudioHeader, read_header
 from freeze_omni.data.corpora.from_hf import FromHf, load
+from freeze_omni.data.ids import check_ids
 from freeze_omni.data.tables import TableError, read_table, write_jsonl, write_table
 from freeze_omni.eval.sets import json_lines
 
@@ -78,6 +79,7 @@ def only_file(folder: Path, pattern: str) -> Path:
 
 def copy_sounds(folder: Path, answers: Mapping[str, Answer], prefix: str = "") -> None:
     """Copy the answers with sound to folder/<prefix><id>.wav."""
+    check_ids(answers, folder)
     folder.mkdir(parents=True, exist_ok=True)
     for key, answer in answers.items():
         if answer.sound:

@@ -62,3 +62,17 @@ def test_the_command_deals_out_voices(tmp_path: Path, toy_program: str) -> None:
     assert Path(read_table(tmp_path / "set/wav.scp")["u1"]).exists()
     (tmp_path / "set/utt2voice").write_text("u1 program:z\n")
     assert exit_code(tts_synthesize.main, [str(tmp_path / "set"), *options]) == 1
+
+
+def test_recordings_are_not_replaced_by_synthesised_speech(
+    tmp_path: Path, toy_program: str, capsys: pytest.CaptureFixture
+) -> None:
+    write_table(tmp_path / "set/text", {"u1": "One."})
+    options = ["--cache", str(tmp_path / "cache"), "--program", toy_program, "--nj", "1", "--voices", "program:a"]
+    (tmp_path / "set/wav.scp").write_text("u1 /mine/u1.wav\n")
+    assert exit_code(tts_synthesize.main, [str(tmp_path / "set"), *options]) == 1
+    assert "set/wav.scp:1: a sound that was not synthesised here" in capsys.readouterr().err
+    assert (tmp_path / "set/wav.scp").read_text() == "u1 /mine/u1.wav\n" and not (tmp_path / "cache").exists()
+    (tmp_path / "set/wav.scp").unlink()
+    for _ in range(2):  # our own is
+        assert exit_code(tts_synthesize.main, [str(tmp_path / "set"), *options]) == 0

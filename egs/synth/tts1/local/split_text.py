@@ -29,8 +29,10 @@ def main(arguments: list[str] | None = None) -> int:
         reason = unspeakable(text, args.most_words) if text else None
         if reason is not None:
             skipped.append(f"{args.text}:{number}\t{reason}")
+        elif text in texts:
+            skipped.append(f"{args.text}:{number}\tthe sentence comes again")
         elif text:
-            texts.setdefault(text, f"line{number:07d}")
+            texts[text] = f"line{number:07d}"
     kept = [(key, text) for text, key in texts.items()]
     if len(kept) <= 2 * args.held_out:
         print(f"error: {args.text}: {len(kept)} sentences are too few for --held_out {args.held_out}", file=sys.stderr)
