@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from freeze_omni.data.audio import AudioError, read_header
-from freeze_omni.data.tables import TableError, read_lines
+from freeze_omni.data.tables import TableError, parse_json, read_lines, split_id
 
 
 @dataclass(frozen=True)
@@ -56,14 +55,14 @@ def read_table(path: Path, problems: list[Problem]) -> Table:
             line = line[1:]
         if line.endswith("\r"):
             problems.append(Problem(path, number, "Windows line end; convert it with dos2unix"))
-        key, _, value = line.replace("\t", " ").strip().partition(" ")
+        key, value = split_id(line)
         if key in table.values:
             problems.append(Problem(path, number, f"id {key} was already given in line {table.lines[key]}"))
             continue
         if key < last:
             problems.append(Problem(path, number, f"not sorted: {key} comes after {last}; sort with LC_ALL=C sort"))
         last = max(key, last)
-        table.values[key], table.lines[key] = value.strip(), number
+        table.values[key], table.lines[key] = value, number
     return table
 
 
@@ -246,9 +245,9 @@ def _rows(path: Path) -> Iterator[tuple[int, Any]]:
         return
     for number, line in enumerate(lines, start=1):
         try:
-            item = json.loads(line)
-        except json.JSONDecodeError as error:
-            yield number, Problem(path, number, f"not JSON: {error.msg}")
+            item = parse_json(line, "")
+        except TableError as error:
+            yield number, Problem(path, number, str(error).removeprefix(": "))
             continue
         yield number, item if isinstance(item, dict) else Problem(path, number, "not a JSON object in braces")
 
@@ -284,7 +283,7 @@ def _check_history(table: Table) -> Iterator[Problem]:
     """Each value is a JSON list of [user text, answer] pairs."""
     for key, value in table.values.items():
         try:
-            good = all(isinstance(text, str) for user, answer in json.loads(value) for text in (user, answer))
+            good = all(isinstance(text, str) for user, answer in parse_json(value, key) for text in (user, answer))
         except (ValueError, TypeError):
             good = False
         if not good:

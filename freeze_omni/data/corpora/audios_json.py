@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from freeze_omni.data.corpora.base import Corpus, CorpusError, Item, Skipped, Utterance
 from freeze_omni.data.corpora.json_files import stream_array
-from freeze_omni.data.tables import write_lines
+from freeze_omni.data.tables import read_jsonl, write_lines
 
 _RECORDINGS_A_PART = 50
 
@@ -73,12 +73,11 @@ class AudiosJson(Corpus):
 
     def read(self, name: str, part: str) -> Iterator[Item]:
         folder = self.folder
-        with open(part, encoding="utf-8") as file:
-            for audio in map(json.loads, file):
-                for segment in audio["segments"]:
-                    key, text = segment["sid"], self.text_of(segment)
-                    if isinstance(text, Skipped):
-                        yield text
-                    else:
-                        times = float(segment["begin_time"]), float(segment["end_time"])
-                        yield Utterance(key, key, text, str(folder / audio["path"]), audio["aid"], *times)
+        for _, audio in read_jsonl(part):
+            for segment in audio["segments"]:
+                key, text = segment["sid"], self.text_of(segment)
+                if isinstance(text, Skipped):
+                    yield text
+                else:
+                    times = float(segment["begin_time"]), float(segment["end_time"])
+                    yield Utterance(key, key, text, str(folder / audio["path"]), audio["aid"], *times)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from freeze_omni.data.corpora.base import Corpus, CorpusError, Item, Skipped, option, qa_set, share_of
-from freeze_omni.data.corpora.json_files import byte_ranges, read_rows, stream_array
+from freeze_omni.data.corpora.json_files import byte_ranges, is_array, read_rows, stream_array
 from freeze_omni.data.corpora.speakable import speakable_dialogue
 
 USER = ("human", "user", "prompter")
@@ -38,7 +38,8 @@ class JsonDialogue(Corpus):
             raise CorpusError(f"{self.root}: no file that ends in {', '.join(_SUFFIXES)}")
         parts = []
         for file in files:
-            parts += [f"{part} {file}" for part in (["array"] if file.suffix == ".json" else byte_ranges(file))]
+            array = file.suffix != ".gz" and is_array(file)
+            parts += [f"{part} {file}" for part in (["array"] if array else byte_ranges(file))]
         return {name: list(parts) for name in ("qa_train", "qa_dev", "qa_test")}
 
     def read(self, name: str, part: str) -> Iterator[Item]:
@@ -48,8 +49,11 @@ class JsonDialogue(Corpus):
         stem = path.name.split(".")[0]
         try:
             for place, row in rows:
-                row = row or {}
-                rounds = rounds_of(row, self.language)
+                row = row if isinstance(row, dict) else {}
+                try:
+                    rounds = rounds_of(row, self.language)
+                except (AttributeError, TypeError, KeyError, ValueError):
+                    rounds = None
                 own = next(filter(None, map(row.get, _IDS)), place)
                 key = re.sub(r"\W+", "-", f"{stem}-{own}").lower()
                 if qa_set(share_of(key), self.held_out) != name:
