@@ -24,7 +24,8 @@ class _Loader(yaml.SafeLoader):
     """YAML in which a key that comes twice is an error: the first of the two would be lost."""
 
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
-        node, seen = super().compose_mapping_node(anchor), set()
+        node: yaml.MappingNode = super().compose_mapping_node(anchor)
+        seen: set[str] = set()
         for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
             if key.value in seen:
                 raise yaml.composer.ComposerError(None, None, f"the key '{key.value}' comes twice", key.start_mark)

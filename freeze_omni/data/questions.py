@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -46,11 +47,10 @@ def read_published(path: Path) -> list[Question]:
     Raises TableError for any other form.
     """
     path = path if path.is_file() else _file_of(path)
-    questions, seen = _read_form(path), set()
-    for question in questions:
-        if question.id in seen:
-            raise TableError(f"{path}: the id {one_line(question.id)} comes twice; remove one question")
-        seen.add(question.id)
+    questions = _read_form(path)
+    counts = Counter(question.id for question in questions)
+    if twice := next((key for key, count in counts.items() if count > 1), None):
+        raise TableError(f"{path}: the id {one_line(twice)} comes twice; remove one question")
     return questions
 
 
@@ -100,7 +100,8 @@ def _llama_rows(path: Path) -> Iterable[tuple[str, str, list[str]]]:
 
 
 def _questions(path: Path, rows: Iterable[tuple[str, str, list[str]]]) -> list[Question]:
-    found, fixed = [], {"kind": path.stem, "phrasing": "as published"}
+    found: list[Question] = []
+    fixed = {"kind": path.stem, "phrasing": "as published"}
     try:
         for key, text, answers in rows:
             content = {"id": key, "question": text, "answers": answers, "fact": key, **fixed}

@@ -14,8 +14,24 @@ from freeze_omni.data.tables import TableError
 # Names that systems give to what they said, and nobody to a reference.
 OUTPUT = (
     *("prediction", "pred", "pred_text", "pred_answer", "predicted", "predicted_text", "hypothesis", "hyp", "hyp_text"),
-    *("response", "model_response", "infer_response", "output", "output_text", "model_output", "model_answer"),
+    *("model_response", "infer_response", "output_text", "model_output", "model_answer"),
     *("generated", "generated_text", "generated_answer"),
+)
+# Names of outputs, but of references in data sets of instructions: taken if the role of all other fields is known.
+LIKELY = ("response", "output")
+REFERENCE = (
+    *(
+        "reference",
+        "ref",
+        "reference_text",
+        "reference_answer",
+        "target",
+        "target_text",
+        "label",
+        "gold",
+        "gold_answer",
+    ),
+    *("gt", "ground_truth", "expected", "expected_answer", "official_answer", "answers", "wrd"),
 )
 # Names of outputs in some files, and of references or questions in others.
 UNSURE = ("text", "answer", "transcript", "transcription")
@@ -103,15 +119,16 @@ def texts_of(path: Path, rows: Rows, fields: Fields, known: Sequence[str]) -> di
 
 def _output_of(path: Path, names: Sequence[str], option: str) -> str:
     """The one field that is the output: by its name, or since all others are known to be something else."""
-    sure = [name for name in names if name in OUTPUT]
-    if len(sure) == 1:
-        return sure[0]
+    sure = [name for name in names if name in (*OUTPUT, *LIKELY)]
     unsure = [name for name in names if name in UNSURE]
-    others = [name for name in names if name not in (*ID, *AUDIO, *BESIDE, *UNSURE)]
-    if len(unsure) == 1 and not others and "audio_filepath" not in names:  # with it, a manifest of references
+    strange = set(names) - {*OUTPUT, *LIKELY, *UNSURE, *REFERENCE, *ID, *AUDIO, *BESIDE}
+    if len(sure) == 1 and (sure[0] in OUTPUT or not strange):
+        return sure[0]
+    beside = strange or {*REFERENCE, "audio_filepath"} & set(names)  # with the last, `text` is the reference
+    if len(unsure) == 1 and not sure and not beside:
         return unsure[0]
-    doubt = f"{', '.join(sure)} may each be the output" if sure else f"the output may be any of {_listed(names)}"
-    raise TableError(f"{path}: {doubt}; name its field with {option} output=NAME")
+    doubt = f"{', '.join(sure)} may each be" if len(sure) > 1 else f"any of {_listed(names)} may be"
+    raise TableError(f"{path}: {doubt} the output; name its field with {option} output=NAME")
 
 
 def _keys_of(path: Path, names: Sequence[str], rows: Rows, fields: Fields, known: Sequence[str]) -> list[str]:

@@ -14,7 +14,7 @@ from freeze_omni.bin import evaluate
 from freeze_omni.config import ConfigError
 from freeze_omni.data.audio import write_wav
 from freeze_omni.data.tables import TableError
-from freeze_omni.eval.fields import LAYOUTS, OUTPUT, UNSURE, chosen
+from freeze_omni.eval.fields import LAYOUTS, LIKELY, OUTPUT, UNSURE, chosen
 from freeze_omni.eval.ids import by_known_ids
 from freeze_omni.eval.outputs import match_texts, read_numbers, read_sounds, read_texts
 
@@ -48,7 +48,7 @@ def rows_of(**columns: list) -> list[dict]:
 def test_beside_a_reference_the_output_is_scored_or_asked_for(suffix: str, memory_path: Path) -> None:
     """All names of outputs and references, in both orders, in every form of file."""
     wrong, asked = [], 0
-    for number, (output, gold) in enumerate(product((*OUTPUT, *UNSURE, "my_system"), REFERENCES)):
+    for number, (output, gold) in enumerate(product((*OUTPUT, *LIKELY, *UNSURE, "my_system"), REFERENCES)):
         if output == gold:
             continue
         columns = {"id": KNOWN, output: RIGHT, gold: GOLD}
@@ -65,7 +65,7 @@ def test_beside_a_reference_the_output_is_scored_or_asked_for(suffix: str, memor
     assert not wrong and asked
 
 
-@pytest.mark.parametrize("name", (*OUTPUT, *UNSURE))
+@pytest.mark.parametrize("name", (*OUTPUT, *LIKELY, *UNSURE))
 def test_an_output_alone_needs_no_name(name: str, tmp_path: Path) -> None:
     path = write_rows(tmp_path / "x.jsonl", rows_of(id=KNOWN, question=["?", "?"], **{name: RIGHT}))
     assert list(read_texts(path, KNOWN).values()) == RIGHT
@@ -122,14 +122,15 @@ def test_ids_of_espnets_trn_have_the_speaker_before_them(tmp_path: Path) -> None
     [
         ([], "empty|no row"),
         ([{"id": "a-0", "prediction": "x", "response": "y"}], "prediction, response may each be the output"),
-        ([{"id": "a-0", "text": "x", "answers": ["y"]}], "the output may be any of id, text, answers"),
-        ([{"audio_filepath": "a-0.wav", "duration": 1, "text": "x"}], "may be any of audio_filepath, duration, text"),
+        ([{"id": "a-0", "response": "x", "result": "y"}], "any of id, response, result may be the output"),
+        ([{"id": "a-0", "text": "x", "answers": ["y"]}], "any of id, text, answers may be the output"),
+        ([{"audio_filepath": "a-0.wav", "duration": 1, "text": "x"}], "any of audio_filepath, duration, text may be"),
         ([{"id": "a-0", "prediction": "x"}, {"id": "a-1"}], r":2: no field 'prediction'; correct the row"),
         ([{"id": "a-0", "prediction": ["x"]}], "the output is no text"),
         ([{"id": "a-0", "prediction": "x"}] * 2, r":2: the id a-0 comes twice"),
         ([{"prediction": "x"}], "no field is known as the id .*--field id=NAME, or id=row"),
         ([{"id": "a-0", "question_id": "a-1", "prediction": "x"}], "id or question_id may be the id"),
-        ([{"question": "?", "answers": ["y"], "id": "a-0"}], "the output may be any of question, answers, id"),
+        ([{"question": "?", "answers": ["y"], "id": "a-0"}], "any of question, answers, id may be the output"),
     ],
 )
 def test_rows_that_are_unclear_are_refused_in_one_line(rows: list[dict], message: str, tmp_path: Path) -> None:
@@ -255,7 +256,7 @@ def test_questions_with_the_reference_beside_the_answer(tmp_path: Path, capsys: 
         "--output",
         tmp_path / "o",
     ]
-    with pytest.raises(SystemExit, match="y.jsonl: .* any of key, mine, text; .* --text_field output=NAME"):
+    with pytest.raises(SystemExit, match="y.jsonl: any of key, mine, text may be .* --text_field output=NAME"):
         evaluate.main(list(map(str, words)))
     evaluate.main([*map(str, words), "--text_field", "output=mine"])
     out = capsys.readouterr().out
