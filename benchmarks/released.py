@@ -24,6 +24,7 @@ import torch
 
 from benchmarks.baseline import EncoderBaseline, LlmBaseline, SpeechBaseline
 from benchmarks.generated import put
+from freeze_omni.data.tables import read_lines
 from freeze_omni.eval.question import ask
 from freeze_omni.pack import load
 from freeze_omni.provenance import provenance
@@ -203,7 +204,7 @@ def _held(part: Any) -> int:
 
 def _resident() -> int:
     """Anonymous memory of this process in bytes: what no file backs."""
-    for line in Path("/proc/self/status").read_text().splitlines():
+    for line in read_lines("/proc/self/status"):
         if line.startswith("RssAnon"):
             return int(line.split()[1]) * 1024
     sys.exit("this benchmark reads RssAnon from /proc/self/status: run it on Linux")

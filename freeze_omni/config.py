@@ -13,22 +13,48 @@ from typing import Any
 
 import yaml
 
+_QUOTED = 200  # characters
+
 
 class ConfigError(ValueError):
     """A configuration that cannot be used: names the file, the key and the fix."""
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML in which a key that comes twice is an error: the first of the two would be lost."""
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        node: yaml.MappingNode = super().compose_mapping_node(anchor)
+        seen: set[str] = set()
+        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+            if key.value in seen:
+                raise yaml.composer.ComposerError(None, None, f"the key '{key.value}' comes twice", key.start_mark)
+            seen.add(key.value)
+        return node
+
+
 def read_yaml(path: str | Path) -> dict[str, Any]:
     """Read a YAML mapping. Raises ConfigError if the file is missing, broken or not a mapping."""
     try:
-        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        content = yaml.load(Path(path).read_bytes().decode("utf-8-sig"), _Loader)
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such configuration file") from None
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: not valid YAML: {error}") from None
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}; give a file that can be read") from None
+    except yaml.MarkedYAMLError as error:
+        line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise ConfigError(f"{path}{line}: not valid YAML: {one_line(error.problem)}") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # a date that there is not, no UTF-8, nested too deep
+        raise ConfigError(f"{path}: not valid YAML: {one_line(error)}") from None
     if not isinstance(content, dict | None):
         raise ConfigError(f"{path}: expected `key: value` lines, found a {type(content).__name__}")
     return content or {}
+
+
+def one_line(text: object) -> str:
+    """What an error quotes, in one line of a length that can be read."""
+    text = " ".join(str(text).split())
+    return text if len(text) <= _QUOTED else f"{text[:_QUOTED]} ..."
 
 
 def build[T](cls: type[T], mapping: dict[str, Any] | None, where: str = "configuration") -> T:
@@ -39,12 +65,12 @@ def build[T](cls: type[T], mapping: dict[str, Any] | None, where: str = "configu
     """
     mapping = {} if mapping is None else mapping
     if not isinstance(mapping, dict):
-        raise ConfigError(f"{where}: expected keys of {cls.__name__}, found {mapping!r}")
+        raise ConfigError(f"{where}: expected keys of {cls.__name__}, found {one_line(repr(mapping))}")
     hints = typing.get_type_hints(cls)
     fields = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
     for key in mapping:
         if key not in fields:
-            raise ConfigError(f"{where}: unknown key '{key}'{_nearest(str(key), list(fields))}")
+            raise ConfigError(f"{where}: unknown key '{one_line(key)}'{_nearest(str(key), list(fields))}")
     values = {key: _convert(hints[key], value, f"{where}: {key}") for key, value in mapping.items()}
     for name, field in fields.items():
         if name not in values and field.default is field.default_factory is dataclasses.MISSING:
@@ -89,8 +115,8 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
         return _convert_sequence(origin, args, value, where)
     if origin is dict:
         if not isinstance(value, dict):
-            raise ConfigError(f"{where}: expected a mapping, found {value!r}")
-        return {key: _convert(args[1], item, f"{where}: {key}") for key, item in value.items()}
+            raise ConfigError(f"{where}: expected a mapping, found {one_line(repr(value))}")
+        return {key: _convert(args[1], item, f"{where}: {one_line(key)}") for key, item in value.items()}
     if issubclass(hint, enum.Enum):
         return hint(_one_of([member.value for member in hint], value, where))
     return _convert_scalar(hint, value, where)
@@ -98,7 +124,7 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
 
 def _one_of(known: Sequence[Any], value: Any, where: str) -> Any:
     if value not in known:
-        raise ConfigError(f"{where}: {value!r} is not one of {', '.join(map(repr, known))}")
+        raise ConfigError(f"{where}: {one_line(repr(value))} is not one of {', '.join(map(repr, known))}")
     return value
 
 
@@ -114,7 +140,7 @@ def _first_fit(hints: list[Any], value: Any, where: str) -> Any:
 
 def _convert_sequence(origin: type, args: tuple[Any, ...], value: Any, where: str) -> Any:
     if not isinstance(value, list | tuple):
-        raise ConfigError(f"{where}: expected a list, found {value!r}")
+        raise ConfigError(f"{where}: expected a list, found {one_line(repr(value))}")
     hints = [args[0] if args else Any] * len(value)
     if origin is tuple and args and args[-1] is not Ellipsis:
         hints = list(args)
@@ -128,8 +154,8 @@ def _convert_scalar(hint: Any, value: Any, where: str) -> Any:
     if hint is float and isinstance(value, str | int) and not isinstance(value, bool):
         try:  # YAML 1.1 reads 1e-4 as a string
             return float(value)
-        except ValueError:
+        except (ValueError, OverflowError):
             pass
     if isinstance(value, bool) and hint is not bool or not isinstance(value, hint):
-        raise ConfigError(f"{where}: expected {hint.__name__}, found {value!r}")
+        raise ConfigError(f"{where}: expected {hint.__name__}, found {one_line(repr(value))}")
     return value

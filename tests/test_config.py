@@ -8,6 +8,7 @@ from typing import Literal
 import pytest
 
 from freeze_omni.config import ConfigError, as_mapping, build, read_yaml
+from tests.generate import damaged
 
 
 @dataclass(frozen=True)
@@ -86,3 +87,47 @@ def test_files_that_cannot_be_read(tmp_path):
         read_yaml(path)
     path.write_text("# nothing\n")
     assert read_yaml(path) == {}
+
+
+def test_damaged_yaml_is_a_configuration_or_one_line(memory_path):
+    """2,000 damaged files: a value of the right type, or an error that names the file."""
+    whole = [
+        "name: x\nlr: 1e-4\ninner: {size: 8, rates: [3, 4, 5], pair: [2, 1]}\nmaybe:\ntable:\n  k: 1\n  l: 2\n",
+        'inner: &b {size: 3}\nmaybe: *b\nname: "2026-01-01"\nkind: b\n',
+        "name: |\n  text\n  more\n# note\ninner:\n  rates:\n  - 1\n  - 2\n",
+    ]
+    path, read = memory_path / "c.yaml", 0
+    for content in damaged(whole):
+        path.write_bytes(content)
+        try:
+            config = build(Outer, read_yaml(path), str(path))
+        except ConfigError as error:
+            assert str(path) in str(error) and "\n" not in str(error), f"{content!r}: {error}"
+            assert len(str(error)) < 600, f"{content!r}: {error}"
+        else:
+            read += 1
+            assert build(Outer, as_mapping(config)) == config or "nan" in str(config)
+    assert read > 100
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"lr: 1\nname: x\nlr: 2\n", "c.yaml:3: not valid YAML: the key 'lr' comes twice"),
+        (b"a: {b: 1, b: 2}\n", "the key 'b' comes twice"),
+        (b"a: 2026-99-99\n", "not valid YAML: month must be in 1..12"),
+        (b"a: \xff\n", "not valid YAML: 'utf-8' codec"),
+        (b"[" * 5000, "not valid YAML"),
+        (b"a: [1\nb: 2\n", "c.yaml:2: not valid YAML"),
+    ],
+)
+def test_yaml_that_would_lose_or_break_something(content, message, tmp_path):
+    (tmp_path / "c.yaml").write_bytes(content)
+    with pytest.raises(ConfigError, match=message) as error:
+        read_yaml(tmp_path / "c.yaml")
+    assert "\n" not in str(error.value)
+
+
+def test_yaml_from_windows_is_read(tmp_path):
+    (tmp_path / "c.yaml").write_bytes("\ufeffname: x\r\nlr: 2\r\n".encode())
+    assert read_yaml(tmp_path / "c.yaml") == {"name": "x", "lr": 2}

@@ -21,7 +21,7 @@ KEYS = ("Corpus", "Size", "Licence", "Where")
 def facts(readme: Path) -> dict[str, str]:
     """The rows `| key | value |` at the head of a README. Exits where one is missing."""
     found = {}
-    for line in readme.read_text(encoding="utf-8").splitlines():
+    for line in readme.read_text(encoding="utf-8").split("\n"):
         cells = [cell.strip() for cell in line.strip("| ").split("|")]
         if len(cells) == 2 and cells[0] not in found:
             found[cells[0]] = cells[1]

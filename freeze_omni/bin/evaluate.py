@@ -5,6 +5,7 @@
     freeze-omni eval asr     --data data/test_clean --model exp/1.2_adapter_conv/X.pth --units data/token_list --llm LLM
     freeze-omni eval asr     --data data/test_clean --outputs their/hypotheses
     freeze-omni eval qa      --data web_questions.json --outputs their/answers.jsonl --text_outputs llm/answers.jsonl
+    freeze-omni eval asr     --data data/test_clean --outputs their.jsonl --field output=best id=key
     freeze-omni eval tts     --data data/test --outputs their/wavs --judge whisper
     freeze-omni eval tts     --data data/test --model exp/2.2_speech_decoder/X.pth --codec exp/2.1_codec/X.pth \
                              --llm LLM --voice someone.wav --judge whisper
@@ -22,6 +23,7 @@ from pathlib import Path
 
 from freeze_omni.bin.errors import user_errors
 from freeze_omni.config import ConfigError
+from freeze_omni.eval import fields
 from freeze_omni.eval.config import read_config
 from freeze_omni.eval.subjects import SUBJECTS
 from freeze_omni.eval.wer import NORMALISERS
@@ -41,6 +43,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--api_key", default=os.environ.get("FREEZE_OMNI_API_KEY", ""), help="of the server")
     parser.add_argument("--ca", type=Path, help="certificate to trust, such as a self-signed one")
     parser.add_argument("--text_outputs", type=Path, help="qa: answers of its LLM to the questions as text")
+    fields.add_options(parser)
+    text_field = "the same for --text_outputs"
+    parser.add_argument("--text_field", nargs="+", action="extend", default=[], metavar="WHAT=NAME", help=text_field)
     parser.add_argument("--units", type=Path, help="asr with a checkpoint: folder of the CTC units")
     parser.add_argument("--llm", type=Path, help="with a checkpoint of 1.2 or 2.2: folder or hub id of the LLM")
     parser.add_argument("--codec", type=Path, help="tts with a checkpoint of 2.2: that of 2.1")
@@ -63,6 +68,8 @@ def evaluate(args: argparse.Namespace) -> None:
     started_s = time.time()
     if args.task != "duplex" and (args.scenes or args.server) or args.server and not args.scenes:
         raise ConfigError("--scenes is for the task duplex, and --server for --scenes")
+    args.fields = fields.chosen(args.layout, args.field)
+    args.text_fields = fields.chosen(None, args.text_field, "--text_field")
     args.output.mkdir(parents=True, exist_ok=True)
     subject = SUBJECTS["states" if args.task == "duplex" and args.scenes is None else args.task]
     report = subject.evaluate(args, read_config(args.config).whole_sets(args.max_new_tokens))

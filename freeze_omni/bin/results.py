@@ -43,7 +43,7 @@ def write(args: argparse.Namespace) -> None:
         notes = args.notes.read_text(encoding="utf-8") if args.notes else ""
     except OSError as error:
         raise ConfigError(f"{args.notes}: {error.strerror}; correct --notes") from None
-    write_lines(args.output, render(args.title, results, links, notes).splitlines())
+    write_lines(args.output, render(args.title, results, links, notes).removesuffix("\n").split("\n"))
     print(f"wrote {args.output}")
 
 

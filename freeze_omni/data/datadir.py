@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
@@ -12,7 +11,7 @@ from typing import Any
 
 from freeze_omni.data.audio import AudioError, file_of, read_header
 from freeze_omni.data.ids import id_fault
-from freeze_omni.data.tables import TableError, parse_segment, read_lines
+from freeze_omni.data.tables import TableError, parse_json, parse_segment, read_lines, split_id
 
 
 @dataclass(frozen=True)
@@ -59,7 +58,7 @@ def read_table(path: Path, problems: list[Problem]) -> Table:
             line = line[1:]
         if line.endswith("\r"):
             problems.append(Problem(path, number, "Windows line end; convert it with dos2unix", mended=True))
-        key, _, value = line.replace("\t", " ").strip().partition(" ")
+        key, value = split_id(line)
         if fault := id_fault(key):
             problems.append(Problem(path, number, f"{key!r}: {fault}; rename it"))
             continue
@@ -70,7 +69,7 @@ def read_table(path: Path, problems: list[Problem]) -> Table:
             text = f"not sorted: {key} comes after {last}; sort with LC_ALL=C sort"
             problems.append(Problem(path, number, text, mended=True))
         last = max(key, last)
-        table.values[key], table.lines[key] = value.strip(), number
+        table.values[key], table.lines[key] = value, number
     return table
 
 
@@ -257,9 +256,9 @@ def _rows(path: Path) -> Iterator[tuple[int, Any]]:
         return
     for number, line in enumerate(lines, start=1):
         try:
-            item = json.loads(line)
-        except json.JSONDecodeError as error:
-            yield number, Problem(path, number, f"not JSON: {error.msg}")
+            item = parse_json(line, "")
+        except TableError as error:
+            yield number, Problem(path, number, str(error).removeprefix(": "))
             continue
         yield number, item if isinstance(item, dict) else Problem(path, number, "not a JSON object in braces")
 
@@ -295,7 +294,7 @@ def _check_history(table: Table) -> Iterator[Problem]:
     """Each value is a JSON list of [user text, answer] pairs."""
     for key, value in table.values.items():
         try:
-            good = all(isinstance(text, str) for user, answer in json.loads(value) for text in (user, answer))
+            good = all(isinstance(text, str) for user, answer in parse_json(value, key) for text in (user, answer))
         except (ValueError, TypeError):
             good = False
         if not good:

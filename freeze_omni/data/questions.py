@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import re
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from freeze_omni.config import build
+from freeze_omni.config import build, one_line
 from freeze_omni.data.ids import id_fault
+from freeze_omni.data.rows import read_objects
 from freeze_omni.data.tables import TableError, read_jsonl, read_lines, write_jsonl
 
 _DESCRIPTION = re.compile(r'\(description (?:"((?:[^"\\]|\\.)*)"|([^()\s]+))\)')
@@ -44,34 +45,40 @@ def read_questions(path: str | Path) -> list[Question]:
 
 
 def read_published(path: Path) -> list[Question]:
-    """Questions of a file, whose form its content shows; of a folder, its questions.jsonl or its one .json or .tsv.
+    """Questions of a file, whose form its content shows; of a folder, its questions.jsonl or its one file of questions.
 
     Forms: questions.jsonl; Web Questions (`utterance` and `targetValue`, or `qText` and `answers`); TriviaQA (`Data`
     with `Question` and `Answer`); Llama Questions (a table of questions and answers, separated by tabs).
     Raises TableError for any other form.
     """
     path = path if path.is_file() else _file_of(path)
-    if path.suffix == ".jsonl":
-        return read_questions(path)
+    questions = _read_form(path)
+    counts = Counter(question.id for question in questions)
+    if twice := next((key for key, count in counts.items() if count > 1), None):
+        raise TableError(f"{path}: the id {one_line(twice)} comes twice; remove one question")
+    return questions
+
+
+def _read_form(path: Path) -> list[Question]:
     if path.suffix in (".tsv", ".txt"):
         return _questions(path, _llama_rows(path))
-    try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
-    except ValueError as error:
-        raise TableError(f"{path}: not JSON ({error}); give a published file of questions") from None
-    if isinstance(content, dict) and isinstance(content.get("Data"), list):
-        return _questions(path, map(_trivia_row, content["Data"]))
-    if isinstance(content, list) and content and isinstance(content[0], dict):
-        return _questions(path, (_web_row(row, number) for number, row in enumerate(content)))
+    rows = list(read_objects(path))
+    first = rows[0][1] if rows else {}
+    if len(rows) == 1 and isinstance(first.get("Data"), list):
+        return _questions(path, map(_trivia_row, first["Data"]))
+    if first.keys() & {"targetValue", "qText", "qId"}:
+        return _questions(path, (_web_row(row, number) for number, (_, row) in enumerate(rows)))
+    if "id" in first or path.suffix == ".jsonl":
+        return [build(Question, row, where) for where, row in rows]
     raise TableError(f"{path}: neither Web Questions nor TriviaQA; docs/evaluation.md lists the accepted forms")
 
 
 def _file_of(folder: Path) -> Path:
     if (folder / "questions.jsonl").is_file():
         return folder / "questions.jsonl"
-    files = [file for file in sorted(folder.glob("*")) if file.suffix in (".json", ".tsv")]
+    files = [file for file in sorted(folder.glob("*")) if file.suffix in (".json", ".jsonl", ".tsv")]
     if len(files) != 1:
-        raise TableError(f"{folder}: {len(files)} files of questions (.json, .tsv) in it; name one of them")
+        raise TableError(f"{folder}: {len(files)} files of questions (.json, .jsonl, .tsv) in it; name one of them")
     return files[0]
 
 
@@ -79,7 +86,7 @@ def _web_row(row: dict[str, Any], number: int) -> tuple[str, str, list[str]]:
     if "targetValue" in row:  # as its authors publish it
         names = [first or second for first, second in _DESCRIPTION.findall(row["targetValue"])]
         return f"web-{number:05d}", row["utterance"], [name.replace('\\"', '"') for name in names]
-    return str(row["qId"]), row["qText"], list(row["answers"])
+    return str(row["qId"]), row["qText"], row["answers"]
 
 
 def _trivia_row(row: dict[str, Any]) -> tuple[str, str, list[str]]:
@@ -98,10 +105,12 @@ def _llama_rows(path: Path) -> Iterable[tuple[str, str, list[str]]]:
 
 
 def _questions(path: Path, rows: Iterable[tuple[str, str, list[str]]]) -> list[Question]:
+    found: list[Question] = []
+    fixed = {"kind": path.stem, "phrasing": "as published"}
     try:
-        found = [Question(key, text, tuple(answers), path.stem, "as published", key) for key, text, answers in rows]
-    except ValueError as error:
-        raise TableError(f"{path}: {error}") from None
+        for key, text, answers in rows:
+            content = {"id": key, "question": text, "answers": answers, "fact": key, **fixed}
+            found.append(build(Question, content, f"{path}, {one_line(key)}"))
     except (KeyError, TypeError, AttributeError) as error:
         raise TableError(f"{path}: a question lacks {error}; this is not the published form") from None
     if not found:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+_BLANK = re.compile(r"[ \t]")
+_HALF = re.compile(r"\\u[dD][89a-fA-F]")
+_LONGEST_NAME = 200  # bytes of a file's name that leave room for the marks of a temporary one; Linux allows 255
 
 
 class TableError(ValueError):
@@ -25,28 +31,63 @@ class Segment:
     end_s: float
 
 
-def read_lines(path: str | Path) -> list[str]:
+def each_line(path: str | Path) -> Iterator[str]:
     r"""Lines of a UTF-8 file, with or without a byte-order mark. A line ends at \n alone; a \r before it is dropped.
 
-    `str.splitlines()` would also cut at U+2028, U+0085, \x0b, ..., which may stand inside a text.
-    Raises TableError: no such file, or not UTF-8.
+    `str.splitlines()` would also cut at U+2028, U+0085, \x0b, ..., and a file opened as text at a lone \r; all may
+    stand inside a text. Raises TableError: no such file, or not UTF-8.
     """
+    for number, raw in enumerate(_raw_lines(path), start=1):
+        yield _decoded(raw, path, number)
+
+
+def read_lines(path: str | Path) -> list[str]:
+    """All lines, as `each_line` gives them."""
+    return list(each_line(path))
+
+
+def _raw_lines(path: str | Path) -> Iterator[bytes]:
     try:
-        lines = Path(path).read_bytes().decode("utf-8-sig").split("\n")
+        with open(path, "rb") as file:  # a file of bytes has no other line end than \n
+            yield from file
     except FileNotFoundError:
         raise TableError(f"{path}: no such file; run the stage that makes it") from None
+    except OSError as error:
+        raise TableError(f"{path}: {error.strerror}; give a file that can be read") from None
+
+
+def _decoded(raw: bytes, path: str | Path, number: int) -> str:
+    try:
+        line = raw.removesuffix(b"\n").removesuffix(b"\r").decode("utf-8")
     except UnicodeDecodeError as error:
-        raise TableError(f"{path}: not UTF-8 ({error}); convert it with iconv") from None
-    return [line.removesuffix("\r") for line in (lines if lines[-1] else lines[:-1])]
+        raise TableError(f"{path}:{number}: not UTF-8 ({error}); convert it with iconv") from None
+    return line.removeprefix("\ufeff") if number == 1 else line
 
 
-def read_jsonl(path: str | Path) -> Iterator[tuple[int, Any]]:
-    """Line number and content of each JSON line. Raises TableError that names the line."""
-    for number, line in enumerate(read_lines(path), start=1):
-        try:
-            yield number, json.loads(line)
-        except json.JSONDecodeError as error:
-            raise TableError(f"{path}:{number}: no JSON object ({error}); fix or remove the line") from None
+def parse_json(text: str, where: str, fix: str = "fix or remove the line") -> Any:
+    """A JSON value. Raises TableError after `where`: no JSON, nested too deep, or a character that no file can hold."""
+    try:
+        content = json.loads(text)
+        if _HALF.search(text):  # half of a character beyond U+FFFF, as cut texts end
+            json.dumps(content, ensure_ascii=False).encode()
+    except (ValueError, RecursionError) as error:
+        raise TableError(f"{where}: no JSON object ({error}); {fix}") from None
+    return content
+
+
+def read_json(path: str | Path, fix: str = "write it again") -> Any:
+    """The value that a file holds. Raises TableError."""
+    return parse_json("\n".join(each_line(path)), str(path), fix)
+
+
+def read_jsonl(path: str | Path, cut: bool = False) -> Iterator[tuple[int, Any]]:
+    """Line number and content of each JSON line that is not blank. Raises TableError that names the line.
+
+    cut: a last line without its end is what a killed run left, and is left out.
+    """
+    for number, raw in enumerate(_raw_lines(path), start=1):
+        if raw.strip() and not (cut and not raw.endswith(b"\n")):
+            yield number, parse_json(_decoded(raw, path, number), f"{path}:{number}")
 
 
 def write_jsonl(path: str | Path, rows: Iterable[object]) -> None:
@@ -54,32 +95,63 @@ def write_jsonl(path: str | Path, rows: Iterable[object]) -> None:
     write_lines(path, (json.dumps(row, ensure_ascii=False) for row in rows))
 
 
+def append_jsonl(path: str | Path, rows: Iterable[object]) -> None:
+    """Add one JSON value a line, in place of the half line that a killed run left."""
+    with open(path, "a+b") as file:
+        file.seek(max(file.tell() - 1, 0))
+        if file.read(1) not in (b"", b"\n"):
+            file.seek(0)
+            file.truncate(file.read().rfind(b"\n") + 1)
+        file.write("".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows).encode())
+
+
 def read_table(path: str | Path, need_value: bool = True) -> dict[str, str]:
-    """Read `id value` lines in the file's order. Raises TableError: no file, none in it, an id twice, or no value."""
+    """Read `id value` lines in the file's order; a blank or a tab ends the id.
+
+    Raises TableError: no file, none in it, an id twice or with other white space in it, or no value.
+    """
     table: dict[str, str] = {}
-    for number, line in enumerate(read_lines(path), start=1):
-        parts = line.split(maxsplit=1)
-        if not parts:
+    for number, line in enumerate(each_line(path), start=1):
+        key, value = split_id(line)
+        if not key:
             raise TableError(f"{path}:{number}: empty line; remove it")
-        if parts[0] in table:
-            raise TableError(f"{path}:{number}: the id {parts[0]} comes twice; remove one line")
-        if need_value and len(parts) < 2:
-            raise TableError(f"{path}:{number}: {parts[0]} has no value; add one or remove the line")
-        table[parts[0]] = parts[1].strip() if len(parts) > 1 else ""
+        if not _is_word(key):
+            raise TableError(f"{path}:{number}: the id {key!a} holds white space; write a blank after the id")
+        if key in table:
+            raise TableError(f"{path}:{number}: the id {key} comes twice; remove one line")
+        if need_value and not value:
+            raise TableError(f"{path}:{number}: {key} has no value; add one or remove the line")
+        table[key] = value
     if not table:
         raise TableError(f"{path}: empty; run the stage that makes it again")
     return table
 
 
+def split_id(line: str) -> tuple[str, str]:
+    """The id, which a blank or a tab ends, and the value after it; "" for what is not there."""
+    key, *rest = _BLANK.split(line.strip(), maxsplit=1)
+    return key, rest[0].strip() if rest else ""
+
+
+def _is_word(key: str) -> bool:
+    return key.split() == [key] and "\ufeff" not in key  # a byte-order mark is white space that nobody sees
+
+
 def write_table(path: str | Path, table: Mapping[str, object]) -> None:
-    """Write `id value` lines sorted by id (C order), whole or not at all."""
+    """Write `id value` lines sorted by id (C order), whole or not at all. Raises TableError as `read_table` would."""
+    for key, value in table.items():
+        if not _is_word(key) or "\n" in str(value):
+            raise TableError(f"{path}: {key!a}: an id is one word, and its value one line; correct it where it is made")
     write_lines(path, (f"{key} {table[key]}".rstrip() for key in sorted(table)))
 
 
 def write_lines(path: str | Path, lines: Iterable[str]) -> None:
     """Write a text file, whole or not at all."""
     with whole_file(path) as partial:
-        partial.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+        try:
+            partial.write_bytes("".join(f"{line}\n" for line in lines).encode())
+        except UnicodeEncodeError as error:  # half a character, or a file name that is not UTF-8
+            raise TableError(f"{path}: a text is not Unicode ({error}); correct it where it is made") from None
 
 
 @contextmanager
@@ -87,7 +159,9 @@ def whole_file(path: str | Path) -> Iterator[Path]:
     """A temporary path that is renamed to `path` at the end: a killed or failed run leaves no half file."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    name = os.fsencode(path.name)
+    short = path.name if len(name) <= _LONGEST_NAME else hashlib.sha256(name).hexdigest()
+    partial = path.with_name(f".{short}.{os.getpid()}")
     try:
         yield partial
         partial.replace(path)

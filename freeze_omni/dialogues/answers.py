@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from freeze_omni.data.tables import read_lines
+from freeze_omni.data.tables import append_jsonl, read_jsonl
 
 if TYPE_CHECKING:
     from freeze_omni.llm.frozen import FrozenLLM
@@ -59,8 +59,7 @@ def answer_rounds(llm: FrozenLLM, asked: Sequence[Asked], config: AnswerConfig, 
     for start in range(0, len(missing), _BATCH):
         batch = missing[start : start + _BATCH]
         known |= zip(batch, _answer_batch(llm, batch, config), strict=True)
-        with path.open("a", encoding="utf-8") as stream:
-            stream.write("".join(f"{json.dumps(_row(one, known[one]))}\n" for one in batch))
+        append_jsonl(path, (_row(one, known[one]) for one in batch))
     return {one: known[one] for one in asked}
 
 
@@ -85,11 +84,7 @@ def _answer_batch(llm: FrozenLLM, batch: list[Asked], config: AnswerConfig) -> l
 def _read(path: Path) -> dict[Asked, LlmAnswer]:
     """Earlier answers; the unfinished last line of a killed run is skipped."""
     known: dict[Asked, LlmAnswer] = {}
-    for line in read_lines(path) if path.exists() else []:
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError:
-            continue
+    for _, row in read_jsonl(path, cut=True) if path.exists() else ():
         history = tuple((user, answer) for user, answer in row.get("history", ()))
         known[Asked(row["question"], history)] = LlmAnswer(row["text"], row["ended"])
     return known

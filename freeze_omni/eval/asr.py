@@ -13,11 +13,11 @@ import torch
 
 from freeze_omni.checkpoint import PartsSource
 from freeze_omni.config import ConfigError
-from freeze_omni.data.tables import read_table, write_table
+from freeze_omni.data.tables import TableError, read_table, write_table
 from freeze_omni.eval import paper
 from freeze_omni.eval.batch import decoded, greedy_answers, hear, texts
 from freeze_omni.eval.config import AsrDecodeConfig, DecodeConfig
-from freeze_omni.eval.outputs import match, read_texts
+from freeze_omni.eval.outputs import match_texts, read_texts
 from freeze_omni.eval.report import Found, Report, Section, number, rate, table
 from freeze_omni.eval.runner import DecodeJob, data_of
 from freeze_omni.eval.sets import first_keys, sound_batches
@@ -81,6 +81,8 @@ def score(root: Path, config: DecodeConfig, judge: Path | None = None) -> dict[s
         figures[folder.name.removeprefix("asr_")] = found
         for way in config.asr.ways:
             heard = read_table(folder / f"text.{way}", need_value=False)
+            if gone := next((key for key in heard if key not in references), None):
+                raise TableError(f"{folder}: {gone} is no more in {data_of(folder)}/text; decode again")
             found[way] = error_rate({key: references[key] for key in heard}, heard, config.score.normaliser).as_dict()
     return {"asr": figures}
 
@@ -109,8 +111,8 @@ def evaluate(args: argparse.Namespace, config: DecodeConfig) -> Report:
         ways = sorted({way for record in records.values() for way in record["texts"]})
         found = {way: {key: record["texts"][way] for key, record in records.items()} for way in ways}
     else:
-        found = {"given": read_texts(args.outputs)}
-        notes = match(references, found["given"], args.outputs)
+        found = {"given": read_texts(args.outputs, list(references), args.fields)}
+        notes = match_texts(references, found["given"], args.outputs, args.data / "text")
     figures = {}
     for way, heard in found.items():
         heard = {key: heard.get(key, "") for key in references}

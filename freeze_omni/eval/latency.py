@@ -133,11 +133,12 @@ def evaluate(args: argparse.Namespace, config: DecodeConfig) -> Report:
         rows.append([title, summary(first)])
     else:
         waits = read_waits(args.outputs, args.data)
-        notes += match(read_jsonl(args.data / "scene"), waits, args.outputs)
-        answered = [wait for wait in waits.values() if wait is not None]
-        figures = {"first_audio_s": summarise(answered), "questions": len(waits), "answered": len(answered)}
+        scenes = read_jsonl(args.data / "scene")
+        notes += match(scenes, waits, args.outputs)
+        answered = [waits[key] for key in scenes if waits.get(key) is not None]
+        figures = {"first_audio_s": summarise(answered), "questions": len(scenes), "answered": len(answered)}
         rows = [[title, summary(summarise((1000 * wait for wait in answered), 1))]]
-        notes.append(f"{len(answered)} of {len(waits)} questions were answered")
+        notes.append(f"{len(answered)} of {len(scenes)} questions were answered")
     return Report(f"Latency, {args.set or args.data.name}", head, rows, {"latency": figures}, notes)
 
 
@@ -147,7 +148,8 @@ def read_waits(outputs: Path, data: Path) -> dict[str, float | None]:
         return {key: next(iter(found), None) for key, found in read_numbers(outputs / "first_audio").items()}
     waits: dict[str, float | None] = {}
     scenes = read_jsonl(data / "scene")
-    for key, sound in read_sounds(outputs).items():
+    for key, sound in read_sounds(outputs, list(scenes)).items():
+        waits[key] = None
         if key in scenes:
             end_s = max(segment["end_s"] for segment in scenes[key]["segments"])
             waits[key] = next((at - end_s for at in beginnings(*read_audio(sound)) if at >= end_s), None)

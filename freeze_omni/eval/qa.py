@@ -203,11 +203,11 @@ def evaluate(args: argparse.Namespace, config: DecodeConfig) -> Report:
     if args.model is not None:
         references, found = ask(args, config)
     else:
-        references = _answered({question.id: question.answers for question in read_published(args.data)}, args.data)
-        found = {}
+        asked_for = {question.id: question.answers for question in read_published(args.data)}
+        references, found = _answered(asked_for, args.data), {}
         for way, path in {SPOKEN: args.outputs, WRITTEN: args.text_outputs}.items():
             if path is not None:
-                answers = read_texts(path)
+                answers = read_texts(path, list(asked_for), args.fields if way == SPOKEN else args.text_fields)
                 notes += match(references, answers, path)
                 found[way] = {key: answers.get(key, "") for key in references}
     figures = {

@@ -5,7 +5,6 @@ A toy is marked as one, and is never compared with the paper.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
+from freeze_omni.data.tables import TableError, read_json
 from freeze_omni.eval.report import MISSING, Results, figures_of, number, table
 from freeze_omni.eval.subjects import SUBJECTS
 from freeze_omni.eval.tts import best_setting
@@ -65,14 +65,12 @@ def wall_min(stages: Mapping[str, float], scoring_s: float) -> float | None:
 
 
 def read_results(path: Path) -> dict[str, Any]:
-    """Raises ValueError for a file that is not a results file."""
+    """Raises TableError for a file that is not a results file."""
     try:
-        results = json.loads(path.read_text(encoding="utf-8"))
+        results = read_json(path, "run stage 12 again")
         results["scale"], results["models"]
-    except FileNotFoundError:
-        raise ValueError(f"{path}: no such results; run stage 12") from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path}: no results of stage 12 ({error}); run it again") from None
+    except (KeyError, TypeError) as error:
+        raise TableError(f"{path}: no results of stage 12 ({error}); run it again") from None
     return results
 
 
@@ -100,7 +98,7 @@ def render(title: str, results: Sequence[Results], pictures: Sequence[tuple[str,
     lines += [line for scale in toys for line in (f"**Scale {scale} {text}**", "")]
     rows = [[f"`{key}`", *(number(result.get(key), 3) for result in results)] for key in KEYS]
     lines += _section("Figures", table(["figure", *(result["scale"] for result in results)], rows))
-    lines += _section("To be known when reading them", [*notes.strip().splitlines(), ""] if notes.strip() else [])
+    lines += _section("To be known when reading them", [notes.strip(), ""] if notes.strip() else [])
     for section in (section for subject in SUBJECTS.values() for section in subject.SECTIONS):
         paper = section.paper and not toys and f"The paper, on other data and at another size: {section.paper}."
         found = list(figures_of(results, section.name))

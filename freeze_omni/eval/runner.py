@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from freeze_omni.config import ConfigError
-from freeze_omni.data.tables import read_table, write_jsonl, write_lines, write_table
+from freeze_omni.data import tables
+from freeze_omni.data.tables import TableError, read_table, write_jsonl, write_lines, write_table
 from freeze_omni.eval.config import DecodeConfig
 from freeze_omni.eval.sets import first_keys
 from freeze_omni.provenance import provenance
@@ -40,24 +41,19 @@ class Records:
 
     def add(self, records: Iterable[Mapping[str, Any]]) -> None:
         """Store finished items; each has its key under `id`."""
-        with open(self.path, "a", encoding="utf-8") as file:
-            for record in records:
-                self.found[record["id"]] = dict(record)
-                file.write(json.dumps(record, ensure_ascii=False) + "\n")
+        for record in records:
+            tables.append_jsonl(self.path, [record])
+            self.found[record["id"]] = dict(record)
 
 
 def read_records(path: str | Path) -> dict[str, dict[str, Any]]:
-    """Records by id, without the half line at the end of a killed run. Raises ValueError for other broken lines."""
-    lines = _text(Path(path)).splitlines()
+    """Records by id, without the half line at the end of a killed run. Raises TableError for other broken lines."""
+    rows = tables.read_jsonl(path, cut=True) if Path(path).exists() else ()
     found = {}
-    for number, line in enumerate(lines, start=1):
-        try:
-            record = json.loads(line)
-            found[record["id"]] = record
-        except (ValueError, KeyError, TypeError):
-            if number == len(lines):
-                break
-            raise ValueError(f"{path}:{number}: no record; remove the line and decode again") from None
+    for number, record in rows:
+        if not isinstance(record, dict) or "id" not in record:
+            raise TableError(f"{path}:{number}: no record; remove the line and decode again")
+        found[record["id"]] = record
     return found
 
 
@@ -75,7 +71,7 @@ def clip_records(
 
 def data_of(folder: Path) -> Path:
     """The data directory that a decoding folder was made from."""
-    return Path(json.loads((folder / "made_from.json").read_text(encoding="utf-8"))["data"])
+    return Path(tables.read_json(folder / "made_from.json", "decode again")["data"])
 
 
 def progress(title: str, done: int, total: int, started_s: float) -> None:

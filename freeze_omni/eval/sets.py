@@ -14,6 +14,7 @@ from torch import Tensor
 from freeze_omni.data import tables
 from freeze_omni.data.audio import read_audio
 from freeze_omni.data.ids import check_ids
+from freeze_omni.data.rows import read_objects
 from freeze_omni.data.tables import TableError, read_table
 from freeze_omni.llm.order import Rounds, parse_rounds
 from freeze_omni.shapes import pad_rows
@@ -48,14 +49,11 @@ def stack(sounds: Sequence[np.ndarray]) -> tuple[Tensor, Tensor]:
 def json_lines(
     path: Path, error: type[ValueError] = TableError, hint: str = "run the stage that makes it"
 ) -> Iterator[tuple[str, dict[str, Any]]]:
-    """JSON objects, one a line, each after its place. hint: what to do if the file is missing. Raises `error`."""
+    """JSON objects, each after its place (`read_objects`). hint: what to do if the file is missing. Raises `error`."""
     if not path.is_file():
         raise error(f"{path}: no such file; {hint}")
     try:
-        for number, row in tables.read_jsonl(path):
-            if not isinstance(row, dict):
-                raise TableError(f"{path}:{number}: no JSON object; correct the line")
-            yield f"{path}:{number}", row
+        yield from read_objects(path)
     except TableError as fault:
         raise error(str(fault)) from None
 

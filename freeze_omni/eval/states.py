@@ -224,7 +224,8 @@ def evaluate(args: argparse.Namespace, config: DecodeConfig) -> Report:
         if (args.outputs / "takes").is_file():
             takes = read_numbers(args.outputs / "takes")
         else:
-            takes = {key: beginnings(*read_audio(sound)) for key, sound in read_sounds(args.outputs).items()}
+            sounds = read_sounds(args.outputs, list(scenes))
+            takes = {key: beginnings(*read_audio(sound)) for key, sound in sounds.items()}
         notes = match(scenes, takes, args.outputs)
         records = {
             key: {"probabilities": as_probabilities(takes.get(key, []), len(labels[key]), rule.chunk_s)}

@@ -207,7 +207,7 @@ def evaluate(args: argparse.Namespace, config: DecodeConfig) -> Report:
     if args.model is not None:
         made = _decode_all(args, config)
     else:
-        sounds, folder = read_sounds(args.outputs), args.output / "tts_given"
+        sounds, folder = read_sounds(args.outputs, list(references)), args.output / "tts_given"
         notes = match(references, sounds, args.outputs)
         write_table(folder / "wav.scp", {key: sounds[key] for key in references if key in sounds})
         made = {"given": (folder, {})}

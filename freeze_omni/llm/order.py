@@ -9,12 +9,12 @@ ids of the text in place of prompt and speech. The end token of an answer opens 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
+from freeze_omni.data.tables import parse_json
 from freeze_omni.llm.chat import ChatTemplate
 
 Rounds = Sequence[tuple[str, str]]
@@ -48,7 +48,7 @@ class ReadingOrder:
 
 def parse_rounds(line: str) -> list[tuple[str, str]]:
     """One line of a `history` table: a JSON list of [user text, answer], or nothing. Raises ValueError."""
-    found = json.loads(line or "[]")
+    found = parse_json(line or "[]", "history")
     if not isinstance(found, list) or not all(isinstance(one, list) and len(one) == 2 for one in found):
         raise ValueError("expected a JSON list of [user text, answer]")
     return [(user, answer) for user, answer in found]

@@ -49,7 +49,7 @@ def read_checkpoint(path: Path) -> Any:
     try:
         return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except Exception as error:  # a hostile file may raise anything
-        reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
+        reason = str(error).strip().partition("\n")[0][:200] if str(error).strip() else type(error).__name__
         if "weights_only" in str(error) or "Unsupported" in str(error):
             raise ReleasedError(f"{path}: refused, it holds other things than tensors ({reason})") from None
         raise ReleasedError(f"{path}: truncated, or no checkpoint of torch 1.6 or later ({reason})") from None
@@ -94,7 +94,7 @@ def shapes_only() -> Iterator[None]:
         with torch.device("meta"):
             yield
     except (OverflowError, RuntimeError, TypeError) as error:
-        raise ValueError(f"its configuration has impossible sizes ({str(error).splitlines()[0][:120]})") from None
+        raise ValueError(f"its configuration has impossible sizes ({str(error).partition('\n')[0][:120]})") from None
 
 
 def check_shapes(theirs: Mapping[str, Tensor], shapes: Mapping[str, tuple[int, ...]], said_by: str) -> None:

@@ -16,6 +16,7 @@ from typing import Any, TextIO
 import numpy as np
 
 from freeze_omni.config import ConfigError, as_mapping, build
+from freeze_omni.data.tables import TableError, parse_json, read_lines
 from freeze_omni.session import events as ev
 from freeze_omni.session.session import SessionConfig, SpeechSession
 
@@ -72,7 +73,10 @@ class Recorder:
 
 def read_log(path: str | Path) -> tuple[SessionConfig, Iterator[dict[str, Any]]]:
     """The session's first configuration, and the pieces. Raises LogError with file and line as it reaches them."""
-    lines = Path(path).read_text(encoding="utf-8").splitlines()
+    try:
+        lines = read_lines(path)
+    except TableError as error:
+        raise LogError(str(error)) from None
     head = _parse(path, 1, lines[0] if lines else "")
     if head.get("format") != FORMAT:
         raise LogError(f"{path}, line 1: not a session log ('{FORMAT}' expected)")
@@ -124,8 +128,8 @@ def _value(item: Any) -> Any:
 
 def _parse(path: str | Path, number: int, line: str) -> dict[str, Any]:
     try:
-        content = json.loads(line)
-    except ValueError:
+        content = parse_json(line, str(path))
+    except TableError:
         raise LogError(f"{path}, line {number}: not JSON; the log was cut off") from None
     if not isinstance(content, dict):
         raise LogError(f"{path}, line {number}: not a JSON object")

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
-from espnet2.fileio.read_text import read_2columns_text
 from espnet2.train.dataset import DATA_TYPES
 
 from freeze_omni.config import ConfigError
+from freeze_omni.data.tables import each_line, read_table
 
 FileKinds = dict[str, tuple[str, str]]
 SAMPLES = "utt2num_samples"
@@ -34,10 +34,16 @@ class LazyInts(dict):
 
 
 # ESPnet takes the first type whose name the wanted one starts with, hence not "text_…".
-_SPARSE = {"func": lambda path: SparseText(read_2columns_text(path)), "kwargs": []}
-_INTS = {"func": lambda path: LazyInts(read_2columns_text(path)), "kwargs": []}
+_SPARSE = {"func": lambda path: SparseText(read_texts(path)), "kwargs": []}
+_INTS = {"func": lambda path: LazyInts(read_texts(path)), "kwargs": []}
+DATA_TYPES["text"] = {"func": lambda path: read_texts(path), "kwargs": [], "help": "text"}
 DATA_TYPES["sparse_text"] = _SPARSE | {"help": "text, empty if an id is missing"}
 DATA_TYPES["lazy_ints"] = _INTS | {"help": "integers"}
+
+
+def read_texts(path: str | Path) -> dict[str, str]:
+    """Value by id; may be empty. In place of ESPnet's reader, which also ends lines at a lone \\r."""
+    return read_table(path, need_value=False)
 
 
 def add_data_dirs(args: argparse.Namespace, files: FileKinds, optional: tuple[str, ...], sample_hz: int) -> None:
@@ -74,8 +80,7 @@ def _files_of(folder: Path, files: FileKinds) -> list[tuple[str, tuple[str, str]
 
 
 def _check(path: Path, kind: str, sample_hz: int) -> None:
-    with path.open(encoding="utf-8") as stream:
-        first = stream.readline().split(maxsplit=1)
+    first = next(each_line(path), "").split(maxsplit=1)
     if not first:
         raise ConfigError(f"{path}: empty; run the stage that makes it again")
     if kind != "sound":
@@ -93,7 +98,7 @@ def _check(path: Path, kind: str, sample_hz: int) -> None:
 
 def _write_lengths(target: Path, listed: list[tuple[str, str, str]]) -> str:
     """`id length` of the ids that all files have: samples of the sound, or tokens."""
-    tables = {name: read_2columns_text(path) for path, name, kind in listed if "sparse" not in kind}
+    tables = {name: read_texts(path) for path, name, kind in listed if "sparse" not in kind}
     ids = set.intersection(*map(set, tables.values()))
     largest = max(map(len, tables.values()))
     if not ids:
@@ -112,7 +117,7 @@ def _lengths(listed: list[tuple[str, str, str]], tables: dict[str, dict[str, str
     for path, name, kind in listed:
         if kind in ("sound", "kaldi_ark"):
             known = Path(path).parent / SAMPLES
-            counted = read_2columns_text(known) if known.exists() else {}
+            counted = read_texts(known) if known.exists() else {}
             files = tables[name]
             return {uid: int(counted[uid]) if uid in counted else soundfile.info(files[uid]).frames for uid in ids}
     name = next(name for _, name, kind in listed if kind == "lazy_ints")

@@ -9,10 +9,10 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from espnet2.fileio.read_text import read_2columns_text
 from torch import Tensor, nn
 
 from freeze_omni.config import ConfigError
+from freeze_omni.data.tables import read_table
 from freeze_omni.duplex.state_head import NO_LABEL, STATES, StateHead, StateHeadConfig, chunk_hidden
 from freeze_omni.listening import ListeningOutput
 from freeze_omni.llm.chat import tokenise
@@ -121,7 +121,7 @@ class EarlierRounds:
 
     def __init__(self, before: Preprocess, wav_scp: str, order: ReadingOrder, system: str, augment: Augment | None):
         self.before, self.order, self.system, self.augment = before, order, system, augment
-        self.wavs = read_2columns_text(wav_scp)
+        self.wavs = read_table(wav_scp)
 
     def __call__(self, uid: str, data: dict[str, Any]) -> dict[str, Any]:
         entries, rounds, order = self.before(uid, data), parse_rounds(data.get("history", "")), self.order

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from freeze_omni.config import ConfigError
 from freeze_omni.data.questions import read_published
 from freeze_omni.data.tables import TableError
 
@@ -43,7 +44,13 @@ def test_llama_questions(tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("a.json", "{", "not JSON"),
+        ("a.json", "{", "no JSON object"),
+        ("a.json", '[{"qId": 1, "qText": "?", "answers": "Paris"}]', "answers: expected a list, found 'Paris'"),
+        (
+            "a.json",
+            '[{"qId": 1, "qText": "?", "answers": ["A"]}, {"qId": 1, "qText": "?", "answers": []}]',
+            "1 comes twice",
+        ),
         ("a.json", "{}", "neither Web Questions nor TriviaQA"),
         ("a.json", '[{"qId": 1}]', "lacks 'qText'"),
         ("a.tsv", "only a question\n", "a.tsv:1: expected `question<tab>answer`"),
@@ -52,7 +59,7 @@ def test_llama_questions(tmp_path):
 )
 def test_other_files_are_told(name, content, message, tmp_path):
     (tmp_path / name).write_text(content)
-    with pytest.raises(TableError, match=message):
+    with pytest.raises((TableError, ConfigError), match=message):
         read_published(tmp_path / name)
 
 

@@ -82,7 +82,7 @@ def test_forms_of_texts(form, data, tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ('{"id": "a"}', "x.jsonl:1: no JSON object with one of id"),
+        ('{"id": "a"}', "x.jsonl: any of id may be the output; name its field with --field output=NAME"),
         ('{"id": "a", "text": ""}\n{"id": "a", "text": ""}', "x.jsonl:2: the id a comes twice"),
         ('{"id": "z", "text": ""}', "none of its ids"),
     ],

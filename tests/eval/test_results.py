@@ -149,7 +149,7 @@ def test_a_toy_says_so_and_is_never_compared_with_the_paper():
 
 
 def test_results_files_that_are_none_are_errors(tmp_path):
-    with pytest.raises(ValueError, match="no such results"):
+    with pytest.raises(ValueError, match="mini.json: no such file"):
         read_results(tmp_path / "mini.json")
     (tmp_path / "mini.json").write_text('{"scale": "mini"}')
     with pytest.raises(ValueError, match="no results of stage 12"):

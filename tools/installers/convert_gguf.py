@@ -55,7 +55,7 @@ def answer(folder: Path, question: str) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("gguf", type=Path)
     parser.add_argument("target", type=Path)
     args = parser.parse_args()

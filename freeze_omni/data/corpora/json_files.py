@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from freeze_omni.data.tables import parse_json
+
 _BLOCK = 1 << 20
 _BETWEEN = re.compile(r"[\s,]*")
 _PART_BYTES = 32 << 20
@@ -17,8 +19,15 @@ _MARK = "\ufeff".encode()
 
 def stream_array(path: Path, key: str) -> Iterator[dict[str, Any]]:
     """The objects of the array under `key` ("": the file is the array). Raises ValueError: no such JSON, or cut."""
+    try:
+        yield from _items(path, key)
+    except (UnicodeDecodeError, RecursionError) as error:
+        raise ValueError(f"{path}: broken JSON ({error}); fetch it again") from None
+
+
+def _items(path: Path, key: str) -> Iterator[dict[str, Any]]:
     decoder = json.JSONDecoder()
-    with open(path, encoding="utf-8-sig") as file:
+    with open(path, encoding="utf-8-sig", newline="\n") as file:
         text, at = _find_array(file, path, key)
         while True:
             at = _BETWEEN.match(text, at).end()
@@ -87,7 +96,7 @@ def read_rows(path: Path, part: str) -> Iterator[tuple[int, dict[str, Any] | Non
 
 def _object(line: str | bytes) -> dict[str, Any] | None:
     try:
-        found = json.loads(line.removeprefix(_MARK) if isinstance(line, bytes) else line)
+        found = parse_json(line.removeprefix(_MARK).decode("utf-8") if isinstance(line, bytes) else line, "")
     except (ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) else None

@@ -21,7 +21,7 @@ from freeze_omni.data.audio import AudioError, AudioHeader, file_of, read_header
 from freeze_omni.data.corpora.base import Corpus, CorpusError, Dialogue, Item, Skipped, Utterance
 from freeze_omni.data.datadir import unprintable
 from freeze_omni.data.ids import id_fault
-from freeze_omni.data.tables import whole_file, write_lines
+from freeze_omni.data.tables import each_line, whole_file, write_lines
 
 REPORT = "report.json"
 SKIPPED = "skipped"
@@ -165,9 +165,8 @@ def merge_shards(folders: Sequence[Path], output: Path, tables: Sequence[str] = 
     if (output / "utt2spk").is_file():
         by_speaker = output / ".utt2spk.by_speaker"
         _sort(["-k2,2", "-k1,1", str(output / "utt2spk")], by_speaker)
-        with open(by_speaker, encoding="utf-8") as file:
-            groups = groupby(map(str.split, file), key=lambda pair: pair[1])
-            write_lines(output / "spk2utt", (f"{who} {' '.join(key for key, _ in pairs)}" for who, pairs in groups))
+        groups = groupby(map(str.split, each_line(by_speaker)), key=lambda pair: pair[1])
+        write_lines(output / "spk2utt", (f"{who} {' '.join(key for key, _ in pairs)}" for who, pairs in groups))
         by_speaker.unlink()
 
 
@@ -182,10 +181,9 @@ def _sort(arguments: list[str], output: Path) -> None:
 
 def _refuse_doubled(table: Path) -> None:
     last = None
-    with open(table, encoding="utf-8", newline="\n") as file:
-        for number, line in enumerate(file, start=1):
-            key = json.loads(line)["id"] if line.startswith("{") else line.split(" ", 1)[0]
-            if key == last:
-                where = f"{table}:{number}: the id {key} comes twice"
-                raise CorpusError(f"{where}: the corpus holds it in two places; take one out")
-            last = key
+    for number, line in enumerate(each_line(table), start=1):
+        key = json.loads(line)["id"] if line.startswith("{") else line.split(" ", 1)[0]
+        if key == last:
+            where = f"{table}:{number}: the id {key} comes twice"
+            raise CorpusError(f"{where}: the corpus holds it in two places; take one out")
+        last = key

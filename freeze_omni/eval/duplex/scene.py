@@ -10,7 +10,6 @@ and scene.json, with the waiting sound where it was played. Of another system ou
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from freeze_omni.config import ConfigError, as_mapping, build
+from freeze_omni.data import tables
 from freeze_omni.data.audio import AudioError, read_audio, read_header, write_wav
 from freeze_omni.data.ids import id_fault
 from freeze_omni.data.tables import TableError, write_jsonl
@@ -191,7 +191,7 @@ def read_json(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = tables.read_json(path)
         for event in content.get("events", []):
             float(event["time_s"]), event["event"], event["event"] != "ended" or event["reason"]
         for chunk in content.get("chunks", []):

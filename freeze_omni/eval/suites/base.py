@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import csv
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from freeze_omni.data.audio import AudioError, AudioHeader, read_header
+from freeze_omni.data.audio import AudioError, AudioHeader, read_audio, read_header, write_wav
 from freeze_omni.data.corpora.from_hf import FromHf, load
 from freeze_omni.data.ids import check_ids
+from freeze_omni.data.rows import read_csv
 from freeze_omni.data.tables import TableError, read_table, write_jsonl, write_table
 from freeze_omni.eval.sets import json_lines
 
@@ -39,9 +39,10 @@ class Answer:
 
 
 class Suite(Protocol):
-    """One suite. IN_TIME: whether the answer's sound runs in time with the input."""
+    """One suite. IN_TIME: whether the answer's sound runs in time with the input. TEXT_ALONE: it takes no sound."""
 
     IN_TIME: bool = False
+    TEXT_ALONE: bool = False
 
     def read(self, data: Path, work: Path) -> list[Item]:
         """The tests of a published subset; `work` is for sound that is stored inside tables."""
@@ -83,7 +84,16 @@ def copy_sounds(folder: Path, answers: Mapping[str, Answer], prefix: str = "") -
     folder.mkdir(parents=True, exist_ok=True)
     for key, answer in answers.items():
         if answer.sound:
-            shutil.copyfile(answer.sound, folder / f"{prefix}{key}.wav")
+            copy_sound(answer.sound, folder / f"{prefix}{key}.wav")
+
+
+def copy_sound(source: str, target: Path) -> None:
+    """A .wav as it is, and any other entry of a wav.scp as one. Raises AudioError."""
+    if Path(source).suffix == ".wav" and Path(source).is_file():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, target)
+    else:
+        write_wav(target, *read_audio(source))
 
 
 def check_wav(path: Path) -> AudioHeader:
@@ -100,6 +110,7 @@ def check_wav(path: Path) -> AudioHeader:
 class VoiceBench(Suite):
     """Reads rows of its data set with `audio` and `prompt`; writes a .jsonl of them with `response`."""
 
+    TEXT_ALONE = True
     WITH_REFERENCE = ("sd-qa", "openbookqa", "mmsu", "bbh")
 
     def read(self, data: Path, work: Path) -> list[Item]:
@@ -170,6 +181,7 @@ class UroBench(Suite):
 class OpenAudioBench(Suite):
     """Reads <subset>/<subset>.csv with audio_filename, and audios/; writes a .jsonl of rows with `infer_response`."""
 
+    TEXT_ALONE = True
     QUESTIONS = ("instruction", "question", "Questions", "prompt")
 
     def read(self, data: Path, work: Path) -> list[Item]:
@@ -177,8 +189,7 @@ class OpenAudioBench(Suite):
         path = data / f"{data.name}.csv"
         if not path.is_file():
             raise SuiteError(f"{path}: no such file; give the folder of one subset")
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            rows = list(csv.DictReader(file))
+        rows = [row for _, row in read_csv(path)]
         if not rows or "audio_filename" not in rows[0]:
             raise SuiteError(f"{path}: no rows with 'audio_filename'")
         texts = [next((row[name] for name in self.QUESTIONS if row.get(name)), "") for row in rows]
@@ -224,11 +235,15 @@ class Versa(Suite):
     def write(self, folder: Path, items: Sequence[Item], answers: Mapping[str, Answer], name: str) -> None:
         spoken = {item.id: answers[item.id] for item in items if answers[item.id].sound}
         write_table(folder / "wav.scp", {key: Path(answer.sound).resolve() for key, answer in spoken.items()})
-        write_table(folder / "text", {key: answer.text for key, answer in spoken.items()})
+        if any(answer.text for answer in spoken.values()):  # VERSA reads one line with words for each sound
+            write_table(folder / "text", {key: " ".join(answer.text.split()) for key, answer in spoken.items()})
+        else:
+            (folder / "text").unlink(missing_ok=True)  # of an earlier run
 
     def check(self, folder: Path, items: Sequence[Item]) -> None:
         try:
-            sounds, texts = read_table(folder / "wav.scp"), read_table(folder / "text", need_value=False)
+            sounds = read_table(folder / "wav.scp")
+            texts = read_table(folder / "text") if (folder / "text").is_file() else sounds
         except TableError as error:
             raise SuiteError(str(error)) from None
         if set(sounds) != set(texts) or not set(sounds) <= {item.id for item in items}:

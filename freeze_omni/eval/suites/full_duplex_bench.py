@@ -7,7 +7,7 @@ for user_interruption only those after the interruption.
 from __future__ import annotations
 
 import json
-import shutil
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 
 from freeze_omni.data.audio import read_audio, read_header
-from freeze_omni.data.tables import write_lines
+from freeze_omni.data.tables import read_json, write_lines
 from freeze_omni.eval.judge import RATE_HZ, Word
-from freeze_omni.eval.suites.base import Answer, Item, SuiteError, check_wav
+from freeze_omni.eval.suites.base import Answer, Item, SuiteError, check_wav, copy_sound
 
-IN_TIME = True
+IN_TIME, TEXT_ALONE = True, False
 INTERRUPTION = "user_interruption"
 _LATE_S = 0.2
 
@@ -29,28 +29,34 @@ def read(data: Path, work: Path) -> list[Item]:
     items = []
     for path in sorted([*data.glob("*/input.wav"), *data.glob("*/*/input.wav")]):
         folder, task = path.parent, path.parent.parent.name
-        begin_s = _interruption_end_s(folder / "interrupt.json") if task.endswith(INTERRUPTION) else 0.0
+        begin_s = _interruption_end_s(folder) if task.endswith(INTERRUPTION) else 0.0
         items.append(Item(f"{task}/{folder.name}", str(path), fields={"task": task, "begin_s": begin_s}))
     if not items:
         raise SuiteError(f"{data}: no <id>/input.wav and no <task>/<id>/input.wav in it")
     return items
 
 
-def _interruption_end_s(path: Path) -> float:
+def _interruption_end_s(folder: Path) -> float:
+    """From interrupt.json (1.0) or metadata.json (1.5). Raises SuiteError."""
+    first, later = folder / "interrupt.json", folder / "metadata.json"
+    path = first if first.is_file() or not later.is_file() else later
     try:
-        return float(json.loads(path.read_text(encoding="utf-8"))[0]["timestamp"][1])
-    except (OSError, ValueError, KeyError, IndexError, TypeError):
-        raise SuiteError(f'{path}: expected [{{"timestamp": [start, end], ...}}]') from None
+        content = read_json(path)
+        start_s, end_s = map(float, content[0]["timestamp"] if path == first else content["timestamps"])
+        if not 0 <= start_s <= end_s < math.inf:
+            raise ValueError("it ends before it starts")
+    except (ValueError, KeyError, IndexError, TypeError, OverflowError) as error:
+        form = '[{"timestamp": [start, end], ...}]' if path == first else '{"timestamps": [start, end], ...}'
+        raise SuiteError(f"{path}: expected {form} ({error}); fetch it again") from None
+    return end_s
 
 
 def write(folder: Path, items: Sequence[Item], answers: Mapping[str, Answer], name: str) -> None:
     """Write output.wav of every sample; `transcribe` writes output.json."""
     for item in items:
-        target = folder / item.id / "output.wav"
-        target.parent.mkdir(parents=True, exist_ok=True)
         if not answers[item.id].sound:
             raise SuiteError(f"{item.id}: no sound in time with the input")
-        shutil.copyfile(answers[item.id].sound, target)
+        copy_sound(answers[item.id].sound, folder / item.id / "output.wav")
 
 
 def transcribe(folder: Path, items: Sequence[Item], words: Callable[[np.ndarray], list[Word]]) -> None:
@@ -85,7 +91,7 @@ def check(folder: Path, items: Sequence[Item]) -> None:
 
 def _check_words(path: Path) -> None:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
         times = [tuple(map(float, chunk["timestamp"])) for chunk in content["chunks"]]
         words = [chunk["text"] for chunk in content["chunks"]]
         right = content["text"] == " ".join(words) and all(start <= end for start, end in times)

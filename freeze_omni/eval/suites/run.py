@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
-from contextlib import nullcontext, suppress
+from pathlib import Path
 from typing import Any
 
 from freeze_omni.data.audio import read_audio, write_wav
-from freeze_omni.data.tables import TableError
 from freeze_omni.eval.config import DecodeConfig
 from freeze_omni.eval.judge import Judge
-from freeze_omni.eval.outputs import read_sounds, read_texts
+from freeze_omni.eval.outputs import has_sounds, match, read_sounds, read_texts, text_files
 from freeze_omni.eval.question import ask, converse
 from freeze_omni.eval.runner import DecodeJob, session_config
 from freeze_omni.eval.suites import base, full_duplex_bench
-from freeze_omni.eval.suites.base import Answer, Item, Suite, SuiteError
+from freeze_omni.eval.suites.base import Answer, Item, Suite
 
 SUITES: dict[str, Suite] = {
     "voicebench": base.VoiceBench(),
@@ -27,30 +26,30 @@ SUITES: dict[str, Suite] = {
 }
 
 
-def run_suite(args: argparse.Namespace) -> str:
-    """Write and check the answers; returns one line about them. Raises SuiteError, and errors of sound and models."""
+def run_suite(args: argparse.Namespace) -> list[str]:
+    """Write and check the answers; returns lines about them. Raises SuiteError, and errors of sound and models."""
     suite = SUITES[args.suite]
     items = suite.read(args.data, args.output / "work")
-    answers = by_outputs(args, suite, items) if args.model is None else by_model(args, suite, items)
+    answers, notes = by_outputs(args, suite, items) if args.model is None else (by_model(args, suite, items), [])
     suite.write(args.output, items, answers, args.name)
     if args.suite == "full_duplex_bench" and args.judge is not None:
         full_duplex_bench.transcribe(args.output, items, Judge(args.judge).words)
     suite.check(args.output, items)
-    return f"{args.output}: {len(items)} answers, in the form of {args.suite}"
+    return [*notes, f"{args.output}: {len(items)} answers, in the form of {args.suite}"]
 
 
-def by_outputs(args: argparse.Namespace, suite: Suite, items: list[Item]) -> dict[str, Answer]:
-    """Answers of another system by the items' ids; a question without one gets an empty text."""
-    texts: dict[str, str] = {}
-    sounds: dict[str, str] = {}
-    with suppress(TableError) if suite.IN_TIME else nullcontext():
-        texts = read_texts(args.outputs)
-    with suppress(TableError):
-        sounds = read_sounds(args.outputs)
-    known = [item.id for item in items if item.id in texts or item.id in sounds]
-    if not known:
-        raise SuiteError(f"{args.outputs}: no answer to {items[0].id} nor to any other question")
-    return {item.id: Answer(texts.get(item.id, ""), sounds.get(item.id, "")) for item in items}
+def by_outputs(args: argparse.Namespace, suite: Suite, items: list[Item]) -> tuple[dict[str, Answer], list[str]]:
+    """Answers of another system, and notes; a question without one gets an empty text."""
+    path, known = args.outputs, [item.id for item in items]
+    written = not suite.IN_TIME and (suite.TEXT_ALONE or bool(text_files(path)))
+    spoken = not suite.TEXT_ALONE and (not written or path.is_dir() and has_sounds(path))
+    names = [[Path(item.sound).stem for item in items], [str(item.fields.get("id")) for item in items]]
+    texts = read_texts(path, known, args.fields, names) if written else {}
+    sounds = read_sounds(path, known, names) if spoken else {}
+    notes = []
+    for what, found in [("texts", texts)] * written + [("sounds", sounds)] * spoken:
+        notes += [f"{what} of {path}: {note}" for note in match(dict.fromkeys(known), found, path)]
+    return {key: Answer(texts.get(key, ""), sounds.get(key, "")) for key in known}, notes
 
 
 def by_model(args: argparse.Namespace, suite: Suite, items: list[Item]) -> dict[str, Answer]:

@@ -190,6 +190,80 @@ def test_answers_lie_on_the_time_line_of_the_input(tmp_path):
     assert line.wav[round(start * 24000) :].any()
 
 
+@pytest.mark.parametrize("name", SUITES)
+@pytest.mark.parametrize(("shift", "told"), [(0, ""), (1, "its ids count from 1 to 2, the test set's from 0 to 1")])
+def test_a_number_is_the_same_id_in_every_suite(name, shift, told, theirs, tmp_path, capsys):
+    """Of however many digits; numbers that count from 1 would score every answer against the next question."""
+    make, _ = SUITES[name]
+    (tmp_path / "data").mkdir()
+    data, output = make(tmp_path / "data"), tmp_path / "out" / "sd-qa"
+    outputs = theirs((f"00{shift}", f"00{shift + 1}"))
+    words = [name, "--data", str(data), "--outputs", str(outputs), "--output", str(output)]
+    if told:
+        with pytest.raises(SystemExit, match=told):
+            command.main(words)
+        return
+    command.main(words)
+    assert "missing" not in capsys.readouterr().out
+    found = "".join(path.read_text() for path in [*output.glob("*.jsonl"), *output.glob("text")])
+    assert found.index("Yes.") < found.index("Go on.")
+
+
+def test_an_answer_that_is_missing_is_told(theirs, tmp_path, capsys):
+    data, outputs = uro_bench(tmp_path / "data"), theirs(("0000", "0001"))
+    (outputs / "0001.txt").unlink()
+    command.main(["uro_bench", "--data", str(data), "--outputs", str(outputs), "--output", str(tmp_path / "out")])
+    assert f"texts of {outputs}: 1 of 2 are missing, as 0001: counted as empty" in capsys.readouterr().out
+    (outputs / "0000.txt").unlink()
+    command.main(["uro_bench", "--data", str(data), "--outputs", str(outputs), "--output", str(tmp_path / "out")])
+    with pytest.raises(SystemExit, match="no `text`"):  # a suite of texts alone takes no folder of sounds
+        words = ["--data", str(openaudiobench(tmp_path / "o")), "--outputs", str(outputs)]
+        command.main(["openaudiobench", *words, "--output", str(tmp_path / "out2")])
+
+
+def test_versa_reads_a_line_with_words_for_each_sound(theirs, tmp_path):
+    (tmp_path / "data").mkdir()
+    data, outputs, out = versa(tmp_path / "data"), theirs(("0", "1")), tmp_path / "out"
+    words = ["versa", "--data", str(data), "--outputs", str(outputs), "--output", str(out)]
+    (outputs / "1.txt").write_text("Go on.\nOr\u2028stop.\n", encoding="utf-8")
+    command.main(words)
+    assert (out / "text").read_text() == "0 Yes.\n1 Go on. Or stop.\n"
+    (outputs / "1.txt").write_text("\n")
+    with pytest.raises(SystemExit, match="text:2: 1 has no value"):
+        command.main(words)
+
+
+def test_sounds_of_any_form_become_wav_files(tmp_path):
+    data, out = uro_bench(tmp_path / "data"), tmp_path / "out"
+    for i in range(2):
+        clip(i).write(tmp_path / f"theirs/{i}.mp3", 32000, format="MP3")
+    command.main(["uro_bench", "--data", str(data), "--outputs", str(tmp_path / "theirs"), "--output", str(out)])
+    assert {soundfile.info(path).format for path in (out / "audio").glob("*.wav")} == {"WAV"}
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "end_s"),
+    [
+        ("interrupt.json", [{"timestamp": [0.2, 0.5]}], 0.5),
+        ("metadata.json", {"context_text": "a", "current_turn_text": "b", "timestamps": [0.1, 0.4]}, 0.4),
+        ("metadata.json", {"timestamps": [0.4]}, None),
+        ("metadata.json", {"timestamps": [0.4, 0.1]}, None),
+        ("interrupt.json", [], None),
+        ("interrupt.json", [{"timestamp": [0, float("nan")]}], None),
+    ],
+)
+def test_the_interruption_of_both_versions_of_full_duplex_bench(file, content, end_s, tmp_path):
+    folder = tmp_path / "user_interruption" / "1"
+    clip(3).write(folder / "input.wav")
+    (folder / file).write_text(json.dumps(content))
+    if end_s is None:
+        with pytest.raises(SuiteError, match=rf"{file}: expected .*timestamp.*; fetch it again"):
+            full_duplex_bench.read(tmp_path, tmp_path)
+    else:
+        (item,) = full_duplex_bench.read(tmp_path, tmp_path)
+        assert item.fields["begin_s"] == end_s
+
+
 def test_full_duplex_bench_in_time_with_its_words(tmp_path):
     data, output = duplex(tmp_path / "data"), tmp_path / "out"
     suite = full_duplex_bench

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from freeze_omni.data.tables import TableError, write_lines
+from freeze_omni.data.tables import TableError, read_lines, write_lines
 from freeze_omni.eval.report import number, rate, share, table
 from freeze_omni.provenance import without_home
 from freeze_omni.stages import STAGES
@@ -108,9 +108,9 @@ def main() -> None:
     parser.add_argument("--exp", required=True, type=Path, help="training folders of the recipe, with the rows' tags")
     parser.add_argument("--output", required=True, type=Path, help="RESULTS.md")
     chosen = parser.parse_args()
-    rows = dict(line.split("\t", 1) for line in chosen.rows.read_text(encoding="utf-8").splitlines())
+    rows = dict(line.split("\t", 1) for line in read_lines(chosen.rows))
     text = render(rows, chosen.exp)
-    write_lines(chosen.output, text.splitlines())
+    write_lines(chosen.output, text.removesuffix("\n").split("\n"))
     print(text)
 
 

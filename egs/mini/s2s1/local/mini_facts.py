@@ -9,12 +9,12 @@ answers separated by commas; statements say the first). A kind of question is
 
 from __future__ import annotations
 
-import csv
 from dataclasses import dataclass
 from pathlib import Path
 
 from freeze_omni.config import ConfigError, build, read_yaml
 from freeze_omni.data.questions import Question
+from freeze_omni.data.rows import read_tsv
 from freeze_omni.data.tables import TableError
 
 TEMPLATES = "templates.yaml"
@@ -110,14 +110,10 @@ def read_rows(path: str | Path) -> list[dict[str, str]]:
     path = Path(path)
     if not path.exists():
         raise TableError(f"{path}: no such table; fix the name in {TEMPLATES}")
-    with path.open(encoding="utf-8-sig", newline="") as stream:
-        rows = list(csv.DictReader(stream, delimiter="\t", quoting=csv.QUOTE_NONE))
-    for number, row in enumerate(rows, start=2):
-        if None in row:
-            raise TableError(f"{path}:{number}: more cells than the first line has")
+    rows = [row for _, row in read_tsv(path)]
     if not rows:
         raise TableError(f"{path}: no rows")
-    return [{column: cell or "" for column, cell in row.items()} for row in rows]
+    return rows
 
 
 def fill(template: str, row: dict[str, str], where: str) -> str:

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 from freeze_omni.data.kaldi_dir import write_set
+from freeze_omni.data.tables import read_lines
 
 TEST_SET, TRAIN_SET = "asr_test_real", "asr_real_train"
 _LEAST_WORDS, _MOST_WORDS = 2, 14
@@ -31,7 +32,7 @@ def write_real_speech(folder: Path, data: Path, train: int, test: int) -> None:
 def read_prompts(folder: Path) -> dict[str, str]:
     """Prompts of a plain sentence, by name; a text in brackets describes a sound."""
     prompts = {}
-    for line in (folder / "texts.txt").read_text(encoding="utf-8", errors="replace").splitlines():
+    for line in read_lines(folder / "texts.txt"):
         name, _, text = line.partition(": ")
         plain = re.fullmatch(r"[A-Za-z' ,.?!-]+", text) is not None
         if plain and "/" not in name and (folder / "wav" / f"{name}.wav").exists():
