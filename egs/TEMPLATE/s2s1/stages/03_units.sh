@@ -26,6 +26,6 @@ stage_3() {
         --min_count "${unit_min_count}" --size "${nbpe}" --output "${datadir}/token_list"
     dir=$(stats_dir)
     if [ -z "${tag}" ] || [[ "${dir}" == *"/${mine}"* ]]; then read_overrides encoder; fi
-    once "${dir#"${expdir}/"}" "${raw}" "${conf}/1.1_encoder.yaml" "${overrides[@]}" -- \
+    once "${dir#"${expdir}/"}" "${raw}" "${dumpdir}/raw/${valid_set}" "${datadir}/token_list" "${conf}/1.1_encoder.yaml" "${overrides[@]}" -- \
         collect_stats "${dir}" "${overrides[@]}"
 }

@@ -28,7 +28,7 @@ row() {
     [[ -z "${rows}" || ",${rows}," == *",${name},"* ]] || return 0
     echo "==== Row ${name}: ${about}"
     # The last one of two equal options counts.
-    if ! "${mini}/run.sh" --scale "${scale}" --tag "${name}" --stage 3 --stop_stage 12 --skip_stages 4 --seed "${seed}" \
+    if ! owned "${mini}/run.sh" --scale "${scale}" --tag "${name}" --stage 3 --stop_stage 12 --skip_stages 4 --seed "${seed}" \
         --ngpu "${ngpu}" --nthreads "${nthreads}" --expdir "${mini_exp}" --dumpdir "${mini_dump}" \
         --datadir "${mini_data}" --decode_conf "${decode}" --adapters ctc --decode qa "${more[@]}" "$@"; then
         failed+=("${name}")
