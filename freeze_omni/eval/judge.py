@@ -103,7 +103,8 @@ def _load(model_dir: Path, config: JudgeConfig) -> Judge:
 
 def judged_texts(folder: Path, model_dir: Path, config: JudgeConfig) -> dict[str, str]:
     """What the judge hears in folder/wav.scp, also written to folder/text.judge; only new clips are judged."""
-    made_from = {"judge": fingerprint(model_dir), "config": repr(config)}
+    files = {path.name: fingerprint(path) for path in sorted(model_dir.glob("*")) if path.is_file()}
+    made_from = {"judge": files, "config": repr(config)}
     (records, table), started_s = clip_records(folder, "judge", made_from), time.time()
     todo = records.missing(table)
     for start in range(0, len(todo), _GROUP):

@@ -18,7 +18,6 @@ seed=777  # Of training and decoding.
 . "${here}/../../../utils/parse_options.sh"
 cd "${here}"
 . ./path.sh
-. "${MAIN_ROOT}/egs/TEMPLATE/s2s1/stages/00_common.sh" # owned
 . local/options.sh
 local/data.sh --dump "${mini_dump}" --data "data${suffix}" --dry_run "${dry_run}"
 check_rows

@@ -1,5 +1,6 @@
 # shellcheck shell=bash disable=SC2034,SC2154
 # Sourced by run.sh: defaults that follow from its other options, as absolute paths: the rows run in the mini recipe.
+. "${MAIN_ROOT}/egs/TEMPLATE/s2s1/stages/00_common.sh" # owned
 mini=$(realpath "${mini}")
 suffix=$([ "${scale}" = mini ] || echo "_${scale}")
 mini_exp=$(realpath -m "${mini_exp:-${mini}/exp${suffix}}")
