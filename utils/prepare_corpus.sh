@@ -19,6 +19,8 @@ if [ -z "${corpus}" ]; then
     exit 1
 fi
 if [ "${sets}" = all ]; then sets=; fi
+IFS=, read -ra fixed <<<"${fixed_opts}"
+IFS=, read -ra more <<<"${prepare_opts}"  # a blank may be part of a word
 # shellcheck disable=SC2086
 python -m freeze_omni.bin.prepare_corpus "${name}" --root "${corpus}" --data "${data}" --nj "${nj}" \
-    --sets ${sets//,/ } ${fixed_opts//,/ } ${prepare_opts//,/ }
+    --sets ${sets//,/ } "${fixed[@]}" "${more[@]}"

@@ -4,12 +4,12 @@
 #   run.pl JOB=1:4 log/x.JOB.log python work.py --part JOB
 # JOB is replaced by the number in the log's name and in the command. The options that ask a queue
 # for resources (--mem 4G, --num-threads 2, --gpu 1, --time T, ...) are accepted and mean nothing here;
-# --max-jobs-run N limits how many jobs run at a time.
+# --max-jobs-run N limits how many jobs run at a time. Jobs end with run.pl, even if it is killed.
 use strict;
 use warnings;
 use File::Basename;
 use File::Path qw(make_path);
-use POSIX qw(strftime);
+use POSIX qw(strftime WNOHANG);
 
 my ($name, $first, $last, $most) = (undef, 1, 1, 0);
 
@@ -48,8 +48,36 @@ sub fill {
   return $text;
 }
 
+sub end_groups { # each has three seconds
+  my @groups = map { -$_ } @_;
+  kill 'TERM', @groups;
+  for (1 .. 30) {
+    1 while waitpid(-1, WNOHANG) > 0;
+    return unless grep { kill 0, $_ } @groups;
+    select undef, undef, undef, 0.1;
+  }
+  kill 'KILL', @groups;
+}
+
+# A watcher waits for the end of a pipe that only run.pl holds open: then run.pl has gone, and so goes the job's group.
+pipe(my $life, my $held) or die "run.pl: cannot make a pipe: $!\n";
+sub watch {
+  my $group = shift;
+  setpgrp(0, 0);
+  open($_, '+<', '/dev/null') for *STDIN, *STDOUT, *STDERR;
+  sysread($life, my $nothing, 1);
+  end_groups($group);
+  POSIX::_exit(0);
+}
+
 sub run_job {
   my $job = shift;
+  setpgrp(0, 0);
+  close $held;
+  my $group = $$;
+  my $watcher = fork;
+  die "run.pl: cannot start a process: $!\n" unless defined $watcher;
+  watch($group) if $watcher == 0;
   my ($file, $command) = (fill($log, $job), fill($template, $job));
   make_path(dirname($file));
   open(my $out, '>', $file) or die "run.pl: cannot write $file: $!\n";
@@ -57,6 +85,7 @@ sub run_job {
   print $out "# $command\n# Running on ", (POSIX::uname())[1], "\n# Started at ",
     strftime('%a %b %e %H:%M:%S %Z %Y', localtime), "\n";
   close $out;
+  open(STDIN, '<', '/dev/null') or die "run.pl: cannot read /dev/null: $!\n";
   open(STDOUT, '>>', $file) or die "run.pl: cannot write $file: $!\n";
   open(STDERR, '>&', \*STDOUT) or die "run.pl: cannot write $file: $!\n";
   my $status = system('bash', '-c', "set -o pipefail; $command");
@@ -65,6 +94,7 @@ sub run_job {
   print $out "# Accounting: time=", time - $start, " threads=1\n# Ended (code $code) at ",
     strftime('%a %b %e %H:%M:%S %Z %Y', localtime), ", elapsed time ", time - $start, " seconds\n";
   close $out;
+  kill 'KILL', $watcher;
   exit($code ? 1 : 0);
 }
 
@@ -74,15 +104,18 @@ sub wait_for_one {
   push @failed, $running{$pid} if $? != 0;
   delete $running{$pid};
 }
-$SIG{INT} = $SIG{TERM} = sub { kill 'TERM', keys %running; exit 1 };
+for (grep { ($SIG{$_} // '') ne 'IGNORE' } qw(INT TERM HUP)) { # nohup ignores HUP
+  $SIG{$_} = sub { end_groups(keys %running); exit 1 };
+}
 for my $job ($first .. $last) {
   wait_for_one() while $most && keys %running >= $most;
   my $pid = fork;
   die "run.pl: cannot start a process: $!\n" unless defined $pid;
   if ($pid == 0) {
-    $SIG{INT} = $SIG{TERM} = 'DEFAULT';
+    $SIG{$_} = 'DEFAULT' for grep { ref $SIG{$_} } qw(INT TERM HUP);
     run_job($job);
   }
+  setpgrp($pid, $pid); # the job does this too: whoever comes first
   $running{$pid} = $job;
 }
 wait_for_one() while %running;

@@ -3,11 +3,13 @@
 #   slurm.pl [JOB=1:n] [--mem 4G] [--num-threads 2] [--gpu 1] [--time 4:00:00] [--max-jobs-run 10]
 #            [--partition NAME] [--option value] <log file> <command> [arguments]
 # Options are handed to sbatch; those above get slurm's own names. The work of one job is done by
-# run.pl, on the node, so the logs are the same.
+# run.pl, on the node, so the logs are the same. Jobs end with slurm.pl, even if it is killed.
 use strict;
 use warnings;
 use Cwd qw(getcwd abs_path);
 use File::Basename;
+use IPC::Open2;
+use POSIX ();
 
 my %slurm_name = ('--num-threads' => '--cpus-per-task');
 my ($array, $most, @asked) = (undef, 0);
@@ -35,10 +37,41 @@ my @batch = ('sbatch', '--wait', '--parsable', '--output=/dev/null', '--export=A
   '--job-name=' . basename($log), @asked);
 push @batch, "--array=$first-$last" . ($most ? "%$most" : '') if defined $name;
 
-open(my $pipe, '|-', @batch) or die "slurm.pl: cannot start sbatch ($!); is slurm on this machine? run.pl needs none\n";
-print $pipe "#!/bin/bash\nexec perl $run $task$work\n";
-close $pipe;
-if ($? != 0) {
+# sbatch says the number of the job, and waits for its end.
+my ($said, $script);
+$SIG{PIPE} = 'IGNORE';
+my $sbatch = eval { open2($said, $script, @batch) }
+  or die "slurm.pl: cannot start sbatch ($@); is slurm on this machine? run.pl needs none\n";
+print $script "#!/bin/bash\nexec perl ", shell_quoted($run), " $task$work\n";
+close $script;
+
+# A job that is still there when slurm.pl goes is cancelled. A watcher waits for the end of a pipe that only slurm.pl
+# holds open, as nothing else sees kill -9.
+my $text = '';
+sub cancel {
+  kill 'TERM', $sbatch;
+  1 while $text !~ /\n/ && sysread($said, $text, 4096, length $text);
+  system('scancel', defined $2 ? ('-M', $2) : (), $1) if $text =~ /^(\d+)(?:;(\S+))?$/m;
+}
+pipe(my $life, my $held) or die "slurm.pl: cannot make a pipe: $!\n";
+$SIG{$_} = sub { cancel(); syswrite $held, '.'; exit 1 } for grep { ($SIG{$_} // '') ne 'IGNORE' } qw(INT TERM HUP);
+1 while $text !~ /\n/ && sysread($said, $text, 4096, length $text);
+my $watcher = fork;
+die "slurm.pl: cannot start a process: $!\n" unless defined $watcher;
+if ($watcher == 0) {
+  $SIG{$_} = 'IGNORE' for qw(INT TERM HUP);
+  setpgrp(0, 0);
+  close $held;
+  open($_, '+<', '/dev/null') for *STDIN, *STDOUT, *STDERR;
+  cancel() unless sysread($life, my $word, 1);
+  POSIX::_exit(0);
+}
+1 while sysread($said, $text, 4096);
+waitpid($sbatch, 0);
+my $code = $?;
+cancel() if $code & 127; # sbatch was killed: the job may run
+syswrite $held, '.';
+if ($code != 0) {
   print STDERR "slurm.pl: a job failed, log is in $log\n";
   exit 1;
 }

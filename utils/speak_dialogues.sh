@@ -12,9 +12,9 @@ case ${voices},${voice} in
     *kokoro*) "${MAIN_ROOT}/tools/installers/get_kokoro.sh" >/dev/null ;;
     *flite*) "${MAIN_ROOT}/tools/installers/get_flite.sh" >/dev/null ;;
 esac
-# shellcheck disable=SC2086
+IFS=, read -ra more <<<"${speak_opts}"  # a blank may be part of a word
 python -m freeze_omni.bin.speak_dialogues --data "${data}" --nj "${nj}" --voices "${voices}" --voice "${voice}" \
-    ${speak_opts//,/ }
+    "${more[@]}"
 if [ -n "${judge}" ]; then
     python -m freeze_omni.bin.reject_spoken "${data}"/{asr,tts}_{train,dev,test} --judge "${judge}"
 fi

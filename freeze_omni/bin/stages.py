@@ -1,19 +1,27 @@
-"""What the shell of the recipes asks: parts to take over, training folders, a dry run of all stages, keys of a YAML."""
+"""What the shell of the recipes asks: parts to take over, training folders, a dry run of all stages, keys of a YAML,
+inputs of a piece of work."""
 
 import argparse
 import json
+import os
+import re
+import shlex
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from freeze_omni.config import ConfigError, as_mapping, read_yaml
+from freeze_omni.data.fingerprint import fingerprint
 from freeze_omni.data.tables import write_lines
 from freeze_omni.stages import STAGES, TUNING, Run, Stage, sources, stage, words
 
 NAMES = [one.name for one in STAGES]
+# How and where work runs, and not what comes out of it (docs/stages.md).
+HOW_OPTIONS = ("--nj", "--threads", "--num_threads", "--ngpu")
+HOW_WORDS = re.compile(r"(OMP|MKL)_NUM_THREADS=\d+|.*\.log")
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -40,6 +48,14 @@ def main(arguments: list[str] | None = None) -> None:
     key = commands.add_parser("key", help="a key of a YAML file as JSON; an empty line if it is not set")
     key.add_argument("file", type=Path)
     key.add_argument("name")
+    data = commands.add_parser(
+        "sources", help="the folders of data/ that the sets of a dialogue configuration are made of"
+    )
+    data.add_argument("file", type=Path)
+    inputs = commands.add_parser("inputs", help="what work depends on: words from standard input, each ended by a zero")
+    inputs.add_argument("--files", type=int, default=0, help="so many first words may name files; of others, paths do")
+    inputs.add_argument("--made", nargs="*", default=[], help="files and folders that the work makes")
+    inputs.add_argument("--seen", type=Path, help="folder of fingerprints that hold as long as no file is touched")
     for command in (parts, folder, dry):
         command.add_argument("--tag", default="", help="name of a second configuration")
         changed = "stages that the tag changes"
@@ -47,7 +63,7 @@ def main(arguments: list[str] | None = None) -> None:
     chosen = options.parse_args(arguments)
     try:
         print("\n".join(answer(chosen)))
-    except ConfigError as error:
+    except (ConfigError, OSError) as error:
         print(f"stages {chosen.command}: error: {error}", file=sys.stderr)
         sys.exit(2)
 
@@ -59,10 +75,38 @@ def answer(chosen: argparse.Namespace) -> Iterator[str]:
     elif chosen.command == "key":
         value = read_yaml(chosen.file).get(chosen.name)
         yield "" if value is None else json.dumps(value)
+    elif chosen.command == "sources":
+        yield from sources_of(read_yaml(chosen.file))
+    elif chosen.command == "inputs":
+        yield from inputs_of(os.fsdecode(sys.stdin.buffer.read()).split("\0")[:-1], chosen)
     else:
         run = Run(chosen.exp, chosen.adapter, chosen.tag, chosen.changed, chosen.checkpoint)
         folder = chosen.command == "folder"
         yield from [str(run.folder(stage(chosen.stage)).relative_to(chosen.exp))] if folder else run.parts(chosen.stage)
+
+
+def sources_of(dialogues: Mapping[str, Any]) -> list[str]:
+    """Folders below data/ of the sets, as `freeze_omni.dialogues.plan.SetConfig` names them."""
+    sets = [one for one in (dialogues.get("sets") or {}).values() if isinstance(one, dict)]
+    return sorted({str(one[key]) for one in sets for key in ("speech", "qa", "duplex") if one.get(key)})
+
+
+def inputs_of(given: Sequence[str], chosen: argparse.Namespace) -> Iterator[str]:
+    """Each word, and what it names: `word<tab>fingerprint`, or the word alone. Words in HOW_* are left out."""
+    made = [os.path.realpath(path) for path in chosen.made]
+    before = ""
+    for number, word in enumerate(given):
+        named = number < chosen.files
+        if named or not (before in HOW_OPTIONS or word in HOW_OPTIONS or HOW_WORDS.fullmatch(word)):
+            is_input = named or ("/" in word and not _touches(os.path.realpath(word), made))
+            found = fingerprint(word, chosen.seen) if is_input and word and os.path.exists(word) else ""
+            yield json.dumps(word, ensure_ascii=False) + (f"\t{found}" if found else "")
+        before = word
+
+
+def _touches(path: str, made: Sequence[str]) -> bool:
+    """Whether a path is one of `made`, in one of them, or around one of them."""
+    return any(os.path.commonpath([path, one]) in (path, one) for one in made)
 
 
 def dry_run(chosen: argparse.Namespace) -> Iterator[str]:
@@ -73,7 +117,7 @@ def dry_run(chosen: argparse.Namespace) -> Iterator[str]:
     for one in STAGES:
         for adapter in reversed(chosen.adapters if one.adapters[1] else chosen.adapters[:1]):  # the default one last
             taken = sources(one.name, models.__getitem__)
-            overrides = getattr(chosen, f"{one.name}_args").split()
+            overrides = shlex.split(getattr(chosen, f"{one.name}_args"))
             path = chosen.conf / one.config(adapter)
             if one.name == "encoder":
                 path = chosen.conf / f"{chosen.encoder_conf}.yaml"

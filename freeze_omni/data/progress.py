@@ -5,8 +5,14 @@ from __future__ import annotations
 import multiprocessing
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.connection import wait
+
+from freeze_omni.config import ConfigError
 
 _REFRESH_S = 0.5
 
@@ -14,18 +20,39 @@ _REFRESH_S = 0.5
 def parallel_map[Item, Result](
     work: Callable[[Item], Result], items: Sequence[Item], nj: int, title: str, chunk: int = 1
 ) -> Iterator[Result]:
-    """Yield work(item) of each item in order, from `nj` processes (1: this one); work and items must be picklable."""
+    """Yield work(item) of each item in order, from `nj` processes (1: this one); work and items must be picklable.
+
+    Raises ConfigError: a process was killed, as the system does if memory runs out. The processes end with this one.
+    """
     if nj <= 1 or len(items) < 2:
         yield from _show((work(item) for item in items), len(items), title)
         return
     threads = {name: os.environ.get(name) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
     os.environ.update(dict.fromkeys(threads, "1"))
-    try:  # spawned: a forked process inherits the locks of libraries that are already at work
-        with multiprocessing.get_context("spawn").Pool(min(nj, len(items))) as pool:
-            yield from _show(pool.imap(work, items, chunksize=chunk), len(items), title)
+    context = multiprocessing.get_context("spawn")  # a forked process inherits the locks of libraries that are at work
+    pool = ProcessPoolExecutor(min(nj, len(items)), context, initializer=_end_with_parent)
+    try:
+        yield from _show(pool.map(work, items, chunksize=chunk), len(items), title)
+    except BrokenProcessPool:
+        raise ConfigError(
+            f"{title}: a helper process was killed; if memory ran out (see dmesg), use a smaller --nj than {nj}"
+        ) from None
     finally:
+        pool.shutdown(cancel_futures=True)
         for name, value in threads.items():
             os.environ.pop(name) if value is None else os.environ.update({name: value})
+
+
+def _end_with_parent() -> None:
+    """For a helper process: ends it when its parent has ended, even if that was killed."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _show[Result](results: Iterable[Result], total: int, title: str) -> Iterator[Result]:

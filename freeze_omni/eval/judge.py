@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from freeze_omni.data.audio import read_audio
+from freeze_omni.data.fingerprint import fingerprint
 from freeze_omni.data.tables import write_table
 from freeze_omni.eval.config import JudgeConfig
 from freeze_omni.eval.runner import clip_records, progress
@@ -102,7 +103,8 @@ def _load(model_dir: Path, config: JudgeConfig) -> Judge:
 
 def judged_texts(folder: Path, model_dir: Path, config: JudgeConfig) -> dict[str, str]:
     """What the judge hears in folder/wav.scp, also written to folder/text.judge; only new clips are judged."""
-    made_from = {"judge": Path(model_dir).name, "config": repr(config)}
+    files = {path.name: fingerprint(path) for path in sorted(model_dir.glob("*")) if path.is_file()}
+    made_from = {"judge": files, "config": repr(config)}
     (records, table), started_s = clip_records(folder, "judge", made_from), time.time()
     todo = records.missing(table)
     for start in range(0, len(todo), _GROUP):

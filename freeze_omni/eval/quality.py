@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from freeze_omni.data.audio import read_audio
+from freeze_omni.data.fingerprint import fingerprint
 from freeze_omni.data.tts.synthesize import default_cache
 from freeze_omni.eval.bootstrap import mean_of
 from freeze_omni.eval.codec import COPY, ORIGINAL
@@ -65,8 +66,7 @@ def measured(
     folder: Path, weights: Path, make: Callable[[], Dnsmos | SpeakerEncoder], name: str, limit: int
 ) -> dict[str, dict[str, Any]]:
     """Measures of up to `limit` clips of folder/wav.scp, kept in folder/<name>. make: called if some are missing."""
-    files = [(path.name, path.stat().st_size) for path in sorted(weights.iterdir()) if path.is_file()]
-    records, table = clip_records(folder, name, {"weights": files}, limit)
+    records, table = clip_records(folder, name, {"weights": fingerprint(weights)}, limit)
     if todo := records.missing(table):
         meter = make()
         records.add({"id": key, **meter.measure(read_audio(table[key], RATE_HZ)[0])} for key in todo)

@@ -14,6 +14,8 @@ from typing import Any
 
 from freeze_omni.config import ConfigError
 from freeze_omni.data import tables
+from freeze_omni.data.fingerprint import fingerprint
+from freeze_omni.data.lock import claim
 from freeze_omni.data.tables import TableError, read_table, write_jsonl, write_lines, write_table
 from freeze_omni.eval.config import DecodeConfig
 from freeze_omni.eval.sets import first_keys
@@ -23,11 +25,15 @@ from freeze_omni.session.session import SessionConfig
 
 
 class Records:
-    """`records.jsonl` in a folder; `found`, of earlier runs, is dropped if `made_from.json` says something else."""
+    """`records.jsonl` in a folder; `found`, of earlier runs, is dropped if `made_from.json` says something else.
+
+    Raises ConfigError: another process works in the folder.
+    """
 
     def __init__(self, folder: str | Path, made_from: Mapping[str, Any]) -> None:
         self.folder = Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
+        claim(self.folder)
         self.path = self.folder / "records.jsonl"
         identity = json.dumps(made_from, sort_keys=True, default=str)
         same = _text(self.folder / "made_from.json").strip() == identity
@@ -64,8 +70,7 @@ def clip_records(
     table = read_table(folder / "wav.scp")
     if limit is not None:
         table = {key: table[key] for key in first_keys(table, limit)}
-    stats = {key: Path(path).stat() for key, path in table.items()}
-    clips = {key: (stat.st_size, stat.st_mtime_ns) for key, stat in stats.items()}
+    clips = {key: fingerprint(path) for key, path in table.items()}
     return Records(folder / name, {"clips": clips, **made_from}), table
 
 
@@ -147,18 +152,22 @@ class DecodeJob:
         write_lines(self.output / "decode.json", [json.dumps(provenance(self.seed, self.started_s), indent=1)])
 
     def _records(self, made_from: Any) -> Records:
-        if self.partial:
-            files = [path for path in (self.model, self.codec) if path is not None]
-        elif self.model.is_dir():
-            files = sorted(path for path in self.model.iterdir() if path.suffix in (".safetensors", ".yaml"))
-        else:
+        if not self.partial and not self.model.is_dir():
             raise FileNotFoundError(f"{self.model}: no such model folder; pack one (stage 13) or correct --model")
-        for path in files:
-            if not path.is_file():
+        for path in (self.model, self.codec):
+            if self.partial and path is not None and not path.is_file():
                 raise ConfigError(f"{path}: no such checkpoint; train that stage first")
-        model = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files]
-        identity = {"model": model, "data": str(self.data), "config": repr(made_from), "seed": self.seed}
+        model = [self.model] if self.partial else sorted(filter(_decodes, self.model.iterdir()))
+        parts = [part for part in (*model, self.codec, self.llm, self.units, self.voice) if part is not None]
+        read = {part.name: fingerprint(part) if part.exists() else str(part) for part in parts}
+        read["test set"] = fingerprint(self.data)
+        identity = {"read": read, "data": str(self.data), "config": repr(made_from), "seed": self.seed}
         return Records(self.output, identity)
+
+
+def _decodes(path: Path) -> bool:
+    """Whether a file or folder of a packed model is one that decoding reads."""
+    return path.is_dir() or path.suffix in (".safetensors", ".yaml")
 
 
 def session_config(job: DecodeJob, model: Any, max_new_tokens: int) -> SessionConfig:

@@ -17,6 +17,8 @@ from espnet2.train.gan_trainer import GANTrainer
 from espnet2.train.reporter import Reporter
 from espnet2.train.trainer import Trainer
 
+from freeze_omni.data.lock import claim
+
 PLOT_EVERY_S = 600.0
 NO_CURVE = ("time", "loss_scale", "clip")  # endings of figures without a curve
 
@@ -127,6 +129,8 @@ class BudgetTraining:
     def run(cls, **kwargs: Any) -> None:
         options, schedulers = kwargs["trainer_options"], kwargs["schedulers"]
         distributed, folder = kwargs["distributed_option"], Path(options.output_dir)
+        if _is_first(distributed):
+            claim(folder)
         if options.resume:
             if _is_first(distributed):
                 repair_checkpoint(folder)

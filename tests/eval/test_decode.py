@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import numpy as np
@@ -189,3 +190,53 @@ def test_a_log_shows_progress_by_tenths(capsys):
         progress("sessions", done, 1000, 0.0)
     lines = capsys.readouterr().err.splitlines()
     assert [line.split(",")[0] for line in lines] == [f"sessions: {tenth}00/1000" for tenth in range(1, 11)]
+
+
+READ = (
+    "model/model.safetensors",
+    "model/llm/config.json",
+    "data/text",
+    "data/wav.scp",
+    "u.wav",
+    "units.json",
+    "voice.wav",
+)
+
+
+@pytest.fixture
+def job(tmp_path):
+    """A job whose records are of everything that READ names."""
+    for name in READ:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(f"u {tmp_path}/u.wav\n")
+    parts = {"units": tmp_path / "units.json", "voice": tmp_path / "voice.wav", "seed": 1}
+    return runner.DecodeJob(tmp_path / "model", tmp_path / "data", tmp_path / "out", DecodeConfig(), **parts)
+
+
+def decoded_again(job, made_from="settings") -> list[str]:
+    done = []
+
+    def work(todo):
+        done.extend(todo)
+        yield [{"id": key} for key in todo]
+
+    job.run("test", ["a", "b"], made_from, work)
+    return done
+
+
+@pytest.mark.parametrize("name", READ)
+def test_decoding_starts_afresh_if_a_file_has_changed_and_only_then(job, tmp_path, name):
+    assert decoded_again(job) == ["a", "b"]
+    content = (tmp_path / name).read_text()
+    (tmp_path / name).write_text(content)  # a new time
+    (tmp_path / "model/RESULTS.md").write_text("decoding does not read it\n")
+    assert decoded_again(job) == []
+    (tmp_path / name).write_text(content[:-2] + "x\n")
+    assert decoded_again(job) == ["a", "b"]
+
+
+def test_decoding_starts_afresh_for_another_seed_or_other_settings(job):
+    decoded_again(job)
+    assert decoded_again(dataclasses.replace(job, seed=2)) == ["a", "b"]
+    assert decoded_again(dataclasses.replace(job, seed=2, threads=5)) == []
+    assert decoded_again(dataclasses.replace(job, seed=2), "other settings") == ["a", "b"]

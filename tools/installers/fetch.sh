@@ -32,18 +32,23 @@ part_begin() {
   fi
   [ -n "$python" ] || die "no python3 found; run tools/install.sh first"
   part=$cache/$part_name
-  mkdir -p "$cache/dl" || die "cannot write to $cache; set FREEZE_OMNI_CACHE to a folder of yours"
+  part_is_done  # before anything is written: a shared cache may be read-only
+  mkdir -p "$cache/dl" && [ -w "$cache/dl" ] || die "cannot write to $cache; set FREEZE_OMNI_CACHE to a folder of yours"
   if command -v flock >/dev/null; then  # a second caller waits and then finds the part done
     exec 9>"$cache/.$part_name.lock"
     flock 9
   fi
+  part_is_done
+  new=$cache/.$part_name.new
+  rm -rf "$new"
+  mkdir -p "$new"
+}
+
+part_is_done() {  # then its folder is the answer
   if [ -f "$part/.done" ] && [ "$(cat "$part/.done")" = "$part_version" ]; then
     echo "$part"
     exit 0
   fi
-  new=$cache/.$part_name.new
-  rm -rf "$new"
-  mkdir -p "$new"
 }
 
 part_end() {

@@ -27,8 +27,8 @@ rm -r "$new/debs"
 cat >"$new/flite" <<'END'
 #!/bin/sh
 here=$(cd "$(dirname "$0")" && pwd)
-libraries=$(echo "$here"/root/usr/lib/*/ | tr ' ' ':')
-LD_LIBRARY_PATH=$libraries${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH} exec "$here/root/usr/bin/flite" "$@"
+libraries=$(printf '%s:' "$here"/root/usr/lib/*/)
+LD_LIBRARY_PATH=$libraries${LD_LIBRARY_PATH:-} exec "$here/root/usr/bin/flite" "$@"
 END
 chmod +x "$new/flite"
 "$new/flite" -lv >/dev/null 2>&1 || die "the unpacked flite does not start; install it with your system's packages"

@@ -36,7 +36,7 @@ cat >"${target}/run.sh" <<END
 # ${corpus}/${task}: set names and configuration of the template's stages (./s2s.sh --help).
 set -euo pipefail
 cd "\$(dirname "\${BASH_SOURCE[0]}")"
-./s2s.sh \\
+exec ./s2s.sh \\
     --conf conf/base \\
 ${sets}
     "\$@"

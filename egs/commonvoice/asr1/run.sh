@@ -8,7 +8,7 @@ if [ "${1:-}" = --lang ]; then
     shift 2
 fi
 name=${lang//-/_}
-./s2s.sh \
+exec ./s2s.sh \
     --conf conf/base \
     --datadir "data_${name}" --dumpdir "dump_${name}" --expdir "exp_${name}" \
     --train_set "train_${name}" --valid_set "dev_${name}" --test_sets "test_${name}" \

@@ -2,7 +2,7 @@
 # The paper's whole system on public data: the sets of the other recipes, conf/paper (options: ./s2s.sh --help)
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
-./s2s.sh \
+exec ./s2s.sh \
     --conf conf/paper --ngpu 8 --nj 32 \
     --train_set asr_train --valid_set asr_dev \
     --test_sets "aishell_test test_net test_meeting dev_clean dev_other test_clean test_other" \

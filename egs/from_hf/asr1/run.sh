@@ -8,9 +8,9 @@ while [ "${1:-}" = --dataset ] || [ "${1:-}" = --config ]; do
     shift 2
 done
 : "${dataset:?give --dataset: a hub name or a folder}"
-./s2s.sh \
+exec ./s2s.sh \
     --conf conf/base \
     --train_set train --valid_set validation --test_sets test \
     --unit_kind bpe --nbpe 500 --asr_pad_s "0 0" \
-    --local_data_opts "--dataset ${dataset} ${config:+--dataset_config ${config}}" \
+    --local_data_opts "--dataset '${dataset}' ${config:+--dataset_config '${config}'}" \
     "$@"

@@ -2,7 +2,7 @@
 # GigaSpeech, English from the web: stages 1.1 and 1.2 (options: ./s2s.sh --help)
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
-./s2s.sh \
+exec ./s2s.sh \
     --conf conf/base \
     --train_set train_xl --valid_set dev --test_sets "dev test" \
     --unit_kind bpe --nbpe 5000 --asr_pad_s "0 0" \

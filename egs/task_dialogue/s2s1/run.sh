@@ -2,7 +2,7 @@
 # Task dialogues, SGD and Taskmaster: all stages (options: ./s2s.sh --help)
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
-./s2s.sh \
+exec ./s2s.sh \
     --conf conf/base \
     --train_set asr_train --valid_set asr_dev --test_sets asr_test \
     --tts_train_set tts_train --tts_valid_set tts_dev --tts_test_set tts_test \

@@ -16,6 +16,7 @@ from freeze_omni.client.chat import Chat
 from freeze_omni.client.realtime import HZ, PIECE_S, Realtime, ServerError
 from freeze_omni.client.realtime import encode as encoded
 from freeze_omni.config import ConfigError
+from freeze_omni.data.fingerprint import fingerprint
 from freeze_omni.eval.duplex.play import Hearing, resampled
 from freeze_omni.eval.duplex.scene import ScriptedScene, write_output
 from freeze_omni.eval.runner import Records, progress
@@ -25,7 +26,7 @@ OWN = "freeze_omni"  # of our server's sessions: the state decisions can be aske
 
 def play_scenes(args: argparse.Namespace, outputs: Path, scenes: Sequence[ScriptedScene]) -> None:
     """All scenes of args.scenes, each in its own session; a killed run is resumed. Raises ConfigError."""
-    made_from = {"server": args.server, "scenes": [repr(scene) for scene in scenes]}
+    made_from = {"server": args.server, "scenes": [repr(scene) for scene in scenes], "sound": fingerprint(args.scenes)}
     records, started_s = Records(outputs, made_from), time.time()
     todo = set(records.missing([scene.id for scene in scenes]))
     for scene in (one for one in scenes if one.id in todo):

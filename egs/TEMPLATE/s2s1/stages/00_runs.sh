@@ -13,7 +13,7 @@ overridden() {
 ask_stages() { # ask_stages folder|parts STAGE [ADAPTER]
     local changed
     mapfile -t changed < <(overridden)
-    python -m freeze_omni.bin.stages "$1" "$2" --exp "${expdir}" --adapter "${3:-${adapters%% *}}" \
+    ask_python "$1" "$2" --exp "${expdir}" --adapter "${3:-${adapters%% *}}" \
         --checkpoint "${inference_model}" --tag "${tag}" --changed "${changed[@]}"
 }
 
@@ -32,10 +32,19 @@ take_parts() {
     mapfile -t parts <<<"${found}"
 }
 
+# split_words TEXT: its words, with quotes as in the shell, into the array `words`.
+split_words() {
+    local found
+    found=$(xargs -r printf '%s\n' <<<"$1") || die "cannot split into words: $1"
+    words=()
+    if [ -n "${found}" ]; then mapfile -t words <<<"${found}"; fi
+}
+
 # read_overrides NAME: put the words of the option --NAME_args into the array `overrides`.
 read_overrides() {
     local given="$1_args"
-    read -r -d '' -a overrides <<<"${!given:-}" || true
+    split_words "${!given:-}"
+    overrides=("${words[@]}")
 }
 
 # train FOLDER TASK CONFIG INPUT... -- OPTION...: one training into ${expdir}/FOLDER, if it is not done, and not shared
@@ -50,7 +59,7 @@ train() {
         return
     fi
     read_overrides "${task}"
-    once "${folder}" "${config}" "${inputs[@]}" "${overrides[@]}" -- \
+    once "${folder}" "${inputs[@]}" "seed=${seed}" -- \
         train_part "${folder}" "${task}" "${config}" "$@" "${overrides[@]}"
 }
 
@@ -78,7 +87,7 @@ dry_run_models() {
         if [ -n "${!given}" ]; then options+=(--changed "${name}"); fi
     done
     # shellcheck disable=SC2086
-    python -m freeze_omni.bin.stages dry_run --conf "${conf}" --work "${expdir}/${mine}dry_run" --llm "${llm}" \
+    owned ask_python dry_run --conf "${conf}" --work "${expdir}/${mine}dry_run" --llm "${llm}" \
         --encoder "${encoder}" --encoder_conf "$(encoder_conf)" \
         --adapters ${adapters} --tag "${tag}" "${options[@]}"
 }

@@ -48,14 +48,13 @@ dump_feats() {
 
 # The ids of the sets' utterances must differ.
 join_train_sets() {
-    local set joined dirs=() tables=()
+    local set joined dirs=()
     joined=$(asr_train_dir)
     for set in $(asr_train_sets 2>/dev/null); do
         dirs+=("${dumpdir}/raw/${set}")
-        tables+=("${dumpdir}/raw/${set}/wav.scp" "${dumpdir}/raw/${set}/text")
     done
     if ((${#dirs[@]} > 1)); then
-        once "raw_$(basename "${joined}")" "${tables[@]}" --makes "${joined}" -- \
+        once "raw_$(basename "${joined}")" --makes "${joined}" -- \
             job "${joined}/log/combine.log" combine_data.sh "${joined}" "${dirs[@]}"
     fi
 }

@@ -16,14 +16,24 @@ validate_sets() {
     done
 }
 
-make_data() {
-    # shellcheck disable=SC2086
-    local/data.sh --data "${datadir}" --nj "${nj}" ${local_data_opts}
+make_data() { # make_data OPTION...
+    local/data.sh --data "${datadir}" --nj "${nj}" "$@"
     validate_sets
 }
 
+# corpora: what db.sh, or the environment, says about the corpora that local/data.sh names; a folder stands for its content.
+corpora() {
+    local name
+    [ -f db.sh ] || return 0
+    for name in $(sed -n 's/^\([A-Z0-9_]*\)=.*/\1/p' db.sh); do
+        if grep -qw "${name}" local/data.sh; then printf '%s\n' "${name}=${!name:-}" "${!name:-}"; fi
+    done
+}
+
 stage_1() {
-    local set sets=("${datadir}")
+    local set words from sets=("${datadir}")
     for set in $(role_sets asr 2>/dev/null) $(role_sets tts); do sets+=("${datadir}/${set}"); done
-    once data local "${local_data_opts}" --makes "${sets[@]}" -- make_data
+    mapfile -t from < <(corpora)
+    split_words "${local_data_opts}"
+    once data local "${from[@]}" --makes "${sets[@]}" -- make_data "${words[@]}"
 }

@@ -28,6 +28,7 @@ stage_3() {
     dump_feats "${dumpdir}/raw/${valid_set}"
     dir=$(stats_dir)
     if [ -z "${tag}" ] || [[ "${dir}" == *"/${mine}"* ]]; then read_overrides encoder; fi
-    once "${dir#"${expdir}/"}" "${raw}" "${encoder}" "${conf}/$(encoder_conf).yaml" "${overrides[@]}" -- \
+    once "${dir#"${expdir}/"}" "${raw}" "${dumpdir}/raw/${valid_set}" "${datadir}/token_list" "${encoder}" \
+        "${conf}/$(encoder_conf).yaml" "${overrides[@]}" -- \
         collect_stats "${dir}" "${overrides[@]}"
 }

@@ -3,14 +3,20 @@
 stage_4() {
     [ -n "${dialogue_conf}" ] || { log "no --dialogue_conf: nothing to do"; return; }
     need llm
-    local set rejection judged=() sets=("${dumpdir}/dialogue")
+    local set from rejection judged=() sets=("${dumpdir}/dialogue")
     # Without rejection the judge only scores: the dialogues do not depend on it.
-    rejection=$(python -m freeze_omni.bin.stages key "${dialogue_conf}" rejection)
+    rejection=$(ask_python key "${dialogue_conf}" rejection)
     if [ -n "${judge}" ] && [ -n "${rejection}" ]; then judged=(--judge "${judge}"); fi
     for set in ${dialogue_train_set} ${dialogue_valid_set} ${qa_test_set} ${spoken_test_set} ${scene_test_set}; do
         sets+=("${dumpdir}/dialogue/${set}")
     done
-    once dialogue "${dialogue_conf}" "${llm}" "${datadir}" --makes "${sets[@]}" -- \
-        job "${dumpdir}/dialogue/log/make_dialogue.log" "${threads[@]}" python -m freeze_omni.bin.make_dialogue \
-        --config "${dialogue_conf}" --data "${datadir}" --output "${dumpdir}/dialogue" --llm "${llm}" --nj "${nj}" "${judged[@]}"
+    from=$(ask_python sources "${dialogue_conf}")
+    mapfile -t from <<<"${from}"
+    once dialogue "${from[@]/#/${datadir}/}" "${dialogue_conf}" "${llm}" "${judged[@]}" --makes "${sets[@]}" -- \
+        make_dialogues "${judged[@]}"
+}
+
+make_dialogues() { # make_dialogues OPTION...
+    job "${dumpdir}/dialogue/log/make_dialogue.log" "${threads[@]}" python -m freeze_omni.bin.make_dialogue \
+        --config "${dialogue_conf}" --data "${datadir}" --output "${dumpdir}/dialogue" --llm "${llm}" --nj "${nj}" "$@"
 }

@@ -18,6 +18,8 @@ dump_of() {
 }
 
 dump_codec() { # dump_codec <data dir> <output dir>
+    if "${work_changed}"; then rm -rf "$2/parts"; fi # batches of a killed run, by another codec
+    rm -f "${expdir}"/.stages/*durations.done        # which lie next to the tokens
     job "$2/log/dump.log" "${threads[@]}" python -m freeze_omni.bin.codec_dump \
         --checkpoint "$(codec_of)" --data_dir "$1" --output_dir "$2"
 }
@@ -77,23 +79,23 @@ join_speaking_sets() {
     local set dialogue raw="${dumpdir}/raw/${tts_train_set}"
     for set in ${dialogue_train_set} ${dialogue_valid_set}; do
         dialogue="${dumpdir}/dialogue/${set}"
-        once "answers_${set}" "${dialogue}/answer_wav.scp" "${dialogue}/answer" "${dialogue}/text" \
+        once "answers_${set}" "${dialogue}/answer_wav.scp" "${dialogue}/answer" "${dialogue}/text" "${dialogue}/history" \
             --makes "$(answer_dir "${set}")" -- make_answer_dir "${set}"
     done
     if [ -n "${dialogue_train_set}" ]; then
-        once "raw_$(basename "$(speaking_train_dir)")" "${raw}/wav.scp" "${raw}/text" \
-            "$(answer_dir "${dialogue_train_set}")/wav.scp" "$(answer_dir "${dialogue_train_set}")/answer" \
+        once "raw_$(basename "$(speaking_train_dir)")" "${raw}" "$(answer_dir "${dialogue_train_set}")" \
             --makes "$(speaking_train_dir)" -- make_speaking_train_dir
     fi
 }
 
 # The codec of stage 2.1: trained, or one of another library.
 make_codec() { # make_codec <train dir> <valid dir>
-    local folder overrides
+    local folder overrides source
     folder=$(folder_of codec)
     if [ -n "${codec}" ] && { [ -z "${tag}" ] || [[ "${folder}" = "${mine}"* ]]; }; then
         read_overrides codec
-        once "${folder}" "${codec}" "${codec_conf}" -- job "${expdir}/${folder}/wrap.log" \
+        source=${codec%%:*}
+        once "${folder}" "${source//.//}.py" "${codec_conf}" -- job "${expdir}/${folder}/wrap.log" \
             python -m freeze_omni.bin.wrap_codec --codec "${codec}" ${codec_conf:+--config "${codec_conf}"} \
             --output "${expdir}/${folder}" "${overrides[@]}"
     else

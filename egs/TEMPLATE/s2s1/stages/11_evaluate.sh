@@ -5,7 +5,7 @@ pack_model() {
     local adapter=$1 folder=$2 voice parts overrides further=()
     shift 2
     if [ -f "${conf}/pack.yaml" ]; then further=(--config "${conf}/pack.yaml"); fi
-    voice=$(awk 'NR == 1 {print $2}' "${dumpdir}/raw/${tts_valid_set}/wav.scp")
+    voice=$(first_sound "${dumpdir}/raw/${tts_valid_set}")
     take_parts pack "${adapter}"
     read_overrides pack
     job "${folder}.log" "${threads[@]}" python -m freeze_omni.bin.pack --output "${folder}" --llm "${llm}" \
@@ -32,6 +32,20 @@ decode_model() {
         --scenes "${dumpdir}/dialogue/${scene_test_set}" "${voice[@]}" "${overrides[@]}"
 }
 
+# decoded_sets ADAPTER: put the test sets that it is decoded on into the array `sets`.
+decoded_sets() {
+    local set
+    sets=()
+    if wanted asr; then
+        for set in $(asr_test_sets 2>/dev/null); do sets+=("${dumpdir}/raw/${set}"); done
+    fi
+    if wanted qa || wanted latency; then sets+=("${dumpdir}/dialogue/${qa_test_set}"); fi
+    if wanted states; then sets+=("${dumpdir}/dialogue/${scene_test_set}"); fi
+    [ "$1" = "${adapters%% *}" ] || return 0
+    if wanted tts || wanted codec; then sets+=("${dumpdir}/dialogue/${spoken_test_set}"); fi
+    if ((duplex_scenes > 0)) && wanted duplex; then sets+=("${dumpdir}/duplex_scenes"); fi
+}
+
 # Scripted scenes of two voices, from the audio of the scene test set.
 compose_scenes() {
     job "${dumpdir}/duplex_scenes/compose.log" python -m freeze_omni.bin.main duplex-scenes \
@@ -44,8 +58,7 @@ evaluate_part() {
     local name=$1 subject=$2 set=$3 model=$4 output="${expdir}/${mine}$1" overrides
     shift 4
     read_overrides decode
-    once "${mine}${name}_${set}" "${model}" "${dumpdir}/raw/${set}/text" "${decode_conf}" "${judge}" \
-        --makes "${output}/${subject}_${set}.md" -- \
+    once "${mine}${name}_${set}" "${llm}" "${judge}" --makes "${output}/${subject}_${set}.md" -- \
         job "${output}/${set}.log" "${threads[@]}" python -m freeze_omni.bin.evaluate "${subject}" \
         --model "${model}" --data "${dumpdir}/raw/${set}" --set "${set}" --normaliser "${normaliser}" \
         --config "${decode_conf}" --threads "${nthreads}" --output "${output}" --seed "${seed}" "$@" \
@@ -74,7 +87,7 @@ evaluate_speaking() {
         evaluate_part decode_codec tts "${tts_test_set}" "$(codec_of)" "${options[@]}"
         return
     fi
-    voice=$(awk 'NR == 1 {print $2}' "${dumpdir}/raw/${tts_valid_set}/wav.scp")
+    voice=$(first_sound "${dumpdir}/raw/${tts_valid_set}")
     speaker=$(checkpoint_of speech_decoder)
     evaluate_part decode_voice tts "${tts_test_set}" "${speaker}" \
         --codec "$(codec_of)" --llm "${llm}" --voice "${voice}" "${options[@]}"
@@ -92,7 +105,7 @@ part_results() {
             echo "**A toy: it proves that the stages fit together. Its figures mean nothing as results.**"
         fi
         for home in "${expdir}" "${expdir}"/tags/*; do
-            for table in $(part_tables "${home}"); do
+            part_tables "${home}" | while read -r table; do
                 echo
                 echo "# $(part_title "$(basename "$(dirname "${table}")")")$([ "${home}" = "${expdir}" ] || echo " ($(basename "${home}"))")"
                 echo
@@ -131,19 +144,21 @@ stage_11() {
         return
     fi
     need llm qa_test_set scene_test_set spoken_test_set
-    local adapter sets parts scripts=()
-    sets=$(asr_test_sets)
+    local adapter sets parts voice
+    asr_test_sets >/dev/null # says which optional sets are left out
     if ((duplex_scenes > 0)) && wanted duplex; then
-        scripts=("${dumpdir}/duplex_scenes/scenes.jsonl")
-        once duplex_scenes "${dumpdir}/dialogue/${scene_test_set}/scene" "${duplex_scenes}" "${seed}" \
+        once duplex_scenes "${dumpdir}/dialogue/${scene_test_set}" "count=${duplex_scenes}" "seed=${seed}" \
             --makes "${dumpdir}/duplex_scenes" -- compose_scenes
     fi
+    voice=$(first_sound "${dumpdir}/raw/${tts_valid_set}")
     for adapter in ${adapters}; do
         take_parts pack "${adapter}"
-        once "${mine}system_${adapter}" "${parts[@]%:*}" "${system_prompt}" "${conf}/pack.yaml" "${pack_args}" -- \
+        once "${mine}system_${adapter}" "${parts[@]%:*}" "${llm}" "${datadir}/token_list" "${voice}" "${conf}/pack.yaml" \
+            "system=${system_prompt}" "pack_args=${pack_args}" -- \
             pack_model "${adapter}" "${expdir}/${mine}system_${adapter}" --link_llm
-        once "${mine}decode_${adapter}" "${decode_conf}" "${expdir}/${mine}system_${adapter}" "${sets}" "${scripts[@]}" \
-            "${decode}" "${decode_args}" -- decode_model "${adapter}" "${expdir}/${mine}decode_${adapter}"
+        decoded_sets "${adapter}"
+        once "${mine}decode_${adapter}" "${decode_conf}" "${expdir}/${mine}system_${adapter}" "${llm}" "${sets[@]}" \
+            "decode=${decode}" "decode_args=${decode_args}" "seed=${seed}" -- decode_model "${adapter}" "${expdir}/${mine}decode_${adapter}"
     done
 }
 
@@ -210,15 +225,21 @@ stage_12() {
         part_results
         return
     fi
-    local adapter roots=()
-    for adapter in ${adapters}; do roots+=("${expdir}/${mine}decode_${adapter}/decode.log"); done
-    once "${mine}score" "${decode_conf}" "${judge}" "${result_notes}" "${roots[@]}" "${record}" \
+    # Tags write RESULTS.md, with all results in it, when they are scored: theirs are no inputs.
+    local adapter found inputs=("${decode_conf}" "${judge}" "${result_notes}" "${datadir}/sources.jsonl")
+    for adapter in ${adapters}; do
+        found=$(find "${expdir}/${mine}decode_${adapter}" -maxdepth 2 -name records.jsonl 2>/dev/null | LC_ALL=C sort || true)
+        mapfile -t found <<<"${found}"
+        inputs+=("${expdir}/${mine}decode_${adapter}/decode.log" "${found[@]}")
+    done
+    once "${mine}score" "${inputs[@]}" "label=$(label)" "llm=$(basename "${llm}")" "data=${local_data_opts}" \
+        "overrides=$(all_overrides)" "seed=${seed}" "record=${record}" \
         --makes "${results}" "${expdir}/RESULTS.md" -- score_models
 }
 
 stage_13() {
     [ -n "${dialogue_train_set}" ] || { log "no --dialogue_train_set: no whole model to pack"; return; }
-    once "${mine}pack" "${results}" "${expdir}/${mine}system_${adapters%% *}" "${pack_args}" -- \
+    once "${mine}pack" "${results}" "${expdir}/${mine}system_${adapters%% *}" "${llm}" "pack_args=${pack_args}" -- \
         pack_model "${adapters%% *}" "${expdir}/${mine}pack" --results "${expdir}/RESULTS.md"
 }
 
@@ -227,11 +248,11 @@ stage_14() {
     local question=${talk_input}
     if "${serve}"; then
         log "freeze-omni serve --model ${expdir}/${mine}pack   (Ctrl-C to stop)"
-        "${threads[@]}" python -m freeze_omni.bin.main serve --model "${expdir}/${mine}pack" --threads "${nthreads}"
+        owned "${threads[@]}" python -m freeze_omni.bin.main serve --model "${expdir}/${mine}pack" --threads "${nthreads}"
         return
     fi
     if [ -z "${question}" ]; then
-        question=$(awk 'NR == 1 {print $2}' "${dumpdir}/dialogue/${qa_test_set}/wav.scp")
+        question=$(first_sound "${dumpdir}/dialogue/${qa_test_set}")
     fi
     if ((stage == 14)); then rm -f "${expdir}/.stages/${mine//\//_}answer.done"; fi # if it is called alone, it talks again
     once "${mine}answer" "${expdir}/${mine}pack" "${question}" --makes "${expdir}/${mine}talk/answer.txt" -- answer_file "${question}"

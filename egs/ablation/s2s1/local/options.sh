@@ -1,5 +1,6 @@
 # shellcheck shell=bash disable=SC2034,SC2154
 # Sourced by run.sh: defaults that follow from its other options, as absolute paths: the rows run in the mini recipe.
+. "${MAIN_ROOT}/egs/TEMPLATE/s2s1/stages/00_common.sh" # owned
 mini=$(realpath "${mini}")
 suffix=$([ "${scale}" = mini ] || echo "_${scale}")
 mini_exp=$(realpath -m "${mini_exp:-${mini}/exp${suffix}}")
@@ -28,7 +29,7 @@ row() {
     [[ -z "${rows}" || ",${rows}," == *",${name},"* ]] || return 0
     echo "==== Row ${name}: ${about}"
     # The last one of two equal options counts.
-    if ! "${mini}/run.sh" --scale "${scale}" --tag "${name}" --stage 3 --stop_stage 12 --skip_stages 4 --seed "${seed}" \
+    if ! owned "${mini}/run.sh" --scale "${scale}" --tag "${name}" --stage 3 --stop_stage 12 --skip_stages 4 --seed "${seed}" \
         --ngpu "${ngpu}" --nthreads "${nthreads}" --expdir "${mini_exp}" --dumpdir "${mini_dump}" \
         --datadir "${mini_data}" --decode_conf "${decode}" --adapters ctc --decode qa "${more[@]}" "$@"; then
         failed+=("${name}")

@@ -4,7 +4,7 @@
 # them; everything else is the recipe's. A row has the minutes of the recipe, max_minutes of each stage's YAML;
 # `--dialogue_args "--max_minutes 5"` gives it others.
 lora="--model llm_tuning.lora.rank=8 --model llm_tuning.lora.alpha=16.0 --lr_scale llm_tuning"
-answers="--model targets=answers --train_dir ${mini_dump}/dialogue/train --valid_dir ${mini_dump}/dialogue/dev"
+answers="--model targets=answers --train_dir '${mini_dump}/dialogue/train' --valid_dir '${mini_dump}/dialogue/dev'"
 
 row frozen "the recipe itself, the LLM frozen; CTC-compressed adapter, prompt embedding, the LLM's own answers" \
     --decode "asr qa tts"
@@ -19,7 +19,7 @@ row lora_early "the same LoRA from stage 1.2 on" \
 
 # Targets.
 row reference "the questions' reference answers as the target of stage 1.3, not the LLM's own" \
-    --dialogue_args "--train_dir ${reference}/train ${mini_dump}/dialogue/train --valid_dir ${reference}/dev ${mini_dump}/dialogue/dev"
+    --dialogue_args "--train_dir '${reference}/train' '${mini_dump}/dialogue/train' --valid_dir '${reference}/dev' '${mini_dump}/dialogue/dev'"
 row kl "stage 1.3 also by token-level KL from the LLM that reads the question" --dialogue_args "--model kl_weight=1.0"
 row answers "the LLM's own answers as the target of stage 1.2, not the transcript" \
     --decode "asr qa" --adapter_args "${answers}"

@@ -14,6 +14,7 @@ if [ -z "${corpus}" ]; then
     prepare_opts="--dev=2,${prepare_opts}"
 fi
 if [ "${sets}" = all ]; then sets=; fi
+IFS=, read -ra more <<<"${prepare_opts}"  # a blank may be part of a word
 # shellcheck disable=SC2086
 python -m freeze_omni.bin.prepare_corpus an4 --root "${corpus}" --data "${data}" --nj "${nj}" \
-    --sets ${sets//,/ } --case lower ${prepare_opts//,/ }
+    --sets ${sets//,/ } --case lower "${more[@]}"

@@ -12,6 +12,7 @@ prepare_opts=  # Further options of freeze_omni.bin.prepare_corpus commonvoice, 
 . parse_options.sh
 : "${corpus:?set COMMONVOICE in db.sh to the folder of the corpus}"
 if [ "${sets}" = all ]; then sets=; fi
+IFS=, read -ra more <<<"${prepare_opts}"  # a blank may be part of a word
 # shellcheck disable=SC2086
 python -m freeze_omni.bin.prepare_corpus commonvoice --root "${corpus}" --data "${data}" --nj "${nj}" \
-    --sets ${sets//,/ } --language "${lang}" ${prepare_opts//,/ }
+    --sets ${sets//,/ } --language "${lang}" "${more[@]}"

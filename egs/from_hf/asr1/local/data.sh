@@ -11,6 +11,7 @@ prepare_opts=  # Further options of freeze_omni.bin.prepare_corpus from_hf, as "
 . parse_options.sh
 : "${dataset:?give --dataset}"
 if [ "${sets}" = all ]; then sets=; fi
+IFS=, read -ra more <<<"${prepare_opts}"  # a blank may be part of a word
 # shellcheck disable=SC2086
 python -m freeze_omni.bin.prepare_corpus from_hf --root "${dataset}" --config "${dataset_config}" --data "${data}" \
-    --nj "${nj}" --audio_dir "${data}/audio" --sets ${sets//,/ } ${prepare_opts//,/ }
+    --nj "${nj}" --audio_dir "${data}/audio" --sets ${sets//,/ } "${more[@]}"

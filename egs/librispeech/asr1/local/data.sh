@@ -12,9 +12,10 @@ prepare_opts=  # Further options of freeze_omni.bin.prepare_corpus librispeech, 
 . parse_options.sh
 : "${corpus:?set LIBRISPEECH in db.sh to the folder of the corpus}"
 if [ "${sets}" = all ]; then sets=; fi
+IFS=, read -ra more <<<"${prepare_opts}"  # a blank may be part of a word
 # shellcheck disable=SC2086
 python -m freeze_omni.bin.prepare_corpus librispeech --root "${corpus}" --data "${data}" --nj "${nj}" \
-    --sets ${sets//,/ } --case lower ${prepare_opts//,/ }
+    --sets ${sets//,/ } --case lower "${more[@]}"
 if "${train_960}"; then
     combine_data.sh "${data}/train_960" "${data}"/train_{clean_100,clean_360,other_500}
 fi

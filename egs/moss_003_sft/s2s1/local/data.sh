@@ -16,8 +16,9 @@ prepare_opts=  # Further options of freeze_omni.bin.prepare_corpus moss_003_sft,
 . parse_options.sh
 : "${corpus:?set MOSS in db.sh to the folder of the corpus}"
 if [ "${sets}" = all ]; then sets=; fi
+IFS=, read -ra more <<<"${prepare_opts}"  # a blank may be part of a word
 # shellcheck disable=SC2086
 python -m freeze_omni.bin.prepare_corpus moss_003_sft --root "${corpus}" --data "${data}" --nj "${nj}" \
-    --sets ${sets//,/ } --share "${share}" --most_skipped 1 ${prepare_opts//,/ }
+    --sets ${sets//,/ } --share "${share}" --most_skipped 1 "${more[@]}"
 speak_dialogues.sh --data "${data}" --nj "${nj}" --voices "${voices}" --voice "${voice}" --judge "${judge}" \
     --speak_opts "${speak_opts}"
