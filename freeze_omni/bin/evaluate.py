@@ -25,6 +25,7 @@ from freeze_omni.config import ConfigError
 from freeze_omni.eval.config import read_config
 from freeze_omni.eval.subjects import SUBJECTS
 from freeze_omni.eval.wer import NORMALISERS
+from freeze_omni.llm.source import pinned
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -42,7 +43,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--ca", type=Path, help="certificate to trust, such as a self-signed one")
     parser.add_argument("--text_outputs", type=Path, help="qa: answers of its LLM to the questions as text")
     parser.add_argument("--units", type=Path, help="asr with a checkpoint: folder of the CTC units")
-    parser.add_argument("--llm", type=Path, help="with a checkpoint of 1.2 or 2.2: folder or hub id of the LLM")
+    parser.add_argument("--llm", help="with a checkpoint of 1.2 or 2.2: folder or hub id of the LLM")
+    parser.add_argument("--llm_revision", help="commit, tag or branch of a hub id")
     parser.add_argument("--codec", type=Path, help="tts with a checkpoint of 2.2: that of 2.1")
     parser.add_argument("--voice", type=Path, help="tts with a checkpoint of 2.2: sound file of the voice")
     parser.add_argument("--set", default="", help="name of the test set, which selects the paper's figures")
@@ -63,6 +65,7 @@ def evaluate(args: argparse.Namespace) -> None:
     started_s = time.time()
     if args.task != "duplex" and (args.scenes or args.server) or args.server and not args.scenes:
         raise ConfigError("--scenes is for the task duplex, and --server for --scenes")
+    args.llm = pinned(args.llm, args.llm_revision)
     args.output.mkdir(parents=True, exist_ok=True)
     subject = SUBJECTS["states" if args.task == "duplex" and args.scenes is None else args.task]
     report = subject.evaluate(args, read_config(args.config).whole_sets(args.max_new_tokens))
