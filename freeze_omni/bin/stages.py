@@ -105,7 +105,11 @@ def plans(chosen: argparse.Namespace, models: dict[Stage, dict[str, Any]]) -> It
         return models[source] if source in models else run.model(source)
 
     def path_of(source: Stage) -> Path:
-        return completed(chosen, source) if source in models else run.file(source)
+        if source in models:
+            return completed(chosen, source)
+        if not (run.folder(source) / "config.yaml").exists():
+            raise ConfigError(f"{run.folder(source)}: not trained yet, and a later stage takes it: leave no stage out")
+        return run.file(source)
 
     for one in STAGES:
         if one.name not in chosen.stages or chosen.init and one.name not in AFTER_INIT:

@@ -10,9 +10,11 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from freeze_omni.config import ConfigError
+from freeze_omni.eval.batch import greedy_answers
 from freeze_omni.llm import frozen
 from freeze_omni.llm.check import check_reading
 from freeze_omni.llm.frozen import FrozenLLM, LlmError
+from freeze_omni.llm.generate import GenerationConfig, generate_batch
 from freeze_omni.llm.source import pinned
 from tests.llm.zoo import FITTING, UNFIT, zoo_llm
 
@@ -140,3 +142,14 @@ def test_a_revision_goes_with_a_hub_id(tmp_path):
     for given, revision in ((str(tmp_path), "v1"), ("./llm", "v1"), ("user/name@v2", "v1"), (None, "v1")):
         with pytest.raises(LlmError, match="--llm_revision v1"):
             pinned(given, revision)
+
+
+@pytest.mark.parametrize("kind", ["mistral", "gemma3_text"])
+def test_a_batch_beyond_a_sliding_window_gives_the_answers_of_single_runs(kind, tmp_path):
+    llm = FrozenLLM.load(zoo_llm(tmp_path, kind))
+    assert llm.window == 4
+    prompts = [list(range(20, 20 + count)) for count in (3, 11)]
+    together = [answer.ids for answer in generate_batch(llm, prompts, GenerationConfig(5))]
+    assert together == [generate_batch(llm, [prompt], GenerationConfig(5))[0].ids for prompt in prompts]
+    rows = [llm.embed(torch.tensor(prompt)) for prompt in prompts]
+    assert greedy_answers(llm, rows, 5) == together

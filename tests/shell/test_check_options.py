@@ -38,7 +38,6 @@ def recipe(tmp_path):
         ("asr1", ["--llm_revision", "v1"], "--llm_revision v1: give the hub id"),
         ("s2s1", ["--init_model", "hybrid"], "--init_model hybrid: no packed model"),
         ("s2s1", ["--init_model", "hybrid", "--tag", "x"], "exclude each other"),
-        ("asr1", ["--llm", "./hybrid"], "hybrid: no causal LM that can be used"),
     ],
 )
 def test_the_run_ends_before_stage_1(recipe, task, options, message):
@@ -84,6 +83,18 @@ def test_the_check_is_done_once(tmp_path):
     ran = (tmp_path / "ran").read_text().splitlines()
     assert len(ran) == 2 and "nothing changed" in checks[1][0]
     assert "--llm a" in ran[0] and "--stages encoder adapter" in ran[0]
+
+
+def test_nothing_is_done_after_a_check_that_fails(tmp_path):
+    fake_python(tmp_path, "echo 'check_run: error: no' >&2; exit 2")
+    (tmp_path / "conf").mkdir()
+    script = "stage=1 stop_stage=14 skip_stages=; mkdir -p exp/.stages; check_models; touch began"
+    options = {"train_set": "a", "tts_train_set": "", "dialogue_train_set": "", "llm": "", "init_model": ""}
+    options |= {"codec": "", "codec_conf": "", "unit_kind": "bpe", "conf": "conf"}
+    for _ in range(2):
+        found = stage(tmp_path, script, **options)
+        assert found.returncode == 2 and "check_run: error: no" in found.stderr, found.stderr
+        assert not (tmp_path / "began").exists()
 
 
 def test_parts_of_a_packed_model_take_the_place_of_earlier_stages(tmp_path):
