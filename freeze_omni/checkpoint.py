@@ -157,7 +157,7 @@ def read_model(
         llm = _llm_of(llm, parsed, llm_dtype, set(states))
     if isinstance(units, str | Path) or units is None:
         units = _units_of(units, parsed)
-    built = build(SystemConfig, mapping | _sizes(mapping, states, llm, units, llm_dtype), where)
+    built = build(SystemConfig, mapping | sizes(mapping, states, llm, units, llm_dtype), where)
     tensors = join_parts(states) | ({"voice": empty_voice(built.codec)} if built.has("codec") else {})
     try:
         model = FreezeOmni(built, llm, units, tensors)
@@ -169,7 +169,7 @@ def read_model(
     return model
 
 
-def _sizes(
+def sizes(
     mapping: Mapping[str, Any], states: Mapping[str, Any], llm: FrozenLLM | None, units: CtcUnits | None, dtype: str
 ) -> dict[str, Any]:
     """The keys of SystemConfig that follow from the parts, the LLM and the units."""

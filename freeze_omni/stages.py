@@ -91,6 +91,15 @@ def sources(name: str, model_of: Callable[[Stage], Config]) -> dict[Stage, tuple
     return {one: tuple(part for part in wanted if saver.get(part) is one) for one in earlier if one in saver.values()}
 
 
+AFTER_INIT = ("dialogue", "prefix")  # what a run with --init_model trains; all else is the packed model's
+
+
+def packed_parts(pack: Config) -> tuple[str, ...]:
+    """The parts that a packed model has, by its config.yaml."""
+    absent = {"ctc": not pack.get("ctc_units"), TUNING: not pack.get(TUNING)}
+    return tuple(part for part in PACKED if not absent.get(part))
+
+
 def words(taken: Mapping[Stage, Iterable[str]], path_of: Callable[[Stage], Path]) -> list[str]:
     """As --init_parts and --parts take them: PATH:PART,PART."""
     return [f"{path_of(one)}:{','.join(parts)}" for one, parts in taken.items()]
@@ -102,7 +111,7 @@ class Run:
 
     A tag (--tag) is a second configuration: it has its own folders, exp/tags/<tag>/, for the stages that it configures
     in another way (`changed`) and for those that build on them. All others are the untagged run's. checkpoint: name of
-    the averaged checkpoint that later stages take, without `.pth`.
+    the averaged checkpoint that later stages take, without `.pth`. init: the packed model that the run starts from.
     """
 
     exp: Path
@@ -110,6 +119,7 @@ class Run:
     tag: str = ""
     changed: Collection[str] = ()
     checkpoint: str = "valid.loss.ave"
+    init: str = ""
 
     def own(self, one: Stage) -> bool:
         """Whether the tag has its own training: it differs, builds on one that does, or the untagged run lacks it."""
@@ -129,4 +139,25 @@ class Run:
 
     def parts(self, name: str) -> list[str]:
         """--init_parts of the stage `name`, or --parts of the packed model ("pack")."""
-        return words(sources(name, self.model), lambda one: self.folder(one) / f"{self.checkpoint}.pth")
+        return self.parts_of(name, self.model, self.file)
+
+    def file(self, one: Stage) -> Path:
+        """The checkpoint that later stages take."""
+        return self.folder(one) / f"{self.checkpoint}.pth"
+
+    def parts_of(self, name: str, model_of: Callable[[Stage], Config], path_of: Callable[[Stage], Path]) -> list[str]:
+        """The same by the `model:` of each stage, wherever its parts or their configuration are.
+
+        With `init` its parts are taken in place of those that are not trained after it.
+        """
+        taken = sources(name, model_of)
+        if not self.init:
+            return words(taken, path_of)
+        taken = {one: parts for one, parts in taken.items() if one.name in AFTER_INIT}
+        found = words(taken, path_of)
+        if name == "pack":
+            return found
+        trained = {part for parts in taken.values() for part in parts}
+        packed = packed_parts(read_yaml(Path(self.init) / "config.yaml"))
+        rest = [part for part in stage(name).takes if part in packed and part not in trained]
+        return [f"{self.init}:{','.join(rest)}", *found]

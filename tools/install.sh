@@ -7,6 +7,7 @@
 # --python PATH   the Python (3.12 or newer) to use; else it is looked for on PATH and in pyenv, conda, uv
 # --force         run pip even when nothing changed
 #
+# It takes the versions of tools/constraints.txt, with which this was tested, if the Python is the one named there.
 # pip's own configuration applies (index, constraints, proxy). FREEZE_OMNI_EXTRAS chooses the extras.
 set -euo pipefail
 
@@ -14,6 +15,7 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 venv=$root/tools/venv
 log=$root/tools/install.log
 stamp=$venv/.freeze_omni_stamp
+constraints=$root/tools/constraints.txt
 extras=${FREEZE_OMNI_EXTRAS:-train,eval,synth,serve,recipes,dev}
 needed_gb=12
 python="" force=false
@@ -35,6 +37,7 @@ fingerprint() {  # changes when the requirements, this script, the place or the 
     echo "$root $extras"
     grep '^version' "$venv/pyvenv.cfg" 2>/dev/null
     cat "$root/setup.py" "$root/tools/install.sh"
+    if [ -f "$constraints" ]; then cat "$constraints"; fi
   } | cksum
 }
 
@@ -111,18 +114,34 @@ explain_pip() {
   elif offline; then
     die "the package index cannot be reached. Check the network, proxy and index settings (pip config list), then
   rerun: it resumes from here."
-  elif tail -n 40 "$log" | grep -qE 'No matching distribution|ResolutionImpossible'; then
+  elif unmatched; then
     die "a package has no version for this Python or machine, or pip's constraints forbid it (pip config list).
   The lines above name it."
   fi
   die "pip failed; the lines above are the end of $log"
 }
 
+pinned() {  # pinned: are the tested versions for this Python?
+  local tested
+  tested=$(sed -n '1s/^# Python //p' "$constraints" 2>/dev/null) || return 1
+  [ -n "$tested" ] && grep -qE "^version(_info)? *= *${tested/./\\.}\." "$venv/pyvenv.cfg"
+}
+
+unmatched() { tail -n 40 "$log" | grep -qE 'No matching distribution|ResolutionImpossible'; }
+
 install_packages() {
-  local try
+  local try versions=()
+  if pinned; then versions=(-c "$constraints"); fi
   note "installing freeze_omni[$extras]: some minutes and about 7 GB the first time (log: tools/install.log)"
   for try in 1 2 3; do
-    if "$venv/bin/python" -m pip install --no-input -e "${root}[$extras]" >>"$log" 2>&1; then return 0; fi
+    if "$venv/bin/python" -m pip install --no-input "${versions[@]}" -e "${root}[$extras]" >>"$log" 2>&1; then
+      return 0
+    fi
+    if [ ${#versions[@]} -gt 0 ] && unmatched; then
+      note "warning: not all versions of tools/constraints.txt can be had here (see $log); taking others"
+      versions=()
+      continue
+    fi
     if [ "$try" = 3 ] || ! offline; then explain_pip; fi
     note "the network failed; trying again"
     sleep 5

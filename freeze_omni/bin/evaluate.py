@@ -27,6 +27,7 @@ from freeze_omni.eval import fields
 from freeze_omni.eval.config import read_config
 from freeze_omni.eval.subjects import SUBJECTS
 from freeze_omni.eval.wer import NORMALISERS
+from freeze_omni.llm.source import pinned
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -47,7 +48,8 @@ def main(arguments: list[str] | None = None) -> None:
     text_field = "the same for --text_outputs"
     parser.add_argument("--text_field", nargs="+", action="extend", default=[], metavar="WHAT=NAME", help=text_field)
     parser.add_argument("--units", type=Path, help="asr with a checkpoint: folder of the CTC units")
-    parser.add_argument("--llm", type=Path, help="with a checkpoint of 1.2 or 2.2: folder or hub id of the LLM")
+    parser.add_argument("--llm", help="with a checkpoint of 1.2 or 2.2: folder or hub id of the LLM")
+    parser.add_argument("--llm_revision", help="commit, tag or branch of a hub id")
     parser.add_argument("--codec", type=Path, help="tts with a checkpoint of 2.2: that of 2.1")
     parser.add_argument("--voice", type=Path, help="tts with a checkpoint of 2.2: sound file of the voice")
     parser.add_argument("--set", default="", help="name of the test set, which selects the paper's figures")
@@ -70,6 +72,7 @@ def evaluate(args: argparse.Namespace) -> None:
         raise ConfigError("--scenes is for the task duplex, and --server for --scenes")
     args.fields = fields.chosen(args.layout, args.field)
     args.text_fields = fields.chosen(None, args.text_field, "--text_field")
+    args.llm = pinned(args.llm, args.llm_revision)
     args.output.mkdir(parents=True, exist_ok=True)
     subject = SUBJECTS["states" if args.task == "duplex" and args.scenes is None else args.task]
     report = subject.evaluate(args, read_config(args.config).whole_sets(args.max_new_tokens))

@@ -10,6 +10,7 @@ from freeze_omni.data.audio import read_audio, read_question
 from freeze_omni.eval.question import ask, summary
 from freeze_omni.eval.question import report as told
 from freeze_omni.llm.frozen import FrozenLLM, LlmError
+from freeze_omni.llm.source import pinned
 from freeze_omni.pack import save
 from freeze_omni.released.checkpoint import NOTICE, build_model, read_released
 from freeze_omni.released.report import report
@@ -22,6 +23,7 @@ def main(arguments: list[str] | None = None) -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--checkpoint", required=True, type=Path, help="folder of the published layout")
     options.add_argument("--llm", required=True, help="folder or hub id of its LLM (published: Qwen2-7B-Instruct)")
+    options.add_argument("--llm_revision", help="commit, tag or branch of a hub id")
     options.add_argument("--output", required=True, type=Path, help="packed folder to write")
     options.add_argument("--llm_dtype", default="float32", help="float32, bfloat16, float16 or auto (as stored)")
     options.add_argument("--link_llm", action="store_true", help="refer to the LLM in its place, copy nothing")
@@ -33,12 +35,13 @@ def main(arguments: list[str] | None = None) -> None:
 
 @user_errors(LlmError, ValueError, OSError, name="import-released")
 def convert(args: argparse.Namespace) -> None:
+    source = pinned(args.llm, args.llm_revision)
     released = read_released(args.checkpoint, args.llm_dtype)
     print("\n".join(report(released)))
     if not released.has_voice and not args.voice:
         raise ValueError(f"{args.checkpoint / 'codec' / 'model.json'}: no global_tokens; give --voice WAV")
     print(f"licence: {NOTICE}", flush=True)
-    llm = FrozenLLM.load(args.llm, dtype=args.llm_dtype, texts=released.config.chat)
+    llm = FrozenLLM.load(source, dtype=args.llm_dtype, texts=released.config.chat)
     model = build_model(released, llm)
     if args.voice:
         model.set_voice(torch.from_numpy(read_audio(args.voice, model.rates.output_hz)[0]))

@@ -6,6 +6,7 @@ from pathlib import Path
 from freeze_omni.bin.errors import user_errors
 from freeze_omni.config import ConfigError
 from freeze_omni.data.tables import read_table
+from freeze_omni.llm.source import check_source
 from freeze_omni.llm.units import CtcUnits
 
 
@@ -35,9 +36,9 @@ def make_units(args: argparse.Namespace) -> CtcUnits:
         return CtcUnits.from_bpe(texts, args.size)
     if not args.llm:
         raise ConfigError("--kind llm needs --llm, the LLM whose tokens become units")
-    from transformers import AutoTokenizer
+    from freeze_omni.llm.frozen import read_tokenizer
 
-    return CtcUnits.from_llm(texts, AutoTokenizer.from_pretrained(args.llm), args.min_count)
+    return CtcUnits.from_llm(texts, read_tokenizer(check_source(args.llm)), args.min_count)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from freeze_omni.bin.errors import user_errors
 from freeze_omni.checkpoint import PartsSource, described_parts, load_parts, read_model, require_tuning
 from freeze_omni.config import ConfigError, as_mapping, build, read_yaml
 from freeze_omni.data.audio import read_audio
+from freeze_omni.llm.source import pinned
 from freeze_omni.llm.tuned import PART as LLM_TUNING
 from freeze_omni.pack import check_replaceable, load, save
 from freeze_omni.streaming import join_parts
@@ -22,6 +23,7 @@ def parser() -> argparse.ArgumentParser:
     base = "packed model (such as an imported one) for what --parts does not name, and for LLM, units and voice"
     options.add_argument("--output", required=True, help="folder to write")
     options.add_argument("--llm", help="folder or hub id of the frozen LLM; needed without --base")
+    options.add_argument("--llm_revision", help="commit, tag or branch of a hub id")
     options.add_argument("--llm_dtype", default="float32", help="float32, bfloat16 or float16")
     options.add_argument("--units", help="folder of the CTC units; needed without --base")
     options.add_argument("--parts", required=True, nargs="+", metavar="PATH:PART,PART", help=parts)
@@ -45,7 +47,8 @@ def assemble(args: argparse.Namespace) -> FreezeOmni:
     mapping: dict[str, Any] = read_yaml(args.config) if args.config else {}
     if args.system is not None:
         mapping["system_prompt"] = args.system
-    model = read_model(sources, args.llm, args.units, None, mapping, args.llm_dtype, args.config or "--parts")
+    llm = pinned(args.llm, args.llm_revision)
+    model = read_model(sources, llm, args.units, None, mapping, args.llm_dtype, args.config or "--parts")
     if missing := set(PARTS) - {"frontend", "task_tokens", LLM_TUNING} - set(model.trained_parts):
         raise ConfigError(f"--parts: no checkpoint for {', '.join(sorted(missing))}")
     return model

@@ -8,6 +8,7 @@ import re
 import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,13 @@ import yaml
 from freeze_omni.config import ConfigError, as_mapping, read_yaml
 from freeze_omni.data.fingerprint import fingerprint
 from freeze_omni.data.tables import write_lines
-from freeze_omni.stages import STAGES, TUNING, Run, Stage, sources, stage, words
+from freeze_omni.stages import AFTER_INIT, STAGES, TUNING, Run, Stage, sources, stage
 
 NAMES = [one.name for one in STAGES]
 # How and where work runs, and not what comes out of it (docs/stages.md).
 HOW_OPTIONS = ("--nj", "--threads", "--num_threads", "--ngpu")
 HOW_WORDS = re.compile(r"(OMP|MKL)_NUM_THREADS=\d+|.*\.log")
+UNIT_SIZE = 5538  # CTC units of a model before stage 3 has made them
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -33,18 +35,9 @@ def main(arguments: list[str] | None = None) -> None:
     folder = commands.add_parser("folder", help="the folder of a training, relative to --exp")
     folder.add_argument("stage", choices=NAMES)
     for command in (parts, folder):
-        command.add_argument("--exp", required=True, type=Path, help="training folders of the untagged run")
         command.add_argument("--adapter", default="ctc", help="name of the adapter")
-        command.add_argument("--checkpoint", default="valid.loss.ave", help="averaged checkpoint that stages take")
     dry = commands.add_parser("dry_run", help="build all models on the meta device and print their parameters")
-    dry.add_argument("--conf", required=True, type=Path, help="folder with one YAML for each stage")
-    dry.add_argument("--work", required=True, type=Path, help="folder for the completed configurations")
-    dry.add_argument("--adapters", nargs="+", default=["ctc"], help="adapters; the first is the default")
-    dry.add_argument("--llm", default="", help="the frozen LLM; without it the sizes are those of a width of 896")
-    dry.add_argument("--encoder", default="", help="a pretrained speech encoder; stage 1.1 then has --encoder_conf")
-    dry.add_argument("--encoder_conf", default="1.1_encoder", help="YAML of stage 1.1, without its suffix")
-    for name in NAMES:
-        dry.add_argument(f"--{name}_args", default="", help=f"further options of the training of stage {name}")
+    add_plan_options(dry)
     key = commands.add_parser("key", help="a key of a YAML file as JSON; an empty line if it is not set")
     key.add_argument("file", type=Path)
     key.add_argument("name")
@@ -57,9 +50,7 @@ def main(arguments: list[str] | None = None) -> None:
     inputs.add_argument("--made", nargs="*", default=[], help="files and folders that the work makes")
     inputs.add_argument("--seen", type=Path, help="folder of fingerprints that hold as long as no file is touched")
     for command in (parts, folder, dry):
-        command.add_argument("--tag", default="", help="name of a second configuration")
-        changed = "stages that the tag changes"
-        command.add_argument("--changed", nargs="*", action="extend", default=[], choices=NAMES, help=changed)
+        add_run_options(command)
     chosen = options.parse_args(arguments)
     try:
         print("\n".join(answer(chosen)))
@@ -80,7 +71,7 @@ def answer(chosen: argparse.Namespace) -> Iterator[str]:
     elif chosen.command == "inputs":
         yield from inputs_of(os.fsdecode(sys.stdin.buffer.read()).split("\0")[:-1], chosen)
     else:
-        run = Run(chosen.exp, chosen.adapter, chosen.tag, chosen.changed, chosen.checkpoint)
+        run = run_of(chosen, chosen.adapter)
         folder = chosen.command == "folder"
         yield from [str(run.folder(stage(chosen.stage)).relative_to(chosen.exp))] if folder else run.parts(chosen.stage)
 
@@ -109,31 +100,101 @@ def _touches(path: str, made: Sequence[str]) -> bool:
     return any(os.path.commonpath([path, one]) in (path, one) for one in made)
 
 
+def add_run_options(parser: argparse.ArgumentParser) -> None:
+    """What `run_of` takes."""
+    parser.add_argument("--exp", type=Path, default=Path("exp"), help="training folders of the untagged run")
+    parser.add_argument("--checkpoint", default="valid.loss.ave", help="averaged checkpoint that stages take")
+    parser.add_argument("--init", default="", help="packed model that stages 7 and 10 start from")
+    parser.add_argument("--tag", default="", help="name of a second configuration")
+    changed = "stages that the tag changes"
+    parser.add_argument("--changed", nargs="*", action="extend", default=[], choices=NAMES, help=changed)
+
+
+def run_of(chosen: argparse.Namespace, adapter: str) -> Run:
+    return Run(chosen.exp, adapter, chosen.tag, chosen.changed, chosen.checkpoint, chosen.init)
+
+
+def add_plan_options(parser: argparse.ArgumentParser) -> None:
+    """What `plans` takes, beside the options of a run."""
+    parser.add_argument("--conf", required=True, type=Path, help="folder with one YAML for each stage")
+    parser.add_argument("--work", required=True, type=Path, help="folder for the completed configurations")
+    parser.add_argument("--adapters", nargs="+", default=["ctc"], help="adapters; the first is the default")
+    parser.add_argument("--llm", default="", help="the frozen LLM; without it the sizes are those of a width of 896")
+    parser.add_argument("--encoder", default="", help="a pretrained speech encoder; stage 1.1 then has --encoder_conf")
+    parser.add_argument("--encoder_conf", default="1.1_encoder", help="YAML of stage 1.1, without its suffix")
+    parser.add_argument("--stages", nargs="*", default=NAMES, choices=NAMES, help="the training stages [all]")
+    for name in NAMES:
+        parser.add_argument(f"--{name}_args", default="", help=f"further options of the training of stage {name}")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One training before it is run. file: its YAML. model: its configuration, completed by the parts it takes."""
+
+    stage: Stage
+    file: Path
+    overrides: list[str]
+    task: Any
+    args: argparse.Namespace
+    model: dict[str, Any]
+
+
+def plans(chosen: argparse.Namespace, models: dict[Stage, dict[str, Any]]) -> Iterator[Plan]:
+    """All trainings in their order, with the default adapter last; `models` gets their configurations.
+
+    Raises ConfigError for one that cannot be used. No weights are read.
+    """
+    run, sizes = run_of(chosen, chosen.adapters[0]), ["--llm", chosen.llm] if chosen.llm else ["--llm_size", "896"]
+    sizes = [] if chosen.init else [*sizes, "--unit_size", str(UNIT_SIZE)]
+
+    def model_of(source: Stage) -> Mapping[str, Any]:
+        return models[source] if source in models else run.model(source)
+
+    def path_of(source: Stage) -> Path:
+        if source in models:
+            return completed(chosen, source)
+        if not (run.folder(source) / "config.yaml").exists():
+            raise ConfigError(f"{run.folder(source)}: not trained yet, and a later stage takes it: leave no stage out")
+        return run.file(source)
+
+    for one in STAGES:
+        if one.name not in chosen.stages or chosen.init and one.name not in AFTER_INIT:
+            continue
+        for adapter in reversed(chosen.adapters if one.adapters[1] else chosen.adapters[:1]):
+            overrides, path = shlex.split(getattr(chosen, f"{one.name}_args")), chosen.conf / one.config(adapter)
+            if one.name == "encoder":
+                path = chosen.conf / f"{chosen.encoder_conf}.yaml"
+                overrides += ["--encoder", chosen.encoder] if chosen.encoder else []
+            parts = run.parts_of(one.name, model_of, path_of)
+            task, args = stage_options(one, path, [*sizes, *overrides], parts)
+            args.dry_run = True
+            model = as_mapping(task.set_up(args)[0])
+            write_lines(completed(chosen, one), [yaml.safe_dump({"model": model})])
+            models[one] = model
+            yield Plan(one, path, overrides, task, args, model)
+
+
+def completed(chosen: argparse.Namespace, one: Stage) -> Path:
+    """The file of a training's completed configuration."""
+    return chosen.work / f"{one.name}.yaml"
+
+
 def dry_run(chosen: argparse.Namespace) -> Iterator[str]:
     """Each configuration with its overrides, its minutes and its parameters; of a tag, what it trains itself."""
     models: dict[Stage, dict[str, Any]] = {}
     own: set[Stage] = set()
-    sizes = ["--llm", chosen.llm] if chosen.llm else ["--llm_size", "896"]
-    for one in STAGES:
-        for adapter in reversed(chosen.adapters if one.adapters[1] else chosen.adapters[:1]):  # the default one last
-            taken = sources(one.name, models.__getitem__)
-            overrides = shlex.split(getattr(chosen, f"{one.name}_args"))
-            path = chosen.conf / one.config(adapter)
-            if one.name == "encoder":
-                path = chosen.conf / f"{chosen.encoder_conf}.yaml"
-                overrides += ["--encoder", chosen.encoder] if chosen.encoder else []
-            parts = words(taken, lambda source: chosen.work / f"{source.name}.yaml")
-            task, args = stage_options(one, path, [*sizes, "--unit_size", "5538", *overrides], parts)
-            args.dry_run = True  # no weights are read
-            models[one] = as_mapping(task.set_up(args)[0])
-            write_lines(chosen.work / f"{one.name}.yaml", [yaml.safe_dump({"model": models[one]})])
-            if one.name in chosen.changed or own & {*taken, *map(stage, one.reads)}:
-                own.add(one)
-            if one in own or not chosen.tag:
-                yield f"{' '.join([str(path), *overrides])}: {args.max_minutes or 0:g} minutes"
-                needs_llm = models[one].get(TUNING) and not args.llm  # what is learned with the LLM has its sizes
-                missing = f"{TUNING}: its size follows from the LLM: give --llm FOLDER"
-                yield missing if needs_llm else task.dry_run(args)
+    for plan in plans(chosen, models):
+        one = plan.stage
+        if one.name in chosen.changed or own & {
+            *sources(one.name, lambda source: models.get(source, {})),
+            *map(stage, one.reads),
+        }:
+            own.add(one)
+        if one in own or not chosen.tag:
+            yield f"{' '.join([str(plan.file), *plan.overrides])}: {plan.args.max_minutes or 0:g} minutes"
+            needs_llm = plan.model.get(TUNING) and not plan.args.llm  # what is learned with the LLM has its sizes
+            missing = f"{TUNING}: its size follows from the LLM: give --llm FOLDER"
+            yield missing if needs_llm else plan.task.dry_run(plan.args)
 
 
 def stage_options(

@@ -59,6 +59,8 @@ def state_probabilities(
 @torch.no_grad()
 def greedy_answers(llm: FrozenLLM, rows: Sequence[Tensor], max_new_tokens: int) -> list[list[int]]:
     """Positions (P_i, E) to the ids of the answer after each, without end tokens. Ended rows leave the batch."""
+    if len(rows) > 1 and max(map(len, rows)) + max_new_tokens > llm.window:  # as in llm/generate.py
+        return [greedy_answers(llm, [row], max_new_tokens)[0] for row in rows]
     embeds, lengths = pad_rows(list(rows))
     cache = llm.new_cache()
     hidden = llm(embeds, valid_mask(lengths, embeds.shape[1]), cache)[0]

@@ -110,7 +110,7 @@ class DecodeJob:
     seed: int = 777
     threads: int = 0
     codec: Path | None = None
-    llm: Path | None = None
+    llm: str | None = None
     units: Path | None = None
     voice: Path | None = None
     started_s: float = field(default_factory=time.time)
@@ -205,7 +205,7 @@ def _load(folder: Path) -> Any:
 
 
 @lru_cache(maxsize=1)
-def _read(sources: tuple[str, ...], llm: Path | None, units: Path | None, voice: Path | None) -> Any:
+def _read(sources: tuple[str, ...], llm: str | None, units: Path | None, voice: Path | None) -> Any:
     from freeze_omni.checkpoint import read_model
 
     return read_model(sources, llm=llm, units=units, voice=voice)

@@ -5,24 +5,43 @@ One dialogue is read as
     system(text) | user_prefix() turn user_suffix() answer | user_prefix(first=False) turn ...
 
 The end token of an answer starts the next `user_prefix`: it enters the LLM's cache only when the next turn starts.
+Each piece has the ids that it has inside the whole. A space at the end of a piece goes to the text that follows, as
+tokenizers have it in one token with the next word.
 """
 
 from __future__ import annotations
 
+import datetime
+import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from jinja2.exceptions import TemplateError
+from freeze_omni.config import ConfigError
 
 SYSTEM, USER, ANSWER, NEXT_USER = "SysMark0x", "UserMark1x", "AnswerMark2x", "NextMark3x"
 FIXED_DATE = "26 Jul 2024"
-_STOP = "."  # what running text follows
+_TODAY = datetime.datetime(2024, 7, 26)  # the same: else the prompt of a trained model would change each day
+# In place of the function that templates take today's date from; a template cannot be given another function.
+_CODES = {f"%{code}": _TODAY.strftime(f"%{code}") for code in "aAbBdeFDHIjmMpSTuwyYcxX"}
+_CODES |= {f"%-{code}": str(int(_TODAY.strftime(f"%{code}"))) for code in "deHIjmMSy"}
+_REPLACED = "".join(f" | replace({code!r}, {value!r})" for code, value in _CODES.items())
+_FIXED_CLOCK = f"{{% macro strftime_now(format) %}}{{{{ format{_REPLACED} }}}}{{% endmacro %}}\n"
+_STOPS = (".", "a")  # what running text follows; two, as one may share a token with it
+_NO_THINKING = {"enable_thinking": False, "thinking": False, "thinking_budget": 0}  # of reasoning models' templates
+_ENDS = {"": "/", "begin_of_": "end_of_", "begin_": "end_", "start_of_": "end_of_", "start_": "end_"}
+# <think>, [THINK], <seed:think>, <|begin_of_thought|>, <|START_THINKING|>, and their closing tags
+_THOUGHT = re.compile(
+    rf"(?P<left>[<\[◁]\|?)(?P<sign>/|{'|'.join({*_ENDS, *_ENDS.values()} - {'', '/'})})?"
+    r"(?P<name>[\w:]*(?:think|thought|reason|reflect)\w*)(?P<right>\|?[>\]▷])",
+    re.IGNORECASE,
+)
+_OTHER_THOUGHT = re.compile(r"(?:think|thought|reason|analysis)\w*\W*(?:message\W*)?$", re.IGNORECASE)
 
 
-class ChatTemplateError(ValueError):
-    """The tokenizer has no chat template, or one whose turns cannot be separated."""
+class ChatTemplateError(ConfigError):
+    """The tokenizer has no chat template, or one whose turns cannot be separated, or that leaves the LLM thinking."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +50,7 @@ class ChatTexts:
 
     before_system: str
     after_system: str  # from the system text to the first user text
-    user_suffix: str  # from a user text to the answer
+    user_suffix: str  # from a user text to the answer; thinking that it opens is closed
     between: str  # from an answer to the next user text, the end token included
 
 
@@ -47,7 +66,8 @@ class ChatTemplate:
     def from_tokenizer(cls, tokenizer: Any) -> ChatTemplate:
         """Cut the template where marks come out; without a system role its text goes before the first user's.
 
-        Raises ChatTemplateError without a template, or if the marks do not come back in order.
+        Raises ChatTemplateError without a template, if the marks do not come back in order, or if it opens a reasoning
+        that cannot be closed.
         """
         if not getattr(tokenizer, "chat_template", None):
             raise ChatTemplateError(
@@ -55,14 +75,30 @@ class ChatTemplate:
                 "the model's template into chat_template.jinja in its folder"
             )
         try:
-            return cls(tokenizer, _with_system_role(tokenizer))
-        except (TemplateError, ChatTemplateError) as error:
-            try:
-                return cls(tokenizer, _without_system_role(tokenizer))
-            except TemplateError:
-                raise ChatTemplateError(
-                    f"{tokenizer.name_or_path}: its chat template fails on a plain dialogue: {error}"
-                ) from error
+            texts = _with_system_role(tokenizer)
+        except ChatTemplateError:
+            texts = _without_system_role(tokenizer)
+        return cls(tokenizer, texts)
+
+    @property
+    def closes_thinking(self) -> bool:
+        """Whether an empty reasoning stands before each answer."""
+        return _THOUGHT.search(self.texts.user_suffix) is not None
+
+    @property
+    def prints_date(self) -> bool:
+        """Whether the template gives a date: always `FIXED_DATE`, so that the prompt is the same each day."""
+        texts = self.texts.before_system + self.texts.after_system
+        return all(part in texts for part in (f"{_TODAY.year}", f"{_TODAY.day}"))
+
+    def check_answer(self, ids: Sequence[int]) -> None:
+        """Raises ChatTemplateError for an answer of the LLM that begins with a reasoning, which would be spoken."""
+        text = self.tokenizer.decode(list(ids)).lstrip()
+        if (tag := _THOUGHT.match(text)) and (tag["sign"] or "").lower() not in _ENDS.values():
+            raise ChatTemplateError(
+                f"{self.tokenizer.name_or_path}: the LLM answers with its reasoning ({tag[0]} ...), which would be "
+                "spoken; use a model that answers at once, or close it in chat_template.jinja in its folder"
+            )
 
     def system(self, text: str) -> list[int]:
         """Ids from the beginning of the dialogue to the end of the system text."""
@@ -70,39 +106,53 @@ class ChatTemplate:
 
     def user_prefix(self, first: bool = True) -> list[int]:
         """Ids that open a user turn: the first, after the system text, or another, with the end token before it."""
-        return self._ids(self.texts.after_system if first else self.texts.between)
+        return self._after("", self._opening(first).rstrip(" "))
 
     def user_suffix(self) -> list[int]:
         """Ids that close the user turn and open the assistant's."""
-        return self._ids(self.texts.user_suffix)
+        return self._after("", self.texts.user_suffix.rstrip(" "))
 
-    def user_text(self, text: str) -> list[int]:
+    def user_text(self, text: str, first: bool = False) -> list[int]:
         """Ids of a user's text as they come out inside the template, right after `user_prefix`."""
-        return self._after(self.texts.between, "", text.strip())
+        return self._after(self._opening(first), text.strip())
 
     def running_text(self, text: str) -> list[int]:
         """Ids of a text inside running text, so after a space, except in scripts without spaces."""
         text = text.strip()
         if not text or unicodedata.east_asian_width(text[0]) in "WF":
             return self._ids(text)
-        return self._after(_STOP, " ", text)
+        return self._after(" ", text)
 
     def answer(self, text: str) -> list[int]:
-        """Ids of an answer, without its end token."""
-        return self._ids(text.strip())
+        """Ids of an answer, without its end token, right after `user_suffix`."""
+        return self._after(self.texts.user_suffix, text.strip())
 
     def dialogue(self, system: str, turns: Sequence[tuple[str, str | None]]) -> list[int]:
         """Ids of a dialogue in text, without the last answer's end token; an answer of None is still to be given."""
         ids = self.system(system)
         for number, (user, answer) in enumerate(turns):
-            ids += self.user_prefix(first=number == 0) + self.user_text(user) + self.user_suffix()
+            first = number == 0
+            ids += self.user_prefix(first) + self.user_text(user, first) + self.user_suffix()
             ids += self.answer(answer or "")
         return ids
 
-    def _after(self, opening: str, between: str, text: str) -> list[int]:
-        """Ids of a text after an opening; its ids alone if the two share a token."""
-        before, inside = self._ids(opening), self._ids(opening + between + text)
-        return inside[len(before) :] if inside[: len(before)] == before else self._ids(text)
+    def _opening(self, first: bool) -> str:
+        return self.texts.after_system if first else self.texts.between
+
+    def _after(self, opening: str, text: str) -> list[int]:
+        """Ids of a text inside the whole, after running text and an opening whose spaces at the end are its own.
+
+        Its ids alone if it shares a token with what is before it.
+        """
+        if not text:
+            return []
+        before = opening.rstrip(" ")
+        spaces = opening[len(before) :]
+        for stop in _STOPS:
+            ids, inside = self._ids(stop + before), self._ids(stop + before + spaces + text)
+            if inside[: len(ids)] == ids:
+                return inside[len(ids) :]
+        return self._ids(text)
 
     def _ids(self, text: str) -> list[int]:
         return tokenise(text, self.tokenizer)
@@ -125,34 +175,58 @@ def tokenise(text: str, tokenizer: Any) -> list[int]:
 
 def _with_system_role(tokenizer: Any) -> ChatTexts:
     turns = [("system", SYSTEM), ("user", USER), ("assistant", ANSWER), ("user", NEXT_USER)]
-    before, after, _, between, _ = _cut(tokenizer, turns, [SYSTEM, USER, ANSWER, NEXT_USER])
-    _, _, suffix = _cut(tokenizer, turns[:2], [SYSTEM, USER])
-    return ChatTexts(before, after, suffix, between)
+    before, after, answered, between, _ = _cut(tokenizer, turns, [SYSTEM, USER, ANSWER, NEXT_USER])
+    _, _, asked = _cut(tokenizer, turns[:2], [SYSTEM, USER])
+    return ChatTexts(before, after, _suffix(asked, answered, tokenizer), between)
 
 
 def _without_system_role(tokenizer: Any) -> ChatTexts:
     turns = [("user", USER), ("assistant", ANSWER), ("user", NEXT_USER)]
-    before, _, between, _ = _cut(tokenizer, turns, [USER, ANSWER, NEXT_USER])
-    _, suffix = _cut(tokenizer, turns[:1], [USER])
-    return ChatTexts(before, "\n\n", suffix, between)
+    before, answered, between, _ = _cut(tokenizer, turns, [USER, ANSWER, NEXT_USER])
+    _, asked = _cut(tokenizer, turns[:1], [USER])
+    return ChatTexts(before, "\n\n", _suffix(asked, answered, tokenizer), between)
+
+
+def _suffix(asked: str, answered: str, tokenizer: Any) -> str:
+    """From a user text to the answer, without thinking; asked, answered: as rendered before and with an answer."""
+    suffix = answered if answered.startswith(asked) else asked  # not all templates know the generation prompt
+    return _close_thinking(suffix, tokenizer)
+
+
+def _close_thinking(suffix: str, tokenizer: Any) -> str:
+    """An opened reasoning is closed at once, as Qwen3's template does it: else it would be spoken as the answer."""
+    tags = list(_THOUGHT.finditer(suffix))
+    sign = (tags[-1]["sign"] or "") if tags else ""
+    if sign.lower() in _ENDS.values() or not (tags or _OTHER_THOUGHT.search(suffix)):
+        return suffix
+    if not tags or suffix[tags[-1].end() :].strip():
+        raise ChatTemplateError(
+            f"{tokenizer.name_or_path}: its chat template leaves the LLM thinking ({suffix!r}), which would be spoken; "
+            "use a model that answers at once, or change chat_template.jinja in its folder"
+        )
+    end = _ENDS[sign.lower()]
+    end = end.upper() if sign.isupper() else end
+    return f"{suffix.rstrip()}\n\n{tags[-1]['left']}{end}{tags[-1]['name']}{tags[-1]['right']}\n\n"
 
 
 def _cut(tokenizer: Any, turns: list[tuple[str, str]], marks: list[str]) -> list[str]:
     """The rendered dialogue cut at its marks: one piece more than marks."""
-    rendered = tokenizer.apply_chat_template(
-        [{"role": role, "content": content} for role, content in turns],
-        tokenize=False,
-        add_generation_prompt=turns[-1][0] == "user",
-        enable_thinking=False,  # templates of reasoning models; others ignore it
-        date_string=FIXED_DATE,  # templates that would print today's date
-    )
+    where = f"{tokenizer.name_or_path}: its chat template"
+    try:
+        rendered = tokenizer.apply_chat_template(
+            [{"role": role, "content": content} for role, content in turns],
+            tokenize=False,
+            add_generation_prompt=turns[-1][0] == "user",
+            chat_template=_FIXED_CLOCK + tokenizer.get_chat_template(),
+            date_string=FIXED_DATE,
+            **_NO_THINKING,  # others ignore it
+        )
+    except Exception as error:  # whatever the template does
+        raise ChatTemplateError(f"{where} fails on a plain dialogue: {' '.join(str(error).split())}") from error
     pieces, rest = [], rendered
     for mark in marks:
         before, found, rest = rest.partition(mark)
         if not found:
-            raise ChatTemplateError(
-                f"{tokenizer.name_or_path}: its chat template drops or reorders a turn's content; "
-                f"rendered: {rendered!r}"
-            )
+            raise ChatTemplateError(f"{where} drops or reorders a turn's content; rendered: {rendered!r}")
         pieces.append(before)
     return [*pieces, rest]

@@ -14,13 +14,11 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 from freeze_omni.llm.batch import read_packed
 from freeze_omni.llm.cache import LlmCache, cache_argument
 from freeze_omni.llm.chat import ChatTemplate, ChatTexts
+from freeze_omni.llm.check import check_architecture, check_reading, check_weights
 from freeze_omni.llm.order import ReadingOrder
+from freeze_omni.llm.source import LlmError, check_source, loading, told
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-
-
-class LlmError(ValueError):
-    """An LLM that cannot be used: names the path and the fix."""
 
 
 class FrozenLLM(nn.Module):
@@ -53,37 +51,40 @@ class FrozenLLM(nn.Module):
         device: str | torch.device = "cpu",
         texts: ChatTexts | None = None,
     ) -> FrozenLLM:
-        """Load from a folder, or from the hub if `path_or_id` is not a path.
+        """Load from a folder, or from the hub if `path_or_id` is not a path, as USER/NAME or USER/NAME@REVISION.
 
         dtype: float32, bfloat16, float16 or auto (as stored). texts: a chat template in place of its own.
-        Raises LlmError for a wrong path, a GGUF file, a model that is no causal LM; ChatTemplateError for a tokenizer
-        without chat template (before the weights are read).
+        Raises, before the weights are read, LlmError for a wrong path, a GGUF file, a model that is no causal LM, or
+        whose cache is none of keys and values; ChatTemplateError for a tokenizer without chat template. Then LlmError
+        for missing weights, or an LLM that `check_reading` refuses.
         """
         source = check_source(path_or_id)
         if dtype != "auto" and dtype not in DTYPES:
             raise LlmError(f"unknown LLM dtype '{dtype}', expected {', '.join(DTYPES)} or auto")
-        try:
-            tokenizer = AutoTokenizer.from_pretrained(source)
-            chat = ChatTemplate.from_tokenizer(tokenizer) if texts is None else ChatTemplate(tokenizer, texts)
-            model = AutoModelForCausalLM.from_pretrained(source, dtype=DTYPES.get(dtype, dtype))
-        except OSError as error:
-            neither = "neither a folder here nor a model on the hub that transformers can load"
-            raise LlmError(f"{source}: {neither}: {error}") from error
+        config, tokenizer = read_config(source), read_tokenizer(source)
+        chat = ChatTemplate.from_tokenizer(tokenizer) if texts is None else ChatTemplate(tokenizer, texts)
+        name, options = loading(source)
+        with told(source):
+            model, report = AutoModelForCausalLM.from_pretrained(
+                name, config=config, dtype=DTYPES.get(dtype, dtype), output_loading_info=True, **options
+            )
+        check_weights(report, source)
         llm = cls(model.to(device), tokenizer, source, None if texts is None else chat)
-        llm.check_logits()
+        with told(source):
+            llm.check_logits()
+            check_reading(llm)
         return llm
 
     @classmethod
     def on_meta(cls, path_or_id: str | Path | dict[str, Any]) -> FrozenLLM:
-        """The architecture without weights, from a folder, a hub id or what config.json holds."""
+        """The architecture without weights, from a folder, a hub id or what config.json holds. Raises as `load`."""
         if isinstance(path_or_id, dict):
             config = AutoConfig.for_model(**path_or_id)
             tokenizer, source = None, str(path_or_id.get("model_type"))
         else:
             source = check_source(path_or_id)
-            config = AutoConfig.from_pretrained(source)
-            tokenizer = AutoTokenizer.from_pretrained(source)
-        with torch.device("meta"):
+            config, tokenizer = read_config(source), read_tokenizer(source)
+        with told(source), torch.device("meta"):
             return cls(AutoModelForCausalLM.from_config(config), tokenizer, source)
 
     @property
@@ -100,6 +101,12 @@ class FrozenLLM(nn.Module):
     def context_positions(self) -> int:
         """Positions that a dialogue may take; practically endless for an LLM that names no limit."""
         return (getattr(self.config, "max_position_embeddings", None) or 2**31) - self.own_positions
+
+    @property
+    def window(self) -> int:
+        """Positions that a layer with a sliding window looks back, padding between them included; else endless."""
+        slides = any(layer.is_sliding for layer in self.new_cache().layers)
+        return (slides and getattr(self.config, "sliding_window", None)) or 2**31
 
     @property
     def order(self) -> ReadingOrder:
@@ -221,20 +228,24 @@ def _count(mask: Tensor) -> Tensor:
     return (mask.long().cumsum(1) - 1).clamp_(min=0)
 
 
-def check_source(path_or_id: str | Path) -> str:
-    """The folder or hub id. Raises LlmError for a path without an LLM folder."""
-    text, path = str(path_or_id), Path(path_or_id).expanduser()
-    gguf = path.suffix == ".gguf" or path.is_dir() and any(path.glob("*.gguf"))
-    if gguf and not (path / "config.json").exists():
-        raise LlmError(
-            f"{text}: GGUF weights; convert them once to a folder with config.json and "
-            "model.safetensors (tools/installers/convert_gguf.py) and give that folder"
-        )
-    if path.is_dir():
-        if not (path / "config.json").exists():
-            raise LlmError(f"{path}: no config.json in this folder; give the folder of a transformers model")
-        return str(path)
-    looks_like_path = isinstance(path_or_id, Path) or text.startswith((".", "/", "~"))
-    if looks_like_path or path.exists() or text.count("/") > 1:
-        raise LlmError(f"{text}: no such folder; give the folder of a transformers model or a hub id")
-    return text
+def read_config(source: str) -> Any:
+    """The transformers configuration of a checked source. Raises LlmError as `check_architecture`."""
+    name, options = loading(source)
+    with told(source):
+        config = AutoConfig.from_pretrained(name, **options)
+        check_architecture(config, source)
+    return config
+
+
+def read_tokenizer(source: str) -> Any:
+    """The tokenizer of a checked source. Raises LlmError."""
+    name, options = loading(source)
+    with told(source):
+        return AutoTokenizer.from_pretrained(name, **options)
+
+
+def width_of(path_or_id: str | Path) -> int:
+    """Width of an LLM, of which only the configuration is read. Raises LlmError as `read_config`."""
+    source = check_source(path_or_id)
+    with told(source):
+        return read_config(source).get_text_config(decoder=True).hidden_size

@@ -81,9 +81,12 @@ def generate_batch(
 ) -> list[Answer]:
     """Answer many prompts (token ids each) at once; rows that have ended leave the batch.
 
-    In float32 greedy answers are those of single runs. Prompts of like length cost least padding.
+    In float32 greedy answers are those of single runs. Prompts of like length cost least padding. What exceeds a
+    sliding window, which would count the padding, is answered one by one.
     keep_hidden: otherwise `hidden` of every answer is (0, E).
     """
+    if len(prompts) > 1 and max(map(len, prompts)) + config.max_new_tokens > llm.window:
+        return [generate_batch(llm, [prompt], config, generator, keep_hidden)[0] for prompt in prompts]
     device = llm.model.device
     ids, lengths = pad_rows([torch.tensor(prompt, device=device) for prompt in prompts])
     cache = llm.new_cache()

@@ -38,7 +38,7 @@ class ReadingOrder:
 
     def before_answer(self, system: str, rounds: Rounds, question: str) -> list[int]:
         """Ids of all that the LLM reads before it answers a question in text."""
-        return self.before_turn(system, rounds) + self.text(question) + self.suffix()
+        return self.chat.dialogue(system, [*rounds, (question, None)])
 
     @staticmethod
     def spoken_turn(prompt: Tensor, speech: Tensor, *after: Tensor) -> Tensor:

@@ -86,12 +86,15 @@ class CtcUnits:
                 f"units of kind '{self.kind}' have no embedding in the LLM: make units of kind 'llm' (stage 3), or set "
                 "the adapter's posterior: false"
             )
-        ids = self.llm_ids[2:]
-        if llm.tokenizer.convert_ids_to_tokens(ids.tolist()) != self.tokens[2:]:
+        self.check_tokenizer(llm.tokenizer, llm.source)
+        return torch.nn.functional.pad(llm.embed(self.llm_ids[2:].to(llm.model.device)), (0, 0, 2, 0))
+
+    def check_tokenizer(self, tokenizer: Any, source: str) -> None:
+        """Raises ConfigError for units of kind llm that were made with another LLM's tokenizer; source: of this one."""
+        if self.kind == "llm" and tokenizer.convert_ids_to_tokens(self.llm_ids[2:].tolist()) != self.tokens[2:]:
             raise ConfigError(
-                f"these CTC units were made with another tokenizer than that of {llm.source}: make them again (stage 3)"
+                f"these CTC units were made with another tokenizer than that of {source}: make them again (stage 3)"
             )
-        return torch.nn.functional.pad(llm.embed(ids.to(llm.model.device)), (0, 0, 2, 0))
 
     def save(self, folder: str | Path) -> None:
         """Write tokens.txt (one unit a line), units.json and what else the kind needs."""

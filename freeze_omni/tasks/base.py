@@ -39,6 +39,7 @@ OPTIONS: dict[str, tuple[Any, Any, str]] = {
     "train_dir": ([], list, "Data directories; a file is taken from the first that has it"),
     "valid_dir": ([], list, "The same for validation"),
     "llm": (None, str_or_none, "Folder or hub id of the frozen LLM"),
+    "llm_revision": (None, str_or_none, "Commit, tag or branch of a hub id"),
     "llm_dtype": ("float32", str, "float32 or bfloat16: type of the frozen weights"),
     "llm_size": (None, int_or_none, "Width of the LLM, for a dry run without it"),
     "encoder": (None, str_or_none, "Pretrained speech encoder: folder of transformers or CTranslate2, or hub id"),

@@ -16,7 +16,8 @@ from torch import Tensor, nn
 
 from freeze_omni.checkpoint import PartsSource
 from freeze_omni.config import ConfigError
-from freeze_omni.llm.frozen import DTYPES, FrozenLLM
+from freeze_omni.llm.frozen import DTYPES, FrozenLLM, width_of
+from freeze_omni.llm.source import pinned
 from freeze_omni.llm.tuned import PART, build_tuning, tuned
 from freeze_omni.llm.units import CtcUnits
 from freeze_omni.pack import is_pack, llm_source, read_config
@@ -44,7 +45,8 @@ class Resources:
     @classmethod
     def from_options(cls, args: argparse.Namespace) -> Resources:
         """What is not given is taken from the packed model that --init_parts names, if any."""
-        llm, units, unit_size, system = args.llm, args.units, args.unit_size, args.system
+        llm = pinned(args.llm, args.llm_revision)
+        units, unit_size, system = args.units, args.unit_size, args.system
         pack = next((str(s.path) for s in map(PartsSource.parse, args.init_parts or ()) if s.is_pack), None)
         if pack is not None:
             config = read_config(pack)
@@ -90,8 +92,8 @@ class Resources:
                 return self.embedding.hidden_size
             if is_pack(self.llm_path):
                 return read_config(self.llm_path).llm_size
-            if (file := Path(self.llm_path) / "config.json").exists():
-                return json.loads(file.read_text(encoding="utf-8"))["hidden_size"]
+            if self.given_llm_size is None or Path(self.llm_path).is_dir():
+                return width_of(self.llm_path)
         if self.given_llm_size is None:
             raise ConfigError("the width of the LLM is not known: give --llm FOLDER or --llm_size")
         return self.given_llm_size

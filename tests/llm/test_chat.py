@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import datetime
+import types
+
 import pytest
+from transformers.utils import chat_template_utils
 
 from freeze_omni.llm.chat import FIXED_DATE, ChatTemplate, ChatTemplateError
+from tests.llm.templates import PLAIN, SWITCH, THINKING, TOKENIZERS, UNKNOWN_THINKING, opening, tokenizer_of
 from tests.toy import KINDS, toy_tokenizer
 
 SYSTEM = "You are a helpful assistant."
@@ -83,3 +88,95 @@ def test_a_template_that_ignores_the_system_role_gets_it_in_the_first_turn():
     chat = ChatTemplate.from_tokenizer(tokenizer)
     ids = chat.dialogue("Be brief.", [("Hello", None)])
     assert tokenizer.decode(ids).startswith("[user]Be brief.\n\nHello<|im_end|>")
+
+
+class Clock(datetime.datetime):
+    """In place of `datetime` where templates take it from."""
+
+    @classmethod
+    def now(cls, tz=None):
+        return cls(*cls.today_is)
+
+
+@pytest.fixture
+def on(monkeypatch):
+    """on(year, month, day): from then on templates think that it is that day."""
+
+    def set_today(*date):
+        Clock.today_is = date
+        monkeypatch.setattr(chat_template_utils, "datetime", Clock)
+
+    return set_today
+
+
+@pytest.mark.parametrize("kind", TOKENIZERS)
+@pytest.mark.parametrize("name", PLAIN)
+def test_every_piece_has_the_ids_of_the_whole(name, kind, on):
+    """System texts in the first user turn, spaces before texts, dates: with tokenizers that mark words by spaces."""
+    on(2024, 7, 26)
+    tokenizer = tokenizer_of(kind, PLAIN[name])
+    chat = ChatTemplate.from_tokenizer(tokenizer)
+    asked = [[(TURNS[0][0], None)], [TURNS[0], (TURNS[1][0], None)]]
+    for turns in asked:
+        assert chat.dialogue(SYSTEM, turns) == rendered(tokenizer, turns), chat.texts
+
+
+@pytest.mark.parametrize("name", PLAIN)
+def test_the_prompt_is_the_same_on_every_day(name, on):
+    prompts = []
+    for date in ((2026, 11, 27), (2031, 2, 3)):
+        on(*date)
+        chat = ChatTemplate.from_tokenizer(tokenizer_of("byte level", PLAIN[name]))
+        prompts.append(chat.dialogue(SYSTEM, TURNS))
+    assert prompts[0] == prompts[1]
+    assert chat.prints_date == name.startswith("date")
+
+
+@pytest.mark.parametrize("code", ["%d %B %Y", "%Y-%m-%d", "%A, %-d %b %y", "%e/%-m, %H:%M:%S", "%F %T", "%c", "%j"])
+def test_dates_of_every_form_are_those_of_the_fixed_day(code, on):
+    tokenizer = tokenizer_of(
+        "byte level", "  {% if true %}\n[{{ strftime_now('" + code + "') }}]{% endif %}" + PLAIN["chatml"]
+    )
+    texts = ChatTemplate.from_tokenizer(tokenizer).texts
+    assert f"[{datetime.datetime(2024, 7, 26).strftime(code)}]" in texts.before_system
+    on(2024, 7, 26, 0, 0)
+    whole = tokenizer.apply_chat_template([{"role": "user", "content": "x"}], tokenize=False)
+    assert texts.before_system.partition("]")[0] == whole.partition("]")[0], "white space of the template's own"
+
+
+@pytest.mark.parametrize("name", THINKING)
+def test_an_opened_reasoning_is_closed_before_the_answer(name):
+    thought, end = THINKING[name]
+    chat = ChatTemplate.from_tokenizer(tokenizer_of("byte level", opening(thought)))
+    suffix = "<|im_end|>\n<|im_start|>assistant\n" + thought
+    assert chat.texts.user_suffix == f"{suffix.rstrip()}\n\n{end}\n\n" and chat.closes_thinking
+    written = chat.tokenizer.decode(chat.dialogue(SYSTEM, [("Hello", "Paris.")]))
+    assert written.endswith(f"{end}\n\nParis.")
+
+
+@pytest.mark.parametrize("thought", UNKNOWN_THINKING)
+def test_a_reasoning_that_cannot_be_closed_is_refused(thought):
+    with pytest.raises(ChatTemplateError, match="leaves the LLM thinking"):
+        ChatTemplate.from_tokenizer(tokenizer_of("byte level", opening(thought)))
+
+
+def test_a_template_that_closes_it_is_left_as_it_is():
+    chat = ChatTemplate.from_tokenizer(tokenizer_of("byte level", SWITCH))
+    assert chat.texts.user_suffix.count("</think>") == 1 and chat.closes_thinking
+    plain = ChatTemplate.from_tokenizer(tokenizer_of("byte level", PLAIN["chatml"]))
+    assert not plain.closes_thinking
+
+
+@pytest.mark.parametrize("text", ["<think>\nOkay", "[THINK] well", "<|begin_of_thought|>x"])
+def test_an_answer_that_is_a_reasoning_is_refused(text):
+    chat = ChatTemplate.from_tokenizer(tokenizer_of("byte level", PLAIN["chatml"]))
+    chat.tokenizer = types.SimpleNamespace(decode=lambda ids: text, name_or_path="x")
+    with pytest.raises(ChatTemplateError, match="answers with its reasoning"):
+        chat.check_answer([1])
+
+
+def test_a_template_of_no_text_that_can_be_chosen_is_an_error():
+    tokenizer = toy_tokenizer()
+    tokenizer.chat_template = {"rag": PLAIN["chatml"], "tools": PLAIN["chatml"]}
+    with pytest.raises(ChatTemplateError, match="fails on a plain dialogue"):
+        ChatTemplate.from_tokenizer(tokenizer)

@@ -71,6 +71,40 @@ def test_install_adopts_a_venv_then_has_nothing_to_do(clone):
     assert pip_installs(clone) == 2
 
 
+def installs(clone):
+    return [line for line in (clone / "tools/venv/bin/calls").read_text().splitlines() if "pip install" in line]
+
+
+@pytest.mark.parametrize(("python", "pinned"), [("3.12", True), ("3.1", False), ("3.13", False), (None, False)])
+def test_install_takes_the_tested_versions_for_their_python(clone, python, pinned):
+    if python is not None:
+        (clone / "tools/constraints.txt").write_text(f"# Python {python}\ntorch==2\n")
+    ok(clone / "tools/install.sh")
+    assert [f"-c {clone}/tools/constraints.txt" in line for line in installs(clone)] == [pinned]
+
+
+def test_install_goes_on_without_versions_that_cannot_be_had_and_says_so(clone):
+    (clone / "tools/constraints.txt").write_text("# Python 3.12\ntorch==2\n")
+    python = clone / "tools/venv/bin/python"
+    fails = (
+        'case "$*" in *" -c "*constraints*) echo "ERROR: No matching distribution found for torch==2"; exit 1 ;; esac\n'
+    )
+    python.write_text(python.read_text() + fails)
+    assert "warning: not all versions of tools/constraints.txt" in ok(clone / "tools/install.sh")
+    assert ["constraints" in line for line in installs(clone)] == [True, False]
+    assert "nothing to do" in ok(clone / "tools/install.sh")
+
+
+def test_the_tested_versions_are_those_of_packages_for_every_machine():
+    """No host, no build for one kind of processor, and what setup.py asks for is among them."""
+    lines = (ROOT / "tools/constraints.txt").read_text(encoding="utf-8").splitlines()
+    pins = dict(line.split("==") for line in lines if not line.startswith("#"))
+    assert lines[0].startswith("# Python 3.") and len(pins) > 100
+    assert not any(mark in text for text in pins.values() for mark in "+@:/ ")
+    assert not any(name.startswith(("nvidia", "cuda", "triton")) for name in pins)
+    assert {"torch", "transformers", "numpy", "espnet", "safetensors", "starlette", "cryptography"} <= set(pins)
+
+
 @pytest.mark.parametrize(
     ("said", "explained"),
     [

@@ -49,6 +49,7 @@ scene_test_set=      # Dialogue: test set of duplex scenes.
 # The encoder, the LLM and the units
 encoder=             # A pretrained speech encoder to start from: a transformers or faster-whisper folder, or a hub id; empty: none.
 llm=                 # The frozen LLM: a folder or a hub id of any transformers causal LM.
+llm_revision=        # Commit, tag or branch of a hub id.
 unit_kind=llm        # CTC units: llm (the LLM's own tokens), bpe (sentencepiece) or char.
 unit_min_count=3     # An LLM token with fewer occurrences is split into smaller ones (unit_kind=llm).
 nbpe=500             # Number of units (unit_kind=bpe).
@@ -71,7 +72,7 @@ decode_args=         # Of decoding (stage 11).
 # Training and evaluation
 adapters="ctc conv"  # Adapters to train and to compare; the first is the default of the packed model.
 inference_model=valid.loss.ave  # The averaged checkpoint that later stages take.
-init_model=          # Packed (e.g. imported) model: stages 7 and 10 start from it, stage 8 takes its codec.
+init_model=          # Packed (e.g. imported) model: stages 7 and 10 start from it; 3, 5, 6 and 9 are left out.
 decode="asr qa states codec tts latency duplex"  # What stage 11 decodes.
 decode_conf=         # YAML of decoding and scoring; decode.yaml in --conf by default.
 duplex_scenes=0      # Scripted two-voice scenes of each kind to compose, play and measure; 0: none.
@@ -110,6 +111,7 @@ main() {
         return
     fi
     log "${cmdline}"
+    check_models
     local n start
     for n in "${!names[@]}"; do
         if ((n < stage || n > stop_stage)) || [[ " ${skip_stages} " == *" ${n} "* ]]; then

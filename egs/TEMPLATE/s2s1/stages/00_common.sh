@@ -31,23 +31,6 @@ need() {
     done
 }
 
-check_options() {
-    [ -d "${conf}" ] || die "--conf ${conf}: no such folder; conf/ has one for each scale"
-    [[ "${tag}" =~ ^[A-Za-z0-9_.-]*$ ]] || die "--tag ${tag}: use letters, digits, and the characters _ . -"
-    [ -z "${tag}" ] || [ -z "${init_model}" ] || die "--tag and --init_model exclude each other: use another --expdir"
-    if "${record}" && [ "$(basename "${conf}")" = tiny ]; then die "--record: the scores of a toy are not recorded"; fi
-    [ -z "${llm}" ] || [[ "${llm}" != /* && "${llm}" != .* ]] || [ -d "${llm}" ] ||
-        die "--llm ${llm}: no such folder; give the folder of a transformers causal LM or a hub id"
-    if [ -n "${dialogue_train_set}" ] && [ -z "${llm}" ] && ! "${dry_run}" && ((stop_stage >= 4)); then
-        die "--llm is empty: stage 4 and later stages need a frozen LLM. Give one, or stop with --stop_stage 3"
-    fi
-    local free_kb
-    mkdir -p "${expdir}" "${dumpdir}" || die "cannot create ${expdir} or ${dumpdir}: check permissions and disk"
-    free_kb=$(df -Pk "${expdir}" | awk 'NR == 2 {print $4}')
-    ((free_kb > 2000000)) ||
-        die "only $((free_kb / 1024)) MB are free for ${expdir}: free some space or move --expdir and --dumpdir"
-}
-
 # owned COMMAND...: run it in a process group of its own, which ends with this shell, even if that is killed.
 owned_group=
 owned() {

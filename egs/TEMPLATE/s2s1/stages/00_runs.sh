@@ -14,7 +14,7 @@ ask_stages() { # ask_stages folder|parts STAGE [ADAPTER]
     local changed
     mapfile -t changed < <(overridden)
     ask_python "$1" "$2" --exp "${expdir}" --adapter "${3:-${adapters%% *}}" \
-        --checkpoint "${inference_model}" --tag "${tag}" --changed "${changed[@]}"
+        --checkpoint "${inference_model}" --tag "${tag}" --init "${init_model:-}" --changed "${changed[@]}"
 }
 
 folder_of() { ask_stages folder "$@"; } # folder_of STAGE [ADAPTER]: its training folder, relative to ${expdir}
@@ -89,7 +89,7 @@ dry_run_models() {
     # shellcheck disable=SC2086
     owned ask_python dry_run --conf "${conf}" --work "${expdir}/${mine}dry_run" --llm "${llm}" \
         --encoder "${encoder}" --encoder_conf "$(encoder_conf)" \
-        --adapters ${adapters} --tag "${tag}" "${options[@]}"
+        --adapters ${adapters} --tag "${tag}" --init "${init_model:-}" "${options[@]}"
 }
 
 # The training folders as they are now: `once` renames old ones to a name that ends in a date.

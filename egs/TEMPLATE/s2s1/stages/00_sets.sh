@@ -41,9 +41,15 @@ dump_feats() {
     read_overrides encoder
     name=$(of_dump "$(dump_of feats encoder)")feats_$(basename "${dir}")
     once "${name}" "${encoder}" "${conf}/$(encoder_conf).yaml" "${dir}" "${overrides[@]}" --makes "${feats}/feats.scp" -- \
-        job "${feats}/log/dump_feats.log" "${threads[@]}" python -m freeze_omni.bin.dump_feats --encoder "${encoder}" \
-        --config "${conf}/$(encoder_conf).yaml" --data_dir "${dir}" --output_dir "${feats}" --seed "${seed}" "$@" \
-        "${overrides[@]}"
+        dump_feats_part "${dir}" "${feats}" "$@" "${overrides[@]}"
+}
+
+dump_feats_part() { # dump_feats_part <data dir> <output dir> OPTION...
+    local dir=$1 feats=$2
+    shift 2
+    if "${work_changed}"; then rm -f "${feats}"/feats.* "${feats}"/utt2num_frames*; fi # of a killed run, by another encoder
+    job "${feats}/log/dump_feats.log" "${threads[@]}" python -m freeze_omni.bin.dump_feats --encoder "${encoder}" \
+        --config "${conf}/$(encoder_conf).yaml" --data_dir "${dir}" --output_dir "${feats}" --seed "${seed}" "$@"
 }
 
 # The ids of the sets' utterances must differ.

@@ -31,8 +31,9 @@ stage_7() {
     local data="${dumpdir}/dialogue/${dialogue_train_set}" valid="${dumpdir}/dialogue/${dialogue_valid_set}"
     if [ -n "${init_model}" ]; then
         # The LLM is the packed model's own, with the chat template that it was trained with.
+        take_parts dialogue
         train 1.3_dialogue_init dialogue 1.3_dialogue "${init_model}" "${data}/states" "${data}/answer" -- \
-            --init_parts "${init_model}:encoder,adapter" \
+            --init_parts "${parts[@]}" \
             --system "${system_prompt}" --train_dir "${data}" --valid_dir "${valid}"
         return
     fi

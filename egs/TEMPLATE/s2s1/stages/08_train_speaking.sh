@@ -154,13 +154,13 @@ stage_10() {
     [ -n "${tts_train_set}" ] && [ -n "${dialogue_train_set}" ] ||
         { log "no --tts_train_set or no --dialogue_train_set: nothing to do"; return; }
     local folder tokens parts more
+    take_parts prefix
     folder=$(folder_of prefix)
     tokens=$(dump_of codec codec speech_decoder)
     if [ -n "${init_model}" ]; then # continue with its prefix, around its LLM
-        parts=("${init_model}:speech_decoder") more=(--model prefix_from_ar=false)
+        more=(--model prefix_from_ar=false)
     else
         need llm
-        take_parts prefix
         more=(--llm "${llm}")
     fi
     train "${folder}" prefix 2.3_prefix "${parts[@]%:*}" "${tokens}/${dialogue_train_set}/tokens" "${llm}" -- \

@@ -10,7 +10,7 @@ pack_model() {
     read_overrides pack
     job "${folder}.log" "${threads[@]}" python -m freeze_omni.bin.pack --output "${folder}" --llm "${llm}" \
         --units "${datadir}/token_list" --voice "${voice}" --system "${system_prompt}" \
-        --parts "${parts[@]}" "${further[@]}" "$@" "${overrides[@]}"
+        --parts "${parts[@]}" ${init_model:+--base "${init_model}"} "${further[@]}" "$@" "${overrides[@]}"
 }
 
 wanted() { [[ " ${decode} " == *" $1 "* ]]; } # wanted SUBJECT: whether stage 11 decodes it

@@ -1,0 +1,95 @@
+# Before any work: options that cannot be used, or that do not fit together, are told at once.
+
+check_options() {
+    [ -d "${conf}" ] || die "--conf ${conf}: no such folder; conf/ has one for each scale"
+    [[ "${tag}" =~ ^[A-Za-z0-9_.-]*$ ]] || die "--tag ${tag}: use letters, digits, and the characters _ . -"
+    [ -z "${tag}" ] || [ -z "${init_model}" ] || die "--tag and --init_model exclude each other: use another --expdir"
+    if "${record}" && [ "$(basename "${conf}")" = tiny ]; then die "--record: the scores of a toy are not recorded"; fi
+    check_llm_options
+    check_init_model
+    local free_kb
+    mkdir -p "${expdir}" "${dumpdir}" || die "cannot create ${expdir} or ${dumpdir}: check permissions and disk"
+    free_kb=$(df -Pk "${expdir}" | awk 'NR == 2 {print $4}')
+    ((free_kb > 2000000)) ||
+        die "only $((free_kb / 1024)) MB are free for ${expdir}: free some space or move --expdir and --dumpdir"
+}
+
+check_llm_options() {
+    [ -z "${llm}" ] || [[ "${llm}" != /* && "${llm}" != .* ]] || [ -d "${llm}" ] ||
+        die "--llm ${llm}: no such folder; give the folder of a transformers causal LM or a hub id"
+    if [ -n "${llm_revision}" ]; then
+        [ -n "${llm}" ] || die "--llm_revision ${llm_revision}: give the hub id that it belongs to as --llm"
+        [ ! -e "${llm}" ] || die "--llm_revision ${llm_revision}: --llm ${llm} is a folder, which has none"
+        llm="${llm}@${llm_revision}" # all commands take it so
+    fi
+    case ${unit_kind} in
+        llm | bpe | char) ;;
+        *) die "--unit_kind ${unit_kind}: expected llm, bpe or char" ;;
+    esac
+    if [ -n "${llm}" ] || [ -n "${init_model}" ] || "${dry_run}"; then return; fi
+    if [ -n "${dialogue_train_set}" ] && ((stop_stage >= 4)); then
+        die "--llm is empty: stage 4 and later stages need a frozen LLM. Give one, or stop with --stop_stage 3"
+    fi
+    if [ -n "${train_set}" ] && [ "${unit_kind}" = llm ] && runs 3; then
+        die "--llm is empty: --unit_kind llm takes its tokens. Give one, or --unit_kind bpe"
+    fi
+}
+
+# A packed model brings encoder, adapter, CTC head and units, codec, speech decoder and LLM: what would train these
+# again is skipped. `init` is the name of its adapter, so of the training folders and of the model.
+check_init_model() {
+    [ -n "${init_model}" ] || return 0
+    [ -f "${init_model}/config.yaml" ] && [ -f "${init_model}/model.safetensors" ] ||
+        die "--init_model ${init_model}: no packed model; give a folder that stage 13 or an import wrote"
+    adapters=init
+    skip_stages="${skip_stages} 3 5 6 9"
+    if [ -z "${llm}" ] && [ -d "${init_model}/llm" ]; then llm="${init_model}/llm"; fi
+    [ -n "${llm}" ] || [ -z "${dialogue_train_set}" ] || die "--llm is empty: give the LLM of --init_model ${init_model}"
+}
+
+runs() { # runs STAGE: whether its number is chosen
+    (($1 >= stage && $1 <= stop_stage)) && [[ " ${skip_stages} " != *" $1 "* ]]
+}
+
+trainings() { # the training stages that have something to do
+    if [ -n "${train_set}" ]; then
+        if runs 5; then echo encoder; fi
+        if runs 6 && [ -n "${llm}" ]; then echo adapter; fi
+    fi
+    if [ -n "${dialogue_train_set}" ] && runs 7; then echo dialogue; fi
+    if [ -n "${tts_train_set}" ]; then
+        if runs 8 && [ -z "${codec}${init_model}" ]; then echo codec; fi
+        if runs 9 && [ -n "${llm}" ]; then echo speech_decoder; fi
+        if runs 10 && [ -n "${dialogue_train_set}" ]; then echo prefix; fi
+    fi
+}
+
+# Whether the LLM, the units, the configurations and the packed model fit together: builds each model without memory.
+check_models() {
+    local name given trained units="" options=("--unit_kind=${unit_kind}" "--tag=${tag}")
+    mapfile -t trained < <(trainings)
+    if ((${#trained[@]} == 0)) && { [ -z "${llm}" ] || ! { runs 3 || runs 4; }; }; then return; fi
+    # shellcheck disable=SC2206
+    options+=(--adapters ${adapters} --encoder "${encoder}" --encoder_conf "$(encoder_conf)")
+    for name in $(overridden --all); do
+        given="${name}_args"
+        options+=("--${name}_args=${!given}")
+        if [ -n "${!given}" ]; then options+=(--changed "${name}"); fi
+    done
+    if [ -n "${train_set}" ] && ! runs 3 && [ -f "${datadir}/token_list/units.json" ]; then
+        units="${datadir}/token_list"
+        options+=(--units "${units}")
+    fi
+    if [ -n "${codec_conf}" ]; then options+=(--codec_conf "${codec_conf}"); fi
+    if [ -n "${dialogue_train_set}" ] && { runs 11 || runs 13; }; then options+=(--packs); fi
+    once "${mine}check" "${conf}" "${llm}" "${encoder}" "${init_model}" "${units}" "${codec_conf}" \
+        --makes "${expdir}/${mine}dry_run" -- check_fit "${inference_model}" --stages "${trained[@]}" "${options[@]}"
+}
+
+check_fit() { # check_fit CHECKPOINT [options]
+    local checkpoint=$1
+    shift
+    mkdir -p "${expdir}/${mine}dry_run"
+    python -m freeze_omni.bin.check_run --conf "${conf}" --work "${expdir}/${mine}dry_run" --llm "${llm}" \
+        --exp "${expdir}" --checkpoint "${checkpoint}" --init "${init_model}" "$@"
+}
