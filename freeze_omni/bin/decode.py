@@ -5,7 +5,7 @@
     freeze-omni decode (...)                 the same as `all`
 
 A subject alone reads --data and writes --output. `all` decodes every subject whose set is given, loads the model once,
-and writes ROOT/asr_<set>, ROOT/qa, ROOT/states, ROOT/latency, ROOT/codec, ROOT/tts, ROOT/duplex.
+and writes ROOT/asr_<set>, ROOT/qa, ROOT/qa_<set>, ROOT/states, ROOT/latency, ROOT/codec, ROOT/tts, ROOT/duplex.
 """
 
 import argparse
@@ -42,11 +42,15 @@ def main(arguments: list[str] | None = None) -> None:
         parser.add_argument("--root", required=True, type=Path, help="folder of the decoding folders")
         parser.add_argument("--asr", nargs="*", default=[], type=Path, help=DATA["asr"])
         parser.add_argument("--qa", type=Path, help=f"{DATA['qa']}; also for latency")
+        further = "further sets of spoken questions, each decoded to ROOT/qa_<set>"
+        parser.add_argument("--questions", nargs="*", default=[], type=Path, help=further)
         parser.add_argument("--scenes", type=Path, help=f"states: {DATA['states']}")
         parser.add_argument("--duplex", type=Path, help=DATA["duplex"])
         parser.add_argument("--tts", type=Path, help=DATA["tts"])
         parser.add_argument("--copies", type=Path, help="originals that the codec copies; default: those of --tts")
         parser.add_argument("--only", nargs="+", choices=DECODERS, default=[*DECODERS], help="decode these subjects")
+    judge = "CTranslate2 Whisper folder: also the same LLM's answers to what it hears in the questions"
+    parser.add_argument("--judge", type=Path, help=judge)
     parser.add_argument("--config", type=Path, help="decode.yaml; without it, its defaults")
     parser.add_argument("--seed", type=int, default=777, help="seed of all sampling")
     parser.add_argument("--threads", type=int, default=0, help="threads of torch; 0: as found")
@@ -69,6 +73,7 @@ def decode(args: argparse.Namespace) -> None:
         }
         jobs = [("asr", data, args.root / f"asr_{data.name}") for data in args.asr]
         jobs += [(name, data, args.root / name) for name, data in sets.items() if data is not None]
+        jobs += [("qa", data, args.root / f"qa_{data.name}") for data in args.questions]
         jobs = [job for job in jobs if job[0] in args.only]
     config = read_config(args.config)
     for name, data, output in jobs:

@@ -54,7 +54,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--voice", type=Path, help="tts with a checkpoint of 2.2: sound file of the voice")
     parser.add_argument("--set", default="", help="name of the test set, which selects the paper's figures")
     parser.add_argument("--normaliser", choices=sorted(NORMALISERS), default="english")
-    parser.add_argument("--judge", type=Path, help="tts, duplex --scenes: CTranslate2 Whisper folder")
+    parser.add_argument("--judge", type=Path, help="tts, qa, duplex --scenes: CTranslate2 Whisper folder")
     parser.add_argument("--language", default="en", help="language of the judge")
     parser.add_argument("--max_new_tokens", type=int, default=512, help="longest text of the LLM")
     parser.add_argument("--config", type=Path, help="decode.yaml, whose limits on sets are ignored")

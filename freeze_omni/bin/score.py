@@ -28,7 +28,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--seen", default="asr_test_seen", help="ASR test set of known voices")
     parser.add_argument("--unseen", default="asr_test_unseen", help="ASR test set of unknown voices")
     parser.add_argument("--real", default="asr_test_real", help="ASR test set of recorded human speech")
-    parser.add_argument("--sources", type=Path, help="sources.jsonl of stage 1: what the sets are made of")
+    parser.add_argument("--unseen_qa", default="test_unseen", help="set of spoken questions by an unknown voice")
+    parser.add_argument("--sources", nargs="*", default=[], type=Path, help="sources.jsonl: what the sets are made of")
     parser.add_argument("--stage_seconds", type=Path, help="folder with files seconds.<stage>")
     parser.add_argument("--fact", nargs="*", default=[], metavar="NAME=TEXT", help="store in the results")
     parser.add_argument("--seed", type=int, default=777, help="the seed of training and decoding")
@@ -44,23 +45,24 @@ def score(chosen: argparse.Namespace) -> None:
     for name, folder in roots.items():
         judge = chosen.judge if (Path(folder) / "tts").exists() else None
         models[name] = score_root(Path(folder), config, judge)
-        models[name]["headline"] = headline(models[name], chosen.seen, chosen.unseen, chosen.real)
+        models[name]["headline"] = headline(models[name], chosen.seen, chosen.unseen, chosen.real, chosen.unseen_qa)
     stages = stage_seconds(chosen.stage_seconds)
     default = next(iter(models.values()))
     figures = default["headline"] | {"wall_min": wall_min(stages, time.time() - started_s)}
-    results = {key: figures[key] for key in KEYS} | {
+    figures = {key: figures[key] for key in dict.fromkeys((*KEYS, *figures))}
+    results = figures | {
         "scale": chosen.scale,
         "toy": chosen.toy,
         "models": models,
         "sizes": {name: pack_sizes(folder) for name, folder in packs.items()},
-        "sources": [asdict(source) for source in (read_sources(chosen.sources) if chosen.sources else ())],
+        "sources": [asdict(source) for path in chosen.sources for source in read_sources(path)],
         "stage_seconds": stages,
         "facts": pairs(list(map(without_home, chosen.fact))) | {"judge": chosen.judge.name if chosen.judge else "none"},
         "provenance": provenance(chosen.seed, started_s),
     }
     write_json(chosen.output, results)
-    for key in KEYS:
-        print(f"{key:<20}{'-' if results[key] is None else results[key]}")
+    for key in figures:
+        print(f"{key:<24}{'-' if figures[key] is None else figures[key]}")
 
 
 def pairs(texts: list[str]) -> dict[str, str]:

@@ -73,6 +73,13 @@ def _read_form(path: Path) -> list[Question]:
     raise TableError(f"{path}: neither Web Questions nor TriviaQA; docs/evaluation.md lists the accepted forms")
 
 
+def published_sounds(path: Path) -> dict[str, str]:
+    """Names of sound files, in the third column of a table as Llama Questions has it, by question; {} if none."""
+    path = path if path.is_file() else _file_of(path)
+    rows = _table_rows(path) if path.suffix in (".tsv", ".txt") else ()
+    return {key: cells[2].strip() for key, cells in rows if len(cells) > 2 and cells[2].strip()}
+
+
 def _file_of(folder: Path) -> Path:
     if (folder / "questions.jsonl").is_file():
         return folder / "questions.jsonl"
@@ -96,12 +103,16 @@ def _trivia_row(row: dict[str, Any]) -> tuple[str, str, list[str]]:
 
 
 def _llama_rows(path: Path) -> Iterable[tuple[str, str, list[str]]]:
+    return ((key, cells[0].strip(), [cells[1].strip()]) for key, cells in _table_rows(path))
+
+
+def _table_rows(path: Path) -> Iterable[tuple[str, list[str]]]:
     rows = [line.split("\t") for line in read_lines(path) if line.strip()]
     titled = bool(rows) and rows[0][0].strip().lower().startswith("question")
     for number, cells in enumerate(rows[titled:]):
         if len(cells) < 2:
             raise TableError(f"{path}:{number + 1}: expected `question<tab>answer`")
-        yield f"llama-{number:04d}", cells[0].strip(), [cells[1].strip()]
+        yield f"llama-{number:04d}", cells
 
 
 def _questions(path: Path, rows: Iterable[tuple[str, str, list[str]]]) -> list[Question]:

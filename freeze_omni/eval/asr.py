@@ -1,4 +1,7 @@
-"""Speech input: transcripts by the CTC head at several chunk sizes, and by the LLM; WER or CER."""
+"""Speech input: transcripts by the CTC head at several chunk sizes, and by the LLM; WER and CER.
+
+With a judge, sets that were made elsewhere are transcribed by it, too: what could be had with another recogniser.
+"""
 
 from __future__ import annotations
 
@@ -17,27 +20,33 @@ from freeze_omni.data.tables import TableError, read_table, write_table
 from freeze_omni.eval import paper
 from freeze_omni.eval.batch import decoded, greedy_answers, hear, texts
 from freeze_omni.eval.config import AsrDecodeConfig, DecodeConfig
+from freeze_omni.eval.judge import JUDGED, judged_sounds
 from freeze_omni.eval.outputs import match_texts, read_texts
 from freeze_omni.eval.report import Found, Report, Section, number, rate, table
 from freeze_omni.eval.runner import DecodeJob, data_of
-from freeze_omni.eval.sets import first_keys, sound_batches
-from freeze_omni.eval.wer import error_rate
+from freeze_omni.eval.sets import Outside, first_keys, sound_batches
+from freeze_omni.eval.wer import error_rate, normaliser
 from freeze_omni.llm.tuned import PART
+
+JUDGE = "judge"  # the way of a transcript that is not the model's
 
 
 def decode(job: DecodeJob) -> dict[str, dict[str, Any]]:
     """Write records.jsonl, `text.<way>` for each way of `config.ways`, and `text`, a copy of the first."""
     config = replace(job.config.asr, llm=job.llm is not None) if job.partial else job.config.asr
-    table = read_table(job.data / "wav.scp")
+    table, outside = read_table(job.data / "wav.scp"), Outside.of(job.data)
+    keys = sorted(table) if outside else first_keys(table, config.utterances)
 
     def work(todo: list[str]) -> Iterator[list[dict[str, Any]]]:
         model = _load(job, config)
         hz = model.rates.input_hz
-        for keys, sounds in sound_batches(table, todo, hz, config.batch):
-            found = zip(keys, sounds, transcribe(model, sounds, config), strict=True)
+        for batch, sounds in sound_batches(table, todo, hz, config.batch, outside.tail_s if outside else 0):
+            found = zip(batch, sounds, transcribe(model, sounds, config), strict=True)
             yield [{"id": key, "seconds": len(sound) / hz, "texts": texts} for key, sound, texts in found]
 
-    records = job.run("asr", first_keys(table, config.utterances), config, work)
+    records = job.run("asr", keys, (config, outside), work)
+    if outside:
+        judged_sounds(job, {key: table[key] for key in keys})
     for way in config.ways:
         write_table(job.output / f"text.{way}", {key: record["texts"][way] for key, record in records.items()})
     job.finish({key: record["texts"][config.ways[0]] for key, record in records.items()})
@@ -74,27 +83,38 @@ def transcribe(model: Any, sounds: Sequence[np.ndarray], config: AsrDecodeConfig
 
 
 def score(root: Path, config: DecodeConfig, judge: Path | None = None) -> dict[str, Any]:
-    """Error rates of each set by chunk size, and of the LLM's transcript if any."""
+    """Error rates of each set by chunk size, of the LLM's transcript if any, and of the judge's if any.
+
+    Each has its CER under `characters`.
+    """
     figures: dict[str, dict[str, Any]] = {}
+    clean = normaliser(config.score.normaliser)
     for folder in [path.parent for path in sorted(root.glob("asr_*/decode.json"))]:
         references, found = read_table(data_of(folder) / "text"), {}
         figures[folder.name.removeprefix("asr_")] = found
-        for way in config.asr.ways:
-            heard = read_table(folder / f"text.{way}", need_value=False)
+        files = {way: folder / f"text.{way}" for way in config.asr.ways}
+        if (judged := folder / JUDGED / "text.judge").exists():
+            files[JUDGE] = judged
+        for way, file in files.items():
+            heard = {key: clean(text) for key, text in read_table(file, need_value=False).items()}
             if gone := next((key for key in heard if key not in references), None):
                 raise TableError(f"{folder}: {gone} is no more in {data_of(folder)}/text; decode again")
-            found[way] = error_rate({key: references[key] for key in heard}, heard, config.score.normaliser).as_dict()
+            wanted = {key: clean(references[key]) for key in heard}
+            found[way] = error_rate(wanted, heard, "none").as_dict()
+            found[way]["characters"] = error_rate(wanted, heard, "characters").as_dict()
     return {"asr": figures}
 
 
 def _rows(models: Found) -> list[str]:
-    rows, ways = [], ("chunk4", "chunk_inf", "llm")
+    rows, ways = [], ("chunk4", "chunk_inf", "llm", JUDGE)
     for model, asr in models:
         for test_set, found in asr.items():
             others = ", ".join(f"{name} {rate(one)}" for name, one in found.items() if name not in ways)
-            words = next(iter(found.values()))["words"]
-            rows.append([model, test_set, *(rate(found.get(name)) for name in ways), others or "-", words])
-    head = ["model", "test set", "chunk = 4", "chunk = infinity", "by the LLM", "other chunks", "words"]
+            first = next(iter(found.values()))
+            cells = [*(rate(found.get(name)) for name in ways), others or "-", rate(first.get("characters"))]
+            rows.append([model, test_set, *cells, first["words"]])
+    head = ["model", "test set", "chunk = 4", "chunk = infinity", "by the LLM", "by the judge", "other chunks"]
+    head += ["CER, first column", "words"]
     return table(head, rows)
 
 

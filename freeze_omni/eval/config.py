@@ -38,6 +38,19 @@ class QaDecodeConfig:
 
 
 @dataclass(frozen=True)
+class OutsideConfig:
+    """Sets that were made elsewhere (eval/outside.py).
+
+    questions: the first so many of each. voice: speaks those without sound. tail_s: silence after each sound, in which
+    state 1 may come.
+    """
+
+    questions: int = 100
+    voice: str = "piper:en_US-joe-medium"
+    tail_s: float = 2.5
+
+
+@dataclass(frozen=True)
 class TtsDecodeConfig:
     """The sweep over top_k."""
 
@@ -121,6 +134,7 @@ class DecodeConfig:
 
     asr: AsrDecodeConfig = field(default_factory=AsrDecodeConfig)
     qa: QaDecodeConfig = field(default_factory=QaDecodeConfig)
+    outside: OutsideConfig = field(default_factory=OutsideConfig)
     tts: TtsDecodeConfig = field(default_factory=TtsDecodeConfig)
     codec: CodecDecodeConfig = field(default_factory=CodecDecodeConfig)
     states: StateDecodeConfig = field(default_factory=StateDecodeConfig)

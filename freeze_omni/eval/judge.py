@@ -19,9 +19,10 @@ from freeze_omni.data.audio import read_audio
 from freeze_omni.data.fingerprint import fingerprint
 from freeze_omni.data.tables import write_table
 from freeze_omni.eval.config import JudgeConfig
-from freeze_omni.eval.runner import clip_records, progress
+from freeze_omni.eval.runner import DecodeJob, clip_records, progress
 
 RATE_HZ = 16000
+JUDGED = "judged"  # folder of a decoding folder: what the judge heard in its inputs
 _GROUP = 48  # clips whose sound is in memory at once
 
 
@@ -115,6 +116,15 @@ def judged_texts(folder: Path, model_dir: Path, config: JudgeConfig) -> dict[str
     found = {key: records.found[key]["text"] for key in table}
     write_table(folder / "text.judge", found)
     return found
+
+
+def judged_sounds(job: DecodeJob, sounds: Mapping[str, str]) -> dict[str, str]:
+    """What the judge of a decoding job hears in sound files; {} without a judge."""
+    if job.judge is None:
+        return {}
+    folder = job.output / JUDGED
+    write_table(folder / "wav.scp", sounds)
+    return judged_texts(folder, job.judge, job.config.score.judge)
 
 
 def windows(clips: Mapping[str, np.ndarray], config: JudgeConfig) -> list[tuple[np.ndarray, list[Placed]]]:

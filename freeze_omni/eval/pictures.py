@@ -33,7 +33,7 @@ PARTS = {
 def chunk_sizes(results: Mapping[str, Any], folder: Path) -> list[Picture]:
     """Chunk size against WER, a line for each model and test set."""
     lines = [
-        (f"{model}, {test_set}", [(name, f["percent"]) for name, f in found.items() if name != "llm"])
+        (f"{model}, {test_set}", [(name, f["percent"]) for name, f in found.items() if name.startswith("chunk")])
         for model, figures in results["models"].items()
         for test_set, found in figures.get("asr", {}).items()
     ]

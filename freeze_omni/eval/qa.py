@@ -4,6 +4,9 @@
 own state head ended the turn; empty if it never did. A later round of a dialogue is asked after the reference answers
 of the earlier ones, so that rounds do not depend on each other.
 
+`answer_judged`, with a judge, is the same LLM's answer to what the judge hears in the same sound: what a user could
+build instead, from a recogniser and an LLM.
+
 An answer is right if one of the reference answers occurs in it as a run of whole words, both normalised, without an
 article before the reference. This is the rule of Web Questions and Trivia QA for generative models, as in the paper.
 """
@@ -14,6 +17,7 @@ import argparse
 import itertools
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +29,13 @@ from freeze_omni.data.questions import read_published
 from freeze_omni.data.tables import read_table
 from freeze_omni.eval import paper
 from freeze_omni.eval.batch import context, decoded, greedy_answers, hear, state_probabilities, texts
-from freeze_omni.eval.bootstrap import ratio_interval
+from freeze_omni.eval.bootstrap import mean_of, ratio_interval
 from freeze_omni.eval.config import DecodeConfig, QaDecodeConfig
+from freeze_omni.eval.judge import judged_sounds
 from freeze_omni.eval.outputs import match, read_texts
-from freeze_omni.eval.report import Found, Report, Section, number, rate, share, table
+from freeze_omni.eval.report import MISSING, Found, Report, Section, mean, number, rate, share, table
 from freeze_omni.eval.runner import DecodeJob, data_of, read_records
-from freeze_omni.eval.sets import asked, question_answers, read_histories, sound_batches, whole_dialogues
+from freeze_omni.eval.sets import Outside, asked, question_answers, read_histories, sound_batches, whole_dialogues
 from freeze_omni.eval.wer import error_rate, normaliser
 from freeze_omni.llm.generate import GenerationConfig, generate_batch
 from freeze_omni.llm.order import Rounds
@@ -40,7 +45,7 @@ from freeze_omni.session.reducer import decide
 
 Asked = Mapping[str, Mapping[str, Any]]
 References = Mapping[str, Sequence[str]]
-_WAYS = {"spoken": "answer", "own": "answer_own", "text": "answer_text"}
+_WAYS = {"spoken": "answer", "own": "answer_own", "text": "answer_text", "judged": "answer_judged"}
 _ARTICLE = re.compile(r"^(the|a|an) (?=\S)")
 
 
@@ -48,20 +53,27 @@ def decode(job: DecodeJob) -> dict[str, dict[str, Any]]:
     """Write records.jsonl and `text`, the answers to the whole questions. Later rounds need `history`."""
     config = job.config.qa
     table, questions = read_table(job.data / "wav.scp"), read_table(job.data / "text", need_value=False)
-    histories = read_histories(job.data)
+    histories, outside = read_histories(job.data), Outside.of(job.data)
+    keys = whole_dialogues(asked(job.data), histories, len(table) if outside else config.questions)
+    heard = judged_sounds(job, {key: table[key] for key in keys})
 
     def work(todo: list[str]) -> Iterator[list[dict[str, Any]]]:
         model = job.load()
-        for keys, sounds in sound_batches(table, todo, model.rates.input_hz, config.batch):
-            rounds = [histories.get(key, ()) for key in keys]
-            rows = answer(model, sounds, [questions[key] for key in keys], rounds, config)
+        tail_s = outside.tail_s if outside else 0.0
+        for batch, sounds in sound_batches(table, todo, model.rates.input_hz, config.batch, tail_s):
+            rounds = [histories.get(key, ()) for key in batch]
+            rows = answer(model, sounds, [questions[key] for key in batch], rounds, config)
+            if heard:
+                judged = [heard[key] for key in batch]
+                said = written_answers(model, judged, rounds, config)
+                for row, text, reply in zip(rows, judged, said, strict=True):
+                    row |= {"judged": text, "answer_judged": reply}
             yield [
                 {"id": key, "round": len(before) + 1, "question": questions[key], **row}
-                for key, before, row in zip(keys, rounds, rows, strict=True)
+                for key, before, row in zip(batch, rounds, rows, strict=True)
             ]
 
-    keys = whole_dialogues(asked(job.data), histories, config.questions)
-    records = job.run("qa", keys, config, work)
+    records = job.run("qa", keys, (config, outside, job.judge and job.judge.name), work)
     job.finish({key: record["answer"] for key, record in records.items()})
     return records
 
@@ -85,20 +97,27 @@ def answer(
         # the same positions give the same answer: read once
         own.append((len(rows) - len(set(sizes)), len(rows) - 1))
     said = [decoded(model.llm, ids) for ids in greedy_answers(model.llm, rows, config.max_new_tokens)]
-    prompts = [
-        order.before_answer(model.system_prompt, before, text) for before, text in zip(rounds, questions, strict=True)
-    ]
-    written = generate_batch(model.llm, prompts, GenerationConfig(config.max_new_tokens))
+    written = written_answers(model, questions, rounds, config)
     return [
         {
             "transcript": transcript,
             "answer": said[whole],
             "answer_own": "" if chunk is None else said[early],
-            "answer_text": decoded(model.llm, reply.ids),
+            "answer_text": reply,
             "decision_chunk": chunk,
         }
         for transcript, (whole, early), reply, chunk in zip(texts(model, heard), own, written, decisions, strict=True)
     ]
+
+
+def written_answers(model: Any, texts: Sequence[str], rounds: Sequence[Rounds], config: QaDecodeConfig) -> list[str]:
+    """The LLM's own answers to written questions."""
+    order = model.llm.order
+    prompts = [
+        order.before_answer(model.system_prompt, before, text) for before, text in zip(rounds, texts, strict=True)
+    ]
+    replies = generate_batch(model.llm, prompts, GenerationConfig(config.max_new_tokens))
+    return [decoded(model.llm, reply.ids) for reply in replies]
 
 
 def first_answer(probabilities: Sequence[Sequence[float]]) -> int | None:
@@ -149,18 +168,22 @@ def score_rounds(records: Asked, references: References, normalise: str) -> dict
 def score_records(records: Asked, references: References, normalise: str) -> dict[str, Any]:
     """Figures of questions asked in speech (whole, and up to the model's own end of turn) and in text.
 
-    spoken, own, text, ratio: accuracies, if there are reference answers. as_text: error rate of the spoken questions'
-    answers against the LLM's answers to the text. transcript: that of what was heard. ended: by the model's state 1.
+    spoken, own, text, judged: accuracies, if there are reference answers. ratio: of spoken over text; ratios: of the
+    others, too, with intervals. as_text: error rate of the spoken questions' answers against the LLM's answers to the
+    text. transcript: that of what was heard, judged_transcript: by the judge. ended: by the model's state 1.
     """
     ended = sum(record["decision_chunk"] is not None for record in records.values())
     figures: dict[str, Any] = {"questions": len(records), "ended": ended}
     known = {key: references[key] for key in records if references.get(key)}
+    judged = all("judged" in record for record in records.values())
     if known:
-        for name, field in _WAYS.items():
+        for name, field in _WAYS.items() if judged else list(_WAYS.items())[:-1]:
             figures[name] = accuracy({key: records[key][field] for key in known}, known, normalise)
-        text = figures["text"]["accuracy"]
-        figures["ratio"] = figures["spoken"]["accuracy"] / text if text else None
-    for name, reference, said in (("as_text", "answer_text", "answer"), ("transcript", "question", "transcript")):
+        hits = {name: [key not in figures[name]["wrong"] for key in known] for name in _WAYS if name in figures}
+        figures["ratios"] = {name: mean_of(own, hits["text"]) for name, own in hits.items() if name != "text"}
+        figures["ratio"] = figures["ratios"]["spoken"]["mean"]
+    rates = [("as_text", "answer_text", "answer"), ("transcript", "question", "transcript")]
+    for name, reference, said in [*rates, *([("judged_transcript", "question", "judged")] if judged else [])]:
         texts = {key: record[reference] for key, record in records.items()}
         found = {key: record[said] for key, record in records.items()}
         rate = error_rate(texts, found, normalise).as_dict()
@@ -169,31 +192,77 @@ def score_records(records: Asked, references: References, normalise: str) -> dic
 
 
 def score(root: Path, config: DecodeConfig, judge: Path | None = None) -> dict[str, Any]:
-    """Answers to spoken and written questions: of all rounds and, if there are several, of each."""
-    records, references = read_records(root / "qa" / "records.jsonl"), question_answers(data_of(root / "qa"))
-    return {"qa": score_rounds(records, references, config.score.normaliser)}
+    """Answers to spoken and written questions: of all rounds and, if there are several, of each.
+
+    sets: the same of further sets, which were decoded to qa_<set>.
+    """
+    figures = score_set(root / "qa", config.score.normaliser)
+    further = [path.parent for path in sorted(root.glob("qa_*/decode.json"))]
+    found = {folder.name.removeprefix("qa_"): score_set(folder, config.score.normaliser) for folder in further}
+    return {"qa": figures | ({"sets": found} if found else {})}
 
 
-def _rows(models: Found) -> list[str]:
-    rows, by_round = [], []
+def score_set(folder: Path, normalise: str) -> dict[str, Any]:
+    """Figures of one decoding folder, its `set`, and where its `sound` is from if it was made elsewhere."""
+    data = data_of(folder)
+    figures = score_rounds(read_records(folder / "records.jsonl"), question_answers(data), normalise)
+    outside = Outside.of(data)
+    made = {"sound": outside.sound, "left_out": len(outside.left_out)} if outside else {}
+    return {"set": data.name, **figures, **made} if figures else {}
+
+
+def _own_rows(models: Found) -> list[str]:
+    by_round = []
     for model, qa in models:
-        if "spoken" in qa:
-            cells = [share(qa[name], "accuracy") for name in _WAYS]
-            rows.append([model, *cells, number(qa["ratio"], 3), rate(qa["transcript"])])
         rounds = qa.get("rounds", {})
         if rounds or "spoken" not in qa:  # of dialogues, whose questions may have no reference answers
             for name, one in {**rounds, "all": qa}.items():
                 cells = [share(one.get(way), "accuracy") for way in ("spoken", "text")]
                 ended = f"{one['ended']} of {one['questions']}"
                 by_round.append([model, name, *cells, rate(one["as_text"]), rate(one["transcript"]), ended])
-    head = ["model", "spoken", "spoken, ended by its own state 1", "LLM on text", "ratio", "WER of the questions"]
     more = ["model", "round", "spoken", "LLM on text", "WER of spoken against LLM on text", "WER of the questions"]
-    return [*table(head, rows), *table([*more, "ended by state 1"], by_round)]
+    return [*_set_rows(models, outside=False), *table([*more, "ended by state 1"], by_round)]
+
+
+def _outside_rows(models: Found) -> list[str]:
+    """The same table of the sets that were made elsewhere, and what was left out of them."""
+    found = [(name, one) for _, qa in models for name, one in qa.get("sets", {}).items() if one.get("left_out")]
+    notes = [f"- {name}, left out as they are in training texts: {one['left_out']} questions" for name, one in found]
+    return [*_set_rows(models, outside=True), *dict.fromkeys(notes), *([""] if notes else [])]
+
+
+def _set_rows(models: Found, outside: bool) -> list[str]:
+    """One row for each model and set; after it, if there is a judge, that of its transcript and the same LLM."""
+    rows = []
+    for model, qa in models:
+        for one in (qa, *qa.get("sets", {}).values()):
+            if ("sound" in one) is not outside or "spoken" not in one:
+                continue
+            name = ", ".join(filter(None, (one.get("set", MISSING), one.get("sound"))))
+            accuracies = [share(one[way], "accuracy") for way in ("spoken", "own", "text")]
+            rows.append([model, name, *accuracies, _ratio(one, "spoken"), _ratio(one, "own"), rate(one["transcript"])])
+            if "judged" in one:
+                cells = [share(one["judged"], "accuracy"), MISSING, share(one["text"], "accuracy")]
+                cells += [_ratio(one, "judged"), MISSING, rate(one["judged_transcript"])]
+                rows.append([f"{model}: {CEILING}", name, *cells])
+    head = ["model", "test set", "spoken", "spoken, ended by its own state 1", "LLM on text", "ratio"]
+    return table([*head, "ratio, ended by its own state 1", "WER of the questions"], rows)
+
+
+def _ratio(figures: Mapping[str, Any], way: str) -> str:
+    """`0.842 (0.744-0.930)`; of results without intervals the figure alone."""
+    found = figures.get("ratios", {}).get(way)
+    if found is None or found["mean"] is None:
+        return number(figures["ratio"], 3) if way == "spoken" else MISSING
+    return mean(found, 3)
 
 
 _PAPER = "Web Questions 44.73 spoken, 45.13 its LLM on text; Llama Questions 72 and 77.67"
-SECTIONS = (Section("Spoken question answering: accuracy in percent", "qa", _rows, _PAPER),)
-SPOKEN, WRITTEN = "spoken", "its LLM on text"
+SECTIONS = (
+    Section("Spoken question answering: accuracy in percent", "qa", _own_rows),
+    Section("Questions that were made elsewhere: accuracy in percent", "qa", _outside_rows, _PAPER),
+)
+SPOKEN, WRITTEN, CEILING = "spoken", "its LLM on text", "the same LLM on the judge's transcript"
 
 
 def evaluate(args: argparse.Namespace, config: DecodeConfig) -> Report:
@@ -234,9 +303,13 @@ def ask(args: argparse.Namespace, config: DecodeConfig) -> tuple[References, dic
         fix = "a model hears its questions: speak them (freeze_omni.bin.tts_synthesize)"
         raise ConfigError(f"{args.data}: no wav.scp; {fix}")
     references = _answered(question_answers(args.data), args.data)
+    judge = replace(config.score.judge, language=args.language)
+    config = replace(config, score=replace(config.score, judge=judge))
     records = decode(DecodeJob.of(args, config, args.output / "qa"))
     records = {key: one for key, one in records.items() if key in references}
     fields = {SPOKEN: "answer", "spoken, ended by its own state 1": "answer_own", WRITTEN: "answer_text"}
+    if args.judge is not None:
+        fields[CEILING] = "answer_judged"
     found = {way: {key: record[field] for key, record in records.items()} for way, field in fields.items()}
     rounds = sorted({record["round"] for record in records.values()})
     for round_, way in itertools.product(rounds if len(rounds) > 1 else (), (SPOKEN, WRITTEN)):

@@ -13,6 +13,7 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 
 from freeze_omni.data.tables import TableError, read_json
+from freeze_omni.eval.paper import QA, same_set
 from freeze_omni.eval.report import MISSING, Results, figures_of, number, table
 from freeze_omni.eval.subjects import SUBJECTS
 from freeze_omni.eval.tts import best_setting
@@ -25,6 +26,10 @@ HEADLINE = {
     "qa_accuracy": "qa/spoken/accuracy",
     "qa_accuracy_text": "qa/text/accuracy",
     "qa_ratio": "qa/ratio",
+    "qa_ratio_unseen": "qa/sets/{unseen_qa}/ratio",
+    "llama_questions_wer": "qa/sets/{llama_questions}/transcript/percent",
+    "llama_questions_ratio": "qa/sets/{llama_questions}/ratio",
+    "webquestions_ratio": "qa/sets/{web_questions}/ratio",
     "codec_wer": "speech/copy/percent",
     "speech_wer": "speech/{best}/percent",
     "state_take": "states/take/share",
@@ -33,16 +38,24 @@ HEADLINE = {
     "first_audio_s": "latency/first_audio_s/p50",
 }
 KEYS = (*HEADLINE, "wall_min")
+FURTHER = "asr_wer_"  # and the name of any other ASR test set
 
 
-def headline(figures: Mapping[str, Any], seen: str, unseen: str, real: str) -> dict[str, float | None]:
+def headline(
+    figures: Mapping[str, Any], seen: str, unseen: str, real: str, unseen_qa: str = "test_unseen"
+) -> dict[str, float | None]:
     """One model's figures of `score_root` for the table; None for what was not measured.
 
-    seen, unseen, real: names of the ASR test sets of known and of unknown voices, and of recorded human speech.
+    seen, unseen, real: names of the ASR test sets of known and of unknown voices, and of recorded human speech. Every
+    further one gets a key of its own. unseen_qa: the set of spoken questions by an unknown voice.
     """
     names = {"seen": seen, "unseen": unseen, "real": real, "best": best_setting(figures.get("speech", {}))}
+    names |= {"unseen_qa": unseen_qa} | dict.fromkeys(QA, "")
+    names |= {same_set(name): name for name in figures.get("qa", {}).get("sets", ()) if same_set(name) in QA}
+    further = [name for name in figures.get("asr", ()) if name not in (seen, unseen, real)]
+    paths = {f"{FURTHER}{name}": f"asr/{name}/chunk4/percent" for name in further} | HEADLINE
     found: dict[str, float | None] = {}
-    for key, path in HEADLINE.items():
+    for key, path in paths.items():
         value: Any = figures
         for part in path.split("/"):
             value = value.get(part.format(**names)) if isinstance(value, Mapping) else None
@@ -96,7 +109,8 @@ def render(title: str, results: Sequence[Results], pictures: Sequence[tuple[str,
     toys = [result["scale"] for result in results if result["toy"]]
     text = "is a toy: it proves that the stages fit together. Its figures mean nothing as results."
     lines += [line for scale in toys for line in (f"**Scale {scale} {text}**", "")]
-    rows = [[f"`{key}`", *(number(result.get(key), 3) for result in results)] for key in KEYS]
+    keys = dict.fromkeys((*KEYS, *(key for result in results for key in result if key.startswith(FURTHER))))
+    rows = [[f"`{key}`", *(number(result.get(key), 3) for result in results)] for key in keys]
     lines += _section("Figures", table(["figure", *(result["scale"] for result in results)], rows))
     lines += _section("To be known when reading them", [notes.strip(), ""] if notes.strip() else [])
     for section in (section for subject in SUBJECTS.values() for section in subject.SECTIONS):
@@ -128,7 +142,7 @@ def _data(results: Sequence[Results]) -> list[str]:
     rows = []
     for result in results:
         for one in result.get("sources", ()):
-            known = [one["voices"], one["utterances"], number(one["minutes"], 1)]
+            known = [one["voices"] or MISSING, one["utterances"], number(one["minutes"], 1)]
             cells = [MISSING, MISSING, one["missing"]] if one["missing"] else known
             rows.append([f"{result['scale']}, {one['set']}", one["source"], *cells])
     return table(["set", "source", "voices", "utterances", "minutes"], rows)

@@ -101,6 +101,7 @@ class DecodeJob:
     """model: a packed folder, or a checkpoint (.pth) that the parts of `codec`, `llm`, `units` and `voice` complete.
 
     data: the test set. output: the decoding folder. seed: of all sampling. threads: of torch; 0 leaves them.
+    judge: hears the questions, too, for what its transcripts would give (eval/qa.py).
     """
 
     model: Path
@@ -113,12 +114,13 @@ class DecodeJob:
     llm: str | None = None
     units: Path | None = None
     voice: Path | None = None
+    judge: Path | None = None
     started_s: float = field(default_factory=time.time)
 
     @classmethod
     def of(cls, args: argparse.Namespace, config: DecodeConfig, output: Path, data: Path | None = None) -> DecodeJob:
         """The model of a command line on `data`, or on the data of the command line."""
-        parts = {name: getattr(args, name, None) for name in ("codec", "llm", "units", "voice")}
+        parts = {name: getattr(args, name, None) for name in ("codec", "llm", "units", "voice", "judge")}
         return cls(args.model, data or args.data, output, config, args.seed, args.threads, **parts)
 
     @property

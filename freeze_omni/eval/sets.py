@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from freeze_omni.config import build
 from freeze_omni.data import tables
 from freeze_omni.data.audio import read_audio
 from freeze_omni.data.ids import check_ids
@@ -22,6 +24,27 @@ from freeze_omni.shapes import pad_rows
 _HELD = 1000  # utterances whose sound is in memory at once
 
 
+@dataclass(frozen=True)
+class Outside:
+    """`outside.json` of a set that was made elsewhere, and is decoded whole.
+
+    sound: where it is from. tail_s: silence to be heard after each sound. left_out: ids of questions that were left
+    out, as they are in training texts.
+    """
+
+    sound: str
+    tail_s: float
+    left_out: tuple[str, ...] = ()
+
+    FILE = "outside.json"
+
+    @classmethod
+    def of(cls, data: Path) -> Outside | None:
+        """That of a data directory; None if it has none. Raises ConfigError, TableError."""
+        path = data / cls.FILE
+        return build(cls, next(row for _, row in json_lines(path)), str(path)) if path.is_file() else None
+
+
 def first_keys(table: Mapping[str, object], limit: int) -> list[str]:
     """At most `limit` ids, spread evenly over the sorted table, so that no speaker is favoured. Raises TableError."""
     check_ids(table, "--data")  # decodings are files with these names
@@ -30,11 +53,12 @@ def first_keys(table: Mapping[str, object], limit: int) -> list[str]:
 
 
 def sound_batches(
-    table: Mapping[str, str], keys: Sequence[str], hz: int, size: int
+    table: Mapping[str, str], keys: Sequence[str], hz: int, size: int, tail_s: float = 0.0
 ) -> Iterator[tuple[list[str], list[np.ndarray]]]:
-    """Ids and their samples (S_i,) at `hz`, in batches of similar length. Raises AudioError."""
+    """Ids and their samples (S_i,) at `hz`, in batches of similar length. tail_s: silence to add. Raises AudioError."""
+    tail = (0, round(tail_s * hz))
     for start in range(0, len(keys), _HELD):
-        sounds = {key: read_audio(table[key], hz)[0] for key in keys[start : start + _HELD]}
+        sounds = {key: np.pad(read_audio(table[key], hz)[0], tail) for key in keys[start : start + _HELD]}
         ordered = sorted(sounds, key=lambda key: len(sounds[key]))
         for first in range(0, len(ordered), size):
             batch = ordered[first : first + size]

@@ -42,6 +42,18 @@ def asked(answer, answer_text="It is Paris.", **more):
     return {**same, "answer": answer, "answer_text": answer_text, **more}
 
 
+def test_ratios_have_intervals_over_pairs_and_the_judge_is_beside():
+    records = {str(n): asked("Rome", judged="What is it?", answer_judged="Paris") for n in range(8)}
+    records |= {"8": asked("Paris", judged="What was", answer_judged="Rome")}
+    found = score_rounds(records, dict.fromkeys(records, ["Paris"]), "english")
+    assert found["ratio"] == found["ratios"]["spoken"]["mean"] == pytest.approx(1 / 9, abs=1e-4)
+    assert 0 == found["ratios"]["spoken"]["low"] < found["ratio"] < found["ratios"]["spoken"]["high"] < 0.5
+    assert found["ratios"]["judged"]["mean"] == pytest.approx(8 / 9, abs=1e-4) and found["ratios"]["own"]["mean"] == 0
+    assert 0 < found["judged_transcript"]["percent"] < found["transcript"]["percent"] + 100
+    unheard = score_rounds({"0": asked("Rome", answer_text="Oslo")}, {"0": ["Paris"]}, "english")
+    assert unheard["ratio"] is None and "judged" not in unheard
+
+
 def test_rounds_are_scored_alone_and_together():
     records = {
         "a": asked("It is Paris.", decision_chunk=3),

@@ -187,7 +187,7 @@ def stage(folder, script, **options):
     values = {"datadir": "data", "dumpdir": "dump", "expdir": "exp", "decode_cmd": "run.pl", "cuda_cmd": "run.pl"}
     values |= dict.fromkeys(("tag", "mine", *(f"{name}_args" for name in OVERRIDES)), "")
     values |= {"inference_model": "valid.loss.ave", "adapters": "ctc conv", "decode": "asr qa states tts codec duplex"}
-    values |= {"decode_conf": "conf/decode.yaml"} | options
+    values |= {"decode_conf": "conf/decode.yaml", "further_qa_sets": "", "outside_sets": "", "judge": ""} | options
     given = "".join(f"{name}='{value}'; " for name, value in values.items())
     sources = f"for file in {TEMPLATE}/stages/*.sh; do . $file; done; work_done=false; "
     path = f"export PATH={folder}/bin:{ROOT}/utils:$PATH PYTHONPATH={ROOT}; mkdir -p exp/.stages; set -euo pipefail; "
@@ -381,6 +381,44 @@ def test_duplex_scenes_are_composed_once_and_played_to_the_default_model(tmp_pat
     if scenes:
         assert "--data dump/dialogue/duplex_test" in composed[0] and "--count 3 --seed 7" in composed[0]
         assert "--model exp/system_ctc" in played[0]
+
+
+def test_sets_of_others_are_made_before_training_and_decoded_once_with_the_default_model(tmp_path):
+    makes = "mkdir -p dump/outside/{q,people}; touch dump/outside/{sources.jsonl,q/questions.jsonl}"
+    fake_python(tmp_path, f'echo "$@" >>{tmp_path}/ran; case $* in *outside_sets*) {makes}; echo warning: q ;; esac')
+    (tmp_path / "bin/python").write_text((tmp_path / "bin/python").read_text().replace("#!/bin/sh", "#!/bin/bash"))
+    (tmp_path / "dialogue.yaml").write_text("seed: 1\n")
+    make_data_dir(tmp_path / "dump/raw/tts_dev")
+    (tmp_path / "their/people").mkdir(parents=True)
+    (tmp_path / "their/q.tsv").write_text("")
+    sets = {"train_set": "a", "optional_train_sets": "", "valid_set": "b", "tts_train_set": "t", "tts_test_set": ""}
+    sets |= {"dialogue_train_set": "train", "dialogue_valid_set": "dev", "qa_test_set": "test"}
+    sets |= {"spoken_test_set": "spoken", "test_sets": "seen", "optional_test_sets": "", "tts_valid_set": "tts_dev"}
+    sets |= {"scene_test_set": "duplex_test", "further_qa_sets": "unseen", "dialogue_conf": "dialogue.yaml"}
+    options = sets | {"duplex_scenes": 0, "llm": "llm", "conf": "conf", "seed": 7, "nj": 1, "judge": "whisper"}
+    options |= {"system_prompt": "Hi", "nthreads": 1, "outside_sets": "q=their/q.tsv their/people/"}
+    for number in (4, 11, 11):
+        found = stage(tmp_path, f"threads=(env); stage_{number}", **options)
+        assert found.returncode == 0, found.stderr
+        assert "warning: q" in found.stdout
+    ran = (tmp_path / "ran").read_text().splitlines()
+    made = [number for number, line in enumerate(ran) if "bin.outside_sets" in line]
+    decoded = [line for line in ran if "--questions" in line]
+    assert len(made) == len(decoded) == 1 and made[0] < min(n for n, line in enumerate(ran) if "bin.decode" in line)
+    assert "q=their/q.tsv their/people/ --output dump/outside" in ran[made[0]]
+    given = "--training data/a data/b data/t data/tts_dev dump/dialogue/train dump/dialogue/dev"
+    assert given in ran[made[0]]
+    assert "--model exp/system_ctc --root exp/decode_ctc" in decoded[0]
+    assert "--asr dump/outside/people --questions dump/dialogue/unseen dump/outside/q --judge whisper" in decoded[0]
+    assert [line for line in ran if "bin.decode" in line and "--judge" in line and "system_conv" in line] == []
+    (tmp_path / "their/q.tsv").write_text("more")
+    stage(tmp_path, "threads=(env); stage_11", **options)
+    assert (tmp_path / "ran").read_text().count("bin.outside_sets") == 2, "a changed set is made again"
+
+
+def test_a_set_of_others_that_is_not_there_is_told_at_once(tmp_path):
+    found = stage(tmp_path, "check_outside_sets", outside_sets="their/people")
+    assert found.returncode != 0 and "--outside_sets their/people: no such file or folder" in found.stderr
 
 
 @pytest.mark.parametrize(("line", "given"), [("seed: 1", False), ("rejection: {most_wer: 0.2}", True)])

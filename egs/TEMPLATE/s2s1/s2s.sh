@@ -44,7 +44,9 @@ dialogue_train_set=  # Dialogue: training set, a name of --dialogue_conf.
 dialogue_valid_set=  # Dialogue: development set.
 qa_test_set=         # Dialogue: test set of spoken questions.
 spoken_test_set=     # Dialogue: test set with spoken answers, for the speech decoder.
+further_qa_sets=     # Dialogue: more test sets of spoken questions, as by voices of no training set.
 scene_test_set=      # Dialogue: test set of duplex scenes.
+outside_sets=        # Test sets that others made, as "DIR NAME=PATH": published questions, recorded people (docs/evaluation.md).
 
 # The encoder, the LLM and the units
 encoder=             # A pretrained speech encoder to start from: a transformers or faster-whisper folder, or a hub id; empty: none.
@@ -105,6 +107,7 @@ threads=(env "OMP_NUM_THREADS=${nthreads}" "MKL_NUM_THREADS=${nthreads}")
 
 main() {
     check_options
+    check_outside_sets
     mkdir -p "${expdir}/.stages" "${expdir}/${mine}.stages"
     if "${dry_run}"; then
         dry_run_models

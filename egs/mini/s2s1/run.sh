@@ -18,13 +18,13 @@ llm="" judge=""
 if [[ " $* " != *" --dry_run true "* ]]; then . ./local/parts.sh; fi
 
 exec ./s2s.sh \
-    --conf "conf/${scale}" --result_notes results/notes.md \
+    --conf "conf/${scale}" --result_notes results/notes.md --outside_sets "${FREEZE_OMNI_OUTSIDE:-}" \
     --datadir "data${suffix}" --dumpdir "dump${suffix}" --expdir "exp${suffix}" \
     --local_data_opts "--scale ${scale} --llm '${llm}'" \
     --train_set asr_train --optional_train_sets asr_real_train --valid_set asr_dev \
     --test_sets "asr_test_seen asr_test_unseen" --optional_test_sets asr_test_real \
     --tts_train_set tts_train --tts_valid_set tts_dev --tts_test_set tts_test \
     --dialogue_conf "local/dialogue/${scale}.yaml" --dialogue_train_set train --dialogue_valid_set dev \
-    --qa_test_set test --spoken_test_set spoken_test --scene_test_set duplex_test --duplex_scenes "${duplex_scenes}" \
-    --llm "${llm}" --judge "${judge}" --adapters "${adapters}" \
+    --qa_test_set test --further_qa_sets test_unseen --spoken_test_set spoken_test --scene_test_set duplex_test \
+    --llm "${llm}" --judge "${judge}" --adapters "${adapters}" --duplex_scenes "${duplex_scenes}" \
     "$@"

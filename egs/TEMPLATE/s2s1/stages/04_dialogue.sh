@@ -7,13 +7,15 @@ stage_4() {
     # Without rejection the judge only scores: the dialogues do not depend on it.
     rejection=$(ask_python key "${dialogue_conf}" rejection)
     if [ -n "${judge}" ] && [ -n "${rejection}" ]; then judged=(--judge "${judge}"); fi
-    for set in ${dialogue_train_set} ${dialogue_valid_set} ${qa_test_set} ${spoken_test_set} ${scene_test_set}; do
+    for set in ${dialogue_train_set} ${dialogue_valid_set} ${qa_test_set} ${further_qa_sets} ${spoken_test_set} \
+        ${scene_test_set}; do
         sets+=("${dumpdir}/dialogue/${set}")
     done
     from=$(ask_python sources "${dialogue_conf}")
     mapfile -t from <<<"${from}"
     once dialogue "${from[@]/#/${datadir}/}" "${dialogue_conf}" "${llm}" "${judged[@]}" --makes "${sets[@]}" -- \
         make_dialogues "${judged[@]}"
+    prepare_outside_sets # here, so that hours of training do not end in a complaint
 }
 
 make_dialogues() { # make_dialogues OPTION...

@@ -22,6 +22,7 @@ decode_model() {
     if [ "${adapter}" = "${adapters%% *}" ]; then
         voice=(--tts "${dumpdir}/dialogue/${spoken_test_set}")
         if ((duplex_scenes > 0)) && wanted duplex; then voice+=(--duplex "${dumpdir}/duplex_scenes"); fi
+        if [ -n "${judge}" ]; then voice+=(--judge "${judge}"); fi
     fi
     read -r -a subjects <<<"${decode}"
     read_overrides decode
@@ -44,6 +45,55 @@ decoded_sets() {
     [ "$1" = "${adapters%% *}" ] || return 0
     if wanted tts || wanted codec; then sets+=("${dumpdir}/dialogue/${spoken_test_set}"); fi
     if ((duplex_scenes > 0)) && wanted duplex; then sets+=("${dumpdir}/duplex_scenes"); fi
+}
+
+# outside_dirs: the prepared directories of --outside_sets.
+outside_dirs() {
+    local item
+    for item in ${outside_sets}; do
+        if [[ "${item}" == *=* ]]; then item=${item%%=*}; fi
+        item=${item%/}
+        echo "${dumpdir}/outside/${item##*/}"
+    done
+}
+
+check_outside_sets() {
+    local item
+    for item in ${outside_sets}; do
+        [ -e "${item#*=}" ] || die "--outside_sets ${item}: no such file or folder"
+    done
+}
+
+# Others' test sets as data directories, without the questions that are in the training texts; shows which these are.
+prepare_outside_sets() {
+    local set training=() paths=() folder="${dumpdir}/outside"
+    if [ -z "${outside_sets}" ]; then return; fi
+    for set in $(asr_train_sets 2>/dev/null) ${valid_set} ${tts_train_set} ${tts_valid_set}; do
+        training+=("${datadir}/${set}")
+    done
+    for set in ${dialogue_train_set} ${dialogue_valid_set}; do training+=("${dumpdir}/dialogue/${set}"); done
+    for set in ${outside_sets}; do paths+=("${set#*=}"); done
+    # shellcheck disable=SC2086
+    once outside_sets "${decode_conf}" "${paths[@]}" "${training[@]/%//text}" --makes "${folder}/sources.jsonl" -- \
+        job "${folder}/prepare.log" python -m freeze_omni.bin.outside_sets ${outside_sets} --output "${folder}" \
+        --config "${decode_conf}" --training "${training[@]}" --nj "${nj}"
+    grep '^warning' "${folder}/prepare.log" || true
+}
+
+# decode_further ADAPTER ROOT: further sets of questions and those of others, with what a judge would have heard.
+decode_further() {
+    local adapter=$1 root=$2 set overrides people=() questions=() subjects=() judged=()
+    for set in ${further_qa_sets}; do questions+=("${dumpdir}/dialogue/${set}"); done
+    for set in $(outside_dirs); do
+        if [ -f "${set}/questions.jsonl" ]; then questions+=("${set}"); else people+=("${set}"); fi
+    done
+    if [ -n "${judge}" ]; then judged=(--judge "${judge}"); fi
+    read -r -a subjects <<<"${decode}"
+    read_overrides decode
+    job "${root}/further.log" "${threads[@]}" python -m freeze_omni.bin.decode all \
+        --model "${expdir}/${mine}system_${adapter}" --root "${root}" --config "${decode_conf}" --seed "${seed}" \
+        --threads "${nthreads}" --only "${subjects[@]}" --asr "${people[@]}" --questions "${questions[@]}" \
+        "${judged[@]}" "${overrides[@]}"
 }
 
 # Scripted scenes of two voices, from the audio of the scene test set.
@@ -144,7 +194,7 @@ stage_11() {
         return
     fi
     need llm qa_test_set scene_test_set spoken_test_set
-    local adapter sets parts voice
+    local adapter set sets parts root voice further=()
     asr_test_sets >/dev/null # says which optional sets are left out
     if ((duplex_scenes > 0)) && wanted duplex; then
         once duplex_scenes "${dumpdir}/dialogue/${scene_test_set}" "count=${duplex_scenes}" "seed=${seed}" \
@@ -158,8 +208,18 @@ stage_11() {
             pack_model "${adapter}" "${expdir}/${mine}system_${adapter}" --link_llm
         decoded_sets "${adapter}"
         once "${mine}decode_${adapter}" "${decode_conf}" "${expdir}/${mine}system_${adapter}" "${llm}" "${sets[@]}" \
-            "decode=${decode}" "decode_args=${decode_args}" "seed=${seed}" -- decode_model "${adapter}" "${expdir}/${mine}decode_${adapter}"
+            "${judge}" "decode=${decode}" "decode_args=${decode_args}" "seed=${seed}" -- \
+            decode_model "${adapter}" "${expdir}/${mine}decode_${adapter}"
     done
+    prepare_outside_sets
+    adapter=${adapters%% *}
+    root="${expdir}/${mine}decode_${adapter}"
+    for set in $(outside_dirs); do further+=("${set}/text" "${set}/outside.json"); done
+    for set in ${further_qa_sets}; do further+=("${dumpdir}/dialogue/${set}/scene"); done
+    if ((${#further[@]} > 0)); then
+        once "${mine}decode_further" "${decode_conf}" "${expdir}/${mine}system_${adapter}" "${further[@]}" "${judge}" \
+            "${decode}" "${decode_args}" --makes "${root}/further.log" -- decode_further "${adapter}" "${root}"
+    fi
 }
 
 is_toy() { [ "$(basename "${conf}")" = tiny ]; }
@@ -168,14 +228,17 @@ is_toy() { [ "$(basename "${conf}")" = tiny ]; }
 label() { echo "$(basename "${conf}")${tag:++${tag}}"; }
 
 score_models() {
-    local adapter roots=() packs=() toy=() judged=() sources=() facts=()
+    local adapter file roots=() packs=() toy=() judged=() sources=() facts=()
     for adapter in ${adapters}; do
         roots+=("${adapter}=${expdir}/${mine}decode_${adapter}")
         packs+=("${adapter}=${expdir}/${mine}system_${adapter}")
     done
     if is_toy; then toy=(--toy); fi
     if [ -n "${judge}" ]; then judged=(--judge "${judge}"); fi
-    if [ -f "${datadir}/sources.jsonl" ]; then sources=(--sources "${datadir}/sources.jsonl"); fi
+    for file in "${datadir}/sources.jsonl" "${dumpdir}/outside/sources.jsonl"; do
+        if [ -f "${file}" ]; then sources+=("${file}"); fi
+    done
+    if ((${#sources[@]} > 0)); then sources=(--sources "${sources[@]}"); fi
     if [ -n "${tag}" ]; then facts=("overrides=$(all_overrides)"); fi
     job "${expdir}/${mine}score.log" "${threads[@]}" python -m freeze_omni.bin.score --root "${roots[@]}" \
         --model "${packs[@]}" --output "${results}" --scale "$(label)" "${toy[@]}" "${judged[@]}" "${sources[@]}" \
@@ -230,7 +293,7 @@ stage_12() {
     for adapter in ${adapters}; do
         found=$(find "${expdir}/${mine}decode_${adapter}" -maxdepth 2 -name records.jsonl 2>/dev/null | LC_ALL=C sort || true)
         mapfile -t found <<<"${found}"
-        inputs+=("${expdir}/${mine}decode_${adapter}/decode.log" "${found[@]}")
+        inputs+=("${expdir}/${mine}decode_${adapter}"/{decode,further}.log "${found[@]}")
     done
     once "${mine}score" "${inputs[@]}" "label=$(label)" "llm=$(basename "${llm}")" "data=${local_data_opts}" \
         "overrides=$(all_overrides)" "seed=${seed}" "record=${record}" \
