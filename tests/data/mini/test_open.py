@@ -99,10 +99,15 @@ def test_questions_of_development_are_phrased_as_in_no_other_set():
 
 def test_seconds_kinds_and_voices_of_training(planned):
     _, config, texts = planned
+    config = replace(config, open=replace(config.open, seconds=config.open.seconds | {"kokoro": 90.0}))
     jobs = plan_open_train(texts, [], VOICES, config)
     for name in ("flite", "kokoro"):
         spoken_s = sum(estimate_s(job.text, job.voice.speed) for job in jobs if job.voice.backend == name)
         assert spoken_s == pytest.approx(config.open.seconds[name], rel=0.02, abs=12)
+    assert {job.voice.backend for job in jobs} == {"flite", "kokoro"}
+    only = plan_open_train(texts, [], {"kokoro": VOICES["kokoro"]}, config)
+    spoken_s = sum(estimate_s(job.text, job.voice.speed) for job in only)
+    assert spoken_s == pytest.approx(config.open.only_kokoro_s, abs=12)
     assert len({job.voice.speaker for job in jobs if job.voice.backend == "flite"}) == 2 * 5 * 3
     shares = {kind: sum(job.text in set(own) for job in jobs) / len(jobs) for kind, own in texts.train.items()}
     assert shares == pytest.approx(config.open.kinds, abs=0.08)
@@ -114,7 +119,7 @@ def test_a_kind_that_could_not_be_fetched_leaves_its_seconds_to_the_others(plann
     texts = open_texts(LOCAL / "open", OpenParts(), config, llm, sentences.train, sentences.held_out)
     assert not texts.train["words"] and not texts.train["sentences"]
     assert len(texts.dev) == config.open.dev
-    jobs = plan_open_train(texts, [], {"flite": ["slt"]}, config)
+    jobs = plan_open_train(texts, [], VOICES, config)
     spoken_s = sum(estimate_s(job.text, job.voice.speed) for job in jobs)
     assert spoken_s == pytest.approx(config.open.seconds["flite"], rel=0.02)
 
@@ -163,6 +168,8 @@ def test_the_llm_writes_questions_about_words_of_the_lists(tmp_path):
 def test_shares_must_add_up():
     with pytest.raises(ValueError, match="add up to 1"):
         replace(scale("tiny").open, kinds={"words": 0.5, "sentences": 0.1, "questions": 0.1})
+    with pytest.raises(ValueError, match="--open_share -1"):
+        scale("tiny").open.at(-1)
 
 
 def test_other_sets_stay_as_they_are(parts, monkeypatch, tmp_path):

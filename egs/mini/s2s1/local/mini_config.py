@@ -54,6 +54,7 @@ class OpenSizes:
     `asked`. The development sets are made at any share but 0."""
 
     seconds: dict[str, float]  # training speech by back-end
+    only_kokoro_s: float  # where no quick program is at hand
     kinds: dict[str, float]  # shares of these seconds: words, sentences, questions
     speeds: tuple[float, float]
     pitches: tuple[float, ...]  # each quick voice comes with each pitch and each length of the vocal tract
@@ -66,9 +67,12 @@ class OpenSizes:
     words: int = 12000  # the most frequent ones
 
     def at(self, share: float) -> OpenSizes:
-        """The sizes of a share of the training text."""
-        seconds = {name: share * seconds for name, seconds in self.seconds.items()}
-        return replace(self, seconds=seconds, written=round(share * self.written), asked=round(share * self.asked))
+        """The sizes of a share of the training text. Raises ValueError for a negative one."""
+        if share < 0:
+            raise ValueError(f"--open_share {share}: it is a share of the scale's open text, from 0")
+        sizes = {name: share * size for name, size in self.seconds.items()}
+        counts = {"written": round(share * self.written), "asked": round(share * self.asked)}
+        return replace(self, seconds=sizes, only_kokoro_s=share * self.only_kokoro_s, **counts)
 
     def __post_init__(self) -> None:
         if set(self.kinds) != {"words", "sentences", "questions"} or abs(sum(self.kinds.values()) - 1) > 1e-6:
