@@ -216,8 +216,12 @@ _TIMEOUT_S = 60
 _NORMAL_WORDS_A_MINUTE = 165
 # back-end -> the program on PATH, its version, and its command line; all read the text from stdin or from {text}
 PROGRAMS = {
-    # voices slt, rms, awb, kal16 (16 kHz)
-    "flite": ("flite", "flite-2.2", "{program} -voice {voice} --setf duration_stretch={stretch} -t {text} -o {output}"),
+    # voices slt, rms, awb, kal16 (16 kHz); rms keeps its pitch
+    "flite": (
+        "flite",
+        "flite-2.2",
+        "{program} -voice {voice} --setf duration_stretch={stretch} --setf f0_shift={pitch} -t {text} -o {output}",
+    ),
     # voices `language+variant`, as en-us+f3 (22.05 kHz)
     "espeak": ("espeak-ng", "espeak-ng-1.51", "{program} -v {voice} -s {rate} -w {output} --stdin"),
     # festival's names without `voice_`, as cmu_us_slt_arctic_hts
@@ -232,8 +236,9 @@ PROGRAMS = {
 class Program:
     """speak() runs a command line for each sentence and reads the wav file that it writes.
 
-    template: with {output}, and optionally {voice}, {speed}, {stretch} (1 / speed), {rate} (words a minute) and {text};
-    the program also gets the text on stdin.
+    template: with {output}, and optionally {voice}, {speed}, {stretch} (1 / speed), {rate} (words a minute), {pitch}
+    and {text}; the program also gets the text on stdin. A voice may be altered, to make many of a few: `slt^1.2` has a
+    fifth more pitch where the template takes it, `slt^1.2^1.1` also formants a tenth higher, by its rate in Hz.
     """
 
     def __init__(self, template: str, version: str = "", program: str = "") -> None:
@@ -241,16 +246,32 @@ class Program:
         self._words, self._program = shlex.split(template), program
 
     def speak(self, text: str, voice: str, speed: float) -> tuple[Wav, int]:
+        name, pitch, formants = altered(voice)
+        speed, pitch = speed / formants, pitch / formants  # what the other rate will change
         with tempfile.TemporaryDirectory() as folder:
             path = str(Path(folder, "speech.wav"))
             fields = {"stretch": f"{1 / speed:.3f}", "rate": str(round(_NORMAL_WORDS_A_MINUTE * speed))}
-            fields |= {"program": self._program, "voice": voice, "speed": f"{speed:g}", "text": text, "output": path}
+            fields |= {"program": self._program, "voice": name, "speed": f"{speed:g}", "text": text, "output": path}
+            fields["pitch"] = f"{pitch:.3f}"
             command = [word.format(**fields) for word in self._words]
             run = subprocess.run(command, input=text.encode(), capture_output=True, timeout=_TIMEOUT_S)
             if run.returncode or not Path(path).exists():
                 tail = run.stderr.decode(errors="replace")[-300:]
                 raise TtsError(f"`{shlex.join(command)}` failed: {tail or 'it wrote no file'}")
-            return read_audio(path)
+            wav, hz = read_audio(path)
+            return wav, round(hz * formants)
+
+
+def altered(voice: str) -> tuple[str, float, float]:
+    """The name, the pitch and the formants of `name^pitch^formants`, 1 where not given. Raises TtsError."""
+    name, *given = voice.split("^")
+    try:
+        pitch, formants = (*map(float, given), *[1.0] * (2 - len(given)))
+        if not all(0.5 <= factor <= 2 for factor in (pitch, formants)):
+            raise ValueError
+    except ValueError:
+        raise TtsError(f"voice '{voice}': expected name^pitch or name^pitch^formants, factors of 0.5 to 2") from None
+    return name, pitch, formants
 
 
 def find_program(name: str, folder: Path) -> str | None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from freeze_omni.config import build, read_yaml
+from freeze_omni.data.tables import read_table
 from freeze_omni.dialogues.answers import LlmAnswer
 from freeze_omni.dialogues.plan import DialogueConfig
 
@@ -20,7 +21,7 @@ from mini_plan import estimate_s  # noqa: E402
 from mini_sentences import make_sentences  # noqa: E402
 from mini_sets import plan_asr, plan_duplex, plan_tts  # noqa: E402
 from mini_split import coverage  # noqa: E402
-from real_speech import read_prompts  # noqa: E402
+from real_speech import read_prompts, write_real_speech  # noqa: E402
 
 ALL_VOICES = {
     "kokoro": ["af_heart", "am_adam", "bf_emma"],
@@ -128,3 +129,24 @@ def test_recorded_prompts_are_plain_sentences(tmp_path: Path) -> None:
         "good: Please  try again.\nsound: [a beep]\nshort: Added.\nlost: Not there at all.\n"
     )
     assert read_prompts(tmp_path) == {"good": "Please try again."}
+
+
+@pytest.mark.parametrize("dev", [0, 3])
+def test_recorded_prompts_for_development_are_in_no_other_set(tmp_path: Path, dev: int) -> None:
+    def written(train: int, dev: int) -> dict[str, set[str]]:
+        data = tmp_path / f"data{train}{dev}"
+        write_real_speech(tmp_path, data, train, 2, dev)
+        return {path.parent.name: set(read_table(path)) for path in data.glob("*/text")}
+
+    (tmp_path / "wav").mkdir()
+    for number in range(10):
+        (tmp_path / f"wav/p{number}.wav").touch()
+    (tmp_path / "texts.txt").write_text("".join(f"p{number}: Please try again.\n" for number in range(10)))
+    without, found = written(4, 0), written(4, dev)
+    assert {name: len(ids) for name, ids in found.items()} == {
+        "asr_test_real": 2,
+        "asr_real_train": 4,
+        **({"asr_dev_real": dev} if dev else {}),
+    }
+    assert found.pop("asr_dev_real", set()).isdisjoint(set().union(*found.values())) and found == without
+    assert len(written(9, 3)["asr_real_train"]) == 5, "what is left of ten"

@@ -1,3 +1,4 @@
+import sys
 from pathlib import Path
 
 import pytest
@@ -5,9 +6,10 @@ import pytest
 from freeze_omni.bin import tts_synthesize
 from freeze_omni.data.audio import read_audio
 from freeze_omni.data.tables import read_table, write_table
-from freeze_omni.data.tts.backends import TtsError, Voice
+from freeze_omni.data.tts.backends import Program, TtsError, Voice, altered
 from freeze_omni.data.tts.synthesize import Job, TtsFolders, cached_path, make_backend, synthesize
 from tests.commands import exit_code
+from tests.data.conftest import TONE_PROGRAM
 
 
 def test_a_voice_is_written_and_read() -> None:
@@ -76,3 +78,18 @@ def test_recordings_are_not_replaced_by_synthesised_speech(
     (tmp_path / "set/wav.scp").unlink()
     for _ in range(2):  # our own is
         assert exit_code(tts_synthesize.main, [str(tmp_path / "set"), *options]) == 0
+
+
+def test_a_voice_is_altered_in_pitch_and_formants(tmp_path: Path) -> None:
+    script = tmp_path / "tone.py"
+    script.write_text(
+        f"import sys; open({str(tmp_path / 'asked')!r}, 'w').write(' '.join(sys.argv[2:]))\n{TONE_PROGRAM}"
+    )
+    program = Program(f"{sys.executable} -S {script} {{output}} {{voice}} {{pitch}} {{stretch}}")
+    sounds = {voice: program.speak("four", voice, 1.0) for voice in ("x", "x^1.2", "x^1.2^1.25")}
+    assert (tmp_path / "asked").read_text() == "x 0.960 1.250"  # the rate does the rest
+    assert [hz for _, hz in sounds.values()] == [16000, 16000, 20000]
+    assert altered("x^1.2") == ("x", 1.2, 1.0) and Voice("flite", "x^1.2^0.9").speaker == "flite_x_1_2_0_9"
+    for bad in ("x^", "x^high", "x^9", "x^1^1^1"):
+        with pytest.raises(TtsError, match="factors of 0.5 to 2"):
+            altered(bad)

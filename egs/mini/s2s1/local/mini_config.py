@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from mini_split import SplitConfig
 
@@ -49,12 +49,44 @@ class DuplexSizes:
 
 
 @dataclass(frozen=True)
+class OpenSizes:
+    """Open text at --open_share 1, in addition to the sets above: other shares have so much of `seconds`, `written` and
+    `asked`. The development sets are made at any share but 0."""
+
+    seconds: dict[str, float]  # training speech by back-end
+    only_kokoro_s: float  # where no quick program is at hand
+    kinds: dict[str, float]  # shares of these seconds: words, sentences, questions
+    speeds: tuple[float, float]
+    pitches: tuple[float, ...]  # each quick voice comes with each pitch and each length of the vocal tract
+    formants: tuple[float, ...]
+    written: int  # questions that the LLM writes itself
+    asked: int  # open questions that it answers, for dialogues
+    dev: int  # sentences of asr_dev_open in addition to the questions
+    qa_dev: int
+    real_dev: int  # recorded human prompts
+    words: int = 12000  # the most frequent ones
+
+    def at(self, share: float) -> OpenSizes:
+        """The sizes of a share of the training text. Raises ValueError for a negative one."""
+        if share < 0:
+            raise ValueError(f"--open_share {share}: it is a share of the scale's open text, from 0")
+        sizes = {name: share * size for name, size in self.seconds.items()}
+        counts = {"written": round(share * self.written), "asked": round(share * self.asked)}
+        return replace(self, seconds=sizes, only_kokoro_s=share * self.only_kokoro_s, **counts)
+
+    def __post_init__(self) -> None:
+        if set(self.kinds) != {"words", "sentences", "questions"} or abs(sum(self.kinds.values()) - 1) > 1e-6:
+            raise ValueError("kinds: the shares of words, sentences and questions must add up to 1")
+
+
+@dataclass(frozen=True)
 class MiniConfig:
     """One scale of the corpus."""
 
     asr: AsrSizes
     tts: TtsSizes
     duplex: DuplexSizes
+    open: OpenSizes
     unseen: str
     asked: int
     seed: int = 0

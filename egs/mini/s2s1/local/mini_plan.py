@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import combinations
 
 from mini_split import words
@@ -54,6 +54,15 @@ class Speakers:
             for turn in range(times):
                 self._said.update(words(text))
                 jobs.append(self.job(text, backend, names[(number + turn) % len(names)]))
+        return jobs
+
+    def take(self, texts: Iterator[str], backend: str, names: Sequence[str], seconds: float) -> list[Job]:
+        """The next of `texts`, about `seconds` of speech, the voices in turn."""
+        jobs: list[Job] = []
+        spoken_s = 0.0
+        while names and spoken_s < seconds and (text := next(texts, None)):
+            jobs.append(self.job(text, backend, names[len(jobs) % len(names)]))
+            spoken_s += estimate_s(text, jobs[-1].voice.speed)
         return jobs
 
     def fill(self, sentences: Sequence[str], backend: str, names: Sequence[str], seconds: float) -> list[Job]:

@@ -31,6 +31,12 @@ class Sentences:
         asked = [question.question for question in self.questions["train"]]
         return [*asked, *self.statements, *self.side_talk]
 
+    @property
+    def held_out(self) -> list[str]:
+        """Every sentence of a development or test set."""
+        asked = [question.question for name in ("dev", "test") for question in self.questions[name]]
+        return [*asked, *self.held_statements, *self.held_side_talk]
+
 
 def make_sentences(facts: Path, config: MiniConfig) -> Sentences:
     """Read the fact tables and hold sentences out; the same seed gives the same split."""

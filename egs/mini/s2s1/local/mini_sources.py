@@ -7,7 +7,7 @@ from pathlib import Path
 
 import soundfile
 from mini_config import MiniConfig
-from real_speech import TEST_SET, TRAIN_SET
+from real_speech import DEV_SET, TEST_SET, TRAIN_SET
 
 from freeze_omni.data.kaldi_dir import Source
 from freeze_omni.data.tables import read_table
@@ -30,10 +30,10 @@ def spoken_sources(name: str, jobs: Sequence[Job], paths: Mapping[str, Path], vo
     return found
 
 
-def recorded_sources(data: Path, wanted: bool) -> list[Source]:
-    """The two sets of recorded speech; where the recordings are not `wanted` (not to be had), that they are missing."""
+def recorded_sources(data: Path, wanted: bool, dev: bool = False) -> list[Source]:
+    """The sets of recorded speech; where the recordings are not `wanted` (not to be had), that they are missing."""
     found = []
-    for name in (TRAIN_SET, TEST_SET):
+    for name in (TRAIN_SET, TEST_SET, *([DEV_SET] if dev else [])):
         if not wanted:
             found.append(Source(name, _RECORDED, missing="could not be fetched; left out"))
         elif (data / name / "wav.scp").is_file():
