@@ -60,7 +60,7 @@ STAGES = (
     Stage("2.2", "speech_decoder", "SpeechDecoderTask", ("speech_decoder",), reads=("codec",)),
     Stage("2.3", "prefix", "PrefixTask", ("speech_decoder",), takes=("speech_decoder", TUNING), reads=("codec",)),
 )  # fmt: skip
-PACKED = ("encoder", "ctc", "adapter", "prompt", "state_head", TUNING, "codec", "speech_decoder")
+PACKED = ("encoder", "ctc", "adapter", "task_tokens", "prompt", "state_head", TUNING, "codec", "speech_decoder")
 
 
 def stage(name: str) -> Stage:

@@ -14,6 +14,7 @@ from freeze_omni.data.tables import write_lines
 from freeze_omni.stages import STAGES, TUNING, Run, Stage, sources, stage, words
 
 NAMES = [one.name for one in STAGES]
+LLM_SIZE, UNIT_SIZE = 896, 5538  # of a dry run, unless a YAML or an option says otherwise
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -32,7 +33,7 @@ def main(arguments: list[str] | None = None) -> None:
     dry.add_argument("--conf", required=True, type=Path, help="folder with one YAML for each stage")
     dry.add_argument("--work", required=True, type=Path, help="folder for the completed configurations")
     dry.add_argument("--adapters", nargs="+", default=["ctc"], help="adapters; the first is the default")
-    dry.add_argument("--llm", default="", help="the frozen LLM; without it the sizes are those of a width of 896")
+    dry.add_argument("--llm", default="", help=f"the frozen LLM; without it llm_size of each YAML, or {LLM_SIZE}")
     for name in NAMES:
         dry.add_argument(f"--{name}_args", default="", help=f"further options of the training of stage {name}")
     key = commands.add_parser("key", help="a key of a YAML file as JSON; an empty line if it is not set")
@@ -67,14 +68,15 @@ def dry_run(chosen: argparse.Namespace) -> Iterator[str]:
     """Each configuration with its overrides, its minutes and its parameters; of a tag, what it trains itself."""
     models: dict[Stage, dict[str, Any]] = {}
     own: set[Stage] = set()
-    sizes = ["--llm", chosen.llm] if chosen.llm else ["--llm_size", "896"]
+    llm = ["--llm", chosen.llm] if chosen.llm else []
     for one in STAGES:
         for adapter in reversed(chosen.adapters if one.adapters[1] else chosen.adapters[:1]):  # the default one last
             taken = sources(one.name, models.__getitem__)
             overrides = getattr(chosen, f"{one.name}_args").split()
             path = chosen.conf / one.config(adapter)
             parts = words(taken, lambda source: chosen.work / f"{source.name}.yaml")
-            task, args = stage_options(one, path, [*sizes, "--unit_size", "5538", *overrides], parts)
+            task, args = stage_options(one, path, [*llm, *overrides], parts)
+            args.llm_size, args.unit_size = args.llm_size or LLM_SIZE, args.unit_size or UNIT_SIZE
             args.dry_run = True  # no weights are read
             models[one] = as_mapping(task.set_up(args)[0])
             write_lines(chosen.work / f"{one.name}.yaml", [yaml.safe_dump({"model": models[one]})])

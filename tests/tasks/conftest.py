@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ import pytest
 import torch
 import yaml
 
-from freeze_omni.bin.train import load_task
+from freeze_omni.bin.train import load_task, main
 from freeze_omni.llm.units import CtcUnits
 from freeze_omni.tasks.data_dirs import add_data_dirs
 from tests.tasks.corpus import DECODER, ENCODER, TEXTS, write_corpus
@@ -93,3 +95,21 @@ def toy(tmp_path_factory) -> Toy:
     toy_llm(folder / "llm")
     CtcUnits.from_llm(TEXTS, toy_tokenizer(), min_count=1).save(folder / "units")
     return Toy(folder)
+
+
+@pytest.fixture
+def start():
+    """start(arguments): the command in its own process, forked from one that imports what it needs once."""
+    forks = multiprocessing.get_context("forkserver")
+    forks.set_forkserver_preload(["freeze_omni.tasks.encoder", "freeze_omni.tasks.codec"])
+    begun = []
+
+    def start(arguments: list[str]) -> BaseProcess:
+        begun.append(forks.Process(target=main, args=(arguments,)))
+        begun[-1].start()
+        return begun[-1]
+
+    yield start
+    for process in begun:
+        process.kill()
+        process.join()
