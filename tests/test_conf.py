@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -124,3 +125,10 @@ def test_a_stage_is_what_its_task_says(name, changed):
     assert set(one.saves(as_mapping(config))) == saved <= set(parts)
     assert (TUNING in parts) == bool(as_mapping(config).get(TUNING))
     assert set(one.takes) - {TUNING} <= set(parts) <= {*one.takes, *one.trains}
+
+
+def test_a_dry_run_has_the_sizes_of_the_yaml(tmp_path, capsys):
+    from freeze_omni.bin.stages import main
+
+    main(["dry_run", "--conf", str(CONF / "paper"), "--work", str(tmp_path), "--adapters", "conv"])
+    assert re.search(r"^task_tokens +14,336 ", capsys.readouterr().out, re.MULTILINE), "4 vectors of width 3584"

@@ -28,12 +28,15 @@ class SpokenSegment:
     def __call__(self, uid: str, data: dict[str, Any]) -> dict[str, Any]:
         entries = self.before(uid, data)
         answer, text = entries["answer"].tolist(), entries["text"].tolist()
+        whole = entries | {"segment": np.array([0, len(answer)])}
+        ends = np.cumsum([0, *entries["row_tokens"]])
+        if len(ends) != len(text) + 1:  # durations of another text: the loss says so
+            return whole
         segments = spoken_segments(answer, self.config, self.tokenizer)
         rows = segment_rows(segments, [self.tokenizer.decode([row]) for row in text])
-        ends = np.cumsum([0, *entries["row_tokens"]])
         said = [(one, start, end) for one, (start, end) in zip(segments, rows, strict=True) if ends[end] > ends[start]]
-        if not said or len(ends) != len(text) + 1:  # nothing to cut, or durations of another text: the loss says so
-            return entries | {"segment": np.array([0, len(answer)])}
+        if not said:
+            return whole
         chosen = np.random.randint(len(said)) if self.train else crc32(uid.encode()) % len(said)
         one, start, end = said[chosen]
         return cut(entries, start, end) | {"segment": np.array([one.first_token, one.end_token])}
@@ -64,4 +67,4 @@ def segment_rows(segments: list[TextSegment], rows: list[str]) -> list[tuple[int
         last = max((block for block in blocks if block.a < at), key=lambda block: block.a, default=blocks[-1])
         place = np.searchsorted(ends, last.b + min(at - last.a, last.size)) + 1
         places.append(min(int(place), len(rows)))
-    return list(pairwise([*places, len(rows)]))
+    return list(pairwise([*places, len(rows)])) if segments else []

@@ -70,11 +70,18 @@ def paper_conf(folder: Path) -> Path:
     return conf
 
 
+def dialogue_conf(folder: Path) -> Path:
+    """The toy's, with the recordings under the names of this recipe."""
+    path = toy_dialogue(folder)
+    path.write_text(path.read_text().replace("speech: asr_", "speech: question_"))
+    return path
+
+
 def two_processes(folder: Path) -> Path:
     """A folder with a `python` that starts trainings twice."""
     script = folder / "bin/python"
     script.parent.mkdir()
-    run = f'exec {sys.executable} -m torch.distributed.run --nproc_per_node 2 --master_port 0 "$@" --dist_backend gloo'
+    run = f'exec {sys.executable} -m torch.distributed.run --standalone --nproc_per_node 2 "$@" --dist_backend gloo'
     lines = ["#!/bin/sh", f'case "$*" in *--collect_stats*) ;; "-m freeze_omni.bin.train "*) {run} ;; esac']
     script.write_text("\n".join([*lines, f'exec {sys.executable} "$@"', ""]))
     script.chmod(0o755)
@@ -94,7 +101,7 @@ def test_all_stages(tmp_path):
         "nj": 2,
         "llm": toy_llm(tmp_path / "llm"),
         "test_sets": "test_clean",
-        "dialogue_conf": toy_dialogue(tmp_path),
+        "dialogue_conf": dialogue_conf(tmp_path),
         "local_data_opts": " ".join(f"--{key} {value}" for key, value in data.items()),
         **{f"{one.name}_args": " --model ".join([STEPS, *SMALL.get(one.name, ())]) for one in STAGES},
     }
@@ -110,7 +117,7 @@ def test_all_stages(tmp_path):
         assert (trained / "valid.loss.ave.pth").exists()
         assert "0/2]" in (trained / "run.log").read_text(), "ESPnet's mark of the first of two processes"
         assert yaml.safe_load((trained / "config.yaml").read_text())["batch_type"]
-    figures = json.loads((exp / "results.json").read_text())
+    figures = json.loads((exp / "results.json").read_text())["models"]["conv"]
     assert {"chunk4", "chunk_inf", "llm"} <= set(figures["asr"]["test_clean"])
     packed = yaml.safe_load((exp / "pack/config.yaml").read_text())
     assert packed["task_tokens"] == 4 and packed["history"] == "speech" and packed["fifo"]
