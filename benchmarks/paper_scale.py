@@ -127,20 +127,29 @@ def markdown(found: list[Plan], tflops: float, measured: Mapping[str, float]) ->
     budget, memory = [], []
     for one in found:
         rate = measured.get(one.stage.number, tflops * 1e12 / one.flops)
-        days = one.hours * 3600 / (GPUS * rate) / 86400
+        takes_h = one.hours / (GPUS * rate)
         how = "measured" if one.stage.number in measured else f"{one.flops / 1e9:,.0f} GFLOP"
         name = f"{one.stage.number} {one.stage.name}"
         seen = f"{one.hours:,.0f}", f"{DATA_H[one.stage.name]:,.0f}", f"{one.epochs:.1f}", f"{one.updates:,}"
-        budget.append([name, *seen, how, f"{rate:,.0f}", f"{days:.1f}"])
+        budget.append([name, *seen, how, f"{rate:,.0f}", f"{takes_h:.1f}"])
         held = dict(one.memory)
         listed = ", ".join(f"{part} {size:.1f}" for part, size in held.items() if size >= 0.05)
         memory.append([name, listed, f"{sum(held.values()):.1f}"])
-    head = ["training", "hours seen", "hours of data", "epochs", "updates", "a second of speech", "s/s a GPU", "days"]
+    head = [
+        "training",
+        "hours seen",
+        "hours of data",
+        "epochs",
+        "updates",
+        "a second of speech",
+        "s/s a GPU",
+        f"hours on {GPUS} GPUs",
+    ]
     return "\n".join(
         [
             f"## Budgets, {GPUS} GPUs",
             "",
-            f"Days are computed, not measured: at {tflops:g} TFLOP/s a GPU.",
+            f"Hours of training are computed, not measured: at {tflops:g} TFLOP/s a GPU.",
             "",
             *table(head, budget),
             "## Memory a GPU in GB, without activations",
