@@ -72,7 +72,9 @@ STAGES = (
     Stage("2.2", "speech_decoder", "SpeechDecoderTask", ("speech_decoder",), reads=("codec",)),
     Stage("2.3", "prefix", "PrefixTask", ("speech_decoder",), takes=("speech_decoder", TUNING), reads=("codec",)),
 )  # fmt: skip
-PACKED = ("frontend", "encoder", "ctc", "adapter", "prompt", "state_head", TUNING, "codec", "speech_decoder")
+PACKED = (
+    "frontend", "encoder", "ctc", "adapter", "task_tokens", "prompt", "state_head", TUNING, "codec", "speech_decoder"
+)  # fmt: skip
 
 
 def stage(name: str) -> Stage:

@@ -4,6 +4,7 @@
 #   tests/run.sh                 everything that takes minutes
 #   tests/run.sh --recipe        the tiny recipe, all stages, from data to an answer
 #   tests/run.sh --corpora       stages 1 to 3 of every recipe, on miniatures of their corpora; of one a task all stages
+#   tests/run.sh --paper         the paper's recipe and configuration in miniature, all stages, two processes a training
 #   tests/run.sh -k encoder -x   anything else goes to pytest (and the linters are left out)
 set -euo pipefail
 
@@ -28,6 +29,12 @@ if [ "${1:-}" = --corpora ]; then
   shift
   export OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
   exec python -m pytest -n 2 -m corpora tests/recipes "$@"
+fi
+
+if [ "${1:-}" = --paper ]; then
+  shift
+  export OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
+  exec python -m pytest -m paper tests/recipes "$@"
 fi
 
 shell_scripts() {

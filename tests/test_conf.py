@@ -99,6 +99,14 @@ def test_builds_on_the_meta_device(scale, name):
             assert size / 1e6 < MOST[scale][part]
 
 
+def test_a_dry_run_has_the_sizes_of_the_yaml(tmp_path, capsys):
+    from freeze_omni.bin.stages import main
+
+    main(["dry_run", "--conf", str(CONF / "paper"), "--work", str(tmp_path), "--adapters", "conv"])
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["task_tokens", "14,336", "14,336"] in rows, "4 vectors of width 3584"
+
+
 @pytest.mark.parametrize("name", FILES)
 @pytest.mark.parametrize("scale", SCALES)
 def test_optimizers_and_schedulers_take_their_options(scale, name):

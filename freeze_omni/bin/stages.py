@@ -23,7 +23,7 @@ NAMES = [one.name for one in STAGES]
 # How and where work runs, and not what comes out of it (docs/stages.md).
 HOW_OPTIONS = ("--nj", "--threads", "--num_threads", "--ngpu")
 HOW_WORDS = re.compile(r"(OMP|MKL)_NUM_THREADS=\d+|.*\.log")
-UNIT_SIZE = 5538  # CTC units of a model before stage 3 has made them
+LLM_SIZE, UNIT_SIZE = 896, 5538  # of models that are only planned, unless a YAML or an option says otherwise
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -119,7 +119,7 @@ def add_plan_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--conf", required=True, type=Path, help="folder with one YAML for each stage")
     parser.add_argument("--work", required=True, type=Path, help="folder for the completed configurations")
     parser.add_argument("--adapters", nargs="+", default=["ctc"], help="adapters; the first is the default")
-    parser.add_argument("--llm", default="", help="the frozen LLM; without it the sizes are those of a width of 896")
+    parser.add_argument("--llm", default="", help=f"the frozen LLM; without it llm_size of each YAML, or {LLM_SIZE}")
     parser.add_argument("--encoder", default="", help="a pretrained speech encoder; stage 1.1 then has --encoder_conf")
     parser.add_argument("--encoder_conf", default="1.1_encoder", help="YAML of stage 1.1, without its suffix")
     parser.add_argument("--stages", nargs="*", default=NAMES, choices=NAMES, help="the training stages [all]")
@@ -144,8 +144,7 @@ def plans(chosen: argparse.Namespace, models: dict[Stage, dict[str, Any]]) -> It
 
     Raises ConfigError for one that cannot be used. No weights are read.
     """
-    run, sizes = run_of(chosen, chosen.adapters[0]), ["--llm", chosen.llm] if chosen.llm else ["--llm_size", "896"]
-    sizes = [] if chosen.init else [*sizes, "--unit_size", str(UNIT_SIZE)]
+    run, llm = run_of(chosen, chosen.adapters[0]), ["--llm", chosen.llm] if chosen.llm and not chosen.init else []
 
     def model_of(source: Stage) -> Mapping[str, Any]:
         return models[source] if source in models else run.model(source)
@@ -166,7 +165,9 @@ def plans(chosen: argparse.Namespace, models: dict[Stage, dict[str, Any]]) -> It
                 path = chosen.conf / f"{chosen.encoder_conf}.yaml"
                 overrides += ["--encoder", chosen.encoder] if chosen.encoder else []
             parts = run.parts_of(one.name, model_of, path_of)
-            task, args = stage_options(one, path, [*sizes, *overrides], parts)
+            task, args = stage_options(one, path, [*llm, *overrides], parts)
+            if not chosen.init:
+                args.llm_size, args.unit_size = args.llm_size or LLM_SIZE, args.unit_size or UNIT_SIZE
             args.dry_run = True
             model = as_mapping(task.set_up(args)[0])
             write_lines(completed(chosen, one), [yaml.safe_dump({"model": model})])

@@ -19,11 +19,13 @@ from freeze_omni.streaming import State
 
 @dataclass
 class CodecPass:
-    """One training pass: audio (B, S), tokens (B, T), and two losses, scalars."""
+    """One training pass: audio (B, S), tokens (B, T), voices (B, D) before they are quantised, and losses, scalars."""
 
     wav: Tensor
     tokens: Tensor
-    commitment: Tensor
+    voice: Tensor
+    commitment: Tensor  # squared distance of latents to their codes, summed over dimensions
+    mean_commitment: Tensor  # the same, averaged over them
     preview: Tensor  # distance of the mel frames that the decoder expects before it makes audio; 0 without mel frames
 
 
@@ -51,14 +53,15 @@ class Codec(BaseCodec):
         latent, token_lengths, frames = self.encoder(wav, lengths)
         voice = self.encoder.speaker(reference, reference_lengths)
         quantised = self.quantiser(latent)
-        commitment = quantised.loss
+        commitment, mean_commitment, spoken = quantised.loss, quantised.loss / self.quantiser.dim, voice
         if self.global_quantiser is not None:
-            voice, _, loss = self.global_quantiser(voice)
+            spoken, _, loss = self.global_quantiser(voice)
             commitment = commitment + loss
+            mean_commitment = mean_commitment + loss / self.global_quantiser.dim
         valid = valid_mask(token_lengths, latent.shape[1])
-        out, preview = self.decoder(quantised.values, voice, valid)
+        out, preview = self.decoder(quantised.values, spoken, valid)
         distance = wav.new_zeros(()) if preview is None else (preview - frames).abs().mean()
-        return CodecPass(out, quantised.tokens, commitment, distance)
+        return CodecPass(out, quantised.tokens, voice, commitment, mean_commitment, distance)
 
     @torch.no_grad()
     def encode(self, wav: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:

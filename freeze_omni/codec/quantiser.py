@@ -68,6 +68,7 @@ class Quantiser(nn.Module):
         else:
             dim, following = config.dim or width, (config.normalise, config.decay, config.restart_below)
             self.codes = VectorQuantiser(config.codebook_size, dim, *following)
+        self.dim = dim  # width in which codes are compared
         same = config.kind == "vq" and not config.dim
         self.project_in = nn.Identity() if same else nn.Linear(width, dim)
         spread = config.standardise and not same
@@ -107,9 +108,9 @@ class GlobalQuantiser(nn.Module):
 
     def __init__(self, config: GlobalCodeConfig):
         super().__init__()
-        width = config.dim // config.tokens
+        self.dim = config.dim // config.tokens  # of a slice
         self.slices = nn.ModuleList(
-            VectorQuantiser(config.codebook_size, width, normalise=False, decay=0.99, restart_below=0.0)
+            VectorQuantiser(config.codebook_size, self.dim, normalise=False, decay=0.99, restart_below=0.0)
             for _ in range(config.tokens)
         )
 

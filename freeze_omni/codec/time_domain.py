@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from itertools import pairwise
 
 import torch
@@ -66,7 +67,10 @@ BLOCKS = {"1": PairedBlock, "2": SingleBlock}
 
 
 class VoiceEncoder(nn.Module):
-    """Frames (B, C, T) of one stage to a voice vector (B, D): convolutions, mean over time, a projection."""
+    """Frames of one stage to voice vectors (B, D): convolutions, mean over time, a projection.
+
+    The frames come as batches (b, C, T) of rows of one length; the norm reads all rows together.
+    """
 
     def __init__(self, conv: tuple[int, int, int, int, int], dim: int):
         super().__init__()
@@ -77,10 +81,13 @@ class VoiceEncoder(nn.Module):
         self.linear = nn.Linear(outputs, dim)
         self.norm = nn.BatchNorm1d(dim)
 
-    def forward(self, x: Tensor) -> Tensor:
-        for conv in self.conv:
-            x = F.leaky_relu(conv(x), SLOPE)
-        return self.norm(F.leaky_relu(self.linear(x.mean(-1)), SLOPE))
+    def forward(self, batches: Iterable[Tensor]) -> Tensor:
+        means = []
+        for x in batches:
+            for conv in self.conv:
+                x = F.leaky_relu(conv(x), SLOPE)
+            means.append(x.mean(-1))
+        return self.norm(F.leaky_relu(self.linear(torch.cat(means)), SLOPE))
 
 
 class TimeEncoder(nn.Module):
@@ -118,7 +125,7 @@ class TimeEncoder(nn.Module):
 
     def speaker(self, wav: Tensor, lengths: Tensor) -> Tensor:
         """The voice of references (B, R)."""
-        return torch.cat([self.voice(self._stages(row, self.voice_stage + 1)) for row in self._rows(wav, lengths)])
+        return self.voice(self._stages(row, self.voice_stage + 1) for row in self._rows(wav, lengths))
 
     def _rows(self, wav: Tensor, lengths: Tensor) -> list[Tensor]:
         """Equal rows stay one batch; others are cut to their own length, a whole number of tokens."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from freeze_omni.data.tables import append_jsonl, read_jsonl
 
@@ -19,10 +20,14 @@ _BATCH = 48
 
 @dataclass(frozen=True)
 class AnswerConfig:
-    """How the LLM is asked. An answer that has not ended after max_new_tokens is flagged."""
+    """How the LLM is asked. An answer that has not ended after max_new_tokens is flagged.
+
+    unfinished: such an answer is kept, which teaches to end one anywhere, or only its whole sentences, perhaps none.
+    """
 
     system: str = "You are a helpful voice assistant. Answer in one short sentence."
     max_new_tokens: int = 32
+    unfinished: Literal["kept", "sentences"] = "kept"
 
 
 @dataclass(frozen=True)
@@ -60,7 +65,16 @@ def answer_rounds(llm: FrozenLLM, asked: Sequence[Asked], config: AnswerConfig, 
         batch = missing[start : start + _BATCH]
         known |= zip(batch, _answer_batch(llm, batch, config), strict=True)
         append_jsonl(path, (_row(one, known[one]) for one in batch))
-    return {one: known[one] for one in asked}
+    whole = _whole_sentences if config.unfinished == "sentences" else lambda answer: answer
+    return {one: whole(known[one]) for one in asked}
+
+
+def _whole_sentences(answer: LlmAnswer) -> LlmAnswer:
+    """Of an answer that did not end what comes before its last unfinished sentence; a point after a digit ends none."""
+    if answer.ended:
+        return answer
+    found = re.match(r".*(?:(?<!\d)\.|[!?。！？])[\"')\]”’」』）]*", answer.text, re.DOTALL)
+    return LlmAnswer(found[0] if found else "", False)
 
 
 def _size(one: Asked) -> tuple[int, str, tuple]:

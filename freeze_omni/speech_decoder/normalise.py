@@ -55,11 +55,18 @@ _NUMBER = r"\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?"
 _SCALE = r"(?: (?:hundred|thousand|million|billion|trillion))?"
 
 
+def is_chinese(text: str) -> bool:
+    """Whether there is a Chinese character in it."""
+    return re.search(r"[\u4e00-\u9fff]", text) is not None
+
+
 def spoken_english(text: str) -> str:
-    """The text with numbers, signs and abbreviations in words; words stay as they are.
+    """The text with numbers, signs and abbreviations in words; words stay as they are, and so does a Chinese text.
 
     "Dr. Lee paid $3.50 on May 1st." gives "Doctor Lee paid three dollars and fifty cents on May first."
     """
+    if is_chinese(text):
+        return " ".join(text.split())
     for pattern, words in _ABBREVIATIONS.items():
         at_end = "" if words.endswith(".") else "."  # the abbreviation's point was also the sentence's
         text = re.sub(rf"(?<!\w){pattern}(?=\s*$)", words + at_end, text)
@@ -172,7 +179,7 @@ def normalise(text: str) -> str:
 
     "1. x" becomes "1:x". Stop and colon are full-width if the text has Chinese characters. Empty text stays empty.
     """
-    chinese = re.search(r"[\u4e00-\u9fff]", text) is not None
+    chinese = is_chinese(text)
     text = re.sub(r"[()]", ",", text)
     text = re.sub(r"[（）、]", "，", text)
     text = re.sub(r"(\d)\.\s+", r"\1：" if chinese else r"\1:", text)

@@ -20,7 +20,7 @@ from espnet2.utils.types import float_or_none, int_or_none, str_or_none
 from torch import nn
 
 from freeze_omni.checkpoint import PartsSource, fill_parts, inherit_config, load_parts
-from freeze_omni.config import as_mapping, build
+from freeze_omni.config import ConfigError, as_mapping, build
 from freeze_omni.provenance import provenance
 from freeze_omni.stages import Stage, stage
 from freeze_omni.tasks.data_dirs import FileKinds, add_data_dirs
@@ -187,7 +187,12 @@ class BaseTask(AbsTask):
 
     @classmethod
     def settle_options(cls, args: argparse.Namespace) -> None:
-        """Derive what follows from other options: numbers written as 2e-4, the budget, the threads."""
+        """Derive what follows from other options: numbers written as 2e-4, the budget, the threads.
+
+        Raises ConfigError: precision is asked for in ESPnet's way, which scales losses for float16.
+        """
+        if args.use_amp:
+            raise ConfigError(f"{args.config or 'command line'}: use_amp: write autocast: bfloat16 instead")
         args.early_stopping_criterion = tuple(args.best_model_criterion[0])
         if args.num_threads:
             torch.set_num_threads(args.num_threads)

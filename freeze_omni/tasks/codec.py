@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
 from espnet2.tasks.abs_task import optim_classes
@@ -16,8 +16,8 @@ from freeze_omni.codec.codec import Codec, CodecPass
 from freeze_omni.codec.config import CodecConfig
 from freeze_omni.codec.losses import ReconstructionConfig, ReconstructionLoss
 from freeze_omni.codec.quantiser import token_usage
-from freeze_omni.config import ConfigError
 from freeze_omni.tasks.base import BaseTask, Preprocess, numbers
+from freeze_omni.tasks.discriminators import GanConfig, GanLosses, build_discriminator
 from freeze_omni.tasks.parts_model import PartsModel, Result, training_result
 from freeze_omni.tasks.preprocess import Reader
 from freeze_omni.tasks.resources import Resources
@@ -27,27 +27,14 @@ USAGE_DECAY = 0.98  # token counts fade over about fifty batches
 GENERATOR, DISCRIMINATOR = 0, 1  # the optimizers, in this order
 
 
-@dataclass(frozen=True)
-class GanConfig:
-    """Discriminators of ESPnet and the weights of their losses.
-
-    discriminator: two of HiFi-GAN, or multi_scale_stft, for which ESPnet needs torchaudio; discriminator_conf: its
-    keyword arguments. start: share of the training after which the discriminators come in.
-    """
-
-    discriminator: Literal["multi_period", "multi_scale_multi_period", "multi_scale_stft"] = "multi_scale_multi_period"
-    discriminator_conf: dict[str, Any] = field(default_factory=dict)
-    start: float = 0.0
-    adversarial_weight: float = 1.0
-    feature_weight: float = 2.0
-
-
 @dataclass(frozen=True, kw_only=True)
 class CodecModelConfig:
     """Keys under `model:` of stage 2.1; without `gan` only reconstruction is trained.
 
     segment_s, reference_s: lengths of the random cuts of an utterance that are copied, and that give the voice. gain:
-    range of random factors on training audio. preview_weight: of the distance between expected and true mel frames
+    range of random factors on training audio. commitment: squared distances added up over a code's dimensions, or
+    their mean. time_invariance_weight: TiCodec's; if it is not 0, a segment is copied with its own voice, which learns
+    to point where that of the reference does. preview_weight: of the distance between expected and true mel frames
     (spectral only).
     """
 
@@ -56,7 +43,9 @@ class CodecModelConfig:
     segment_s: float = 1.0
     reference_s: float = 1.0
     gain: tuple[float, float] = (1.0, 1.0)
+    commitment: Literal["sum", "mean"] = "sum"
     commitment_weight: float = 0.25
+    time_invariance_weight: float = 0.0
     preview_weight: float = 1.0
     gan: GanConfig | None = None
 
@@ -70,6 +59,14 @@ class CodecModelConfig:
         """A whole number of tokens, at least one."""
         hop = self.codec.hop_samples
         return max(1, round(seconds * self.codec.sample_rate_hz / hop)) * hop
+
+
+class Copy(NamedTuple):
+    """A segment (B, S), its copy, and how far its voice is from that of the reference, if that is learned."""
+
+    target: Tensor
+    copied: CodecPass
+    variance: Tensor | None = None
 
 
 class CodecModel(PartsModel):
@@ -86,7 +83,7 @@ class CodecModel(PartsModel):
         """speech (B, S) at 24 kHz in [-1, 1], right-padded."""
         return training_result(*self._reconstruction(*self._copy(speech, speech_lengths)), rows=len(speech))
 
-    def _copy(self, speech: Tensor, lengths: Tensor) -> tuple[Tensor, CodecPass]:
+    def _copy(self, speech: Tensor, lengths: Tensor) -> Copy:
         config, random = self.config, self.training
         reference_samples = config.samples(config.reference_s)
         target = cut(speech, lengths, config.samples(config.segment_s), random)
@@ -95,15 +92,25 @@ class CodecModel(PartsModel):
             gain = torch.empty(len(speech), 1, device=speech.device).uniform_(*config.gain)
             target, reference = gain * target, gain * reference
         sizes = torch.full_like(lengths, reference_samples).minimum(lengths)
-        return target, self.codec(target, reference, sizes)
+        if not config.time_invariance_weight:
+            return Copy(target, self.codec(target, reference, sizes))
+        copied = self.codec(target, target, torch.full_like(lengths, target.shape[1]).minimum(lengths))
+        other = self.codec.encoder.speaker(reference, sizes).detach()
+        return Copy(target, copied, 1 - F.cosine_similarity(copied.voice, other, dim=1).mean())
 
-    def _reconstruction(self, target: Tensor, copied: CodecPass) -> tuple[Tensor, dict[str, Any]]:
-        stats: dict[str, Any] = self.reconstruction(copied.wav, target)
-        loss = stats.pop("loss") + self.config.commitment_weight * copied.commitment
-        loss = loss + self.config.preview_weight * copied.preview
+    def _reconstruction(
+        self, target: Tensor, copied: CodecPass, variance: Tensor | None = None
+    ) -> tuple[Tensor, dict[str, Any]]:
+        config, stats = self.config, dict[str, Any](self.reconstruction(copied.wav, target))
+        commitment = copied.commitment if config.commitment == "sum" else copied.mean_commitment
+        loss = stats.pop("loss") + config.commitment_weight * commitment
+        loss = loss + config.preview_weight * copied.preview
+        if variance is not None:
+            loss = loss + config.time_invariance_weight * variance
+            stats["voice_variance"] = variance
         counts = torch.bincount(copied.tokens.reshape(-1), minlength=len(self.token_counts))
         self.token_counts.mul_(USAGE_DECAY).add_(counts)
-        stats |= {"commitment": copied.commitment, "preview": copied.preview} | token_usage(self.token_counts)
+        stats |= {"commitment": commitment, "preview": copied.preview} | token_usage(self.token_counts)
         return loss, stats
 
     def train(self, mode: bool = True) -> CodecModel:
@@ -127,14 +134,9 @@ class GanCodecModel(CodecModel):
     """Parts: codec, discriminator. The copy of a batch is made once, for both turns of ESPnet's GAN trainer."""
 
     def __init__(self, parts: Mapping[str, nn.Module], config: CodecModelConfig, trained: tuple[str, ...]):
-        from espnet2.gan_tts.hifigan import loss  # slow to import, and only this model needs it
-
         super().__init__(parts, config, trained)
-        self.gan = config.gan
-        self.generator_loss = loss.GeneratorAdversarialLoss()
-        self.discriminator_loss = loss.DiscriminatorAdversarialLoss()
-        self.feature_loss = loss.FeatureMatchLoss()
-        self._made: tuple[Tensor, Any] | None = None
+        self.gan, self.losses = config.gan, GanLosses(config.gan.summed)
+        self._made: Copy | None = None
 
     def forward(
         self, speech: Tensor, speech_lengths: Tensor, forward_generator: bool = True, **_: object
@@ -148,59 +150,28 @@ class GanCodecModel(CodecModel):
         return {"loss": loss, "stats": values, "weight": weight, "optim_idx": optimizer}
 
     def _generator_turn(self, speech: Tensor, lengths: Tensor) -> tuple[Tensor, dict[str, Any]]:
-        target, copied = self._made or self._copy(speech, lengths)
+        made = self._made or self._copy(speech, lengths)
         self._made = None
-        loss, stats = self._reconstruction(target, copied)
+        loss, stats = self._reconstruction(*made)
         if self.progress < self.gan.start:
             return loss, stats
-        judged = self.discriminator(copied.wav[:, None])
+        judged = self.discriminator(made.copied.wav[:, None])
         with torch.no_grad():
-            true = self.discriminator(target[:, None])
-        adversarial, features = self.generator_loss(judged), self.feature_loss(judged, true)
-        loss = loss + self.gan.adversarial_weight * adversarial + self.gan.feature_weight * features
+            true = self.discriminator(made.target[:, None])
+        adversarial, features = self.losses.adversarial(judged), self.losses.features(judged, true)
+        if self.training:  # a copy is not worse because its judges have become better
+            loss = loss + self.gan.adversarial_weight * adversarial + self.gan.feature_weight * features
         return loss, stats | {"adversarial": adversarial, "features": features}
 
     def _discriminator_turn(self, speech: Tensor, lengths: Tensor) -> tuple[Tensor, dict[str, Any]]:
         if self.progress < self.gan.start:
             return sum(p.sum() for p in self.discriminator.parameters()) * 0.0, {}
-        target, copied = self._copy(speech, lengths)
+        made = self._copy(speech, lengths)
         if self.training:
-            self._made = target, copied
-        sounds = copied.wav.detach(), target
-        real, fake = self.discriminator_loss(*(self.discriminator(sound[:, None]) for sound in sounds))
+            self._made = made
+        sounds = made.copied.wav.detach(), made.target
+        real, fake = self.losses.judging(*(self.discriminator(sound[:, None]) for sound in sounds))
         return real + fake, {"real": real, "fake": fake}
-
-
-class StftJudges(nn.Module):
-    """ESPnet's multi-scale STFT discriminator, its output in the form of the others."""
-
-    def __init__(self, **conf: Any):
-        super().__init__()
-        from espnet2.gan_codec.shared.discriminator.msstft_discriminator import MultiScaleSTFTDiscriminator
-
-        self.judges = MultiScaleSTFTDiscriminator(**{"filters": 32, **conf})
-
-    def forward(self, x: Tensor) -> list[list[Tensor]]:
-        verdicts, features = self.judges(x)
-        return [[*maps, verdict] for maps, verdict in zip(features, verdicts, strict=True)]
-
-
-def build_discriminator(config: GanConfig) -> nn.Module:
-    """audio (B, 1, S) to a list of lists of tensors, the last of each list the verdict. Raises ConfigError."""
-    from espnet2.gan_tts.hifigan import hifigan
-
-    kinds = {
-        "multi_period": hifigan.HiFiGANMultiPeriodDiscriminator,
-        "multi_scale_multi_period": hifigan.HiFiGANMultiScaleMultiPeriodDiscriminator,
-        "multi_scale_stft": StftJudges,
-    }
-    try:
-        return kinds[config.discriminator](**config.discriminator_conf)
-    except TypeError as error:
-        raise ConfigError(f"model: gan: discriminator_conf: {error}") from None
-    except ImportError as error:
-        problem = f"model: gan: discriminator {config.discriminator}: {error}"
-        raise ConfigError(f"{problem}; install it, or use another discriminator") from None
 
 
 class CodecTask(BaseTask):

@@ -10,28 +10,32 @@ from typing import Any
 from torch import Tensor, nn
 
 from freeze_omni.llm.tuned import LlmTuningConfig
-from freeze_omni.shapes import silence_padding
+from freeze_omni.shapes import pad_rows, silence_padding
 from freeze_omni.speech_decoder.config import SpeechDecoderConfig
 from freeze_omni.speech_decoder.normalise import TextStyle
+from freeze_omni.speech_decoder.segment import SegmentConfig
 from freeze_omni.tasks.base import Preprocess
 from freeze_omni.tasks.llm_pass import Piece, embedded, join, predicting
 from freeze_omni.tasks.parts_model import pairs
 from freeze_omni.tasks.preprocess import Reader, before_answer
 from freeze_omni.tasks.resources import Resources, stage_llm, tuning_part
 from freeze_omni.tasks.speech_decoder import SpeechDecoderModel, SpeechDecoderTask, text_reader
+from freeze_omni.tasks.spoken_segments import SpokenSegment
 
 
 @dataclass(frozen=True, kw_only=True)
 class PrefixModelConfig:
     """Keys under `model:` of stage 2.3; speech_decoder and text_style come with the parts of stage 2.2.
 
-    prefix_from_ar: start the prefix from the trained AR layers, which read its keys and values. llm_tuning: of stage
-    1.3, if it had one: it stays frozen here.
+    prefix_from_ar: start the prefix from the trained AR layers, which read its keys and values. segments: how a session
+    cuts answers; training then speaks one segment of each answer, not the whole, for which its rows need durations.
+    llm_tuning: of stage 1.3, if it had one: it stays frozen here.
     """
 
     speech_decoder: SpeechDecoderConfig
     text_style: TextStyle = "plain"
     prefix_from_ar: bool = True
+    segments: SegmentConfig | None = None
     llm_tuning: LlmTuningConfig | None = None
 
 
@@ -39,8 +43,12 @@ class PrefixModel(SpeechDecoderModel):
     """The LLM's answer, its hidden states and its words, to speech tokens. Only speech_decoder.prefix* is trained."""
 
     def condition(self, batch: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """context (B, K) LLM ids up to where the answer starts, answer (B, N) its LLM ids."""
-        return self.answer_states(*pairs(batch, "context", "answer")), batch["answer_lengths"]
+        """context (B, K) LLM ids up to where the answer starts, answer (B, N) its LLM ids, perhaps segment (B, 2): the
+        first of them that is spoken, and the one after the last."""
+        states, lengths = self.answer_states(*pairs(batch, "context", "answer")), batch["answer_lengths"]
+        if "segment" not in batch:
+            return states, lengths
+        return pad_rows([row[start:end] for row, (start, end) in zip(states, batch["segment"].tolist(), strict=True)])
 
     def answer_states(self, context: Piece, answer: Piece) -> Tensor:
         """Hidden states (B, N, E) of the answering pass: for each token the state that predicted it."""
@@ -59,6 +67,10 @@ class PrefixTask(SpeechDecoderTask):
     trains_prefix = True
 
     @classmethod
+    def needed(cls, config: PrefixModelConfig) -> tuple[str, ...]:
+        return ("row_tokens",) if config.segments is not None else ()
+
+    @classmethod
     def build_parts(cls, config: PrefixModelConfig, resources: Resources) -> dict[str, nn.Module]:
         return super().build_parts(config, resources) | tuning_part(config, resources)
 
@@ -73,4 +85,5 @@ class PrefixTask(SpeechDecoderTask):
         llm = resources.llm
         context = partial(before_answer, order=llm.order, system=resources.system)
         texts = {"answer": ("answer", llm.order.answer), "text": ("answer", text_reader(config, llm.tokenizer))}
-        return Reader({"context": (("text", "history"), context), **texts})
+        read = Reader({"context": (("text", "history"), context), **texts})
+        return read if config.segments is None else SpokenSegment(read, config.segments, llm.tokenizer, train)

@@ -57,3 +57,9 @@ def test_a_decoder_that_needs_none_leaves_none(told, tmp_path):
     (data / "durations").write_text("stale 1\n")
     (tmp_path / "2.2.yaml").write_text(yaml.safe_dump({"model": {"speech_decoder": DECODER}}))
     assert exit_code(main, options) == 0 and not (data / "durations").exists()
+    assert exit_code(main, [*options, "--always"]) == 0  # for a prefix that speaks segments
+    tokens = dict(line.split(maxsplit=1) for line in (data / "tokens").read_text().splitlines())
+    rows = dict(line.split(maxsplit=1) for line in (data / "durations").read_text().splitlines())
+    assert {uid: sum(map(int, row.split())) for uid, row in rows.items()} == {
+        uid: len(row.split()) for uid, row in tokens.items()
+    }

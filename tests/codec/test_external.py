@@ -91,6 +91,12 @@ def test_a_whole_model_speaks_with_it_and_is_packed(recipe, capsys):
     session.handle(ev.TextInput("Hello there"))
     played = [action.samples for action in session.answer() if isinstance(action, ev.PlayAudio)]
     assert played and len(np.concatenate(played)) % 600 == 0
+    sound = clip(0)
+    (recipe / "raw").mkdir()
+    (recipe / "raw/wav.scp").write_text(f"a {sound.write(recipe / 'a.wav', 24000)}\n")
+    assert exit_code(codec_dump.main, ["--checkpoint", "pack", "--data_dir", "raw", "--output_dir", "dump"]) == 0
+    tokens = read_table("dump/tokens")["a"].split()  # by the codec of the packed model, not by one of ours
+    assert len(tokens) == -(-len(sound.wav) * 3 // 2 // 600) and max(map(int, tokens)) < 64
 
 
 @pytest.mark.parametrize(

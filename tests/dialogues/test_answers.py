@@ -30,6 +30,26 @@ def test_a_question_is_asked_once(tmp_path: Path, asked: list[list[str]]) -> Non
     assert asked[-1] == ["why?"]
 
 
+def test_of_an_answer_that_did_not_end_whole_sentences_are_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = {
+        "It is 3. And then 3.": "",
+        'Yes. "It is so." But if': 'Yes. "It is so."',
+        "好的。然后": "好的。",
+        "no end": "",
+    }
+    monkeypatch.setattr(
+        module, "_answer_batch", lambda llm, batch, config: [LlmAnswer(q.question, False) for q in batch]
+    )
+    llm = types.SimpleNamespace(fingerprint=lambda: "f")
+    kept = answer_questions(llm, list(texts), AnswerConfig(), tmp_path)
+    assert all(answer == LlmAnswer(text, False) for text, answer in kept.items())
+    found = answer_questions(llm, list(texts), AnswerConfig(unfinished="sentences"), tmp_path)
+    assert {text: answer.text for text, answer in found.items()} == texts
+    assert not any(answer.ended for answer in found.values())
+
+
 def test_a_killed_run_loses_half_a_line_only(tmp_path: Path, asked: list[list[str]]) -> None:
     llm = types.SimpleNamespace(fingerprint=lambda: "f")
     answer_questions(llm, ["a?", "b?"], AnswerConfig(), tmp_path)

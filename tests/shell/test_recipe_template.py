@@ -238,6 +238,8 @@ def test_parts_come_from_the_last_stage_that_saved_them(tmp_path):
     assert parts_of(tmp_path, "dialogue") == ["exp/1.2_adapter_ctc:encoder,ctc,adapter"]
     trained(tmp_path / "exp", "1.2_adapter_ctc", ctc_weight=0.0)  # the head of 1.1 stays as it is
     assert parts_of(tmp_path, "dialogue") == ["exp/1.1_encoder:ctc", "exp/1.2_adapter_ctc:encoder,adapter"]
+    packed = parts_of(tmp_path, "pack")
+    assert "exp/1.1_encoder:ctc" in packed and "exp/1.2_adapter_ctc:encoder,adapter,task_tokens" in packed
 
 
 def test_what_was_learned_with_the_llm_goes_with_the_parts(tmp_path):

@@ -54,6 +54,10 @@ def test_spoken_english(text):
     assert spoken_english(text) == ENGLISH[text]
 
 
+def test_spoken_english_leaves_chinese_as_it_is():
+    assert spoken_english(" 我有3个 苹果, 5 km。") == "我有3个 苹果, 5 km。"
+
+
 @pytest.mark.parametrize("text", ENGLISH)
 def test_spoken_english_leaves_no_digit_and_words_alone(text):
     spoken = spoken_english(text)

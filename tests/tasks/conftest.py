@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ import torch
 import yaml
 from transformers import AutoConfig, AutoModel
 
-from freeze_omni.bin.train import load_task
+from freeze_omni.bin.train import load_task, main
 from freeze_omni.llm.units import CtcUnits
 from freeze_omni.tasks.data_dirs import add_data_dirs
 from tests.contract.parts.pretrained import MODELS as SPEECH_MODELS
@@ -126,3 +128,21 @@ def toy(tmp_path_factory) -> Toy:
     toy_llm(folder / "llm")
     CtcUnits.from_llm(TEXTS, toy_tokenizer(), min_count=1).save(folder / "units")
     return Toy(folder)
+
+
+@pytest.fixture
+def start():
+    """start(arguments): the command in its own process, forked from one that imports what it needs once."""
+    forks = multiprocessing.get_context("forkserver")
+    forks.set_forkserver_preload(["freeze_omni.tasks.encoder", "freeze_omni.tasks.codec"])
+    begun = []
+
+    def start(arguments: list[str]) -> BaseProcess:
+        begun.append(forks.Process(target=main, args=(arguments,)))
+        begun[-1].start()
+        return begun[-1]
+
+    yield start
+    for process in begun:
+        process.kill()
+        process.join()

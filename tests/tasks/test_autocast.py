@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
+from freeze_omni.bin.train import load_task
+from freeze_omni.config import ConfigError
 from freeze_omni.tasks import base
 from freeze_omni.tasks.base import autocast_dtype
 
@@ -21,6 +23,12 @@ def test_training_computes_in_bfloat16_and_validation_does_not(toy):
     assert seen == [torch.bfloat16, torch.float32] and loss.dtype == exact.dtype == torch.float32
     learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
     assert all(parameter.dtype == parameter.grad.dtype == torch.float32 for parameter in learning)
+
+
+def test_espnets_way_to_ask_for_it_is_an_error(toy):
+    args = toy.build("1.1", use_amp=True)[1]
+    with pytest.raises(ConfigError, match="use_amp: write autocast: bfloat16"):
+        load_task("encoder").settle_options(args)
 
 
 @pytest.mark.parametrize("able", [True, False])

@@ -12,12 +12,23 @@ import yaml
 
 from freeze_omni.bin.train import main
 from freeze_omni.checkpoint import read_model
+from freeze_omni.codec.losses import ReconstructionConfig, ReconstructionLoss
 from freeze_omni.config import build
 from freeze_omni.tasks.codec import CodecModel, CodecModelConfig, CodecTask, GanCodecModel, cut
 from tests.contract.parts.codec import SPECTRAL, TIME_DOMAIN
 
 PERIODS = {"periods": [2, 3], "discriminator_params": {"channels": 4, "max_downsample_channels": 8}}
 GAN = {"gan": {"discriminator": "multi_period", "discriminator_conf": PERIODS}}
+SCALES = {"scale_discriminator_params": {"channels": 8, "max_downsample_channels": 8, "max_groups": 4}}
+JUDGES = {"scales": 2, "periods": [2, 3], "period_discriminator_params": PERIODS["discriminator_params"], **SCALES}
+TICODEC = {
+    "codec": TIME_DOMAIN,
+    "commitment": "mean",
+    "commitment_weight": 2.5,
+    "time_invariance_weight": 5.0,
+    "reconstruction": {"windows_samples": [1024, 256], "mel_bins": [40, 20], "weights": [45, 1]},
+    "gan": {"discriminator": "ticodec", "discriminator_conf": {**JUDGES, "stft": {"filters": 2}}, "summed": True},
+}
 SHORT = {"segment_s": 0.2, "reference_s": 0.3, "reconstruction": {"per_step": 1}}
 
 
@@ -34,7 +45,7 @@ def corpus(tmp_path: Path) -> Path:
     return folder
 
 
-def train(corpus: Path, folder: Path, model: dict, **more) -> None:
+def command(corpus: Path, folder: Path, model: dict, **more) -> list[str]:
     content = {
         "model": {"codec": SPECTRAL, **SHORT, **model},
         "optim_conf": {"lr": "2e-3"},
@@ -48,7 +59,11 @@ def train(corpus: Path, folder: Path, model: dict, **more) -> None:
     }
     (corpus.parent / "conf.yaml").write_text(yaml.safe_dump(content | more))
     options = ["--config", str(corpus.parent / "conf.yaml"), "--output_dir", str(folder)]
-    main(["codec", *options, "--train_dir", str(corpus), "--valid_dir", str(corpus)])
+    return ["codec", *options, "--train_dir", str(corpus), "--valid_dir", str(corpus)]
+
+
+def train(corpus: Path, folder: Path, model: dict, **more) -> None:
+    main(command(corpus, folder, model, **more))
 
 
 def test_cuts_stay_inside_their_rows() -> None:
@@ -125,3 +140,69 @@ def test_discriminators_wait_for_their_start() -> None:
         copied = model(*batch, forward_generator=True)
         assert (float(judged["loss"].detach()) > 0) == plays
         assert ("adversarial" in copied["stats"]) == plays
+
+
+def ticodec(**more: object) -> GanCodecModel:
+    torch.manual_seed(1)
+    config = build(CodecModelConfig, {**SHORT, **TICODEC, **more})
+    parts = CodecTask.build_parts(config, None)
+    return GanCodecModel(parts, config, CodecTask.trained(config, parts)).train()
+
+
+def test_ticodec_losses_are_sums_and_its_commitment_a_mean() -> None:
+    """By hand, from the parts of the model: what the published source adds up."""
+    model = ticodec()
+    speech, lengths = 0.1 * torch.randn(2, 9600), torch.tensor([9600, 7000])
+    _, copied, _ = model._made = model._copy(speech, lengths)
+    stats = model(speech, lengths, forward_generator=True)["stats"]
+    target = model.discriminator
+    judged, true = (target(sound[:, None]) for sound in (copied.wav, speech[:, :4800]))
+    assert len(judged) == 2 + 2 + 3  # scales, periods, STFTs
+    assert float(stats["adversarial"]) == pytest.approx(
+        sum(float((1 - one[-1]).square().mean()) for one in judged), rel=0.05
+    )
+    assert float(copied.mean_commitment) < float(copied.commitment)
+    assert float(stats["commitment"]) == pytest.approx(float(copied.mean_commitment))
+    assert 0 <= float(stats["voice_variance"]) <= 2 and len(true) == len(judged)
+
+
+def test_a_mean_commitment_is_the_sum_over_the_width_of_a_code() -> None:
+    codec = ticodec().codec
+    wav = 0.1 * torch.randn(3, 4800)
+    passed = codec(wav, wav, torch.tensor([4800, 4800, 2000]))
+    codec.global_quantiser = None
+    alone = codec(wav, wav, torch.tensor([4800, 4800, 2000]))
+    assert float(alone.commitment) == pytest.approx(512 * float(alone.mean_commitment), rel=1e-5)
+    assert float(passed.mean_commitment) > float(alone.mean_commitment)
+
+
+def test_weights_of_windows_are_summed() -> None:
+    wav, target = 0.1 * torch.randn(2, 2, 4800)
+    windows = {"windows_samples": (1024, 256), "mel_bins": (40, 20)}
+    mean = ReconstructionLoss(ReconstructionConfig(**windows), 24000)(wav, target)["loss"]
+    halves = ReconstructionLoss(ReconstructionConfig(**windows, weights=(0.5, 0.5)), 24000)(wav, target)["loss"]
+    assert float(mean) == pytest.approx(float(halves), rel=1e-5)
+    with pytest.raises(ValueError, match="as many entries"):
+        ReconstructionConfig(**windows, weights=(1.0,))
+
+
+def test_validation_of_a_copy_does_not_ask_its_judges() -> None:
+    model = ticodec().eval()
+    batch = 0.1 * torch.randn(2, 9600), torch.tensor([9600, 7000])
+    with torch.no_grad():
+        before = model(*batch)
+        for parameter in model.discriminator.parameters():
+            parameter.mul_(2)
+        after = model(*batch)
+    assert before["loss"] == after["loss"] and before["stats"]["adversarial"] != after["stats"]["adversarial"]
+
+
+def test_two_processes_train_with_ticodecs_losses(corpus: Path, tmp_path: Path, start) -> None:
+    """DDP, with clips that are shorter than the reference, each of another length."""
+    both = command(corpus, tmp_path / "exp", {**TICODEC, "reference_s": 0.45}, batch_size=4, grad_clip=-1.0)
+    both += ["--dist_backend", "gloo", "--dist_init_method", f"file://{tmp_path}/meeting", "--dist_world_size", "2"]
+    processes = [start([*both, "--dist_rank", str(rank)]) for rank in range(2)]
+    for process in processes:
+        process.join(300)
+    assert [process.exitcode for process in processes] == [0, 0]
+    assert len(torch.load(tmp_path / "exp/2epoch.pth", weights_only=True)) > 0

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import re
 import signal
 import time
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
@@ -103,24 +101,6 @@ def command(toy, folder: Path, **conf) -> list[str]:
     options = toy.options("1.1", **{**SHORT, **conf})
     options[options.index("--output_dir") + 1] = str(folder)
     return ["encoder", *options]
-
-
-@pytest.fixture
-def start():
-    """start(arguments): the command in its own process, forked from one that imports what it needs once."""
-    forks = multiprocessing.get_context("forkserver")
-    forks.set_forkserver_preload(["freeze_omni.tasks.encoder"])
-    begun = []
-
-    def start(arguments: list[str]) -> BaseProcess:
-        begun.append(forks.Process(target=main, args=(arguments,)))
-        begun[-1].start()
-        return begun[-1]
-
-    yield start
-    for process in begun:
-        process.kill()
-        process.join()
 
 
 def test_resumes_after_kill_9(toy, tmp_path, start):

@@ -150,6 +150,19 @@ stage_9() {
         --valid_dir "${tokens}/${tts_valid_set}" "${dumpdir}/raw/${tts_valid_set}"
 }
 
+# If 2.3 speaks segments of answers (`segments:`) and 2.2 needs no durations: those of the answers alone.
+time_answers() { # time_answers <folder of tokens>
+    local set sets=("${dialogue_train_set}" "${dialogue_valid_set}") data=()
+    if [[ "$(python -m freeze_omni.bin.stages key "${conf}/2.3_prefix.yaml" model)" != *'"segments": {'* ]]; then return; fi
+    for set in "${sets[@]}"; do data+=("$(answer_dir "${set}")"); done
+    sets=("${sets[@]/#/$1/}")
+    once "$(of_dump "$1")durations_answers" "${conf}/2.2_speech_decoder.yaml" "${sets[@]/%//tokens}" "${llm}" \
+        --makes "${sets[@]/%//durations}" -- \
+        job "$1/log/time_answers.log" "${threads[@]}" python -m freeze_omni.bin.time_text --always \
+        --config "${conf}/2.2_speech_decoder.yaml" --llm "${llm}" --nj "${nj}" \
+        --data_dir "${data[@]}" --text answer --token_dir "${sets[@]}"
+}
+
 stage_10() {
     [ -n "${tts_train_set}" ] && [ -n "${dialogue_train_set}" ] ||
         { log "no --tts_train_set or no --dialogue_train_set: nothing to do"; return; }
@@ -162,6 +175,7 @@ stage_10() {
     else
         need llm
         more=(--llm "${llm}")
+        time_answers "${tokens}"
     fi
     train "${folder}" prefix 2.3_prefix "${parts[@]%:*}" "${tokens}/${dialogue_train_set}/tokens" "${llm}" -- \
         --system "${system_prompt}" --init_parts "${parts[@]}" "${more[@]}" \
