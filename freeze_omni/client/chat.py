@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from freeze_omni.client.realtime import HZ, Realtime, decode
-from freeze_omni.session.events import STATE_NAMES
+
+STATE_NAMES = ("listening on", "answer", "nothing to answer")  # as `session.events` has them, which no client imports
 
 
 @dataclass
