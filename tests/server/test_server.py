@@ -97,7 +97,6 @@ UPDATE = "session.update"
             "item.content",
         ),
         ({"type": "conversation.item.truncate", "item_id": []}, "item_not_found", "item_id"),
-        ({"type": "response.create"}, "nothing_to_answer", None),
         ({"type": "response.create", "response": {"conversation": "none"}}, "invalid_value", "response.conversation"),
     ],
 )
