@@ -29,7 +29,7 @@ class ServingConfig:
     late_ms: int = 140
     max_waiting_chunks: int = 2200
     max_waiting_events: int = 2000
-    hang_s: float = 10.0
+    hang_s: float = 15.0
     max_batch: int = 32
     gather_ms: int = 30
     ending_ms: int = 400

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 NAME = "freeze-omni"
-RENEWED = datetime.timedelta(days=30)
-"""A certificate is made anew this long before it expires."""
+VALID, RENEWED = datetime.timedelta(days=365), datetime.timedelta(days=30)
+"""How long a certificate is good, and how long before its end it is made anew."""
 
 
 def self_made(folder: Path, host: str) -> tuple[Path, Path]:
@@ -46,7 +46,7 @@ def self_made(folder: Path, host: str) -> tuple[Path, Path]:
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=365))
+        .not_valid_after(now + VALID)
         .add_extension(x509.SubjectAlternativeName(names), critical=False)
         .sign(key, hashes.SHA256())
     )
