@@ -242,7 +242,10 @@ class Router:
     async def _watch(self) -> None:
         """A worker that says nothing for too long hangs: it reports every second while it works."""
         while True:
+            begin_s = time.monotonic()
             await asyncio.sleep(WATCH_S)
+            if time.monotonic() - begin_s > 3 * WATCH_S:
+                continue  # it was the front that was held up
             for handle in list(self.handles):
                 if handle.silent_s > (handle.config.serving.hang_s if handle.ready else START_S):
                     logging.error("worker on %s says nothing for %.0f s", handle.config.device, handle.silent_s)

@@ -107,8 +107,8 @@ def test_a_history_that_is_read_again_lets_others_be_heard(model, monkeypatch):
     rig = Watched(model, monkeypatch)
     rig.open("hears", "full", turn_detection=TurnDetection.MANUAL, max_new_tokens=10)
     rig.run()
-    for _ in range(4):
-        rig.put("full", ev.Remember(LONG, "Yes."))
+    for _ in range(8):
+        rig.put("full", ev.Remember("moo " * 60, "Yes."))
     rig.run()
     length = rig.scheduler.slots["full"].session.history.cache.length
     monkeypatch.setattr(model.llm.config, "max_position_embeddings", length + 50)

@@ -307,8 +307,9 @@ def test_a_whole_file_in_one_message_is_heard_and_answered(model):
 def test_audio_that_is_wrong_in_its_middle_is_one_error(place):
     audio = pcm(np.zeros(100_000))[: 4 * PIECE_CHARS]
     audio = audio[: 2 * PIECE_CHARS] + "%" + audio[2 * PIECE_CHARS + 1 : 3 * PIECE_CHARS]
-    events, closed = exchange(place, {"type": "input_audio_buffer.append", "audio": audio}, wait_s=1)
-    assert codes(events) == ["invalid_audio"] and closed is None
+    event = {"type": "input_audio_buffer.append", "audio": audio}
+    events, _ = exchange(place, event, {"type": "no.such"}, wait_s=10, wanted=["error"])
+    assert codes(events) == ["invalid_audio"], "and what is after it is not heard"
 
 
 @pytest.mark.parametrize("text", ['{"type": "no", "x": "\\ud800"}', '{"type": NaN}', '{"type": 1e999}', "\ufeff{}"])
