@@ -14,7 +14,7 @@ from freeze_omni.client.realtime import HZ, Realtime, ServerError, decode
 AGAIN_S = 0.2
 PLAYED_S = 0.3
 """Pause after an answer's sound: what is not played when the user speaks again leaves the history."""
-AGAIN = ("input_audio_buffer_commit_empty", "nothing_to_answer", "conversation_already_has_active_response")
+AGAIN = ("input_audio_buffer_commit_empty", "conversation_already_has_active_response")
 """Errors that follow when a worker is lost in the middle of a turn: the turn is repeated."""
 
 

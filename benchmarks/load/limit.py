@@ -68,7 +68,8 @@ class _User:
     async def run(self, end_s: float) -> None:
         try:
             async with Realtime(self.url) as talk:
-                await talk.configure(audio={"input": {"turn_detection": {"type": "server_vad"}}})
+                turns = {"input": {"turn_detection": {"type": "server_vad"}}}
+                await talk.configure(audio=turns, freeze_omni={"cleared": True})
                 await asyncio.sleep(0.37 * self.number)  # not all at the same moment
                 listening = asyncio.create_task(self._listen(talk))
                 silence = np.zeros(round(SILENCE_S * HZ), dtype=np.float32)

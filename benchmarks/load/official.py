@@ -56,7 +56,7 @@ async def _interruption(connection: Any, sounds: Sequence[np.ndarray]) -> None:
     await connection.conversation.item.truncate(item_id=item, content_index=0, audio_end_ms=200)
     events += await _until(connection, "conversation.item.truncated")
     kinds = [event.type for event in events]
-    while "output_audio_buffer.cleared" not in kinds:
+    while "response.done" not in kinds:
         kinds.append((await connection.recv()).type)
 
 

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import threading
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from freeze_omni.config import ConfigError
@@ -38,7 +38,9 @@ async def serving(
     """
     serving_config = ServingConfig(max_sessions=max_sessions)
     worker = WorkerConfig(model, serving_config, threads=threads_each(threads, workers))
-    config = ServerConfig(model, port=0, limits=limits or Limits(), serving=serving_config, close_s=1.0)
+    config = ServerConfig(
+        model, port=0, limits=replace(limits or Limits(), connections=0), serving=serving_config, close_s=1.0
+    )
     router = Router([worker] * workers)
     server = make(config, router, log_level="warning")
     faults: list[str] = []

@@ -22,6 +22,8 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--max_sessions", type=int, default=0, help="of a worker; 0 measures how many it can serve")
     options.add_argument("--config", type=Path, help="YAML with `serving` and `limits`; default: their defaults")
     options.add_argument("--api_key", default="", help=f"ask clients for this key; better set as ${KEY}")
+    options.add_argument("--no_api_key", action="store_true", help="let other machines in without a key")
+    options.add_argument("--allowed_hosts", nargs="+", default=[], help="further names of this server; *: any")
     options.add_argument("--tls_cert", type=Path, help="certificate, PEM")
     options.add_argument("--tls_key", type=Path, help="its key, PEM")
     options.add_argument("--tls_self_made", type=Path, metavar="FOLDER", help="make or use a certificate there")
@@ -41,8 +43,10 @@ def main(arguments: list[str] | None = None) -> None:
         raise ImportError(f"{error}; install the extra: pip install 'freeze_omni[serve]'") from None
     from freeze_omni.engine.config import ServingConfig
     from freeze_omni.server.config import Limits, ServerConfig
+    from freeze_omni.server.door import is_loopback, refused_listening
     from freeze_omni.server.router import Unready
     from freeze_omni.server.tls import self_made
+    from freeze_omni.session.log import check_folder
 
     if not (chosen.model / "config.yaml").exists():
         raise ConfigError(f"{chosen.model}: no config.yaml in it; give a folder that stage 13 packed")
@@ -53,9 +57,17 @@ def main(arguments: list[str] | None = None) -> None:
     for name in given.keys() - kinds.keys():
         raise ConfigError(f"{chosen.config}: '{name}' is neither `serving` nor `limits`")
     as_given = ("model", "host", "port", "threads", "tls_cert", "tls_key", "record")
+    api_key = chosen.api_key or os.environ.get(KEY, "")
+    if problem := refused_listening(chosen.host, api_key, chosen.no_api_key):
+        raise ConfigError(problem)
+    if api_key and not is_loopback(chosen.host) and not (chosen.tls_cert or chosen.tls_self_made):
+        logging.warning("without TLS the API key and all that is said can be read on the way: see --tls_self_made")
+    if chosen.record is not None:
+        check_folder(chosen.record)
     config = ServerConfig(
         devices=tuple(chosen.devices),
-        api_key=chosen.api_key or os.environ.get(KEY, ""),
+        api_key=api_key,
+        allowed_hosts=tuple(chosen.allowed_hosts),
         **{name: getattr(chosen, name) for name in as_given},
         **{name: build(kinds[name], value, str(chosen.config)) for name, value in given.items()},
     )

@@ -11,8 +11,7 @@ import numpy as np
 
 from freeze_omni.client.realtime import HZ, Realtime, decode
 
-STATES = ("listening on", "answer", "nothing to answer")
-"""The states of the event `freeze_omni.state`, in words."""
+STATE_NAMES = ("listening on", "answer", "nothing to answer")  # as `session.events` has them, which no client imports
 
 
 @dataclass
@@ -82,7 +81,7 @@ class Chat:
         match event["type"]:
             case "freeze_omni.state" if self._states and event["state"] != self._state:
                 self._state = state = event["state"]
-                self._line("state", f"{state} ({STATES[state]})")
+                self._line("state", f"{state} ({STATE_NAMES[state]})")
             case "conversation.item.input_audio_transcription.completed":
                 self._line("you", event["transcript"])
             case "response.created":

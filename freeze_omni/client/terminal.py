@@ -23,7 +23,7 @@ async def run(chosen: argparse.Namespace) -> None:
     sounds = [read_question(path, HZ)[0] for path in chosen.input]
     async with Realtime(chosen.url, chosen.api_key, chosen.ca) as talk:
         instructions = {"instructions": chosen.system} if chosen.system else {}
-        await talk.configure(freeze_omni={"states": chosen.states}, **instructions)
+        await talk.configure(freeze_omni={"states": chosen.states, "cleared": True}, **instructions)
         if not sounds and not chosen.text:
             return await _by_microphone(talk, chosen)
         chat = Chat(talk, states=chosen.states)

@@ -3,6 +3,10 @@
 Listening comes before speaking. The first audio of an answer comes before more of one that plays already, unless that
 one would soon fall silent; of those that play, the one that would fall silent first. All operations that fit into the
 batch of the most urgent one join it. No thread, no socket; the clock is a parameter.
+
+Listening is only urgent for what a user says now. Audio that came faster than it was spoken waits until it is due, and
+long texts (a system prompt, an earlier dialogue) are read in shares: each piece counts as asked for a bit later than
+the piece before, and none makes a batch long that others listen by.
 """
 
 from __future__ import annotations
@@ -13,17 +17,22 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+import torch
 
 from freeze_omni.engine.config import ServingConfig
-from freeze_omni.engine.slot import LISTEN, SPEAK, Input, Lane, Output, Slot
+from freeze_omni.engine.slot import LISTEN, SPEAK, SPOKEN, Input, Lane, Output, Slot
 from freeze_omni.frontend.vad import Detector, EnergyDetector
 from freeze_omni.session.log import Recorder
-from freeze_omni.session.ops import Op, execute, group_key
+from freeze_omni.session.ops import Op, Read, execute, group_key
 from freeze_omni.session.session import SessionConfig
 from freeze_omni.system import FreezeOmni
 
 Key = Hashable
 HEARING, ENDING, FIRST_AUDIO, LATER = range(4)
+LISTENING_OPS = 6  # of a chunk of audio; a job with more reads a long text again, to make room in the LLM's context
+SHARE_S = 0.25  # a piece of a long text counts as asked for this much later than the piece before
+READ_AT_ONCE = 64  # positions of long texts in one batch
+LOST_DEVICE: tuple[type[Exception], ...] = (getattr(torch, "AcceleratorError", MemoryError),)
 WRITING_S = 0.6  # time for the ten or so LLM tokens of a segment; their speech begins after the last
 
 
@@ -31,7 +40,7 @@ class Scheduler:
     """The slots of one model.
 
     emit(key, outputs) takes what came of work, fail(key, reason) that a session has ended by its own fault,
-    observe(name, value) what was measured.
+    observe(name, value) what was measured, working(keys) for which sessions the model works from now on.
     """
 
     def __init__(
@@ -43,21 +52,27 @@ class Scheduler:
         fail: Callable[[Key, str], None],
         observe: Callable[[str, float], None] = lambda name, value: None,
         detector: Detector | None = None,
+        working: Callable[[tuple[Key, ...]], None] = lambda keys: None,
     ) -> None:
         self.model, self.config, self.clock = model, config, clock
         self.slots: dict[Key, Slot] = {}
-        self._emit, self._fail, self._observe = emit, fail, observe
+        self._emit, self._fail, self._observe, self._working = emit, fail, observe, working
+        self._alone: set[Key] = set()
         self._detector = detector or EnergyDetector()
 
-    def open(self, key: Key, config: SessionConfig, recorder: Recorder | None = None) -> None:
-        """A new session. Raises ValueError for a key in use or a configuration that the model cannot follow."""
+    def open(self, key: Key, config: SessionConfig, recorder: Recorder | None = None, alone: bool = False) -> None:
+        """A new session; alone: its work joins no batch with that of others. Raises ValueError for a key in use or a
+        configuration that the model cannot follow."""
         if key in self.slots:
             raise ValueError(f"session '{key}' is open already")
         emit = partial(self._emit, key)
         self.slots[key] = Slot(self.model, self.config, config, self._detector, emit, self._observe, recorder)
+        if alone:
+            self._alone.add(key)
 
     def close(self, key: Key) -> None:
         """Forget a session; an unknown one was closed before."""
+        self._alone.discard(key)
         if key in self.slots:
             self.slots.pop(key).close()
 
@@ -83,13 +98,33 @@ class Scheduler:
         # fresh audio waits a moment for others to join while there is other work
         fresh_s = now_s - self.config.gather_ms / 1000
         ready = [entry for entry in ready if not entry[3].is_fresh(fresh_s)] or ready
-        wanted = group_key(ready[0][3].op)
-        self._run([entry[1:] for entry in ready if group_key(entry[3].op) == wanted][: self.config.max_batch])
+        self._run(self._batch(ready))
         return True
+
+    def _batch(self, ready: Sequence[tuple[tuple[int, float], Key, str, Lane]]) -> list[tuple[Key, str, Lane]]:
+        """What is done next: the first of `ready`, and what can join it."""
+        (first, _), first_key, _, lane = ready[0]
+        wanted = group_key(lane.op)
+        room = 0 if first == HEARING else READ_AT_ONCE
+        batch = [ready[0][1:]]
+        for (urgency, _), key, name, lane in ready[1:]:
+            alone = key in self._alone or first_key in self._alone
+            if len(batch) == self.config.max_batch or alone or group_key(lane.op) != wanted:
+                continue
+            positions = len(lane.op.embeds) if isinstance(lane.op, Read) else 0
+            if urgency != HEARING and positions > 1:  # a piece of a text
+                if positions > room:
+                    continue
+                room -= positions
+            batch.append((key, name, lane))
+        return batch
 
     def _urgency(self, name: str, lane: Lane, slot: Slot, now_s: float) -> tuple[int, float]:
         if name == LISTEN:
-            return HEARING, lane.arrived_s
+            spoken = isinstance(lane.event, SPOKEN) and lane.ops <= LISTENING_OPS
+            if spoken and lane.due_s <= now_s:
+                return HEARING, lane.arrived_s
+            return FIRST_AUDIO, lane.due_s if spoken else lane.arrived_s + lane.ops * SHARE_S
         playback = slot.playback
         if playback is None or not playback.sent:
             return FIRST_AUDIO, 0.0 if playback is None else playback.asked_s
@@ -101,6 +136,7 @@ class Scheduler:
     def _run(self, batch: Sequence[tuple[Key, str, Lane]]) -> None:
         begin_s = self.clock()
         ops = [lane.op for _, _, lane in batch]
+        self._working(tuple({key: None for key, _, _ in batch}))
         results = self._execute(ops)
         now_s = self.clock()
         self._observe("worked_s", now_s - begin_s)
@@ -115,9 +151,12 @@ class Scheduler:
                 self._guard(key, slot.deliver, name, result, now_s)
 
     def _execute(self, ops: list[Op]) -> list[Any]:
-        """Results; if a batch fails, each alone, so that a fault ends its own session only."""
+        """Results; if a batch fails, each alone, so that a fault ends its own session only. Raises what a device says
+        that cannot be used any more."""
         try:
             return execute(self.model, ops)
+        except LOST_DEVICE:
+            raise
         except Exception as error:
             if len(ops) == 1:
                 return [error]

@@ -25,8 +25,31 @@ from freeze_omni.session.session import Chunker, SessionConfig, SpeechSession
 from freeze_omni.system import FreezeOmni
 
 
+class Reply(ev.Value):
+    """An event that asks for an answer by another configuration: if that is refused, so is the event."""
+
+    config: SessionConfig
+    event: ev.Event
+
+
 class Refused(ev.Value):
-    reason: str  # why an event or a configuration cannot be followed; the session goes on
+    """An event or a configuration that cannot be followed, and why; the session goes on."""
+
+    reason: str
+    refused: ev.Event | SessionConfig | None = None
+
+
+class Configured(ev.Value):
+    config: SessionConfig  # that the session follows from now on
+
+
+class Counted(ev.Value):
+    """Of the answer that ends: LLM positions read before it, of them before its turn; LLM tokens and speech tokens."""
+
+    read: int
+    cached: int
+    wrote: int
+    spoke: int
 
 
 class Gated(ev.Value):
@@ -36,26 +59,33 @@ class Gated(ev.Value):
     time_s: float
 
 
-Input = ev.Event | SessionConfig
-Output = ev.Action | Gated | Refused
+Input = ev.Event | SessionConfig | Reply
+Output = ev.Action | Gated | Refused | Configured | Counted
+SPOKEN = (ev.AudioChunk, ev.VadOpened, ev.VadClosed)
+"""What comes of the user's voice."""
 AHEAD_S = 0.5
 LISTEN, WRITE, SPEAK = "listen", "write", "speak"
 
 
 class Overrun(RuntimeError):
-    """A session with more audio waiting than it may have."""
+    """A session with more audio or events waiting than it may have."""
 
 
 @dataclass
 class Lane:
-    """A job under way, the operation it waits for, the event or answer it is for; the model has `worked` for it."""
+    """A job under way, the operation it waits for, the event or answer it is for.
+
+    due_s: when the event came, or would have come if its audio had not been sent faster than it was spoken.
+    ops: that it has asked for so far, the present one included.
+    """
 
     job: Job[Any]
     op: Op | None
     event: Input | None = None
     arrived_s: float = 0.0
     answering: Answer | None = None
-    worked: bool = False
+    due_s: float = 0.0
+    ops: int = 0
 
     def is_fresh(self, since_s: float) -> bool:
         """Whether it is for audio that arrived after `since_s`."""
@@ -125,18 +155,28 @@ class Slot:
 
         Raises Overrun, and ValueError for audio of another shape or with impossible values.
         """
-        if isinstance(item, ev.Event | SessionConfig):
+        if isinstance(item, ev.Event | SessionConfig | Reply):
+            if len(self._inbox) - self.waiting_chunks >= self.serving.max_waiting_events:
+                raise Overrun(f"{self.serving.max_waiting_events} events wait to be followed: send fewer")
             if isinstance(item, ev.Clear):
-                self._chunker.clear()
+                self._forget_audio()
             self._inbox.append((item, now_s))
             return
         for chunk in self._chunker(item / np.float32(32768) if item.dtype == np.int16 else item):
             if self.waiting_chunks >= self.serving.max_waiting_chunks:
-                raise Overrun(f"{self.waiting_chunks} chunks of audio wait to be heard: send no faster than real time")
+                raise Overrun(f"{self.waiting_chunks} chunks of audio wait to be heard: send less at once")
             self.waiting_chunks += 1
             self._paced_s = max(now_s, self._paced_s + self.model.rates.chunk_s)
             self._due.append(max(now_s, self._paced_s - AHEAD_S))
             self._inbox.append((chunk, now_s))
+
+    def _forget_audio(self) -> None:
+        """What was not heard yet is not heard any more; its time passes all the same."""
+        self._chunker.clear()
+        self._chunks += self.waiting_chunks
+        self._inbox = deque(entry for entry in self._inbox if not isinstance(entry[0], ev.AudioChunk))
+        self.waiting_chunks = 0
+        self._due.clear()
 
     @property
     def busy(self) -> bool:
@@ -153,14 +193,16 @@ class Slot:
         while self.session is not None and LISTEN not in self.lanes and (self._todo or self._inbox):
             item, arrived_s = self._next(now_s)
             job = self._configuring(item) if isinstance(item, SessionConfig) else self.session.handling(item)
-            self._start(LISTEN, Lane(job, None, item, arrived_s), now_s)
+            due_s = self._heard_due_s if isinstance(item, SPOKEN) else arrived_s
+            self._start(LISTEN, Lane(job, None, item, arrived_s, due_s=due_s), now_s)
         self._follow_answer(now_s)
 
     def deliver(self, name: str, result: Any, now_s: float) -> None:
         """Give a lane the result of its operation; it goes on to its next one, or ends."""
         lane = self.lanes[name]
         try:
-            lane.op, lane.worked = lane.job.send(result), True
+            lane.op = lane.job.send(result)
+            lane.ops += 1
             return
         except StopIteration as end:
             del self.lanes[name]
@@ -169,7 +211,9 @@ class Slot:
             del self.lanes[name]
             if name != LISTEN or self.session is None:
                 raise
-            self.emit([Refused(str(error))])
+            if isinstance(lane.event, SessionConfig):
+                self._todo.clear()  # the event of a Reply
+            self.emit([Refused(str(error), lane.event)])
         self._follow_answer(now_s)
 
     def close(self) -> None:
@@ -186,7 +230,7 @@ class Slot:
         """What is to be done next; before a chunk of audio what playback and gate say."""
         if not self._todo:
             item, arrived_s = self._inbox.popleft()
-            items = [item]
+            items = [item.config, item.event] if isinstance(item, Reply) else [item]
             if isinstance(item, ev.AudioChunk):
                 self.waiting_chunks -= 1
                 self._heard_due_s = self._due.popleft()
@@ -228,11 +272,12 @@ class Slot:
         return Gate(self._detector, own)
 
     def _configuring(self, config: SessionConfig) -> Job[list[ev.Action]]:
-        config = replace(config, gated=True)
-        actions = yield from self.session.configuring(config)
-        self.config, self._gate = config, self._new_gate()
+        gated = replace(config, gated=True)
+        actions = yield from self.session.configuring(gated)
+        self.config, self._gate = gated, self._new_gate()
         if self.recorder is not None:
-            self.recorder.configured(config, actions)
+            self.recorder.configured(gated, actions)
+        self.emit([Configured(config)])
         return actions
 
     def _follow_answer(self, now_s: float) -> None:
@@ -257,7 +302,7 @@ class Slot:
             return
         if self.recorder is not None and not isinstance(lane.event, SessionConfig):
             self.recorder.handled(lane.event, value) if name == LISTEN else self.recorder.worked(name, value)
-        if isinstance(lane.event, ev.AudioChunk) and lane.worked:
+        if isinstance(lane.event, ev.AudioChunk) and lane.ops:
             self.observe("listen_s", max(0.0, now_s - self._heard_due_s))
         answering = self.session.answering
         if answering is not None and (self.playback is None or self.playback.answering is not answering):
@@ -270,5 +315,7 @@ class Slot:
                 self.playback.send(len(action.samples), now_s)
             elif isinstance(action, ev.AnswerEnded) and not self.session.state.answering:
                 self.playback = None
+        if any(isinstance(action, ev.AnswerKept) for action in value):
+            self.emit([Counted(*self.session.counts)])
         if value:
             self.emit(value)

@@ -23,19 +23,21 @@ from freeze_omni.engine.slot import Input, Output
 from freeze_omni.frontend.vad import Detector, EnergyDetector
 from freeze_omni.rates import Rates
 from freeze_omni.session.events import Value
-from freeze_omni.session.log import Recorder
+from freeze_omni.session.log import Recorder, new_log
 from freeze_omni.session.session import SessionConfig
 from freeze_omni.system import FreezeOmni
 
 REPORT_S = 1.0
 REST_S = 0.02
+MESSAGES_AT_ONCE = 500
 
 
 class Open(Value):
-    """Begin a session."""
+    """Begin a session. alone: no batch has its work together with that of others."""
 
     key: Hashable
     config: SessionConfig
+    alone: bool = False
 
 
 class Put(Value):
@@ -68,6 +70,10 @@ class Unusable(Value):
 class Did(Value):
     key: Hashable
     outputs: list[Output]  # what the session did
+
+
+class Working(Value):
+    keys: tuple[Hashable, ...]  # of the sessions for which the model works from now on
 
 
 class Failed(Value):
@@ -111,6 +117,7 @@ class Worker:
             lambda key, reason: pipe.send(Failed(key, reason)),
             self._measures.observe,
             detector(config.vad),
+            lambda keys: pipe.send(Working(keys)),
         )
 
     def run(self) -> None:
@@ -123,7 +130,7 @@ class Worker:
                     waiting = sum(slot.waiting_chunks for slot in scheduler.slots.values())
                     report = self._measures.report(len(scheduler.slots), waiting, self._limit)
                     self._pipe.send(Measured(report))
-        except (EOFError, BrokenPipeError, ConnectionResetError):
+        except (EOFError, ConnectionError):
             logging.info("the front is gone")
         finally:
             self._pipe.close()
@@ -140,31 +147,46 @@ class Worker:
         self._pipe.send(Ready(self._limit, self._model.rates, facts))
 
     def _take(self, worked: bool) -> bool:
-        """Follow all messages; without work, wait for one. False to stop."""
+        """Follow messages, not so many that the model waits; without work, wait for one. False to stop."""
         rest_s = 0.0 if worked else REST_S if self._scheduler.slots else REPORT_S
-        while self._pipe.poll(rest_s):
+        for _ in range(MESSAGES_AT_ONCE):
+            if not self._pipe.poll(rest_s):
+                break
             rest_s = 0.0
-            match self._pipe.recv():
-                case Open(key, config):
-                    try:
-                        self._scheduler.open(key, config, self._recorder(key, config))
-                    except ValueError as error:
-                        self._pipe.send(Failed(key, str(error)))
+            message = self._pipe.recv()
+            if isinstance(message, Stop):
+                return False
+            self._follow(message)
+        return True
+
+    def _follow(self, message: Any) -> None:
+        """A fault is that of the message's session, which ends; the worker and the others go on."""
+        try:
+            match message:
+                case Open(key, config, alone):
+                    self._scheduler.open(key, config, self._recorder(key, config), alone)
                 case Put(key, item):
                     self._scheduler.put(key, item)
                 case Close(key):
                     self._scheduler.close(key)
-                case Stop():
-                    return False
-                case message:
-                    raise TypeError(f"not a message to a worker: {type(message).__name__}")
-        return True
+                case _:
+                    logging.error("not a message to a worker: %s", type(message).__name__)
+        except ConnectionError:  # the front is gone
+            raise
+        except Exception as error:
+            logging.exception("session %s ends by a fault", message.key)
+            self._scheduler.close(message.key)
+            self._pipe.send(Failed(message.key, str(error) or type(error).__name__))
 
     def _recorder(self, key: object, config: SessionConfig) -> Recorder | None:
+        """None too if its file cannot be made: a full disk ends no dialogue."""
         if self._record is None:
             return None
-        self._record.mkdir(parents=True, exist_ok=True)
-        return Recorder((self._record / f"{key}.jsonl").open("w", encoding="utf-8"), replace(config, gated=True))
+        try:
+            return Recorder(new_log(self._record, str(key)), replace(config, gated=True))
+        except OSError as error:
+            logging.error("session %s is not recorded: %s", key, error)
+            return None
 
 
 def detector(vad: str) -> Detector:

@@ -1,4 +1,7 @@
-"""The ASGI application (/v1/realtime, /health, /metrics, /v1/models and the page), and uvicorn to run it."""
+"""The ASGI application (/v1/realtime, /health, /metrics, /v1/models and the page), and uvicorn to run it.
+
+/health/live: the server itself works; else start it again. /health/ready, /health: a worker can take a session.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from urllib.parse import urlsplit
 
 import uvicorn
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route, WebSocketRoute
@@ -20,6 +24,7 @@ from starlette.websockets import WebSocket
 from freeze_omni.engine.worker import WorkerConfig, threads_each
 from freeze_omni.server.config import ServerConfig
 from freeze_omni.server.connection import GOING_AWAY, Connection
+from freeze_omni.server.door import HostCheck, Hosts, http_protocol, refusal
 from freeze_omni.server.exposition import CONTENT_TYPE, expose
 from freeze_omni.server.protocol import RealtimeProtocol
 from freeze_omni.server.router import Full, Router
@@ -39,10 +44,13 @@ class Server:
             routes=[
                 WebSocketRoute("/v1/realtime", self._realtime),
                 Route("/v1/models", self._models),
-                Route("/health", self._health),
+                Route("/health", self._ready),
+                Route("/health/ready", self._ready),
+                Route("/health/live", self._live),
                 Route("/metrics", self._metrics),
                 *(Route(f"/{name}", self._page) for name in PAGE_FILES),
             ],
+            middleware=[Middleware(HostCheck, hosts=Hosts(config))],
             lifespan=self._lifespan,
         )
 
@@ -66,10 +74,13 @@ class Server:
 
     async def _realtime(self, socket: WebSocket) -> None:
         if not self._may(socket):
-            return await socket.send_denial_response(_refusal("Wrong API key.", "invalid_api_key", 401))
+            return await socket.send_denial_response(_WRONG_KEY)
         if not self.config.api_key and not _same_origin(socket):
             text = "Pages of other sites may not use this server without an API key."
-            return await socket.send_denial_response(_refusal(text, "wrong_origin", 403))
+            return await socket.send_denial_response(refusal(text, "wrong_origin", 403))
+        if socket.query_params.get("intent", "conversation") != "conversation":
+            text = "Only sessions of type 'realtime' are made here; they transcribe what they hear."
+            return await socket.send_denial_response(refusal(text, "invalid_value", 400))
         offered = socket.headers.get("sec-websocket-protocol", "")
         await socket.accept("realtime" if "realtime" in [part.strip() for part in offered.split(",")] else None)
         try:
@@ -98,23 +109,28 @@ class Server:
 
     async def _models(self, request: Request) -> Response:
         if not self._may(request):
-            return _refusal("Wrong API key.", "invalid_api_key", 401)
+            return _WRONG_KEY
         entry = {"id": self.config.model.name, "object": "model", "owned_by": "freeze-omni"}
         return JSONResponse({"object": "list", "data": [entry]})
 
-    async def _health(self, request: Request) -> Response:
+    async def _live(self, request: Request) -> Response:
+        return JSONResponse({"status": "ok"})
+
+    async def _ready(self, request: Request) -> Response:
         router = self.router
-        ready = any(handle.ready for handle in router.handles) and not router.closing
+        ready = any(handle.answers for handle in router.handles) and not router.closing
         state = {
             "status": "ok" if ready else "unavailable",
             "sessions": router.sessions,
             "session_limit": router.limit,
-            "workers": sum(handle.ready is not None for handle in router.handles),
+            "workers": sum(handle.answers for handle in router.handles),
             "api_key": bool(self.config.api_key),
         }
         return JSONResponse(state, 200 if ready else 503)
 
     async def _metrics(self, request: Request) -> Response:
+        if not self._may(request):
+            return _WRONG_KEY
         return PlainTextResponse(expose(self.router), media_type=CONTENT_TYPE)
 
     async def _page(self, request: Request) -> Response:
@@ -150,6 +166,7 @@ def make(config: ServerConfig, router: Router | None = None, log_level: str = "i
         port=config.port,
         log_level=log_level,
         access_log=False,
+        http=http_protocol(config.limits),
         ws_max_size=config.limits.message_bytes,
         ws_ping_interval=20.0,
         lifespan="on",
@@ -159,11 +176,10 @@ def make(config: ServerConfig, router: Router | None = None, log_level: str = "i
     return GracefulServer(settings, server)
 
 
-def _refusal(text: str, code: str, status: int) -> Response:
-    return JSONResponse({"error": {"type": "invalid_request_error", "code": code, "message": text}}, status)
-
-
 def _same_origin(socket: WebSocket) -> bool:
     """A browser names the site whose page connects: else any site's page could use a server on this machine."""
     origin = socket.headers.get("origin")
     return origin is None or urlsplit(origin).netloc == socket.headers.get("host")
+
+
+_WRONG_KEY = refusal("Wrong API key.", "invalid_api_key", 401)

@@ -6,7 +6,7 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
@@ -15,10 +15,25 @@ from freeze_omni.engine.slot import Output
 from freeze_omni.server.config import Limits
 from freeze_omni.server.protocol import AudioSpent, Item, RealtimeProtocol
 from freeze_omni.server.router import Full, Router
+from freeze_omni.server.wire import PIECE_CHARS, RequestError, parse
 from freeze_omni.session.session import SessionConfig
 
 POLICY, INTERNAL, TRY_LATER, GOING_AWAY = 1008, 1011, 1013, 1001
 """Codes of RFC 6455 with which a connection is closed."""
+
+
+class Bucket:
+    """An allowance that grows by `per_s` up to `most`."""
+
+    def __init__(self, per_s: float, most: float) -> None:
+        self._per_s, self._most, self._left, self._seen_s = per_s, most, most, time.monotonic()
+
+    def take(self, amount: float) -> bool:
+        """Whether that much was left."""
+        now_s = time.monotonic()
+        self._left = min(self._left + (now_s - self._seen_s) * self._per_s, self._most) - amount
+        self._seen_s = now_s
+        return self._left >= 0
 
 
 class Connection:
@@ -27,7 +42,8 @@ class Connection:
     def __init__(self, socket: WebSocket, router: Router, protocol: RealtimeProtocol, limits: Limits) -> None:
         self.key = protocol.key
         self._socket, self._router, self._protocol, self._limits = socket, router, protocol, limits
-        self._out: asyncio.Queue[dict[str, Any]] = asyncio.Queue(limits.waiting_events)
+        self._out: asyncio.Queue[str] = asyncio.Queue(limits.waiting_events)
+        self._waiting_bytes = 0
         self._end: asyncio.Future[tuple[int, str, str]] = asyncio.get_running_loop().create_future()
 
     async def serve(self) -> None:
@@ -36,7 +52,11 @@ class Connection:
         try:
             self._router.admit(self, self._protocol.config)
             self._flush()
-            await asyncio.wait([*tasks, self._end], return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait(
+                [*tasks, self._end], timeout=self._limits.session_s, return_when=asyncio.FIRST_COMPLETED
+            )
+            if not done:
+                self.close(POLICY, f"a session lasts at most {self._limits.session_s:.0f} s", "session_expired")
         except Full as error:
             self.close(TRY_LATER, str(error), "server_full")
         finally:
@@ -65,31 +85,35 @@ class Connection:
         return self._protocol.config, items
 
     async def _read(self) -> None:
-        allowance, seen_s = self._limits.messages_s * self._limits.burst_s, time.monotonic()
+        limits = self._limits
+        messages = Bucket(limits.messages_s, limits.messages_s * limits.burst_s)
+        size = Bucket(limits.bytes_s, limits.message_bytes + limits.bytes_s * limits.burst_s)
         while True:
             try:
-                message = await asyncio.wait_for(self._socket.receive(), self._limits.idle_s)
+                message = await asyncio.wait_for(self._socket.receive(), limits.idle_s)
             except TimeoutError:
-                return self.close(POLICY, f"nothing was sent for {self._limits.idle_s:.0f} s", "idle_timeout")
+                return self.close(POLICY, f"nothing was sent for {limits.idle_s:.0f} s", "idle_timeout")
             if message["type"] == "websocket.disconnect":
                 return
-            now_s = time.monotonic()
-            allowance = min(allowance + (now_s - seen_s) * self._limits.messages_s, self._limits.messages_s * 5)
-            allowance, seen_s = allowance - 1, now_s
-            if allowance < 0:
-                return self.close(POLICY, f"more than {self._limits.messages_s:.0f} messages a second", "rate_limit")
-            self._take(message)
+            content = message.get("text") or message.get("bytes") or ""
+            if not messages.take(1):
+                return self.close(POLICY, f"more than {limits.messages_s:.0f} messages a second", "rate_limit")
+            if not size.take(len(content)):
+                return self.close(POLICY, f"more than {limits.bytes_s:.0f} bytes a second", "rate_limit")
+            await self._take(message.get("text"))
 
-    def _take(self, message: dict[str, Any]) -> None:
+    async def _take(self, message: str | None) -> None:
         try:
-            event = json.loads(message.get("text"))
-        except TypeError:
-            self._protocol.error("Events come as text, not as bytes.", "invalid_event")
-        except (ValueError, RecursionError):
-            self._protocol.error("The message is not JSON.", "invalid_json")
-        else:
-            return self._pass_on(self._protocol.from_client, event)
-        self._flush()
+            event = parse(message)
+        except RequestError as error:
+            self._protocol.error(str(error), error.code)
+            return self._flush()
+        for number, piece in enumerate(_pieces(event)):
+            if number:
+                await asyncio.sleep(0)  # other clients' turn
+            self._pass_on(self._protocol.from_client, piece)
+            if self._protocol.refused or self._end.done():
+                return
 
     def _pass_on(self, step: Callable[[Any], list[Item]], what: Any) -> None:
         """A step of the protocol: its items go into the session, its events to the client."""
@@ -107,14 +131,17 @@ class Connection:
 
     def _flush(self) -> None:
         for event in self._protocol.take():
-            if self._out.full():
+            text = json.dumps(event, ensure_ascii=False)
+            self._waiting_bytes += len(text)
+            if self._out.full() or self._waiting_bytes > self._limits.waiting_bytes:
                 return self.close(POLICY, "the client does not take its events", "slow_client")
-            self._out.put_nowait(event)
+            self._out.put_nowait(text)
 
     async def _write(self) -> None:
         while True:
-            event = await self._out.get()
-            await self._socket.send_text(json.dumps(event, ensure_ascii=False))
+            text = await self._out.get()
+            await self._socket.send_text(text)
+            self._waiting_bytes -= len(text)
 
     async def _part(self) -> None:
         """Say why, if the server has ended it."""
@@ -129,3 +156,13 @@ class Connection:
                 await self._socket.close(code, reason[:120])
         except (TimeoutError, RuntimeError, WebSocketDisconnect, OSError):
             pass
+
+
+def _pieces(event: Any) -> Iterator[Any]:
+    """The event; one with long audio, such as a whole file, as several."""
+    audio = event.get("audio") if isinstance(event, dict) else None
+    if not isinstance(audio, str) or len(audio) <= PIECE_CHARS or event.get("type") != "input_audio_buffer.append":
+        yield event
+        return
+    for at in range(0, len(audio), PIECE_CHARS):
+        yield {**event, "audio": audio[at : at + PIECE_CHARS]}

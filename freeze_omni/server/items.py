@@ -37,19 +37,24 @@ def words(item: dict[str, Any]) -> str:
 
 
 class Items:
-    """In order; with more than `most` the oldest are forgotten."""
+    """In order; with more than `most`, or more than `most_chars` of words, the oldest are forgotten."""
 
-    def __init__(self, most: int) -> None:
-        self._most = most
+    def __init__(self, most: int, most_chars: int) -> None:
+        self._most, self._most_chars = most, most_chars
         self._items: dict[str, dict[str, Any]] = {}
 
     def add(self, item: dict[str, Any]) -> str | None:
         """Add an item at the end; the id of the one before it."""
         before = next(reversed(self._items), None)
         self._items[item["id"]] = item
-        while len(self._items) > self._most:
-            del self._items[next(iter(self._items))]
+        chars = sum(len(words(one)) for one in self._items.values())
+        while len(self._items) > self._most or chars > self._most_chars and len(self._items) > 1:
+            chars -= len(words(self._items.pop(next(iter(self._items)))))
         return before
+
+    def remove(self, key: str) -> None:
+        """Forget an item, if it is not forgotten yet; its id may be used again."""
+        self._items.pop(key, None)
 
     def get(self, key: Any) -> dict[str, Any] | None:
         return self._items.get(key) if isinstance(key, str) else None

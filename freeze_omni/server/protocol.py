@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from freeze_omni.engine.slot import Gated, Input, Output, Refused
+from freeze_omni.engine.slot import Configured, Counted, Gated, Input, Output, Refused, Reply
 from freeze_omni.rates import Rates
 from freeze_omni.server import session_object
 from freeze_omni.server.config import Limits
 from freeze_omni.server.items import Event, InputBuffer, Items, item_events, message, new_id, words
-from freeze_omni.server.response import Response
+from freeze_omni.server.response import WORKER_LOST, Response, usage
 from freeze_omni.server.session_object import session_config
 from freeze_omni.server.wire import Decoder, Encoder, RequestError
 from freeze_omni.session import events as ev
@@ -24,6 +24,7 @@ from freeze_omni.session.reducer import TurnDetection
 from freeze_omni.session.session import SessionConfig
 
 Item = np.ndarray | Input
+MOST_ID, MOST_ECHO = 64, 500  # characters of an item's id, and of what an error repeats
 
 
 class AudioSpent(RuntimeError):
@@ -36,8 +37,9 @@ class RealtimeProtocol:
     def __init__(self, model: str, own_prompt: str, longest_answer: int, rates: Rates, limits: Limits) -> None:
         self.id, self.key = new_id("conv"), new_id("sess")
         self.limits, self.rates = limits, rates
-        self.session = session_object.new_session(self.key, model, own_prompt)
-        self.items = Items(limits.items)
+        self.session = self._default = session_object.new_session(self.key, model, own_prompt)
+        self.items = Items(limits.items, limits.items_chars)
+        self.refused = False  # whether the last event of the client was
         self.events: list[Event] = []
         self._own_prompt, self._longest = own_prompt, longest_answer
         self._input = InputBuffer(self.items)
@@ -45,9 +47,12 @@ class RealtimeProtocol:
         self._pending: list[dict[str, Any]] = []
         self._wanted: dict[str, Any] = {}
         self._response: Response | None = None
-        self._asked = self._asked_to_stop = False
+        self._asking: list[dict[str, Any]] = []  # typed items of the response that was asked for
+        self._ask: Item | None = None  # what asked for it; None if none is asked for
+        self._asked_to_stop = False
         self._heard_s = 0.0
-        self._sent = self.config
+        self._sent = self._agreed = self.config
+        self._agreed_session = self.session
         self._tell({"type": "session.created", "session": self.session})
 
     @property
@@ -62,6 +67,8 @@ class RealtimeProtocol:
     def from_client(self, event: Any) -> list[Item]:
         """What to put into the session because of a client's event; a wrong one gives an `error`. Raises AudioSpent."""
         own = event.get("event_id") if isinstance(event, dict) else None
+        own = own[:MOST_ECHO] if isinstance(own, str) else None
+        self.refused = False
         try:
             if not isinstance(event, dict) or not isinstance(event.get("type"), str):
                 raise RequestError("An event is a JSON object with a 'type'.", "invalid_event")
@@ -70,6 +77,7 @@ class RealtimeProtocol:
                 raise RequestError(f"Unknown event type '{event['type']}'.", "unknown_event", "type")
             return rule(self, event)
         except RequestError as error:
+            self.refused = True
             self.error(str(error), error.code, param=error.param, event_id=own)
         return []
 
@@ -82,7 +90,8 @@ class RealtimeProtocol:
 
     def error(self, text: str, code: str, kind: str = "invalid_request_error", **at: Any) -> None:
         """Report an error to the client. at: `param` and `event_id`, the field and the event at fault."""
-        detail = {"type": kind, "code": code, "message": text, "param": None, "event_id": None, **at}
+        at = {name: value and value[:MOST_ECHO] for name, value in at.items()}
+        detail = {"type": kind, "code": code, "message": text[:MOST_ECHO], "param": None, "event_id": None, **at}
         self._tell({"type": "error", "error": detail})
 
     def rebuilt(self) -> list[Item]:
@@ -91,15 +100,16 @@ class RealtimeProtocol:
             self._end_response(self._response.text, "failed")
         self._response = None
         self._input.forget()
-        self._asked = False
-        text = "The worker of this session was lost; the dialogue goes on from its text."
-        self.error(text, "worker_lost", "server_error")
-        return [ev.Remember(user, answer) for user, answer in self.items.exchanges()]
+        self._sent = self._agreed = self.config
+        self.error(WORKER_LOST["message"], WORKER_LOST["code"], WORKER_LOST["type"])
+        again = [] if self._ask is None or not self._asking else [self._ask]  # what was said aloud is lost
+        self._ask = again[0] if again else None
+        return [*(ev.Remember(user, answer) for user, answer in self.items.exchanges()), *again]
 
     # from the client
 
     def _session_update(self, event: Event) -> list[Item]:
-        self.session = session_object.update(self.session, event.get("session"), self.limits)
+        self.session = session_object.update(self.session, event.get("session"), self._default, self.limits)
         kind = self.session["audio"]["input"]["format"]["type"]
         if kind != self._decoder.kind:
             self._decoder = Decoder(kind, self.rates.input_hz)
@@ -142,22 +152,41 @@ class RealtimeProtocol:
         said = " ".join(session_object.text(part.get("text"), "item.content.text", self.limits) for part in content)
         if not said.strip():
             raise RequestError("The message is empty.", param="item.content")
+        waiting = len(said) + (sum(len(words(one)) for one in self._pending) if role != "system" else 0)
+        if waiting > self.limits.text_chars:
+            most = f"at most {self.limits.text_chars} characters may wait for a response: ask for one"
+            raise RequestError(f"The message is too long: {most}.", param="item.content")
         item = message(role, kind, text=said)
-        if isinstance(given.get("id"), str) and self.items.get(given["id"]) is None and len(given["id"]) <= 64:
-            item["id"] = given["id"]
+        self._place(event, item, given.get("id"))
+        if role == "system":
+            joined = f"{self.session['instructions']}\n{said}".strip()
+            instructions = session_object.text(joined, "item.content.text", self.limits)
+            self.session = {**self.session, "instructions": instructions}
         self._tell(*item_events(self.items.add(item), item, "added", "done"))
         if role == "user":
             self._pending.append(item)
             return []
-        if role == "assistant":
-            return [ev.Remember(self._typed(), said)]
-        joined = f"{self.session['instructions']}\n{said}".strip()
-        self.session["instructions"] = session_object.text(joined, "item.content.text", self.limits)
-        return self._configure(self.config)
+        return [ev.Remember(self._typed(), said)] if role == "assistant" else self._configure(self.config)
+
+    def _place(self, event: Event, item: Event, key: Any) -> None:
+        """Give an item the id that its client wants. Raises RequestError for one in use, or a place that is not there.
+
+        The LLM reads what is new after what it has read: an item joins the end, and its events say after which one.
+        """
+        before = event.get("previous_item_id")
+        if before not in (None, "root") and self.items.get(before) is None:
+            raise RequestError("No item has this id.", "item_not_found", "previous_item_id")
+        if key is None:
+            return
+        if not isinstance(key, str) or not 0 < len(key) <= MOST_ID:
+            raise RequestError(f"'item.id' must be a string of up to {MOST_ID} characters.", param="item.id")
+        if self.items.get(key) is not None:
+            raise RequestError(f"An item with the id '{key}' is there already.", "item_already_exists", "item.id")
+        item["id"] = key
 
     def _configure(self, config: SessionConfig, now: bool = False) -> list[Item]:
         """Another configuration for the session; while an answer is made it waits, unless `now`."""
-        if config == self._sent or not now and (self._asked or self._response is not None):
+        if config == self._sent or not now and (self._ask is not None or self._response is not None):
             return []
         self._sent = config
         return [config]
@@ -173,8 +202,12 @@ class RealtimeProtocol:
         return [ev.Truncate(end_ms * self.rates.output_hz // 1000, self._response.number)]
 
     def _delete(self, event: Event) -> list[Item]:
-        item = self._item(event, "Only a text that was not answered yet can be deleted.", self._pending.__contains__)
+        item = self._item(event, "No item has this id.")
+        if item not in self._pending:
+            text = "The model has read this item: only a text that was not answered yet can be deleted."
+            raise RequestError(text, param="item_id")
         self._pending.remove(item)
+        self.items.remove(item["id"])
         self._tell({"type": "conversation.item.deleted", "item_id": item["id"]})
         return []
 
@@ -191,23 +224,27 @@ class RealtimeProtocol:
 
     def _create_response(self, event: Event) -> list[Item]:
         active = self._response is not None and not self._response.done and not self._asked_to_stop
-        if self._asked or active:
+        if self._ask is not None or active:
             text = "The conversation already has an active response."
             raise RequestError(text, "conversation_already_has_active_response")
-        wanted = event.get("response") or {}
+        wanted = event.get("response")
+        wanted = {} if wanted is None else wanted
         if not isinstance(wanted, dict):
             raise RequestError("'response' must be an object.", param="response")
-        if wanted.get("input") or wanted.get("conversation") == "none":
+        if wanted.get("input") or wanted.get("conversation") not in (None, "auto"):
             raise RequestError("Responses outside the conversation are not made here.", param="response.conversation")
-        session = dict(self.session)
-        for name, checked in session_object.FIELDS.items():
-            if wanted.get(name):
-                session[name] = checked(wanted[name], f"response.{name}", self.limits)
-        self._wanted = {"session": session, "metadata": wanted.get("metadata")}
+        session = session_object.for_response(self.session, wanted, self.limits)
+        self._wanted = {
+            "session": session,
+            "metadata": session_object.metadata(wanted.get("metadata"), "response.metadata"),
+        }
+        self._asking, self._asked_to_stop = list(self._pending), False
+        # without a text it answers what is said in the open turn; with nothing said, the model speaks first
+        ask: ev.Event = ev.TextInput(self._typed()) if self._pending else ev.Respond()
         # the new answer stops what is still played of the last one
-        items = self._configure(session_config(session, self._own_prompt, self._longest), now=True)
-        self._asked = True
-        return [*items, ev.TextInput(self._typed()) if self._pending else ev.Respond()]
+        changes = self._configure(session_config(session, self._own_prompt, self._longest), now=True)
+        self._ask = Reply(changes[0], ask) if changes else ask
+        return [self._ask]
 
     def _typed(self) -> str:
         """What the client has typed since the last response; it counts as answered from now on."""
@@ -215,7 +252,9 @@ class RealtimeProtocol:
         return said
 
     def _cancel(self, event: Event) -> list[Item]:
-        if self._response is None:
+        named = event.get("response_id")
+        wrong = named is not None and (self._response is None or named != self._response.id)
+        if wrong or self._response is None and self._ask is None:
             raise RequestError("There is no active response.", "response_cancel_not_active")
         self._asked_to_stop = True
         return [ev.Interrupt()]
@@ -249,26 +288,46 @@ class RealtimeProtocol:
                 self._tell(*response.speak(samples))
             case ev.StopAudio() if response:
                 self._tell(*self._input.release())
-                self._tell({"type": "output_audio_buffer.cleared", "response_id": response.id})
+                if self.session["freeze_omni"]["cleared"]:
+                    self._tell({"type": "output_audio_buffer.cleared", "response_id": response.id})
+            case Counted() if response and not response.done:
+                response.usage = usage(**vars(output), by_voice=response.by_voice)
             case ev.AnswerKept(text, reason) if response:
                 self._end_response(text, reason)
-            case ev.AnswerEnded("nothing"):
-                self._asked = False
-                self.error("There is nothing to answer: say or send something first.", "nothing_to_answer")
             case ev.AnswerEnded() if response and response.done:
                 self._response = None
                 self._tell(*self._input.release())
-            case Refused(reason):
-                self._asked = False
-                self.error(reason, "invalid_value")
+            case Configured(config):
+                self._agreed = config
+                if config == self.config:
+                    self._agreed_session = self.session
+            case Refused(reason, refused):
+                self._refuse(reason, refused)
+
+    def _refuse(self, reason: str, refused: Input) -> None:
+        """The model cannot follow what was put into the session, which is as it was before."""
+        self.error(reason, "invalid_value")
+        if isinstance(refused, SessionConfig):
+            self._sent = self._agreed
+            if isinstance(self._ask, Reply) and self._ask.config == refused:  # its texts may be asked for again
+                self._pending, self._ask = self._asking + self._pending, None
+                return
+            self.session = self._agreed_session
+            self._tell({"type": "session.updated", "session": self.session})
+        elif isinstance(refused, ev.TextInput):
+            self._ask = None
+            for item in self._asking:
+                self.items.remove(item["id"])
+                self._tell({"type": "conversation.item.deleted", "item_id": item["id"]})
 
     def _begin_response(self, number: int) -> None:
         chosen = self._wanted.get("session", self.session)
         encoder = Encoder(chosen["audio"]["output"]["format"]["type"], self.rates.output_hz)
         spoken = chosen["output_modalities"] == ["audio"]
         limit, metadata = chosen["max_output_tokens"], self._wanted.get("metadata")
-        self._response = Response(number, self.id, encoder, spoken, limit, metadata)
-        self._wanted, self._asked, self._asked_to_stop = {}, False, False
+        self._response = Response(number, self.id, encoder, spoken, limit, metadata, by_voice=not self._asking)
+        self._asked_to_stop = self._asked_to_stop and self._ask is not None
+        self._wanted, self._ask, self._asking = {}, None, []
         self._tell(*self._response.begin(self.items.add(self._response.item)))
 
     def _end_response(self, kept: str, reason: str) -> None:

@@ -10,10 +10,34 @@ import numpy as np
 from freeze_omni.server.items import Event, item_events, message, new_id
 from freeze_omni.server.wire import Encoder
 
+WORKER_LOST = {
+    "type": "server_error",
+    "code": "worker_lost",
+    "message": "The worker of this session was lost; the dialogue goes on from its text.",
+}
+
+
+def usage(read: int = 0, cached: int = 0, wrote: int = 0, spoke: int = 0, by_voice: bool = False) -> dict[str, Any]:
+    """The protocol's count of tokens; by_voice: those that were not cached were heard.
+
+    read: positions of the LLM up to the answer, of which `cached` were read before this turn. wrote: its tokens of the
+    answer. spoke: speech tokens.
+    """
+    heard = read - cached if by_voice else 0
+    cached_details = {"text_tokens": cached, "audio_tokens": 0, "image_tokens": 0}
+    inputs = {"text_tokens": read - heard, "audio_tokens": heard, "image_tokens": 0}
+    return {
+        "total_tokens": read + wrote + spoke,
+        "input_tokens": read,
+        "output_tokens": wrote + spoke,
+        "input_token_details": {**inputs, "cached_tokens": cached, "cached_tokens_details": cached_details},
+        "output_token_details": {"text_tokens": wrote, "audio_tokens": spoke},
+    }
+
 
 @dataclass
 class Response:
-    """number: of the answer in its session. done: all its events are sent."""
+    """number: of the answer in its session. by_voice: it answers what was said aloud. done: all its events are sent."""
 
     number: int
     conversation: str
@@ -21,6 +45,8 @@ class Response:
     spoken: bool
     max_output_tokens: int | str
     metadata: Any = None
+    by_voice: bool = False
+    usage: dict[str, Any] = field(default_factory=usage)
     id: str = field(default_factory=lambda: new_id("resp"))
     text: str = ""
     done: bool = False
@@ -62,7 +88,7 @@ class Response:
         details = {
             "length": {"type": "incomplete", "reason": "max_output_tokens"},
             "interrupted": {"type": "cancelled", "reason": cancelled_by},
-            "failed": {"type": "failed", "error": {"type": "server_error", "code": "worker_lost"}},
+            "failed": {"type": "failed", "error": dict(WORKER_LOST)},
         }.get(reason)
         return [
             *events,
@@ -82,7 +108,7 @@ class Response:
             "output_modalities": ["audio"] if self.spoken else ["text"],
             "max_output_tokens": self.max_output_tokens,
             "metadata": self.metadata,
-            "usage": None,
+            "usage": self.usage if self.done else None,
         }
 
     def _audio(self, delta: str) -> list[Event]:

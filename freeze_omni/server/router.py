@@ -1,7 +1,9 @@
 """The front's dispatcher over workers, each a process with a device, a model and its sessions.
 
-A new session goes to the worker with most room. A worker that dies is started again, and its sessions continue on
-whichever worker is ready, from their dialogue in text. All methods are called in the event loop.
+A new session goes to the worker with most room. A worker that dies, or says nothing for `hang_s`, is started again, and
+its sessions continue on whichever worker is ready, from their dialogue in text. A session that the model was working
+for when its worker was lost works alone from then on; if it loses another worker so, it is ended. All methods are
+called in the event loop, and none blocks it.
 """
 
 from __future__ import annotations
@@ -10,9 +12,9 @@ import asyncio
 import contextlib
 import logging
 import multiprocessing
-import queue
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from typing import Any, Protocol
@@ -21,9 +23,11 @@ from freeze_omni.engine import worker as msg
 from freeze_omni.engine.metrics import Report
 from freeze_omni.engine.slot import Output
 from freeze_omni.engine.worker import WorkerConfig, run_worker
+from freeze_omni.server.outbox import Outbox
 from freeze_omni.session.session import SessionConfig
 
-OUTBOX = 2000
+START_S = 900.0  # for a worker to load its model and to measure how many sessions it can serve
+WATCH_S = 0.5
 NOT_READY = "no worker is ready; try again in a moment"
 RESTARTS = 5  # a worker that never becomes ready is restarted this many times in a row
 
@@ -60,34 +64,51 @@ def start_process(config: WorkerConfig, pipe: Connection) -> multiprocessing.Pro
 
 @dataclass(eq=False)
 class WorkerHandle:
-    """The front's end of a worker."""
+    """The front's end of a worker.
+
+    heard_s: when it last said something, by time.monotonic. working: sessions of the batch under way.
+    """
 
     config: WorkerConfig
     pipe: Connection
     body: Any
-    outbox: queue.Queue = field(default_factory=lambda: queue.Queue(OUTBOX))
+    outbox: Outbox
     clients: dict[str, Client] = field(default_factory=dict)
     ready: msg.Ready | None = None
     report: Report | None = None
     restarts: int = 0
     fault: str = ""
+    heard_s: float = field(default_factory=time.monotonic)
+    working: tuple[str, ...] = ()
 
     @property
     def load(self) -> float:
         """Sessions, as a share of those that are served in real time."""
         return len(self.clients) / self.ready.limit
 
-    def open(self, client: Client, config: SessionConfig) -> None:
+    @property
+    def silent_s(self) -> float:
+        return time.monotonic() - self.heard_s
+
+    @property
+    def answers(self) -> bool:
+        """Ready, and not silent for so long that it may hang."""
+        return self.ready is not None and self.silent_s < self.config.serving.hang_s / 2
+
+    def open(self, client: Client, config: SessionConfig, alone: bool = False) -> None:
         """Begin a session. Raises Full as `send`."""
         self.clients[client.key] = client
-        self.send(msg.Open(client.key, config))
+        self.send(client, msg.Open(client.key, config, alone))
 
-    def send(self, message: Any) -> None:
-        """Raises Full if the worker no longer takes messages."""
-        try:
-            self.outbox.put_nowait(message)
-        except queue.Full:
-            raise Full("the worker takes no more messages") from None
+    def send(self, client: Client, message: Any) -> None:
+        """Raises Full if too much of the client's waits for the worker."""
+        if not self.outbox.put(message, client.key):
+            raise Full("the worker takes no more messages of this session")
+
+    def kill(self) -> None:
+        """A worker that is a thread cannot be killed; nobody listens to it any more."""
+        if hasattr(self.body, "kill"):
+            self.body.kill()
 
 
 class Router:
@@ -100,26 +121,32 @@ class Router:
         self.lost_workers = 0
         self.closing = False
         self._homeless: list[Client] = []
+        self._struck: set[str] = set()  # keys of sessions that the model was working for when their worker was lost
         self._changed = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._starting = 0  # workers that are being started
 
     async def open(self) -> None:
         """Start the workers and wait until one is ready. Raises Unready."""
         self._loop = asyncio.get_running_loop()
-        self._fault = ""
-        for config in self._configs:
-            self._begin(config)
+        self._fault, self._starting = "", len(self._configs)
+        await asyncio.gather(*(self._begin(config) for config in self._configs))
         while not self._ready:
-            if not self.handles:
+            if not self.handles and not self._starting:
                 raise Unready(self._fault or "no worker came up")
             self._changed.clear()
             await self._changed.wait()
+        self._later(self._watch())
 
     async def close(self) -> None:
         self.closing = True
+        for task in self._tasks:
+            task.cancel()
         for handle in self.handles:
             handle.outbox.put(msg.Stop())
+        await asyncio.gather(*(asyncio.to_thread(handle.body.join, 5) for handle in self.handles))
         for handle in self.handles:
-            await asyncio.to_thread(handle.body.join, 5)
+            handle.kill()
 
     @property
     def sessions(self) -> int:
@@ -149,26 +176,22 @@ class Router:
     def put(self, client: Client, item: Any) -> None:
         """Put audio, an event or a configuration into the session. Raises Full."""
         if handle := self._handle_of(client):
-            handle.send(msg.Put(client.key, item))
+            handle.send(client, msg.Put(client.key, item))
 
     def release(self, client: Client) -> None:
         if client in self._homeless:
             self._homeless.remove(client)
+        self._struck.discard(client.key)
         if handle := self._handle_of(client):
             del handle.clients[client.key]
-            if not handle.outbox.full():
-                handle.outbox.put(msg.Close(client.key))
-            elif hasattr(handle.body, "kill"):
-                # a worker that takes no messages: its end of the pipe goes with it. Ours stays open for the threads
-                # that read and write it: a closed handle could be that of another file by then.
-                handle.body.kill()
+            handle.outbox.put(msg.Close(client.key))
 
     @property
     def _ready(self) -> list[WorkerHandle]:
         return [handle for handle in self.handles if handle.ready]
 
     def _roomiest(self) -> WorkerHandle:
-        ready = self._ready
+        ready = [handle for handle in self._ready if handle.answers]
         if self.closing or not ready:
             raise Full("the server is closing" if self.closing else NOT_READY)
         handle = min(ready, key=lambda handle: handle.load)
@@ -182,12 +205,52 @@ class Router:
     def _handle_of(self, client: Client) -> WorkerHandle | None:
         return next((handle for handle in self.handles if handle.clients.get(client.key) is client), None)
 
-    def _begin(self, config: WorkerConfig, restarts: int = 0) -> None:
-        here, there = multiprocessing.Pipe()
-        handle = WorkerHandle(config, here, self._start(config, there), restarts=restarts)
+    async def _begin(self, config: WorkerConfig, restarts: int = 0) -> None:
+        """Start a worker; the process is started in a thread, as that takes a moment."""
+        try:
+            await asyncio.sleep(restarts)
+            here, there = multiprocessing.Pipe()
+            body = await asyncio.to_thread(self._start, config, there)
+        except OSError as error:  # such as no memory for another process
+            self._starting -= 1
+            self._fault = f"a worker on {config.device} cannot be started: {error}"
+            logging.error("%s", self._fault)
+            return self._restart(config, restarts)
+        self._starting -= 1
+        outbox = Outbox(config.serving.max_waiting_events)
+        handle = WorkerHandle(config, here, body, outbox, restarts=restarts)
         self.handles.append(handle)
         for work in (self._sends, self._receives):
             threading.Thread(target=work, args=(handle,), daemon=True).start()
+
+    def _restart(self, config: WorkerConfig, restarts: int) -> None:
+        """Try once more, or give up what no worker is left for."""
+        if restarts < RESTARTS:
+            self._starting += 1
+            self._later(self._begin(config, restarts + 1))
+        elif not self.handles and not self._starting:
+            self._changed.set()
+            for client in self._homeless:
+                client.failed("its worker was lost, and no other is left")
+            self._homeless.clear()
+
+    def _later(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _watch(self) -> None:
+        """A worker that says nothing for too long hangs: it reports every second while it works."""
+        while True:
+            begin_s = time.monotonic()
+            await asyncio.sleep(WATCH_S)
+            if time.monotonic() - begin_s > 3 * WATCH_S:
+                continue  # it was the front that was held up
+            for handle in list(self.handles):
+                if handle.silent_s > (handle.config.serving.hang_s if handle.ready else START_S):
+                    logging.error("worker on %s says nothing for %.0f s", handle.config.device, handle.silent_s)
+                    handle.kill()
+                    self._lose(handle)
 
     def _sends(self, handle: WorkerHandle) -> None:
         """In a thread: a busy worker must not hold up the event loop."""
@@ -201,7 +264,10 @@ class Router:
         with contextlib.suppress(EOFError, OSError):
             while True:
                 message = handle.pipe.recv()
-                self._loop.call_soon_threadsafe(self._take, handle, message)
+                handle.heard_s = time.monotonic()
+                handle.working = message.keys if isinstance(message, msg.Working) else ()
+                if not handle.working:
+                    self._loop.call_soon_threadsafe(self._take, handle, message)
         if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._lose, handle)
 
@@ -220,7 +286,6 @@ class Router:
                 self._house()
             case msg.Unusable(reason):
                 self._fault = handle.fault = reason
-                handle.restarts = RESTARTS  # the next try would fail, too
                 if len(self.handles) > 1:  # else `open` reports it
                     logging.error("worker on %s: %s", handle.config.device, reason)
 
@@ -228,21 +293,27 @@ class Router:
         if handle not in self.handles:
             return
         self.handles.remove(handle)
-        handle.outbox.put(msg.Stop()) if not handle.outbox.full() else None
+        handle.outbox.put(msg.Stop())
         self._changed.set()
         if self.closing:
             return
         if not handle.fault:
             self.lost_workers += 1
             logging.error("worker on %s is gone with %d sessions", handle.config.device, len(handle.clients))
-        self._homeless += handle.clients.values()
-        if handle.restarts < RESTARTS:
-            self._begin(handle.config, 0 if handle.ready else handle.restarts + 1)
-        elif not self.handles:
-            for client in self._homeless:
-                client.failed("its worker was lost, and no other is left")
-            self._homeless.clear()
+        clients, handle.clients = handle.clients, {}
+        self._strike(clients, handle.working)
+        self._homeless += clients.values()
+        self._restart(handle.config, RESTARTS if handle.fault else -1 if handle.ready else handle.restarts)
         self._house()
+
+    def _strike(self, clients: dict[str, Client], working: tuple[str, ...]) -> None:
+        """End the sessions among `clients` that were worked for when a worker was lost, and were so once before."""
+        for key in working:
+            if key in self._struck and key in clients:
+                logging.error("session %s ends: two workers were lost while they worked for it", key)
+                clients.pop(key).failed("two workers were lost while they worked for this session")
+            elif key in clients:
+                self._struck.add(key)
 
     def _house(self) -> None:
         """Give sessions without a worker to one that is ready."""
@@ -251,7 +322,12 @@ class Router:
                 return
             self._homeless.remove(client)
             handle = min(self._ready, key=lambda handle: handle.load)
-            config, items = client.lost()
-            handle.open(client, config)
-            for item in items:
-                handle.send(msg.Put(client.key, item))
+            try:
+                config, items = client.lost()
+                handle.open(client, config, client.key in self._struck)
+                for item in items:
+                    handle.send(client, msg.Put(client.key, item))
+            except Exception as error:  # of this session; the others are housed all the same
+                logging.exception("session %s cannot go on", client.key)
+                self.release(client)
+                client.failed(str(error) or "a fault of the server has ended this session")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -21,8 +22,10 @@ SERVER_VAD = {
     "interrupt_response": True,
     "idle_timeout_ms": None,
 }
-OWN = {"temperature": None, "top_k": None, "top_p": None, "seed": 0, "states": False}
-"""Ours, under `freeze_omni`: sampling, and whether `freeze_omni.state` events are sent."""
+OWN = {"temperature": None, "top_k": None, "top_p": None, "seed": 0, "states": False, "cleared": False}
+"""Ours, under `freeze_omni`: sampling, and which events are sent that a client of OpenAI's WebSocket may not know:
+`freeze_omni.state`, and `output_audio_buffer.cleared`, which OpenAI sends over WebRTC alone."""
+_EVENTS = ("states", "cleared")
 _TURN_NAMES = {
     "interrupt": "interrupt_response",
     "silence_ms": "silence_duration_ms",
@@ -53,24 +56,57 @@ def new_session(key: str, model: str, instructions: str) -> dict[str, Any]:
     }
 
 
-def update(session: dict[str, Any], changes: Any, limits: Limits) -> dict[str, Any]:
-    """A copy of the session with `changes`. Raises RequestError."""
+def update(session: dict[str, Any], changes: Any, default: dict[str, Any], limits: Limits) -> dict[str, Any]:
+    """A copy of the session with `changes`; null sets a field to that of `default`. Raises RequestError."""
     changes, session = _object(changes, "session"), copy.deepcopy(session)
     for name, value in changes.items():
         path = f"session.{name}"
         if name in FIELDS:
-            session[name] = FIELDS[name](value, path, limits)
+            session[name] = default[name] if value is None else FIELDS[name](value, path, limits)
         elif name == "audio":
-            _update_audio(session["audio"], value, path)
+            _update_audio(session["audio"], value, default["audio"], path, limits)
         elif name == "freeze_omni":
-            for key, part in _object(value, path, tuple(OWN)).items():
-                unset = part is None and key != "states"
-                session[name][key] = OWN[key] if unset else _OWN_CHECKS[key](part, f"{path}.{key}")
-        elif name == "tools" and value:
-            raise RequestError("This model calls no tools: leave 'tools' empty.", param=path)
+            for key, part in _optional(value, path, tuple(OWN)).items():
+                session[name][key] = OWN[key] if part is None else _OWN_CHECKS[key](part, f"{path}.{key}")
+        elif name in _REFUSED:
+            _refuse(name, value, path)
         elif name not in _IGNORED:
             raise RequestError(f"Unknown parameter: '{path}'.", param=path)
     return session
+
+
+def for_response(session: dict[str, Any], wanted: dict[str, Any], limits: Limits) -> dict[str, Any]:
+    """A copy of the session as a single response wants it. Raises RequestError."""
+    session = copy.deepcopy(session)
+    for name, value in wanted.items():
+        path = f"response.{name}"
+        if name in _REFUSED:
+            _refuse(name, value, path)
+        elif value is None or name in _RESPONSE:
+            continue
+        elif name in FIELDS:
+            session[name] = FIELDS[name](value, path, limits)
+        elif name == "audio":
+            _update_audio(session["audio"], _object(value, path, ("output",)), session["audio"], path, limits)
+        elif name not in _IGNORED:
+            raise RequestError(f"Unknown parameter: '{path}'.", param=path)
+    return session
+
+
+def metadata(value: Any, path: str) -> dict[str, Any] | None:
+    """What a client notes on a response, as OpenAI limits it. Raises RequestError."""
+    if value is None:
+        return None
+    right = isinstance(value, dict) and len(value) <= 16 and all(map(_is_note, value, value.values()))
+    if not right:
+        text = f"'{path}' must be an object of up to 16 texts or numbers of up to 512 characters."
+        raise RequestError(text, param=path)
+    return value
+
+
+def _is_note(key: str, value: Any) -> bool:
+    finite = isinstance(value, str | int) or isinstance(value, float) and math.isfinite(value)
+    return len(key) <= 64 and finite and len(str(value)) <= 512
 
 
 def session_config(session: dict[str, Any], own_prompt: str, longest: int) -> SessionConfig:
@@ -87,7 +123,7 @@ def session_config(session: dict[str, Any], own_prompt: str, longest: int) -> Se
         speech=session["output_modalities"] == ["audio"],
         max_new_tokens=None if tokens == "inf" else min(tokens, longest),
         **chosen,
-        **{name: session["freeze_omni"][name] for name in OWN if name != "states"},
+        **{name: session["freeze_omni"][name] for name in OWN if name not in _EVENTS},
     )
 
 
@@ -108,19 +144,32 @@ def number(value: Any, path: str, low: float, high: float, whole: bool = False) 
     return value
 
 
-def _update_audio(audio: dict[str, Any], value: Any, path: str) -> None:
-    value = _object(value, path, ("input", "output"))
+def _refuse(name: str, value: Any, path: str) -> None:
+    """Raises RequestError if a client wants what this server does not have."""
+    allowed, text = _REFUSED[name]
+    if value not in allowed:
+        raise RequestError(text, param=path)
+
+
+def _update_audio(audio: dict[str, Any], value: Any, default: dict[str, Any], path: str, limits: Limits) -> None:
+    value = _optional(value, path, ("input", "output"))
     own = audio["input"]
-    for name, part in _object(value.get("input", {}), f"{path}.input", tuple(own)).items():
+    for name, part in _optional(value.get("input"), f"{path}.input", tuple(own)).items():
         where = f"{path}.input.{name}"
         if name == "turn_detection":
             own[name] = _turn_detection(part, own[name], where)
+        elif name == "transcription":
+            own[name] = _transcription(part, where, limits)
+        elif name == "format":
+            own[name] = default["input"]["format"] if part is None else _format(part, where)
         else:
-            own[name] = _INPUT_CHECKS[name](part, where)
-    output = _object(value.get("output", {}), f"{path}.output", tuple(audio["output"]))
+            _null("There is no noise reduction here: set it to null.")(part, where)
+    output = _optional(value.get("output"), f"{path}.output", tuple(audio["output"]))
     if "format" in output:
-        audio["output"]["format"] = _format(output["format"], f"{path}.output.format")
-    if output.get("speed", 1.0) != 1.0:
+        chosen = output["format"]
+        kept = default["output"]["format"] if chosen is None else _format(chosen, f"{path}.output.format")
+        audio["output"]["format"] = kept
+    if output.get("speed") not in (None, 1.0):
         raise RequestError("The voice has one speed, 1.0.", param=f"{path}.output.speed")
     # any voice is accepted, as clients always send one; the model has its own
 
@@ -129,19 +178,29 @@ def _turn_detection(value: Any, before: dict[str, Any] | None, path: str) -> dic
     if value is None:
         return None
     value = _object(value, path)
-    kind = _TURN_CHECKS["type"](value.get("type", (before or HEAD)["type"]), f"{path}.type")
+    kind = value.get("type")
+    kind = (before or HEAD)["type"] if kind is None else _TURN_CHECKS["type"](kind, f"{path}.type")
     base = HEAD if kind == "semantic_vad" else SERVER_VAD
-    given = _object(value, path, tuple(base)).items()
-    return {
-        **(before if before and before["type"] == kind else base),
-        **{name: _TURN_CHECKS[name](part, f"{path}.{name}") for name, part in given},
+    given = {
+        name: base[name] if part is None else _TURN_CHECKS[name](part, f"{path}.{name}")
+        for name, part in _object(value, path, tuple(base)).items()
     }
+    return {**(before if before and before["type"] == kind else base), **given, "type": kind}
+
+
+def _transcription(value: Any, path: str, limits: Limits) -> dict[str, Any] | None:
+    """The CTC head has no options; what clients always send is kept as they sent it."""
+    if value is None:
+        return None
+    given = _object(value, path, ("model", "language", "prompt", "delay"))
+    return {name: None if part is None else text(part, f"{path}.{name}", limits) for name, part in given.items()}
 
 
 def _format(value: Any, path: str) -> dict[str, Any]:
     value = _object(value, path, ("type", "rate"))
-    kind = _one_of(*RATES_HZ)(value.get("type", "audio/pcm"), f"{path}.type")
-    rate = value.get("rate", RATES_HZ[kind])
+    kind, rate = value.get("type"), value.get("rate")
+    kind = "audio/pcm" if kind is None else _one_of(*RATES_HZ)(kind, f"{path}.type")
+    rate = RATES_HZ[kind] if rate is None else rate
     if rate != RATES_HZ[kind]:
         raise RequestError(f"{kind} comes at {RATES_HZ[kind]} Hz, not {rate}: resample it.", param=f"{path}.rate")
     return {"type": kind, "rate": rate} if kind == "audio/pcm" else {"type": kind}
@@ -154,6 +213,10 @@ def _object(value: Any, path: str, names: tuple[str, ...] | None = None) -> dict
         if names is not None and name not in names:
             raise RequestError(f"Unknown parameter: '{path}.{name}'.", param=f"{path}.{name}")
     return value
+
+
+def _optional(value: Any, path: str, names: tuple[str, ...]) -> dict[str, Any]:
+    return {} if value is None else _object(value, path, names)
 
 
 # checks: of a value at a path; they return it as it is kept, or raise RequestError
@@ -188,13 +251,9 @@ _TURN_CHECKS: dict[str, Check] = {
     "silence_duration_ms": lambda value, path: int(number(value, path, 0, 10_000)),
     "idle_timeout_ms": _null("The model does not speak unasked: set 'idle_timeout_ms' to null."),
 }
-_INPUT_CHECKS: dict[str, Check] = {
-    "format": _format,
-    "transcription": lambda value, path: None if value is None else _object(value, path),
-    "noise_reduction": _null("There is no noise reduction here: set it to null."),
-}
 _OWN_CHECKS: dict[str, Check] = {
     "states": _SWITCH,
+    "cleared": _SWITCH,
     "temperature": lambda value, path: number(value, path, 0, 5),
     "top_k": lambda value, path: number(value, path, 0, 10**6, whole=True),
     "top_p": lambda value, path: number(value, path, 1e-6, 1),
@@ -209,7 +268,15 @@ FIELDS: dict[str, Callable[[Any, str, Limits], Any]] = {
 }
 """Checks of the fields that a session and a single response have."""
 _IGNORED = (
-    "type", "model", "id", "object", "tools", "tool_choice", "parallel_tool_calls", "tracing", "truncation", "include",
-    "prompt", "reasoning",
+    "model", "id", "object", "parallel_tool_calls", "tracing", "truncation", "include", "reasoning", "expires_at",
 )  # fmt: skip
 """Accepted without an effect: clients always send them."""
+_REFUSED: dict[str, tuple[tuple[Any, ...], str]] = {
+    "type": ((None, "realtime"), "Only sessions of type 'realtime' are made here; they transcribe what they hear."),
+    "tools": ((None, []), "This model calls no tools: leave 'tools' empty."),
+    "tool_choice": ((None, "auto", "none"), "This model calls no tools: leave 'tool_choice' out."),
+    "prompt": ((None,), "Prompts are not stored here: give their text as 'instructions'."),
+}
+"""What a client may send of a thing that is not had here, and what it is told if it sends more."""
+_RESPONSE = ("conversation", "input", "metadata")
+"""Fields of a response alone; the protocol reads them."""

@@ -1,4 +1,4 @@
-"""Audio as the protocol carries it: base64 of PCM of 16 bits at 24 kHz, or of G.711 at 8 kHz.
+"""Events as text, and audio as they carry it: base64 of PCM of 16 bits at 24 kHz, or of G.711 at 8 kHz.
 
 `RequestError` is what every part of the protocol raises for a client's event that cannot be followed.
 """
@@ -8,12 +8,16 @@ from __future__ import annotations
 import base64
 import binascii
 import io
+import json
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import soundfile
 import soxr
 
+PIECE_CHARS = 1 << 16
+"""Of base64 (a second of PCM): longer audio is taken in pieces, so that other clients are served between them."""
 RATES_HZ = {"audio/pcm": 24000, "audio/pcmu": 8000, "audio/pcma": 8000}
 
 
@@ -23,6 +27,25 @@ class RequestError(ValueError):
     def __init__(self, message: str, code: str = "invalid_value", param: str | None = None) -> None:
         super().__init__(message)
         self.code, self.param = code, param
+
+
+def parse(message: object) -> Any:
+    """The event in a WebSocket's message. Raises RequestError."""
+    if not isinstance(message, str):
+        raise RequestError("Events come as text, not as bytes.", "invalid_event")
+    try:
+        event = json.loads(message, parse_constant=_no_number)
+        if "\\ud" in message or "\\uD" in message:  # half of a pair is valid in JSON, but no text
+            json.dumps(event, ensure_ascii=False).encode("utf-8")
+        return event
+    except UnicodeEncodeError:
+        raise RequestError("The message has half a surrogate pair, which is no text.", "invalid_json") from None
+    except (ValueError, RecursionError):
+        raise RequestError("The message is not JSON.", "invalid_json") from None
+
+
+def _no_number(name: str) -> float:
+    raise ValueError(f"{name} is not JSON")
 
 
 @dataclass

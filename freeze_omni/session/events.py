@@ -57,7 +57,7 @@ class Timeout(Event):
 
 
 class Respond(Event):
-    """Answer what was said in the open turn now, whatever the state head says."""
+    """Answer what was said in the open turn now, whatever the state head says; with nothing said, speak first."""
 
 
 class Clear(Event):
@@ -151,7 +151,7 @@ class AnswerKept(Action):
 
 
 class AnswerEnded(Action):
-    reason: str  # `done`, `length` (a limit cut it), `interrupted`, `nothing` (there was nothing to answer)
+    reason: str  # `done`, `length` (a limit cut it), `interrupted`
 
 
 class Work(Value):
@@ -175,7 +175,7 @@ class AnswerTurn(Work):
 
 
 class AnswerText(Work):
-    text: str  # a typed turn that goes into the history; write and speak the answer
+    text: str  # a typed turn, maybe empty, that goes into the history; write and speak the answer
 
 
 class StopAnswer(Work):

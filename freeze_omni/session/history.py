@@ -76,6 +76,17 @@ def starting(model: FreezeOmni, system: str, turns: tuple[Tensor, ...] = ()) -> 
     return History(system, cache, turns)
 
 
+def with_system(model: FreezeOmni, history: History, system: str, positions: int) -> Job[History]:
+    """The dialogue with another system prompt, without the oldest turns if else `positions` more would not fit."""
+    order, turns = model.llm.order, list(history.turns)
+    sizes = [len(order.prefix(first=False)) + len(turn) for turn in turns]
+    excess = len(order.system(system)) + sum(sizes) + positions - model.llm.context_positions
+    while turns and excess > 0:
+        excess -= sizes.pop(0)
+        turns.pop(0)
+    return (yield from starting(model, system, tuple(turns)))
+
+
 def making_room(model: FreezeOmni, history: History, positions: int) -> Job[History]:
     """Drop the oldest turns, never the system prompt, until `positions` more fit into the LLM's context."""
     limit = model.llm.context_positions + model.llm.own_positions

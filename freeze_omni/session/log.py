@@ -8,7 +8,11 @@ JSON lines. The first names the format and has the session's configuration. Ever
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
+import logging
+import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TextIO
@@ -45,8 +49,26 @@ def from_json(found: dict[str, Any]) -> Any:
         raise LogError(f"{kind.__name__}: {error}") from None
 
 
+def check_folder(folder: Path) -> None:
+    """Make a private folder for session logs. Raises OSError, which names it, if files cannot be written there."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=folder):
+        pass
+
+
+def new_log(folder: Path, key: str) -> TextIO:
+    """A file for a session that its owner alone can read; a log that is there is kept (a session goes on in another
+    worker under the same key). Raises OSError."""
+    path, number = folder / f"{key}.jsonl", 1
+    while path.exists():
+        number += 1
+        path = folder / f"{key}-{number}.jsonl"
+    return open(path, "x", encoding="utf-8", opener=lambda name, flags: os.open(name, flags, 0o600))
+
+
 class Recorder:
-    """Writes what a session does; whoever runs the session reports every piece."""
+    """Writes what a session does; whoever runs the session reports every piece. If that fails, such as on a full disk,
+    the log ends and the session goes on."""
 
     def __init__(self, file: TextIO, config: SessionConfig) -> None:
         self._file = file
@@ -64,11 +86,18 @@ class Recorder:
         self._line({"do": lane, **cause, "actions": [to_json(action) for action in actions]})
 
     def close(self) -> None:
-        self._file.close()
+        with contextlib.suppress(OSError):  # what could not be written was told before
+            self._file.close()
 
     def _line(self, content: dict[str, Any]) -> None:
-        self._file.write(json.dumps(content, ensure_ascii=False) + "\n")
-        self._file.flush()
+        if self._file.closed:
+            return
+        try:
+            self._file.write(json.dumps(content, ensure_ascii=False) + "\n")
+            self._file.flush()
+        except OSError as error:
+            logging.error("%s: the session is recorded no further: %s", getattr(self._file, "name", "log"), error)
+            self.close()
 
 
 def read_log(path: str | Path) -> tuple[SessionConfig, Iterator[dict[str, Any]]]:

@@ -113,16 +113,13 @@ def step(config: TurnConfig, event: ev.Event | ev.Result, state: TurnState) -> O
         case ev.Heard():
             return _heard(config, event, state)
         case ev.TextInput(text):
-            if not text.strip():
-                return state, []
-            state, out = _drop_and_stop(config, state)
-            return _begin_answer(state), [*out, ev.AnswerText(text)]
+            return _answer_text(config, text, state) if text.strip() else (state, [])
         case ev.Interrupt():
             return _interrupt(config, state)
         case ev.Timeout():
             return _timeout(config, state)
         case ev.Respond():
-            return _end_turn(config, state, ev.ANSWER) if state.listening else (state, [ev.AnswerEnded("nothing")])
+            return _end_turn(config, state, ev.ANSWER) if state.listening else _answer_text(config, "", state)
         case ev.Clear():
             return _drop(replace(state, pre_roll=()))
         case ev.Truncate():
@@ -238,6 +235,11 @@ def _end_turn(config: TurnConfig, state: TurnState, decided: int) -> Out:
         return state, [*out, ev.DropTurn()]
     state, stop = _stop(config, state)
     return _begin_answer(state), [*out, *stop, ev.AnswerTurn()]
+
+
+def _answer_text(config: TurnConfig, text: str, state: TurnState) -> Out:
+    state, out = _drop_and_stop(config, state)
+    return _begin_answer(state), [*out, ev.AnswerText(text)]
 
 
 def _begin_answer(state: TurnState) -> TurnState:

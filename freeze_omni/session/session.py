@@ -125,13 +125,15 @@ class SpeechSession:
         # one for the text and one for the speech, so that neither depends on the other's pace
         self._generators = [torch.Generator(model.device).manual_seed(2 * config.seed + lane) for lane in (0, 1)]
         self._answer_start = (0, 0)
+        # of the last answer: LLM positions before it, of them before its turn; tokens of its text; speech tokens
+        self.counts = (0, 0, 0, 0)
         self._said: list[int] = []
         self._spoken_text: str | None = None  # of the last turn, while the history has its speech and should have text
         self._heard_after: past.History | None = None  # the history after which the open turn was heard
 
     def _starting(self) -> Job[SpeechSession]:
-        self.history = yield from past.starting(self.model, self._system(self.config))
         self._check_room()
+        self.history = yield from past.starting(self.model, self._system(self.config))
         return self
 
     def _system(self, config: SessionConfig) -> str:
@@ -182,7 +184,9 @@ class SpeechSession:
     def handling(self, event: ev.Event | ev.Result) -> Job[list[ev.Action]]:
         """`handle` as a coroutine."""
         if isinstance(event, ev.TextInput):
-            self._check_text(event.text)
+            self._check_text(self.model.llm.order.text(event.text))
+        elif isinstance(event, ev.Remember):
+            self._check_text(self.model.llm.order.text_turn(event.user, event.answer))
         actions: list[ev.Action] = []
         if self._ends_turn(event):
             actions += yield from self._hearing_end()
@@ -251,7 +255,7 @@ class SpeechSession:
                 self._keep_answer(heard_tokens)
             case ev.ReadSystem(text):
                 yield from self._keeping_text()
-                self.history = yield from past.starting(self.model, text, self.history.turns)
+                self.history = yield from past.with_system(self.model, self.history, text, self._answer_room())
                 self._heard_after = None
             case ev.KeepTurn(user, answer):
                 yield from self._keeping_text()
@@ -300,6 +304,7 @@ class SpeechSession:
         """The answer becomes history, up to what was heard of it (None: all); `kept_text` is what the history has."""
         in_turn, in_cache = self._answer_start
         if self.answering is not None:
+            self.counts = (in_cache, in_cache - in_turn, len(self.answering.writer.ids), self.answering.tokens_made)
             self._said, self.answering = self.answering.writer.ids, None
             read = self._said[: self.history.cache.length - in_cache]
             if read:
@@ -324,10 +329,10 @@ class SpeechSession:
         return self.answers.generation.max_new_tokens + len(self.model.prompt.weight) + ROOM_TO_SPARE
 
     def _system_positions(self) -> int:
-        return len(self.model.llm.order.system(self.history.system))
+        return len(self.model.llm.order.system(self._system(self.config)))
 
     def _check_room(self) -> None:
-        """Turns end where the context does, at two positions a chunk."""
+        """Turns end where the context does, at two positions a chunk. Raises ValueError before anything is read."""
         system, context = self._system_positions(), self.model.llm.context_positions
         chunks = (context - system - self._answer_room()) // 2
         if chunks < self.rules.max_turn_chunks:
@@ -338,7 +343,7 @@ class SpeechSession:
                 f"not fit into the LLM's context of {context}: shorten the prompt or the answers"
             )
 
-    def _check_text(self, text: str) -> None:
-        tokens, context = len(self.model.llm.order.text(text)), self.model.llm.context_positions
-        if self._system_positions() + tokens + self._answer_room() > context:
-            raise ValueError(f"a text of {tokens} tokens does not fit into the LLM's context of {context}")
+    def _check_text(self, ids: list[int]) -> None:
+        context = self.model.llm.context_positions
+        if self._system_positions() + len(ids) + self._answer_room() > context:
+            raise ValueError(f"a text of {len(ids)} tokens does not fit into the LLM's context of {context}")

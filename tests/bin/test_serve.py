@@ -61,3 +61,18 @@ def test_serving_it_is_one_line_and_code_1(broken, monkeypatch, capsys, caplog):
 def test_a_folder_that_is_no_pack_is_refused_at_once(tmp_path):
     with pytest.raises(SystemExit, match="no config.yaml in it"):
         serve.main(["--model", str(tmp_path)])
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        (["--host", "0.0.0.0"], "--no_api_key"),
+        (["--api_key", "two words"], "API key must be"),
+        (["--record", "/dev/null/records"], "/dev/null/records"),
+    ],
+)
+def test_what_would_go_wrong_later_is_told_before_the_model_is_loaded(broken, monkeypatch, options, problem):
+    monkeypatch.setattr(app, "make", lambda *_, **__: pytest.fail("it is served"))
+    monkeypatch.delenv(serve.KEY, raising=False)
+    with pytest.raises(SystemExit, match=f"^serve: error: .*{problem}"):
+        serve.main(["--model", str(broken), "--port", "0", *options])

@@ -89,3 +89,52 @@ def test_workers_share_the_cores_unless_told_otherwise():
 def test_an_unknown_detector_is_refused(tmp_path):
     with pytest.raises(FileNotFoundError):
         detector(str(tmp_path / "no.safetensors"))
+
+
+class Odd:
+    key = "a"
+
+
+def test_a_message_that_fails_ends_its_session_and_no_other(pipe):
+    until(pipe, lambda m: isinstance(m, msg.Ready))
+    for key in ("a", "b"):
+        pipe.send(msg.Open(key, SessionConfig(turn_detection=TurnDetection.MANUAL)))
+    for item in ("text", None, np.zeros((2, 2)), np.array([{}]), np.full(2560, np.nan)):
+        pipe.send(msg.Open("bad", SessionConfig()))
+        pipe.send(msg.Put("bad", item))
+        assert until(pipe, lambda m: isinstance(m, msg.Failed))[-1].key == "bad", item
+    for message in (Odd(), 7, msg.Open("a", SessionConfig())):  # no message; none at all; a key in use
+        pipe.send(message)
+    assert until(pipe, lambda m: isinstance(m, msg.Failed))[-1].key == "a"
+    pipe.send(msg.Put("b", ev.TextInput("Hello")))
+    until(pipe, lambda m: isinstance(m, msg.Did) and any(isinstance(o, ev.AnswerKept) for o in m.outputs))
+
+
+def test_a_session_that_cannot_be_recorded_is_served(pipe, tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(worker, "new_log", lambda folder, key: open("/dev/full", "w", encoding="utf-8"))
+    until(pipe, lambda m: isinstance(m, msg.Ready))
+    pipe.send(msg.Open("a", SessionConfig()))
+    pipe.send(msg.Put("a", ev.TextInput("Hello")))
+    until(pipe, lambda m: isinstance(m, msg.Did) and any(isinstance(o, ev.AnswerKept) for o in m.outputs))
+    pipe.send(msg.Close("a"))
+    until(pipe, lambda m: isinstance(m, msg.Measured) and m.report.sessions == 0)
+    assert "recorded no further" in caplog.text
+
+
+def test_a_recording_is_private_and_keeps_that_of_a_lost_worker(pipe, tmp_path):
+    until(pipe, lambda m: isinstance(m, msg.Ready))
+    for _ in range(2):  # a session keeps its key in another worker
+        pipe.send(msg.Open("a", SessionConfig()))
+        pipe.send(msg.Close("a"))
+    until(pipe, lambda m: isinstance(m, msg.Measured) and m.report.sessions == 0)
+    files = sorted(tmp_path.glob("*.jsonl"))
+    assert [path.name for path in files] == ["a-2.jsonl", "a.jsonl"]
+    assert all(path.stat().st_mode & 0o077 == 0 and read_log(path)[0].gated for path in files)
+
+
+def test_a_flood_of_messages_does_not_keep_the_model_waiting(model, monkeypatch):
+    here, there = multiprocessing.Pipe()
+    one = Worker(model, ServingConfig(max_sessions=2), there)
+    monkeypatch.setattr(one._pipe.__class__, "poll", lambda *_: True)
+    monkeypatch.setattr(one._pipe.__class__, "recv", lambda *_: msg.Close("nobody"))
+    assert one._take(worked=True), "it comes to an end"

@@ -27,7 +27,7 @@ def serving(model, max_sessions=4, api_key="", workers=1, limits=None, **serving
         thread.start()
         return thread
 
-    serving_config = ServingConfig(max_sessions=max_sessions, late_ms=60_000, **serving_config)
+    serving_config = ServingConfig(max_sessions=max_sessions, late_ms=60_000, **{"hang_s": 300.0, **serving_config})
     worker = WorkerConfig(Path("toy"), serving_config)
     router = Router([worker] * workers, start)
     config = ServerConfig(

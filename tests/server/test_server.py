@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 
 import httpx
 import numpy as np
@@ -12,8 +13,10 @@ import websockets
 
 from freeze_omni.engine.worker import Stop
 from freeze_omni.server.config import Limits
+from freeze_omni.server.connection import Bucket
 from freeze_omni.server.tls import self_made
-from tests.server.rig import loud, pcm, serving
+from freeze_omni.server.wire import PIECE_CHARS
+from tests.server.rig import loud, pcm, quiet, serving
 from tests.server.test_openai_client import client, say, talk, until
 from tests.toy import toy_system
 
@@ -97,7 +100,6 @@ UPDATE = "session.update"
             "item.content",
         ),
         ({"type": "conversation.item.truncate", "item_id": []}, "item_not_found", "item_id"),
-        ({"type": "response.create"}, "nothing_to_answer", None),
         ({"type": "response.create", "response": {"conversation": "none"}}, "invalid_value", "response.conversation"),
     ],
 )
@@ -255,3 +257,79 @@ def test_a_certificate_is_made_once(tmp_path):
 
     names = x509.load_pem_x509_certificate(before).extensions.get_extension_for_class(x509.SubjectAlternativeName)
     assert {"localhost", "example.org"} <= set(names.value.get_values_for_type(x509.DNSName))
+
+
+def test_a_burst_is_as_long_as_it_says(monkeypatch):
+    now_s = 0.0
+    monkeypatch.setattr(time, "monotonic", lambda: now_s)
+    messages = Bucket(per_s=10, most=10 * 2.0)
+    assert [messages.take(1) for _ in range(21)] == [True] * 20 + [False]
+    now_s = 1000.0  # who was silent for long may not send more at once
+    assert [messages.take(1) for _ in range(21)] == [True] * 20 + [False]
+    now_s += 0.5
+    assert messages.take(4) and not messages.take(1)
+
+
+SMALL = {"type": "input_audio_buffer.clear"}
+
+
+@pytest.mark.parametrize(
+    ("limits", "messages", "code"),
+    [
+        ({"messages_s": 10, "burst_s": 1}, [SMALL] * 15, "rate_limit"),
+        ({"messages_s": 10, "burst_s": 2}, [SMALL] * 15, None),
+        ({"bytes_s": 1000, "message_bytes": 5000}, ["x" * 4000] * 4, "rate_limit"),
+        ({"bytes_s": 1000, "message_bytes": 5000}, ["x" * 4000] * 2, None),
+        ({"session_s": 0.5}, [], "session_expired"),
+        ({"waiting_bytes": 2000}, [{"type": UPDATE, "session": {"instructions": "x" * 3000}}], "slow_client"),
+    ],
+    ids=str,
+)
+def test_a_session_has_budgets(model, limits, messages, code):
+    with serving(model, limits=Limits(**limits)) as (place, router):
+        events, closed = exchange(place, *messages, wait_s=30 if code else 2)
+        assert closed == (1008 if code else None)
+        assert not code or codes(events)[-1] == code
+        assert code or "rate_limit" not in codes(events)
+
+
+def test_a_whole_file_in_one_message_is_heard_and_answered(model):
+    file = np.concatenate([quiet(0.5), loud(4.0), quiet(15.5)])
+    turns = {"type": UPDATE, "session": {"type": "realtime", "audio": {"input": {"turn_detection": None}}}}
+    append = {"type": "input_audio_buffer.append", "audio": pcm(file)}
+    assert len(append["audio"]) > 10 * PIECE_CHARS
+    ask = [{"type": "input_audio_buffer.commit"}, {"type": "response.create"}]
+    with serving(model) as (place, _):
+        events, closed = exchange(place, turns, append, *ask, wait_s=60, wanted=["response.done"], max_size=None)
+    assert closed is None and not codes(events) and events[-1]["response"]["status"] in ("completed", "incomplete")
+
+
+def test_audio_that_is_wrong_in_its_middle_is_one_error(place):
+    audio = pcm(np.zeros(100_000))[: 4 * PIECE_CHARS]
+    audio = audio[: 2 * PIECE_CHARS] + "%" + audio[2 * PIECE_CHARS + 1 : 3 * PIECE_CHARS]
+    event = {"type": "input_audio_buffer.append", "audio": audio}
+    events, _ = exchange(place, event, {"type": "no.such"}, wait_s=10, wanted=["error"])
+    assert codes(events) == ["invalid_audio"], "and what is after it is not heard"
+
+
+@pytest.mark.parametrize("text", ['{"type": "no", "x": "\\ud800"}', '{"type": NaN}', '{"type": 1e999}', "\ufeff{}"])
+def test_what_is_almost_json_is_one_error(place, text):
+    events, closed = exchange(place, text, wait_s=10, wanted=["error"])
+    assert len(codes(events)) == 1 and closed is None
+
+
+def test_a_transcription_session_is_refused_in_words(place):
+    with pytest.raises(websockets.InvalidStatus) as refused:
+        asyncio.run(_connect(f"ws://{place}/v1/realtime?intent=transcription"))
+    assert refused.value.response.status_code == 400 and b"realtime" in refused.value.response.body
+
+
+async def _connect(url):
+    async with websockets.connect(url):
+        pass
+
+
+def test_a_bot_speaks_first(place):
+    ask = {"type": "response.create", "response": {"instructions": "Greet.", "output_modalities": ["text"]}}
+    events, _ = exchange(place, ask, wait_s=60, wanted=["response.done"])
+    assert not codes(events) and events[-1]["response"]["usage"]["input_tokens"] > 0

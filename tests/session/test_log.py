@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from freeze_omni.session import events as ev
-from freeze_omni.session.log import LogError, Recorder, from_json, read_log, replay, same, to_json
+from freeze_omni.session.log import LogError, Recorder, check_folder, from_json, read_log, replay, same, to_json
 from freeze_omni.session.session import SessionConfig, SpeechSession
 from tests.session.model import toy_model
 from tests.session.test_session import ANSWERS, noise
@@ -107,3 +107,11 @@ def test_events_come_back_and_unknown_ones_are_refused():
         from_json({"type": "Nonsense"})
     with pytest.raises(LogError, match="TextInput"):
         from_json({"type": "TextInput", "words": 3})
+
+
+def test_a_folder_where_nothing_can_be_written_is_told_at_once(tmp_path):
+    check_folder(tmp_path / "new" / "records")
+    assert (tmp_path / "new" / "records").stat().st_mode & 0o077 == 0
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match="records"):
+        check_folder(tmp_path / "file" / "records")

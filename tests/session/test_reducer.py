@@ -227,7 +227,12 @@ def test_long_silence_with_an_open_gate_costs_nothing_but_listening():
 
 def test_respond_answers_the_open_turn_whatever_was_heard():
     assert run([CHUNK, Heard("", GO_ON), Respond()])[1][2] == [TranscriptDelta("", final=True), AnswerTurn()]
-    assert run([Respond()])[1] == [[AnswerEnded("nothing")]]
+
+
+def test_respond_with_nothing_heard_lets_the_model_speak_first():
+    state, out = run([Respond()])
+    assert out == [[AnswerText("")]] and state.answering and state.answers == 1
+    assert run([Respond()], state=answering(played=100))[1][0][-1] == AnswerText(""), "and no other answer plays on"
 
 
 def test_truncate_cuts_the_present_answer_and_one_that_is_over():

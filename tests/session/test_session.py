@@ -346,3 +346,29 @@ def test_history_as_text_while_the_next_turn_is_spoken_over_the_answer(keeps_tex
 def test_history_as_text_needs_a_ctc_head(keeps_text):
     with pytest.raises(ValueError, match="set history: speech"):
         replace(keeps_text.config, ctc_units=0)
+
+
+def test_what_does_not_fit_is_refused_before_the_llm_reads_any_of_it(model, monkeypatch):
+    session = SpeechSession(model, SessionConfig(answers=ANSWERS))
+    before = session.history
+    monkeypatch.setattr(model.llm, "read_rows", lambda *_: pytest.fail("the LLM reads"))
+    long = "moo " * 3000
+    with pytest.raises(ValueError, match="a system prompt of .* do not fit"):
+        session.configure(replace(session.config, system=long))
+    with pytest.raises(ValueError, match="a system prompt of"):
+        SpeechSession(model, SessionConfig(answers=ANSWERS, system=long))
+    for event in (ev.TextInput(long), ev.Remember(long, "Yes."), ev.Remember("Hello", long)):
+        with pytest.raises(ValueError, match="a text of .* does not fit"):
+            session.handle(event)
+    assert session.history is before and session.config.system is None
+
+
+def test_a_longer_system_prompt_leaves_room_for_an_answer(model, monkeypatch):
+    session = SpeechSession(model, SessionConfig(answers=ANSWERS))
+    for word in ("one", "two", "three"):
+        session.handle(ev.Remember(20 * f"{word} ", "Yes."))
+    length, tokens = session.history.cache.length, len(model.llm.order.system("Be brief. " * 5))
+    monkeypatch.setattr(model.llm.config, "max_position_embeddings", length + tokens + session._answer_room() - 20)
+    session.configure(replace(session.config, system="Be brief. " * 5))
+    assert 1 <= len(session.history.turns) < 3
+    assert session.history.cache.length + session._answer_room() <= model.llm.context_positions

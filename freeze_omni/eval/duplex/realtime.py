@@ -21,7 +21,7 @@ from freeze_omni.eval.duplex.play import Hearing, resampled
 from freeze_omni.eval.duplex.scene import ScriptedScene, write_output
 from freeze_omni.eval.runner import Records, progress
 
-OWN = "freeze_omni"  # of our server's sessions: the state decisions can be asked for
+OWN = "freeze_omni"  # of our server's sessions: its own events can be asked for
 
 
 def play_scenes(args: argparse.Namespace, outputs: Path, scenes: Sequence[ScriptedScene]) -> None:
@@ -42,7 +42,7 @@ def play_scenes(args: argparse.Namespace, outputs: Path, scenes: Sequence[Script
 async def _one(args: argparse.Namespace, hearing: Hearing, folder: Path) -> None:
     async with Realtime(args.server, args.api_key, args.ca) as talk:
         if OWN in talk.session:
-            await talk.configure(**{OWN: {"states": True}})
+            await talk.configure(**{OWN: {"states": True, "cleared": True}})
         await play_realtime(talk, hearing, folder)
 
 

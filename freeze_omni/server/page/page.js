@@ -45,7 +45,9 @@ function settings() {
     type: "realtime",
     instructions: find("instructions").value,
     max_output_tokens: value("tokens") ?? "inf",
-    freeze_omni: { temperature: value("temperature"), top_p: value("top_p"), top_k: value("top_k"), states: true },
+    freeze_omni: {
+      temperature: value("temperature"), top_p: value("top_p"), top_k: value("top_k"), states: true, cleared: true,
+    },
   };
 }
 
