@@ -98,7 +98,8 @@ AFTER_INIT = ("dialogue", "prefix")  # what a run with --init_model trains; all 
 
 def packed_parts(pack: Config) -> tuple[str, ...]:
     """The parts that a packed model has, by its config.yaml."""
-    absent = {"ctc": not pack.get("ctc_units"), TUNING: not pack.get(TUNING)}
+    absent = {part: not pack.get(part) for part in ("frontend", "task_tokens", TUNING)}
+    absent["ctc"] = not pack.get("ctc_units")
     return tuple(part for part in PACKED if not absent.get(part))
 
 

@@ -88,9 +88,9 @@ def score(root: Path, config: DecodeConfig, judge: Path | None = None) -> dict[s
     Each has its CER under `characters`.
     """
     figures: dict[str, dict[str, Any]] = {}
-    clean = normaliser(config.score.normaliser)
     for folder in [path.parent for path in sorted(root.glob("asr_*/decode.json"))]:
         references, found = read_table(data_of(folder) / "text"), {}
+        clean = normaliser(config.score.normaliser)
         figures[folder.name.removeprefix("asr_")] = found
         files = {way: folder / f"text.{way}" for way in config.asr.ways}
         if (judged := folder / JUDGED / "text.judge").exists():

@@ -160,7 +160,7 @@ class DecodeJob:
             if self.partial and path is not None and not path.is_file():
                 raise ConfigError(f"{path}: no such checkpoint; train that stage first")
         model = [self.model] if self.partial else sorted(filter(_decodes, self.model.iterdir()))
-        parts = [part for part in (*model, self.codec, self.llm, self.units, self.voice) if part is not None]
+        parts = [Path(part) for part in (*model, self.codec, self.llm, self.units, self.voice) if part is not None]
         read = {part.name: fingerprint(part) if part.exists() else str(part) for part in parts}
         read["test set"] = fingerprint(self.data)
         identity = {"read": read, "data": str(self.data), "config": repr(made_from), "seed": self.seed}

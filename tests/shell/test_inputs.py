@@ -119,6 +119,7 @@ def base(recipe):
 
 
 # Option -> another value, and the works that use it themselves. What is made of their results follows by content.
+FEATS = {f"feats_{name}" for name in ("a_and_more", "dev", "dtrain", "ddev")}  # of a pretrained encoder
 USES = {
     "seed": ("1", TRAININGS | {"duplex_scenes", "decode_ctc", "score"}),
     "conf": ("other", {"stats", "durations", "system_ctc", "decode_ctc", "score"} | TRAININGS),
@@ -157,16 +158,20 @@ USES = {
     "pack_args": ("--texts.a b", {"system_ctc", "pack", "score"}),
     "decode_args": ("--only qa", {"decode_ctc", "score"}),
     "inference_model": ("train.loss.ave", {"1.2_adapter_ctc", "1.3_dialogue_ctc", "2.3_prefix", "system_ctc"} | DUMPS),
-    "init_model": ("exp/pack", {"1.3_dialogue_init", "2.3_prefix"} | DUMPS),
+    "init_model": ("exp/pack", {"1.2_adapter_ctc", "1.3_dialogue_init", "2.3_prefix", "system_ctc"} | DUMPS),
+    "encoder": ("judge", {"stats", "1.1_encoder", "1.2_adapter_ctc", "1.3_dialogue_ctc", *FEATS}),
+    "outside_sets": ("notes.md", {"outside_sets", "decode_further"}),
+    "further_qa_sets": ("qa", {"decode_further"}),
     "decode": ("qa", {"decode_ctc"}),
     "decode_conf": ("notes.yaml", {"decode_ctc", "score"}),
     "duplex_scenes": ("3", {"duplex_scenes"}),
-    "judge": ("llm", {"score"}),
+    "judge": ("llm", {"decode_ctc", "score"}),
     "talk_input": ("dump/raw/dev/x y.wav", {"answer"}),
 }
 # Option -> why no work is done again.
 FREE = {
     "stage": "which stages run",
+    "llm_revision": "a part of --llm by then: tests/shell/test_check_options.py",
     "stop_stage": "which stages run",
     "skip_stages": "which stages run",
     "ngpu": "where a training runs",

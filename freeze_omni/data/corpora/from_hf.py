@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from typing import Any
 
 from freeze_omni.data.corpora.base import Corpus, CorpusError, Item, Skipped, Utterance, in_range, option, ranges
 from freeze_omni.data.ids import id_fault
+from freeze_omni.data.rows import read_csv
 from freeze_omni.data.tables import whole_file
 
 AUDIO_COLUMNS = ("audio", "speech", "file", "file_name")
@@ -124,9 +124,7 @@ def read_metadata(path: Path) -> Any:
 
     if path.suffix == ".jsonl":
         return datasets.load_dataset("json", data_files=str(path), split="train")
-    with open(path, encoding="utf-8-sig", newline="") as file:
-        rows = csv.DictReader(file, restkey="", strict=True)
-        return datasets.Dataset.from_list([{key: row[key] for key in rows.fieldnames or ()} for row in rows])
+    return datasets.Dataset.from_list([row for _, row in read_csv(path)])
 
 
 @cache
@@ -144,7 +142,7 @@ def load(corpus: FromHf) -> dict[str, Any]:
             found = {name: read_metadata(path) for name, path in tables.items()}
         else:
             found = datasets.load_dataset(place, corpus.config or None)
-    except (OSError, ValueError, csv.Error, datasets.exceptions.DatasetsError) as error:
+    except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
         raise CorpusError(f"{place}: datasets cannot load it: {str(error).split('\n')[0]}") from None
     splits = found if isinstance(found, dict) else {"train": found}
     named = {}

@@ -9,8 +9,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from freeze_omni.data.tables import parse_json
-
 _BLOCK = 1 << 20
 _BETWEEN = re.compile(r"[\s,]*")
 _PART_BYTES = 32 << 20
@@ -96,7 +94,7 @@ def read_rows(path: Path, part: str) -> Iterator[tuple[int, dict[str, Any] | Non
 
 def _object(line: str | bytes) -> dict[str, Any] | None:
     try:
-        found = parse_json(line.removeprefix(_MARK).decode("utf-8") if isinstance(line, bytes) else line, "")
+        found = json.loads(line.removeprefix(_MARK) if isinstance(line, bytes) else line)
     except (ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) else None
