@@ -77,10 +77,8 @@ SHORT = {
     "batch_size": 4,
 }
 MODELS = {
-    "1.1_encoder": {},
     "1.2_adapter_ctc": {"adapter": {"ctc": {}}, "ctc_weight": 0.3, "task_tokens": 2},
     "1.3_dialogue": {"prompt": 3},
-    "2.2_speech_decoder": {},
     "2.3_prefix": {},
 }
 DONE = ("units", "stats", "codec_tts_train_and_answers", "codec_tts_dev", "codec_train", "codec_dev", "durations")
@@ -109,7 +107,11 @@ def finished_recipe(folder: Path) -> Path:
         state = {key: value for key, value in model.state_dict().items() if key.split(".")[0] in parts}
         torch.save(state, target / "valid.loss.ave.pth")
     shutil.copytree(TEMPLATE / "conf/tiny", folder / "conf/tiny")
-    for name, content in MODELS.items():
+    same = {
+        name: {key: described[key] for part in PARTS[name] for key in config_keys(part)}
+        for name in ("1.1_encoder", "2.1_codec", "2.2_speech_decoder")
+    }
+    for name, content in (MODELS | same).items():
         (folder / f"conf/tiny/{name}.yaml").write_text(yaml.safe_dump(SHORT | {"model": content}))
     (folder / "conf/tiny/decode.yaml").write_text(yaml.safe_dump({"qa": {"questions": 2, "max_new_tokens": 3}}))
     dump = folder / "dump_tiny"
