@@ -36,7 +36,7 @@ class Refused(ev.Value):
     """An event or a configuration that cannot be followed, and why; the session goes on."""
 
     reason: str
-    refused: ev.Event | SessionConfig | None = None
+    refused: ev.Event | SessionConfig | Reply | None = None
 
 
 class Configured(ev.Value):
@@ -140,7 +140,7 @@ class Slot:
         self.lanes: dict[str, Lane] = {}
         self.waiting_chunks = 0
         self._inbox: deque[tuple[Input, float]] = deque()
-        self._todo: deque[tuple[Input, float]] = deque()
+        self._todo: deque[tuple[ev.Event | SessionConfig, float]] = deque()
         self._due: deque[float] = deque()
         self._paced_s, self._heard_due_s, self._chunks = float("-inf"), 0.0, 0
         self._chunker = Chunker(model.rates.chunk_samples)
@@ -226,11 +226,11 @@ class Slot:
             self.recorder.close()
         self.session = self.playback = None
 
-    def _next(self, now_s: float) -> tuple[Input, float]:
+    def _next(self, now_s: float) -> tuple[ev.Event | SessionConfig, float]:
         """What is to be done next; before a chunk of audio what playback and gate say."""
         if not self._todo:
             item, arrived_s = self._inbox.popleft()
-            items = [item.config, item.event] if isinstance(item, Reply) else [item]
+            items: list[ev.Event | SessionConfig] = [item.config, item.event] if isinstance(item, Reply) else [item]
             if isinstance(item, ev.AudioChunk):
                 self.waiting_chunks -= 1
                 self._heard_due_s = self._due.popleft()
@@ -300,7 +300,7 @@ class Slot:
         if isinstance(value, SpeechSession):
             self.session = value
             return
-        if self.recorder is not None and not isinstance(lane.event, SessionConfig):
+        if self.recorder is not None and not isinstance(lane.event, SessionConfig | Reply):
             self.recorder.handled(lane.event, value) if name == LISTEN else self.recorder.worked(name, value)
         if isinstance(lane.event, ev.AudioChunk) and lane.ops:
             self.observe("listen_s", max(0.0, now_s - self._heard_due_s))
