@@ -9,7 +9,10 @@ for given in "$@"; do printf -v "${given%%=*}" %s "${given#*=}"; done
 eval "$(sed '1,/^template=/d' "${template}/s2s.sh" | grep -E '^(decode_conf|mine|results|threads)=')"
 . "${template}/cmd.sh"
 . ./db.sh
-for file in "${template}"/stages/*.sh; do . "${file}"; done
+for file in "${template}"/stages/*.sh; do
+    # shellcheck source=/dev/null
+    . "${file}"
+done
 ask_python() { # each question once, as the answers do not change
     local file
     file="asked/$(printf '%s\0' "$@" | cksum | tr ' ' -)"
