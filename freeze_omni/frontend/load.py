@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from freeze_omni.frontend.pretrained import PretrainedFrontend
 CTRANSLATE2 = "model.bin"
 
 
+@functools.cache  # every part of a training asks, and a CTranslate2 file is read whole
 def describe(source: str) -> dict[str, Any]:
     """The model's configuration, as `PretrainedConfig.model` has it, without its weights. Raises ConfigError."""
     if _is_ctranslate2(source):

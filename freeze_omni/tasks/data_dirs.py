@@ -12,11 +12,11 @@ import soundfile
 from espnet2.train.dataset import DATA_TYPES
 
 from freeze_omni.config import ConfigError
+from freeze_omni.data.features import FEATS
 from freeze_omni.data.tables import each_line, read_table
 
 FileKinds = dict[str, tuple[str, str]]
 SAMPLES = "utt2num_samples"
-FEATS = "feats.scp"
 
 
 class SparseText(dict):
