@@ -4,12 +4,13 @@ training of stage 1.1, such as `--model frontend.left_s=6`."""
 
 import argparse
 import zlib
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from freeze_omni.bin.errors import user_errors
 from freeze_omni.bin.stages import stage_options
@@ -30,6 +31,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--output_dir", required=True)
     parser.add_argument("--augment", default="false", choices=["true", "false"], help="change the sound, for training")
     parser.add_argument("--seed", type=int, default=0, help="of these changes")
+    parser.add_argument(
+        "--in_use", default="false", choices=["true", "false"], help="a window for each chunk, as in use; slower"
+    )
     parser.add_argument("--device", default="cpu")
     args, training = parser.parse_known_args(arguments)
     task, options = stage_options(stage("encoder"), args.config, ["--encoder", args.encoder, *training])
@@ -42,15 +46,20 @@ def main(arguments: list[str] | None = None) -> None:
     change = None
     if args.augment == "true" and config.augment is not None:
         change = partial(_changed, config=config.augment, seed=args.seed)
-    done = dump_features(partial(features, frontend), Path(args.data_dir), Path(args.output_dir), change)
+    chunks = 1 if args.in_use == "true" else config.frontend.train_chunks
+    done = dump_features(partial(features, frontend, chunks), Path(args.data_dir), Path(args.output_dir), change)
     print(f"dump_feats: {done} utterances in {args.output_dir}/feats.scp")
 
 
-def features(frontend: PretrainedFrontend, wav: Tensor) -> Tensor:
-    """Samples (S,) to features (F, D), with those that come after its end."""
-    wav = torch.nn.functional.pad(wav, (0, frontend.delay_samples)).to(frontend.device)
-    lengths = torch.tensor([len(wav)], device=wav.device)
-    return frontend(wav[None], lengths, chunks=frontend.config.train_chunks)[0][0]
+def features(frontend: PretrainedFrontend, chunks: int, sounds: Sequence[Tensor]) -> list[Tensor]:
+    """Samples (S,) of some sounds to features (F, D) of each, with those that come after its end.
+
+    chunks: of a window.
+    """
+    wavs = [nn.functional.pad(wav, (0, frontend.delay_samples)) for wav in sounds]
+    lengths = torch.tensor([len(wav) for wav in wavs], device=frontend.device)
+    feats, counts = frontend(nn.utils.rnn.pad_sequence(wavs, batch_first=True).to(frontend.device), lengths, chunks)
+    return [one[:count] for one, count in zip(feats, counts, strict=True)]
 
 
 def _changed(uid: str, samples: np.ndarray, config: AugmentConfig, seed: int) -> np.ndarray:

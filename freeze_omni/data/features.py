@@ -6,7 +6,7 @@ What a frozen frontend makes of a recording does not change in training, so trai
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -21,17 +21,21 @@ FEATS, FRAMES = "feats.scp", "utt2num_frames"
 SHARD_UTTERANCES = 200
 SAMPLE_HZ = 16000
 TWO_BYTES = 3  # Kaldi's kTwoByteAuto: half the space of float32
+SOUNDS_AT_ONCE = 16  # of similar lengths
+
+Sounds = Sequence[torch.Tensor]
 
 
 def dump_features(
-    frontend: Callable[[torch.Tensor], torch.Tensor],
+    frontend: Callable[[Sounds], Sounds],
     data_dir: Path,
     output_dir: Path,
     change: Callable[[str, np.ndarray], np.ndarray] | None = None,
 ) -> int:
     """Write feats.scp, its archives and utt2num_frames, and copy the other tables; returns the utterances.
 
-    frontend: samples (S,) to features (F, D). change: (id, samples) to samples, such as noise and rooms for training.
+    frontend: samples (S,) of some sounds to features (F, D) of each. change: (id, samples) to samples, such as noise
+    and rooms for training.
     A killed run resumes after the last finished archive. Raises TableError, AudioError: wav.scp or an utterance cannot
     be read.
     """
@@ -61,20 +65,24 @@ def dump_features(
 
 
 def _write_shard(
-    frontend: Callable[[torch.Tensor], torch.Tensor],
+    frontend: Callable[[Sounds], Sounds],
     recordings: dict[str, str],
     scp: Path,
     lengths: Path,
     change: Callable[[str, np.ndarray], np.ndarray] | None,
 ) -> None:
-    counts: dict[str, str] = {}
+    sounds: dict[str, torch.Tensor] = {}
+    for uid, entry in recordings.items():
+        samples, _ = read_audio(entry, SAMPLE_HZ)
+        sounds[uid] = torch.from_numpy(samples if change is None else change(uid, samples).astype(np.float32))
+    ids = sorted(sounds, key=lambda uid: len(sounds[uid]))
+    feats: dict[str, np.ndarray] = {}
+    for start in range(0, len(ids), SOUNDS_AT_ONCE):
+        some = ids[start : start + SOUNDS_AT_ONCE]
+        found = frontend([sounds[uid] for uid in some])
+        feats |= {uid: one.float().cpu().numpy() for uid, one in zip(some, found, strict=True)}
     ark = scp.with_name(scp.name.replace(".scp", "") + ".ark")
     with kaldi.WriteHelper(f"ark,scp:{ark},{scp}", compression_method=TWO_BYTES) as writer:
-        for uid, entry in recordings.items():
-            samples, _ = read_audio(entry, SAMPLE_HZ)
-            if change is not None:
-                samples = change(uid, samples).astype(np.float32)
-            feats = frontend(torch.from_numpy(samples)).float().cpu().numpy()
-            writer[uid] = feats
-            counts[uid] = str(len(feats))
-    write_table(lengths, counts)  # last: it says that the archive is whole
+        for uid in recordings:
+            writer[uid] = feats[uid]
+    write_table(lengths, {uid: str(len(feats[uid])) for uid in recordings})  # last: it says that the archive is whole

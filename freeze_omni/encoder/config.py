@@ -24,7 +24,10 @@ class EncoderConfig:
     positions: "rotary" (relative by rotation; a plain norm after the convolutions), or "released" (the released
     checkpoints' scores, position quirk, embedding layer and scale).
     concat_after: a block's attention joins by Linear([x; attention]) instead of a sum.
-    conv_kernel: width of a causal depthwise convolution in every block (ours); 0 leaves it out.
+    block: "transformer", or "convolution" (ours): one full causal convolution in place of attention and feed-forward,
+    for features of a pretrained speech model, which have seen the words around them.
+    conv_kernel: width of a causal depthwise convolution in every Transformer block (ours; 0 leaves it out), or of a
+    convolution block's.
     start: what comes before the first frame: zeros after normalisation ("zero_cmvn"), or before it ("zero_features",
     as released).
     """
@@ -45,6 +48,7 @@ class EncoderConfig:
     max_dynamic_chunk: int = 25
     positions: Literal["rotary", "released"] = "rotary"
     concat_after: bool = False
+    block: Literal["transformer", "convolution"] = "transformer"
     conv_kernel: int = 0
     start: Literal["zero_cmvn", "zero_features"] = "zero_cmvn"
 
@@ -57,6 +61,8 @@ class EncoderConfig:
             raise ValueError(f"input_size {self.input_size}: two convolutions need 7 bins or more")
         if self.chunk_frames < 1 or self.left_chunks < 0 or self.conv_kernel < 0:
             raise ValueError("chunk_frames must be positive, left_chunks and conv_kernel not negative")
+        if self.block == "convolution" and not self.conv_kernel:
+            raise ValueError("convolution blocks need a conv_kernel of 1 or more")
 
         window, table = self.left_frames + self.chunk_frames, RELEASED_TABLE // self.chunk_frames * self.chunk_frames
         if self.positions == "released" and window >= table:

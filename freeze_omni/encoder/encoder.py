@@ -1,4 +1,4 @@
-"""The speech encoder: normalisation, convolutions, Transformer blocks; chunk-wise and streaming."""
+"""The speech encoder: normalisation, convolutions, blocks; chunk-wise and streaming."""
 
 from __future__ import annotations
 
@@ -107,6 +107,30 @@ class Block(nn.Module):
         return x + self.dropout(self.feed_forward(self.norm2(x))), after
 
 
+class ConvolutionBlock(nn.Module):
+    """A causal convolution after a norm, added: what a pretrained speech model's features need, which learns at once.
+
+    Same interface as `Block`, without attention: its past is `conv` alone.
+    """
+
+    def __init__(self, config: EncoderConfig):
+        super().__init__()
+        self.norm = nn.LayerNorm(config.size)
+        self.conv = nn.Conv1d(config.size, config.size, config.conv_kernel)
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(
+        self, x: Tensor, past: dict[str, Tensor], mask: Tensor, places: Tensor | Places
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """x (B, Q, size) to the same, and the past of the next call: `conv` (B, kernel - 1, size)."""
+        inputs = torch.cat([past["conv"], self.norm(x)], dim=1)
+        y = self.conv(inputs.transpose(1, 2)).transpose(1, 2)
+        return x + self.dropout(nn.functional.gelu(y)), {"conv": inputs[:, x.shape[1] :]}
+
+
+BLOCKS: dict[str, type[nn.Module]] = {"transformer": Block, "convolution": ConvolutionBlock}
+
+
 class SpeechEncoder(nn.Module):
     """Features to encoder frames, of 40 ms with the paper's features (section 3.1, figure 2 left).
 
@@ -127,7 +151,7 @@ class SpeechEncoder(nn.Module):
         # the released layer scales its input up, as sinusoids once were to be added to it
         self.scale = math.sqrt(config.size) if config.positions == "released" else 1.0
         self.dropout = nn.Dropout(config.dropout)
-        self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
+        self.blocks = nn.ModuleList(BLOCKS[config.block](config) for _ in range(config.layers))
         self.after_norm = nn.LayerNorm(config.size)
 
     @property
@@ -178,7 +202,7 @@ class SpeechEncoder(nn.Module):
         """A stream that has heard nothing. device and dtype default to the parameters' own.
 
         feats (B, downsample - 1, input_size), normalised; keys and values (B, layers, left_frames, heads,
-        head_size); conv (B, layers, kernel - 1, size) where configured; frames (B,) given so far.
+        head_size) of Transformer blocks; conv (B, layers, kernel - 1, size) where configured; frames (B,) given so far.
         """
         weight = self.after_norm.weight
         device, dtype = device or weight.device, dtype or weight.dtype
@@ -234,7 +258,9 @@ class SpeechEncoder(nn.Module):
 
     def _past(self, rows: int, left: int, device: torch.device | str, dtype: torch.dtype) -> State:
         config = self.config
-        shapes: dict[str, tuple[int, ...]] = dict.fromkeys(("keys", "values"), (left, config.heads, config.head_size))
+        shapes: dict[str, tuple[int, ...]] = {}
+        if config.block == "transformer":
+            shapes = dict.fromkeys(("keys", "values"), (left, config.heads, config.head_size))
         if config.conv_kernel:
             shapes["conv"] = (config.conv_kernel - 1, config.size)
         rows_of = partial(torch.zeros, rows, config.layers, device=device, dtype=dtype)

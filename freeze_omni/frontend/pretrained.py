@@ -8,11 +8,12 @@ law "step by step = all at once" holds because both cut the same windows.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
+from freeze_omni.autocast import autocast_dtype
 from freeze_omni.frontend.speech_model import build_speech_model
 from freeze_omni.shapes import silence_padding
 from freeze_omni.streaming import State
@@ -34,6 +35,7 @@ class PretrainedConfig:
     train_chunks: chunks of a window where features are computed for training (dump_feats). The first of them then hear
     more of what follows than in use, and the cost falls almost by this factor.
     layers: how many of the model's layers run, 0 for all: middle layers often know more about words than the last.
+    autocast: its arithmetic, in training and in use; auto: bfloat16 where the hardware multiplies it itself.
     """
 
     model: dict[str, Any] = field(default_factory=dict)
@@ -43,6 +45,7 @@ class PretrainedConfig:
     lookahead_chunks: int = 2
     train_chunks: int = 4
     layers: int = 0
+    autocast: Literal["auto", "float32", "bfloat16"] = "float32"
 
     def __post_init__(self) -> None:
         if min(self.stack, self.chunk_frames, self.train_chunks) < 1:
@@ -123,5 +126,8 @@ class PretrainedFrontend(nn.Module):
         windows = samples.unfold(1, self.left_samples + stride + self.delay_samples, stride)
         first = self.left_samples // self.model.frame_samples
         kept = slice(first, first + stride // self.model.frame_samples)
-        pieces = [self.model(some)[:, kept] for some in windows.flatten(0, 1).split(WINDOWS_AT_ONCE)]
-        return torch.cat(pieces).reshape(len(samples), -1, self.output_size)
+        kind = samples.device.type
+        dtype = autocast_dtype(self.config.autocast, kind)
+        with torch.autocast(kind, dtype, enabled=dtype is not None):
+            pieces = [self.model(some)[:, kept] for some in windows.flatten(0, 1).split(WINDOWS_AT_ONCE)]
+        return torch.cat(pieces).to(samples.dtype).reshape(len(samples), -1, self.output_size)

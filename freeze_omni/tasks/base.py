@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import torch
 import yaml
@@ -19,6 +19,7 @@ from espnet2.utils.nested_dict_action import NestedDictAction
 from espnet2.utils.types import float_or_none, int_or_none, str_or_none
 from torch import nn
 
+from freeze_omni.autocast import autocast_dtype
 from freeze_omni.checkpoint import PartsSource, fill_parts, inherit_config, load_parts
 from freeze_omni.config import ConfigError, as_mapping, build
 from freeze_omni.provenance import provenance
@@ -223,18 +224,6 @@ class BaseTask(AbsTask):
             learning[name] += parameter_count(parts[name].get_submodule(inner))
         rows = [f"{name:<24}{parameter_count(part):>14,}{learning[name]:>14,}" for name, part in parts.items()]
         return "\n".join([f"{'part':<24}{'parameters':>14}{'trained':>14}", *rows])
-
-
-def autocast_dtype(wanted: Literal["auto", "float32", "bfloat16"], device: str) -> torch.dtype | None:
-    """The type for torch.autocast on `device` (cpu, cuda), None for float32; auto: bfloat16 unless it is emulated."""
-    plain = wanted == "float32" or wanted == "auto" and not _multiplies_bfloat16(device)
-    return None if plain else torch.bfloat16
-
-
-def _multiplies_bfloat16(device: str) -> bool:
-    if device == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
 
 
 def numbers(value: Any) -> Any:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
+from freeze_omni import autocast
 from freeze_omni.bin.train import load_task
 from freeze_omni.config import ConfigError
-from freeze_omni.tasks import base
-from freeze_omni.tasks.base import autocast_dtype
 
 
 def test_training_computes_in_bfloat16_and_validation_does_not(toy):
@@ -33,6 +32,9 @@ def test_espnets_way_to_ask_for_it_is_an_error(toy):
 
 @pytest.mark.parametrize("able", [True, False])
 def test_auto_asks_the_hardware(monkeypatch, able):
-    monkeypatch.setattr(base, "_multiplies_bfloat16", lambda device: able)
-    assert autocast_dtype("auto", "cpu") is (torch.bfloat16 if able else None)
-    assert autocast_dtype("float32", "cpu") is None and autocast_dtype("bfloat16", "cpu") is torch.bfloat16
+    monkeypatch.setattr(autocast, "_multiplies_bfloat16", lambda device: able)
+    assert autocast.autocast_dtype("auto", "cpu") is (torch.bfloat16 if able else None)
+    assert (
+        autocast.autocast_dtype("float32", "cpu") is None
+        and autocast.autocast_dtype("bfloat16", "cpu") is torch.bfloat16
+    )

@@ -59,6 +59,7 @@ def _ctc() -> Part:
 PARTS = {
     "encoder": _encoder,
     "encoder_with_convolution": partial(_encoder, conv_kernel=5),
+    "encoder_of_convolutions": partial(_encoder, block="convolution", conv_kernel=5),
     "encoder_of_small_chunks": partial(_encoder, chunk_frames=2, left_chunks=5, conv_kernel=3),
     "encoder_as_released": partial(_encoder, positions="released", start="zero_features"),
     "encoder_as_released_concat": partial(_encoder, positions="released", concat_after=True, conv_kernel=3),

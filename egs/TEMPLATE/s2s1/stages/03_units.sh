@@ -25,7 +25,7 @@ stage_3() {
         --text "${raw}/text" --kind "${unit_kind}" --llm "${llm}" \
         --min_count "${unit_min_count}" --size "${nbpe}" --output "${datadir}/token_list"
     dump_feats "${raw}" --augment true
-    dump_feats "${dumpdir}/raw/${valid_set}"
+    dump_feats "${dumpdir}/raw/${valid_set}" --in_use true
     dir=$(stats_dir)
     if [ -z "${tag}" ] || [[ "${dir}" == *"/${mine}"* ]]; then read_overrides encoder; fi
     once "${dir#"${expdir}/"}" "${raw}" "${dumpdir}/raw/${valid_set}" "${datadir}/token_list" "${encoder}" \

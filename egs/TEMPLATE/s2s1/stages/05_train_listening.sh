@@ -39,7 +39,7 @@ stage_7() {
     fi
     need llm
     dump_feats "${data}"
-    dump_feats "${valid}"
+    dump_feats "${valid}" --in_use true
     for adapter in ${adapters}; do
         folder=$(folder_of dialogue "${adapter}")
         take_parts dialogue "${adapter}"
