@@ -1,7 +1,5 @@
 """Softmax attention as encoder and speech decoder use it."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F

@@ -3,8 +3,6 @@
 Training, evaluation and sessions all listen through this one part, all at once or in steps.
 """
 
-from __future__ import annotations
-
 from typing import Any, NamedTuple
 
 import torch

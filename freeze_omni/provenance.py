@@ -1,7 +1,5 @@
 """How a number was made: command, commit, seed, machine, versions, time. Without these it is no result."""
 
-from __future__ import annotations
-
 import importlib.metadata
 import os
 import platform

@@ -1,7 +1,5 @@
 """The training stages: what each takes over, trains and saves. The one owner of the stage graph; imports no torch."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path

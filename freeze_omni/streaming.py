@@ -4,8 +4,6 @@ A state is a flat dict of tensors. Every tensor has the batch first and a shape 
 heard, so rows of any age can be put into one batch, taken out, copied and stored. Per-row counters live in the state.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 
 import torch

@@ -1,7 +1,5 @@
 """FreezeOmni: the paper's parts, composed from one configuration around one frozen LLM."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field

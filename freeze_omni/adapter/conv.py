@@ -1,7 +1,5 @@
 """The paper's adapter: causal convolutions that halve the rate, two positions a chunk."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal

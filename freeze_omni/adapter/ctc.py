@@ -3,8 +3,6 @@
 So speech has about as many positions as its text has tokens: few, with no filler, near to what the LLM was trained on.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

@@ -3,8 +3,6 @@
 `Codec.step` is exact and has a fixed delay; here a piece ends near silence, so a late next one is not heard as a click.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 
 import torch

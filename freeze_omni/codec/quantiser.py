@@ -1,7 +1,5 @@
 """From latent frames and voices to tokens: learnt vectors (vq), or a fixed grid (fsq)."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

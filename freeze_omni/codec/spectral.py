@@ -1,7 +1,5 @@
 """The spectral architecture: log-mel frames in, causal ConvNeXt blocks with a fixed lookahead, inverse STFT out."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F

@@ -1,7 +1,5 @@
 """Vector quantisation with a codebook that follows a running mean of what it was given."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F

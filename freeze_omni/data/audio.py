@@ -1,7 +1,5 @@
 """Audio in and out: any wav.scp entry to mono float32, resampling, trimming, 16-bit wav files."""
 
-from __future__ import annotations
-
 import io
 import os
 import re

@@ -1,7 +1,5 @@
 """How long a sound file is: what its header says, held against what is there."""
 
-from __future__ import annotations
-
 import os
 import re
 import struct

@@ -1,7 +1,5 @@
 """Augment clean speech with rooms, noise, levels and telephone bands. Pure functions of (wav, rng, config)."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Check a Kaldi data directory, a set of questions or a dialogue set: each problem with its file and line."""
 
-from __future__ import annotations
-
 import os
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping

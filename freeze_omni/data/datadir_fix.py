@@ -1,7 +1,5 @@
 """Fix a Kaldi data directory: sort, drop what cannot be used, rebuild spk2utt, keep a backup."""
 
-from __future__ import annotations
-
 import shutil
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """What work was made from: fingerprints of files and folders by content. A copy, or a new time, changes nothing."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 from collections.abc import Iterator, Mapping

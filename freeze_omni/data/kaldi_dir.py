@@ -1,7 +1,5 @@
 """Write or read a Kaldi directory as a whole."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass

@@ -1,7 +1,5 @@
 """Questions with accepted answers: our questions.jsonl, and the question sets as they are published."""
 
-from __future__ import annotations
-
 import re
 from collections import Counter
 from collections.abc import Iterable

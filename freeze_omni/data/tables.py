@@ -1,7 +1,5 @@
 """Kaldi tables and line files: one reader and one writer for every `id value` file, JSON lines and lists."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import math

@@ -1,7 +1,5 @@
 """State labels: from a timeline of the user's side to one label for each chunk, as docs/duplex.md defines it."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -6,8 +6,6 @@ checkpoints: Transformer-XL scores without the shift, and a quirk. The score of 
 later than the window does, and restart when a table of 5000 is used up. Trained weights rely on that.
 """
 
-from __future__ import annotations
-
 import math
 from typing import Any, NamedTuple
 

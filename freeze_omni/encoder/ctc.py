@@ -1,7 +1,5 @@
 """The CTC head of stage 1.1, and its greedy path offline and in steps."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 

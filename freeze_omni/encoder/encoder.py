@@ -1,7 +1,5 @@
 """The speech encoder: normalisation, convolutions, Transformer blocks; chunk-wise and streaming."""
 
-from __future__ import annotations
-
 import math
 from functools import partial
 

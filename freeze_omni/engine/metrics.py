@@ -1,7 +1,5 @@
 """Measurements of a worker: sums, and percentiles of the last minute."""
 
-from __future__ import annotations
-
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass

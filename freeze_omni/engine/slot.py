@@ -4,8 +4,6 @@ Three lanes ask for work independently: `listen` (events, in order), `write` and
 runs the model nor reads a clock; the scheduler does both.
 """
 
-from __future__ import annotations
-
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace

@@ -1,7 +1,5 @@
 """A worker: a process (or thread) with one model and all its sessions. It talks to the front through one pipe."""
 
-from __future__ import annotations
-
 import logging
 import signal
 import sys

@@ -3,8 +3,6 @@
 With a judge, sets that were made elsewhere are transcribed by it, too: what could be had with another recogniser.
 """
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Iterator, Sequence
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """Batches of speech and of positions through the model: what it hears, when it would answer, what it answers."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Which field of another system's rows is its output and which the id; a reference beside it is never the output."""
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace

@@ -1,7 +1,5 @@
 """Which item of a test set another system's id means: the item's own id, its number, or another name of it."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path

@@ -5,8 +5,6 @@ and words are assigned to clips by their time stamps. If that is in doubt (a wor
 although it is not silent, far more words than a voice can say), the clips concerned are decoded again, each alone.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Outputs of another system: texts and sounds by utterance, and where it speaks, from the level of its sound."""
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Mapping, Sequence

@@ -11,8 +11,6 @@ An answer is right if one of the reference answers occurs in it as a run of whol
 article before the reference. This is the rule of Web Questions and Trivia QA for generative models, as in the paper.
 """
 
-from __future__ import annotations
-
 import argparse
 import itertools
 import re

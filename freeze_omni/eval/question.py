@@ -1,7 +1,5 @@
 """Sessions on a virtual clock: one recorded question asked, or a sound heard in time; what was said, with all times."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace

@@ -1,7 +1,5 @@
 """Figures in Markdown tables, the report of one evaluation, and the sections of RESULTS.md."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path

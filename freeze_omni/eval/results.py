@@ -3,8 +3,6 @@
 A toy is marked as one, and is never compared with the paper.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path

@@ -12,8 +12,6 @@ delay           seconds from the end of a taken turn to the end of the chunk wit
 f1              of every state over the labelled chunks, each chunk alone, the likeliest state taken
 """
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass

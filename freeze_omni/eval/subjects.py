@@ -1,7 +1,5 @@
 """The subjects of evaluation, each a module, and decode.yaml: how much of each is decoded and how it is scored."""
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Sequence
 from pathlib import Path

@@ -4,8 +4,6 @@ Only in a dialogue set, of questions (`text`) and answers (`answer`), has the pr
 copies and the answers streamed by sessions are scored here, too.
 """
 
-from __future__ import annotations
-
 import argparse
 import time
 from collections.abc import Iterator, Mapping, Sequence

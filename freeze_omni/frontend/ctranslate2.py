@@ -1,7 +1,5 @@
 """Whisper's encoder from a CTranslate2 file, as faster-whisper has it: a table of named tensors."""
 
-from __future__ import annotations
-
 import struct
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,7 +1,5 @@
 """A published speech model: a transformers folder, a hub id, or a folder with a CTranslate2 Whisper."""
 
-from __future__ import annotations
-
 import functools
 import json
 from pathlib import Path

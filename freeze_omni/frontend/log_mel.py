@@ -1,7 +1,5 @@
 """Whisper's log mel features."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 from transformers.audio_utils import mel_filter_bank

@@ -5,8 +5,6 @@ computed anew: the model needs no training for it, and memory and positions are 
 law "step by step = all at once" holds because both cut the same windows.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Speech models of transformers as functions of a window: samples (B, S) to frames (B, S // frame_samples, size)."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from typing import Any
 

@@ -4,8 +4,6 @@ A detector gives the probability of speech for every window of 32 ms; the gate t
 enough not to chatter. Five windows are one streaming step of 160 ms.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Protocol
 

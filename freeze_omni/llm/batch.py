@@ -4,8 +4,6 @@ The new positions of all rows follow one another in a batch of one. Attention al
 keys. So rows of any age, prefills and single tokens alike, share a pass, and none depends on the others.
 """
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Sequence
 from typing import Any

@@ -1,7 +1,5 @@
 """Tokens out of the frozen LLM, greedy or sampled: one answer as a stream, or many at once."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 

@@ -5,8 +5,6 @@ first positions of every dialogue, or low-rank adapters on the attention (LoRA, 
 not change, but its answers to text do: measure the score on text (docs/ablations.md).
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext

@@ -1,7 +1,5 @@
 """An answer: the LLM writes it token by token, cuts it into segments, and each is spoken as soon as it is cut."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field, replace
 
 import numpy as np

@@ -5,8 +5,6 @@ JSON lines. The first names the format and has the session's configuration. Ever
 `actions`. Audio is little-endian float32 in base64.
 """
 
-from __future__ import annotations
-
 import base64
 import contextlib
 import json

@@ -4,8 +4,6 @@ A session never calls the model. Its coroutines yield an operation and are sent 
 the operations of many sessions at once (`execute`), or of one (`drive`), by the same code.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Generator, Sequence
 from typing import Any, NamedTuple
 

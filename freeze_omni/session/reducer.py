@@ -4,8 +4,6 @@ Time is counted in audio chunks. The system listens while it speaks: state 1 sto
 leaves only what was heard in the history, state 2 lets it go on (paper section 3.4).
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from enum import StrEnum
 

@@ -5,8 +5,6 @@ come before those of AR layer i. Text rows see each other and the prefix; a spee
 the speech tokens up to itself.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

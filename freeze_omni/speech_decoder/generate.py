@@ -1,7 +1,5 @@
 """From a segment's text to its speech tokens: token by token, for one user or several, or a whole batch."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 
 import torch

@@ -1,7 +1,5 @@
 """The Llama layer of NAR, prefix and AR: RMSNorm, rotary positions, SwiGLU, no biases."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F

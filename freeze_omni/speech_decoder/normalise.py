@@ -1,7 +1,5 @@
 """Text as it is spoken: the published decoder's clean-up, and English with numbers in words."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable
 from typing import Any, Literal

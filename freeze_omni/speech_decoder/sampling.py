@@ -1,7 +1,5 @@
 """Drawing the next speech token from logits: repetition penalty, softmax, top-k, guards."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

@@ -11,8 +11,6 @@ sentence: ours. The first segment ends at the first comma, or after `first_token
     else at any word.
 """
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass, replace
 from typing import Literal

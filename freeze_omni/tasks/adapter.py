@@ -1,7 +1,5 @@
 """Stage 1.2: encoder, adapter and task tokens are trained through the frozen LLM, which has to write the transcript."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial

@@ -1,7 +1,5 @@
 """Warm start of stage 1.2: a fresh adapter first learns, by CTC alignment, which embedding the LLM expects where."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

@@ -1,7 +1,5 @@
 """What the tasks of all stages share: ESPnet's AbsTask over models of named parts (see docs/stages.md)."""
 
-from __future__ import annotations
-
 import argparse
 import logging
 import os

@@ -1,7 +1,5 @@
 """Stage 1.3: prompt and state head are trained; encoder, adapter and LLM stay frozen (paper section 3.1)."""
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace

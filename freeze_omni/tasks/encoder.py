@@ -1,7 +1,5 @@
 """Stage 1.1: the speech encoder is trained by CTC (paper section 3.1). `python -m freeze_omni.bin.train encoder`."""
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace

@@ -1,7 +1,5 @@
 """What stages 1.2 and 1.3 share: speech through encoder and adapter into the frozen LLM, which writes a text."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial

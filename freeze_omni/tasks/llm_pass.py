@@ -1,7 +1,5 @@
 """A pass of a batch through the frozen LLM, and the losses of the text that it writes."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 

@@ -1,7 +1,5 @@
 """Stage 2.3: the NAR prefix learns to read the LLM's hidden states; all else stays frozen (paper section 3.3)."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial

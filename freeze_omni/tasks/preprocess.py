@@ -1,7 +1,5 @@
 """One utterance's entries, as read from the data directories, to arrays."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial

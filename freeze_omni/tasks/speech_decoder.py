@@ -1,7 +1,5 @@
 """Stage 2.2: NAR and AR learn to speak a text, by teacher forcing (paper section 3.3)."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial

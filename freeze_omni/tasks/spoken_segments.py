@@ -1,7 +1,5 @@
 """Stage 2.3 on what a session speaks at a time: segments of answers, each with its hidden states and its tokens."""
 
-from __future__ import annotations
-
 from difflib import SequenceMatcher
 from itertools import pairwise
 from typing import Any

@@ -1,7 +1,5 @@
 """AN4 (CMU): etc/an4_{train,test}.transcription and wav/{an4_clstk,an4test_clstk}/<speaker>/<id>.sph."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """What a corpus reader is, and what it gives: utterances or dialogues, and what it skipped."""
 
-from __future__ import annotations
-
 import dataclasses
 import hashlib
 import os

@@ -1,7 +1,5 @@
 """Any audio data set of the Hugging Face `datasets` library: a hub name, a folder saved by it, or a folder of files."""
 
-from __future__ import annotations
-
 import re
 from collections import Counter
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """Compose scripted scenes from spoken sentences of Kaldi directories or dialogue sets, the same for the same seed."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field

@@ -13,8 +13,6 @@ backchannels, user_s    utterances shorter than a second in the user's turn, and
 jsd         Jensen-Shannon distance of when they come and when human listeners' do
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
