@@ -65,7 +65,6 @@ def machine() -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    """Installed versions of the libraries that a result depends on."""
     found = {}
     for name in LIBRARIES:
         try:

@@ -32,7 +32,6 @@ class Stage:
     adapters: tuple[bool, bool] = (False, False)
 
     def folder(self, adapter: str) -> str:
-        """Name of the training's folder."""
         return f"{self.number}_{self.name}" + (f"_{adapter}" if self.adapters[0] else "")
 
     def config(self, adapter: str) -> str:
@@ -40,11 +39,9 @@ class Stage:
         return f"{self.number}_{self.name}" + (f"_{adapter}.yaml" if self.adapters[1] else ".yaml")
 
     def saves(self, model: Config) -> tuple[str, ...]:
-        """The parts in its checkpoint, with the configuration `model`."""
         return tuple(part for part in self.keeps + self.trains if self._has(part, model))
 
     def learns(self, model: Config) -> tuple[str, ...]:
-        """The parts that are trained, with the configuration `model`."""
         return tuple(part for part in self.trains if self._has(part, model))
 
     def _has(self, part: str, model: Config) -> bool:

@@ -36,5 +36,4 @@ def part_state[T](state: Mapping[str, T], name: str) -> dict[str, T]:
 
 
 def state_bytes(state: State) -> int:
-    """Memory that one state holds, in bytes."""
     return sum(value.numel() * value.element_size() for value in state.values())

@@ -35,7 +35,6 @@ class Table:
     lines: dict[str, int] = field(default_factory=dict)
 
     def problem(self, key: str, text: str) -> Problem:
-        """A problem of the line of `key`."""
         return Problem(self.path, self.lines[key], text)
 
 

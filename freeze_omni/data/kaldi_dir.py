@@ -76,7 +76,6 @@ class Source:
 
 
 def write_sources(data: Path, sources: Iterable[Source]) -> None:
-    """Write `data`/sources.jsonl."""
     write_jsonl(data / FILE, map(asdict, sources))
 
 

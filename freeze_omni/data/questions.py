@@ -33,7 +33,6 @@ class Question:
 
 
 def write_questions(path: str | Path, questions: Iterable[Question]) -> None:
-    """Write questions.jsonl, one object a line."""
     write_jsonl(path, map(asdict, questions))
 
 

@@ -75,7 +75,6 @@ class NoCtcHead(CtcHead):
         return enc.new_zeros(*enc.shape[:2], 1)
 
     def initial_state(self, batch_size: int, device: torch.device | str | None = None) -> State:
-        """As that of `CtcHead`."""
         return {"unit": torch.zeros(batch_size, dtype=torch.long, device=device)}
 
 

@@ -47,8 +47,6 @@ class Report:
 
 
 class Measures:
-    """Collects what a scheduler observes."""
-
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._sums = dict.fromkeys(SUMS, 0.0)

@@ -197,7 +197,6 @@ def detector(vad: str) -> Detector:
 
 
 def run_worker(config: WorkerConfig, pipe: Connection) -> None:
-    """The main function of a worker's process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the front decides when to stop
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s worker: %(message)s")
     from freeze_omni.pack import LOAD_ERRORS, load, load_fault

@@ -61,5 +61,4 @@ def greedy_answers(llm: FrozenLLM, rows: Sequence[Tensor], max_new_tokens: int) 
 
 
 def decoded(llm: FrozenLLM, ids: list[int]) -> str:
-    """Text of answer ids, with single spaces."""
     return " ".join(llm.tokenizer.decode(ids, skip_special_tokens=True).split())

@@ -130,7 +130,6 @@ def _output_of(path: Path, names: Sequence[str], option: str) -> str:
 
 
 def _keys_of(path: Path, names: Sequence[str], rows: Rows, fields: Fields, known: Sequence[str]) -> list[str]:
-    """The id of each row."""
     if fields.id == ROW:
         if len(rows) != len(known):
             raise TableError(f"{path}: {len(rows)} rows, but {len(known)} in the test set: their order shows no ids")

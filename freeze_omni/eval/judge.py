@@ -26,8 +26,6 @@ _GROUP = 48  # clips whose sound is in memory at once
 
 @dataclass(frozen=True)
 class Word:
-    """A recognised word with its times in the window, in seconds."""
-
     text: str
     start_s: float
     end_s: float
@@ -35,8 +33,6 @@ class Word:
 
 @dataclass(frozen=True)
 class Placed:
-    """A clip with its place in a window, in seconds."""
-
     key: str
     start_s: float
     end_s: float

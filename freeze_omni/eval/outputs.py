@@ -182,6 +182,5 @@ def speech_segments(wav: np.ndarray, hz: int, merge_s: float = MERGE_S, breaks_s
 
 
 def clipped(segments: Sequence[Span], start_s: float, end_s: float) -> list[Span]:
-    """The parts of the segments between two times."""
     cut = [(max(begin, start_s), min(end, end_s)) for begin, end in segments]
     return [(begin, end) for begin, end in cut if end > begin]

@@ -29,7 +29,6 @@ class VirtualClock:
         self.now_s, self.pace = 0.0, pace
 
     def wait_until(self, time_s: float) -> None:
-        """Move on to time_s, unless that has passed."""
         self.now_s = max(self.now_s, time_s)
 
     def run(self, work: Callable[..., Any], *arguments: Any) -> Any:
@@ -109,7 +108,6 @@ def _listen(session: SpeechSession, sound: np.ndarray, asked: Asked, clock: Virt
 
 
 def _answer(session: SpeechSession, asked: Asked, clock: VirtualClock, watch: Watch) -> None:
-    """Make the answer to its end."""
     answering, sounds = session.answering, [asked.audio]
     while session.answering is not None:
         begin = clock.now_s

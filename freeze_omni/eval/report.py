@@ -64,7 +64,6 @@ class Report:
     notes: list[str] = field(default_factory=list)
 
     def lines(self) -> list[str]:
-        """Markdown."""
         return [f"## {self.title}", "", *table(self.head, self.rows), *(f"- {note}" for note in self.notes), ""]
 
     def write(self, folder: Path, name: str, started_s: float, seed: int) -> None:

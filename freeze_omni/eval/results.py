@@ -136,7 +136,6 @@ def _sizes(results: Sequence[Results]) -> list[str]:
 
 
 def _data(results: Sequence[Results]) -> list[str]:
-    """What the sets were made of, and what was missing."""
     rows = []
     for result in results:
         for one in result.get("sources", ()):

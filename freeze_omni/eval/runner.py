@@ -42,7 +42,6 @@ class Records:
         write_lines(self.folder / "made_from.json", [identity])
 
     def missing(self, keys: Iterable[str]) -> list[str]:
-        """The keys that remain to be done, in their order."""
         return [key for key in keys if key not in self.found]
 
     def add(self, records: Iterable[Mapping[str, Any]]) -> None:

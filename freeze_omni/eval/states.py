@@ -183,7 +183,6 @@ def _segments(scenes: Iterable[LabelledScene]) -> Iterator[tuple[LabelledScene, 
 
 
 def score(root: Path, config: DecodeConfig, judge: Path | None = None) -> dict[str, Any]:
-    """Turn taking on the set's scenes."""
     found = read_labelled(data_of(root / "states"), read_records(root / "states" / "records.jsonl"))
     return {"states": score_scenes(found, config.score.takes)}
 

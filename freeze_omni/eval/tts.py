@@ -151,7 +151,6 @@ def best_setting(speech: Mapping[str, Any]) -> str | None:
 
 
 def _rates(texts: Mapping[str, str], heard: Mapping[str, str], normaliser: str) -> dict[str, Any]:
-    """Word and character error rates."""
     found = error_rate(texts, heard, normaliser).as_dict()
     return found | {"character_percent": error_rate(texts, heard, "characters").as_dict()["percent"]}
 

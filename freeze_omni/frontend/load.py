@@ -97,7 +97,6 @@ def _read_ctranslate2(source: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
 
 
 def _tensors(stream: BinaryIO) -> Iterator[tuple[str, np.ndarray]]:
-    """The encoder's tensors of the file."""
 
     def number(form: str) -> int:
         return struct.unpack(form, stream.read(struct.calcsize(form)))[0]

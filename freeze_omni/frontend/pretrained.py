@@ -78,7 +78,6 @@ class PretrainedFrontend(nn.Module):
 
     @property
     def output_size(self) -> int:
-        """Width of a feature."""
         return self.model.output_size * self.config.stack
 
     @property

@@ -47,7 +47,6 @@ class CtcUnits:
 
     @classmethod
     def from_characters(cls, texts: Iterable[str]) -> CtcUnits:
-        """The characters that occur in the texts."""
         return cls("char", CharSpeller([SPACE, *sorted(set().union(*map(_tidy, texts)) - {" "})]))
 
     @classmethod

@@ -31,7 +31,6 @@ class LogError(ValueError):
 
 
 def to_json(value: ev.Event | ev.Action) -> dict[str, Any]:
-    """An event or action as JSON."""
     return {"type": type(value).__name__, **{name: _plain(item) for name, item in vars(value).items()}}
 
 

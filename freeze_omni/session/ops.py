@@ -80,7 +80,6 @@ type Job[R] = Generator[Op, Any, R]
 
 
 def drive[R](model: FreezeOmni, job: Job[R]) -> R:
-    """Run one job to its end."""
     try:
         op = next(job)
         while True:

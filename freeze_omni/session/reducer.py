@@ -66,8 +66,6 @@ class Spoken:
 
 @dataclass(frozen=True)
 class TurnState:
-    """What the reducer remembers of the turns."""
-
     chunks: int = 0
     gate_open: bool = True
     closed_chunks: int = 0
@@ -89,7 +87,6 @@ Out = tuple[TurnState, Todo]
 
 
 def initial_turns(config: TurnConfig) -> TurnState:
-    """Before the first event."""
     return TurnState(gate_open=not config.behind_gate)
 
 
@@ -270,7 +267,6 @@ def heard_tokens(spoken: tuple[Spoken, ...], played: int, samples_per_token: int
 
 
 def _drop(state: TurnState) -> Out:
-    """Forget the open turn, if any."""
     dropped: Todo = [ev.DropTurn()] if state.listening else []
     return replace(state, listening=False, turn_chunks=0, kept=False), dropped
 

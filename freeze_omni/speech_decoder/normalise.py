@@ -54,7 +54,6 @@ _SCALE = r"(?: (?:hundred|thousand|million|billion|trillion))?"
 
 
 def is_chinese(text: str) -> bool:
-    """Whether there is a Chinese character in it."""
     return re.search(r"[\u4e00-\u9fff]", text) is not None
 
 

@@ -80,7 +80,6 @@ class BaseTask(AbsTask):
 
     @classmethod
     def stage(cls) -> Stage:
-        """Its row of the stage table."""
         return stage(cls.__module__.rpartition(".")[2])
 
     @classmethod

@@ -69,7 +69,6 @@ def divergence(teacher: Tensor, student: Tensor) -> Tensor:
 
 
 def embedded(llm: FrozenLLM, piece: Piece) -> Piece:
-    """Ids to embeddings."""
     return llm.embed(piece[0].clamp(min=0)), piece[1]
 
 

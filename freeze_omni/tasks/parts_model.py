@@ -45,7 +45,6 @@ class PartsModel(AbsESPnetModel):
 
     @property
     def saved(self) -> set[str]:
-        """The parts of the checkpoint."""
         return {*self.kept, *(name.split(".")[0] for name in self.trained)}
 
     def train(self, mode: bool = True) -> PartsModel:

@@ -23,7 +23,6 @@ class An4(Corpus):
     dev: int = option(100, "utterances of the training list that train_dev has")
 
     def _lines(self, which: str) -> list[str]:
-        """The list, sorted by speaker and utterance."""
         return sorted(self.lines(f"etc/an4_{which}.transcription"), key=_sort_key)
 
     def sets(self, work: Path) -> dict[str, list[str]]:

@@ -75,7 +75,6 @@ class Pools:
         self.of |= {"background": self.of["side"] or self.questions, "noise": self.questions}
 
     def kinds(self) -> list[str]:
-        """The kinds of scenes that these sounds can make."""
         return [kind for kind in KINDS if kind not in NOT_FOR_IT or self.of[kind]]
 
 

@@ -99,7 +99,6 @@ class ScriptedScene:
 
 
 def write_scenes(folder: Path, scenes: Iterable[ScriptedScene]) -> None:
-    """scenes.jsonl, sorted by id."""
     write_jsonl(folder / FILE, map(as_mapping, sorted(scenes, key=lambda scene: scene.id)))
 
 
