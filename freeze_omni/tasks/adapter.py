@@ -14,15 +14,9 @@ from freeze_omni.llm.chat import tokenise
 from freeze_omni.llm.frozen import FrozenLLM
 from freeze_omni.tasks.alignment import WarmStartConfig, aligned_units, alignment_loss, unit_ends
 from freeze_omni.tasks.base import Preprocess
-from freeze_omni.tasks.listening_model import (
-    ListeningModel,
-    ListeningModelConfig,
-    ListeningTask,
-    sound_of,
-    spoken_pieces,
-)
+from freeze_omni.tasks.listening_model import ListeningModel, ListeningModelConfig, ListeningTask, spoken_pieces
 from freeze_omni.tasks.llm_pass import answer_turn, text_loss, turn_of, with_end, write
-from freeze_omni.tasks.parts_model import Result, pairs, training_result
+from freeze_omni.tasks.parts_model import Result, pairs, sound_of, training_result
 from freeze_omni.tasks.preprocess import Reader, build_augment
 from freeze_omni.tasks.resources import Resources, stage_llm
 

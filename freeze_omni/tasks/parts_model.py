@@ -96,6 +96,11 @@ def pairs(batch: Mapping[str, Tensor], *names: str) -> list[tuple[Tensor, Tensor
     return [(batch[name], batch[f"{name}_lengths"]) for name in names]
 
 
+def sound_of(batch: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+    """The batch's samples (B, S), or the features (B, F, D) of a frozen frontend, with their lengths (B,)."""
+    return pairs(batch, "feats" if "feats" in batch else "speech")[0]
+
+
 def parameter_count(module: nn.Module) -> int:
     """Parameters of a module, shared ones once."""
     return sum(parameter.numel() for parameter in module.parameters())
