@@ -66,10 +66,7 @@ class PartsSource:
 
 
 def inherit_config(model: dict[str, Any], sources: Sequence[PartsSource], where: str) -> dict[str, Any]:
-    """The mapping `model` completed with the configuration of parts that are taken over.
-
-    Raises ConfigError: a part is described here and there, and not in the same way; or see `require_tuning`.
-    """
+    """`model` with what describes the parts taken over. Raises ConfigError: they differ, or see `require_tuning`."""
     require_tuning(sources)
     completed = dict(model)
     for source in sources:

@@ -144,10 +144,7 @@ class Run:
         return self.folder(one) / f"{self.checkpoint}.pth"
 
     def parts_of(self, name: str, model_of: Callable[[Stage], Config], path_of: Callable[[Stage], Path]) -> list[str]:
-        """The same by the `model:` of each stage, wherever its parts or their configuration are.
-
-        With `init` its parts are taken in place of those that are not trained after it.
-        """
+        """The same by the `model:` of each stage; with `init` its parts stand for those not trained after it."""
         taken = sources(name, model_of)
         if not self.init:
             return words(taken, path_of)

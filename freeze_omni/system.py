@@ -136,10 +136,7 @@ PARTS = (
 def build_parts(
     config: SystemConfig, unit_embeds: Tensor | None = None, llm: FrozenLLM | None = None
 ) -> dict[str, nn.Module]:
-    """The parts of the configuration with fresh weights, by the prefixes of their checkpoints.
-
-    unit_embeds (ctc_units, llm_size): if `config.adapter.needs_unit_embeds`. llm: if `config.llm_tuning`.
-    """
+    """Parts with fresh weights by prefix; unit_embeds (ctc_units, llm_size), llm: if adapter, llm_tuning need them."""
     frame_size = config.encoder.size
     makers: dict[str, Callable[[], nn.Module]] = {
         "frontend": lambda: PretrainedFrontend(config.frontend),

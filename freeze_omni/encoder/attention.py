@@ -70,11 +70,7 @@ def rotate(x: Tensor, turn: Tensor) -> Tensor:
 
 
 class RotaryAttention(Attention):
-    """Keys are cached before they are turned.
-
-    Only distances count, so a step may count its frames from the oldest one in the cache: the angles stay small and
-    exact however old the stream is.
-    """
+    """Keys are cached before they are turned: only distances count, so angles stay small however old a stream is."""
 
     def __init__(self, config: EncoderConfig):
         super().__init__(config)
@@ -155,11 +151,7 @@ class ReleasedAttention(Attention):
         return self.out(attended.flatten(2))
 
     def _by_place(self, query: Tensor, table: Tensor) -> Tensor:
-        """Products (B, H, Q, U) of queries (B, Q, H, head_size) with the projected places (U, size).
-
-        (query weight) table for the few frames of a step, query (weight table) for whole utterances: whichever
-        multiplies less.
-        """
+        """Products (B, H, Q, U) of queries (B, Q, H, head_size) and places (U, size), in the order that costs less."""
         rows, size, used = query.shape[0] * query.shape[1], table.shape[1], len(table)
         if rows * (size + self.heads * used) < used * (size + rows):
             weight = self.place.weight.unflatten(0, (self.heads, -1))

@@ -44,10 +44,7 @@ class Projection(nn.Module):
 
 
 class CausalConvolution(nn.Module):
-    """Gated pointwise, causal depthwise, norm, SiLU, pointwise, as in Conformer: ours for small data, off as released.
-
-    It norms each frame alone, so it streams.
-    """
+    """Gated pointwise, causal depthwise, norm of each frame, SiLU, pointwise, as in Conformer (for small data)."""
 
     def __init__(self, size: int, kernel: int):
         super().__init__()

@@ -94,10 +94,7 @@ def read_numbers(path: Path) -> dict[str, list[float]]:
 
 
 def read_sounds(path: Path, known: Sequence[str] = (), others: Columns = ()) -> dict[str, str]:
-    """Id to sound: a wav.scp, a folder with one, or with <id>.wav, <id>/output.wav or <task>/<id>/output.wav.
-
-    known, others: as of `read_texts`. Raises TableError.
-    """
+    """Id to sound: a wav.scp, or a folder with one, <id>.wav or [<task>/]<id>/output.wav. Raises TableError."""
     if not path.exists():
         raise TableError(f"{path}: no such file or folder; correct --outputs")
     if path.is_file() or (path / "wav.scp").is_file():

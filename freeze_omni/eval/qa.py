@@ -190,10 +190,7 @@ def score_records(records: Asked, references: References, normalise: str) -> dic
 
 
 def score(root: Path, config: DecodeConfig, judge: Path | None = None) -> dict[str, Any]:
-    """Answers to spoken and written questions: of all rounds and, if there are several, of each.
-
-    sets: the same of further sets, which were decoded to qa_<set>.
-    """
+    """Answers to spoken and written questions, in all and by round; sets: the same of sets decoded to qa_<set>."""
     figures = score_set(root / "qa", config.score.normaliser)
     further = [path.parent for path in sorted(root.glob("qa_*/decode.json"))]
     found = {folder.name.removeprefix("qa_"): score_set(folder, config.score.normaliser) for folder in further}

@@ -220,10 +220,7 @@ def follow(
     piece: Callable[[int, int, TimeLine], np.ndarray],
     clock: VirtualClock | None = None,
 ) -> TimeLine:
-    """Hear `samples` at the input rate, chunk by chunk, on a clock that advances by the time of the work.
-
-    piece: (first sample, count, what was said so far) to the samples that are heard.
-    """
+    """Hear `samples` by chunks on a clock that work advances; piece: (first sample, count, said so far) to samples."""
     clock, size = clock or VirtualClock(), rates.chunk_samples
     line = TimeLine(np.zeros(round(samples / rates.input_hz * rates.output_hz), np.float32), rates.output_hz)
     for at in range(0, samples, size):

@@ -25,10 +25,7 @@ from freeze_omni.session.session import SessionConfig
 
 
 class Records:
-    """`records.jsonl` in a folder; `found`, of earlier runs, is dropped if `made_from.json` says something else.
-
-    Raises ConfigError: another process works in the folder.
-    """
+    """`records.jsonl`; `found` is of earlier runs `made_from` the same. Raises ConfigError: the folder is in use."""
 
     def __init__(self, folder: str | Path, made_from: Mapping[str, Any]) -> None:
         self.folder = Path(folder)

@@ -57,10 +57,7 @@ class PretrainedConfig:
 
 
 class PretrainedFrontend(nn.Module):
-    """Samples at 16 kHz to features of a frozen speech model, with the interface of `Fbank`.
-
-    A feature comes `delay_samples` after its sound; before it come those of the silence before the stream.
-    """
+    """Samples at 16 kHz to a frozen model's features, `delay_samples` late, with the interface of `Fbank`."""
 
     def __init__(self, config: PretrainedConfig):
         """Raises ValueError: an unknown model, or windows that it cannot take."""
@@ -103,10 +100,7 @@ class PretrainedFrontend(nn.Module):
         return {"samples": torch.zeros(size, device=device or self.device, dtype=dtype)}
 
     def step(self, wav: Tensor, state: State) -> tuple[Tensor, State]:
-        """Samples (B, k * chunk_samples) to features (B, k * chunk_frames, output_size).
-
-        Raises ValueError for other sizes.
-        """
+        """Samples (B, k * chunk_samples), or ValueError, to features (B, k * chunk_frames, output_size)."""
         if wav.shape[1] == 0 or wav.shape[1] % self.chunk_samples:
             raise ValueError(f"a step takes a multiple of {self.chunk_samples} samples, found {wav.shape[1]}")
         samples = torch.cat([state["samples"], wav], dim=1)

@@ -76,10 +76,7 @@ class Whisper(SpeechModel):
 
 
 class Waveform(SpeechModel):
-    """wav2vec 2.0, HuBERT, WavLM and their like: convolutions over samples, then a Transformer.
-
-    do_normalize (of its feature extractor): each window is brought to zero mean and unit variance.
-    """
+    """wav2vec 2.0, HuBERT, WavLM and their like. do_normalize: windows of zero mean and unit variance."""
 
     def __init__(self, config: PreTrainedConfig) -> None:
         super().__init__(config)
@@ -132,10 +129,7 @@ LAYERS = ("encoder_layers", "num_hidden_layers")  # the names of the number of l
 
 
 def build_speech_model(described: Mapping[str, Any], layers: int = 0) -> SpeechModel:
-    """The model of a configuration with fresh weights. layers: how many of its layers, 0 for all.
-
-    Raises ValueError: an unknown `model_type`, or too few layers.
-    """
+    """With fresh weights, of so many `layers` (0: all). Raises ValueError: unknown `model_type`, or too few layers."""
     kind = described.get("model_type")
     if kind not in KINDS:
         raise ValueError(f"frontend: model_type {kind!r} is not one of {', '.join(KINDS)}; --encoder names a model")

@@ -49,10 +49,7 @@ class PackedRows(Cache):
 
 @torch.no_grad()
 def read_packed(model: Any, embeds: Sequence[Tensor], caches: Sequence[LlmCache]) -> list[Tensor]:
-    """Embeddings (P_i, E) of each row to hidden states (P_i, E); every cache grows by its row's positions.
-
-    A cache holds one row without padding, and no cache is given twice.
-    """
+    """(P_i, E) of each row to hidden states; every cache, of one row without padding, grows by its row's positions."""
     _switch(model)
     rows = PackedRows(caches, [len(row) for row in embeds])
     fill = embeds[0].new_zeros(rows.filling, embeds[0].shape[1])

@@ -67,19 +67,13 @@ class CtcUnits:
         return [self._ids.get(name, 1) for name in self.speller.spell(_tidy(text))]
 
     def decode(self, ids: Iterable[int]) -> str:
-        """Text of unit ids (repeats already joined); blank and unknown give nothing.
-
-        Half a character at the end is held back, so a longer sequence only ever adds text.
-        """
+        """Text of unit ids (repeats joined) without blank, unknown and half a character at the end: it only grows."""
         names = [self.tokens[i] for i in ids if i > 1]
         return self.speller.join(names) if names else ""
 
     @torch.no_grad()
     def embeddings(self, llm: FrozenLLM) -> Tensor:
-        """(V, E): the LLM's input embedding of every unit, zeros for blank and unknown.
-
-        Raises ConfigError for units of another kind, or made with another LLM's tokenizer.
-        """
+        """(V, E): the LLM's embeddings, zeros for blank and unknown. Raises ConfigError: other units or tokenizer."""
         if self.kind != "llm":
             raise ConfigError(
                 f"units of kind '{self.kind}' have no embedding in the LLM: make units of kind 'llm' (stage 3), or set "

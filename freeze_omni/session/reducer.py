@@ -91,10 +91,7 @@ def initial_turns(config: TurnConfig) -> TurnState:
 
 
 def step(config: TurnConfig, event: ev.Event | ev.Result, state: TurnState) -> Out:
-    """The next state, and what to do: actions for the user's side, work for the model, in order.
-
-    Raises TypeError for anything but an event or a result.
-    """
+    """The next state, actions for the user's side and work for the model, in order. Raises TypeError: another event."""
     if not state.answering and isinstance(event, ev.Wrote | ev.Spoke | ev.AnswerMade | ev.Played):
         return state, []  # of an answer that was stopped
     match event:

@@ -44,10 +44,7 @@ class AdapterModelConfig(ListeningModelConfig):
 
 
 class AdapterModel(ListeningModel):
-    """Speech to transcript, or answer, through the LLM. Parts: encoder, ctc, adapter, task_tokens; frozen: llm.
-
-    unit_table (V, E): the LLM's embedding of each CTC unit, the filler's in the blank's row; for the warm start.
-    """
+    """Parts: encoder, ctc, adapter, task_tokens; frozen: llm. unit_table (V, E): embeddings for the warm start."""
 
     def __init__(
         self,

@@ -184,10 +184,7 @@ class BaseTask(AbsTask):
 
     @classmethod
     def settle_options(cls, args: argparse.Namespace) -> None:
-        """Derive what follows from other options: numbers written as 2e-4, the budget, the threads.
-
-        Raises ConfigError: precision is asked for in ESPnet's way, which scales losses for float16.
-        """
+        """Derive what follows from other options. Raises ConfigError for ESPnet's use_amp, which is for float16."""
         if args.use_amp:
             raise ConfigError(f"{args.config or 'command line'}: use_amp: write autocast: bfloat16 instead")
         args.early_stopping_criterion = tuple(args.best_model_criterion[0])

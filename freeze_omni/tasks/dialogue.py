@@ -180,10 +180,7 @@ class DialogueTask(ListeningTask):
 
 
 def prompt_part(count: int, resources: Resources) -> nn.Embedding:
-    """`count` prompt vectors that start as the system text once more, in the LLM's embedding, if there is one.
-
-    Random vectors are ten times as loud as a token, and a small corpus is too short to unlearn them.
-    """
+    """`count` vectors that start as the system text: random ones are ten times as loud, and hard to unlearn."""
     prompt = nn.Embedding(count, resources.llm_size)
     if count and resources.loads and resources.llm_path is not None:
         embedding = resources.embedding

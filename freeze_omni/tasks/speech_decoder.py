@@ -114,10 +114,7 @@ def check_row_tokens(config: SpeechDecoderConfig, text_lengths: Tensor, row_toke
 
 
 class CutText:
-    """After another preprocess: replaces a share of the utterances by a random run of their words, with its tokens.
-
-    What a session speaks are segments, and a cut sentence is a new one. is_space: whether an id is between two words.
-    """
+    """Replaces a share of the utterances by a random run of words, as a session's segments are, with its tokens."""
 
     def __init__(self, before: Preprocess, share: float, is_space: Callable[[int], bool]):
         self.before, self.share, self.is_space = before, share, is_space
