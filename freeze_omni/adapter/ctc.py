@@ -36,7 +36,7 @@ class CtcAdapter(Adapter):
     """
 
     def __init__(self, config: CtcAdapterConfig, input_size: int, llm_size: int, unit_embeds: Tensor | None = None):
-        """unit_embeds (V, llm_size): of the CTC units, for the posterior. Raises ValueError: none, or of another width."""
+        """unit_embeds (V, llm_size): of the CTC units. Raises ValueError: a posterior without, or another width."""
         super().__init__()
         self.config = config
         self.project = nn.Linear(input_size, llm_size)

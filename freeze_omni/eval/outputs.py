@@ -10,8 +10,7 @@ import numpy as np
 from freeze_omni.config import one_line
 from freeze_omni.data.rows import ROW_FILES, read_rows
 from freeze_omni.data.tables import TableError, read_lines, read_table
-from freeze_omni.eval.fields import TABLE, TRN, UNNAMED, Fields, texts_of
-from freeze_omni.eval.ids import Columns, by_known_ids
+from freeze_omni.eval.fields import TABLE, TRN, UNNAMED, Columns, Fields, by_known_ids, texts_of
 
 SOUNDS = (".wav", ".flac", ".ogg", ".mp3")
 _TRN_LINE = re.compile(r"(.*)\((\S+)\)\s*")
