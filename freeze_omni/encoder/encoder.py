@@ -6,6 +6,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
+from freeze_omni.attention import Rotary
 from freeze_omni.encoder.attention import ATTENTION, Places, visible
 from freeze_omni.encoder.config import EncoderConfig
 from freeze_omni.frontend.cmvn import Cmvn
@@ -80,7 +81,7 @@ class Block(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(
-        self, x: Tensor, past: dict[str, Tensor], mask: Tensor, places: Tensor | Places
+        self, x: Tensor, past: dict[str, Tensor], mask: Tensor, places: Rotary | Places
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """x (B, Q, size) to the same, and the past of the next call.
 

@@ -11,10 +11,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from freeze_omni.attention import Rotary, rotary_tables
 from freeze_omni.shapes import valid_mask
 from freeze_omni.speech_decoder import cache as kv
 from freeze_omni.speech_decoder.config import SpeechDecoderConfig
-from freeze_omni.speech_decoder.layer import NORM_EPS, Layer, Rotary, key_mask, rotary_tables
+from freeze_omni.speech_decoder.layer import NORM_EPS, Layer, key_mask
 from freeze_omni.speech_decoder.rows import (
     ROWS,
     LengthHead,

@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from freeze_omni.attention import rotary_tables
 from freeze_omni.shapes import pad_rows
 from freeze_omni.speech_decoder import cache as kv
 from freeze_omni.speech_decoder.decoder import SpeechDecoder
-from freeze_omni.speech_decoder.layer import rotary_tables
 from freeze_omni.speech_decoder.sampling import OF_SAMPLING, Generators, SamplingConfig, initial_sampling, sample
 from freeze_omni.streaming import State, join_states, split_state
 
