@@ -76,7 +76,7 @@ class SystemConfig:
     codec: CodecConfig = field(default_factory=CodecConfig)
     system_prompt: str = "You are a helpful assistant."
     generation: GenerationConfig = field(default_factory=GenerationConfig)
-    segments: SegmentConfig = field(default_factory=lambda: SegmentConfig(rule="sentence"))
+    segments: SegmentConfig = field(default_factory=SegmentConfig)
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
     chat: ChatTexts | None = None
     fifo: FifoConfig | None = None

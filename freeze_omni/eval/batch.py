@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from freeze_omni.duplex.state_head import chunk_hidden
 from freeze_omni.eval.sets import stack
 from freeze_omni.listening import ListeningOutput
 from freeze_omni.llm.frozen import FrozenLLM
@@ -48,9 +49,7 @@ def state_probabilities(
     embeds, lengths = pad_rows(rows)
     hidden, _ = model.llm(embeds, valid_mask(lengths, embeds.shape[1]))
     sizes = torch.tensor([len(before) for before in contexts], device=adapted.ends.device)
-    last = sizes[:, None] + adapted.ends - 1
-    at_ends = hidden.gather(1, last[..., None].expand(-1, -1, hidden.shape[2]))
-    found = model.state_head(at_ends, adapted.summary).float().softmax(-1)
+    found = model.state_head(chunk_hidden(hidden, sizes, adapted.ends), adapted.summary).float().softmax(-1)
     chunks = [-(-frames // model.rates.chunk_frames) for frames in heard.lengths.tolist()]
     return [row[:count].tolist() for row, count in zip(found, chunks, strict=True)]
 

@@ -70,24 +70,16 @@ class Answer:
 
 
 def generate_batch(
-    llm: FrozenLLM,
-    prompts: Sequence[Sequence[int]],
-    config: GenerationConfig,
-    generator: torch.Generator | None = None,
-    keep_hidden: bool = False,
+    llm: FrozenLLM, prompts: Sequence[Sequence[int]], config: GenerationConfig, keep_hidden: bool = False
 ) -> list[Answer]:
     """Answer many prompts (token ids each) at once, as `generate_rows`."""
     rows = [llm.embed(torch.tensor(prompt, device=llm.model.device)) for prompt in prompts]
-    return generate_rows(llm, rows, config, generator, keep_hidden)
+    return generate_rows(llm, rows, config, keep_hidden)
 
 
 @torch.no_grad()
 def generate_rows(
-    llm: FrozenLLM,
-    prompts: Sequence[Tensor],
-    config: GenerationConfig,
-    generator: torch.Generator | None = None,
-    keep_hidden: bool = False,
+    llm: FrozenLLM, prompts: Sequence[Tensor], config: GenerationConfig, keep_hidden: bool = False
 ) -> list[Answer]:
     """Answer many prompts (positions (P_i, E) each) at once; rows that have ended leave the batch.
 
@@ -96,7 +88,7 @@ def generate_rows(
     keep_hidden: otherwise `hidden` of every answer is (0, E).
     """
     if len(prompts) > 1 and max(map(len, prompts)) + config.max_new_tokens > llm.window:
-        return [generate_rows(llm, [prompt], config, generator, keep_hidden)[0] for prompt in prompts]
+        return [generate_rows(llm, [prompt], config, keep_hidden)[0] for prompt in prompts]
     embeds, lengths = pad_rows(prompts)
     cache = llm.new_cache()
     hidden = llm(embeds, valid_mask(lengths), cache)[0]
@@ -105,7 +97,7 @@ def generate_rows(
     states: list[list[Tensor]] = [[] for _ in prompts]
     alive = list(range(len(prompts)))
     for step in range(config.max_new_tokens):
-        drawn = choose(llm.logits(hidden), config, generator)
+        drawn = choose(llm.logits(hidden), config)
         going = [i for i, token in enumerate(drawn.tolist()) if token not in llm.end_ids]
         if len(going) < len(alive):
             rows = torch.tensor(going, dtype=torch.long, device=hidden.device)
