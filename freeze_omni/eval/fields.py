@@ -22,18 +22,8 @@ OUTPUT = (
 # Names of outputs, but of references in data sets of instructions: taken if the role of all other fields is known.
 LIKELY = ("response", "output")
 REFERENCE = (
-    *(
-        "reference",
-        "ref",
-        "reference_text",
-        "reference_answer",
-        "target",
-        "target_text",
-        "label",
-        "gold",
-        "gold_answer",
-    ),
-    *("gt", "ground_truth", "expected", "expected_answer", "official_answer", "answers", "wrd"),
+    *("reference", "ref", "reference_text", "reference_answer", "target", "target_text", "label", "gold"),
+    *("gold_answer", "gt", "ground_truth", "expected", "expected_answer", "official_answer", "answers", "wrd"),
 )
 # Names of outputs in some files, and of references or questions in others.
 UNSURE = ("text", "answer", "transcript", "transcription")

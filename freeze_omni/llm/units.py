@@ -228,17 +228,9 @@ class BpeSpeller:
     @classmethod
     def from_texts(cls, texts: Iterable[str], size: int) -> BpeSpeller:
         model = io.BytesIO()
-        _sentencepiece().SentencePieceTrainer.train(
-            sentence_iterator=iter(texts),
-            model_writer=model,
-            model_type="bpe",
-            vocab_size=size,
-            hard_vocab_limit=False,
-            character_coverage=1.0,
-            bos_id=-1,
-            eos_id=-1,
-            minloglevel=2,
-        )
+        how = {"model_type": "bpe", "vocab_size": size, "hard_vocab_limit": False, "character_coverage": 1.0}
+        how |= {"bos_id": -1, "eos_id": -1, "minloglevel": 2}
+        _sentencepiece().SentencePieceTrainer.train(sentence_iterator=iter(texts), model_writer=model, **how)
         return cls(model.getvalue())
 
     @classmethod
