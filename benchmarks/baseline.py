@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 from transformers.cache_utils import DynamicCache
 
+from freeze_omni.attention import rotary_tables
 from freeze_omni.encoder.attention import TABLE, sinusoids
 from freeze_omni.encoder.encoder import SpeechEncoder
 from freeze_omni.llm.cache import cache_argument
 from freeze_omni.llm.frozen import FrozenLLM
 from freeze_omni.speech_decoder.decoder import SpeechDecoder
-from freeze_omni.speech_decoder.layer import rotary_tables
 
 Pairs = list[tuple[Tensor, Tensor]]
 

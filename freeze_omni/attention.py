@@ -1,10 +1,11 @@
-"""Softmax attention as encoder and speech decoder use it."""
-
-from __future__ import annotations
+"""Softmax attention and rotary positions as encoder and speech decoder use them."""
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+ROTARY_BASE = 10000.0
+Rotary = tuple[Tensor, Tensor]
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, dropout: float = 0.0) -> Tensor:
@@ -19,3 +20,17 @@ def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, dropo
     if mask is not None:
         scores = scores.masked_fill(~mask, float("-inf"))
     return scores.softmax(-1) @ value
+
+
+def rotary_tables(positions: Tensor, head_size: int) -> Rotary:
+    """Cosine and sine (B, 1, T, head_size / 2) of positions (B, T), whole numbers or not."""
+    steps = torch.arange(0, head_size, 2, device=positions.device, dtype=torch.float32)
+    angles = positions.float()[:, None, :, None] * ROTARY_BASE ** (-steps / head_size)
+    return angles.cos(), angles.sin()
+
+
+def rotate(x: Tensor, rotary: Rotary) -> Tensor:
+    """Turn x (B, H, T, d) by its positions; the pairs are (i, i + d/2), as in Llama."""
+    cosine, sine = (table.to(x.dtype) for table in rotary)
+    left, right = x.chunk(2, dim=-1)
+    return torch.cat([left * cosine - right * sine, right * cosine + left * sine], dim=-1)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from freeze_omni.config import ConfigError, build, read_yaml
 from freeze_omni.data.audio import read_audio
 from freeze_omni.frontend.pretrained import PretrainedConfig
-from freeze_omni.llm.frozen import FrozenLLM, LlmError
+from freeze_omni.llm.frozen import FrozenLLM
 from freeze_omni.llm.tuned import PART
 from freeze_omni.llm.units import CtcUnits
 from freeze_omni.pack import is_pack, llm_source, names_of_parts, read_config, read_weights
@@ -66,10 +66,7 @@ class PartsSource:
 
 
 def inherit_config(model: dict[str, Any], sources: Sequence[PartsSource], where: str) -> dict[str, Any]:
-    """The mapping `model` completed with the configuration of parts that are taken over.
-
-    Raises ConfigError: a part is described here and there, and not in the same way; or see `require_tuning`.
-    """
+    """`model` with what describes the parts taken over. Raises ConfigError: they differ, or see `require_tuning`."""
     require_tuning(sources)
     completed = dict(model)
     for source in sources:
@@ -191,21 +188,17 @@ def _frontend_rates(mapping: Mapping[str, Any]) -> dict[str, int]:
     if mapping.get("frontend") is None:
         return {}
     frontend = build(PretrainedConfig, mapping["frontend"], "frontend")
-    rates = {"encoder_downsample": 1, "frame_shift_ms": frontend.frame_ms, "chunk_frames": frontend.chunk_frames}
-    return rates
+    return {"encoder_downsample": 1, "frame_shift_ms": frontend.frame_ms, "chunk_frames": frontend.chunk_frames}
 
 
 def _llm_of(given: str | Path | None, sources: Sequence[PartsSource], dtype: str, parts: set[str]) -> FrozenLLM | None:
     packs = [source.path for source in sources if source.is_pack]
     if given is None and (not packs or parts <= set(WITHOUT_LLM)):
         return None
-    try:
-        if given is not None:
-            return FrozenLLM.load(given, dtype=dtype)
-        config = read_config(packs[0])
-        return FrozenLLM.load(llm_source(packs[0], config), dtype=config.llm.dtype, texts=config.chat)
-    except LlmError as error:
-        raise ConfigError(str(error)) from None
+    if given is not None:
+        return FrozenLLM.load(given, dtype=dtype)
+    config = read_config(packs[0])
+    return FrozenLLM.load(llm_source(packs[0], config), dtype=config.llm.dtype, texts=config.chat)
 
 
 def _units_of(given: str | Path | None, sources: Sequence[PartsSource]) -> CtcUnits | None:

@@ -1,7 +1,5 @@
 """YAML to frozen dataclasses, where an unknown key or a wrong type is an error that names the file and the key."""
 
-from __future__ import annotations
-
 import dataclasses
 import difflib
 import enum

@@ -3,8 +3,6 @@
 Training, evaluation and sessions all listen through this one part, all at once or in steps.
 """
 
-from __future__ import annotations
-
 from typing import Any, NamedTuple
 
 import torch
@@ -31,10 +29,7 @@ class ListeningOutput(NamedTuple):
 
 
 class Listening:
-    """Features, encoder, CTC head and adapter as one streaming part.
-
-    It refers to the parts of a model and holds no weights, so that each part keeps its prefix in checkpoints.
-    """
+    """Features, encoder, CTC head and adapter as one streaming part, which refers to them and holds no weights."""
 
     def __init__(self, frontend: Any, encoder: Any, ctc: Any, adapter: Any = None) -> None:
         self.frontend, self.encoder, self.ctc, self.adapter = frontend, encoder, ctc, adapter

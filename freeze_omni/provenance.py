@@ -1,7 +1,5 @@
 """How a number was made: command, commit, seed, machine, versions, time. Without these it is no result."""
 
-from __future__ import annotations
-
 import importlib.metadata
 import os
 import platform
@@ -67,7 +65,6 @@ def machine() -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    """Installed versions of the libraries that a result depends on."""
     found = {}
     for name in LIBRARIES:
         try:

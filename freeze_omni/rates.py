@@ -1,7 +1,5 @@
 """Every rate of the system, derived from a handful of numbers (paper section 3.1, table of clocks)."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 

@@ -1,7 +1,5 @@
 """Padding and masks of ragged batches."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

@@ -1,7 +1,5 @@
 """The training stages: what each takes over, trains and saves. The one owner of the stage graph; imports no torch."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,7 +32,6 @@ class Stage:
     adapters: tuple[bool, bool] = (False, False)
 
     def folder(self, adapter: str) -> str:
-        """Name of the training's folder."""
         return f"{self.number}_{self.name}" + (f"_{adapter}" if self.adapters[0] else "")
 
     def config(self, adapter: str) -> str:
@@ -42,11 +39,9 @@ class Stage:
         return f"{self.number}_{self.name}" + (f"_{adapter}.yaml" if self.adapters[1] else ".yaml")
 
     def saves(self, model: Config) -> tuple[str, ...]:
-        """The parts in its checkpoint, with the configuration `model`."""
         return tuple(part for part in self.keeps + self.trains if self._has(part, model))
 
     def learns(self, model: Config) -> tuple[str, ...]:
-        """The parts that are trained, with the configuration `model`."""
         return tuple(part for part in self.trains if self._has(part, model))
 
     def _has(self, part: str, model: Config) -> bool:
@@ -149,10 +144,7 @@ class Run:
         return self.folder(one) / f"{self.checkpoint}.pth"
 
     def parts_of(self, name: str, model_of: Callable[[Stage], Config], path_of: Callable[[Stage], Path]) -> list[str]:
-        """The same by the `model:` of each stage, wherever its parts or their configuration are.
-
-        With `init` its parts are taken in place of those that are not trained after it.
-        """
+        """The same by the `model:` of each stage; with `init` its parts stand for those not trained after it."""
         taken = sources(name, model_of)
         if not self.init:
             return words(taken, path_of)

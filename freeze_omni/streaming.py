@@ -4,8 +4,6 @@ A state is a flat dict of tensors. Every tensor has the batch first and a shape 
 heard, so rows of any age can be put into one batch, taken out, copied and stored. Per-row counters live in the state.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 
 import torch
@@ -38,5 +36,4 @@ def part_state[T](state: Mapping[str, T], name: str) -> dict[str, T]:
 
 
 def state_bytes(state: State) -> int:
-    """Memory that one state holds, in bytes."""
     return sum(value.numel() * value.element_size() for value in state.values())

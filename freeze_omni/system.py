@@ -1,7 +1,5 @@
 """FreezeOmni: the paper's parts, composed from one configuration around one frozen LLM."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -78,7 +76,7 @@ class SystemConfig:
     codec: CodecConfig = field(default_factory=CodecConfig)
     system_prompt: str = "You are a helpful assistant."
     generation: GenerationConfig = field(default_factory=GenerationConfig)
-    segments: SegmentConfig = field(default_factory=lambda: SegmentConfig(rule="sentence"))
+    segments: SegmentConfig = field(default_factory=SegmentConfig)
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
     chat: ChatTexts | None = None
     fifo: FifoConfig | None = None
@@ -138,10 +136,7 @@ PARTS = (
 def build_parts(
     config: SystemConfig, unit_embeds: Tensor | None = None, llm: FrozenLLM | None = None
 ) -> dict[str, nn.Module]:
-    """The parts of the configuration with fresh weights, by the prefixes of their checkpoints.
-
-    unit_embeds (ctc_units, llm_size): if `config.adapter.needs_unit_embeds`. llm: if `config.llm_tuning`.
-    """
+    """Parts with fresh weights by prefix; unit_embeds (ctc_units, llm_size), llm: if adapter, llm_tuning need them."""
     frame_size = config.encoder.size
     makers: dict[str, Callable[[], nn.Module]] = {
         "frontend": lambda: PretrainedFrontend(config.frontend),

@@ -4,8 +4,6 @@ A model of hundreds of millions of parameters is then never held twice: its weig
 file that is mapped into memory.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 

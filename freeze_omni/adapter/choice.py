@@ -1,7 +1,5 @@
 """Which adapter a model has: one key under `adapter:`, `conv` (the paper's) or `ctc` (ours)."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from torch import Tensor

@@ -1,7 +1,5 @@
 """The paper's adapter: causal convolutions that halve the rate, two positions a chunk."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal
@@ -66,10 +64,7 @@ class CausalLayer(nn.Module):
 
 
 class ConvAdapter(Adapter):
-    """One or two causal convolutions, the last with stride 2, and a projection to the LLM's width.
-
-    Position p is made of encoder frames up to 2 p; T frames give ceil(T / 2) positions.
-    """
+    """One or two causal convolutions, the last of stride 2, then a projection: ceil(T / 2) positions of T frames."""
 
     def __init__(self, config: ConvAdapterConfig, input_size: int, llm_size: int):
         super().__init__()

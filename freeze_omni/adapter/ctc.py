@@ -3,8 +3,6 @@
 So speech has about as many positions as its text has tokens: few, with no filler, near to what the LLM was trained on.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch
@@ -38,10 +36,7 @@ class CtcAdapter(Adapter):
     """
 
     def __init__(self, config: CtcAdapterConfig, input_size: int, llm_size: int, unit_embeds: Tensor | None = None):
-        """unit_embeds (V, llm_size): the embedding of every CTC unit, the blank's row unused.
-
-        Raises ValueError if the posterior is requested without embeddings of the LLM's width.
-        """
+        """unit_embeds (V, llm_size): of the CTC units. Raises ValueError: a posterior without, or another width."""
         super().__init__()
         self.config = config
         self.project = nn.Linear(input_size, llm_size)

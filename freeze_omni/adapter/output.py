@@ -1,7 +1,5 @@
 """What every adapter is: encoder frames to positions for the LLM, at once or in whole chunks."""
 
-from __future__ import annotations
-
 from typing import Any, NamedTuple
 
 import torch

@@ -1,7 +1,5 @@
 """The interface of a speech codec: what training, the speech decoder and sessions ask of it."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 

@@ -1,7 +1,5 @@
 """The single-codebook speech codec: audio to tokens and a voice, and back, all at once or streaming."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

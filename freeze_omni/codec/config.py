@@ -1,7 +1,5 @@
 """Configuration of the codec: two architectures with one interface, and what both share."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass, field
 from typing import Any, Literal

@@ -1,7 +1,5 @@
 """Tokens and voices of a data directory, batch by batch; a killed run resumes."""
 
-from __future__ import annotations
-
 import zipfile
 from collections.abc import Iterator
 from itertools import batched

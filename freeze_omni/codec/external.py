@@ -1,7 +1,5 @@
 """A codec of another library with our interface: a subclass wraps it, the configuration names the subclass."""
 
-from __future__ import annotations
-
 import importlib
 
 import torch

@@ -3,8 +3,6 @@
 `Codec.step` is exact and has a fixed delay; here a piece ends near silence, so a late next one is not heard as a click.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 
 import torch
@@ -16,10 +14,7 @@ from freeze_omni.codec.codec import Codec
 
 @dataclass(frozen=True)
 class FifoConfig:
-    """Tokens decoded at a time, tokens of overlap on each side, and the quiet window.
-
-    threshold: mean absolute sample value (audio in [-1, 1]); a chunk without a quieter window waits as a whole.
-    """
+    """Tokens decoded at a time, overlap on each side, the quiet window; threshold: mean absolute sample value."""
 
     first_chunk_tokens: int = 20
     chunk_tokens: int = 40

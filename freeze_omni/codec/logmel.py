@@ -1,7 +1,5 @@
 """Log-mel spectra of a waveform batch, for the encoder's input and the training losses."""
 
-from __future__ import annotations
-
 import math
 
 import torch

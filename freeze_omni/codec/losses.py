@@ -1,7 +1,5 @@
 """Reconstruction losses of the codec: log-mel at several resolutions, and STFT magnitudes."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

@@ -1,7 +1,5 @@
 """The spectral architecture: log-mel frames in, causal ConvNeXt blocks with a fixed lookahead, inverse STFT out."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -73,10 +71,7 @@ class ConvNextStack(nn.Module):
 
 
 class OverlapAdd(nn.Module):
-    """Spectra (B, F, window/2 + 1) to (B, F * shift) samples: frame f adds to the samples from f * shift on.
-
-    Every frame has a Hann window whose copies at `shift` add up to a constant, so no edge needs a correction.
-    """
+    """Spectra (B, F, window/2 + 1) to (B, F * shift): Hann windows that add up to a constant, so no edge is special."""
 
     def __init__(self, window_samples: int, shift_samples: int):
         super().__init__()

@@ -1,7 +1,5 @@
 """The time-domain architecture of the published checkpoint: convolutions down to tokens and up to samples."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from itertools import pairwise
 

@@ -1,7 +1,5 @@
 """Augment clean speech with rooms, noise, levels and telephone bands. Pure functions of (wav, rng, config)."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np
@@ -81,7 +79,6 @@ def mix(wav: Wav, noise: Wav, snr_db: float) -> Wav:
 
 
 def band_limit(wav: Wav, hz: int, low_hz: float, high_hz: float) -> Wav:
-    """Keep only the band between the two frequencies."""
     spectrum, frequency = np.fft.rfft(wav), np.fft.rfftfreq(len(wav), 1 / hz)
     spectrum[(frequency < low_hz) | (frequency > high_hz)] = 0
     return np.fft.irfft(spectrum, len(wav)).astype(np.float32)

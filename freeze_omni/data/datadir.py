@@ -1,7 +1,5 @@
 """Check a Kaldi data directory, a set of questions or a dialogue set: each problem with its file and line."""
 
-from __future__ import annotations
-
 import os
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
@@ -37,7 +35,6 @@ class Table:
     lines: dict[str, int] = field(default_factory=dict)
 
     def problem(self, key: str, text: str) -> Problem:
-        """A problem of the line of `key`."""
         return Problem(self.path, self.lines[key], text)
 
 

@@ -1,21 +1,10 @@
 """Fix a Kaldi data directory: sort, drop what cannot be used, rebuild spk2utt, keep a backup."""
 
-from __future__ import annotations
-
 import shutil
 from pathlib import Path
 
-from freeze_omni.data.datadir import (
-    SPOKEN,
-    Problem,
-    Table,
-    check_audio,
-    check_ids,
-    check_names,
-    check_segments,
-    check_text,
-    read_table,
-)
+from freeze_omni.data import datadir
+from freeze_omni.data.datadir import Problem, Table, read_table
 from freeze_omni.data.tables import read_lines, write_lines, write_speakers, write_table
 
 SKIPPED = "skipped"
@@ -32,7 +21,7 @@ def fix(folder: str | Path) -> tuple[int, int, list[Problem]]:
     folder = Path(folder)
     tables, problems = _read_all(folder)
     reasons = [problem for problem in problems if not problem.mended]
-    reasons += check_ids(tables)
+    reasons += datadir.check_ids(tables)
     reasons += _drop_unusable(tables)
     by_utterance = [table for name, table in tables.items() if not (name == "wav.scp" and "segments" in tables)]
     before = len(set().union(*(table.lines or table.values for table in by_utterance)))
@@ -47,7 +36,7 @@ def fix(folder: str | Path) -> tuple[int, int, list[Problem]]:
 def _read_all(folder: Path) -> tuple[dict[str, Table], list[Problem]]:
     """All tables, and problems of their lines; a missing utt2spk comes from spk2utt, or has a speaker an utterance."""
     problems: list[Problem] = []
-    tables = {name: read_table(folder / name, problems) for name in SPOKEN if (folder / name).is_file()}
+    tables = {name: read_table(folder / name, problems) for name in datadir.SPOKEN if (folder / name).is_file()}
     if not tables:
         raise FileNotFoundError(f"{folder}: no wav.scp, text or utt2spk in it")
     if "utt2spk" not in tables:
@@ -65,10 +54,10 @@ def _drop_unusable(tables: dict[str, Table]) -> list[Problem]:
     """Take out entries whose content (not their id) makes them useless; returns the reasons."""
     reasons: list[Problem] = []
     for name, check in (
-        ("wav.scp", check_audio),
-        ("text", lambda table: check_text(table, non_print=True)),
-        ("utt2spk", check_names),
-        ("segments", lambda table: check_segments(table, tables.get("wav.scp"))),
+        ("wav.scp", datadir.check_audio),
+        ("text", lambda table: datadir.check_text(table, non_print=True)),
+        ("utt2spk", datadir.check_names),
+        ("segments", lambda table: datadir.check_segments(table, tables.get("wav.scp"))),
     ):
         if table := tables.get(name):
             bad = list(check(table))

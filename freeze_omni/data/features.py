@@ -3,8 +3,6 @@
 What a frozen frontend makes of a recording does not change in training, so training costs the parts after it alone.
 """
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path

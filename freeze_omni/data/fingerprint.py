@@ -1,7 +1,5 @@
 """What work was made from: fingerprints of files and folders by content. A copy, or a new time, changes nothing."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 from collections.abc import Iterator, Mapping
@@ -45,7 +43,8 @@ def _files(path: Path) -> Iterator[tuple[str, Path]]:
     elif (path / "wav.scp").is_file():
         tables = [one for one in sorted(path.iterdir()) if one.is_file() and _counts(one.name)]
         yield from ((one.name, one) for one in tables)
-        for entry in sorted({entry for one in tables if one.suffix == ".scp" for entry in _entries(one)}):
+        lines = [line for one in tables if one.suffix == ".scp" for line in one.read_bytes().split(b"\n")]
+        for entry in sorted({os.fsdecode(line.partition(b" ")[2].strip()) for line in lines}):
             if os.path.isfile(entry):  # not a pipe
                 yield f"\0{entry}", Path(entry)
     elif path.is_dir():
@@ -62,11 +61,6 @@ def _files(path: Path) -> Iterator[tuple[str, Path]]:
 
 def _counts(name: str) -> bool:
     return not name.startswith(".") and not name.endswith(".log") and name not in _NOT_COUNTED
-
-
-def _entries(table: Path) -> Iterator[str]:
-    for line in table.read_bytes().split(b"\n"):
-        yield os.fsdecode(line.partition(b" ")[2].strip())
 
 
 def _contents(files: Mapping[str, Path], stats: Mapping[str, os.stat_result]) -> Iterator[tuple[str, str]]:

@@ -1,7 +1,5 @@
 """The rule for ids: utterances, recordings, speakers, questions and sets name files, and stand in command lines."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable
 from pathlib import Path

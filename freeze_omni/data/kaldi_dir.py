@@ -1,7 +1,5 @@
 """Write or read a Kaldi directory as a whole."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -10,17 +8,10 @@ from pathlib import Path
 import soundfile
 
 from freeze_omni.config import ConfigError, build
+from freeze_omni.data import tables
 from freeze_omni.data.corpora.base import Utterance
 from freeze_omni.data.ids import check_ids
-from freeze_omni.data.tables import (
-    TableError,
-    read_jsonl,
-    read_lines,
-    read_table,
-    write_jsonl,
-    write_speakers,
-    write_table,
-)
+from freeze_omni.data.tables import TableError, read_table, write_speakers, write_table
 from freeze_omni.data.tts.synthesize import Job
 
 
@@ -55,7 +46,7 @@ def write_spoken_set(folder: str | Path, jobs: Sequence[Job], paths: Mapping[str
 
 def refuse_recordings(folder: Path) -> None:
     """Raises TableError if the folder's wav.scp lists other sounds than synthesised ones: it would be overwritten."""
-    lines = read_lines(folder / "wav.scp") if (folder / "wav.scp").exists() else []
+    lines = tables.read_lines(folder / "wav.scp") if (folder / "wav.scp").exists() else []
     for number, line in enumerate(lines, start=1):
         if not _SYNTHESISED.search(line):
             raise TableError(f"{folder}/wav.scp:{number}: a sound that was not synthesised here; give another folder")
@@ -78,13 +69,12 @@ class Source:
 
 
 def write_sources(data: Path, sources: Iterable[Source]) -> None:
-    """Write `data`/sources.jsonl."""
-    write_jsonl(data / FILE, map(asdict, sources))
+    tables.write_jsonl(data / FILE, map(asdict, sources))
 
 
 def read_sources(path: Path) -> list[Source]:
     """Read sources.jsonl. Raises ConfigError that names the line."""
     try:
-        return [build(Source, row, f"{path}:{number}") for number, row in read_jsonl(path)]
+        return [build(Source, row, f"{path}:{number}") for number, row in tables.read_jsonl(path)]
     except TableError as error:
         raise ConfigError(f"{error}; run stage 1 again") from None

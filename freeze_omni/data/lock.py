@@ -1,7 +1,5 @@
 """One process works in a folder at a time."""
 
-from __future__ import annotations
-
 import fcntl
 import os
 import platform

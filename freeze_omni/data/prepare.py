@@ -1,7 +1,5 @@
 """Stage 2: a Kaldi directory becomes single files at one rate, cut and padded; a file that fits stays as it is."""
 
-from __future__ import annotations
-
 import functools
 import hashlib
 import itertools

@@ -1,7 +1,5 @@
 """Work through a list with processes and show the progress; the caller can resume."""
 
-from __future__ import annotations
-
 import multiprocessing
 import os
 import sys

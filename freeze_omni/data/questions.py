@@ -1,7 +1,5 @@
 """Questions with accepted answers: our questions.jsonl, and the question sets as they are published."""
 
-from __future__ import annotations
-
 import re
 from collections import Counter
 from collections.abc import Iterable
@@ -35,7 +33,6 @@ class Question:
 
 
 def write_questions(path: str | Path, questions: Iterable[Question]) -> None:
-    """Write questions.jsonl, one object a line."""
     write_jsonl(path, map(asdict, questions))
 
 
@@ -61,7 +58,7 @@ def read_published(path: Path) -> list[Question]:
 
 def _read_form(path: Path) -> list[Question]:
     if path.suffix in (".tsv", ".txt"):
-        return _questions(path, _llama_rows(path))
+        return _questions(path, ((key, cells[0].strip(), [cells[1].strip()]) for key, cells in _table_rows(path)))
     rows = list(read_objects(path))
     first = rows[0][1] if rows else {}
     if len(rows) == 1 and isinstance(first.get("Data"), list):
@@ -100,10 +97,6 @@ def _trivia_row(row: dict[str, Any]) -> tuple[str, str, list[str]]:
     answer = row["Answer"]
     names = [answer["Value"], *answer.get("Aliases", ()), *answer.get("HumanAnswers", ())]
     return str(row["QuestionId"]), row["Question"], list(dict.fromkeys(names))
-
-
-def _llama_rows(path: Path) -> Iterable[tuple[str, str, list[str]]]:
-    return ((key, cells[0].strip(), [cells[1].strip()]) for key, cells in _table_rows(path))
 
 
 def _table_rows(path: Path) -> Iterable[tuple[str, list[str]]]:

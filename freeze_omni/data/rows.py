@@ -1,7 +1,5 @@
 """Rows with named fields: JSON lines, a JSON array, .csv or .tsv; what a .json file is, its content shows."""
 
-from __future__ import annotations
-
 import csv
 import io
 from collections.abc import Iterator

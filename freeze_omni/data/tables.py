@@ -1,7 +1,5 @@
 """Kaldi tables and line files: one reader and one writer for every `id value` file, JSON lines and lists."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import math
@@ -106,10 +104,7 @@ def append_jsonl(path: str | Path, rows: Iterable[object]) -> None:
 
 
 def read_table(path: str | Path, need_value: bool = True) -> dict[str, str]:
-    """Read `id value` lines in the file's order; a blank or a tab ends the id.
-
-    Raises TableError: no file, none in it, an id twice or with other white space in it, or no value.
-    """
+    """`id value` lines, in order. Raises TableError: none, an id twice or with other white space in it, or no value."""
     table: dict[str, str] = {}
     for number, line in enumerate(each_line(path), start=1):
         key, value = split_id(line)

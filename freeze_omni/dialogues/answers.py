@@ -20,10 +20,7 @@ _BATCH = 48
 
 @dataclass(frozen=True)
 class AnswerConfig:
-    """How the LLM is asked. An answer that has not ended after max_new_tokens is flagged.
-
-    unfinished: such an answer is kept, which teaches to end one anywhere, or only its whole sentences, perhaps none.
-    """
+    """How the LLM is asked. unfinished: an answer cut at max_new_tokens is kept, or only its whole sentences are."""
 
     system: str = "You are a helpful voice assistant. Answer in one short sentence."
     max_new_tokens: int = 32

@@ -1,7 +1,5 @@
 """Stage 4 as a whole: ask the LLM, speak its answers, compose every set of the configuration."""
 
-from __future__ import annotations
-
 import json
 import random
 from collections import Counter

@@ -1,7 +1,5 @@
 """What each set of stage 4 is composed of: which recording, as what kind of scene, to which question and answer."""
 
-from __future__ import annotations
-
 import random
 import re
 from collections.abc import Callable, Mapping, Sequence

@@ -1,7 +1,5 @@
 """State labels: from a timeline of the user's side to one label for each chunk, as docs/duplex.md defines it."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -72,7 +70,8 @@ def chunk_labels(segments: Sequence[Segment], chunks: int, config: LabelConfig |
         chunk = decision_chunk(segment.end_s, config)
         if decision is not None and chunk < chunks and not _void(segment, segments, chunk, config):
             labels[chunk] = decision
-            for after in range(chunk + 1, _next_start(segment, segments, chunks, config)):
+            starts = [int((x.start_s + ROUNDING_S) / config.chunk_s) for x in segments if x.start_s > segment.end_s]
+            for after in range(chunk + 1, min([chunks, *starts])):
                 labels[after] = NO_LABEL
     return labels
 
@@ -84,9 +83,3 @@ def _void(segment: Segment, segments: Sequence[Segment], chunk: int, config: Lab
         return any(other.kind in TO_SYSTEM for other in over)
     before = [x for x in segments if x.end_s <= segment.end_s and x.kind in TO_SYSTEM]
     return bool(over) or bool(before) and max(before, key=lambda other: other.end_s).kind == "cutoff"
-
-
-def _next_start(segment: Segment, segments: Sequence[Segment], chunks: int, config: LabelConfig) -> int:
-    """The chunk in which the next segment starts, or `chunks`."""
-    starts = [int((x.start_s + ROUNDING_S) / config.chunk_s) for x in segments if x.start_s > segment.end_s]
-    return min([chunks, *starts])

@@ -1,7 +1,5 @@
 """Duplex scenes: recordings on a known time line, with pauses, break-offs, noise and side talk."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

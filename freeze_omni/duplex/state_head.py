@@ -1,8 +1,6 @@
 """The state head, read at the end of every chunk: 0 the user still speaks; 1 has finished, answer; 2 has finished,
 nothing to answer (the paper's chunk states)."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

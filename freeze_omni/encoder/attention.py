@@ -6,15 +6,13 @@ checkpoints: Transformer-XL scores without the shift, and a quirk. The score of 
 later than the window does, and restart when a table of 5000 is used up. Trained weights rely on that.
 """
 
-from __future__ import annotations
-
 import math
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from freeze_omni.attention import attend
+from freeze_omni.attention import Rotary, attend, rotary_tables, rotate
 from freeze_omni.encoder.config import RELEASED_TABLE as TABLE
 from freeze_omni.encoder.config import EncoderConfig
 
@@ -57,43 +55,26 @@ class Attention(nn.Module):
         return self.key(x).unflatten(-1, (self.heads, -1)), self.value(x).unflatten(-1, (self.heads, -1))
 
 
-def rotation(frames: Tensor, head_size: int) -> Tensor:
-    """Cosines and sines (2, T, head_size / 2) of the angles at `frames` (T,)."""
-    powers = torch.arange(0, head_size, 2, device=frames.device, dtype=torch.float32) / head_size
-    angles = frames.float()[:, None] * BASE**-powers
-    return torch.stack([angles.cos(), angles.sin()])
-
-
-def rotate(x: Tensor, turn: Tensor) -> Tensor:
-    """Turn the halves of x (B, H, T, head_size) against each other by `rotation` angles."""
-    cos, sin = turn.to(x.dtype)
-    one, two = x.chunk(2, dim=-1)
-    return torch.cat([one * cos - two * sin, two * cos + one * sin], dim=-1)
-
-
 class RotaryAttention(Attention):
-    """Keys are cached before they are turned.
-
-    Only distances count, so a step may count its frames from the oldest one in the cache: the angles stay small and
-    exact however old the stream is.
-    """
+    """Keys are cached before they are turned: only distances count, so angles stay small however old a stream is."""
 
     def __init__(self, config: EncoderConfig):
         super().__init__(config)
         self.dropout = config.attention_dropout
 
     @staticmethod
-    def places(config: EncoderConfig, queries: Tensor, keys: Tensor, chunk_frames: int) -> Tensor:
+    def places(config: EncoderConfig, queries: Tensor, keys: Tensor, chunk_frames: int) -> Rotary:
         """Angles of the frames of a call, oldest key first; the same for rows of any age."""
-        return rotation(torch.arange(keys.shape[-1], device=keys.device), config.head_size)
+        return rotary_tables(torch.arange(keys.shape[-1], device=keys.device)[None], config.head_size)
 
-    def forward(self, x: Tensor, keys: Tensor, values: Tensor, mask: Tensor, places: Tensor) -> Tensor:
+    def forward(self, x: Tensor, keys: Tensor, values: Tensor, mask: Tensor, places: Rotary) -> Tensor:
         """Attend from the newest frames x (B, Q, size) to keys and values (B, K, H, head_size).
 
         mask (B or 1, Q, K) bool, True where seen; places: of the class's `places`. Returns (B, Q, size).
         """
         query = self.query(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)
-        query, keys = rotate(query, places[:, -x.shape[1] :]), rotate(keys.transpose(1, 2), places)
+        cosine, sine = (table[:, :, -x.shape[1] :] for table in places)
+        query, keys = rotate(query, (cosine, sine)), rotate(keys.transpose(1, 2), places)
         dropout = self.dropout if self.training else 0.0
         attended = attend(query, keys, values.transpose(1, 2), mask[:, None], dropout)
         return self.out(attended.transpose(1, 2).flatten(2))
@@ -157,11 +138,7 @@ class ReleasedAttention(Attention):
         return self.out(attended.flatten(2))
 
     def _by_place(self, query: Tensor, table: Tensor) -> Tensor:
-        """Products (B, H, Q, U) of queries (B, Q, H, head_size) with the projected places (U, size).
-
-        (query weight) table for the few frames of a step, query (weight table) for whole utterances: whichever
-        multiplies less.
-        """
+        """Products (B, H, Q, U) of queries (B, Q, H, head_size) and places (U, size), in the order that costs less."""
         rows, size, used = query.shape[0] * query.shape[1], table.shape[1], len(table)
         if rows * (size + self.heads * used) < used * (size + rows):
             weight = self.place.weight.unflatten(0, (self.heads, -1))

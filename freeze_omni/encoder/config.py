@@ -1,7 +1,5 @@
 """The encoder's configuration."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Literal
 

@@ -1,7 +1,5 @@
 """The CTC head of stage 1.1, and its greedy path offline and in steps."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 
@@ -77,7 +75,6 @@ class NoCtcHead(CtcHead):
         return enc.new_zeros(*enc.shape[:2], 1)
 
     def initial_state(self, batch_size: int, device: torch.device | str | None = None) -> State:
-        """As that of `CtcHead`."""
         return {"unit": torch.zeros(batch_size, dtype=torch.long, device=device)}
 
 

@@ -1,13 +1,12 @@
 """The speech encoder: normalisation, convolutions, blocks; chunk-wise and streaming."""
 
-from __future__ import annotations
-
 import math
 from functools import partial
 
 import torch
 from torch import Tensor, nn
 
+from freeze_omni.attention import Rotary
 from freeze_omni.encoder.attention import ATTENTION, Places, visible
 from freeze_omni.encoder.config import EncoderConfig
 from freeze_omni.frontend.cmvn import Cmvn
@@ -46,10 +45,7 @@ class Projection(nn.Module):
 
 
 class CausalConvolution(nn.Module):
-    """Gated pointwise, causal depthwise, norm, SiLU, pointwise, as in Conformer: ours for small data, off as released.
-
-    It norms each frame alone, so it streams.
-    """
+    """Gated pointwise, causal depthwise, norm of each frame, SiLU, pointwise, as in Conformer (for small data)."""
 
     def __init__(self, size: int, kernel: int):
         super().__init__()
@@ -85,7 +81,7 @@ class Block(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(
-        self, x: Tensor, past: dict[str, Tensor], mask: Tensor, places: Tensor | Places
+        self, x: Tensor, past: dict[str, Tensor], mask: Tensor, places: Rotary | Places
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """x (B, Q, size) to the same, and the past of the next call.
 

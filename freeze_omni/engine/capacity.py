@@ -5,8 +5,6 @@ moments of an interruption, when they overlap. A step of listening begins when t
 others are done, and must end before the next chunk comes.
 """
 
-from __future__ import annotations
-
 import statistics
 import timeit
 from collections.abc import Callable

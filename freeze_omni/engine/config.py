@@ -1,7 +1,5 @@
 """How one model is shared by many sessions."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 
 from freeze_omni.frontend.vad import GateConfig

@@ -1,7 +1,5 @@
 """Measurements of a worker: sums, and percentiles of the last minute."""
 
-from __future__ import annotations
-
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -49,8 +47,6 @@ class Report:
 
 
 class Measures:
-    """Collects what a scheduler observes."""
-
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._sums = dict.fromkeys(SUMS, 0.0)

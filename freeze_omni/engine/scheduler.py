@@ -9,8 +9,6 @@ long texts (a system prompt, an earlier dialogue) are read in shares: each piece
 the piece before, and none makes a batch long that others listen by.
 """
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable, Hashable, Sequence
 from functools import partial

@@ -4,8 +4,6 @@ Three lanes ask for work independently: `listen` (events, in order), `write` and
 runs the model nor reads a clock; the scheduler does both.
 """
 
-from __future__ import annotations
-
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -88,7 +86,6 @@ class Lane:
     ops: int = 0
 
     def is_fresh(self, since_s: float) -> bool:
-        """Whether it is for audio that arrived after `since_s`."""
         return isinstance(self.event, ev.AudioChunk) and self.arrived_s > since_s
 
 
@@ -180,7 +177,6 @@ class Slot:
 
     @property
     def busy(self) -> bool:
-        """Something is to be done, now or later."""
         return bool(self._inbox or self._todo or self.lanes or self.session is None or self.playback)
 
     # what is to be done
@@ -252,7 +248,6 @@ class Slot:
             self._inbox.append((ev.Played(heard), now_s))
 
     def _gated(self, chunk: ev.AudioChunk) -> list[ev.Event]:
-        """Whether the gate opens or closes in a chunk."""
         was_open = bool(self._gate_state["open"])
         _, self._gate_state = self._gate.step(torch.from_numpy(chunk.samples)[None], self._gate_state)
         is_open = bool(self._gate_state["open"])

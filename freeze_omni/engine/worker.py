@@ -1,7 +1,5 @@
 """A worker: a process (or thread) with one model and all its sessions. It talks to the front through one pipe."""
 
-from __future__ import annotations
-
 import logging
 import signal
 import sys
@@ -199,7 +197,6 @@ def detector(vad: str) -> Detector:
 
 
 def run_worker(config: WorkerConfig, pipe: Connection) -> None:
-    """The main function of a worker's process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the front decides when to stop
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s worker: %(message)s")
     from freeze_omni.pack import LOAD_ERRORS, load, load_fault

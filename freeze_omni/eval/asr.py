@@ -3,8 +3,6 @@
 With a judge, sets that were made elsewhere are transcribed by it, too: what could be had with another recogniser.
 """
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -83,10 +81,7 @@ def transcribe(model: Any, sounds: Sequence[np.ndarray], config: AsrDecodeConfig
 
 
 def score(root: Path, config: DecodeConfig, judge: Path | None = None) -> dict[str, Any]:
-    """Error rates of each set by chunk size, of the LLM's transcript if any, and of the judge's if any.
-
-    Each has its CER under `characters`.
-    """
+    """Error rates of each set by chunk size, by the LLM and the judge if any, each with its CER under `characters`."""
     figures: dict[str, dict[str, Any]] = {}
     for folder in [path.parent for path in sorted(root.glob("asr_*/decode.json"))]:
         references, found = read_table(data_of(folder) / "text"), {}

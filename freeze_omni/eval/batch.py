@@ -1,16 +1,16 @@
 """Batches of speech and of positions through the model: what it hears, when it would answer, what it answers."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from freeze_omni.duplex.state_head import chunk_hidden
 from freeze_omni.eval.sets import stack
 from freeze_omni.listening import ListeningOutput
 from freeze_omni.llm.frozen import FrozenLLM
+from freeze_omni.llm.generate import GenerationConfig, generate_rows
 from freeze_omni.llm.order import Rounds
 from freeze_omni.session.history import embed
 from freeze_omni.shapes import pad_rows, valid_mask
@@ -49,39 +49,15 @@ def state_probabilities(
     embeds, lengths = pad_rows(rows)
     hidden, _ = model.llm(embeds, valid_mask(lengths, embeds.shape[1]))
     sizes = torch.tensor([len(before) for before in contexts], device=adapted.ends.device)
-    last = sizes[:, None] + adapted.ends - 1
-    at_ends = hidden.gather(1, last[..., None].expand(-1, -1, hidden.shape[2]))
-    found = model.state_head(at_ends, adapted.summary).float().softmax(-1)
+    found = model.state_head(chunk_hidden(hidden, sizes, adapted.ends), adapted.summary).float().softmax(-1)
     chunks = [-(-frames // model.rates.chunk_frames) for frames in heard.lengths.tolist()]
     return [row[:count].tolist() for row, count in zip(found, chunks, strict=True)]
 
 
-@torch.no_grad()
 def greedy_answers(llm: FrozenLLM, rows: Sequence[Tensor], max_new_tokens: int) -> list[list[int]]:
-    """Positions (P_i, E) to the ids of the answer after each, without end tokens. Ended rows leave the batch."""
-    if len(rows) > 1 and max(map(len, rows)) + max_new_tokens > llm.window:  # as in llm/generate.py
-        return [greedy_answers(llm, [row], max_new_tokens)[0] for row in rows]
-    embeds, lengths = pad_rows(list(rows))
-    cache = llm.new_cache()
-    hidden = llm(embeds, valid_mask(lengths, embeds.shape[1]), cache)[0]
-    hidden = hidden[torch.arange(len(rows), device=hidden.device), lengths - 1]
-    answers: list[list[int]] = [[] for _ in rows]
-    alive = list(range(len(rows)))
-    for _ in range(max_new_tokens):
-        drawn = llm.logits(hidden).argmax(-1)
-        going = [i for i, token in enumerate(drawn.tolist()) if token not in llm.end_ids]
-        if len(going) < len(alive):
-            picked = torch.tensor(going, dtype=torch.long, device=hidden.device)
-            cache.pick(picked)
-            drawn, alive = drawn[picked], [alive[i] for i in going]
-        if not alive:
-            break
-        for row, token in zip(alive, drawn.tolist(), strict=True):
-            answers[row].append(token)
-        hidden = llm(llm.embed(drawn[:, None]), cache=cache)[0][:, -1]
-    return answers
+    """Positions (P_i, E) to the ids of the answer after each, without end tokens."""
+    return [one.ids for one in generate_rows(llm, rows, GenerationConfig(max_new_tokens))]
 
 
 def decoded(llm: FrozenLLM, ids: list[int]) -> str:
-    """Text of answer ids, with single spaces."""
     return " ".join(llm.tokenizer.decode(ids, skip_special_tokens=True).split())

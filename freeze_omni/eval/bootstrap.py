@@ -1,7 +1,5 @@
 """Means, percentiles and shares, with confidence intervals by resampling utterances (Bisani and Ney 2004)."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The codec: originals and their copies, each with its own voice. eval/tts.py scores them with the other speech."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any

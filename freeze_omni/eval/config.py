@@ -52,8 +52,6 @@ class OutsideConfig:
 
 @dataclass(frozen=True)
 class TtsDecodeConfig:
-    """The sweep over top_k."""
-
     sentences: int = 24
     top_k: tuple[int, ...] = (1, 2, 3, 4, 5)
     batch: int = 24
@@ -61,16 +59,12 @@ class TtsDecodeConfig:
 
 @dataclass(frozen=True)
 class CodecDecodeConfig:
-    """How many recordings the codec copies."""
-
     utterances: int = 40
     batch: int = 16
 
 
 @dataclass(frozen=True)
 class StateDecodeConfig:
-    """Scenes, streamed in lock step."""
-
     scenes: int = 60
     batch: int = 32
 

@@ -5,8 +5,6 @@ and words are assigned to clips by their time stamps. If that is in doubt (a wor
 although it is not silent, far more words than a voice can say), the clips concerned are decoded again, each alone.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -28,8 +26,6 @@ _GROUP = 48  # clips whose sound is in memory at once
 
 @dataclass(frozen=True)
 class Word:
-    """A recognised word with its times in the window, in seconds."""
-
     text: str
     start_s: float
     end_s: float
@@ -37,8 +33,6 @@ class Word:
 
 @dataclass(frozen=True)
 class Placed:
-    """A clip with its place in a window, in seconds."""
-
     key: str
     start_s: float
     end_s: float

@@ -3,8 +3,6 @@
 Another system is measured from the end of the question to its first sound.
 """
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Outputs of another system: texts and sounds by utterance, and where it speaks, from the level of its sound."""
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -12,8 +10,7 @@ import numpy as np
 from freeze_omni.config import one_line
 from freeze_omni.data.rows import ROW_FILES, read_rows
 from freeze_omni.data.tables import TableError, read_lines, read_table
-from freeze_omni.eval.fields import TABLE, TRN, UNNAMED, Fields, texts_of
-from freeze_omni.eval.ids import Columns, by_known_ids
+from freeze_omni.eval.fields import TABLE, TRN, UNNAMED, Columns, Fields, by_known_ids, texts_of
 
 SOUNDS = (".wav", ".flac", ".ogg", ".mp3")
 _TRN_LINE = re.compile(r"(.*)\((\S+)\)\s*")
@@ -96,10 +93,7 @@ def read_numbers(path: Path) -> dict[str, list[float]]:
 
 
 def read_sounds(path: Path, known: Sequence[str] = (), others: Columns = ()) -> dict[str, str]:
-    """Id to sound: a wav.scp, a folder with one, or with <id>.wav, <id>/output.wav or <task>/<id>/output.wav.
-
-    known, others: as of `read_texts`. Raises TableError.
-    """
+    """Id to sound: a wav.scp, or a folder with one, <id>.wav or [<task>/]<id>/output.wav. Raises TableError."""
     if not path.exists():
         raise TableError(f"{path}: no such file or folder; correct --outputs")
     if path.is_file() or (path / "wav.scp").is_file():
@@ -184,6 +178,5 @@ def speech_segments(wav: np.ndarray, hz: int, merge_s: float = MERGE_S, breaks_s
 
 
 def clipped(segments: Sequence[Span], start_s: float, end_s: float) -> list[Span]:
-    """The parts of the segments between two times."""
     cut = [(max(begin, start_s), min(end, end_s)) for begin, end in segments]
     return [(begin, end) for begin, end in cut if end > begin]

@@ -1,7 +1,5 @@
 """The figures that the paper reports (arXiv 2411.00774 v5), by the names of its test sets."""
 
-from __future__ import annotations
-
 import re
 
 # CER or WER in percent: chunk = infinity | chunk = 4 | chunk = 4, trained without dynamic chunks

@@ -1,7 +1,5 @@
 """Pictures of RESULTS.md. matplotlib is imported only here, and only to draw."""
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path

@@ -11,8 +11,6 @@ An answer is right if one of the reference answers occurs in it as a run of whol
 article before the reference. This is the rule of Web Questions and Trivia QA for generative models, as in the paper.
 """
 
-from __future__ import annotations
-
 import argparse
 import itertools
 import re
@@ -192,10 +190,7 @@ def score_records(records: Asked, references: References, normalise: str) -> dic
 
 
 def score(root: Path, config: DecodeConfig, judge: Path | None = None) -> dict[str, Any]:
-    """Answers to spoken and written questions: of all rounds and, if there are several, of each.
-
-    sets: the same of further sets, which were decoded to qa_<set>.
-    """
+    """Answers to spoken and written questions, in all and by round; sets: the same of sets decoded to qa_<set>."""
     figures = score_set(root / "qa", config.score.normaliser)
     further = [path.parent for path in sorted(root.glob("qa_*/decode.json"))]
     found = {folder.name.removeprefix("qa_"): score_set(folder, config.score.normaliser) for folder in further}

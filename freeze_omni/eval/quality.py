@@ -4,8 +4,6 @@ Both are optional (`score:` of decode.yaml). Without their third-party weights n
 so. Results are kept next to the clips, so a rerun measures only new clips.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path

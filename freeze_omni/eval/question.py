@@ -1,7 +1,5 @@
 """Sessions on a virtual clock: one recorded question asked, or a sound heard in time; what was said, with all times."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -31,7 +29,6 @@ class VirtualClock:
         self.now_s, self.pace = 0.0, pace
 
     def wait_until(self, time_s: float) -> None:
-        """Move on to time_s, unless that has passed."""
         self.now_s = max(self.now_s, time_s)
 
     def run(self, work: Callable[..., Any], *arguments: Any) -> Any:
@@ -111,7 +108,6 @@ def _listen(session: SpeechSession, sound: np.ndarray, asked: Asked, clock: Virt
 
 
 def _answer(session: SpeechSession, asked: Asked, clock: VirtualClock, watch: Watch) -> None:
-    """Make the answer to its end."""
     answering, sounds = session.answering, [asked.audio]
     while session.answering is not None:
         begin = clock.now_s
@@ -224,10 +220,7 @@ def follow(
     piece: Callable[[int, int, TimeLine], np.ndarray],
     clock: VirtualClock | None = None,
 ) -> TimeLine:
-    """Hear `samples` at the input rate, chunk by chunk, on a clock that advances by the time of the work.
-
-    piece: (first sample, count, what was said so far) to the samples that are heard.
-    """
+    """Hear `samples` by chunks on a clock that work advances; piece: (first sample, count, said so far) to samples."""
     clock, size = clock or VirtualClock(), rates.chunk_samples
     line = TimeLine(np.zeros(round(samples / rates.input_hz * rates.output_hz), np.float32), rates.output_hz)
     for at in range(0, samples, size):

@@ -1,7 +1,5 @@
 """Figures in Markdown tables, the report of one evaluation, and the sections of RESULTS.md."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -66,7 +64,6 @@ class Report:
     notes: list[str] = field(default_factory=list)
 
     def lines(self) -> list[str]:
-        """Markdown."""
         return [f"## {self.title}", "", *table(self.head, self.rows), *(f"- {note}" for note in self.notes), ""]
 
     def write(self, folder: Path, name: str, started_s: float, seed: int) -> None:

@@ -3,8 +3,6 @@
 A toy is marked as one, and is never compared with the paper.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -138,7 +136,6 @@ def _sizes(results: Sequence[Results]) -> list[str]:
 
 
 def _data(results: Sequence[Results]) -> list[str]:
-    """What the sets were made of, and what was missing."""
     rows = []
     for result in results:
         for one in result.get("sources", ()):

@@ -1,7 +1,5 @@
 """Rejection of synthetic speech by a round trip: an utterance that a recogniser mishears is left out."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path

@@ -25,10 +25,7 @@ from freeze_omni.session.session import SessionConfig
 
 
 class Records:
-    """`records.jsonl` in a folder; `found`, of earlier runs, is dropped if `made_from.json` says something else.
-
-    Raises ConfigError: another process works in the folder.
-    """
+    """`records.jsonl`; `found` is of earlier runs `made_from` the same. Raises ConfigError: the folder is in use."""
 
     def __init__(self, folder: str | Path, made_from: Mapping[str, Any]) -> None:
         self.folder = Path(folder)
@@ -36,13 +33,13 @@ class Records:
         claim(self.folder)
         self.path = self.folder / "records.jsonl"
         identity = json.dumps(made_from, sort_keys=True, default=str)
-        same = _text(self.folder / "made_from.json").strip() == identity
+        known = self.folder / "made_from.json"
+        same = known.exists() and known.read_text(encoding="utf-8").strip() == identity
         self.found = read_records(self.path) if same else {}
         write_jsonl(self.path, self.found.values())  # without the half line of a killed run
-        write_lines(self.folder / "made_from.json", [identity])
+        write_lines(known, [identity])
 
     def missing(self, keys: Iterable[str]) -> list[str]:
-        """The keys that remain to be done, in their order."""
         return [key for key in keys if key not in self.found]
 
     def add(self, records: Iterable[Mapping[str, Any]]) -> None:
@@ -86,10 +83,6 @@ def progress(title: str, done: int, total: int, started_s: float) -> None:
         return
     end = "\r" if live and done < total else "\n"
     print(f"{title}: {done}/{total}, {time.time() - started_s:.0f} s", file=sys.stderr, end=end, flush=True)
-
-
-def _text(path: Path) -> str:
-    return path.read_text(encoding="utf-8") if path.exists() else ""
 
 
 # ids that remain to the records of finished items, some at a time
@@ -159,17 +152,13 @@ class DecodeJob:
         for path in (self.model, self.codec):
             if self.partial and path is not None and not path.is_file():
                 raise ConfigError(f"{path}: no such checkpoint; train that stage first")
-        model = [self.model] if self.partial else sorted(filter(_decodes, self.model.iterdir()))
+        files = [self.model] if self.partial else sorted(self.model.iterdir())
+        model = [one for one in files if self.partial or one.is_dir() or one.suffix in (".safetensors", ".yaml")]
         parts = [Path(part) for part in (*model, self.codec, self.llm, self.units, self.voice) if part is not None]
         read = {part.name: fingerprint(part) if part.exists() else str(part) for part in parts}
         read["test set"] = fingerprint(self.data)
         identity = {"read": read, "data": str(self.data), "config": repr(made_from), "seed": self.seed}
         return Records(self.output, identity)
-
-
-def _decodes(path: Path) -> bool:
-    """Whether a file or folder of a packed model is one that decoding reads."""
-    return path.is_dir() or path.suffix in (".safetensors", ".yaml")
 
 
 def session_config(job: DecodeJob, model: Any, max_new_tokens: int) -> SessionConfig:

@@ -12,8 +12,6 @@ delay           seconds from the end of a taken turn to the end of the chunk wit
 f1              of every state over the labelled chunks, each chunk alone, the likeliest state taken
 """
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -185,7 +183,6 @@ def _segments(scenes: Iterable[LabelledScene]) -> Iterator[tuple[LabelledScene, 
 
 
 def score(root: Path, config: DecodeConfig, judge: Path | None = None) -> dict[str, Any]:
-    """Turn taking on the set's scenes."""
     found = read_labelled(data_of(root / "states"), read_records(root / "states" / "records.jsonl"))
     return {"states": score_scenes(found, config.score.takes)}
 

@@ -1,7 +1,5 @@
 """The subjects of evaluation, each a module, and decode.yaml: how much of each is decoded and how it is scored."""
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,15 +13,11 @@ from freeze_omni.eval.runner import DecodeJob
 
 
 class Decoder(Protocol):
-    """A module that decodes."""
-
     def decode(self, job: DecodeJob) -> dict[str, dict[str, Any]]:
         """Stage 11: one test set, into one folder; returns the records."""
 
 
 class Subject(Decoder, Protocol):
-    """A module of a subject."""
-
     def score(self, root: Path, config: DecodeConfig, judge: Path | None = None) -> dict[str, Any]:
         """Stage 12: figures of a decoding root by name. asr and tts skip the folders that are missing."""
 

@@ -4,8 +4,6 @@ Only in a dialogue set, of questions (`text`) and answers (`answer`), has the pr
 copies and the answers streamed by sessions are scored here, too.
 """
 
-from __future__ import annotations
-
 import argparse
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -153,7 +151,6 @@ def best_setting(speech: Mapping[str, Any]) -> str | None:
 
 
 def _rates(texts: Mapping[str, str], heard: Mapping[str, str], normaliser: str) -> dict[str, Any]:
-    """Word and character error rates."""
     found = error_rate(texts, heard, normaliser).as_dict()
     return found | {"character_percent": error_rate(texts, heard, "characters").as_dict()["percent"]}
 

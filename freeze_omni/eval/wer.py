@@ -5,8 +5,6 @@ published: numbers and money as digits, contractions written out, fillers droppe
 becomes a CER, with `chinese` that of Mandarin test sets with some English in them.
 """
 
-from __future__ import annotations
-
 import re
 import unicodedata
 from collections.abc import Callable, Mapping

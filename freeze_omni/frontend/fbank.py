@@ -1,7 +1,5 @@
 """Kaldi-compatible log mel filterbank features, offline and in steps (paper section 3.1)."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

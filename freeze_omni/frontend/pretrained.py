@@ -5,8 +5,6 @@ computed anew: the model needs no training for it, and memory and positions are 
 law "step by step = all at once" holds because both cut the same windows.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -62,10 +60,7 @@ class PretrainedConfig:
 
 
 class PretrainedFrontend(nn.Module):
-    """Samples at 16 kHz to features of a frozen speech model, with the interface of `Fbank`.
-
-    A feature comes `delay_samples` after its sound; before it come those of the silence before the stream.
-    """
+    """Samples at 16 kHz to a frozen model's features, `delay_samples` late, with the interface of `Fbank`."""
 
     def __init__(self, config: PretrainedConfig):
         """Raises ValueError: an unknown model, or windows that it cannot take."""
@@ -83,7 +78,6 @@ class PretrainedFrontend(nn.Module):
 
     @property
     def output_size(self) -> int:
-        """Width of a feature."""
         return self.model.output_size * self.config.stack
 
     @property
@@ -109,10 +103,7 @@ class PretrainedFrontend(nn.Module):
         return {"samples": torch.zeros(size, device=device or self.device, dtype=dtype)}
 
     def step(self, wav: Tensor, state: State) -> tuple[Tensor, State]:
-        """Samples (B, k * chunk_samples) to features (B, k * chunk_frames, output_size).
-
-        Raises ValueError for other sizes.
-        """
+        """Samples (B, k * chunk_samples), or ValueError, to features (B, k * chunk_frames, output_size)."""
         if wav.shape[1] == 0 or wav.shape[1] % self.chunk_samples:
             raise ValueError(f"a step takes a multiple of {self.chunk_samples} samples, found {wav.shape[1]}")
         samples = torch.cat([state["samples"], wav], dim=1)

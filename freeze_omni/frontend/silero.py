@@ -53,7 +53,6 @@ class SileroDetector(nn.Module):
 
     @torch.no_grad()
     def step(self, wav: Tensor, state: State) -> tuple[Tensor, State]:
-        """As `Detector.step`."""
         context, hidden, cell = state["context"], state["hidden"], state["cell"]
         probabilities = []
         for window in windows(wav).unbind(1):

@@ -1,18 +1,18 @@
 """Speech models of transformers as functions of a window: samples (B, S) to frames (B, S // frame_samples, size)."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, PreTrainedConfig, WhisperConfig
+from transformers.audio_utils import mel_filter_bank
 from transformers.models.moonshine_streaming.modeling_moonshine_streaming import MoonshineStreamingEncoder
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from freeze_omni.frontend.fbank import Fbank
-from freeze_omni.frontend.log_mel import LogMel
+
+WINDOW, SHIFT, SAMPLE_HZ = 400, 160, 16000  # of Whisper's features
 
 
 class SpeechModel(nn.Module):
@@ -33,6 +33,23 @@ class SpeechModel(nn.Module):
 
     def forward(self, wav: Tensor) -> Tensor:
         raise NotImplementedError
+
+
+class LogMel(nn.Module):
+    """Samples (B, S), S a multiple of 160, to features (B, bins, S // 160), as Whisper's own feature extractor."""
+
+    def __init__(self, bins: int):
+        super().__init__()
+        mel = mel_filter_bank(1 + WINDOW // 2, bins, 0.0, SAMPLE_HZ / 2, SAMPLE_HZ, norm="slaney", mel_scale="slaney")
+        self.register_buffer("mel", torch.from_numpy(mel).float(), persistent=False)
+        self.register_buffer("window", torch.hann_window(WINDOW), persistent=False)
+
+    def forward(self, wav: Tensor) -> Tensor:
+        spectrum = torch.stft(wav.float(), WINDOW, SHIFT, window=self.window, return_complex=True)[..., :-1]
+        power = torch.einsum("bft,fm->bmt", spectrum.abs().square(), self.mel)
+        log = power.clamp_min(1e-10).log10()
+        log = torch.maximum(log, log.amax(dim=(1, 2), keepdim=True) - 8.0)
+        return (log + 4.0) / 4.0
 
 
 class Whisper(SpeechModel):
@@ -59,10 +76,7 @@ class Whisper(SpeechModel):
 
 
 class Waveform(SpeechModel):
-    """wav2vec 2.0, HuBERT, WavLM and their like: convolutions over samples, then a Transformer.
-
-    do_normalize (of its feature extractor): each window is brought to zero mean and unit variance.
-    """
+    """wav2vec 2.0, HuBERT, WavLM and their like. do_normalize: windows of zero mean and unit variance."""
 
     def __init__(self, config: PreTrainedConfig) -> None:
         super().__init__(config)
@@ -115,10 +129,7 @@ LAYERS = ("encoder_layers", "num_hidden_layers")  # the names of the number of l
 
 
 def build_speech_model(described: Mapping[str, Any], layers: int = 0) -> SpeechModel:
-    """The model of a configuration with fresh weights. layers: how many of its layers, 0 for all.
-
-    Raises ValueError: an unknown `model_type`, or too few layers.
-    """
+    """With fresh weights, of so many `layers` (0: all). Raises ValueError: unknown `model_type`, or too few layers."""
     kind = described.get("model_type")
     if kind not in KINDS:
         raise ValueError(f"frontend: model_type {kind!r} is not one of {', '.join(KINDS)}; --encoder names a model")

@@ -4,8 +4,6 @@ A detector gives the probability of speech for every window of 32 ms; the gate t
 enough not to chatter. Five windows are one streaming step of 160 ms.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -52,7 +50,6 @@ class EnergyDetector:
         return {"floor_db": torch.full((batch_size,), self.config.floor_db)}
 
     def step(self, wav: Tensor, state: State) -> tuple[Tensor, State]:
-        """As `Detector.step`."""
         power = windows(wav).square().mean(-1)
         levels_db = 10 * power.clamp_min(1e-12).log10()
         floor, above = state["floor_db"], []

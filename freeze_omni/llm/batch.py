@@ -4,8 +4,6 @@ The new positions of all rows follow one another in a batch of one. Attention al
 keys. So rows of any age, prefills and single tokens alike, share a pass, and none depends on the others.
 """
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -51,10 +49,7 @@ class PackedRows(Cache):
 
 @torch.no_grad()
 def read_packed(model: Any, embeds: Sequence[Tensor], caches: Sequence[LlmCache]) -> list[Tensor]:
-    """Embeddings (P_i, E) of each row to hidden states (P_i, E); every cache grows by its row's positions.
-
-    A cache holds one row without padding, and no cache is given twice.
-    """
+    """(P_i, E) of each row to hidden states; every cache, of one row without padding, grows by its row's positions."""
     _switch(model)
     rows = PackedRows(caches, [len(row) for row in embeds])
     fill = embeds[0].new_zeros(rows.filling, embeds[0].shape[1])

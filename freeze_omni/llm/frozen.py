@@ -89,7 +89,6 @@ class FrozenLLM(nn.Module):
 
     @property
     def config(self) -> Any:
-        """The transformers configuration of the language model."""
         return self.model.config.get_text_config(decoder=True)
 
     @property
@@ -138,7 +137,6 @@ class FrozenLLM(nn.Module):
         return super().train(False)
 
     def new_cache(self) -> LlmCache:
-        """An empty cache of keys and values."""
         return LlmCache(self.model.config)
 
     def embed(self, ids: Tensor) -> Tensor:

@@ -1,7 +1,5 @@
 """Tokens out of the frozen LLM, greedy or sampled: one answer as a stream, or many at once."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -71,35 +69,38 @@ class Answer:
     ended: bool  # an end token came before max_new_tokens
 
 
-@torch.no_grad()
 def generate_batch(
-    llm: FrozenLLM,
-    prompts: Sequence[Sequence[int]],
-    config: GenerationConfig,
-    generator: torch.Generator | None = None,
-    keep_hidden: bool = False,
+    llm: FrozenLLM, prompts: Sequence[Sequence[int]], config: GenerationConfig, keep_hidden: bool = False
 ) -> list[Answer]:
-    """Answer many prompts (token ids each) at once; rows that have ended leave the batch.
+    """Answer many prompts (token ids each) at once, as `generate_rows`."""
+    rows = [llm.embed(torch.tensor(prompt, device=llm.model.device)) for prompt in prompts]
+    return generate_rows(llm, rows, config, keep_hidden)
+
+
+@torch.no_grad()
+def generate_rows(
+    llm: FrozenLLM, prompts: Sequence[Tensor], config: GenerationConfig, keep_hidden: bool = False
+) -> list[Answer]:
+    """Answer many prompts (positions (P_i, E) each) at once; rows that have ended leave the batch.
 
     In float32 greedy answers are those of single runs. Prompts of like length cost least padding. What exceeds a
     sliding window, which would count the padding, is answered one by one.
     keep_hidden: otherwise `hidden` of every answer is (0, E).
     """
     if len(prompts) > 1 and max(map(len, prompts)) + config.max_new_tokens > llm.window:
-        return [generate_batch(llm, [prompt], config, generator, keep_hidden)[0] for prompt in prompts]
-    device = llm.model.device
-    ids, lengths = pad_rows([torch.tensor(prompt, device=device) for prompt in prompts])
+        return [generate_rows(llm, [prompt], config, keep_hidden)[0] for prompt in prompts]
+    embeds, lengths = pad_rows(prompts)
     cache = llm.new_cache()
-    hidden = llm(llm.embed(ids), valid_mask(lengths), cache)[0]
-    hidden = hidden[torch.arange(len(prompts), device=device), lengths - 1]
+    hidden = llm(embeds, valid_mask(lengths), cache)[0]
+    hidden = hidden[torch.arange(len(prompts), device=hidden.device), lengths - 1]
     tokens: list[list[int]] = [[] for _ in prompts]
     states: list[list[Tensor]] = [[] for _ in prompts]
     alive = list(range(len(prompts)))
     for step in range(config.max_new_tokens):
-        drawn = choose(llm.logits(hidden), config, generator)
+        drawn = choose(llm.logits(hidden), config)
         going = [i for i, token in enumerate(drawn.tolist()) if token not in llm.end_ids]
         if len(going) < len(alive):
-            rows = torch.tensor(going, dtype=torch.long, device=device)
+            rows = torch.tensor(going, dtype=torch.long, device=hidden.device)
             cache.pick(rows)
             drawn, hidden, alive = drawn[rows], hidden[rows], [alive[i] for i in going]
         for row, token, state in zip(alive, drawn.tolist(), hidden, strict=True):

@@ -7,8 +7,6 @@ stage 1.3, `speech` the adapter's positions; a typed turn, or an earlier round t
 ids of the text in place of prompt and speech. The end token of an answer opens the next prefix.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

@@ -1,7 +1,5 @@
 """Where an LLM is: a folder, or a model of the hub at a revision, written USER/NAME@REVISION."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path

@@ -5,8 +5,6 @@ first positions of every dialogue, or low-rank adapters on the attention (LoRA, 
 not change, but its answers to text do: measure the score on text (docs/ablations.md).
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
@@ -38,10 +36,7 @@ class LearnedPrefix(nn.Module):
     """keys and values (heads, positions, dim) of every layer, at first the LLM's own of a text that it knows."""
 
     def __init__(self, config: LearnedPrefixConfig, model: nn.Module, start: Tensor | None = None):
-        """start (1, P, E): embeddings of that text, repeated to fill the prefix; None draws noise.
-
-        Raises ValueError for an LLM with layers that keep no keys.
-        """
+        """start (1, P, E): of that text, repeated; None: noise. Raises ValueError: a layer that keeps no keys."""
         super().__init__()
         self.positions = config.positions
         if start is None:
@@ -103,10 +98,7 @@ class LoraConfig:
 
 
 def attention_projections(model: nn.Module, endings: Sequence[str] = ()) -> dict[str, nn.Module]:
-    """The linear layers inside the attention modules of any transformers model, by name, in the model's order.
-
-    Raises ValueError if there are none, or an ending names none.
-    """
+    """Linear layers of the attention modules by name, in order. Raises ValueError: none, or an ending names none."""
     modules = dict(model.named_modules())
     inside = tuple(name + "." for name, module in modules.items() if type(module).__name__.endswith("Attention"))
     linear = {name: module for name, module in modules.items() if isinstance(module, nn.Linear | Conv1D)}
@@ -121,10 +113,7 @@ def attention_projections(model: nn.Module, endings: Sequence[str] = ()) -> dict
 
 
 class Lora(nn.Module):
-    """Adds up(down(x)) * alpha / rank to each projection's output while it is applied; nothing at first.
-
-    A down (rank, inputs) and an up (outputs, rank) for each projection, numbered in the model's order.
-    """
+    """Adds up(down(x)) * alpha / rank to each projection while applied: down (rank, inputs), up (outputs, rank)."""
 
     positions = 0
 

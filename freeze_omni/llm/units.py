@@ -47,7 +47,6 @@ class CtcUnits:
 
     @classmethod
     def from_characters(cls, texts: Iterable[str]) -> CtcUnits:
-        """The characters that occur in the texts."""
         return cls("char", CharSpeller([SPACE, *sorted(set().union(*map(_tidy, texts)) - {" "})]))
 
     @classmethod
@@ -68,19 +67,13 @@ class CtcUnits:
         return [self._ids.get(name, 1) for name in self.speller.spell(_tidy(text))]
 
     def decode(self, ids: Iterable[int]) -> str:
-        """Text of unit ids (repeats already joined); blank and unknown give nothing.
-
-        Half a character at the end is held back, so a longer sequence only ever adds text.
-        """
+        """Text of unit ids (repeats joined) without blank, unknown and half a character at the end: it only grows."""
         names = [self.tokens[i] for i in ids if i > 1]
         return self.speller.join(names) if names else ""
 
     @torch.no_grad()
     def embeddings(self, llm: FrozenLLM) -> Tensor:
-        """(V, E): the LLM's input embedding of every unit, zeros for blank and unknown.
-
-        Raises ConfigError for units of another kind, or made with another LLM's tokenizer.
-        """
+        """(V, E): the LLM's embeddings, zeros for blank and unknown. Raises ConfigError: other units or tokenizer."""
         if self.kind != "llm":
             raise ConfigError(
                 f"units of kind '{self.kind}' have no embedding in the LLM: make units of kind 'llm' (stage 3), or set "
@@ -235,17 +228,9 @@ class BpeSpeller:
     @classmethod
     def from_texts(cls, texts: Iterable[str], size: int) -> BpeSpeller:
         model = io.BytesIO()
-        _sentencepiece().SentencePieceTrainer.train(
-            sentence_iterator=iter(texts),
-            model_writer=model,
-            model_type="bpe",
-            vocab_size=size,
-            hard_vocab_limit=False,
-            character_coverage=1.0,
-            bos_id=-1,
-            eos_id=-1,
-            minloglevel=2,
-        )
+        how = {"model_type": "bpe", "vocab_size": size, "hard_vocab_limit": False, "character_coverage": 1.0}
+        how |= {"bos_id": -1, "eos_id": -1, "minloglevel": 2}
+        _sentencepiece().SentencePieceTrainer.train(sentence_iterator=iter(texts), model_writer=model, **how)
         return cls(model.getvalue())
 
     @classmethod

@@ -1,7 +1,5 @@
 """An answer: the LLM writes it token by token, cuts it into segments, and each is spoken as soon as it is cut."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -52,7 +50,7 @@ class AnswerConfig:
     """How answers are written, cut and spoken. prefix: the NAR prefix reads the LLM's hidden states."""
 
     generation: GenerationConfig = field(default_factory=GenerationConfig)
-    segments: SegmentConfig = field(default_factory=lambda: SegmentConfig(rule="sentence"))
+    segments: SegmentConfig = field(default_factory=SegmentConfig)
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
     chunks: ChunkSchedule = field(default_factory=ChunkSchedule)
     prefix: bool = True

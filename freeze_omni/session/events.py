@@ -4,8 +4,6 @@
 returns `Action`s for the user's side and `Work` for the model. All are plain values: a log of events replays a session.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import dataclass_transform
 

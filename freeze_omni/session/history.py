@@ -20,10 +20,7 @@ READ_POSITIONS = 32
 
 @dataclass(frozen=True)
 class History:
-    """The system prompt and finished turns; `cache` holds exactly these.
-
-    turns: for each the positions (P, E) after its prefix: prompt and speech, or text; suffix; answer.
-    """
+    """System prompt and turns, each the positions (P, E) after its prefix; `cache` holds exactly these."""
 
     system: str
     cache: LlmCache

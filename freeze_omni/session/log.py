@@ -5,8 +5,6 @@ JSON lines. The first names the format and has the session's configuration. Ever
 `actions`. Audio is little-endian float32 in base64.
 """
 
-from __future__ import annotations
-
 import base64
 import contextlib
 import json
@@ -33,7 +31,6 @@ class LogError(ValueError):
 
 
 def to_json(value: ev.Event | ev.Action) -> dict[str, Any]:
-    """An event or action as JSON."""
     return {"type": type(value).__name__, **{name: _plain(item) for name, item in vars(value).items()}}
 
 

@@ -4,8 +4,6 @@ A session never calls the model. Its coroutines yield an operation and are sent 
 the operations of many sessions at once (`execute`), or of one (`drive`), by the same code.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Generator, Sequence
 from typing import Any, NamedTuple
 
@@ -82,7 +80,6 @@ type Job[R] = Generator[Op, Any, R]
 
 
 def drive[R](model: FreezeOmni, job: Job[R]) -> R:
-    """Run one job to its end."""
     try:
         op = next(job)
         while True:

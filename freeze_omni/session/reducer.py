@@ -4,8 +4,6 @@ Time is counted in audio chunks. The system listens while it speaks: state 1 sto
 leaves only what was heard in the history, state 2 lets it go on (paper section 3.4).
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -68,8 +66,6 @@ class Spoken:
 
 @dataclass(frozen=True)
 class TurnState:
-    """What the reducer remembers of the turns."""
-
     chunks: int = 0
     gate_open: bool = True
     closed_chunks: int = 0
@@ -91,15 +87,11 @@ Out = tuple[TurnState, Todo]
 
 
 def initial_turns(config: TurnConfig) -> TurnState:
-    """Before the first event."""
     return TurnState(gate_open=not config.behind_gate)
 
 
 def step(config: TurnConfig, event: ev.Event | ev.Result, state: TurnState) -> Out:
-    """The next state, and what to do: actions for the user's side, work for the model, in order.
-
-    Raises TypeError for anything but an event or a result.
-    """
+    """The next state, actions for the user's side and work for the model, in order. Raises TypeError: another event."""
     if not state.answering and isinstance(event, ev.Wrote | ev.Spoke | ev.AnswerMade | ev.Played):
         return state, []  # of an answer that was stopped
     match event:
@@ -272,7 +264,6 @@ def heard_tokens(spoken: tuple[Spoken, ...], played: int, samples_per_token: int
 
 
 def _drop(state: TurnState) -> Out:
-    """Forget the open turn, if any."""
     dropped: Todo = [ev.DropTurn()] if state.listening else []
     return replace(state, listening=False, turn_chunks=0, kept=False), dropped
 

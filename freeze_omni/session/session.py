@@ -164,10 +164,7 @@ class SpeechSession:
         return [action for chunk in self.chunks(samples) for action in self.handle(chunk)]
 
     def work(self, lane: str | None = None) -> list[ev.Action]:
-        """One piece of the answer that is being made; an empty list if there is none.
-
-        lane: `write` or `speak`; by default what is written is spoken before more is written.
-        """
+        """One piece of the answer, if any; lane: `write` or `speak`, by default what is written is spoken first."""
         if self.answering is None:
             return []
         return drive(self.model, self.making(lane or ("speak" if self.answering.may("speak") else "write")))

@@ -9,8 +9,6 @@ A token is written after `length` without a copy of the rest. An older state sta
 it is computed, which overwrites the slots (clone `cache` to keep both).
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

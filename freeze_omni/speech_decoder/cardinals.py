@@ -1,7 +1,5 @@
 """English words for numbers: cardinals, ordinals, years, digits one by one."""
 
-from __future__ import annotations
-
 _SMALL = (
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen"
     " sixteen seventeen eighteen nineteen"

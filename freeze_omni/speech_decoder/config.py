@@ -1,7 +1,5 @@
 """Configuration of the speech decoder; the defaults are the published model's sizes."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Literal
 

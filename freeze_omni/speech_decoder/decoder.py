@@ -5,18 +5,17 @@ come before those of AR layer i. Text rows see each other and the prefix; a spee
 the speech tokens up to itself.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from freeze_omni.attention import Rotary, rotary_tables
 from freeze_omni.shapes import valid_mask
 from freeze_omni.speech_decoder import cache as kv
 from freeze_omni.speech_decoder.config import SpeechDecoderConfig
-from freeze_omni.speech_decoder.layer import NORM_EPS, Layer, Rotary, key_mask, rotary_tables
+from freeze_omni.speech_decoder.layer import NORM_EPS, Layer, key_mask
 from freeze_omni.speech_decoder.rows import (
     ROWS,
     LengthHead,

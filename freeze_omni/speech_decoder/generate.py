@@ -1,17 +1,15 @@
 """From a segment's text to its speech tokens: token by token, for one user or several, or a whole batch."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from freeze_omni.attention import rotary_tables
 from freeze_omni.shapes import pad_rows
 from freeze_omni.speech_decoder import cache as kv
 from freeze_omni.speech_decoder.decoder import SpeechDecoder
-from freeze_omni.speech_decoder.layer import rotary_tables
 from freeze_omni.speech_decoder.sampling import OF_SAMPLING, Generators, SamplingConfig, initial_sampling, sample
 from freeze_omni.streaming import State, join_states, split_state
 
@@ -47,10 +45,7 @@ def advance(
 def advance_rows(
     decoder: SpeechDecoder, sampling: SamplingConfig, states: Sequence[State], generators: Sequence[torch.Generator]
 ) -> list[tuple[int, State]]:
-    """Next token and state of each row (`begin`), drawn by its own generator.
-
-    Each row has its own cache, which changes in place: no cache is joined, padded or copied.
-    """
+    """Next token and state of each row (`begin`), by its own generator and in its own cache, which changes in place."""
     logits, decoded = _step_rows(decoder, states)
     before = join_states([{key: state[key] for key in OF_SAMPLING} for state in states])
     token, chosen = sample(logits, before, decoder.config, sampling, list(generators))
@@ -97,10 +92,7 @@ def generate(
     generator: torch.Generator | None = None,
     max_tokens: int | None = None,
 ) -> Iterator[int]:
-    """Yield the speech tokens of one segment, eos excluded: text (N, E), hidden states (M, E) for the prefix.
-
-    max_tokens: default sampling.max_tokens; never more than max_positions allows.
-    """
+    """Speech tokens of one segment but the eos: text (N, E), hidden (M, E); at most max_tokens and max_positions."""
     sampling = sampling or SamplingConfig()
     state = begin(decoder, sampling, text[None], None if hidden is None else hidden[None])
     for _ in range(_room(decoder, sampling, state, max_tokens)):

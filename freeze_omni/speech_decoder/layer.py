@@ -1,30 +1,11 @@
 """The Llama layer of NAR, prefix and AR: RMSNorm, rotary positions, SwiGLU, no biases."""
 
-from __future__ import annotations
-
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from freeze_omni.attention import attend
+from freeze_omni.attention import Rotary, attend, rotate
 
-ROTARY_BASE = 10000.0
 NORM_EPS = 1e-6
-Rotary = tuple[Tensor, Tensor]
-
-
-def rotary_tables(positions: Tensor, head_size: int) -> Rotary:
-    """Cosine and sine (B, 1, T, head_size / 2) of positions (B, T), whole numbers or not."""
-    steps = torch.arange(0, head_size, 2, device=positions.device, dtype=torch.float32)
-    angles = positions.float()[:, None, :, None] * ROTARY_BASE ** (-steps / head_size)
-    return angles.cos(), angles.sin()
-
-
-def rotate(x: Tensor, rotary: Rotary) -> Tensor:
-    """Turn x (B, H, T, d) by its positions; the pairs are (i, i + d/2), as in Llama."""
-    cosine, sine = (table.to(x.dtype) for table in rotary)
-    left, right = x.chunk(2, dim=-1)
-    return torch.cat([left * cosine - right * sine, right * cosine + left * sine], dim=-1)
 
 
 class Layer(nn.Module):

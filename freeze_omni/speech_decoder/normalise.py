@@ -1,7 +1,5 @@
 """Text as it is spoken: the published decoder's clean-up, and English with numbers in words."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable
 from typing import Any, Literal
@@ -56,7 +54,6 @@ _SCALE = r"(?: (?:hundred|thousand|million|billion|trillion))?"
 
 
 def is_chinese(text: str) -> bool:
-    """Whether there is a Chinese character in it."""
     return re.search(r"[\u4e00-\u9fff]", text) is not None
 
 
@@ -116,10 +113,6 @@ def _date(match: re.Match[str]) -> str:
     return f"{_MONTHS[month - 1]} {ordinal(day)}, {year(years)}"
 
 
-def _phone(match: re.Match[str]) -> str:
-    return ", ".join(digits(group) for group in re.findall(r"\d+", match[0]))
-
-
 def _unit(match: re.Match[str]) -> str:
     one, many = _UNITS[match["unit"]]
     return f"{_value(match['number'])} {one if match['number'] == '1' else many}"
@@ -132,10 +125,6 @@ def _fraction(match: re.Match[str]) -> str:
         return f"{cardinal(top)} {cardinal(bottom)}"
     one, many = _HALVES.get(bottom, (ordinal(bottom), ordinal(bottom) + "s"))
     return f"{cardinal(top)} {one if top == 1 else many}"
-
-
-def _decade(match: re.Match[str]) -> str:
-    return plural((year if len(match[1]) == 4 else cardinal)(int(match[1])))
 
 
 def _plain(match: re.Match[str]) -> str:
@@ -157,9 +146,12 @@ _RULES: list[tuple[re.Pattern[str], Callable[[re.Match[str]], str]]] = [
     (re.compile(_CLOCK), _time),
     (re.compile(_HOUR), _time),
     (re.compile(r"\b(\d{4})-(0[1-9]|1[0-2])-([0-3]\d)\b"), _date),
-    (re.compile(r"\b(?:\d{3}[-. ])?\d{3}-\d{4}\b"), _phone),
+    (re.compile(r"\b(?:\d{3}[-. ])?\d{3}-\d{4}\b"), lambda match: ", ".join(map(digits, re.findall(r"\d+", match[0])))),
     (re.compile(r"\b(\d+)(?:st|nd|rd|th)\b"), lambda match: ordinal(int(match[1]))),
-    (re.compile(r"\b(\d0|1[1-9]\d0|20\d0)['’]?s\b"), _decade),
+    (
+        re.compile(r"\b(\d0|1[1-9]\d0|20\d0)['’]?s\b"),
+        lambda match: plural((year if len(match[1]) == 4 else cardinal)(int(match[1]))),
+    ),
     (re.compile(r"(?<=\d) - (?=\d)"), lambda match: " minus "),
     (re.compile(r"(?<=\d)(?:-| ?– ?)(?=\d)"), lambda match: " to "),
     (re.compile(r"(?<![\w.])[-−](?=\d)"), lambda match: "minus "),

@@ -1,7 +1,5 @@
 """From vectors of the LLM (embeddings or hidden states) to rows of the decoder's width."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Drawing the next speech token from logits: repetition penalty, softmax, top-k, guards."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -52,10 +50,7 @@ def initial_sampling(rows: Tensor, decoder: SpeechDecoderConfig, config: Samplin
 def sample(
     logits: Tensor, state: State, decoder: SpeechDecoderConfig, config: SamplingConfig, generator: Generators = None
 ) -> tuple[Tensor, State]:
-    """The next token (B,), a code or the eos, from logits (B, V + 4), and the state with it.
-
-    generator: one for the batch, or one for each row, which makes a row's draw independent of the other rows.
-    """
+    """The next token (B,), from logits (B, V + 4), and the state; generator: one, or one for each row's own draw."""
     logits = logits.detach().float() / config.temperature
     if config.penalty_window > 0:
         logits = penalise(logits, state["recent"], config.penalty)

@@ -11,8 +11,6 @@ sentence: ours. The first segment ends at the first comma, or after `first_token
     else at any word.
 """
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -104,16 +102,12 @@ def _cut_after(config: SegmentConfig, state: SegmentState, delta: str) -> bool:
 
 def _cut_before(config: SegmentConfig, state: SegmentState, delta: str) -> bool:
     """Whether the waiting text ends a segment, now that `delta` shows how it continues."""
-    if state.tokens < config.min_tokens or not _starts_word(delta):
+    starts_word = bool(delta) and (delta[0].isspace() or ord(delta[0]) > 0x2E7F)  # or a script without spaces
+    if state.tokens < config.min_tokens or not starts_word:
         return False
     if _after_digit(state.text) and state.text.rstrip()[-1] == ".":
         return not re.search(r"(^|\n)\s*\d+\.\s*$", state.text)  # "1." of a list belongs to its item
     return state.tokens >= (config.max_tokens if state.started else config.first_tokens)
-
-
-def _starts_word(delta: str) -> bool:
-    """A space, or a character of a script without spaces between words."""
-    return bool(delta) and (delta[0].isspace() or ord(delta[0]) > 0x2E7F)
 
 
 def _after_digit(text: str) -> bool:

@@ -1,7 +1,5 @@
 """Stage 1.2: encoder, adapter and task tokens are trained through the frozen LLM, which has to write the transcript."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -16,15 +14,9 @@ from freeze_omni.llm.chat import tokenise
 from freeze_omni.llm.frozen import FrozenLLM
 from freeze_omni.tasks.alignment import WarmStartConfig, aligned_units, alignment_loss, unit_ends
 from freeze_omni.tasks.base import Preprocess
-from freeze_omni.tasks.listening_model import (
-    ListeningModel,
-    ListeningModelConfig,
-    ListeningTask,
-    sound_of,
-    spoken_pieces,
-)
+from freeze_omni.tasks.listening_model import ListeningModel, ListeningModelConfig, ListeningTask, spoken_pieces
 from freeze_omni.tasks.llm_pass import answer_turn, text_loss, turn_of, with_end, write
-from freeze_omni.tasks.parts_model import Result, pairs, training_result
+from freeze_omni.tasks.parts_model import Result, pairs, sound_of, training_result
 from freeze_omni.tasks.preprocess import Reader, build_augment
 from freeze_omni.tasks.resources import Resources, stage_llm
 
@@ -52,10 +44,7 @@ class AdapterModelConfig(ListeningModelConfig):
 
 
 class AdapterModel(ListeningModel):
-    """Speech to transcript, or answer, through the LLM. Parts: encoder, ctc, adapter, task_tokens; frozen: llm.
-
-    unit_table (V, E): the LLM's embedding of each CTC unit, the filler's in the blank's row; for the warm start.
-    """
+    """Parts: encoder, ctc, adapter, task_tokens; frozen: llm. unit_table (V, E): embeddings for the warm start."""
 
     def __init__(
         self,

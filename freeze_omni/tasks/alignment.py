@@ -1,7 +1,5 @@
 """Warm start of stage 1.2: a fresh adapter first learns, by CTC alignment, which embedding the LLM expects where."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch
@@ -102,10 +100,7 @@ def aligned_units(ends: Tensor, units: Tensor, lengths: Tensor, frames_per_posit
 def alignment_loss(
     adapted: AdapterOutput, wanted: Tensor, table: Tensor, config: WarmStartConfig
 ) -> tuple[Tensor, Tensor]:
-    """How far the positions are from the embeddings that they should carry, and how often theirs is the nearest.
-
-    wanted (B, P): units; table (V, E): the embedding of each unit, the filler's in row 0.
-    """
+    """Distance of positions from the embeddings `table` (V, E) of units `wanted` (B, P), and share of nearest ones."""
     valid = valid_mask(adapted.lengths, wanted.shape[1])
     given, units = adapted.embeds[valid].float(), wanted[valid]
     table = table.float()

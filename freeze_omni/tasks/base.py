@@ -1,7 +1,5 @@
 """What the tasks of all stages share: ESPnet's AbsTask over models of named parts (see docs/stages.md)."""
 
-from __future__ import annotations
-
 import argparse
 import logging
 import os
@@ -83,7 +81,6 @@ class BaseTask(AbsTask):
 
     @classmethod
     def stage(cls) -> Stage:
-        """Its row of the stage table."""
         return stage(cls.__module__.rpartition(".")[2])
 
     @classmethod
@@ -188,10 +185,7 @@ class BaseTask(AbsTask):
 
     @classmethod
     def settle_options(cls, args: argparse.Namespace) -> None:
-        """Derive what follows from other options: numbers written as 2e-4, the budget, the threads.
-
-        Raises ConfigError: precision is asked for in ESPnet's way, which scales losses for float16.
-        """
+        """Derive what follows from other options. Raises ConfigError for ESPnet's use_amp, which is for float16."""
         if args.use_amp:
             raise ConfigError(f"{args.config or 'command line'}: use_amp: write autocast: bfloat16 instead")
         args.early_stopping_criterion = tuple(args.best_model_criterion[0])

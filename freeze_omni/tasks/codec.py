@@ -198,7 +198,6 @@ class CodecTask(BaseTask):
 
     @classmethod
     def build_optimizers(cls, args: argparse.Namespace, model: nn.Module) -> list[torch.optim.Optimizer]:
-        """One for the codec and one for the discriminators."""
         pairs = [(model.codec, args.optim, args.optim_conf)]
         if cls.num_optimizers == 2:
             pairs.append((model.discriminator, args.optim2, args.optim2_conf))

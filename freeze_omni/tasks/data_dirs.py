@@ -1,7 +1,5 @@
 """Data directories to ESPnet's list of (file, name, type): checked before the long work starts."""
 
-from __future__ import annotations
-
 import argparse
 import logging
 import os

@@ -1,7 +1,5 @@
 """Stage 1.3: prompt and state head are trained; encoder, adapter and LLM stay frozen (paper section 3.1)."""
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -19,15 +17,9 @@ from freeze_omni.llm.chat import tokenise
 from freeze_omni.llm.order import ReadingOrder, parse_rounds
 from freeze_omni.shapes import pad_rows, valid_mask
 from freeze_omni.tasks.base import Preprocess
-from freeze_omni.tasks.listening_model import (
-    ListeningModel,
-    ListeningModelConfig,
-    ListeningTask,
-    sound_of,
-    spoken_pieces,
-)
+from freeze_omni.tasks.listening_model import ListeningModel, ListeningModelConfig, ListeningTask, spoken_pieces
 from freeze_omni.tasks.llm_pass import Piece, Written, answer_turn, turn_of
-from freeze_omni.tasks.parts_model import Result, pairs, training_result
+from freeze_omni.tasks.parts_model import Result, pairs, sound_of, training_result
 from freeze_omni.tasks.preprocess import Augment, Reader, build_augment, load_sound
 from freeze_omni.tasks.resources import Resources, stage_llm
 
@@ -188,10 +180,7 @@ class DialogueTask(ListeningTask):
 
 
 def prompt_part(count: int, resources: Resources) -> nn.Embedding:
-    """`count` prompt vectors that start as the system text once more, in the LLM's embedding, if there is one.
-
-    Random vectors are ten times as loud as a token, and a small corpus is too short to unlearn them.
-    """
+    """`count` vectors that start as the system text: random ones are ten times as loud, and hard to unlearn."""
     prompt = nn.Embedding(count, resources.llm_size)
     if count and resources.loads and resources.llm_path is not None:
         embedding = resources.embedding

@@ -1,7 +1,5 @@
 """Discriminators of the codec's training, all of ESPnet, and their losses."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from typing import Any, Literal
 

@@ -1,7 +1,5 @@
 """Stage 1.1: the speech encoder is trained by CTC (paper section 3.1). `python -m freeze_omni.bin.train encoder`."""
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -24,8 +22,7 @@ from freeze_omni.frontend.pretrained import PretrainedConfig, PretrainedFrontend
 from freeze_omni.listening import Listening
 from freeze_omni.tasks.base import BaseTask, Preprocess
 from freeze_omni.tasks.join import JoinConfig, draw_groups, join_features, join_labels, join_sounds
-from freeze_omni.tasks.listening_model import sound_of
-from freeze_omni.tasks.parts_model import PartsModel, Result, pairs, training_result
+from freeze_omni.tasks.parts_model import PartsModel, Result, pairs, sound_of, training_result
 from freeze_omni.tasks.preprocess import Reader, SpecAugmentConfig, build_augment, build_spec_augment
 from freeze_omni.tasks.resources import Resources
 

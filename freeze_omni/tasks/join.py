@@ -3,8 +3,6 @@
 If a recording is one sentence, its first unit is labelled at the first frame, before it is heard, and stays a guess.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

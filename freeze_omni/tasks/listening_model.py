@@ -1,7 +1,5 @@
 """What stages 1.2 and 1.3 share: speech through encoder and adapter into the frozen LLM, which writes a text."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -22,7 +20,7 @@ from freeze_omni.llm.frozen import FrozenLLM
 from freeze_omni.llm.tuned import LlmTuningConfig
 from freeze_omni.tasks.base import BaseTask
 from freeze_omni.tasks.llm_pass import Piece
-from freeze_omni.tasks.parts_model import PartsModel, pairs
+from freeze_omni.tasks.parts_model import PartsModel
 from freeze_omni.tasks.preprocess import SpecAugmentConfig, TextReaders, before_turn, build_spec_augment
 from freeze_omni.tasks.resources import Resources, tuning_part
 
@@ -68,11 +66,6 @@ class ListeningModel(PartsModel):
         augment = self.spec_augment if self.training else None
         listening = Listening(self.frontend, self.encoder, self.ctc, self.adapter)
         return listening(*listening.with_end(speech, lengths), augment=augment)
-
-
-def sound_of(batch: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-    """The batch's samples (B, S), or the features (B, F, D) of a frozen frontend, with their lengths (B,)."""
-    return pairs(batch, "feats" if "feats" in batch else "speech")[0]
 
 
 def spoken_pieces(vectors: nn.Embedding, out: ListeningOutput) -> list[Piece]:

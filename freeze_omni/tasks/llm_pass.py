@@ -1,7 +1,5 @@
 """A pass of a batch through the frozen LLM, and the losses of the text that it writes."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -71,7 +69,6 @@ def divergence(teacher: Tensor, student: Tensor) -> Tensor:
 
 
 def embedded(llm: FrozenLLM, piece: Piece) -> Piece:
-    """Ids to embeddings."""
     return llm.embed(piece[0].clamp(min=0)), piece[1]
 
 

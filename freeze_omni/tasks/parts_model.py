@@ -45,7 +45,6 @@ class PartsModel(AbsESPnetModel):
 
     @property
     def saved(self) -> set[str]:
-        """The parts of the checkpoint."""
         return {*self.kept, *(name.split(".")[0] for name in self.trained)}
 
     def train(self, mode: bool = True) -> PartsModel:
@@ -95,6 +94,11 @@ def training_result(loss: Tensor, stats: Mapping[str, Tensor | float], rows: int
 def pairs(batch: Mapping[str, Tensor], *names: str) -> list[tuple[Tensor, Tensor]]:
     """Each entry of a batch with its lengths (B,)."""
     return [(batch[name], batch[f"{name}_lengths"]) for name in names]
+
+
+def sound_of(batch: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+    """The batch's samples (B, S), or the features (B, F, D) of a frozen frontend, with their lengths (B,)."""
+    return pairs(batch, "feats" if "feats" in batch else "speech")[0]
 
 
 def parameter_count(module: nn.Module) -> int:

@@ -1,7 +1,5 @@
 """One utterance's entries, as read from the data directories, to arrays."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -77,10 +75,7 @@ def before_answer(question: str, history: str, order: ReadingOrder, system: str)
 
 @dataclass(frozen=True)
 class SpecAugmentConfig:
-    """SpecAugment by ESPnet, on normalised features, where a masked value is the mean (defaults: paper, stage 1.3).
-
-    Masks on every training utterance: their number, largest width in mel bins and in feature frames.
-    """
+    """SpecAugment's masks on normalised features: number, largest width in bins or frames (defaults: stage 1.3)."""
 
     freq_masks: int = 1
     freq_width: int = 10

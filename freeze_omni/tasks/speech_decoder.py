@@ -1,7 +1,5 @@
 """Stage 2.2: NAR and AR learn to speak a text, by teacher forcing (paper section 3.3)."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -116,10 +114,7 @@ def check_row_tokens(config: SpeechDecoderConfig, text_lengths: Tensor, row_toke
 
 
 class CutText:
-    """After another preprocess: replaces a share of the utterances by a random run of their words, with its tokens.
-
-    What a session speaks are segments, and a cut sentence is a new one. is_space: whether an id is between two words.
-    """
+    """Replaces a share of the utterances by a random run of words, as a session's segments are, with its tokens."""
 
     def __init__(self, before: Preprocess, share: float, is_space: Callable[[int], bool]):
         self.before, self.share, self.is_space = before, share, is_space

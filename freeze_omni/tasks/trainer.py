@@ -1,7 +1,5 @@
 """ESPnet's trainers with a time budget, and checkpoints that survive a kill while they are written."""
 
-from __future__ import annotations
-
 import logging
 import math
 import time

@@ -6,8 +6,7 @@ import pytest
 import torch
 
 from freeze_omni.codec.config import QuantiserConfig
-from freeze_omni.codec.quantiser import GAUSSIAN_TO_EVEN, FiniteScalarQuantiser, Quantiser, token_usage
-from freeze_omni.codec.vq import VectorQuantiser
+from freeze_omni.codec.quantiser import GAUSSIAN_TO_EVEN, FiniteScalarQuantiser, Quantiser, VectorQuantiser, token_usage
 
 
 def test_every_fsq_code_is_its_own_nearest() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from freeze_omni.encoder.attention import rotate, rotation
+from freeze_omni.attention import rotary_tables, rotate
 
 
 def test_scores_depend_on_the_distance_only() -> None:
@@ -12,7 +12,7 @@ def test_scores_depend_on_the_distance_only() -> None:
     query, key = torch.randn(2, 1, 1, 1, 8)
 
     def score(at: int, of: int) -> torch.Tensor:
-        turned = (rotate(x, rotation(torch.tensor([t]), 8)) for x, t in ((query, at), (key, of)))
+        turned = (rotate(x, rotary_tables(torch.tensor([[t]]), 8)) for x, t in ((query, at), (key, of)))
         one, two = turned
         return (one * two).sum()
 
@@ -22,5 +22,5 @@ def test_scores_depend_on_the_distance_only() -> None:
 
 def test_turning_keeps_the_length() -> None:
     x = torch.randn(1, 2, 5, 8)
-    turned = rotate(x, rotation(torch.arange(5), 8))
+    turned = rotate(x, rotary_tables(torch.arange(5)[None], 8))
     assert torch.allclose(turned.norm(dim=-1), x.norm(dim=-1), atol=1e-5)

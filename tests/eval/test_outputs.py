@@ -14,8 +14,7 @@ from freeze_omni.bin import evaluate
 from freeze_omni.config import ConfigError
 from freeze_omni.data.audio import write_wav
 from freeze_omni.data.tables import TableError
-from freeze_omni.eval.fields import LAYOUTS, LIKELY, OUTPUT, UNSURE, chosen
-from freeze_omni.eval.ids import by_known_ids
+from freeze_omni.eval.fields import LAYOUTS, LIKELY, OUTPUT, UNSURE, by_known_ids, chosen
 from freeze_omni.eval.outputs import match_texts, read_numbers, read_sounds, read_texts
 
 KNOWN = ["a-0", "a-1"]

@@ -12,8 +12,8 @@ from transformers import AutoConfig, AutoModel, WhisperFeatureExtractor
 
 from freeze_omni.config import ConfigError
 from freeze_omni.frontend.load import describe, load_weights
-from freeze_omni.frontend.log_mel import LogMel
 from freeze_omni.frontend.pretrained import PretrainedConfig, PretrainedFrontend
+from freeze_omni.frontend.speech_model import LogMel
 from tests.contract.parts.pretrained import MODELS, toy_frontend
 
 

@@ -7,7 +7,7 @@ import shutil
 import torch
 
 from freeze_omni.speech_decoder.segment import SegmentConfig
-from freeze_omni.tasks.spoken_segments import segment_rows, spoken_segments
+from freeze_omni.tasks.prefix import segment_rows, spoken_segments
 from tests.toy import toy_tokenizer
 
 RELEASED = SegmentConfig(rule="released")

@@ -1,7 +1,5 @@
 """AISHELL-1 (openslr 33): transcript/aishell_transcript_v0.8.txt and wav/{train,dev,test}/<speaker>/<id>.wav."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """AISHELL-3 (openslr 93): {train,test}/content.txt (`<id>.wav<tab>sign pinyin ...`) and {train,test}/wav/<speaker>/."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path

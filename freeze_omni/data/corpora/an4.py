@@ -1,7 +1,5 @@
 """AN4 (CMU): etc/an4_{train,test}.transcription and wav/{an4_clstk,an4test_clstk}/<speaker>/<id>.sph."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -25,7 +23,6 @@ class An4(Corpus):
     dev: int = option(100, "utterances of the training list that train_dev has")
 
     def _lines(self, which: str) -> list[str]:
-        """The list, sorted by speaker and utterance."""
         return sorted(self.lines(f"etc/an4_{which}.transcription"), key=_sort_key)
 
     def sets(self, work: Path) -> dict[str, list[str]]:

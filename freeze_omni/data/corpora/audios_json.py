@@ -1,7 +1,5 @@
 """The JSON that WenetSpeech and GigaSpeech share: long recordings under `audios`, each with its segments."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Iterator, Mapping

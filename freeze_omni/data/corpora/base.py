@@ -1,7 +1,5 @@
 """What a corpus reader is, and what it gives: utterances or dialogues, and what it skipped."""
 
-from __future__ import annotations
-
 import dataclasses
 import hashlib
 import os
@@ -94,7 +92,6 @@ def option(default: Any, text: str) -> Any:
 
 
 def folders_in(path: Path) -> list[str]:
-    """Names of the folders in a folder, sorted."""
     return sorted(entry.name for entry in os.scandir(path) if entry.is_dir())
 
 

@@ -1,7 +1,5 @@
 """Common Voice (any language): <language>/{train,dev,test,...}.tsv and <language>/clips/*.mp3."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path

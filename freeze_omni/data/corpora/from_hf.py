@@ -1,7 +1,5 @@
 """Any audio data set of the Hugging Face `datasets` library: a hub name, a folder saved by it, or a folder of files."""
 
-from __future__ import annotations
-
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -83,7 +81,6 @@ class FromHf(Corpus):
 
 
 def suffix_of(content: bytes) -> str:
-    """File ending of encoded sound, by its first bytes."""
     suffixes = {b"fLaC": ".flac", b"OggS": ".ogg", b"ID3": ".mp3", b"\xff\xfb": ".mp3"}
     return next((suffix for start, suffix in suffixes.items() if content.startswith(start)), ".wav")
 

@@ -1,7 +1,5 @@
 """GigaSpeech: GigaSpeech.json and audio/{audiobook,podcast,youtube}/.../<recording>.opus."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Dialogues of instruction data in JSON: Alpaca, ShareGPT, OpenAI messages, OASST trees; .json, .jsonl, .jsonl.gz."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass

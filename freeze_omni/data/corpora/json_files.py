@@ -1,7 +1,5 @@
 """JSON of any size in flat memory: the array of a file item by item, and JSON lines in parts for several processes."""
 
-from __future__ import annotations
-
 import gzip
 import json
 import re

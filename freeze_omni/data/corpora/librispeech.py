@@ -1,7 +1,5 @@
 """LibriSpeech (openslr 12): <subset>/<reader>/<chapter>/<reader>-<chapter>.trans.txt with FLAC files."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass

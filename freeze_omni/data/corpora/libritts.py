@@ -1,7 +1,5 @@
 """LibriTTS (openslr 60): <subset>/<reader>/<chapter>/ with wav, .normalized.txt and .original.txt of each utterance."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """LJSpeech 1.1: metadata.csv (id|text|normalised text) and wavs/<id>.wav, one voice."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """moss-003-sft-data: multi-round dialogues, one JSON object a line, in files or a tree of folders (by category)."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """A corpus becomes data directories: checked, read in parallel, merged; skipped items are reported and listed."""
 
-from __future__ import annotations
-
 import functools
 import hashlib
 import json

@@ -1,7 +1,5 @@
 """Corpora by name. A new one is a file of that name in this folder, and its class here."""
 
-from __future__ import annotations
-
 import importlib
 from typing import Any
 

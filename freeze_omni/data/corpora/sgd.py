@@ -1,7 +1,5 @@
 """Schema-Guided Dialogue: {train,dev,test}/dialogues_*.json, arrays of dialogues with USER and SYSTEM turns."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path

@@ -4,8 +4,6 @@ A shard is a folder of sorted tables, written whole or not at all: processes wor
 resumes with the missing shards.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import re

@@ -1,7 +1,5 @@
 """Which written turns of a user can be spoken: a synthesiser would read code and addresses letter by letter."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable
 from typing import Any

@@ -1,7 +1,5 @@
 """Taskmaster 1 to 3: TM-*/**/*.json, arrays of conversations with USER and ASSISTANT (or SYSTEM) utterances."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path

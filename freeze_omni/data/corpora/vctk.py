@@ -1,7 +1,5 @@
 """VCTK: txt/<speaker>/<id>.txt, wav48_silence_trimmed/<speaker>/<id>_mic1.flac (0.92) or wav48/<speaker>/<id>.wav."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """WenetSpeech (openslr 121): WenetSpeech.json and audio/{train,dev,test_net,test_meeting}/.../<recording>.opus."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 from pathlib import Path

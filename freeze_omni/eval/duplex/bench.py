@@ -4,8 +4,6 @@ input.wav and output.wav in time, output.json with words if transcribed, and wha
 turn_taking.json, interrupt.json (1.0), metadata.json (1.5). Noise and echo are no tasks there.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

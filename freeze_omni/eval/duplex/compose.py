@@ -1,7 +1,5 @@
 """Compose scripted scenes from spoken sentences of Kaldi directories or dialogue sets, the same for the same seed."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -77,7 +75,6 @@ class Pools:
         self.of |= {"background": self.of["side"] or self.questions, "noise": self.questions}
 
     def kinds(self) -> list[str]:
-        """The kinds of scenes that these sounds can make."""
         return [kind for kind in KINDS if kind not in NOT_FOR_IT or self.of[kind]]
 
 

@@ -13,8 +13,6 @@ backchannels, user_s    utterances shorter than a second in the user's turn, and
 jsd         Jensen-Shannon distance of when they come and when human listeners' do
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -51,7 +49,6 @@ class Outcome:
 
 
 def measure(scene: ScriptedScene, output: Output) -> Outcome:
-    """All measures of a scene."""
     turn, end_s = scene.turn, max(output.seconds, scene.seconds)
     short = [span for span in output.speech if turn.start_s <= span[0] < turn.end_s and span[1] - span[0] < TURN_S]
     common: dict[str, Any] = {

@@ -1,7 +1,5 @@
 """Play scenes to a running server in real time, through the Realtime protocol: any server that speaks it."""
 
-from __future__ import annotations
-
 import argparse
 import asyncio
 import time

@@ -8,8 +8,6 @@ The output of a system is a folder for each scene: input.wav and output.wav in t
 and scene.json, with the waiting sound where it was played. Of another system output.wav is enough.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -101,7 +99,6 @@ class ScriptedScene:
 
 
 def write_scenes(folder: Path, scenes: Iterable[ScriptedScene]) -> None:
-    """scenes.jsonl, sorted by id."""
     write_jsonl(folder / FILE, map(as_mapping, sorted(scenes, key=lambda scene: scene.id)))
 
 

@@ -1,7 +1,5 @@
 """Scripted scenes in closed loop (`freeze-omni eval duplex --scenes`): played to a system, and measured."""
 
-from __future__ import annotations
-
 import argparse
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -1,7 +1,5 @@
 """Suites: items, answers, the interface of a suite, and the suites of single questions, answered in text or sound."""
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field

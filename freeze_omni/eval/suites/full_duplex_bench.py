@@ -4,8 +4,6 @@ output.json has the words of output.wav with their times, {"text", "chunks": [{"
 for user_interruption only those after the interruption.
 """
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence

@@ -1,7 +1,5 @@
 """Answers to a suite by a packed model, or by another system; written and checked in the form of its scorer."""
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Iterator
 from pathlib import Path

@@ -55,10 +55,7 @@ def reestimate(mixtures: Mixtures, frames: Tensor, states: Tensor) -> Mixtures:
 
 
 def _estimate(frames: Tensor, states: Tensor, shares: Tensor, count: int) -> Mixtures:
-    """`count` states from frames (F, D), their states (F,) and each component's share (F, K) of them.
-
-    Rare states lean on the mean of all.
-    """
+    """`count` states from frames (F, D), states (F,) and shares (F, K); rare ones lean on the mean of all."""
     sizes, sums, squares = _sums(frames, states, shares, count)
     lent = (FEWEST_FRAMES / shares.shape[1] - sizes).clamp(min=1e-3)
     total = sizes + lent

@@ -1,7 +1,5 @@
 """How many speech tokens each row of a text takes, for whole data directories."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 
