@@ -134,3 +134,8 @@ def test_memory_of_a_user_at_the_released_size() -> None:
 def test_impossible_sizes_are_refused(changes: dict[str, int]) -> None:
     with pytest.raises(ValueError):
         toy_encoder(**changes)
+
+
+def test_convolution_blocks_need_a_kernel():
+    with pytest.raises(ValueError, match="conv_kernel of 1 or more"):
+        EncoderConfig(block="convolution")

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from omniio.kaldi import load_scp
 
 from freeze_omni.bin.dump_feats import main as dump_feats
 from freeze_omni.bin.train import main as train
@@ -86,6 +87,15 @@ def test_a_dump_resumes_and_copies_the_tables(toy, tmp_path):
     assert not (folder / "wav.scp").exists()
     # 6 chunks of sound and one for the look-ahead, 4 features each
     assert read_table(folder / "utt2num_frames")["utt0"] == "28"
+
+
+def test_a_development_set_is_computed_as_in_use(toy, tmp_path):
+    size = ("--model", "frontend.train_chunks=3")
+    longer, in_use = dumped(toy, tmp_path / "long", *size), dumped(toy, tmp_path / "use", *size, "--in_use", "true")
+    alone = dumped(toy, tmp_path / "one", "--model", "frontend.train_chunks=1")
+    one, other, expected = (load_scp(str(folder / "feats.scp")) for folder in (longer, in_use, alone))
+    assert all(np.array_equal(other[uid], expected[uid]) for uid in expected)
+    assert not np.allclose(one["utt0"], expected["utt0"], atol=1e-3)
 
 
 def session(toy, **changes) -> SpeechSession:
