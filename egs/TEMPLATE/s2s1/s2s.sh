@@ -5,6 +5,7 @@
 # A recipe (egs/<corpus>/<task>1/run.sh) calls this with its set names and its configuration folder.
 # A stage is skipped if its inputs, options and configuration have not changed since it succeeded.
 set -euo pipefail
+((BASH_VERSINFO[0] >= 5)) || { echo "$0: error: bash ${BASH_VERSION}: the recipes run on Linux, with bash 5 or newer" >&2; exit 1; }
 
 # General
 stage=1              # First stage to run.
