@@ -64,6 +64,8 @@ MISFITS = {
     "width": ({}, [f"--speech_decoder_args={RESHAPE}"], "2.2_speech_decoder.yaml: .*multiple of 96, not 48"),
     "codes": ({}, ["--codec_args=--model codec.quantiser.codebook_size=512"], "codes is 1024, but the codec has 512"),
     "unknown key": ({}, ["--adapter_args=--model adapter.ctc.posterier=true"], "did you mean 'posterior'"),
+    "no such option": ({}, ["--encoder_args=--learning_rate 1"], "or --encoder_args: unrecognized.*rate"),
+    "no such value": ({}, ["--encoder_args=--optim sgdd"], "1.1_encoder.yaml, or --encoder_args: .*: 'sgdd'"),
     "rates": ({}, ["--encoder_args=--model encoder.chunk_frames=8"], "chunk_frames"),
     "heads": ({}, ["--speech_decoder_args=--model speech_decoder.heads=5"], "multiple of heads 5"),
     "history": ({}, ["--dialogue_args=--model history=spoken"], "history"),
