@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 
 from freeze_omni.bin import main as command
 from freeze_omni.data.datadir import FILES
@@ -205,6 +206,7 @@ SCORERS = {
 }  # of suites
 MADE_UP = {
     "encoder_small",
+    "exp_mine",
     "flite_awb",
     "train_m",
     "codec_enc_",
@@ -269,6 +271,22 @@ def test_command_lines_are_understood(path, monkeypatch):
 def test_modules_exist(path):
     names = re.findall(r"python -m ([\w.]+\w)(?![<{\w.])", text_of(path))
     assert [name for name in names if not importlib.util.find_spec(name)] == []
+
+
+def test_the_settings_on_a_page_are_the_defaults():
+    """Every key and value of the YAML blocks that show all settings of something."""
+    from freeze_omni.config import as_mapping
+    from freeze_omni.dialogues.plan import RejectionConfig
+    from freeze_omni.server.config import ServerConfig
+
+    shown = {}
+    for page in ("serving.md", "data.md"):
+        for block in re.findall(r"^```yaml\n(.*?)^```", text_of(DOCS / page), re.DOTALL | re.M):
+            shown |= yaml.safe_load(block)
+    server = as_mapping(ServerConfig(Path("model")))
+    assert shown["limits"] == server["limits"]
+    assert shown["serving"].items() <= server["serving"].items()
+    assert shown["rejection"] == as_mapping(RejectionConfig())
 
 
 def test_the_floors_are_those_that_are_tested():
