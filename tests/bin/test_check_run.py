@@ -66,6 +66,7 @@ MISFITS = {
     "unknown key": ({}, ["--adapter_args=--model adapter.ctc.posterier=true"], "did you mean 'posterior'"),
     "no such option": ({}, ["--encoder_args=--learning_rate 1"], "or --encoder_args: unrecognized.*rate"),
     "no such value": ({}, ["--encoder_args=--optim sgdd"], "1.1_encoder.yaml, or --encoder_args: .*: 'sgdd'"),
+    "no such adapter": ({"adapters": ["pool"]}, [], "1.2_adapter_pool.yaml, or --adapter_args: No such file"),
     "rates": ({}, ["--encoder_args=--model encoder.chunk_frames=8"], "chunk_frames"),
     "heads": ({}, ["--speech_decoder_args=--model speech_decoder.heads=5"], "multiple of heads 5"),
     "history": ({}, ["--dialogue_args=--model history=spoken"], "history"),
