@@ -8,10 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 
 from freeze_omni import pack
 from freeze_omni.bin import run_suite as command
-from freeze_omni.client.realtime import HZ, ServerError, encode
+from freeze_omni.client.realtime import HZ, PIECE_S, ServerError, encode
 from freeze_omni.eval import question
 from freeze_omni.eval.suites import server
 from freeze_omni.eval.suites.base import SuiteError, UroBench
@@ -161,6 +162,31 @@ def test_a_server_answers_dialogues_in_one_session_each(tmp_path, monkeypatch):
         ["Answer 1"],
     ]
     assert (tmp_path / "out/3/chat_1.wav").is_file()
+
+
+class Live(Talk):
+    """Speaks 50 ms as soon as 0.2 s were played to it."""
+
+    session: dict = {}
+    stop = "output_audio_buffer.cleared"
+
+    async def events(self):
+        while len(self.sent) < 0.2 / PIECE_S:
+            await asyncio.sleep(0.01)
+        yield {"type": "response.created"}
+        yield {"type": "response.output_item.added", "item": {"id": "item"}}
+        yield {"type": "response.output_audio.delta", "delta": encode(np.full(HZ // 20, 0.1, np.float32))}
+        await asyncio.Event().wait()
+
+
+def test_a_server_speaks_in_time_with_the_input(tmp_path, monkeypatch):
+    monkeypatch.setattr(server, "_session", lambda args: Live())
+    clip(2).write(tmp_path / "data/candor_turn_taking/1/input.wav")
+    words = ["--data", tmp_path / "data", "--server", "ws://x", "--output", tmp_path / "out"]
+    command.main(["full_duplex_bench", *map(str, words)])
+    said, hz = soundfile.read(tmp_path / "out/candor_turn_taking/1/output.wav")
+    loud = np.flatnonzero(np.abs(said) > 0.05)
+    assert 0.15 < loud[0] / hz < 1.0 and len(loud) == pytest.approx(hz // 20, abs=hz // 100)
 
 
 def test_a_session_that_a_server_ends_is_told(tmp_path, monkeypatch):
