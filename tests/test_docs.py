@@ -212,7 +212,7 @@ MADE_UP = {
     "codec_enc_",
     "seg_lens",
 }  # names in examples, and in others' archives
-OTHERS = {"asr_args", *TORCHRUN, *SCORERS, *MADE_UP}
+OTHERS = {"asr_args", "modules_to_save", *TORCHRUN, *SCORERS, *MADE_UP}
 FOREIGN = re.compile(
     r"\bDIR\b(?!.*freeze-omni)(?!.*run\.sh)|^(python )?(evaluate|get_timing|api_judge)\.py|^huggingface-cli"
 )
