@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import argparse
 import importlib.util
 import re
+import shlex
 import types
 from pathlib import Path
 
 import pytest
 import torch
+import yaml
 
 from freeze_omni.bin import main as command
 from freeze_omni.data.datadir import FILES
@@ -17,7 +20,8 @@ from tests.contract import law, test_streaming
 from tests.shell.bash import ROOT
 
 DOCS = ROOT / "docs"
-WRITTEN = sorted([*DOCS.rglob("*.md"), ROOT / "README.md", ROOT / "CONTRIBUTING.md"])
+RECIPES = [path for path in (ROOT / "egs").glob("*/*/README.md") if "TEMPLATE" not in path.parts]
+WRITTEN = sorted([*DOCS.rglob("*.md"), *RECIPES, ROOT / "egs/README.md", ROOT / "README.md", ROOT / "CONTRIBUTING.md"])
 TEMPLATE = ROOT / "egs/TEMPLATE/s2s1"
 
 every_page = pytest.mark.parametrize("path", WRITTEN, ids=lambda path: str(path.relative_to(ROOT)))
@@ -155,18 +159,134 @@ def options_of(module: str, capsys, monkeypatch) -> set[str]:
 @every_page
 def test_options_of_recipes_exist(path):
     """Options of run.sh and s2s.sh: the driver's, and those that a recipe adds."""
-    scripts = [TEMPLATE / "s2s.sh", ROOT / "egs/mini/s2s1/run.sh", ROOT / "egs/ablation/s2s1/run.sh"]
-    known = {"help", "recipe", "corpora", "paper"}.union(
+    scripts = [TEMPLATE / "s2s.sh", *(ROOT / "egs").glob("*/*/run.sh")]
+    known = {"help", "config", *re.findall(r" = --(\w+) \]", text_of(ROOT / "tests/run.sh"))}.union(
         *(re.findall(r"^(?:local )?(\w+)=", text_of(one), re.MULTILINE) for one in scripts)
     )
     lines = [line for line in commands(text_of(path)) if re.search(r"(?:^|/)(?:run|s2s)\.sh", line)]
     assert [line for line in lines if not options(line) <= known] == []
 
 
+def words_of(*patterns: str) -> set[str]:
+    """All words of the source files below the root that match."""
+    paths = {path for pattern in patterns for path in ROOT.glob(pattern) if path.is_file() and path.suffix != ".md"}
+    return {word for path in paths for word in re.findall(r"[A-Za-z_][\w-]*", path.read_text("utf-8", "replace"))}
+
+
+@pytest.fixture(scope="module")
+def sources() -> set[str]:
+    """What the project's own files and ESPnet's trainer have words for."""
+    ours = (
+        "freeze_omni/**/*",
+        "egs/**/*.*",
+        "utils/*",
+        "tools/*.*",
+        "tools/installers/*",
+        "benchmarks/**/*",
+        "tests/**/*.*",
+        "*.py",
+        ".ci/run",
+    )
+    espnet = Path(importlib.util.find_spec("espnet2").submodule_search_locations[0])
+    theirs = "\n".join(text_of(path) for path in [*espnet.glob("tasks/abs_task.py"), *espnet.glob("train/*.py")])
+    return words_of(*ours) | set(re.findall(r"[A-Za-z_][\w-]*", theirs))
+
+
+TORCHRUN = {"nnodes", "nproc_per_node", "rdzv_backend", "rdzv_endpoint"}
+SCORERS = {
+    "evaluator",
+    "eval_dir",
+    "src_file",
+    "gt",
+    "log_dir",
+    "score_config",
+    "output_file",
+    "pred",
+    "io",
+}  # of suites
+MADE_UP = {
+    "encoder_small",
+    "exp_mine",
+    "flite_awb",
+    "train_m",
+    "codec_enc_",
+    "seg_lens",
+}  # names in examples, and in others' archives
+OTHERS = {"asr_args", "modules_to_save", *TORCHRUN, *SCORERS, *MADE_UP}
+FOREIGN = re.compile(
+    r"\bDIR\b(?!.*freeze-omni)(?!.*run\.sh)|^(python )?(evaluate|get_timing|api_judge)\.py|^huggingface-cli"
+)
+
+
+def own_lines(path: Path) -> list[str]:
+    """Code of a page but for commands of other projects (DIR is where they were put), and a table's ESPnet column."""
+    text = re.sub(
+        r"^\| ESPnet \|(?:.*\n\|)*.*",
+        lambda table: re.sub(r"^\|[^|]*", "", table[0], flags=re.M),
+        text_of(path),
+        flags=re.M,
+    )
+    return [line for line in commands(text) if not FOREIGN.search(line)]
+
+
+@every_page
+def test_options_are_known_somewhere(path, sources):
+    """Every --option, also in prose and inside quotes: of a command, a recipe, a tool or ESPnet's trainer."""
+    named = {word for line in own_lines(path) for word in re.findall(r"(?<![\w-])--([a-z]\w*)", line)}
+    assert sorted(word for word in named - OTHERS if not {word, f"--{word}"} & sources) == []
+
+
+@every_page
+def test_names_are_those_of_the_code(path, sources):
+    """A name with an underscore, in code: a variable, key, setting or field that the project or its trainer has."""
+    named = {
+        word for line in own_lines(path) for word in re.findall(r"(?<![\w/<.-])[a-z]+_[a-z_0-9]+(?![\w/>*-])", line)
+    }
+    assert sorted(word for word in named - OTHERS if not {word, re.sub(r"_\d+$", "", word)} & sources) == []
+
+
+class Parsed(Exception):
+    """A command line was understood; nothing is run."""
+
+
+@every_page
+def test_command_lines_are_understood(path, monkeypatch):
+    """`freeze-omni` lines of code blocks, with their values: as its parser takes them."""
+    parse = argparse.ArgumentParser.parse_args
+
+    def only_parse(*given, **more):
+        raise Parsed(parse(*given, **more))
+
+    monkeypatch.setattr(argparse.ArgumentParser, "parse_args", only_parse)
+    text = re.sub(r"\\\n\s*", "", text_of(path))
+    blocks = "\n".join(re.findall(r"^```(?:bash)?\n(.*?)^```", text, re.DOTALL | re.M))
+    for line in re.findall(r"^freeze-omni ([a-z][\w-]* .*)$", blocks, re.MULTILINE):
+        if re.search(r"[(|]|\.\.\.| NAME ", line):  # a synopsis
+            continue
+        with pytest.raises(Parsed):
+            command.main(shlex.split(line, comments=True))
+
+
 @every_page
 def test_modules_exist(path):
     names = re.findall(r"python -m ([\w.]+\w)(?![<{\w.])", text_of(path))
     assert [name for name in names if not importlib.util.find_spec(name)] == []
+
+
+def test_the_settings_on_a_page_are_the_defaults():
+    """Every key and value of the YAML blocks that show all settings of something."""
+    from freeze_omni.config import as_mapping
+    from freeze_omni.dialogues.plan import RejectionConfig
+    from freeze_omni.server.config import ServerConfig
+
+    shown = {}
+    for page in ("serving.md", "data.md"):
+        for block in re.findall(r"^```yaml\n(.*?)^```", text_of(DOCS / page), re.DOTALL | re.M):
+            shown |= yaml.safe_load(block)
+    server = as_mapping(ServerConfig(Path("model")))
+    assert shown["limits"] == server["limits"]
+    assert shown["serving"].items() <= server["serving"].items()
+    assert shown["rejection"] == as_mapping(RejectionConfig())
 
 
 def test_the_floors_are_those_that_are_tested():

@@ -9,7 +9,7 @@ judge=  # A CTranslate2 Whisper folder: synthetic speech that it does not recogn
 speak_opts=  # Further options of freeze_omni.bin.speak_dialogues, as "--dialogues=1000,--rounds=2".
 . parse_options.sh
 case ${voices},${voice} in
-    *kokoro*) "${MAIN_ROOT}/tools/installers/get_kokoro.sh" >/dev/null ;;
+    *kokoro*) "${MAIN_ROOT}/tools/installers/get_kokoro.sh" >/dev/null ;;&
     *flite*) "${MAIN_ROOT}/tools/installers/get_flite.sh" >/dev/null ;;
 esac
 IFS=, read -ra more <<<"${speak_opts}"  # a blank may be part of a word

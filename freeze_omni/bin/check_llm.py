@@ -11,7 +11,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("llm", help="folder, or hub id as USER/NAME or USER/NAME@REVISION, of any causal LM")
     parser.add_argument("--llm_revision", help="commit, tag or branch of a hub id")
     parser.add_argument("--question", default="What is the capital of France?")
-    parser.add_argument("--dtype", default="float32", help="float32, bfloat16 or float16")
+    parser.add_argument("--dtype", default="auto", help="auto (as stored), float32, bfloat16 or float16")
     parser.add_argument("--max_new_tokens", type=int, default=24)
     args = parser.parse_args(arguments)
     from freeze_omni.llm.frozen import FrozenLLM
@@ -37,10 +37,12 @@ def describe(llm, question: str, max_new_tokens: int) -> dict[str, object]:
     prompt = llm.chat.dialogue("You are a helpful voice assistant.", [(question, None)])
     answer = generate_batch(llm, [prompt], GenerationConfig(max_new_tokens))[0]
     llm.chat.check_answer(answer.ids)
+    memory_gb = sum(weight.numel() * weight.element_size() for weight in llm.model.parameters()) / 1e9
     commit = getattr(llm.model.config, "_commit_hash", None)
     return {
         "architecture": llm.config.model_type,
         **({"revision": commit} if commit else {}),
+        "dtype": f"{str(llm.model.dtype).removeprefix('torch.')}, {memory_gb:.2f} GB",
         "hidden size": llm.hidden_size,
         "vocabulary": llm.vocab_size,
         "context": llm.context_positions if llm.context_positions < 2**31 else "no limit named",

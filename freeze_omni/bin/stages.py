@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import yaml
 
@@ -204,9 +204,14 @@ def stage_options(
     """The task of a stage and its options: those of the YAML and `options` over them. Raises ConfigError."""
     from freeze_omni.bin.train import load_task
 
+    def refuse(message: str) -> NoReturn:  # without the usage, a hundred lines of ESPnet's options
+        raise ConfigError(f"{config}, or --{one.name}_args: {message}")
+
     task = load_task(one.name)
     taken = ["--init_parts", *parts] if parts else []
-    return task, task.get_parser().parse_args(["--config", str(config), "--output_dir", "unused", *taken, *options])
+    parser = task.get_parser()
+    parser.error = refuse
+    return task, parser.parse_args(["--config", str(config), "--output_dir", "unused", *taken, *options])
 
 
 if __name__ == "__main__":

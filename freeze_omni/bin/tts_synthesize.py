@@ -14,14 +14,14 @@ from freeze_omni.data.tts.synthesize import Job, TtsFolders, synthesize
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path, help="a directory with `text` and optionally utt2voice")
-    voices = "backend:name[@speed], several separated by spaces: used in turn without utt2voice"
+    voices = "backend:name[@speed], several separated by commas or spaces: used in turn without utt2voice"
     parser.add_argument("--voices", default="kokoro:af_heart", help=voices)
     parser.add_argument("--cache", default="", help="folder of voices and spoken sentences")
     parser.add_argument("--program", default="", help="for `program:` voices, a command line with {output}")
     parser.add_argument("--nj", type=int, default=2)
     args = parser.parse_args(arguments)
     refuse_recordings(args.folder)
-    jobs = deal(read_table(args.folder / "text"), args.folder / "utt2voice", args.voices.split())
+    jobs = deal(read_table(args.folder / "text"), args.folder / "utt2voice", args.voices.replace(",", " ").split())
     paths = synthesize(jobs, TtsFolders(cache=args.cache, program=args.program), args.nj)
     seconds = write_spoken_set(args.folder, jobs, paths)
     print(f"{args.folder}: {len(jobs)} utterances, {seconds:.0f} s of speech")

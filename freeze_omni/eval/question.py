@@ -1,7 +1,7 @@
 """Sessions on a virtual clock: one recorded question asked, or a sound heard in time; what was said, with all times."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -68,9 +68,8 @@ def ask(
 
     tail_s: silence after the question's end in which state 1 may come. watch: called with every action and its time.
     """
-    config, hz = config or SessionConfig(), model.rates.input_hz
-    asked = Asked(speech_end_s(sound, hz))
-    whole = np.pad(sound, (0, int(tail_s * hz)))[: int((asked.question_end_s + tail_s) * hz)]
+    config = config or SessionConfig()
+    asked, whole = _question(model, sound, tail_s)
     clock, session = VirtualClock(), SpeechSession(model, config)
     asked.marks["asked"] = _listen(session, whole, asked, clock, watch)
     if session.answering is None:
@@ -85,6 +84,30 @@ def ask(
     if session.answering is not None:
         _answer(session, asked, clock, watch)
     return asked
+
+
+def ask_rounds(
+    model: FreezeOmni, sounds: Sequence[np.ndarray], config: SessionConfig | None = None, tail_s: float = 1.0
+) -> list[Asked]:
+    """The rounds of a dialogue in one session: each sound (S,) is a whole turn, each answer is heard to its end."""
+    questions = [_question(model, sound, tail_s) for sound in sounds]
+    longest = max(len(whole) for _, whole in questions) // model.rates.chunk_samples + 1
+    config = replace(config or SessionConfig(), turn_detection=TurnDetection.MANUAL, max_turn_chunks=longest)
+    session, clock = SpeechSession(model, config), VirtualClock()
+    for asked, whole in questions:
+        _listen(session, whole, asked, clock, None)
+        clock.run(session.handle, ev.Respond())
+        if session.answering is not None:
+            _answer(session, asked, clock, None)
+            session.handle(ev.Played(len(asked.audio)))
+    return [asked for asked, _ in questions]
+
+
+def _question(model: FreezeOmni, sound: np.ndarray, tail_s: float) -> tuple[Asked, np.ndarray]:
+    """What will come of a question, and its sound (S,) with silence up to `tail_s` after its end."""
+    hz = model.rates.input_hz
+    end_s = speech_end_s(sound, hz)
+    return Asked(end_s), np.pad(sound, (0, int(tail_s * hz)))[: int((end_s + tail_s) * hz)]
 
 
 def _listen(session: SpeechSession, sound: np.ndarray, asked: Asked, clock: VirtualClock, watch: Watch) -> float:

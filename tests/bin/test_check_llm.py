@@ -31,3 +31,16 @@ def test_a_folder_without_a_model_is_told(tmp_path, capsys):
 
     assert check_llm.main([str(tmp_path)]) == 1
     assert str(tmp_path) in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("words", "dtype"), [((), "float32"), (("--dtype", "bfloat16"), "bfloat16")])
+def test_the_dtype_is_the_stored_one_or_that_of_the_option(words, dtype, tmp_path, capsys):
+    command.main(["check-llm", str(toy_llm(tmp_path / "llm")), *words])
+    assert re.search(rf"^dtype +{dtype}, 0\.00 GB$", capsys.readouterr().out, re.MULTILINE)
+
+
+def test_an_unknown_dtype_is_told(tmp_path, capsys):
+    from freeze_omni.bin import check_llm
+
+    assert check_llm.main([str(toy_llm(tmp_path / "llm")), "--dtype", "float8"]) == 1
+    assert "unknown LLM dtype 'float8', expected" in capsys.readouterr().err

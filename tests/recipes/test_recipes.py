@@ -44,3 +44,10 @@ def test_data_sh_explains_its_options(name):
     if name != "mini/s2s1":
         text = ok(EGS / name / "local/data.sh", "--help", cwd=EGS / name)
         assert "--data" in text and "--nj" in text
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_recipe_that_ran_on_a_miniature_alone_says_so(name):
+    """What ran on its whole data has recorded results; AN4 comes with a few real utterances."""
+    row = next(line for line in (EGS / name / "README.md").read_text().splitlines() if line.startswith("| Ran on |"))
+    assert ("miniature" in row) == (not (EGS / name / "RESULTS.md").exists() and name != "an4/asr1")

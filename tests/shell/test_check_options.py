@@ -109,3 +109,16 @@ def test_parts_of_a_packed_model_take_the_place_of_earlier_stages(tmp_path):
     assert parts_of(tmp_path, "prefix", **init) == ["pack:speech_decoder", "exp/1.3_dialogue_init:llm_tuning"]
     said = ["exp/1.3_dialogue_init:prompt,state_head,llm_tuning", "exp/2.3_prefix:speech_decoder"]
     assert parts_of(tmp_path, "pack", **init) == said
+
+
+def test_a_program_that_is_missing_is_named(tmp_path):
+    found = stage(tmp_path, "PATH=/nowhere; check_programs")
+    assert found.returncode == 1 and "no program flock: install it (Debian: util-linux" in found.stderr
+
+
+def test_an_old_bash_is_told():
+    """As macOS has one; the variable is read-only, so that the line is tried with another."""
+    (line,) = [line for line in (TEMPLATE / "s2s.sh").read_text().splitlines() if "BASH_VERSINFO" in line]
+    for major, code in ((3, 1), (5, 0)):
+        found = run("bash", "-c", f"version=({major}); " + line.replace("BASH_VERSINFO", "version"))
+        assert found.returncode == code and ("the recipes run on Linux" in found.stderr) == bool(code)

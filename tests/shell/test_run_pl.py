@@ -3,7 +3,7 @@
 import os
 import time
 
-from tests.shell.bash import UTILS, ok, run
+from tests.shell.bash import ROOT, UTILS, ok, run
 
 RUN = UTILS / "run.pl"
 
@@ -56,3 +56,19 @@ def test_slurm_hands_the_job_to_sbatch(tmp_path):
     asked = (tmp_path / "asked").read_text()
     assert "--cpus-per-task=2 --gres=gpu:1 --array=1-3" in asked
     assert "it's 2\n" in (tmp_path / "x.2.log").read_text()
+
+
+def test_the_lines_for_slurm_in_cmd_sh_are_ready_to_use(tmp_path):
+    """They are the same in every recipe, and what they ask of the queue is in slurm's own names."""
+    (lines,) = {path.read_text() for path in (ROOT / "egs").glob("*/*/cmd.sh")}
+    (tmp_path / "cmd.sh").write_text(lines.replace("# export", "export"))
+    (tmp_path / "sbatch").write_text('#!/bin/bash\necho "$@" >asked\nbash -s\n')
+    (tmp_path / "sbatch").chmod(0o755)
+    env = {**os.environ, "PATH": f"{tmp_path}:{UTILS}:{os.environ['PATH']}"}
+    asked = {"cuda": "--partition=gpu --time=48:00:00 --mem=64G --cpus-per-task=8 --gres=gpu:2"}
+    asked["decode"] = "--partition=cpu --time=12:00:00 --mem=16G --cpus-per-task=8"
+    for name, gpus in (("cuda", "--gpu 2"), ("decode", "")):
+        script = f". ./cmd.sh; ${name}_cmd {gpus} x.log echo done"
+        result = run("bash", "-c", script, cwd=tmp_path, env=env)
+        assert result.returncode == 0, result.stderr
+        assert asked[name] in (tmp_path / "asked").read_text() and "\ndone\n" in (tmp_path / "x.log").read_text()

@@ -5,13 +5,14 @@
 # A recipe (egs/<corpus>/<task>1/run.sh) calls this with its set names and its configuration folder.
 # A stage is skipped if its inputs, options and configuration have not changed since it succeeded.
 set -euo pipefail
+((BASH_VERSINFO[0] >= 5)) || { echo "$0: error: bash ${BASH_VERSION}: the recipes run on Linux, with bash 5 or newer" >&2; exit 1; }
 
 # General
 stage=1              # First stage to run.
 stop_stage=14        # Last stage to run.
 skip_stages=         # Stages to skip, as "8 9".
 ngpu=0               # GPUs for training; 0 trains on the CPU.
-num_nodes=1          # Machines for training.
+num_nodes=1          # Only 1: several machines train with torchrun (docs/stages.md).
 nj=2                 # Parallel jobs of data preparation.
 nthreads=2           # Threads of a training or decoding process on the CPU.
 seed=777             # Seed of training and sampling.

@@ -11,18 +11,18 @@ mini=../../mini/s2s1  # Folder of the mini recipe; --mini_exp, --mini_dump and -
 mini_exp=  # Its checkpoints; the rows are tags there, in tags/<row>.
 mini_dump=  # Its prepared data.
 mini_data=  # Its data directories.
+llm=  # The frozen LLM of that run of the mini recipe; the mini recipe's own by default.
 judge=  # Folder of the recogniser that transcribes our speech, or none; that of the mini recipe by default.
 ngpu=0  # GPUs for training.
 nthreads=2  # CPU threads.
 seed=777  # Of training and decoding.
 . "${here}/../../../utils/parse_options.sh"
-cd "${here}"
-. ./path.sh
+cd "${here}" && . ./path.sh
 . local/options.sh
 local/data.sh --dump "${mini_dump}" --data "data${suffix}" --dry_run "${dry_run}"
 check_rows
 table="exp${suffix}/rows.tsv" failed=()
-mkdir -p "exp${suffix}" && : >"${table}"
+mkdir -p "exp${suffix}"; : >"${table}"
 # shellcheck source=/dev/null
 . "${row_file}"
 "${dry_run}" || python local/table.py --rows "${table}" --exp "${mini_exp}" --output "exp${suffix}/RESULTS.md"

@@ -20,7 +20,7 @@ if [[ " $* " != *" --dry_run true "* ]]; then . ./local/parts.sh; fi
 exec ./s2s.sh \
     --conf "conf/${scale}" --result_notes results/notes.md --outside_sets "${FREEZE_OMNI_OUTSIDE:-}" \
     --datadir "data${suffix}" --dumpdir "dump${suffix}" --expdir "exp${suffix}" \
-    --local_data_opts "--scale ${scale} --llm '${llm}'" \
+    --local_data_opts "--scale ${scale}" \
     --train_set asr_train --optional_train_sets asr_real_train --valid_set asr_dev \
     --test_sets "asr_test_seen asr_test_unseen" --optional_test_sets asr_test_real \
     --tts_train_set tts_train --tts_valid_set tts_dev --tts_test_set tts_test \

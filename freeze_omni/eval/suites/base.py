@@ -20,12 +20,16 @@ class SuiteError(ValueError):
 
 @dataclass(frozen=True)
 class Item:
-    """One test: sound to be answered, its text if known, and the fields that the suite expects back."""
+    """One test: sound to be answered, its text if known, and the fields that the suite expects back.
+
+    dialogue: its name, if this is a round of one; rounds follow each other.
+    """
 
     id: str
     sound: str
     text: str = ""
     fields: Mapping[str, Any] = field(default_factory=dict)
+    dialogue: str = ""
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,9 @@ class Suite(Protocol):
     IN_TIME: bool = False
     TEXT_ALONE: bool = False
 
+    def subsets(self, data: Path) -> dict[str, Path]:
+        """Of `--all`: folder of answers -> subset, for each subset of what the suite publishes. Raises SuiteError."""
+
     def read(self, data: Path, work: Path) -> list[Item]:
         """The tests of a published subset; `work` is for sound that is stored inside tables."""
 
@@ -50,6 +57,19 @@ class Suite(Protocol):
 
     def check(self, folder: Path, items: Sequence[Item]) -> None:
         """Raise SuiteError if the suite's scorer cannot read `folder`."""
+
+
+def subset_folders(data: Path, pattern: str) -> dict[str, Path]:
+    """The folders below data that hold a file of the pattern, by their path. Raises SuiteError for none."""
+    found = {str(path.parent.relative_to(data)): path.parent for path in sorted(data.glob(pattern))}
+    if not found:
+        raise SuiteError(f"{data}: no {pattern} in it; give the folder of all subsets, or leave out --all")
+    return found
+
+
+def one_set(data: Path) -> dict[str, Path]:
+    """Raises SuiteError: this suite has no subsets."""
+    raise SuiteError(f"{data}: this suite is one set; leave out --all")
 
 
 def read_lines(path: Path, needed: Sequence[str] = ()) -> Iterator[dict[str, Any]]:
@@ -110,53 +130,86 @@ class VoiceBench(Suite):
 
     TEXT_ALONE = True
     WITH_REFERENCE = ("sd-qa", "openbookqa", "mmsu", "bbh")
+    RANKED = ("alpacaeval_full", "commoneval", "wildvoice", *WITH_REFERENCE, "ifeval", "advbench")
+
+    def subsets(self, data: Path) -> dict[str, Path]:
+        """Folders saved by the datasets library, or those of its leaderboard of a hub name."""
+        if data.is_dir():
+            saved = ("*/dataset_dict.json", "*/dataset_info.json")
+            return subset_folders(data, saved[0] if list(data.glob(saved[0])) else saved[1])
+        return {name: Path(f"{data}@{name}") for name in self.RANKED}
 
     def read(self, data: Path, work: Path) -> list[Item]:
-        """A subset: a folder saved by the datasets library, or <hub name>@<subset>. Takes its only split, or `test`."""
+        """A subset: a folder saved by the datasets library, or <hub name>@<subset>; its split `test`, or all splits."""
         root, _, subset = str(data).partition("@")
         corpus = FromHf(Path(root), config=subset, text="prompt", audio_dir=work / "sound")
         splits = load(corpus)
-        name = "test" if "test" in splits else next(iter(splits))
-        if len(splits) > 1 and name != "test":
-            raise SuiteError(f"{data}: several splits ({', '.join(splits)}); save the one that is meant to a folder")
+        splits = {"test": splits["test"]} if "test" in splits else splits
         items = []
-        for number, row in enumerate(splits[name]):
-            sound = corpus.sound_of(row["audio"], name, f"{number:05d}")
-            fields = {key: value for key, value in row.items() if key != "audio"}
-            if sound is None:
-                raise SuiteError(f"{data}, row {number}: no sound")
-            items.append(Item(f"{number:05d}", sound, row["prompt"], fields))
+        for name, rows in splits.items():
+            for number, row in enumerate(rows):
+                sound = corpus.sound_of(row["audio"], name, f"{number:05d}")
+                fields = {key: value for key, value in row.items() if key != "audio"}
+                if sound is None:
+                    raise SuiteError(f"{data}, {name}, row {number}: no sound")
+                key = f"{number:05d}" if len(splits) == 1 else f"{name}/{number:05d}"
+                items.append(Item(key, sound, row["prompt"], fields))
         return items
 
+    @staticmethod
+    def splits(items: Sequence[Item]) -> dict[str, list[Item]]:
+        """The items of each file. Sets without splits have one, `test`."""
+        found: dict[str, list[Item]] = {}
+        for item in items:
+            found.setdefault(item.id.rpartition("/")[0] or "test", []).append(item)
+        return found
+
     def write(self, folder: Path, items: Sequence[Item], answers: Mapping[str, Answer], name: str) -> None:
-        rows = ({**item.fields, "response": answers[item.id].text} for item in items)
-        write_jsonl(folder / f"{name}-{folder.name}-test-audio.jsonl", rows)
+        for split, some in self.splits(items).items():
+            rows = ({**item.fields, "response": answers[item.id].text} for item in some)
+            write_jsonl(folder / f"{name}-{folder.name}-{split}-audio.jsonl", rows)
 
     def check(self, folder: Path, items: Sequence[Item]) -> None:
-        path = only_file(folder, "*-audio.jsonl")
         needed = ["prompt", "response", *(["reference"] if folder.name in self.WITH_REFERENCE else [])]
-        for number, row in enumerate(read_answers(path, items, needed), start=1):
-            if not isinstance(row["response"], str) or "audio" in row:
-                raise SuiteError(f"{path}:{number}: `response` must be a text, and `audio` left out")
+        for split, some in self.splits(items).items():
+            path = only_file(folder, f"*-{split}-audio.jsonl")
+            for number, row in enumerate(read_answers(path, some, needed), start=1):
+                if not isinstance(row["response"], str) or "audio" in row:
+                    raise SuiteError(f"{path}:{number}: `response` must be a text, and `audio` left out")
 
 
 class UroBench(Suite):
-    """Reads test.jsonl of single-round sets; writes audio/%04d.wav and TEXTS, each line {"0000": text}."""
+    """Reads test.jsonl. Of single rounds writes audio/%04d.wav and TEXTS, each line {"0000": text}; of dialogues
+    <id>/chat_<round>.wav and DIALOGUES, the lines of test.jsonl with `output_text` in each round."""
 
     TEXTS = ("pred_text.jsonl", "question_text.jsonl", "gt_text.jsonl")
+    DIALOGUES = "output_with_text.jsonl"
+
+    def subsets(self, data: Path) -> dict[str, Path]:
+        """As its evaluate.py has them: basic/<set>, pro/<set>."""
+        return subset_folders(data, "*/*/test.jsonl")
 
     def read(self, data: Path, work: Path) -> list[Item]:
         """The test.jsonl of a set; its sounds are next to it."""
         path = data / "test.jsonl" if data.is_dir() else data
         items = []
         for number, row in enumerate(read_lines(path)):
-            if "source_wav" not in row:
-                kind = "a set of several rounds, which is not read" if "num_round" in row else "no 'source_wav'"
-                raise SuiteError(f"{path}:{number + 1}: {kind}")
-            items.append(Item(f"{number:04d}", str(path.parent / row["source_wav"]), row.get("source_text", ""), row))
+            try:
+                if "dialogue" not in row:
+                    items.append(self._item(path, f"{number:04d}", row, row))
+                for turn in row.get("dialogue", []):
+                    items.append(self._item(path, f"{row['id']}/chat_{turn['round']}", turn, row, str(row["id"])))
+            except (KeyError, TypeError) as error:
+                raise SuiteError(f"{path}:{number + 1}: no {error}; fetch it again") from None
         return items
 
+    @staticmethod
+    def _item(path: Path, key: str, turn: Mapping[str, Any], row: Mapping[str, Any], dialogue: str = "") -> Item:
+        return Item(key, str(path.parent / turn["source_wav"]), turn.get("source_text", ""), row, dialogue)
+
     def write(self, folder: Path, items: Sequence[Item], answers: Mapping[str, Answer], name: str) -> None:
+        if items and items[0].dialogue:
+            return self._write_dialogues(folder, items, answers)
         copy_sounds(folder / "audio", answers)
         targets = {item.id: item.fields.get("target_text", item.text) for item in items}
         targets = {key: " / ".join(one) if isinstance(one, list) else one for key, one in targets.items()}
@@ -164,7 +217,20 @@ class UroBench(Suite):
         for column, file in enumerate(self.TEXTS):
             write_jsonl(folder / file, ({key: row[column]} for key, row in texts.items()))
 
+    def _write_dialogues(self, folder: Path, items: Sequence[Item], answers: Mapping[str, Answer]) -> None:
+        for item in items:
+            if answers[item.id].sound:
+                copy_sound(answers[item.id].sound, folder / f"{item.id}.wav")
+        rows = []
+        for row in {item.dialogue: item.fields for item in items}.values():
+            said = [answers[f"{row['id']}/chat_{turn['round']}"].text for turn in row["dialogue"]]
+            turns = [{**turn, "output_text": text} for turn, text in zip(row["dialogue"], said, strict=True)]
+            rows.append({**row, "num_round": len(turns), "dialogue": turns})
+        write_jsonl(folder / self.DIALOGUES, rows)
+
     def check(self, folder: Path, items: Sequence[Item]) -> None:
+        if items and items[0].dialogue:
+            return self._check_dialogues(folder, items)
         for file in self.TEXTS:
             rows = read_answers(folder / file, items)
             for number, (row, item) in enumerate(zip(rows, items, strict=True), start=1):
@@ -175,12 +241,28 @@ class UroBench(Suite):
                 raise SuiteError(f"{path}: not named by the number of a question, as 0000.wav")
             check_wav(path)
 
+    def _check_dialogues(self, folder: Path, items: Sequence[Item]) -> None:
+        said = [
+            (f"{row['id']}/chat_{turn['round']}", turn.get("output_text"))
+            for row in read_lines(folder / self.DIALOGUES, ("id", "dialogue"))
+            for turn in row["dialogue"]
+        ]
+        if [key for key, text in said if isinstance(text, str)] != [item.id for item in items]:
+            raise SuiteError(f"{folder / self.DIALOGUES}: not an `output_text` for each round of each dialogue")
+        for item in items:
+            if (folder / f"{item.id}.wav").is_file():
+                check_wav(folder / f"{item.id}.wav")
+
 
 class OpenAudioBench(Suite):
     """Reads <subset>/<subset>.csv with audio_filename, and audios/; writes a .jsonl of rows with `infer_response`."""
 
     TEXT_ALONE = True
     QUESTIONS = ("instruction", "question", "Questions", "prompt")
+
+    def subsets(self, data: Path) -> dict[str, Path]:
+        """Its folders: each has the table of its own name."""
+        return {key: path for key, path in subset_folders(data, "*/*.csv").items() if (path / f"{key}.csv").is_file()}
 
     def read(self, data: Path, work: Path) -> list[Item]:
         """The folder of a subset: alpaca_eval, llama_questions, reasoning_qa, trivia_qa or web_questions."""
@@ -207,6 +289,9 @@ class BigBenchAudio(Suite):
 
     FIELDS = ("id", "category", "official_answer", "file_name")
 
+    def subsets(self, data: Path) -> dict[str, Path]:
+        return one_set(data)
+
     def read(self, data: Path, work: Path) -> list[Item]:
         """The folder of the data set."""
         rows = read_lines(data / "metadata.jsonl", self.FIELDS)
@@ -225,6 +310,9 @@ class BigBenchAudio(Suite):
 
 class Versa(Suite):
     """Reads a Kaldi directory; writes wav.scp of the answers (`--pred`) and their text (`--text`)."""
+
+    def subsets(self, data: Path) -> dict[str, Path]:
+        return one_set(data)
 
     def read(self, data: Path, work: Path) -> list[Item]:
         texts = read_table(data / "text", need_value=False) if (data / "text").is_file() else {}

@@ -15,7 +15,7 @@ from freeze_omni.data.audio import write_wav
 from freeze_omni.eval.judge import Word
 from freeze_omni.eval.question import converse
 from freeze_omni.eval.suites import full_duplex_bench
-from freeze_omni.eval.suites.base import SuiteError
+from freeze_omni.eval.suites.base import Answer, SuiteError
 from freeze_omni.eval.suites.run import SUITES as KNOWN
 from tests.data.corpora.clips import clip
 from tests.session.model import toy_model
@@ -142,7 +142,8 @@ def test_uro_bench_has_its_four_outputs(theirs, tmp_path):
 @pytest.mark.parametrize(
     ("name", "file", "content", "message"),
     [
-        ("uro_bench", "test.jsonl", '{"id": 1, "num_round": 2}', "test.jsonl:1: a set of several rounds"),
+        ("uro_bench", "test.jsonl", '{"id": 1, "num_round": 2}', "test.jsonl:1: no 'source_wav'"),
+        ("uro_bench", "test.jsonl", '{"id": 1, "dialogue": [{"round": 0}]}', "test.jsonl:1: no 'source_wav'"),
         ("uro_bench", "test.jsonl", "{", "test.jsonl:1: no JSON object"),
         ("openaudiobench", "data.csv", "a,b\n1,2\n", "no rows with 'audio_filename'"),
         ("big_bench_audio", "metadata.jsonl", '{"id": 1}', "metadata.jsonl:1: no 'category'"),
@@ -242,26 +243,46 @@ def test_sounds_of_any_form_become_wav_files(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("file", "content", "end_s"),
+    ("content", "end_s"),
     [
-        ("interrupt.json", [{"timestamp": [0.2, 0.5]}], 0.5),
-        ("metadata.json", {"context_text": "a", "current_turn_text": "b", "timestamps": [0.1, 0.4]}, 0.4),
-        ("metadata.json", {"timestamps": [0.4]}, None),
-        ("metadata.json", {"timestamps": [0.4, 0.1]}, None),
-        ("interrupt.json", [], None),
-        ("interrupt.json", [{"timestamp": [0, float("nan")]}], None),
+        ([{"timestamp": [0.2, 0.5]}], 0.5),
+        ([{"timestamp": [0.4]}], None),
+        ([{"timestamp": [0.4, 0.1]}], None),
+        ([], None),
+        ([{"timestamp": [0, float("nan")]}], None),
     ],
 )
-def test_the_interruption_of_both_versions_of_full_duplex_bench(file, content, end_s, tmp_path):
+def test_the_interruption_of_full_duplex_bench(content, end_s, tmp_path):
     folder = tmp_path / "user_interruption" / "1"
     clip(3).write(folder / "input.wav")
-    (folder / file).write_text(json.dumps(content))
+    (folder / "interrupt.json").write_text(json.dumps(content))
     if end_s is None:
-        with pytest.raises(SuiteError, match=rf"{file}: expected .*timestamp.*; fetch it again"):
+        with pytest.raises(SuiteError, match=r"interrupt.json: expected .*timestamp.*; fetch it again"):
             full_duplex_bench.read(tmp_path, tmp_path)
     else:
         (item,) = full_duplex_bench.read(tmp_path, tmp_path)
         assert item.fields["begin_s"] == end_s
+
+
+def test_a_sample_of_version_1_5_has_four_sounds_with_words_and_its_files(tmp_path):
+    """Its behaviour script compares all four; its timing script wants input.wav beside output.wav."""
+    folder, out = tmp_path / "data/user_interruption/7", tmp_path / "out"
+    for name in ("input", "clean_input", "output"):  # an output that is published as an example is not linked
+        clip(3).write(folder / f"{name}.wav")
+    (folder / "metadata.json").write_text('{"timestamps": [0.1, 0.4]}')
+    (folder / "output.json").write_text("theirs")
+    items = full_duplex_bench.read(tmp_path / "data", tmp_path)
+    assert [item.id for item in items] == ["user_interruption/7", "user_interruption/7/clean"]
+    answers = {item.id: Answer("", str(clip(3).write(tmp_path / f"{n}.wav"))) for n, item in enumerate(items)}
+    full_duplex_bench.write(out, items, answers, "name")
+    here = out / "user_interruption/7"
+    assert not (here / "output.json").exists() and json.loads((here / "metadata.json").read_text())
+    full_duplex_bench.transcribe(out, items, lambda wav: [Word(" hello", 0.1, 0.3)])
+    full_duplex_bench.check(out, items)
+    words = {path.name for path in here.glob("*.json")} - {"metadata.json"}
+    assert words == {"input.json", "clean_input.json", "output.json", "clean_output.json"}
+    assert (folder / "output.json").read_text() == "theirs", "the published files stay as they are"
+    assert json.loads((here / "output.json").read_text())["chunks"][0]["timestamp"] == [0.1, 0.3], "the whole answer"
 
 
 def test_full_duplex_bench_in_time_with_its_words(tmp_path):

@@ -1,6 +1,14 @@
 # Before any work: options that cannot be used, or that do not fit together, are told at once.
 
+check_programs() {
+    local name
+    for name in flock pgrep ps perl awk xargs; do
+        command -v "${name}" >/dev/null || die "no program ${name}: install it (Debian: util-linux, procps, perl, findutils)"
+    done
+}
+
 check_options() {
+    check_programs
     [ -d "${conf}" ] || die "--conf ${conf}: no such folder; conf/ has one for each scale"
     [[ "${tag}" =~ ^[A-Za-z0-9_.-]*$ ]] || die "--tag ${tag}: use letters, digits, and the characters _ . -"
     [ -z "${tag}" ] || [ -z "${init_model}" ] || die "--tag and --init_model exclude each other: use another --expdir"

@@ -13,7 +13,7 @@ report_failure() {
     local code=$?
     end_owned
     if ((code != 0)) && [ -n "${current_work}" ]; then
-        echo "s2s.sh: ${current_work} failed (see its log, above). Fix the problem and rerun the same command:" \
+        echo "s2s.sh: ${current_work} failed, as said above. Fix the problem and rerun the same command:" \
             "finished work is kept" >&2
     fi
 }
@@ -219,7 +219,7 @@ note_time() {
     fi
 }
 
-# queue RUNNER LOG COMMAND...: run it through the queue with a log, and show the end of the log if it fails.
+# queue RUNNER LOG COMMAND...: run it through the queue with a log, and show its error and the fix if it fails.
 queue() {
     local runner=$1 file=$2
     shift 2
@@ -227,7 +227,7 @@ queue() {
     log "log: ${file}"
     # shellcheck disable=SC2086
     if ! ${runner} "${file}" "$@"; then
-        tail -n 15 "${file}" >&2
+        show_failure "${file}" "$@"
         return 1
     fi
 }

@@ -30,10 +30,14 @@ corpora() {
     done
 }
 
+# A local/data.sh that lets the LLM write or answer (its option --llm) is told which.
+writes_with_llm() { [ -n "${llm}" ] && grep -q -e '--llm)' -e '^llm=' local/data.sh; }
+
 stage_1() {
     local set words from sets=("${datadir}")
     for set in $(role_sets asr 2>/dev/null) $(role_sets tts); do sets+=("${datadir}/${set}"); done
     mapfile -t from < <(corpora)
     split_words "${local_data_opts}"
+    if writes_with_llm; then words+=(--llm "${llm}"); fi
     once data local "${from[@]}" --makes "${sets[@]}" -- make_data "${words[@]}"
 }

@@ -11,6 +11,7 @@ decode=$(realpath conf/decode.yaml)
 if [ "${scale}" = tiny ]; then decode=$(realpath "${mini}/conf/tiny/decode.yaml"); fi
 more=()
 if [ "${judge}" = none ]; then more=(--judge ""); elif [ -n "${judge}" ]; then more=(--judge "${judge}"); fi
+if [ -n "${llm}" ]; then more+=(--llm "${llm}"); fi
 if "${dry_run}"; then more+=(--dry_run true); fi
 
 check_rows() { # before any work

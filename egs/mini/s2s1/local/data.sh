@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Stage 1: fetch the voices and the LLM (once), then write data/asr_*, tts_*, qa_*, duplex_*.
-#   local/data.sh [--scale tiny|mini|base] [--nj N] [--llm DIR] [--data DIR] [--open_share X] [--held_out PATH]...
+#   local/data.sh [--scale tiny|mini|base] [--nj N] [--llm DIR_OR_HUB_ID] [--data DIR] [--open_share X] [--held_out PATH]...
 # --open_share 1: with all of the scale's open text (local/open), 0.5: half of it, 0: without, which is the default.
 # --held_out: a file or folder of published questions, none of which may be in a training text.
 # A rerun resumes; finished speech comes from the cache.

