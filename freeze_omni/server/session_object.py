@@ -24,7 +24,8 @@ SERVER_VAD = {
 }
 OWN = {"temperature": None, "top_k": None, "top_p": None, "seed": 0, "states": False, "cleared": False}
 """Ours, under `freeze_omni`: sampling, and which events are sent that a client of OpenAI's WebSocket may not know:
-`freeze_omni.state`, and `output_audio_buffer.cleared`, which OpenAI sends over WebRTC alone."""
+`freeze_omni.state`, and `output_audio_buffer.cleared`, which OpenAI sends over WebRTC alone. Next to them the server
+writes `refused`: fields of the last update that were left out, and why."""
 _EVENTS = ("states", "cleared")
 _TURN_NAMES = {
     "interrupt": "interrupt_response",
@@ -52,13 +53,17 @@ def new_session(key: str, model: str, instructions: str) -> dict[str, Any]:
             "input": {"format": dict(pcm), **heard},
             "output": {"format": dict(pcm), "voice": "default", "speed": 1.0},
         },
-        "freeze_omni": dict(OWN),
+        "freeze_omni": {**OWN, "refused": {}},
     }
 
 
 def update(session: dict[str, Any], changes: Any, default: dict[str, Any], limits: Limits) -> dict[str, Any]:
-    """A copy of the session with `changes`; null sets a field to that of `default`. Raises RequestError."""
+    """A copy of the session with `changes`; null sets a field to that of `default`. Raises RequestError.
+
+    Tools are left out, and the rest is followed: to some clients (pipecat) an `error` is the end of the session.
+    """
     changes, session = _object(changes, "session"), copy.deepcopy(session)
+    refused = session["freeze_omni"]["refused"] = {}
     for name, value in changes.items():
         path = f"session.{name}"
         if name in FIELDS:
@@ -66,8 +71,12 @@ def update(session: dict[str, Any], changes: Any, default: dict[str, Any], limit
         elif name == "audio":
             _update_audio(session["audio"], value, default["audio"], path, limits)
         elif name == "freeze_omni":
-            for key, part in _optional(value, path, tuple(OWN)).items():
-                session[name][key] = OWN[key] if part is None else _OWN_CHECKS[key](part, f"{path}.{key}")
+            for key, part in _optional(value, path, (*OWN, "refused")).items():
+                if key in OWN:
+                    session[name][key] = OWN[key] if part is None else _OWN_CHECKS[key](part, f"{path}.{key}")
+        elif name in _TOOLS:
+            if value not in _REFUSED[name][0]:
+                refused[path] = _REFUSED[name][1]
         elif name in _REFUSED:
             _refuse(name, value, path)
         elif name not in _IGNORED:
@@ -273,10 +282,11 @@ _IGNORED = (
 """Accepted without an effect: clients always send them."""
 _REFUSED: dict[str, tuple[tuple[Any, ...], str]] = {
     "type": ((None, "realtime"), "Only sessions of type 'realtime' are made here; they transcribe what they hear."),
-    "tools": ((None, []), "This model calls no tools: leave 'tools' empty."),
-    "tool_choice": ((None, "auto", "none"), "This model calls no tools: leave 'tool_choice' out."),
+    "tools": ((None, []), "This model calls no tools: it answers without them."),
+    "tool_choice": ((None, "auto", "none"), "This model calls no tools: it answers without them."),
     "prompt": ((None,), "Prompts are not stored here: give their text as 'instructions'."),
 }
 """What a client may send of a thing that is not had here, and what it is told if it sends more."""
+_TOOLS = ("tools", "tool_choice")
 _RESPONSE = ("conversation", "input", "metadata")
 """Fields of a response alone; the protocol reads them."""
