@@ -269,7 +269,7 @@ class RealtimeProtocol:
         if wrong or self._response is None and self._ask is None:
             raise RequestError("There is no active response.", "response_cancel_not_active")
         self._asked_to_stop = True
-        return [ev.Interrupt()]
+        return [ev.Interrupt(self._response.number if self._response else 0)]
 
     # from the worker
 

@@ -321,6 +321,16 @@ def test_a_response_can_be_cancelled_before_it_begins():
     assert events[-2]["response"]["status_details"]["reason"] == "client_cancelled"
 
 
+def test_a_cancel_is_of_the_answer_that_its_client_hears():
+    talk = Talk()
+    typed_turn(talk)
+    talk.text("And then?")
+    talk.send("response.create")
+    talk.work(ev.AnswerBegun(2), ev.TextDelta("Well,"))
+    talk.send("response.cancel")
+    assert talk.told == [ev.Interrupt(answer=2)]
+
+
 def test_a_text_whose_worker_is_lost_before_its_answer_begins_is_asked_again():
     talk = Talk()
     typed_turn(talk)
