@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -108,14 +107,13 @@ def metadata(value: Any, path: str) -> dict[str, Any] | None:
         return None
     right = isinstance(value, dict) and len(value) <= 16 and all(map(_is_note, value, value.values()))
     if not right:
-        text = f"'{path}' must be an object of up to 16 texts or numbers of up to 512 characters."
+        text = f"'{path}' must be an object of up to 16 texts of up to 512 characters."
         raise RequestError(text, param=path)
     return value
 
 
 def _is_note(key: str, value: Any) -> bool:
-    finite = isinstance(value, str | int) or isinstance(value, float) and math.isfinite(value)
-    return len(key) <= 64 and finite and len(str(value)) <= 512
+    return len(key) <= 64 and isinstance(value, str) and len(value) <= 512
 
 
 def session_config(session: dict[str, Any], own_prompt: str, longest: int) -> SessionConfig:
