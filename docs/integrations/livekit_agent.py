@@ -1,7 +1,7 @@
 """A LiveKit agent that speaks by Freeze-Omni.
 
 python -m venv agent && agent/bin/pip install livekit-agents livekit-plugins-openai
-agent/bin/python livekit_agent.py console       # in a terminal, by microphone; --text to type
+agent/bin/python livekit_agent.py console       # in a terminal; needs PortAudio
 agent/bin/python livekit_agent.py start         # in rooms: LIVEKIT_URL, LIVEKIT_API_KEY, LIVEKIT_API_SECRET
 """
 
