@@ -75,13 +75,15 @@ class Realtime:
         await self._socket.send(json.dumps({"type": kind, **content}))
 
     async def next(self) -> dict[str, Any]:
-        """The next event. Raises ServerError if the server ends the session."""
+        """The next event. Raises ServerError if the server ends the session, or sends something else."""
         try:
             event = json.loads(await self._socket.recv())
             return event | {"type": BETA.get(event["type"], event["type"])}
         except websockets.ConnectionClosed as closed:
             reason = closed.rcvd.reason if closed.rcvd else "the connection was lost"
             raise ServerError(reason or "the server has ended the session") from None
+        except (ValueError, KeyError, TypeError):
+            raise ServerError("the server sends what is no event of the Realtime protocol") from None
 
     async def events(self) -> AsyncIterator[dict[str, Any]]:
         while True:

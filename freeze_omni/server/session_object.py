@@ -280,8 +280,8 @@ _IGNORED = (
 """Accepted without an effect: clients always send them."""
 _REFUSED: dict[str, tuple[tuple[Any, ...], str]] = {
     "type": ((None, "realtime"), "Only sessions of type 'realtime' are made here; they transcribe what they hear."),
-    "tools": ((None, []), "This model calls no tools: it answers without them."),
-    "tool_choice": ((None, "auto", "none"), "This model calls no tools: it answers without them."),
+    "tools": ((None, []), "This model calls no tools: leave 'tools' empty."),
+    "tool_choice": ((None, "auto", "none"), "This model calls no tools: leave 'tool_choice' out."),
     "prompt": ((None,), "Prompts are not stored here: give their text as 'instructions'."),
 }
 """What a client may send of a thing that is not had here, and what it is told if it sends more."""

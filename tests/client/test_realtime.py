@@ -12,7 +12,7 @@ from pydantic import TypeAdapter
 
 from freeze_omni.client import realtime
 from freeze_omni.client.chat import Chat
-from freeze_omni.client.realtime import HZ, Realtime, decode, encode
+from freeze_omni.client.realtime import HZ, Realtime, ServerError, decode, encode
 
 
 class Socket:
@@ -77,3 +77,15 @@ def test_what_is_sent_is_of_the_types_of_the_openai_package():
     for event in sent:
         known.validate_json(json.dumps(event))
     assert [event["type"] for event in sent].count("conversation.item.truncate") == 1, "once, and no more is played"
+
+
+@pytest.mark.parametrize("message", ["hello", "[]", '{"status": "ok"}'])
+def test_a_server_of_another_protocol_is_told(message):
+    class Sends:
+        async def recv(self):
+            return message
+
+    talk = Realtime("ws://nowhere")
+    talk._socket = Sends()
+    with pytest.raises(ServerError, match="no event of the Realtime protocol"):
+        asyncio.run(talk.next())
