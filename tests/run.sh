@@ -5,6 +5,7 @@
 #   tests/run.sh --recipe        the tiny recipe, all stages, from data to an answer
 #   tests/run.sh --corpora       stages 1 to 3 of every recipe, on miniatures of their corpora; of one a task all stages
 #   tests/run.sh --paper         the paper's recipe and configuration in miniature, all stages, two processes a training
+#   tests/run.sh --integrations  pipecat and LiveKit, unchanged from the package index, with a server
 #   tests/run.sh -k encoder -x   anything else goes to pytest (and the linters are left out)
 set -euo pipefail
 
@@ -37,8 +38,14 @@ if [ "${1:-}" = --paper ]; then
   exec python -m pytest -m paper tests/recipes "$@"
 fi
 
+if [ "${1:-}" = --integrations ]; then
+  shift
+  export OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
+  exec python -m pytest -m integrations tests/integrations "$@"
+fi
+
 shell_scripts() {
-  find . \( -path ./tools/venv -o -path ./.git -o -name exp -o -name dump \) -prune -o \
+  find . \( -path ./tools/venv -o -path ./tools/venv_clients -o -path ./.git -o -name exp -o -name dump \) -prune -o \
     -type f \( -name '*.sh' -o -path ./.ci/run \) -not -name activate_python.sh -print0
 }
 

@@ -40,8 +40,12 @@ def main(arguments: list[str] | None = None) -> None:
     model = "packed model folder, or a checkpoint; asr: of 1.1 or 1.2, tts: of 2.1 or 2.2"
     system.add_argument("--model", type=Path, help=model)
     system.add_argument("--outputs", type=Path, help="outputs of another system in the forms of docs/evaluation.md")
-    system.add_argument("--server", help="duplex --scenes: a Realtime server, played to in real time")
+    server = "duplex --scenes: a Realtime server, played to in real time; another's whole address, with ?model="
+    system.add_argument("--server", help=server)
     parser.add_argument("--api_key", default=os.environ.get("FREEZE_OMNI_API_KEY", ""), help="of the server")
+    more = "sent to the server, such as its own form of a key; again for more"
+    parser.add_argument("--header", type=_header, action="append", default=[], metavar="'NAME: VALUE'", help=more)
+    parser.add_argument("--session", type=Path, help="YAML or JSON of what a server's session.update is sent")
     parser.add_argument("--ca", type=Path, help="certificate to trust, such as a self-signed one")
     parser.add_argument("--text_outputs", type=Path, help="qa: answers of its LLM to the questions as text")
     fields.add_options(parser)
@@ -62,6 +66,13 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=777)
     parser.add_argument("--threads", type=int, default=0, help="threads of torch; 0: as found")
     evaluate(parser.parse_args(arguments))
+
+
+def _header(text: str) -> tuple[str, str]:
+    name, colon, value = text.partition(":")
+    if not colon or not name.strip():
+        raise argparse.ArgumentTypeError("a header is 'NAME: VALUE'")
+    return name.strip(), value.strip()
 
 
 @user_errors(ValueError, name="eval")

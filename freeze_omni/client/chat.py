@@ -71,11 +71,12 @@ class Chat:
         self._response: dict[str, Any] = {}
         self._last: dict[str, Any] = {}
         self._text = ""
+        self._stopped = ""  # the item of which no more is played
         self._state: int | None = None
 
     @property
     def playing(self) -> bool:
-        return bool(self._response) or self.voices.ends_s > self.voices.now_s()
+        return bool(self._response) or self.sounds
 
     async def take(self, event: dict[str, Any]) -> None:
         match event["type"]:
@@ -90,9 +91,9 @@ class Chat:
                 self._response["item"] = event["item"]["id"]
             case "response.output_audio_transcript.delta" | "response.output_text.delta":
                 self._text += event["delta"]
-            case "response.output_audio.delta":
+            case "response.output_audio.delta" if self.plays(event):
                 self._play(decode(event["delta"]))
-            case "output_audio_buffer.cleared":
+            case kind if kind == self._talk.stop and self.sounds:
                 await self._cut()
             case "response.done":
                 note = {"cancelled": " [interrupted]", "incomplete": " [cut by length]"}
@@ -101,6 +102,14 @@ class Chat:
                 self.responses += 1
             case "error":
                 self._line("error", event["error"]["message"])
+
+    @property
+    def sounds(self) -> bool:
+        return self.voices.ends_s > self.voices.now_s()
+
+    def plays(self, event: dict[str, Any]) -> bool:
+        """Whether a piece of sound is played: after a stop some may still come."""
+        return not self._stopped or event.get("item_id") != self._stopped
 
     def _play(self, samples: np.ndarray) -> None:
         if not self._response.get("audio"):
@@ -113,7 +122,8 @@ class Chat:
         """The server has stopped an answer: report what was heard of it."""
         response = self._response or self._last
         if "item" in response:
-            place = {"item_id": response["item"], "content_index": 0}
+            self._stopped = response["item"]
+            place = {"item_id": self._stopped, "content_index": 0}
             heard_ms = self.voices.heard_ms(response["first"])
             await self._talk.send("conversation.item.truncate", **place, audio_end_ms=heard_ms)
         self.voices.stop()

@@ -11,12 +11,20 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
 import numpy as np
 import websockets
 
 HZ = 24000
 PIECE_S = 0.04
+OWN = "freeze_omni"  # of our server's sessions: what it has beyond OpenAI's protocol
+BETA = {
+    "response.audio.delta": "response.output_audio.delta",
+    "response.audio_transcript.delta": "response.output_audio_transcript.delta",
+    "response.text.delta": "response.output_text.delta",
+}
+"""Names of the protocol's beta, which other servers may still use."""
 
 
 class ServerError(RuntimeError):
@@ -31,21 +39,28 @@ class ServerError(RuntimeError):
 class Realtime:
     """One session: `async with Realtime(url) as talk: ...` Raises ServerError if there is no server, or it refuses.
 
-    url: ws://host:port or wss://host:port. ca: certificate to trust, for a self-made one.
+    url: of `freeze-omni serve`, ws://host:port, or a whole address, wss://host/v1/realtime?model=NAME. headers: such as
+    another form of the key. ca: certificate to trust, for a self-made one.
     """
 
     url: str
     api_key: str = ""
     ca: Path | None = None
+    headers: dict[str, str] = field(default_factory=dict)
     session: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def stop(self) -> str:
+        """The event at which the playback stops. Ours is asked for the exact one; others tell that the user speaks."""
+        return "output_audio_buffer.cleared" if OWN in self.session else "input_audio_buffer.speech_started"
 
     async def __aenter__(self) -> Realtime:
         headers = {"Authorization": f"Bearer {self.api_key}"} if self.api_key else {}
-        options: dict[str, Any] = {"additional_headers": headers, "max_size": None}
+        options: dict[str, Any] = {"additional_headers": headers | self.headers, "max_size": None}
         if self.url.startswith("wss"):
             options["ssl"] = ssl.create_default_context(cafile=self.ca)
         try:
-            self._socket = await websockets.connect(f"{self.url.rstrip('/')}/v1/realtime", **options)
+            self._socket = await websockets.connect(address(self.url), **options)
         except websockets.InvalidStatus as error:
             raise ServerError(f"{self.url}: refused: {error.response.body.decode(errors='replace')}") from None
         except (OSError, websockets.WebSocketException) as error:
@@ -60,12 +75,15 @@ class Realtime:
         await self._socket.send(json.dumps({"type": kind, **content}))
 
     async def next(self) -> dict[str, Any]:
-        """The next event. Raises ServerError if the server ends the session."""
+        """The next event. Raises ServerError if the server ends the session, or sends something else."""
         try:
-            return json.loads(await self._socket.recv())
+            event = json.loads(await self._socket.recv())
+            return event | {"type": BETA.get(event["type"], event["type"])}
         except websockets.ConnectionClosed as closed:
             reason = closed.rcvd.reason if closed.rcvd else "the connection was lost"
             raise ServerError(reason or "the server has ended the session") from None
+        except (ValueError, KeyError, TypeError):
+            raise ServerError("the server sends what is no event of the Realtime protocol") from None
 
     async def events(self) -> AsyncIterator[dict[str, Any]]:
         while True:
@@ -96,6 +114,13 @@ class Realtime:
             await self.send("input_audio_buffer.append", audio=encode(samples[at : at + size]))
             if paced:
                 await asyncio.sleep(begin_s + min(at + size, len(samples)) / HZ - time.monotonic())
+
+
+def address(url: str) -> str:
+    """The address of the protocol's WebSocket: `/v1/realtime` is added to that of a server."""
+    parts = urlsplit(url)
+    path = parts.path.rstrip("/")
+    return urlunsplit(parts._replace(path=path if path.endswith("/realtime") else f"{path}/v1/realtime"))
 
 
 def encode(samples: np.ndarray) -> str:

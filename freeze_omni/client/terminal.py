@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from freeze_omni.client.chat import Chat, placed
-from freeze_omni.client.realtime import HZ, PIECE_S, Realtime
+from freeze_omni.client.realtime import HZ, OWN, PIECE_S, Realtime
 from freeze_omni.data.audio import read_question, write_wav
 
 Said = list[tuple[float, np.ndarray]]
@@ -22,8 +22,8 @@ async def run(chosen: argparse.Namespace) -> None:
     """Raises ServerError, NoDevice, AudioError."""
     sounds = [read_question(path, HZ)[0] for path in chosen.input]
     async with Realtime(chosen.url, chosen.api_key, chosen.ca) as talk:
-        instructions = {"instructions": chosen.system} if chosen.system else {}
-        await talk.configure(freeze_omni={"states": chosen.states, "cleared": True}, **instructions)
+        session = {OWN: {"states": chosen.states, "cleared": True}} if OWN in talk.session else {}
+        await talk.configure(**session, **({"instructions": chosen.system} if chosen.system else {}))
         if not sounds and not chosen.text:
             return await _by_microphone(talk, chosen)
         chat = Chat(talk, states=chosen.states)

@@ -121,11 +121,12 @@ class InputBuffer:
         return events
 
     def commit(self) -> list[Event]:
-        """The turn becomes an item of the conversation."""
+        """The turn becomes an item of the conversation. Its words come later, as with OpenAI: LiveKit adds them up."""
         previous = self._items.add(self._turn)
         self._committed, self.uncommitted_s = True, 0.0
         committed = {"type": "input_audio_buffer.committed", "previous_item_id": previous, "item_id": self._turn["id"]}
-        return [committed, *item_events(previous, self._turn, "added", "done")]
+        wordless = {**self._turn, "content": [{"type": "input_audio", "transcript": None}]}
+        return [committed, *item_events(previous, wordless, "added", "done")]
 
     def forget(self) -> None:
         self._turn = message("user", "input_audio", transcript="")

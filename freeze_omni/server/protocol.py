@@ -6,6 +6,7 @@ and collect the events for the client, which `take` hands out.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -47,9 +48,11 @@ class RealtimeProtocol:
         self._pending: list[dict[str, Any]] = []
         self._wanted: dict[str, Any] = {}
         self._response: Response | None = None
+        self._last: Response | None = None  # until the next begins; its user may still tell how much of it was heard
         self._asking: list[dict[str, Any]] = []  # typed items of the response that was asked for
         self._ask: Item | None = None  # what asked for it; None if none is asked for
         self._asked_to_stop = False
+        self._warned: set[str] = set()
         self._heard_s = 0.0
         self._sent = self._agreed = self.config
         self._agreed_session = self.session
@@ -97,8 +100,8 @@ class RealtimeProtocol:
     def rebuilt(self) -> list[Item]:
         """The session's worker is lost: what to put into a new session, so that the dialogue goes on."""
         if self._response is not None and not self._response.done:
-            self._end_response(self._response.text, "failed")
-        self._response = None
+            self._end_response(self._response, self._response.text, "failed")
+        self._response = self._last = None
         self._input.forget()
         self._sent = self._agreed = self.config
         self.error(WORKER_LOST["message"], WORKER_LOST["code"], WORKER_LOST["type"])
@@ -114,6 +117,10 @@ class RealtimeProtocol:
         if kind != self._decoder.kind:
             self._decoder = Decoder(kind, self.rates.input_hz)
         self._tell({"type": "session.updated", "session": self.session})
+        for path, why in self.session["freeze_omni"]["refused"].items():
+            if path not in self._warned:  # few clients show what `session.updated` says
+                logging.warning("session %s: '%s' is left out. %s", self.key, path, why)
+                self._warned.add(path)
         return self._configure(self.config)
 
     def _append(self, event: Event) -> list[Item]:
@@ -196,20 +203,25 @@ class RealtimeProtocol:
         end_ms = int(session_object.number(event.get("audio_end_ms"), "audio_end_ms", 0, 10**9, whole=True))
         place = {"item_id": item["id"], "content_index": 0, "audio_end_ms": end_ms}
         self._tell({"type": "conversation.item.truncated", **place})
-        if self._response is None or self._response.item is not item:
+        return self._cut(item, end_ms * self.rates.output_hz // 1000)
+
+    def _cut(self, item: Event, samples: int) -> list[Item]:
+        """Of the last answer, `samples` were heard: the rest is not in the history, and is not made any more."""
+        if self._last is None or self._last.item is not item:
             return []
-        self._asked_to_stop = True
-        return [ev.Truncate(end_ms * self.rates.output_hz // 1000, self._response.number)]
+        self._asked_to_stop |= self._response is self._last
+        return [ev.Truncate(samples, self._last.number)]
 
     def _delete(self, event: Event) -> list[Item]:
         item = self._item(event, "No item has this id.")
-        if item not in self._pending:
+        if item in self._pending:
+            self._pending.remove(item)
+        elif self._last is None or self._last.item is not item or words(item):  # LiveKit deletes what nobody heard
             text = "The model has read this item: only a text that was not answered yet can be deleted."
             raise RequestError(text, param="item_id")
-        self._pending.remove(item)
         self.items.remove(item["id"])
         self._tell({"type": "conversation.item.deleted", "item_id": item["id"]})
-        return []
+        return self._cut(item, 0)
 
     def _retrieve(self, event: Event) -> list[Item]:
         self._tell({"type": "conversation.item.retrieved", "item": self._item(event, "No item has this id.")})
@@ -257,7 +269,7 @@ class RealtimeProtocol:
         if wrong or self._response is None and self._ask is None:
             raise RequestError("There is no active response.", "response_cancel_not_active")
         self._asked_to_stop = True
-        return [ev.Interrupt()]
+        return [ev.Interrupt(self._response.number if self._response else 0)]
 
     # from the worker
 
@@ -292,8 +304,8 @@ class RealtimeProtocol:
                     self._tell({"type": "output_audio_buffer.cleared", "response_id": response.id})
             case Counted() if response and not response.done:
                 response.usage = usage(**vars(output), by_voice=response.by_voice)
-            case ev.AnswerKept(text, reason) if response:
-                self._end_response(text, reason)
+            case ev.AnswerKept(text, reason) if self._last:
+                self._end_response(self._last, text, reason)
             case ev.AnswerEnded() if response and response.done:
                 self._response = None
                 self._tell(*self._input.release())
@@ -325,13 +337,13 @@ class RealtimeProtocol:
         encoder = Encoder(chosen["audio"]["output"]["format"]["type"], self.rates.output_hz)
         spoken = chosen["output_modalities"] == ["audio"]
         limit, metadata = chosen["max_output_tokens"], self._wanted.get("metadata")
-        self._response = Response(number, self.id, encoder, spoken, limit, metadata, by_voice=not self._asking)
+        by_voice = not self._asking
+        self._response = self._last = Response(number, self.id, encoder, spoken, limit, metadata, by_voice)
         self._asked_to_stop = self._asked_to_stop and self._ask is not None
         self._wanted, self._ask, self._asking = {}, None, []
         self._tell(*self._response.begin(self.items.add(self._response.item)))
 
-    def _end_response(self, kept: str, reason: str) -> None:
-        response = self._response
+    def _end_response(self, response: Response, kept: str, reason: str) -> None:
         if response.done:  # all of it was sent before; only less of it was heard
             response.end(kept, reason)
             return

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -24,7 +23,8 @@ SERVER_VAD = {
 }
 OWN = {"temperature": None, "top_k": None, "top_p": None, "seed": 0, "states": False, "cleared": False}
 """Ours, under `freeze_omni`: sampling, and which events are sent that a client of OpenAI's WebSocket may not know:
-`freeze_omni.state`, and `output_audio_buffer.cleared`, which OpenAI sends over WebRTC alone."""
+`freeze_omni.state`, and `output_audio_buffer.cleared`, which OpenAI sends over WebRTC alone. Next to them the server
+writes `refused`: fields of the last update that were left out, and why."""
 _EVENTS = ("states", "cleared")
 _TURN_NAMES = {
     "interrupt": "interrupt_response",
@@ -52,13 +52,17 @@ def new_session(key: str, model: str, instructions: str) -> dict[str, Any]:
             "input": {"format": dict(pcm), **heard},
             "output": {"format": dict(pcm), "voice": "default", "speed": 1.0},
         },
-        "freeze_omni": dict(OWN),
+        "freeze_omni": {**OWN, "refused": {}},
     }
 
 
 def update(session: dict[str, Any], changes: Any, default: dict[str, Any], limits: Limits) -> dict[str, Any]:
-    """A copy of the session with `changes`; null sets a field to that of `default`. Raises RequestError."""
+    """A copy of the session with `changes`; null sets a field to that of `default`. Raises RequestError.
+
+    Tools are left out, and the rest is followed: to some clients (pipecat) an `error` is the end of the session.
+    """
     changes, session = _object(changes, "session"), copy.deepcopy(session)
+    refused = session["freeze_omni"]["refused"] = {}
     for name, value in changes.items():
         path = f"session.{name}"
         if name in FIELDS:
@@ -66,8 +70,12 @@ def update(session: dict[str, Any], changes: Any, default: dict[str, Any], limit
         elif name == "audio":
             _update_audio(session["audio"], value, default["audio"], path, limits)
         elif name == "freeze_omni":
-            for key, part in _optional(value, path, tuple(OWN)).items():
-                session[name][key] = OWN[key] if part is None else _OWN_CHECKS[key](part, f"{path}.{key}")
+            for key, part in _optional(value, path, (*OWN, "refused")).items():
+                if key in OWN:
+                    session[name][key] = OWN[key] if part is None else _OWN_CHECKS[key](part, f"{path}.{key}")
+        elif name in _TOOLS:
+            if value not in _REFUSED[name][0]:
+                refused[path] = _REFUSED[name][1]
         elif name in _REFUSED:
             _refuse(name, value, path)
         elif name not in _IGNORED:
@@ -99,14 +107,13 @@ def metadata(value: Any, path: str) -> dict[str, Any] | None:
         return None
     right = isinstance(value, dict) and len(value) <= 16 and all(map(_is_note, value, value.values()))
     if not right:
-        text = f"'{path}' must be an object of up to 16 texts or numbers of up to 512 characters."
+        text = f"'{path}' must be an object of up to 16 texts of up to 512 characters."
         raise RequestError(text, param=path)
     return value
 
 
 def _is_note(key: str, value: Any) -> bool:
-    finite = isinstance(value, str | int) or isinstance(value, float) and math.isfinite(value)
-    return len(key) <= 64 and finite and len(str(value)) <= 512
+    return len(key) <= 64 and isinstance(value, str) and len(value) <= 512
 
 
 def session_config(session: dict[str, Any], own_prompt: str, longest: int) -> SessionConfig:
@@ -278,5 +285,6 @@ _REFUSED: dict[str, tuple[tuple[Any, ...], str]] = {
     "prompt": ((None,), "Prompts are not stored here: give their text as 'instructions'."),
 }
 """What a client may send of a thing that is not had here, and what it is told if it sends more."""
+_TOOLS = ("tools", "tool_choice")
 _RESPONSE = ("conversation", "input", "metadata")
 """Fields of a response alone; the protocol reads them."""

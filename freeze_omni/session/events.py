@@ -45,6 +45,8 @@ class TextInput(Event):
 class Interrupt(Event):
     """The user pressed stop."""
 
+    answer: int = 0  # as of `Truncate`: sound that came before may have begun another answer since
+
 
 class Played(Event):
     samples: int  # how much of the present answer the user has heard, at the output rate

@@ -106,8 +106,8 @@ def step(config: TurnConfig, event: ev.Event | ev.Result, state: TurnState) -> O
             return _heard(config, event, state)
         case ev.TextInput(text):
             return _answer_text(config, text, state) if text.strip() else (state, [])
-        case ev.Interrupt():
-            return _interrupt(config, state)
+        case ev.Interrupt(answer):
+            return _interrupt(config, state) if answer in (0, state.answers) else (state, [])
         case ev.Timeout():
             return _timeout(config, state)
         case ev.Respond():

@@ -7,9 +7,12 @@ import json
 
 import numpy as np
 import pytest
+from openai.types.realtime import RealtimeClientEvent
+from pydantic import TypeAdapter
 
 from freeze_omni.client import realtime
-from freeze_omni.client.realtime import HZ, Realtime, decode
+from freeze_omni.client.chat import Chat
+from freeze_omni.client.realtime import HZ, Realtime, ServerError, decode, encode
 
 
 class Socket:
@@ -45,3 +48,44 @@ def test_sound_is_sent_no_faster_than_it_is_spoken(paced, monkeypatch):
     for time_s, samples in talk._socket.sent if paced else ():
         assert before / HZ <= time_s - 5.0 + 1e-6
         before += samples
+
+
+def test_what_is_sent_is_of_the_types_of_the_openai_package():
+    sent = []
+
+    class Takes:
+        async def send(self, message):
+            sent.append(json.loads(message))
+
+    talk = Realtime("ws://nowhere", session={"id": "theirs"})
+    talk._socket = Takes()
+    chat = Chat(talk, say=lambda line: None)
+
+    async def dialogue():
+        await talk.configure(instructions="Be brief.")
+        await talk.type("Hello")
+        await talk.speak(np.zeros(HZ // 10, dtype=np.float32), paced=False)
+        await chat.take({"type": "response.created"})
+        await chat.take({"type": "response.output_item.added", "item": {"id": "item"}})
+        for _ in range(2):
+            sound = encode(np.ones(HZ, dtype=np.float32))
+            await chat.take({"type": "response.output_audio.delta", "item_id": "item", "delta": sound})
+            await chat.take({"type": "input_audio_buffer.speech_started"})
+
+    asyncio.run(dialogue())
+    known = TypeAdapter(RealtimeClientEvent)
+    for event in sent:
+        known.validate_json(json.dumps(event))
+    assert [event["type"] for event in sent].count("conversation.item.truncate") == 1, "once, and no more is played"
+
+
+@pytest.mark.parametrize("message", ["hello", "[]", '{"status": "ok"}'])
+def test_a_server_of_another_protocol_is_told(message):
+    class Sends:
+        async def recv(self):
+            return message
+
+    talk = Realtime("ws://nowhere")
+    talk._socket = Sends()
+    with pytest.raises(ServerError, match="no event of the Realtime protocol"):
+        asyncio.run(talk.next())

@@ -4,18 +4,28 @@ from __future__ import annotations
 
 import json
 
+from openai.types.realtime import RealtimeServerEvent
+from pydantic import TypeAdapter
+
 from freeze_omni.rates import Rates
 from freeze_omni.server.config import Limits
 from freeze_omni.server.protocol import RealtimeProtocol
 from freeze_omni.server.wire import parse
 
+OPENAI = TypeAdapter(RealtimeServerEvent)
+OURS = ("freeze_omni.state", "output_audio_buffer.cleared")  # of WebSockets; sent to those who ask for them
+
 
 class Talk:
-    """`send` and `work` give the new events for the client; `told` is what was put into the session at last."""
+    """`send` and `work` give the new events for the client; `told` is what was put into the session at last.
+
+    Every event must be one of the openai package's types.
+    """
 
     def __init__(self, **limits):
         self.protocol = RealtimeProtocol("toy", "You are helpful.", 512, Rates(), Limits(**limits))
-        self.seen = self.protocol.take()
+        self.seen: list[dict] = []
+        self._new()
         self.told = []
 
     def send(self, kind, **content):
@@ -41,6 +51,9 @@ class Talk:
     def _new(self):
         events = self.protocol.take()
         self.seen += events
+        for event in events:
+            if event["type"] not in OURS:
+                OPENAI.validate_json(json.dumps(event))
         return events
 
 

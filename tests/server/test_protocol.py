@@ -6,15 +6,13 @@ import json
 
 import numpy as np
 import pytest
-from openai.types.realtime import RealtimeServerEvent
-from pydantic import TypeAdapter
 
 from freeze_omni.engine.slot import Configured, Counted, Gated, Refused, Reply
 from freeze_omni.server.protocol import AudioSpent
 from freeze_omni.session import events as ev
 from freeze_omni.session.session import SessionConfig
 from tests.server.rig import pcm
-from tests.server.talk import Talk, codes, kinds
+from tests.server.talk import OPENAI, OURS, Talk, codes, kinds
 
 SOUND = pcm(np.zeros(4800))
 ANSWER = (ev.AnswerBegun(1), ev.TextDelta("Well,"), ev.PlayAudio(np.zeros(4800, np.float32)))
@@ -49,10 +47,9 @@ def test_a_client_gets_only_events_that_openai_sends_over_a_websocket():
     talk.send("conversation.item.retrieve", item_id=talk.seen[-3].get("item_id", ""))
     talk.protocol.rebuilt()
     talk.seen += talk.protocol.take()
-    assert not [kind for kind in kinds(talk.seen) if kind.startswith(("output_audio_buffer.", "freeze_omni."))]
-    known = TypeAdapter(RealtimeServerEvent)
     for event in talk.seen:
-        known.validate_json(json.dumps(event))
+        OPENAI.validate_json(json.dumps(event))
+    assert not set(OURS) & set(kinds(talk.seen))
 
 
 def test_events_of_our_own_come_to_those_who_ask_for_them():
@@ -107,6 +104,45 @@ def test_what_the_model_has_read_is_not_deleted_in_silence():
     talk.send("response.create")
     assert codes(talk.send("conversation.item.delete", item_id="mine")) == ["invalid_value"]
     assert kinds(talk.send("conversation.item.retrieve", item_id="mine")) == ["conversation.item.retrieved"]
+
+
+def test_how_much_was_heard_of_an_answer_is_told_after_it_has_stopped():
+    """As clients do at `speech_started`: the server has stopped by then."""
+    talk = Talk()
+    spoken_turn(talk)
+    item = next(event["item"]["id"] for event in talk.seen if event["type"] == "response.output_item.added")
+    assert kinds(talk.send("conversation.item.truncate", item_id=item, audio_end_ms=500)) == [
+        "conversation.item.truncated"
+    ]
+    assert talk.told == [ev.Truncate(12000, 1)]
+    assert talk.work(ev.AnswerKept("We", "interrupted")) == []
+    (found,) = talk.send("conversation.item.retrieve", item_id=item)
+    assert found["item"]["content"][0]["transcript"] == "We"
+    talk.text("And then?")
+    talk.send("response.create")
+    talk.work(ev.AnswerBegun(2))
+    talk.send("conversation.item.truncate", item_id=item, audio_end_ms=500)
+    assert talk.told == [], "the answer is not the last one any more"
+
+
+def test_an_answer_of_which_nothing_was_heard_can_be_deleted():
+    """As LiveKit does."""
+    talk = Talk()
+    spoken_turn(talk)
+    item = next(event["item"]["id"] for event in talk.seen if event["type"] == "response.output_item.added")
+    assert codes(talk.send("conversation.item.delete", item_id=item)) == ["invalid_value"]
+    talk.work(ev.AnswerKept("", "interrupted"))
+    assert kinds(talk.send("conversation.item.delete", item_id=item)) == ["conversation.item.deleted"]
+    assert talk.told == [ev.Truncate(0, 1)]
+
+
+def test_the_words_of_a_turn_are_told_once():
+    talk = Talk()
+    spoken_turn(talk)
+    added = [event["item"] for event in talk.seen if event["type"] == "conversation.item.added"]
+    assert added[0]["role"] == "user" and added[0]["content"] == [{"type": "input_audio", "transcript": None}]
+    done = [event["transcript"] for event in talk.seen if event["type"].endswith("transcription.completed")]
+    assert done == ["hello"]
 
 
 @pytest.mark.parametrize("wrong", ["", 7, "x" * 65, ["a"], {}])
@@ -173,8 +209,6 @@ def test_null_in_turn_detection_is_the_default(kind):
 @pytest.mark.parametrize(
     "event",
     [
-        {"type": "session.update", "session": {"tools": [{"type": "function", "name": "f"}]}},
-        {"type": "session.update", "session": {"tool_choice": "required"}},
         {"type": "session.update", "session": {"type": "transcription"}},
         {"type": "session.update", "session": {"prompt": {"id": "pmpt_1"}}},
         {"type": "transcription_session.update", "session": {}},
@@ -203,6 +237,20 @@ def test_what_is_refused_names_the_request_and_changes_nothing(event):
     events = talk.take({**event, "event_id": "mine"})
     assert kinds(events) == ["error"] and talk.told == [] and talk.protocol.session == before
     assert events[0]["error"]["event_id"] == "mine"
+
+
+@pytest.mark.parametrize("tools", [{"tools": [{"type": "function", "name": "f"}]}, {"tool_choice": "required"}])
+def test_a_session_goes_on_without_the_tools_that_a_client_wants(tools, caplog):
+    talk = Talk()
+    for _ in range(3):
+        (updated,) = talk.update(instructions="Be brief.", **tools)
+    assert updated["type"] == "session.updated" and updated["session"]["instructions"] == "Be brief."
+    assert updated["session"]["tools"] == [] and updated["session"]["tool_choice"] == "none"
+    (path, why), *_ = updated["session"]["freeze_omni"]["refused"].items()
+    assert path == f"session.{next(iter(tools))}" and "calls no tools" in why
+    assert [path in record.getMessage() for record in caplog.records] == [True], "the server says it once"
+    again = talk.update(**{name: value for name, value in updated["session"].items() if name != "instructions"})
+    assert again[0]["session"]["freeze_omni"]["refused"] == {}
 
 
 def test_a_response_may_have_its_own_format():
@@ -268,6 +316,16 @@ def test_a_response_can_be_cancelled_before_it_begins():
     talk.work(ev.AnswerBegun(1))
     events = talk.work(ev.StopAudio(), ev.AnswerKept("", "interrupted"), ev.AnswerEnded("interrupted"))
     assert events[-2]["response"]["status_details"]["reason"] == "client_cancelled"
+
+
+def test_a_cancel_is_of_the_answer_that_its_client_hears():
+    talk = Talk()
+    typed_turn(talk)
+    talk.text("And then?")
+    talk.send("response.create")
+    talk.work(ev.AnswerBegun(2), ev.TextDelta("Well,"))
+    talk.send("response.cancel")
+    assert talk.told == [ev.Interrupt(answer=2)]
 
 
 def test_a_text_whose_worker_is_lost_before_its_answer_begins_is_asked_again():

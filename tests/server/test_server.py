@@ -77,7 +77,7 @@ UPDATE = "session.update"
         ({"type": UPDATE, "session": {"instructions": "x" * 51}}, "invalid_value", "session.instructions"),
         ({"type": UPDATE, "session": {"output_modalities": ["smell"]}}, "invalid_value", "session.output_modalities"),
         ({"type": UPDATE, "session": {"max_output_tokens": True}}, "invalid_value", "session.max_output_tokens"),
-        ({"type": UPDATE, "session": {"tools": [{}]}}, "invalid_value", "session.tools"),
+        ({"type": UPDATE, "session": {"prompt": {"id": "p"}}}, "invalid_value", "session.prompt"),
         (
             {"type": UPDATE, "session": {"audio": {"input": {"format": {"type": "audio/pcm", "rate": 16000}}}}},
             "invalid_value",

@@ -145,6 +145,7 @@ def test_typed_text_replaces_the_open_turn_and_stops_speech():
 def test_interrupt_stops_only_what_speaks():
     assert run([Interrupt()], state=answering())[1][0][:2] == [StopAudio(), StopAnswer(0)]
     assert run([Interrupt()])[1] == [[]]
+    assert run([Interrupt(answer=7)], state=answering())[1] == [[]]
 
 
 def test_an_answer_ends_when_made_and_played():

@@ -11,42 +11,45 @@ from typing import Any
 import numpy as np
 
 from freeze_omni.client.chat import Chat
-from freeze_omni.client.realtime import HZ, PIECE_S, Realtime, ServerError
+from freeze_omni.client.realtime import HZ, OWN, PIECE_S, Realtime, ServerError
 from freeze_omni.client.realtime import encode as encoded
-from freeze_omni.config import ConfigError
+from freeze_omni.config import ConfigError, read_yaml
 from freeze_omni.data.fingerprint import fingerprint
 from freeze_omni.eval.duplex.play import Hearing, resampled
 from freeze_omni.eval.duplex.scene import ScriptedScene, write_output
 from freeze_omni.eval.runner import Records, progress
 
-OWN = "freeze_omni"  # of our server's sessions: its own events can be asked for
-
 
 def play_scenes(args: argparse.Namespace, outputs: Path, scenes: Sequence[ScriptedScene]) -> None:
     """All scenes of args.scenes, each in its own session; a killed run is resumed. Raises ConfigError."""
-    made_from = {"server": args.server, "scenes": [repr(scene) for scene in scenes], "sound": fingerprint(args.scenes)}
+    session = read_yaml(args.session) if args.session else {}
+    made_from = {"server": args.server, "session": session, "scenes": [repr(scene) for scene in scenes]}
+    made_from["sound"] = fingerprint(args.scenes)
     records, started_s = Records(outputs, made_from), time.time()
     todo = set(records.missing([scene.id for scene in scenes]))
     for scene in (one for one in scenes if one.id in todo):
         hearing = Hearing.of(args.scenes, scene, HZ)
         try:
-            asyncio.run(_one(args, hearing, outputs / scene.id))
+            asyncio.run(_one(args, session, hearing, outputs / scene.id))
         except ServerError as error:
             raise ConfigError(f"--server: {error}") from None
         records.add([{"id": scene.id}])
         progress("duplex", len(records.found), len(scenes), started_s)
 
 
-async def _one(args: argparse.Namespace, hearing: Hearing, folder: Path) -> None:
-    async with Realtime(args.server, args.api_key, args.ca) as talk:
+async def _one(args: argparse.Namespace, session: dict[str, Any], hearing: Hearing, folder: Path) -> None:
+    async with Realtime(args.server, args.api_key, args.ca, dict(args.header)) as talk:
         if OWN in talk.session:
-            await talk.configure(**{OWN: {"states": True, "cleared": True}})
+            session = session | {OWN: {"states": True, "cleared": True, **session.get(OWN, {})}}
+        if session:
+            await talk.configure(**session)
+            await talk.until("session.updated")
         await play_realtime(talk, hearing, folder)
 
 
 async def play_realtime(talk: Realtime, hearing: Hearing, folder: Path) -> None:
     """One scene from now on, and its folder of outputs. hearing: at 24 kHz. Raises ServerError."""
-    log, size = Log(Chat(talk, say=lambda line: None)), round(PIECE_S * HZ)
+    log, size = Log(Chat(talk, say=lambda line: None), talk.stop), round(PIECE_S * HZ)
     following = asyncio.create_task(log.follow(talk))
     try:
         for at in range(0, len(hearing), size):  # a microphone hands a piece over when it is full
@@ -62,9 +65,11 @@ async def play_realtime(talk: Realtime, hearing: Hearing, folder: Path) -> None:
 
 @dataclass
 class Log:
-    """What a server does, on the scene's time line. begins_s: when its voice began after silence."""
+    """What a server does, on the scene's time line. stop: its event for that. begins_s: when its voice began after
+    silence."""
 
     chat: Chat
+    stop: str
     events: list[dict[str, Any]] = field(default_factory=list)
     begins_s: list[float] = field(default_factory=list)
     _silent: bool = True
@@ -92,13 +97,13 @@ class Log:
             case "response.created":
                 self._silent = True
                 self._tell(now_s, "answer")
-            case "response.output_audio.delta":
+            case "response.output_audio.delta" if self.chat.plays(event):
                 if self._silent:
                     self._tell(max(now_s, voices.ends_s), "speaks")
                 if voices.ends_s <= now_s:
                     self.begins_s.append(now_s)
                 self._silent = False
-            case "output_audio_buffer.cleared":
+            case kind if kind == self.stop and self.chat.sounds:
                 # a finished answer that is cleared did not end by itself
                 self.events = [one for one in self.events if one["event"] != "ended" or one["time_s"] <= now_s]
                 self._tell(now_s, "stops")

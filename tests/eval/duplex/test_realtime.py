@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import threading
 
 import numpy as np
 import pytest
+import websockets
+from websockets.sync.server import serve
 
-from freeze_omni.client.realtime import HZ, ServerError, decode, encode
+from freeze_omni.bin import duplex_scenes, evaluate
+from freeze_omni.client.realtime import HZ, ServerError, address, decode, encode
 from freeze_omni.data.audio import read_audio
 from freeze_omni.eval.duplex.play import Hearing
 from freeze_omni.eval.duplex.realtime import play_realtime
 from freeze_omni.eval.duplex.scene import Said, ScriptedScene
-from tests.eval.duplex.rig import voice
+from tests.eval.duplex.rig import IDS, sentences, voice
 
 SECONDS = 1.6
 
@@ -27,6 +32,7 @@ class Server:
         self.sent: list[str] = []
         self._told: asyncio.Queue = asyncio.Queue()
         self._speaks = self._stopped = False
+        self.stop = "output_audio_buffer.cleared"
 
     async def send(self, kind, **content):
         self.sent.append(kind)
@@ -82,3 +88,100 @@ def test_an_interruption_in_real_time(tmp_path):
 def test_a_session_that_the_server_ends_is_told(tmp_path):
     with pytest.raises(ServerError, match="the session is over"):
         asyncio.run(play_realtime(Server(9.0, ends=True), hearing(), tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("url", "whole"),
+    [
+        ("ws://127.0.0.1:8765", "ws://127.0.0.1:8765/v1/realtime"),
+        ("ws://127.0.0.1:8765/", "ws://127.0.0.1:8765/v1/realtime"),
+        ("wss://host/proxy/?model=a", "wss://host/proxy/v1/realtime?model=a"),
+        ("wss://host/openai/v1/realtime?model=a", "wss://host/openai/v1/realtime?model=a"),
+    ],
+)
+def test_the_address_of_a_server(url, whole):
+    assert address(url) == whole
+
+
+@contextlib.contextmanager
+def theirs(key="secret", eagerness="high"):
+    """Another's server, which knows nothing of ours and uses the beta's names: it answers a turn for two seconds, and
+    tells that the user speaks; some of its sound comes even after that."""
+
+    def talk(socket: websockets.sync.server.ServerConnection) -> None:
+        def tell(kind, **content):
+            socket.send(json.dumps({"type": kind, **content}))
+
+        tell("session.created", session={"model": "theirs"})
+        loud = quiet = 0
+        speaks = stopped = False
+        with contextlib.suppress(websockets.ConnectionClosed):
+            for message in socket:
+                event = json.loads(message)
+                if event["type"] == "session.update":
+                    right = event["session"] == {"type": "realtime", "turn_detection": {"eagerness": eagerness}}
+                    tell("session.updated") if right else tell("error", error={"message": "no", "code": "invalid"})
+                if event["type"] != "input_audio_buffer.append":
+                    continue
+                hears = np.abs(decode(event["audio"])).max() > 0.1
+                loud, quiet = loud + hears, 0 if hears else quiet + 1
+                if loud and quiet == 5 and not speaks:
+                    speaks = True
+                    tell("response.created", response={})
+                    tell("response.output_item.added", item={"id": "item"})
+                    tell("response.audio.delta", item_id="item", delta=encode(voice(2.0, HZ)))
+                    tell("response.done", response={"status": "completed"})
+                elif speaks and hears and not stopped:
+                    stopped = True
+                    tell("input_audio_buffer.speech_started", audio_start_ms=0, item_id="next")
+                    tell("response.audio.delta", item_id="item", delta=encode(voice(2.0, HZ)))
+
+    def enter(socket, request):
+        if request.path != "/v1/realtime?model=theirs" or request.headers.get("api-key") != key:
+            return socket.respond(401, "wrong key\n")
+
+    with serve(talk, "127.0.0.1", 0, process_request=enter) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"ws://127.0.0.1:{server.socket.getsockname()[1]}/v1/realtime?model=theirs"
+        server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def interruption(tmp_path_factory):
+    """One short scene, to be played in real time."""
+    root = tmp_path_factory.mktemp("interruption")
+    (root / "short.yaml").write_text("lead_s: [0.1, 0.1]\ntail_s: 1.0\n")
+    words = ["--data", str(sentences(root / "data", *IDS, seconds=0.4)), "--config", str(root / "short.yaml")]
+    duplex_scenes.main([*words, "--kinds", "interruption", "--count", "1", "--output", str(root / "scenes")])
+    return root
+
+
+def measured(folder, *words):
+    (folder / "session.yaml").write_text("turn_detection: {eagerness: high}\n")
+    words = ["--session", str(folder / "session.yaml"), *words, "--output", str(folder / "out")]
+    evaluate.main(["duplex", "--scenes", str(folder / "scenes"), *words])
+    return json.loads((folder / "out/duplex_scenes.json").read_text())["figures"]["duplex"]["kinds"]["interruption"]
+
+
+def test_a_server_that_is_not_ours_is_measured(interruption):
+    with theirs() as url:
+        figures = measured(interruption, "--server", url, "--header", "api-key: secret")
+    assert figures["stopped"]["share"] == 1.0 and figures["stop_s"]["average"] < 0.5
+    (told,) = (interruption / "out/duplex").glob("*/output.json")
+    events = [event["event"] for event in json.loads(told.read_text())["events"]]
+    assert events == ["answer", "speaks", "stops"], "it did not end by itself, and what came late is not played"
+
+
+@pytest.mark.parametrize(
+    ("served", "header", "message"),
+    [({}, "api-key: wrong", "refused: wrong key"), ({"eagerness": "low"}, "api-key: secret", "--server: no")],
+)
+def test_a_server_that_refuses_ends_the_run_at_once(interruption, served, header, message, tmp_path):
+    with theirs(**served) as url, pytest.raises(SystemExit, match=message):
+        measured(interruption, "--server", url, "--header", header, "--output", str(tmp_path))
+
+
+def test_a_header_without_a_name_is_told(capsys):
+    with pytest.raises(SystemExit):
+        evaluate.main(["duplex", "--scenes", "x", "--server", "ws://x", "--header", "secret"])
+    assert "a header is 'NAME: VALUE'" in capsys.readouterr().err
