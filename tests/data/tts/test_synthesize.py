@@ -7,7 +7,7 @@ from freeze_omni.bin import tts_synthesize
 from freeze_omni.data.audio import read_audio
 from freeze_omni.data.tables import read_table, write_table
 from freeze_omni.data.tts.backends import Program, TtsError, Voice, altered
-from freeze_omni.data.tts.synthesize import Job, TtsFolders, cached_path, make_backend, synthesize
+from freeze_omni.data.tts.synthesize import Job, TtsFolders, cached_path, make_backend, synthesize, voice_of_command
 from tests.commands import exit_code
 from tests.data.conftest import TONE_PROGRAM
 
@@ -20,6 +20,13 @@ def test_a_voice_is_written_and_read() -> None:
     for bad in ("slt", "flite:", "flite:slt@fast", "flite:slt@9"):
         with pytest.raises(TtsError, match="expected backend:name"):
             Voice.parse(bad)
+
+
+def test_an_option_names_a_program_and_its_voice_at_once() -> None:
+    command = "my-tts --speed 1.2 --out {output}"
+    assert voice_of_command(f"program:{command}") == ("program:command", command)
+    for voice in ("espeak:cmn", "program:anna"):
+        assert voice_of_command(voice) == (voice, "")
 
 
 def test_each_sentence_is_spoken_once_and_cut_tightly(tmp_path: Path, toy_program: str) -> None:
