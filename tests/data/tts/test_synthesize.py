@@ -1,3 +1,4 @@
+import shutil
 import sys
 from pathlib import Path
 
@@ -27,6 +28,13 @@ def test_an_option_names_a_program_and_its_voice_at_once() -> None:
     assert voice_of_command(f"program:{command}") == ("program:command", command)
     for voice in ("espeak:cmn", "program:anna"):
         assert voice_of_command(voice) == (voice, "")
+
+
+@pytest.mark.skipif(not shutil.which("espeak-ng"), reason="espeak-ng is not installed")
+def test_espeak_speaks_mandarin(tmp_path: Path) -> None:
+    jobs = [Job(text, text, Voice.parse("espeak:cmn")) for text in ("你好。", "今天的天气非常好。")]
+    short, long = (read_audio(str(path)) for path in synthesize(jobs, TtsFolders(cache=str(tmp_path))).values())
+    assert 0.2 < len(short[0]) / short[1] < len(long[0]) / long[1] < 10
 
 
 def test_each_sentence_is_spoken_once_and_cut_tightly(tmp_path: Path, toy_program: str) -> None:
