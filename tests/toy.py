@@ -88,7 +88,7 @@ KINDS = {
 }
 
 
-def toy_tokenizer(kind: str = "qwen2") -> PreTrainedTokenizerFast:
+def toy_tokenizer(kind: str = "qwen2", texts: list[str] = TEXTS) -> PreTrainedTokenizerFast:
     """A byte-level BPE of about 350 tokens with the template of the given kind."""
     _, template, special, bos, eos = KINDS[kind]
     tokenizer = Tokenizer(models.BPE())
@@ -100,17 +100,24 @@ def toy_tokenizer(kind: str = "qwen2") -> PreTrainedTokenizerFast:
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    tokenizer.train_from_iterator(TEXTS, trainer)
+    tokenizer.train_from_iterator(texts, trainer)
     fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token=bos, eos_token=eos, pad_token=special[0])
     fast.add_special_tokens({"additional_special_tokens": special[1:]})
     fast.chat_template = template
     return fast
 
 
-def toy_llm(folder: str | Path, kind: str = "qwen2", hidden_size: int = 48, layers: int = 2, seed: int = 7) -> Path:
+def toy_llm(
+    folder: str | Path,
+    kind: str = "qwen2",
+    hidden_size: int = 48,
+    layers: int = 2,
+    seed: int = 7,
+    texts: list[str] = TEXTS,
+) -> Path:
     """Write model and tokenizer to `folder` and return it."""
     folder = Path(folder)
-    tokenizer = toy_tokenizer(kind)
+    tokenizer = toy_tokenizer(kind, texts)
     config = AutoConfig.for_model(
         KINDS[kind][0],
         vocab_size=len(tokenizer) + 5,  # real models have spare rows too

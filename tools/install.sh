@@ -16,7 +16,7 @@ venv=$root/tools/venv
 log=$root/tools/install.log
 stamp=$venv/.freeze_omni_stamp
 constraints=$root/tools/constraints.txt
-extras=${FREEZE_OMNI_EXTRAS:-train,eval,synth,serve,recipes,dev}
+extras=${FREEZE_OMNI_EXTRAS:-train,eval,synth,serve,recipes,chinese,dev}
 needed_gb=12
 python="" force=false
 

@@ -57,9 +57,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--codec", type=Path, help="tts with a checkpoint of 2.2: that of 2.1")
     parser.add_argument("--voice", type=Path, help="tts with a checkpoint of 2.2: sound file of the voice")
     parser.add_argument("--set", default="", help="name of the test set, which selects the paper's figures")
-    parser.add_argument("--normaliser", choices=sorted(NORMALISERS), default="english")
+    parser.add_argument("--normaliser", choices=sorted(NORMALISERS), help="default: decode.yaml's, english")
     parser.add_argument("--judge", type=Path, help="tts, qa, duplex --scenes: CTranslate2 Whisper folder")
-    parser.add_argument("--language", default="en", help="language of the judge")
+    parser.add_argument("--language", help="of the judge; default: decode.yaml's, en")
     parser.add_argument("--max_new_tokens", type=int, default=512, help="longest text of the LLM")
     parser.add_argument("--config", type=Path, help="decode.yaml, whose limits on sets are ignored")
     parser.add_argument("--output", type=Path, default=Path("exp/eval"), help="folder of decodings and figures")
@@ -86,7 +86,10 @@ def evaluate(args: argparse.Namespace) -> None:
     args.llm = pinned(args.llm, args.llm_revision)
     args.output.mkdir(parents=True, exist_ok=True)
     subject = SUBJECTS["states" if args.task == "duplex" and args.scenes is None else args.task]
-    report = subject.evaluate(args, read_config(args.config).whole_sets(args.max_new_tokens))
+    config = read_config(args.config).whole_sets(args.max_new_tokens)
+    args.language = args.language or config.score.judge.language
+    args.normaliser = args.normaliser or config.score.normaliser
+    report = subject.evaluate(args, config)
     print("\n".join(report.lines()))
     name = "_".join(filter(None, (args.task, args.set or (args.data or args.scenes).stem)))
     report.write(args.output, name, started_s, args.seed)

@@ -2,12 +2,13 @@
 
 import argparse
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from freeze_omni.bin.errors import user_errors
 from freeze_omni.config import ConfigError, build, read_yaml
 from freeze_omni.data.tts.backends import TtsError
-from freeze_omni.data.tts.synthesize import TtsFolders
+from freeze_omni.data.tts.synthesize import TtsFolders, voice_of_command
 from freeze_omni.dialogues.make import make_dialogues
 from freeze_omni.dialogues.plan import DialogueConfig
 from freeze_omni.eval.round_trip import of_dialogues
@@ -21,6 +22,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--data", type=Path, default=Path("data"), help="what stage 1 wrote")
     parser.add_argument("--output", type=Path, default=Path("dump/dialogue"))
     parser.add_argument("--llm", required=True, help="folder or hub id of the frozen LLM")
+    tts = "the answers' voice, in place of the YAML's: backend:name[@speed], or 'program:COMMAND' with {output} in it"
+    parser.add_argument("--tts", default="", help=f"{tts}, which reads text from stdin")
     parser.add_argument("--cache", default="", help="folder of voices and spoken sentences")
     parser.add_argument("--judge", type=Path, help="CTranslate2 Whisper folder, for `rejection` of the YAML")
     parser.add_argument("--nj", type=int, default=2, help="processes for synthesis")
@@ -32,7 +35,9 @@ def main(arguments: list[str] | None = None) -> None:
         if args.judge is None:
             raise ConfigError(f"{args.config}: rejection needs a recogniser: give --judge, or remove the key")
         judge = of_dialogues(args.judge, config.rejection, args.nj)
-    make_dialogues(config, args.data, args.output, args.llm, TtsFolders(cache=args.cache), args.nj, judge)
+    voice, program = voice_of_command(args.tts or config.voice)
+    folders = TtsFolders(cache=args.cache, program=program)
+    make_dialogues(replace(config, voice=voice), args.data, args.output, args.llm, folders, args.nj, judge)
     print(f"dialogues took {time.monotonic() - start:.0f} s")
 
 

@@ -25,11 +25,12 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--rounds", type=int, default=default.rounds, help="turns of each, from its start")
     parser.add_argument("--sentences", type=int, default=200, help="sentences of the assistant")
     parser.add_argument("--program", default="", help="for `program:` voices, a command line with {output}")
+    parser.add_argument("--text_style", default=default.text_style, help="of the assistant's sentences (as in 2.2)")
     parser.add_argument("--nj", type=int, default=2)
     args = parser.parse_args(arguments)
     folders = TtsFolders(program=args.program)
     users = tuple(voice for word in args.voices.split(",") for voice in all_of(word, folders))
-    config = SpeakConfig(users, args.voice, args.dialogues, args.rounds, args.sentences)
+    config = SpeakConfig(users, args.voice, args.dialogues, args.rounds, args.sentences, text_style=args.text_style)
     for name in args.sets:
         source = args.data / f"qa_{name}"
         dialogues = read_dialogues(source / "dialogues.jsonl")

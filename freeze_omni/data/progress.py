@@ -10,9 +10,9 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import wait
 
-from freeze_omni.config import ConfigError
+from tqdm import tqdm
 
-_REFRESH_S = 0.5
+from freeze_omni.config import ConfigError
 
 
 def parallel_map[Item, Result](
@@ -54,14 +54,8 @@ def _end_with_parent() -> None:
 
 
 def _show[Result](results: Iterable[Result], total: int, title: str) -> Iterator[Result]:
-    start = shown = time.monotonic()
-    live = sys.stderr.isatty()
-    for done, result in enumerate(results, start=1):
-        yield result
-        now = time.monotonic()
-        if live and (now - shown > _REFRESH_S or done == total):
-            shown, left = now, (now - start) / done * (total - done)
-            end = "\n" if done == total else "\r"
-            print(f"{title}: {done}/{total}, {left:.0f} s left   ", end=end, file=sys.stderr)
-    if not live and total:
+    """A bar on a terminal, one line at the end in a log."""
+    start = time.monotonic()
+    yield from tqdm(results, desc=title, total=total, disable=None)  # None: without a terminal
+    if total and not sys.stderr.isatty():
         print(f"{title}: {total} in {time.monotonic() - start:.1f} s", file=sys.stderr)

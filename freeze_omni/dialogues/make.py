@@ -17,6 +17,7 @@ from freeze_omni.data.tts.synthesize import Job, TtsFolders, default_cache, synt
 from freeze_omni.dialogues.answers import AnswerConfig, Asked, answer_rounds
 from freeze_omni.dialogues.plan import Ask, DialogueConfig, Misheard, PlannedScene, later_rounds, plan_set
 from freeze_omni.duplex.scenes import Scene, SceneMaker, babble_of
+from freeze_omni.speech_decoder.normalise import text_styler
 
 _BABBLE_S = 20
 _BABBLE_VOICES = 5
@@ -81,14 +82,15 @@ def make_dialogues(
     """Write `output`/<set>/; misheard: the judge. Raises TableError, TtsError, LlmError before long work."""
     for name in config.sets:
         _refuse_others(output / name)
+    spoken = text_styler(config.text_style)
     ask = _asker(config.answers, llm_folder, folders)
     answers = {one.question: answer for one, answer in ask(_first_questions(config, data)).items()}
     plans, draws = {}, {}
     for number, (name, one) in enumerate(config.sets.items()):
         draws[name] = random.Random(1000 * config.seed + number)
-        plans[name] = plan_set(one, data, answers, draws[name])
+        plans[name] = plan_set(one, data, answers, draws[name], spoken)
     for name, one in config.sets.items():
-        plans[name] += later_rounds(one, data, plans[name], ask, draws[name])
+        plans[name] += later_rounds(one, data, plans[name], ask, draws[name], spoken)
     rejection = config.rejection
     if rejection and rejection.questions:
         plans = _without_misheard(plans, misheard, output / "judged/questions")

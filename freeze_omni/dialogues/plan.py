@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from freeze_omni.data.corpora.base import Utterance
-from freeze_omni.data.corpora.speakable import unspeakable
+from freeze_omni.data.corpora.speakable import count_words, unspeakable
 from freeze_omni.data.ids import id_fault
 from freeze_omni.data.kaldi_dir import read_set
 from freeze_omni.data.questions import Question, read_questions
@@ -17,8 +17,9 @@ from freeze_omni.data.tts.backends import Voice
 from freeze_omni.data.tts.synthesize import Job
 from freeze_omni.dialogues.answers import AnswerConfig, Asked, LlmAnswer
 from freeze_omni.duplex.scenes import SceneConfig
-from freeze_omni.speech_decoder.normalise import spoken_english
+from freeze_omni.speech_decoder.normalise import TextStyle, spoken_english, text_styler
 
+Spoken = Callable[[str], str]  # a text to the same text as it is spoken
 # (a folder for what was heard, sound by id, text by id) -> ids of what is misheard
 Misheard = Callable[[Path, Mapping[str, object], Mapping[str, str]], set[str]]
 
@@ -70,10 +71,14 @@ class RejectionConfig:
 
 @dataclass(frozen=True)
 class DialogueConfig:
-    """All sets of a recipe by name, the answers' voice, and how scenes are composed; rejection: None keeps all."""
+    """All sets of a recipe by name, the answers' voice, and how scenes are composed; rejection: None keeps all.
+
+    text_style: how numbers of the answers become words.
+    """
 
     sets: dict[str, SetConfig]
     voice: str = "kokoro:af_heart@1.1"
+    text_style: TextStyle = "english"
     seed: int = 0
     answers: AnswerConfig = field(default_factory=AnswerConfig)
     scene: SceneConfig = field(default_factory=SceneConfig)
@@ -98,6 +103,7 @@ class SpeakConfig:
     rounds: int = 3
     sentences: int = 0
     most_words: int = 30  # of a sentence of the assistant
+    text_style: TextStyle = "english"
 
 
 def read_dialogues(path: Path) -> list[dict[str, Any]]:
@@ -130,12 +136,12 @@ def assistant_jobs(dialogues: Sequence[dict[str, Any]], config: SpeakConfig) -> 
     """Sentences of the assistant that can be spoken, each once, numbers in words, in the one voice."""
     if not config.voice:
         return []
-    voice = Voice.parse(config.voice)
+    voice, spoken = Voice.parse(config.voice), text_styler(config.text_style)
     texts: dict[str, str] = {}
     for dialogue in dialogues:
         for one in dialogue["rounds"]:
             for sentence in _SENTENCE_END.split(one["assistant"]):
-                text = " ".join(spoken_english(sentence).split())
+                text = " ".join(spoken(sentence).split())
                 if text and unspeakable(text, config.most_words) is None and len(texts) < config.sentences:
                     texts.setdefault(text, f"{voice.speaker}-{dialogue['id']}-{len(texts):06d}")
     return [Job(key, text, voice) for text, key in texts.items()]
@@ -156,18 +162,20 @@ class PlannedScene:
     history: tuple[tuple[str, str], ...] = ()
 
 
-def spoken_answer(answer: LlmAnswer | None, longest_words: int) -> str:
+def spoken_answer(answer: LlmAnswer | None, longest_words: int, spoken: Spoken = spoken_english) -> str:
     """The answer with numbers in words; "" if it did not end, is too long, or has several lines."""
-    text = "" if answer is None else " ".join(spoken_english(answer.text).split())
-    unusable = text and longest_words and (not answer.ended or len(text.split()) > longest_words or "\n" in answer.text)
+    text = "" if answer is None else " ".join(spoken(answer.text).split())
+    unusable = text and longest_words and (not answer.ended or count_words(text) > longest_words or "\n" in answer.text)
     return "" if unusable else text
 
 
-def plan_set(config: SetConfig, data: Path, answers: dict[str, LlmAnswer], rng: random.Random) -> list[PlannedScene]:
+def plan_set(
+    config: SetConfig, data: Path, answers: dict[str, LlmAnswer], rng: random.Random, spoken: Spoken = spoken_english
+) -> list[PlannedScene]:
     """Choose recordings, questions and kinds. Raises TableError: a source is missing or too small."""
     recordings = read_set(data / config.speech)
     asked = read_questions(data / config.qa / "questions.jsonl") if config.qa else []
-    answered = [(one, spoken_answer(answers.get(one.question), config.answer_words)) for one in asked]
+    answered = [(one, spoken_answer(answers.get(one.question), config.answer_words, spoken)) for one in asked]
     planned = _plan_questions(config, recordings, answered, rng)
     if config.qa and not planned:
         raise TableError(f"{data / config.speech}: none of the questions of {config.qa} is spoken there")
@@ -202,7 +210,12 @@ def _plan_questions(
 
 
 def later_rounds(
-    config: SetConfig, data: Path, first: Sequence[PlannedScene], ask: Ask, rng: random.Random
+    config: SetConfig,
+    data: Path,
+    first: Sequence[PlannedScene],
+    ask: Ask,
+    rng: random.Random,
+    spoken: Spoken = spoken_english,
 ) -> list[PlannedScene]:
     """The rounds after the planned first ones, round by round; none if the questions belong to no dialogues.
 
@@ -220,7 +233,7 @@ def later_rounds(
         asked = [Asked(turn.recording.text, turn.history) for turn in turns]
         answers, last = ask(asked), []
         for turn, one in zip(turns, asked, strict=True):
-            if answer := spoken_answer(answers[one], config.answer_words):
+            if answer := spoken_answer(answers[one], config.answer_words, spoken):
                 last.append(replace(turn, kind=_kind_of_turn(config, rng), answer=answer))
         found += last
     return found

@@ -21,6 +21,7 @@ from freeze_omni.eval.runner import DecodeJob, clip_records, progress
 
 RATE_HZ = 16000
 JUDGED = "judged"  # folder of a decoding folder: what the judge heard in its inputs
+PROMPTS = {"zh": "以下是普通话的句子。"}  # simplified characters, which Whisper follows; else it writes either kind
 _GROUP = 48  # clips whose sound is in memory at once
 
 
@@ -84,6 +85,7 @@ class Judge:
         return self._model.transcribe(
             audio,
             language=self.config.language,
+            initial_prompt=PROMPTS.get(self.config.language),
             beam_size=self.config.beam,
             temperature=0.0,
             condition_on_previous_text=False,

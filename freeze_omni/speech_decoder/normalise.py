@@ -1,4 +1,4 @@
-"""Text as it is spoken: the published decoder's clean-up, and English with numbers in words."""
+"""Text as it is spoken: the published decoder's clean-up, and English or Chinese with numbers in words."""
 
 import re
 from collections.abc import Callable
@@ -182,8 +182,20 @@ def normalise(text: str) -> str:
     return text.rstrip(",;:，；：") + ("。" if chinese else ".")
 
 
-TextStyle = Literal["plain", "released", "english"]
-TEXT_STYLES = {"plain": str.strip, "released": normalise, "english": spoken_english}
+TextStyle = Literal["plain", "released", "english", "chinese"]
+
+
+def text_styler(style: TextStyle) -> Callable[[str], str]:
+    """What is done to a text before it is spoken; chinese: English text as by english.
+
+    Raises ImportError: chinese without the extra of that name.
+    """
+    if style == "chinese":
+        from freeze_omni.speech_decoder.normalise_chinese import spoken_chinese
+
+        return lambda text: spoken_chinese(text) if is_chinese(text) else spoken_english(text)
+    styles: dict[str, Callable[[str], str]] = {"plain": str.strip, "released": normalise, "english": spoken_english}
+    return styles[style]
 
 
 def spell(text: str, tokenizer: Any) -> list[int]:
@@ -198,8 +210,8 @@ def text_ids(text: str, tokenizer: Any, text_units: str) -> list[int]:
 
 
 def spoken_ids(text: str, tokenizer: Any, text_units: str, style: TextStyle) -> list[int]:
-    """LLM token ids of a text as it is spoken; style: plain, released (clean-up) or english, as in training."""
-    return text_ids(TEXT_STYLES[style](text), tokenizer, text_units)
+    """LLM token ids of a text as it is spoken; style: see `text_styler`, as in training."""
+    return text_ids(text_styler(style)(text), tokenizer, text_units)
 
 
 def _ids(character: str, tokenizer: Any) -> list[int]:

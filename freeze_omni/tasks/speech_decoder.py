@@ -24,9 +24,9 @@ FEWEST_WORDS = 2
 class SpeechDecoderModelConfig:
     """Keys under `model:` of stage 2.2.
 
-    text_style: what is done to a text before it is spoken: nothing, the published server's clean-up, or English with
-    its numbers spelled out; so also in decoding. cut: share of the training sentences of which a random run of words
-    is spoken alone, as the segments of a session are; it needs the rows' durations.
+    text_style: what is done to a text before it is spoken: nothing, the published server's clean-up, or English or
+    Chinese with its numbers in words; so also in decoding. cut: share of the training sentences of which a random run
+    of words is spoken alone, as the segments of a session are; it needs the rows' durations.
     """
 
     speech_decoder: SpeechDecoderConfig

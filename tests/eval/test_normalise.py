@@ -1,8 +1,9 @@
 """What counts as the same."""
 
 import pytest
+from transformers.models.whisper.english_normalizer import EnglishTextNormalizer
 
-from freeze_omni.eval.wer import characters, english, normaliser, plain
+from freeze_omni.eval.wer import characters, chinese, english, error_rate, mandarin, normaliser, plain
 
 
 @pytest.mark.parametrize(
@@ -16,6 +17,7 @@ from freeze_omni.eval.wer import characters, english, normaliser, plain
         ("seven billion", "7 billion"),
         ("Hello,   world", "hello world"),
         ("five dollars", "$5"),
+        ("The colour of the theatre", "the color of the theater"),
     ],
 )
 def test_english_calls_these_the_same(one, other):
@@ -25,6 +27,21 @@ def test_english_calls_these_the_same(one, other):
 @pytest.mark.parametrize(("one", "other"), [("twenty", "21"), ("cat", "cats"), ("", "a b")])
 def test_english_tells_these_apart(one, other):
     assert english(one) != english(other)
+
+
+@pytest.mark.parametrize("text", ["It's twenty-one, isn't it?", "Mr. Lee paid $3.50 'cause he had to.", "uh, five!"])
+def test_english_without_british_words_is_as_it_was_without_the_map_of_spellings(text):
+    assert english(text) == EnglishTextNormalizer({})(text).strip()
+
+
+def test_numbers_of_mandarin_are_characters():
+    assert chinese("我有3个 iPad。") == "我 有 3 个 ipad" and mandarin("我有3个 iPad。") == "我 有 三 个 ipad"
+    assert mandarin("it is 5") == "it is five"
+    said, heard = {"a": "二零二四年有两个"}, {"a": "2024年有2个。"}
+    assert error_rate(said, heard, "mandarin").percent == 0 < error_rate(said, heard, "chinese").percent
+    text = {"a": "今天天气很好", "b": "你好 world"}  # without digits both count the same
+    wrong = {"a": "今天天汽好", "b": "你好 word"}
+    assert error_rate(text, wrong, "mandarin") == error_rate(text, wrong, "chinese")
 
 
 def test_plain_keeps_apostrophes_inside_words_and_numbers_as_written():

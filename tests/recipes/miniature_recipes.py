@@ -20,6 +20,7 @@ EGS = ROOT / "egs"
 BUDGET, DIALOGUE = (Path(__file__).with_name(f"toy_{name}.yaml") for name in ("budget", "dialogue"))
 BPE = ("--nbpe", "30")
 CHAR = ("--unit_kind", "char")
+ZH = ("--conf", "conf/zh/tiny")
 SPOKEN = ("--voices", "{voices}", "--voice", "{voice}", "--speak_opts", "--dialogues=2,--sentences=3")
 
 
@@ -52,8 +53,8 @@ def welsh(root: Path) -> Path:
 RECIPES = {
     "an4/asr1": Mini(("train_nodev", "train_dev", "test"), options=BPE),
     "librispeech/asr1": Mini(("train_clean_100", "test_other"), spoken.librispeech, "LIBRISPEECH", BPE),
-    "aishell/asr1": Mini(("train", "test"), spoken.aishell, "AISHELL"),
-    "wenetspeech/asr1": Mini(("train_l", "test_meeting"), spoken.wenetspeech, "WENETSPEECH"),
+    "aishell/asr1": Mini(("train", "test"), spoken.aishell, "AISHELL", ZH),
+    "wenetspeech/asr1": Mini(("train_l", "test_meeting"), spoken.wenetspeech, "WENETSPEECH", ZH),
     "gigaspeech/asr1": Mini(("train_xl", "dev"), spoken.gigaspeech, "GIGASPEECH", BPE),
     "commonvoice/asr1": Mini(("train_cy", "dev_cy"), welsh, "COMMONVOICE", BPE, before=("--lang", "cy")),
     "from_hf/asr1": Mini(("train", "validation"), spoken.from_hf, "FROM_HF", BPE, before=("--dataset", "{corpus}")),
@@ -65,7 +66,7 @@ RECIPES = {
         ("tr_no_dev", "dev"), spoken.vctk, "VCTK", data_opts=("--prepare_opts", "--held_out=1,--most_skipped=0.5")
     ),
     "aishell3/tts1": Mini(
-        ("train_no_dev", "dev"), spoken.aishell3, "AISHELL3", data_opts=("--prepare_opts", "--dev_share=0.2")
+        ("train_no_dev", "dev"), spoken.aishell3, "AISHELL3", ZH, data_opts=("--prepare_opts", "--dev_share=0.2")
     ),
     "synth/tts1": Mini(
         ("train", "test"), sentences, data_opts=("--text", "{corpus}", "--voices", "{voices}", "--held_out", "1")
@@ -93,10 +94,10 @@ def voices() -> tuple[str, str]:
     return "kokoro:af_heart", "kokoro:af_heart"
 
 
-def toy_conf(folder: Path) -> Path:
-    """conf/tiny with the toy budget: a few updates a stage."""
+def toy_conf(folder: Path, tiny: str = "tiny") -> Path:
+    """conf/tiny, or conf/zh/tiny, with the toy budget: a few updates a stage."""
     conf = folder / "tiny"  # by this name a run knows that it is a toy
-    shutil.copytree(EGS / "TEMPLATE/s2s1/conf/tiny", conf)
+    shutil.copytree(EGS / "TEMPLATE/s2s1/conf" / tiny, conf)
     for path in conf.glob("[12].*.yaml"):
         content = yaml.safe_load(path.read_text()) | yaml.safe_load(BUDGET.read_text())
         path.write_text(yaml.safe_dump(content))

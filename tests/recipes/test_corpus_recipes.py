@@ -10,11 +10,15 @@ import shutil
 from pathlib import Path
 
 import pytest
+import yaml
 
 from freeze_omni.data.audio import read_audio
 from freeze_omni.data.datadir import validate
 from freeze_omni.data.tables import read_table
-from tests.recipes.miniature_recipes import RECIPES, judge, run_miniature, run_recipe, toy_conf, toy_dialogue
+from freeze_omni.eval.runner import read_records
+from freeze_omni.speech_decoder.normalise import is_chinese
+from tests.recipes import chinese
+from tests.recipes.miniature_recipes import DIALOGUE, RECIPES, judge, run_miniature, run_recipe, toy_conf, toy_dialogue
 from tests.toy import toy_llm
 
 pytestmark = pytest.mark.corpora
@@ -95,6 +99,49 @@ def test_all_stages_of_dialogue(tmp_path):
     assert "Scale tiny is a toy" in results and "| tiny, conv | asr_test |" in results
     assert (folder / "exp/pack/RESULTS.md").read_text() == results
     assert (folder / "exp/talk/answer.txt").read_text()
+
+
+def test_a_chinese_question_is_answered_in_chinese(tmp_path):
+    """AISHELL heard, AISHELL-3 spoken, Chinese dialogues by a program of one's own, all in miniature; a taught LLM.
+
+    What the miniature hears is no Chinese, as it is English speech with Chinese transcripts: the answers are right in
+    writing, and in speech they are Chinese.
+    """
+    own = chinese.program(tmp_path)
+    moss = tmp_path / "corpora/moss_003_sft_s2s1"
+    (moss / "files").mkdir(parents=True)
+    (moss / "path").write_text(str(chinese.moss(moss / "files")))
+    speech = f"'--program={own},--dialogues=2,--sentences=3,--text_style=chinese'"
+    opts = f"--share 1.0 --prepare_opts --held_out=0.1 --voices program:anna --voice program:bob --speak_opts {speech}"
+    sources = {"aishell/asr1": (), "aishell3/tts1": (), "moss_003_sft/s2s1": ("--local_data_opts", opts)}
+    for name, more in sources.items():
+        run = run_miniature(name, tmp_path, "--stop_stage", "2", *more)
+        assert run.returncode == 0, run.stdout[-2000:] + run.stderr[-2000:]
+    sets = f"""--egs {tmp_path}/egs --asr_train aishell/asr1:train --asr_dev aishell/asr1:dev
+        --tests aishell/asr1:test:aishell_test --tts_train aishell3/tts1:train_no_dev --tts_dev aishell3/tts1:dev
+        --tts_test aishell3/tts1:test""".replace("\n", " ")
+    conf, llm = toy_conf(tmp_path, "zh/tiny"), chinese.taught_llm(tmp_path / "llm")
+    dialogue = yaml.safe_load(DIALOGUE.read_text().replace("asr_", "question_")) | {"text_style": "chinese"}
+    dialogue["answers"] = {"system": chinese.SYSTEM, "max_new_tokens": 16}
+    (tmp_path / "dialogue.yaml").write_text(yaml.safe_dump(dialogue))
+    options = {
+        "conf": conf, "llm": llm, "unit_kind": "llm", "system_prompt": chinese.SYSTEM, "tts": f"program:{own}",
+        "dialogue_conf": tmp_path / "dialogue.yaml", "test_sets": "aishell_test", "local_data_opts": sets,
+        "decode": "asr qa", "ngpu": "0", "nj": "2", "stop_stage": "14",
+    }  # fmt: skip
+    words = tuple(str(word) for key, value in options.items() for word in (f"--{key}", value))
+    run = run_recipe("freeze_omni/s2s1", tmp_path, words)
+    assert run.returncode == 0, run.stdout[-3000:] + run.stderr[-3000:]
+    folder = tmp_path / "egs/freeze_omni/s2s1"
+    spoken = read_table(folder / "dump/dialogue/train/answer").values()
+    assert spoken and set(spoken) <= {"今天是三号。", "车站在五楼。", "一周有七天。", "我叫小明。"}, (
+        "numbers in characters"
+    )
+    assert all(is_chinese(text) for text in read_table(folder / "dump/raw/asr_train/text").values())
+    records = read_records(folder / "exp/decode_conv/qa/records.jsonl").values()
+    assert all(one["answer_text"] == chinese.ANSWERS[one["question"]] for one in records if one["round"] == 1)
+    assert records and all(is_chinese(one["answer"]) for one in records)
+    assert "A toy" in (folder / "exp/RESULTS.md").read_text()
 
 
 def test_finished_stages_are_not_run_again(tmp_path):

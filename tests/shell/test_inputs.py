@@ -138,6 +138,7 @@ USES = {
     "tts_train_set": ("ttstest", {"raw_ttstest_and_answers", "codec_ttstest_and_answers", "durations", *VOICES}),
     "tts_valid_set": ("ttstest", {"codec_ttstest", "2.1_codec", "durations", "2.2_speech_decoder", "system_ctc"}),
     "dialogue_conf": ("notes.yaml", {"dialogue"}),
+    "tts": ("espeak:cmn", {"dialogue"}),
     "dialogue_train_set": ("ddev", {"1.3_dialogue_ctc", "raw_tts_and_answers", "durations", "2.3_prefix"}),
     "dialogue_valid_set": ("dtrain", {"1.3_dialogue_ctc", "durations", "2.3_prefix"}),
     "qa_test_set": ("spoken", {"decode_ctc", "answer"}),

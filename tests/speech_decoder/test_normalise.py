@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 from freeze_omni.speech_decoder.cardinals import cardinal, ordinal, year
-from freeze_omni.speech_decoder.normalise import normalise, spoken_english
+from freeze_omni.speech_decoder.normalise import normalise, spoken_english, text_styler
 
 RELEASED = {
     "Hello (world)": "Hello ,world.",
@@ -44,6 +46,21 @@ ENGLISH = {
 }
 
 
+CHINESE = {
+    "我有3个苹果, 5 km。": "我有三个苹果, 五公里。",
+    "2021年5月3日，2024-01-15": "二零二一年五月三日，二零二四年一月十五日",
+    "10:30见，9:00开会，8:05走": "十点三十分见，九点整开会，八点零五分走",
+    "温度-5℃，50%的人，第3名": "温度负五摄氏度，百分之五十的人，第三名",
+    "要¥20，不是$3.5": "要二十元，不是三点五美元",
+    "2个，12个，1.2个，1,234人": "两个，十二个，一点二个，一千二百三十四人",
+    "电话13812345678，代码007": "电话一三八一二三四五六七八，代码零零七",
+    "3-5天，3+4=7，一半是1/2": "三到五天，三加四等于七，一半是二分之一",
+    "It is 5 km.": "It is five kilometers.",
+    "你好！": "你好！",
+    "": "",
+}
+
+
 @pytest.mark.parametrize("text", RELEASED)
 def test_released_normalisation(text):
     assert normalise(text) == RELEASED[text]
@@ -56,6 +73,20 @@ def test_spoken_english(text):
 
 def test_spoken_english_leaves_chinese_as_it_is():
     assert spoken_english(" 我有3个 苹果, 5 km。") == "我有3个 苹果, 5 km。"
+
+
+@pytest.mark.parametrize("text", CHINESE)
+def test_spoken_chinese(text):
+    spoken = text_styler("chinese")(text)
+    assert spoken == CHINESE[text]
+    assert text_styler("chinese")(spoken) == spoken
+
+
+def test_chinese_without_its_extra_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "cn2an", None)
+    monkeypatch.delitem(sys.modules, "freeze_omni.speech_decoder.normalise_chinese")
+    with pytest.raises(ImportError, match=r"cn2an: pip install 'freeze-omni\[chinese\]'"):
+        text_styler("chinese")
 
 
 @pytest.mark.parametrize("text", ENGLISH)

@@ -3,6 +3,6 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 exec ./s2s.sh \
-    --conf conf/base \
+    --conf conf/zh/base \
     --tts_train_set train_no_dev --tts_valid_set dev --tts_test_set test \
     "$@"

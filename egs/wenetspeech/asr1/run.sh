@@ -3,7 +3,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 exec ./s2s.sh \
-    --conf conf/base \
+    --conf conf/zh/base \
     --train_set train_l --valid_set dev --test_sets "dev test_net test_meeting" \
-    --unit_kind char --normaliser chinese --asr_pad_s "0 0" \
+    --unit_kind char --asr_pad_s "0 0" \
     "$@"

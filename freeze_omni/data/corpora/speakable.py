@@ -13,7 +13,7 @@ _CJK = re.compile(r"[\u3400-\u9fff\u3040-\u30ff]")
 
 
 def unspeakable(text: str, most_words: int) -> str | None:
-    """Why the text cannot be spoken as a turn, in a few fixed phrases; None if it can. A CJK character is a word."""
+    """Why the text cannot be spoken as a turn, in a few fixed phrases; None if it can."""
     if not _LETTER.search(text):
         return "no words"
     if "\n" in text.strip():
@@ -22,8 +22,12 @@ def unspeakable(text: str, most_words: int) -> str | None:
         return "code"
     if _ADDRESS.search(text):
         return "an address"
-    words = len(_CJK.findall(text)) + len(_CJK.sub(" ", text).split())
-    return f"longer than {most_words} words" if words > most_words else None
+    return f"longer than {most_words} words" if count_words(text) > most_words else None
+
+
+def count_words(text: str) -> int:
+    """A CJK character is a word."""
+    return len(_CJK.findall(text)) + len(_CJK.sub(" ", text).split())
 
 
 Rounds = list[tuple[str, str]]

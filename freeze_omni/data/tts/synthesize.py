@@ -58,6 +58,12 @@ def make_backend(name: str, folders: TtsFolders) -> Backend:
     return Program(template, version, path)
 
 
+def voice_of_command(given: str) -> tuple[str, str]:
+    """The voice and the program that an option names: in `program:COMMAND`, with {output} in it, both."""
+    backend, _, command = given.partition(":")
+    return ("program:command", command) if backend == "program" and "{output}" in command else (given, "")
+
+
 def available_voices(folders: TtsFolders) -> dict[str, list[str]]:
     """Back-end -> voices available here (espeak-ng: some of its variants)."""
     found: dict[str, list[str]] = {}

@@ -9,18 +9,23 @@ from pathlib import Path
 QUESTIONS = ("What day is it?", "Where is the station?", "Tell me a joke.", "How old is the moon?")
 
 
-def moss(root: Path, count: int = 60) -> Path:
+def moss(
+    root: Path,
+    count: int = 60,
+    questions: tuple[str, ...] = QUESTIONS,
+    answer: str = "It is number {}. I hope it helps.",
+) -> Path:
     folder = root / "conversation_without_plugins" / "writing"
     folder.mkdir(parents=True)
     with open(folder / "writing_1.jsonl", "w", encoding="utf-8") as file:
         for i in range(count):
             chat = {
                 f"turn_{turn + 1}": {
-                    "Human": f"<|Human|>: {QUESTIONS[(i + turn) % 4]}<eoh>\n",
+                    "Human": f"<|Human|>: {questions[(i + turn) % 4]}<eoh>\n",
                     "Inner Thoughts": "<|Inner Thoughts|>: None<eot>\n",
                     "Commands": "<|Commands|>: None<eoc>\n",
                     "Tool Responses": "<|Results|>: None<eor>\n",
-                    "MOSS": f"<|MOSS|>: It is number {i}. I hope it helps.<eom>\n",
+                    "MOSS": f"<|MOSS|>: {answer.format(i)}<eom>\n",
                 }
                 for turn in range(2)
             }

@@ -1,3 +1,4 @@
+import shutil
 import sys
 from pathlib import Path
 
@@ -7,7 +8,7 @@ from freeze_omni.bin import tts_synthesize
 from freeze_omni.data.audio import read_audio
 from freeze_omni.data.tables import read_table, write_table
 from freeze_omni.data.tts.backends import Program, TtsError, Voice, altered
-from freeze_omni.data.tts.synthesize import Job, TtsFolders, cached_path, make_backend, synthesize
+from freeze_omni.data.tts.synthesize import Job, TtsFolders, cached_path, make_backend, synthesize, voice_of_command
 from tests.commands import exit_code
 from tests.data.conftest import TONE_PROGRAM
 
@@ -20,6 +21,20 @@ def test_a_voice_is_written_and_read() -> None:
     for bad in ("slt", "flite:", "flite:slt@fast", "flite:slt@9"):
         with pytest.raises(TtsError, match="expected backend:name"):
             Voice.parse(bad)
+
+
+def test_an_option_names_a_program_and_its_voice_at_once() -> None:
+    command = "my-tts --speed 1.2 --out {output}"
+    assert voice_of_command(f"program:{command}") == ("program:command", command)
+    for voice in ("espeak:cmn", "program:anna"):
+        assert voice_of_command(voice) == (voice, "")
+
+
+@pytest.mark.skipif(not shutil.which("espeak-ng"), reason="espeak-ng is not installed")
+def test_espeak_speaks_mandarin(tmp_path: Path) -> None:
+    jobs = [Job(text, text, Voice.parse("espeak:cmn")) for text in ("你好。", "今天的天气非常好。")]
+    short, long = (read_audio(str(path)) for path in synthesize(jobs, TtsFolders(cache=str(tmp_path))).values())
+    assert 0.2 < len(short[0]) / short[1] < len(long[0]) / long[1] < 10
 
 
 def test_each_sentence_is_spoken_once_and_cut_tightly(tmp_path: Path, toy_program: str) -> None:

@@ -3,10 +3,11 @@
 stage_4() {
     [ -n "${dialogue_conf}" ] || { log "no --dialogue_conf: nothing to do"; return; }
     need llm
-    local set from rejection judged=() sets=("${dumpdir}/dialogue")
+    local set from rejection judged=() spoken=() sets=("${dumpdir}/dialogue")
     # Without rejection the judge only scores: the dialogues do not depend on it.
     rejection=$(ask_python key "${dialogue_conf}" rejection)
     if [ -n "${judge}" ] && [ -n "${rejection}" ]; then judged=(--judge "${judge}"); fi
+    if [ -n "${tts}" ]; then spoken=(--tts "${tts}"); fi
     for set in ${dialogue_train_set} ${dialogue_valid_set} ${qa_test_set} ${further_qa_sets} ${spoken_test_set} \
         ${scene_test_set}; do
         sets+=("${dumpdir}/dialogue/${set}")
@@ -14,7 +15,7 @@ stage_4() {
     from=$(ask_python sources "${dialogue_conf}")
     mapfile -t from <<<"${from}"
     once dialogue "${from[@]/#/${datadir}/}" "${dialogue_conf}" "${llm}" "${judged[@]}" --makes "${sets[@]}" -- \
-        make_dialogues "${judged[@]}"
+        make_dialogues "${judged[@]}" "${spoken[@]}"
     prepare_outside_sets # here, so that hours of training do not end in a complaint
 }
 

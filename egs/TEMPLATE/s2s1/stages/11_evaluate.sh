@@ -110,7 +110,7 @@ evaluate_part() {
     read_overrides decode
     once "${mine}${name}_${set}" "${llm}" "${judge}" --makes "${output}/${subject}_${set}.md" -- \
         job "${output}/${set}.log" "${threads[@]}" python -m freeze_omni.bin.evaluate "${subject}" \
-        --model "${model}" --data "${dumpdir}/raw/${set}" --set "${set}" --normaliser "${normaliser}" \
+        --model "${model}" --data "${dumpdir}/raw/${set}" --set "${set}" ${normaliser:+--normaliser "${normaliser}"} \
         --config "${decode_conf}" --threads "${nthreads}" --output "${output}" --seed "${seed}" "$@" \
         "${overrides[@]}"
 }
