@@ -5,6 +5,7 @@
 #   tests/run.sh --recipe        the tiny recipe, all stages, from data to an answer
 #   tests/run.sh --corpora       stages 1 to 3 of every recipe, on miniatures of their corpora; of one a task all stages
 #   tests/run.sh --paper         the paper's recipe and configuration in miniature, all stages, two processes a training
+#   tests/run.sh --wheel         the built wheel, installed and served from a fresh environment
 #   tests/run.sh -k encoder -x   anything else goes to pytest (and the linters are left out)
 set -euo pipefail
 
@@ -35,6 +36,11 @@ if [ "${1:-}" = --paper ]; then
   shift
   export OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
   exec python -m pytest -m paper tests/recipes "$@"
+fi
+
+if [ "${1:-}" = --wheel ]; then
+  shift
+  exec python -m pytest -m wheel tests/test_wheel.py "$@"
 fi
 
 shell_scripts() {

@@ -156,7 +156,7 @@ def options_of(module: str, capsys, monkeypatch) -> set[str]:
 def test_options_of_recipes_exist(path):
     """Options of run.sh and s2s.sh: the driver's, and those that a recipe adds."""
     scripts = [TEMPLATE / "s2s.sh", ROOT / "egs/mini/s2s1/run.sh", ROOT / "egs/ablation/s2s1/run.sh"]
-    known = {"help", "recipe", "corpora", "paper"}.union(
+    known = {"help", "recipe", "corpora", "paper", "wheel"}.union(
         *(re.findall(r"^(?:local )?(\w+)=", text_of(one), re.MULTILINE) for one in scripts)
     )
     lines = [line for line in commands(text_of(path)) if re.search(r"(?:^|/)(?:run|s2s)\.sh", line)]
