@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import tomllib
 import types
 from pathlib import Path
 
 import pytest
 import torch
+import yaml
 
 from freeze_omni.bin import main as command
 from freeze_omni.data.datadir import FILES
@@ -17,7 +19,7 @@ from tests.contract import law, test_streaming
 from tests.shell.bash import ROOT
 
 DOCS = ROOT / "docs"
-WRITTEN = sorted([*DOCS.rglob("*.md"), ROOT / "README.md", ROOT / "CONTRIBUTING.md"])
+WRITTEN = sorted([*DOCS.rglob("*.md"), *(ROOT / f"{name}.md" for name in ("README", "CONTRIBUTING", "CHANGELOG"))])
 TEMPLATE = ROOT / "egs/TEMPLATE/s2s1"
 
 every_page = pytest.mark.parametrize("path", WRITTEN, ids=lambda path: str(path.relative_to(ROOT)))
@@ -86,9 +88,24 @@ def test_links_lead_somewhere(path):
     assert not gone
 
 
-def test_every_page_is_in_the_index():
-    linked = set(re.findall(r"\]\((\w+\.md)", text_of(DOCS / "README.md")))
-    assert linked == {path.name for path in DOCS.glob("*.md")} - {"README.md"}
+def test_every_page_is_in_the_index_and_in_the_menu_of_the_site():
+    pages = {path.name for path in DOCS.glob("*.md")} - {"README.md"}
+    assert set(re.findall(r"\]\((\w+\.md)", text_of(DOCS / "README.md"))) == pages
+    assert set(re.findall(r"- (?:.*: )?docs/(\w+\.md)", text_of(ROOT / "mkdocs.yml"))) - {"README.md"} == pages
+
+
+def test_the_version_is_the_same_everywhere():
+    version = tomllib.loads(text_of(ROOT / "pyproject.toml"))["project"]["version"]
+    assert yaml.safe_load(text_of(ROOT / "CITATION.cff"))["version"] == version
+    assert f"\n## {version}" in text_of(ROOT / "CHANGELOG.md")
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / ".github/ISSUE_TEMPLATE").glob("*.yml")), ids=lambda path: path.stem)
+def test_an_issue_form_asks_in_fields_of_their_own(path):
+    form = yaml.safe_load(text_of(path))
+    assert form.keys() == {"name", "description", "labels", "body"}
+    assert len({field["id"] for field in form["body"]}) == len(form["body"]) > 1
+    assert all(field["type"] in ("textarea", "input") and field["attributes"]["label"] for field in form["body"])
 
 
 EXAMPLES = ("egs/foo/", "freeze_omni/adapter/pool.py", "tools/venv")  # of changes, and what set-up makes
@@ -156,7 +173,7 @@ def options_of(module: str, capsys, monkeypatch) -> set[str]:
 def test_options_of_recipes_exist(path):
     """Options of run.sh and s2s.sh: the driver's, and those that a recipe adds."""
     scripts = [TEMPLATE / "s2s.sh", ROOT / "egs/mini/s2s1/run.sh", ROOT / "egs/ablation/s2s1/run.sh"]
-    known = {"help", "recipe", "corpora", "paper", "wheel"}.union(
+    known = {"help", "recipe", "corpora", "paper", "wheel", "docs"}.union(
         *(re.findall(r"^(?:local )?(\w+)=", text_of(one), re.MULTILINE) for one in scripts)
     )
     lines = [line for line in commands(text_of(path)) if re.search(r"(?:^|/)(?:run|s2s)\.sh", line)]

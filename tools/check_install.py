@@ -20,6 +20,7 @@ PURPOSE = {
     "recipes": "converting the mini recipe's LLM",
     "dev": "tests and linters",
     "docs": "the pages as a site",
+    "completion": "TAB in a shell",
     "kaldiio": "an alternative ark reader",
 }
 OPTIONAL = {"kaldiio", "microphone"}

@@ -22,7 +22,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--output", type=Path, default=Path("dump/dialogue"))
     parser.add_argument("--llm", required=True, help="folder or hub id of the frozen LLM")
     parser.add_argument("--cache", default="", help="folder of voices and spoken sentences")
-    parser.add_argument("--judge", type=Path, help="CTranslate2 Whisper folder, for `rejection` of the YAML")
+    parser.add_argument(
+        "--judge", type=Path, help="CTranslate2 Whisper, a folder or a hub id, for `rejection` of the YAML"
+    )
     parser.add_argument("--nj", type=int, default=2, help="processes for synthesis")
     args = parser.parse_args(arguments)
     start = time.monotonic()
