@@ -7,25 +7,32 @@ import os
 import shutil
 import subprocess
 import sys
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 from types import SimpleNamespace
 from unittest.mock import patch
 
+import numpy as np
 import pytest
+import soundfile
 import torch
 from safetensors.torch import load_file
 from transformers import AutoConfig, AutoModel
 
 import freeze_omni
-from freeze_omni.bin import upload
+from freeze_omni.bin import answer, upload
 from freeze_omni.config import ConfigError
 from freeze_omni.eval.judge import Judge
-from freeze_omni.frontend.load import describe
+from freeze_omni.frontend.load import describe, load_weights
+from freeze_omni.frontend.pretrained import PretrainedConfig, PretrainedFrontend
 from freeze_omni.hub import HubError, folder_of, is_hub_id
 from freeze_omni.llm.frozen import FrozenLLM
 from freeze_omni.pack import PackError, save
 from freeze_omni.publish import card
+from tests.commands import exit_code
 from tests.contract.parts.pretrained import MODELS
+from tests.frontend.test_pretrained import write_ctranslate2
 from tests.hub import hub
 from tests.shell.bash import ROOT
 from tests.toy import toy_system
@@ -46,16 +53,23 @@ def packed(tmp_path_factory) -> Path:
 def journey(packed: str) -> None:
     """What is done in a process for which the stand-in is the hub; prints what was found."""
     found: dict[str, object] = {}
-    upload.main(["--model", packed, *UPLOAD, "--private"])
-    Path(packed, "RESULTS.md").unlink()
-    upload.main(["--model", packed, *UPLOAD])
+    with redirect_stdout(StringIO()) as printed:
+        upload.main(["--model", packed, *UPLOAD, "--private"])
+        Path(packed, "RESULTS.md").unlink()
+        upload.main(["--model", packed, *UPLOAD])
+    found["addresses"] = printed.getvalue().splitlines()
     model = freeze_omni.load("me/toy")
     found["llm"] = model.llm.source
     weights = load_file(Path(packed, "model.safetensors"))
     found["same"] = all(torch.equal(weights[key], value) for key, value in model.state_dict().items())
     found["old"] = sorted(path.name for path in folder_of(f"me/toy@{1:040d}", ["*.md"]).iterdir())
     found["fingerprint"] = FrozenLLM.load("me/llm").fingerprint()
-    found["encoder"] = describe(f"me/encoder@{0:040d}")["model_type"]
+    encoder = f"me/encoder@{0:040d}"
+    frontend = PretrainedFrontend(PretrainedConfig(model=describe(encoder), left_s=0.32))
+    load_weights(frontend, encoder)
+    found["encoder"] = float(sum(weight.double().sum() for weight in frontend.model.net.state_dict().values()))
+    found["ctranslate2"] = describe("me/ctranslate2")["model_type"]
+    found["answer"] = exit_code(answer.main, ["--model", "me/toy", "--input", f"{packed}/../question.wav"])
     with patch.dict(sys.modules, faster_whisper=SimpleNamespace(WhisperModel=lambda folder, **_: Path(folder))):
         judge = Judge("me/judge")
     found["judge"] = [judge.name, sorted(path.name for path in judge._model.iterdir())]
@@ -71,18 +85,23 @@ def journey(packed: str) -> None:
 def travelled(packed, tmp_path_factory):
     """What `journey` printed, and the hub afterwards."""
     root = tmp_path_factory.mktemp("travel")
-    AutoModel.from_config(AutoConfig.for_model(**MODELS["wav2vec2"])).save_pretrained(root / "encoder")
+    encoder, whisper = (AutoModel.from_config(AutoConfig.for_model(**MODELS[name])) for name in ("wav2vec2", "whisper"))
+    encoder.save_pretrained(root / "encoder")
+    write_ctranslate2(whisper.encoder.state_dict(), root / "model.bin")
+    soundfile.write(root / "question.wav", 0.3 * np.random.default_rng(0).standard_normal(8000), 16000)
     copied = shutil.copytree(packed, root / "pack")
     with hub() as server:
         server.commits["me/llm"] = [{path.name: path.read_bytes() for path in (packed / "llm").iterdir()}]
         server.commits["me/encoder"] = [{path.name: path.read_bytes() for path in (root / "encoder").iterdir()}]
+        server.commits["me/ctranslate2"] = [{"model.bin": (root / "model.bin").read_bytes()}]
         server.commits["me/judge"] = [{"model.bin": b"", "config.json": b"{}", "vocabulary.txt": b"", "run.py": b""}]
         environment = {**os.environ, **server.environment, "HF_HOME": str(root / "hf"), "PYTHONPATH": str(ROOT)}
         code = f"from tests import test_publish; test_publish.journey({str(copied)!r})"
         ended = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
         assert ended.returncode == 0, ended.stderr
-        *addresses, found = ended.stdout.splitlines()
-        yield SimpleNamespace(server=server, pack=copied, addresses=addresses, found=json.loads(found))
+        found = json.loads(ended.stdout.splitlines()[-1])
+        total = float(sum(weight.double().sum() for weight in encoder.state_dict().values()))
+        yield SimpleNamespace(server=server, pack=copied, found=found, encoder=total)
 
 
 def test_the_pack_and_its_card_are_uploaded_and_nothing_else(travelled):
@@ -93,7 +112,7 @@ def test_the_pack_and_its_card_are_uploaded_and_nothing_else(travelled):
     assert {name: content for name, content in second.items() if name != "README.md"} == own
     assert set(first) - set(second) == {"RESULTS.md"}, "what the pack no longer has is removed"
     assert b"| `qa` | 0.5 |" in first["README.md"] and b"Not measured" in second["README.md"]
-    assert [address.rpartition("/")[2] for address in travelled.addresses] == [f"{n:040d}" for n in (1, 2)]
+    assert [address.rpartition("/")[2] for address in travelled.found["addresses"]] == [f"{n:040d}" for n in (1, 2)]
 
 
 def test_a_model_of_the_hub_is_the_one_that_was_uploaded(travelled):
@@ -104,7 +123,8 @@ def test_a_model_of_the_hub_is_the_one_that_was_uploaded(travelled):
 def test_parts_of_the_hub(travelled, packed):
     found = travelled.found
     assert found["fingerprint"] == FrozenLLM.load(packed / "llm").fingerprint()
-    assert found["encoder"] == "wav2vec2"
+    assert found["encoder"] == pytest.approx(travelled.encoder) and found["ctranslate2"] == "whisper"
+    assert found["answer"] in (0, answer.NO_ANSWER)
     assert found["judge"] == ["judge", ["config.json", "model.bin", "vocabulary.txt"]]
 
 

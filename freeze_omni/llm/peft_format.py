@@ -28,7 +28,7 @@ _OTHERS = ("alpha_pattern", "rank_pattern", "layer_replication", "alora_invocati
 def write_lora(folder: str | Path, lora: Lora, config: LoraConfig, llm: FrozenLLM) -> Path:
     """Write the adapters of an LLM to a folder that peft reads."""
     layers = adapted_layers(llm.model, config.projections)
-    tensors = {}
+    tensors: dict[str, Tensor] = {}
     for name, down, up in zip(layers, lora.down, lora.up, strict=True):
         pair = {"A": down, "B": up}
         tensors |= {f"base_model.model.{name}.lora_{x}.weight": w.detach().cpu().contiguous() for x, w in pair.items()}
