@@ -174,6 +174,10 @@ def test_a_pack_that_refers_to_a_folder_stays_here(tmp_path):
     folder = save(toy_system(tmp_path / "llm"), tmp_path / "model", copy_llm=False)
     with pytest.raises(PackError, match="without --link_llm"):
         card(folder, "me/toy", "mit", {"llm": "mit"})
+    config = (folder / "config.yaml").read_text()
+    (folder / "config.yaml").write_text(config.replace(str(tmp_path / "llm"), "me/llm@v1"))
+    text = card(folder, "me/toy", "mit")
+    assert "base_model: me/llm\n" in text and "| llm | frozen, width 48 | see its own page |" in text
 
 
 def test_which_words_are_hub_ids(tmp_path, monkeypatch):
