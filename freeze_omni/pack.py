@@ -23,6 +23,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from freeze_omni.config import ConfigError, as_mapping, build, read_yaml
+from freeze_omni.hub import folder_of
 from freeze_omni.llm.frozen import FrozenLLM, LlmError
 from freeze_omni.llm.units import CtcUnits
 from freeze_omni.streaming import part_state
@@ -33,6 +34,7 @@ CONFIG, WEIGHTS, RESULTS, NOTICE = "config.yaml", "model.safetensors", "RESULTS.
 LLM, UNITS = "llm", "units"
 OURS = (CONFIG, WEIGHTS, RESULTS, NOTICE, LLM, UNITS)  # all that `save` writes, and replaces
 LLM_FILES = ("*.json", "*.jinja", "*.safetensors", "*.model", "*.txt", "LICENSE*", "NOTICE*")
+FILES = (CONFIG, WEIGHTS, RESULTS, NOTICE, f"{UNITS}/*", *(f"{LLM}/{pattern}" for pattern in LLM_FILES))
 
 
 class PackError(ConfigError):
@@ -90,16 +92,15 @@ def _write(model: FreezeOmni, new: Path, results: str | Path | None, copy_llm: b
 def load(
     folder: str | Path, device: str | torch.device = "cpu", llm: str | Path | None = None, verify: bool = True
 ) -> FreezeOmni:
-    """Read a packed folder.
+    """Read a packed folder, or one of the hub: USER/NAME, or USER/NAME@REVISION.
 
     llm: read the LLM from this folder or hub id instead. verify: check that the LLM's weights are those the model was
     trained with (reads them once more). Raises PackError, before memory is taken, for tensors that are missing, extra
-    or of another shape than the configuration says; for another LLM than the one trained with.
+    or of another shape than the configuration says; for another LLM than the one trained with. Raises HubError.
     """
-    folder = Path(folder)
-    config = read_config(folder)
+    folder = find(folder)
+    config = check(folder, llm)
     source = llm or llm_source(folder, config)
-    _check_weights(config, folder / WEIGHTS, source)
     units = CtcUnits.load(folder / UNITS)
     frozen = FrozenLLM.load(source, dtype=config.llm.dtype, device=device, texts=config.chat)
     wanted = config.llm.fingerprint
@@ -111,6 +112,18 @@ def load(
     except ValueError as error:
         raise PackError(f"{folder}: {error}") from None
     return model.to(device)
+
+
+def find(folder: str | Path) -> Path:
+    """The folder as it is; of a hub id the snapshot of a packed model's files. Raises HubError."""
+    return folder_of(folder, FILES)
+
+
+def check(folder: Path, llm: str | Path | None = None) -> SystemConfig:
+    """The configuration of a packed folder whose weights are as it says. llm: in place of its own. Raises PackError."""
+    config = read_config(folder)
+    _check_weights(config, folder / WEIGHTS, llm or llm_source(folder, config))
+    return config
 
 
 # what `load` may raise for a folder whose files are broken

@@ -6,6 +6,8 @@
 #   tests/run.sh --corpora       stages 1 to 3 of every recipe, on miniatures of their corpora; of one a task all stages
 #   tests/run.sh --paper         the paper's recipe and configuration in miniature, all stages, two processes a training
 #   tests/run.sh --integrations  pipecat and LiveKit, unchanged from the package index, with a server
+#   tests/run.sh --wheel         the built wheel, installed and served from a fresh environment
+#   tests/run.sh --docs          the pages as a site, in build/site; a warning is an error
 #   tests/run.sh -k encoder -x   anything else goes to pytest (and the linters are left out)
 set -euo pipefail
 
@@ -42,6 +44,17 @@ if [ "${1:-}" = --integrations ]; then
   shift
   export OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
   exec python -m pytest -m integrations tests/integrations "$@"
+fi
+
+if [ "${1:-}" = --wheel ]; then
+  shift
+  exec python -m pytest -m wheel tests/test_wheel.py "$@"
+fi
+
+if [ "${1:-}" = --docs ]; then
+  shift
+  export NO_MKDOCS_2_WARNING=1 # an announcement, not about these pages
+  exec mkdocs build --strict "$@"
 fi
 
 shell_scripts() {

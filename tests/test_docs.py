@@ -6,6 +6,7 @@ import argparse
 import importlib.util
 import re
 import shlex
+import tomllib
 import types
 from pathlib import Path
 
@@ -21,7 +22,8 @@ from tests.shell.bash import ROOT
 
 DOCS = ROOT / "docs"
 RECIPES = [path for path in (ROOT / "egs").glob("*/*/README.md") if "TEMPLATE" not in path.parts]
-WRITTEN = sorted([*DOCS.rglob("*.md"), *RECIPES, ROOT / "egs/README.md", ROOT / "README.md", ROOT / "CONTRIBUTING.md"])
+PAGES = [ROOT / f"{name}.md" for name in ("README", "CONTRIBUTING", "CHANGELOG", "egs/README")]
+WRITTEN = sorted([*DOCS.rglob("*.md"), *RECIPES, *PAGES])
 TEMPLATE = ROOT / "egs/TEMPLATE/s2s1"
 
 every_page = pytest.mark.parametrize("path", WRITTEN, ids=lambda path: str(path.relative_to(ROOT)))
@@ -90,9 +92,24 @@ def test_links_lead_somewhere(path):
     assert not gone
 
 
-def test_every_page_is_in_the_index():
-    linked = set(re.findall(r"\]\((\w+\.md)", text_of(DOCS / "README.md")))
-    assert linked == {path.name for path in DOCS.glob("*.md")} - {"README.md"}
+def test_every_page_is_in_the_index_and_in_the_menu_of_the_site():
+    pages = {path.name for path in DOCS.glob("*.md")} - {"README.md"}
+    assert set(re.findall(r"\]\((\w+\.md)", text_of(DOCS / "README.md"))) == pages
+    assert set(re.findall(r"- (?:.*: )?docs/(\w+\.md)", text_of(ROOT / "mkdocs.yml"))) - {"README.md"} == pages
+
+
+def test_the_version_is_the_same_everywhere():
+    version = tomllib.loads(text_of(ROOT / "pyproject.toml"))["project"]["version"]
+    assert yaml.safe_load(text_of(ROOT / "CITATION.cff"))["version"] == version
+    assert f"\n## {version}" in text_of(ROOT / "CHANGELOG.md")
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / ".github/ISSUE_TEMPLATE").glob("*.yml")), ids=lambda path: path.stem)
+def test_an_issue_form_asks_in_fields_of_their_own(path):
+    form = yaml.safe_load(text_of(path))
+    assert form.keys() == {"name", "description", "labels", "body"}
+    assert len({field["id"] for field in form["body"]}) == len(form["body"]) > 1
+    assert all(field["type"] in ("textarea", "input") and field["attributes"]["label"] for field in form["body"])
 
 
 EXAMPLES = ("egs/foo/", "freeze_omni/adapter/pool.py", "tools/venv")  # of changes, and what set-up makes

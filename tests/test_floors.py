@@ -13,10 +13,10 @@ PACKAGE = Path(__file__).parents[1] / "freeze_omni"
 
 # Bottom up; a name is a package or a module of freeze_omni.
 FLOORS: dict[str, str] = {
-    "ground": "config provenance rates shapes streaming weights attention",
+    "ground": "config hub provenance rates shapes streaming weights attention",
     "signals and tables": "frontend data",
     "parts": "encoder adapter llm speech_decoder codec duplex listening",
-    "system": "system pack checkpoint stages dialogues",
+    "system": "system pack publish checkpoint stages dialogues",
     "session": "session",
     "engine": "engine",
     "released": "released",

@@ -19,6 +19,8 @@ PURPOSE = {
     "microphone": "the microphone in freeze-omni chat",
     "recipes": "converting the mini recipe's LLM",
     "dev": "tests and linters",
+    "docs": "the pages as a site",
+    "completion": "TAB in a shell",
     "kaldiio": "an alternative ark reader",
 }
 OPTIONAL = {"kaldiio", "microphone"}
@@ -66,9 +68,9 @@ def program_rows() -> list[tuple[str, str, str, str, str]]:
 
 def main() -> int:
     python = ".".join(map(str, sys.version_info[:3]))
-    old = sys.version_info < (3, 12)
+    fits = (3, 12) <= sys.version_info < (3, 14)
     rows = [("package", "wanted", "found", "ok", "needed for")]
-    rows.append(("python", ">=3.12", python, "NO" if old else "yes", "everything"))
+    rows.append(("python", ">=3.12,<3.14", python, "yes" if fits else "NO", "everything"))
     try:
         rows += package_rows()
     except (metadata.PackageNotFoundError, ModuleNotFoundError) as error:

@@ -2,10 +2,12 @@
 # Sets up everything that the recipes and the tests need, in tools/venv. Run it again at any time:
 # it adopts what exists, resumes where it stopped, and returns at once if nothing changed.
 #
-#   tools/install.sh [--python PATH] [--force]
+#   tools/install.sh [--python PATH] [--torch_index URL] [--force]
 #
-# --python PATH   the Python (3.12 or newer) to use; else it is looked for on PATH and in pyenv, conda, uv
-# --force         run pip even when nothing changed
+# --python PATH       the Python (3.12 or 3.13) to use; else it is looked for on PATH and in pyenv, conda, uv
+# --torch_index URL   take torch and torchaudio from this index, such as that of torch's builds for CPUs, which come
+#                     without 4 GB of CUDA; for a new environment. FREEZE_OMNI_TORCH_INDEX=URL does the same
+# --force             run pip even when nothing changed
 #
 # It takes the versions of tools/constraints.txt, with which this was tested, if the Python is the one named there.
 # pip's own configuration applies (index, constraints, proxy). FREEZE_OMNI_EXTRAS chooses the extras.
@@ -16,7 +18,8 @@ venv=$root/tools/venv
 log=$root/tools/install.log
 stamp=$venv/.freeze_omni_stamp
 constraints=$root/tools/constraints.txt
-extras=${FREEZE_OMNI_EXTRAS:-train,eval,synth,serve,recipes,chinese,dev}
+extras=${FREEZE_OMNI_EXTRAS:-train,eval,synth,serve,recipes,chinese,dev,docs,completion}
+torch_index=${FREEZE_OMNI_TORCH_INDEX:-}
 needed_gb=12
 python="" force=false
 
@@ -26,6 +29,7 @@ die() { echo "install.sh: error: $*" >&2; exit 1; }
 while [ $# -gt 0 ]; do
   case $1 in
     --python) [ $# -ge 2 ] || die "--python needs a path"; python=$2; shift 2 ;;
+    --torch_index) [ $# -ge 2 ] || die "--torch_index needs a URL"; torch_index=$2; shift 2 ;;
     --force) force=true; shift ;;
     -h|--help) sed -n '2,/^set -/{/^set -/d;s/^# \{0,1\}//p}' "${BASH_SOURCE[0]}"; exit 0 ;;
     *) die "unknown option $1 (see --help)" ;;
@@ -36,21 +40,21 @@ fingerprint() {  # changes when the requirements, this script, the place or the 
   {
     echo "$root $extras"
     grep '^version' "$venv/pyvenv.cfg" 2>/dev/null
-    cat "$root/setup.py" "$root/tools/install.sh"
+    cat "$root/pyproject.toml" "$root/tools/install.sh"
     if [ -f "$constraints" ]; then cat "$constraints"; fi
   } | cksum
 }
 
-usable() {  # usable PYTHON: is it 3.12 or newer, and can it make environments?
-  "$1" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 12))' >/dev/null 2>&1
+usable() {  # usable PYTHON: is it 3.12 or 3.13, and can it make environments?
+  "$1" -c 'import sys, venv, ensurepip; sys.exit(not (3, 12) <= sys.version_info < (3, 14))' >/dev/null 2>&1
 }
 
 candidates() {
   local name folder
-  for name in python3.12 python3.13 python3.14 python3 python; do
+  for name in python3.12 python3.13 python3 python; do
     type -ap "$name" 2>/dev/null || true
   done
-  for folder in "${PYENV_ROOT:-$HOME/.pyenv}"/versions/3.{12,13,14}*; do
+  for folder in "${PYENV_ROOT:-$HOME/.pyenv}"/versions/3.{12,13}*; do
     echo "$folder/bin/python3"
   done
   for folder in "${CONDA_PREFIX:-}" "$HOME"/{miniconda3,anaconda3,miniforge3,mambaforge} /opt/conda; do
@@ -58,7 +62,7 @@ candidates() {
     printf '%s\n' "$folder/bin/python3" "$folder"/envs/*/bin/python3
   done
   if command -v uv >/dev/null; then
-    uv python find --no-project '>=3.12' 2>/dev/null || true
+    uv python find --no-project '>=3.12,<3.14' 2>/dev/null || true
   fi
 }
 
@@ -74,7 +78,7 @@ find_python() {
 }
 
 no_python() {
-  die "no Python 3.12 or newer with its venv module was found (PATH, pyenv, conda, uv). Any of these gives one:
+  die "no Python 3.12 or 3.13 with its venv module was found (PATH, pyenv, conda, uv). Any of these gives one:
     uv python install 3.12
     pyenv install 3.12
     conda create -y -n freeze_omni python=3.12 && conda activate freeze_omni
@@ -95,7 +99,7 @@ make_venv() {
     note "using the environment $venv ($("$venv/bin/python" -V))"
   else
     if [ -z "$python" ]; then python=$(find_python) || no_python; fi
-    usable "$python" || die "$python is not Python 3.12 or newer, or has no venv and ensurepip modules"
+    usable "$python" || die "$python is not Python 3.12 or 3.13, or has no venv and ensurepip modules"
     note "making $venv with $python ($("$python" -V 2>&1))"
     "$python" -m venv "$venv" >>"$log" 2>&1 || die "could not make $venv; the reason is at the end of $log"
   fi
@@ -128,6 +132,18 @@ pinned() {  # pinned: are the tested versions for this Python?
 }
 
 unmatched() { tail -n 40 "$log" | grep -qE 'No matching distribution|ResolutionImpossible'; }
+
+install_torch() {  # from --torch_index, before pip finds another build of it elsewhere
+  local versions=()
+  if compgen -G "$venv/lib/python3*/site-packages/torch-*" >/dev/null; then
+    note "torch stays the one that tools/venv has: remove tools/venv to take that of $torch_index"
+    return 0
+  fi
+  if pinned; then versions=(-c "$constraints"); fi
+  note "installing torch and torchaudio from $torch_index"
+  "$venv/bin/python" -m pip install --no-input --no-deps --index-url "$torch_index" "${versions[@]}" torch torchaudio \
+    >>"$log" 2>&1 || explain_pip
+}
 
 install_packages() {
   local try versions=()
@@ -180,6 +196,7 @@ fi
 echo "== $(date) $0" >>"$log"
 check_space
 make_venv
+if [ -n "$torch_index" ]; then install_torch; fi
 install_packages
 "$venv/bin/python" -m pip check >>"$log" 2>&1 || {
   tail -n 10 "$log" >&2

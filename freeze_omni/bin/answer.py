@@ -19,7 +19,7 @@ NO_ANSWER = 3  # exit code if all went well and the model had nothing to say
 def main(arguments: list[str] | None = None) -> None:
     """Exits with 1 and one line for a sound or a model that cannot be used, with 3 if no answer was spoken."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", required=True, type=Path, help="packed model folder")
+    parser.add_argument("--model", required=True, type=Path, help="packed model: a folder or a hub id")
     parser.add_argument("--input", required=True, type=Path, help="question: wav, flac, ogg")
     parser.add_argument("--output", type=Path, help="where the spoken answer goes (24 kHz wav)")
     stream = "print everything as it comes, with its time, 160 ms of the question at a time"

@@ -34,7 +34,7 @@ def main(arguments: list[str] | None = None) -> None:
     subject = arguments[0] if arguments and not arguments[0].startswith("-") else "all"
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("subject", nargs="?", default="all", choices=(*DECODERS, "all"))
-    parser.add_argument("--model", required=True, type=Path, help="packed model folder")
+    parser.add_argument("--model", required=True, type=Path, help="packed model: a folder or a hub id")
     if subject in DECODERS:
         parser.add_argument("--data", required=True, type=Path, help=DATA[subject])
         parser.add_argument("--output", required=True, type=Path, help="decoding folder")

@@ -37,7 +37,7 @@ def main(arguments: list[str] | None = None) -> None:
     tests.add_argument("--data", type=Path, help="test set: a data directory; qa: or a file of questions")
     tests.add_argument("--scenes", type=Path, help="duplex: scenes of freeze-omni duplex-scenes")
     system = parser.add_mutually_exclusive_group(required=True)
-    model = "packed model folder, or a checkpoint; asr: of 1.1 or 1.2, tts: of 2.1 or 2.2"
+    model = "packed model (a folder or a hub id), or a checkpoint; asr: of 1.1 or 1.2, tts: of 2.1 or 2.2"
     system.add_argument("--model", type=Path, help=model)
     system.add_argument("--outputs", type=Path, help="outputs of another system in the forms of docs/evaluation.md")
     server = "duplex --scenes: a Realtime server, played to in real time; another's whole address, with ?model="
@@ -58,7 +58,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--voice", type=Path, help="tts with a checkpoint of 2.2: sound file of the voice")
     parser.add_argument("--set", default="", help="name of the test set, which selects the paper's figures")
     parser.add_argument("--normaliser", choices=sorted(NORMALISERS), help="default: decode.yaml's, english")
-    parser.add_argument("--judge", type=Path, help="tts, qa, duplex --scenes: CTranslate2 Whisper folder")
+    judge = "tts, qa, duplex --scenes: CTranslate2 Whisper, a folder or a hub id"
+    parser.add_argument("--judge", type=Path, help=judge)
     parser.add_argument("--language", help="of the judge; default: decode.yaml's, en")
     parser.add_argument("--max_new_tokens", type=int, default=512, help="longest text of the LLM")
     parser.add_argument("--config", type=Path, help="decode.yaml, whose limits on sets are ignored")

@@ -25,7 +25,9 @@ def main(arguments: list[str] | None = None) -> None:
     tts = "the answers' voice, in place of the YAML's: backend:name[@speed], or 'program:COMMAND' with {output} in it"
     parser.add_argument("--tts", default="", help=f"{tts}, which reads text from stdin")
     parser.add_argument("--cache", default="", help="folder of voices and spoken sentences")
-    parser.add_argument("--judge", type=Path, help="CTranslate2 Whisper folder, for `rejection` of the YAML")
+    parser.add_argument(
+        "--judge", type=Path, help="CTranslate2 Whisper, a folder or a hub id, for `rejection` of the YAML"
+    )
     parser.add_argument("--nj", type=int, default=2, help="processes for synthesis")
     args = parser.parse_args(arguments)
     start = time.monotonic()

@@ -61,6 +61,8 @@ def replace_parts(base: str, sources: list[PartsSource], system: str | None = No
     mapping = as_mapping(model.config)
     for source in sources:
         mapping |= described_parts(source)
+    if mapping["parts"]:
+        mapping["parts"] = sorted({*mapping["parts"], *found})
     if system is not None:
         mapping["system_prompt"] = system
     kept = {name: value for name, value in model.state_dict().items() if name.split(".")[0] not in found}

@@ -15,7 +15,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Exits with one line if something cannot be read, or if nothing would be left."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folders", nargs="+", type=Path, help="data directories with wav.scp, text and utt2spk")
-    parser.add_argument("--judge", required=True, type=Path, help="CTranslate2 Whisper folder")
+    parser.add_argument("--judge", required=True, type=Path, help="CTranslate2 Whisper, a folder or a hub id")
     parser.add_argument("--language", default="en")
     parser.add_argument("--normaliser", choices=sorted(NORMALISERS), default="english")
     most = "error rate above which an utterance is removed [0.2]"

@@ -38,7 +38,8 @@ def main(arguments: list[str] | None = None) -> None:
     fields.add_options(parser)
     parser.add_argument("--output", type=Path, help="folder to write")
     parser.add_argument("--name", default="freeze-omni", help="the system's name in file names")
-    parser.add_argument("--judge", type=Path, help="CTranslate2 Whisper folder: writes output.json (full_duplex_bench)")
+    judge = "CTranslate2 Whisper, a folder or a hub id: writes output.json (full_duplex_bench)"
+    parser.add_argument("--judge", type=Path, help=judge)
     parser.add_argument("--max_new_tokens", type=int, default=512, help="longest answer of --model")
     parser.add_argument("--seed", type=int, default=777)
     parser.add_argument("--threads", type=int, default=0, help="threads of torch; 0: as found")

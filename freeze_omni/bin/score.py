@@ -24,7 +24,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--scale", required=True, help="name of the config scale")
     parser.add_argument("--toy", action="store_true", help="the scale is a toy: do not compare it with the paper")
     parser.add_argument("--config", type=Path, help="decode.yaml; without it, its defaults")
-    parser.add_argument("--judge", type=Path, help="CTranslate2 Whisper folder; none: no speech WER")
+    parser.add_argument("--judge", type=Path, help="CTranslate2 Whisper, a folder or a hub id; none: no speech WER")
     parser.add_argument("--seen", default="asr_test_seen", help="ASR test set of known voices")
     parser.add_argument("--unseen", default="asr_test_unseen", help="ASR test set of unknown voices")
     parser.add_argument("--real", default="asr_test_real", help="ASR test set of recorded human speech")

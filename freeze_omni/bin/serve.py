@@ -14,7 +14,7 @@ KEY = "FREEZE_OMNI_API_KEY"
 
 def parser() -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    options.add_argument("--model", required=True, type=Path, help="packed model folder")
+    options.add_argument("--model", required=True, type=Path, help="packed model: a folder or a hub id")
     options.add_argument("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 for all")
     options.add_argument("--port", type=int, default=8765)
     options.add_argument("--devices", nargs="+", default=["cpu"], help="one worker each: cpu, cuda:0, ...")
@@ -42,13 +42,14 @@ def main(arguments: list[str] | None = None) -> None:
     except ImportError as error:
         raise ImportError(f"{error}; install the extra: pip install 'freeze_omni[serve]'") from None
     from freeze_omni.engine.config import ServingConfig
+    from freeze_omni.pack import find
     from freeze_omni.server.config import Limits, ServerConfig
     from freeze_omni.server.door import is_loopback, refused_listening
     from freeze_omni.server.router import Unready
     from freeze_omni.server.tls import self_made
     from freeze_omni.session.log import check_folder
 
-    if not (chosen.model / "config.yaml").exists():
+    if not (find(chosen.model) / "config.yaml").exists():
         raise ConfigError(f"{chosen.model}: no config.yaml in it; give a folder that stage 13 packed")
     if (chosen.tls_cert is None) != (chosen.tls_key is None):
         raise ConfigError("--tls_cert and --tls_key belong together")

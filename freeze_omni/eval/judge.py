@@ -18,8 +18,10 @@ from freeze_omni.data.fingerprint import fingerprint
 from freeze_omni.data.tables import write_table
 from freeze_omni.eval.config import JudgeConfig
 from freeze_omni.eval.runner import DecodeJob, clip_records, progress
+from freeze_omni.hub import folder_of
 
 RATE_HZ = 16000
+FILES = ("model.bin", "*.json", "vocabulary.*")  # of a CTranslate2 Whisper on the hub
 JUDGED = "judged"  # folder of a decoding folder: what the judge heard in its inputs
 PROMPTS = {"zh": "以下是普通话的句子。"}  # simplified characters, which Whisper follows; else it writes either kind
 _GROUP = 48  # clips whose sound is in memory at once
@@ -41,10 +43,14 @@ class Placed:
 
 
 class Judge:
-    """Transcribes clips with the CTranslate2 Whisper model of a folder. Raises FileNotFoundError, ImportError."""
+    """Transcribes clips with a CTranslate2 Whisper, of a folder or a hub id.
+
+    Raises FileNotFoundError, ImportError, HubError.
+    """
 
     def __init__(self, model_dir: str | Path, config: JudgeConfig | None = None) -> None:
-        if not (Path(model_dir) / "model.bin").is_file():
+        folder = folder_of(model_dir, FILES)
+        if not (folder / "model.bin").is_file():
             raise FileNotFoundError(f"{model_dir}: no model.bin of a CTranslate2 Whisper model; correct --judge")
         try:
             from faster_whisper import WhisperModel
@@ -53,7 +59,7 @@ class Judge:
         self.config = config = config or JudgeConfig()
         self.name = Path(model_dir).name
         self._model = WhisperModel(
-            str(model_dir), device="cpu", compute_type="int8", cpu_threads=config.threads, local_files_only=True
+            str(folder), device="cpu", compute_type="int8", cpu_threads=config.threads, local_files_only=True
         )
 
     def transcribe(self, clips: Mapping[str, np.ndarray]) -> dict[str, str]:
@@ -100,6 +106,7 @@ def _load(model_dir: Path, config: JudgeConfig) -> Judge:
 
 def judged_texts(folder: Path, model_dir: Path, config: JudgeConfig) -> dict[str, str]:
     """What the judge hears in folder/wav.scp, also written to folder/text.judge; only new clips are judged."""
+    model_dir = folder_of(model_dir, FILES)
     files = {path.name: fingerprint(path) for path in sorted(model_dir.glob("*")) if path.is_file()}
     made_from = {"judge": files, "config": repr(config)}
     (records, table), started_s = clip_records(folder, "judge", made_from), time.time()

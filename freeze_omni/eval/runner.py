@@ -114,7 +114,9 @@ class DecodeJob:
     def of(cls, args: argparse.Namespace, config: DecodeConfig, output: Path, data: Path | None = None) -> DecodeJob:
         """The model of a command line on `data`, or on the data of the command line."""
         parts = {name: getattr(args, name, None) for name in ("codec", "llm", "units", "voice", "judge")}
-        return cls(args.model, data or args.data, output, config, args.seed, args.threads, **parts)
+        from freeze_omni.pack import find
+
+        return cls(find(args.model), data or args.data, output, config, args.seed, args.threads, **parts)
 
     @property
     def partial(self) -> bool:
@@ -170,8 +172,10 @@ def session_config(job: DecodeJob, model: Any, max_new_tokens: int) -> SessionCo
 
 def load_model(folder: Path, threads: int = 0, seed: int = 0) -> Any:
     """The packed model, ready to decode, with torch's threads and seed set. A process loads it once."""
+    from freeze_omni.pack import find
+
     _prepare(threads, seed)
-    return _load(folder.resolve())
+    return _load(find(folder).resolve())
 
 
 def _prepare(threads: int, seed: int) -> None:

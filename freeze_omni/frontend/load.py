@@ -1,4 +1,4 @@
-"""A published speech model: a transformers folder, a hub id, or a folder with a CTranslate2 Whisper."""
+"""A published speech model: of transformers or a CTranslate2 Whisper, in a folder or on the hub."""
 
 import functools
 import json
@@ -14,6 +14,7 @@ from transformers import AutoConfig, AutoFeatureExtractor, AutoModel
 
 from freeze_omni.config import ConfigError
 from freeze_omni.frontend.pretrained import PretrainedFrontend
+from freeze_omni.hub import folder_of, loading
 
 CTRANSLATE2 = "model.bin"  # a table of named tensors, as faster-whisper has it
 DTYPES = {0: np.float32, 1: np.int8, 2: np.int16, 3: np.int32, 4: np.float16}
@@ -30,17 +31,18 @@ FIELDS = {"gamma": "weight", "beta": "bias", "weight": "weight", "bias": "bias"}
 @functools.cache  # every part of a training asks, and a CTranslate2 file is read whole
 def describe(source: str) -> dict[str, Any]:
     """The model's configuration, as `PretrainedConfig.model` has it, without its weights. Raises ConfigError."""
-    if _is_ctranslate2(source):
-        return _read_ctranslate2(source)[0]
+    if folder := _ctranslate2(source):
+        return _read_ctranslate2(folder)[0]
+    name, options = loading(source)
     try:
-        config = AutoConfig.from_pretrained(source)
+        config = AutoConfig.from_pretrained(name, **options)
     except (OSError, ValueError) as error:
         raise ConfigError(f"--encoder {source}: cannot be read: {error}") from None
     described = json.loads(config.to_json_string(use_diff=True)) | {"model_type": config.model_type}
     for key in ("architectures", "dtype", "torch_dtype", "transformers_version", "_name_or_path"):
         described.pop(key, None)
     try:
-        described["do_normalize"] = bool(AutoFeatureExtractor.from_pretrained(source).do_normalize)
+        described["do_normalize"] = bool(AutoFeatureExtractor.from_pretrained(name, **options).do_normalize)
     except (OSError, ValueError, AttributeError):
         pass  # not every model has a feature extractor that normalises
     return described
@@ -49,7 +51,8 @@ def describe(source: str) -> dict[str, Any]:
 def load_weights(frontend: PretrainedFrontend, source: str) -> None:
     """Fill the frontend with the published weights. Raises ConfigError if they do not fit its configuration."""
     try:
-        state = _read_ctranslate2(source)[1] if _is_ctranslate2(source) else _read_transformers(source)
+        folder = _ctranslate2(source)
+        state = _read_ctranslate2(folder)[1] if folder else _read_transformers(source)
         wanted = frontend.model.state_dict()
         state = {f"net.{name}": value for name, value in state.items()}
         state = {name: value for name, value in state.items() if name in wanted}  # fewer layers than published
@@ -58,21 +61,25 @@ def load_weights(frontend: PretrainedFrontend, source: str) -> None:
         raise ConfigError(f"--encoder {source}: its weights do not fit: {error}") from None
 
 
-def _is_ctranslate2(source: str) -> bool:
-    return (Path(source) / CTRANSLATE2).exists()
+@functools.cache  # the hub is asked once
+def _ctranslate2(source: str) -> Path | None:
+    """The folder of a CTranslate2 model. Raises HubError."""
+    folder = folder_of(source, (CTRANSLATE2, "config.json"))
+    return folder if (folder / CTRANSLATE2).exists() else None
 
 
 def _read_transformers(source: str) -> dict[str, Tensor]:
-    model = AutoModel.from_pretrained(source, dtype="float32")
+    name, options = loading(source)
+    model = AutoModel.from_pretrained(name, dtype="float32", **options)
     return getattr(model, "encoder", model).state_dict() if hasattr(model, "decoder") else model.state_dict()
 
 
-def _read_ctranslate2(source: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
+def _read_ctranslate2(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """The configuration and the encoder's weights (float32), both in transformers' terms.
 
     Raises ConfigError: the file is no Whisper, or its weights are quantised to integers.
     """
-    path = Path(source) / CTRANSLATE2
+    path = folder / CTRANSLATE2
     try:
         with path.open("rb") as stream:
             tensors = {name.removeprefix("encoder/"): value for name, value in _tensors(stream)}

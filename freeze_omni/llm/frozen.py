@@ -11,12 +11,13 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
+from freeze_omni.hub import loading
 from freeze_omni.llm.batch import read_packed
 from freeze_omni.llm.cache import LlmCache, cache_argument
 from freeze_omni.llm.chat import ChatTemplate, ChatTexts
 from freeze_omni.llm.check import check_architecture, check_reading, check_weights
 from freeze_omni.llm.order import ReadingOrder
-from freeze_omni.llm.source import LlmError, check_source, loading, told
+from freeze_omni.llm.source import LlmError, check_source, told
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from freeze_omni.config import ConfigError
 
@@ -41,14 +40,6 @@ def pinned(path_or_id: str | None, revision: str | None) -> str | None:
     if "@" in path_or_id and not path_or_id.endswith(f"@{revision}"):
         raise LlmError(f"--llm_revision {revision}: {path_or_id} names another one: give it once")
     return path_or_id if "@" in path_or_id else f"{path_or_id}@{revision}"
-
-
-def loading(source: str) -> tuple[str, dict[str, Any]]:
-    """What `from_pretrained` takes of a checked source. Code of a model's own folder is never run."""
-    name, at, revision = source.rpartition("@")
-    if not at or Path(source).is_dir():
-        return source, {"trust_remote_code": False}
-    return name, {"trust_remote_code": False, "revision": revision}
 
 
 @contextmanager

@@ -86,7 +86,8 @@ def read_layers(model: nn.Module, embeds: Tensor) -> list[Any]:
 @dataclass(frozen=True)
 class LoraConfig:
     """rank: of each adapter. alpha: what an adapter adds is scaled by alpha / rank. projections: endings of the
-    names of the layers that get one, as q_proj; none names all projections of the attention."""
+    names of the layers that get one: as q_proj, of the attention; as mlp.up_proj, with a dot, of any linear layer; none
+    names all projections of the attention."""
 
     rank: int = 8
     alpha: float = 16.0
@@ -97,19 +98,27 @@ class LoraConfig:
             raise ValueError("lora: rank must be 1 or more, alpha positive")
 
 
-def attention_projections(model: nn.Module, endings: Sequence[str] = ()) -> dict[str, nn.Module]:
-    """Linear layers of the attention modules by name, in order. Raises ValueError: none, or an ending names none."""
+def adapted_layers(model: nn.Module, endings: Sequence[str] = ()) -> dict[str, nn.Module]:
+    """The linear layers of any transformers model that get an adapter, by name, in the model's order.
+
+    Without endings those inside its attention modules. Raises ValueError if there are none, or an ending names none.
+    """
     modules = dict(model.named_modules())
     inside = tuple(name + "." for name, module in modules.items() if type(module).__name__.endswith("Attention"))
     linear = {name: module for name, module in modules.items() if isinstance(module, nn.Linear | Conv1D)}
     found = {name: module for name, module in linear.items() if name.startswith(inside)}
-    names = ", ".join(sorted({name.split(".")[-1] for name in found}))
-    for ending in endings:
-        if not any(name.endswith(ending) for name in found):
-            raise ValueError(f"lora: no projection of the attention ends in '{ending}'; there are: {names or 'none'}")
     if not found:
         raise ValueError(f"lora: {type(model).__name__} has no attention module with linear layers")
-    return {name: module for name, module in found.items() if not endings or name.endswith(tuple(endings))}
+    if not endings:
+        return found
+    chosen: set[str] = set()
+    for ending in endings:
+        named = {name for name in (linear if "." in ending else found) if name.endswith(ending)}
+        if not named:
+            names = ", ".join(sorted({name.split(".")[-1] for name in found}))
+            raise ValueError(f"lora: no projection of the attention ends in '{ending}'; there are: {names}")
+        chosen |= named
+    return {name: module for name, module in linear.items() if name in chosen}
 
 
 class Lora(nn.Module):
@@ -120,7 +129,7 @@ class Lora(nn.Module):
     def __init__(self, config: LoraConfig, model: nn.Module):
         super().__init__()
         self.scale = config.alpha / config.rank
-        self._layers = tuple(attention_projections(model, config.projections).values())  # no submodules of this one
+        self._layers = tuple(adapted_layers(model, config.projections).values())  # no submodules of this one
         # (outputs, inputs) as in nn.Linear; a Conv1D (GPT-2's kind) has its weight the other way round
         shapes = [(layer.weight.T if isinstance(layer, Conv1D) else layer.weight).shape for layer in self._layers]
         self.down = nn.ParameterList(torch.empty(config.rank, inputs) for _, inputs in shapes)

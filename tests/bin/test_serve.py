@@ -58,6 +58,11 @@ def test_serving_it_is_one_line_and_code_1(broken, monkeypatch, capsys, caplog):
     assert "is gone" not in caplog.text
 
 
+def test_a_model_that_the_hub_does_not_give_is_refused_at_once():
+    with pytest.raises(SystemExit, match="^serve: error: me/toy: neither a folder here nor a model of the hub"):
+        serve.main(["--model", "me/toy"])  # tests are offline
+
+
 def test_a_folder_that_is_no_pack_is_refused_at_once(tmp_path):
     with pytest.raises(SystemExit, match="no config.yaml in it"):
         serve.main(["--model", str(tmp_path)])

@@ -228,9 +228,30 @@ def test_a_wrong_key_in_the_config_is_one_line(work, tmp_path):
 def test_the_command_lists_what_it_has(monkeypatch, capsys):
     with pytest.raises(SystemExit, match="0"):
         main.main(["--help"])
-    assert "answer" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert all(f"\n{task}:\n" in told for task in main.TASKS) and all(f"\n  {name} " in told for name in main.COMMANDS)
     with pytest.raises(SystemExit, match="no command 'fly'"):
         main.main(["fly"])
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("freeze-omni export-", {"export-lora", "export-released"}),
+        ("freeze-omni serve --tls", {"--tls_cert", "--tls_key", "--tls_self_made"}),
+        ("freeze-omni serve --model eg", {""}),
+    ],
+)
+def test_a_shell_completes_commands_and_options(line, expected, tmp_path):
+    import os
+    import subprocess
+
+    pytest.importorskip("argcomplete")
+    asked = {"_ARGCOMPLETE": "1", "COMP_LINE": line, "COMP_POINT": str(len(line)), "_ARGCOMPLETE_IFS": " "}
+    asked["_ARGCOMPLETE_STDOUT_FILENAME"] = str(tmp_path / "found")
+    subprocess.run([sys.executable, "-m", "freeze_omni.bin.main"], env={**os.environ, **asked}, check=True)
+    found = (tmp_path / "found").read_text() if (tmp_path / "found").exists() else ""
+    assert set(found.strip().split(" ")) == expected
 
 
 def test_help_is_quick():

@@ -106,6 +106,7 @@ def test_projections_of_another_architecture_are_found_by_type():
     lora = Lora(LoraConfig(rank=2), model)
     assert [tuple(up.shape) for up in lora.up] == [(48, 2), (16, 2)] * 2
     assert len(Lora(LoraConfig(projections=("c_proj",)), model).up) == 2
+    assert [tuple(up.shape) for up in Lora(LoraConfig(projections=("mlp.c_fc",)), model).up] == [(64, 8)] * 2
     with pytest.raises(ValueError, match="'q_proj'; there are: c_attn, c_proj"):
         Lora(LoraConfig(projections=("q_proj",)), model)
 

@@ -38,7 +38,7 @@ def clone(tmp_path):
     """Set-up script and package files, and a fake Python whose pip counts its calls."""
     (tmp_path / "tools").mkdir()
     shutil.copy(ROOT / "tools/install.sh", tmp_path / "tools/install.sh")
-    shutil.copy(ROOT / "setup.py", tmp_path / "setup.py")
+    shutil.copy(ROOT / "pyproject.toml", tmp_path / "pyproject.toml")
     python = tmp_path / "tools/venv/bin/python"
     python.parent.mkdir(parents=True)
     python.write_text(
@@ -65,7 +65,7 @@ def test_install_adopts_a_venv_then_has_nothing_to_do(clone):
     assert "nothing to do" in ok(clone / "tools/install.sh")
     assert time.monotonic() - start < 1
     assert pip_installs(clone) == 1
-    with open(clone / "setup.py", "a") as file:
+    with open(clone / "pyproject.toml", "a") as file:
         file.write("# changed\n")
     ok(clone / "tools/install.sh")
     assert pip_installs(clone) == 2
@@ -83,6 +83,26 @@ def test_install_takes_the_tested_versions_for_their_python(clone, python, pinne
     assert [f"-c {clone}/tools/constraints.txt" in line for line in installs(clone)] == [pinned]
 
 
+INDEX = "https://index.invalid/cpu"
+
+
+@pytest.mark.parametrize("way", ["option", "environment"])
+def test_install_takes_torch_from_an_index_of_its_own(clone, way):
+    words = ["--torch_index", INDEX] if way == "option" else []
+    env = {**os.environ, "FREEZE_OMNI_TORCH_INDEX": "" if words else INDEX}
+    assert run(clone / "tools/install.sh", *words, env=env).returncode == 0
+    torch, rest = installs(clone)
+    assert torch.endswith(f"--no-deps --index-url {INDEX} torch torchaudio")
+    assert "torch" not in rest.split(str(clone))[-1] and INDEX not in rest
+    assert "nothing to do" in ok(clone / "tools/install.sh")
+
+
+def test_install_keeps_a_torch_that_is_there(clone):
+    (clone / "tools/venv/lib/python3.12/site-packages/torch-2.14.1.dist-info").mkdir()
+    assert "torch stays" in ok(clone / "tools/install.sh", "--torch_index", INDEX)
+    assert len(installs(clone)) == 1
+
+
 def test_install_goes_on_without_versions_that_cannot_be_had_and_says_so(clone):
     (clone / "tools/constraints.txt").write_text("# Python 3.12\ntorch==2\n")
     python = clone / "tools/venv/bin/python"
@@ -96,7 +116,7 @@ def test_install_goes_on_without_versions_that_cannot_be_had_and_says_so(clone):
 
 
 def test_the_tested_versions_are_those_of_packages_for_every_machine():
-    """No host, no build for one kind of processor, and what setup.py asks for is among them."""
+    """No host, no build for one kind of processor, and what pyproject.toml asks for is among them."""
     lines = (ROOT / "tools/constraints.txt").read_text(encoding="utf-8").splitlines()
     pins = dict(line.split("==") for line in lines if not line.startswith("#"))
     assert lines[0].startswith("# Python 3.") and len(pins) > 100
@@ -131,7 +151,7 @@ def test_install_without_a_new_python_says_how_to_get_one(clone, tmp_path):
     env = {"PATH": str(programs), "HOME": str(tmp_path), "PYENV_ROOT": str(tmp_path)}
     result = run(shutil.which("bash"), clone / "tools/install.sh", env=env)
     assert result.returncode == 1
-    assert "no Python 3.12 or newer" in result.stderr
+    assert "no Python 3.12 or 3.13" in result.stderr
     assert "uv python install 3.12" in result.stderr
 
 
