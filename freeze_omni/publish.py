@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -53,7 +54,7 @@ def card(folder: str | Path, name: str, licence: str, part_licences: Mapping[str
     outside = "" if config.llm.path == LLM else config.llm.path
     if Path(outside).is_absolute():
         raise PackError(f"{folder}: its LLM is a folder of this machine: pack the model again without --link_llm")
-    facts = {"library_name": "freeze_omni", "license": licence, "pipeline_tag": "audio-to-audio"}
+    facts: dict[str, Any] = {"library_name": "freeze_omni", "license": licence, "pipeline_tag": "audio-to-audio"}
     facts |= {"base_model": outside.partition("@")[0]} if outside else {}
     facts["tags"] = ["freeze-omni", "speech", "spoken-dialogue"]
     sections = [
@@ -107,8 +108,9 @@ def upload(folder: str | Path, name: str, text: str, private: bool = False, revi
         hub.create_repo(name, private=private, exist_ok=True)
         kept = {*files, CARD, ".gitattributes"}
         gone = [old for old in hub.list_repo_files(name, revision=revision) if old not in kept]
-        operations = [CommitOperationAdd(CARD, text.encode()), *map(CommitOperationDelete, gone)]
-        operations += [CommitOperationAdd(key, path) for key, path in files.items()]
+        added = [CommitOperationAdd(CARD, text.encode())]
+        added += [CommitOperationAdd(key, path) for key, path in files.items()]
+        operations: list[CommitOperationAdd | CommitOperationDelete] = [*added, *map(CommitOperationDelete, gone)]
         message = "Upload a packed model of the Freeze-Omni toolkit"
         return hub.create_commit(name, operations, commit_message=message, revision=revision).commit_url
     except Exception as error:  # of the hub or the network; each in a class of its own

@@ -81,7 +81,7 @@ decode="asr qa states codec tts latency duplex"  # What stage 11 decodes.
 decode_conf=         # YAML of decoding and scoring; decode.yaml in --conf by default.
 duplex_scenes=0      # Scripted two-voice scenes of each kind to compose, play and measure; 0: none.
 normaliser=          # How texts are compared in a recipe of one task (english, chinese, ...), if not as decode.yaml says.
-judge=               # Folder of the faster-whisper model that transcribes speech: for scoring, and for rejection in stage 4.
+judge=               # faster-whisper, a folder or a hub id, that transcribes speech: for scoring, for rejection in stage 4.
 talk_input=          # Stage 14: a question to answer (wav); a test question by default.
 serve=false          # Stage 14: start the server instead of answering one file.
 
