@@ -63,7 +63,7 @@ async def _turn(talk: Realtime, spoken: Spoken, paced: bool, number: int, told: 
     await talk.speak(spoken.sound, paced)
     begin_s = time.monotonic()
     await talk.send("input_audio_buffer.commit")
-    await talk.send("response.create", response={"metadata": {"turn": number}})
+    await talk.send("response.create", response={"metadata": {"turn": str(number)}})
     events: list[dict[str, Any]] = []
     while not events or not _ends(events[-1], number):
         events.append(await talk.next())
@@ -94,4 +94,4 @@ def _ends(event: dict[str, Any], number: int) -> bool:
     if event["type"] != "response.done":
         return False
     response = event["response"]
-    return response["metadata"] == {"turn": number} and response["status"] in ("completed", "incomplete")
+    return response["metadata"] == {"turn": str(number)} and response["status"] in ("completed", "incomplete")

@@ -48,7 +48,8 @@ def write_bench(folder: Path, data: Path, outputs: Path, scenes: Sequence[Script
         if "chunks" in output:
             words = [Word(chunk["text"], *map(float, chunk["timestamp"])) for chunk in output["chunks"]]
             write_json(target / "output.json", as_content([w for w in words if begin_s <= w.start_s < end_s]))
-        items.append(Item(f"{TASKS[scene.kind]}/{scene.id}", str(target / "input.wav"), fields={"begin_s": begin_s}))
+        name = f"{TASKS[scene.kind]}/{scene.id}"
+        items.append(Item(name, str(target / "input.wav"), fields={"place": f"{name}/output"}))
     full_duplex_bench.check(folder, items)
     return sorted({item.id.split("/")[0] for item in items})
 
