@@ -104,7 +104,7 @@ class Block(nn.Module):
 
 
 class ConvolutionBlock(nn.Module):
-    """A causal convolution after a norm, added: what a pretrained speech model's features need, which learns at once.
+    """A causal convolution after a norm, added: enough for features of a pretrained speech model.
 
     Same interface as `Block`, without attention: its past is `conv` alone.
     """
