@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # The tests: set up on first use, then ruff, mypy, shellcheck and the unit tests.
 #
-#   tests/run.sh                 everything that takes minutes
+#   tests/run.sh                 linters and unit tests, in three minutes
+#   tests/run.sh --processes     tests that start recipes, trainings, servers or a browser as processes of their own
 #   tests/run.sh --recipe        the tiny recipe, all stages, from data to an answer
 #   tests/run.sh --corpora       stages 1 to 3 of every recipe, on miniatures of their corpora; of one a task all stages
 #   tests/run.sh --paper         the paper's recipe and configuration in miniature, all stages, two processes a training
@@ -26,6 +27,12 @@ if [ "${1:-}" = --recipe ]; then
   shift
   cd egs/mini/s2s1
   exec ./run.sh --scale tiny "$@"
+fi
+
+if [ "${1:-}" = --processes ]; then
+  shift
+  export OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
+  exec python -m pytest -n 2 --dist worksteal -m processes "$@"
 fi
 
 if [ "${1:-}" = --corpora ]; then

@@ -37,6 +37,8 @@ from tests.hub import hub
 from tests.shell.bash import ROOT
 from tests.toy import toy_system
 
+pytestmark = pytest.mark.processes
+
 RESULTS = "# Results of toy\n\n## Figures\n\n| figure | toy |\n| --- | --- |\n| `qa` | 0.5 |\n\n## More\n\nlong\n"
 UPLOAD = ["--to", "me/toy", "--licence", "cc-by-4.0", "--part_licences", "llm=apache-2.0"]
 

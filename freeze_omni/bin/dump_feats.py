@@ -46,16 +46,20 @@ def main(arguments: list[str] | None = None) -> None:
     change = None
     if args.augment == "true" and config.augment is not None:
         change = partial(_changed, config=config.augment, seed=args.seed)
-    chunks = 1 if args.in_use == "true" else config.frontend.train_chunks
-    done = dump_features(partial(features, frontend, chunks), Path(args.data_dir), Path(args.output_dir), change)
+    in_use = 1.0 if args.in_use == "true" else config.frontend.train_in_use
+    encode = partial(features, frontend, in_use, args.seed)
+    done = dump_features(encode, Path(args.data_dir), Path(args.output_dir), change)
     print(f"dump_feats: {done} utterances in {args.output_dir}/feats.scp")
 
 
-def features(frontend: PretrainedFrontend, chunks: int, sounds: Sequence[Tensor]) -> list[Tensor]:
+def features(frontend: PretrainedFrontend, in_use: float, seed: int, sounds: Sequence[Tensor]) -> list[Tensor]:
     """Samples (S,) of some sounds to features (F, D) of each, with those that come after its end.
 
-    chunks: of a window.
+    in_use: how likely a window serves one chunk, as in use, and not `train_chunks`; drawn by the seed and the sounds,
+    so that a resumed run draws the same.
     """
+    drawn = np.random.default_rng([seed, sum(map(len, sounds))]).random()
+    chunks = 1 if drawn < in_use else frontend.config.train_chunks
     wavs = [nn.functional.pad(wav, (0, frontend.delay_samples)) for wav in sounds]
     lengths = torch.tensor([len(wav) for wav in wavs], device=frontend.device)
     feats, counts = frontend(nn.utils.rnn.pad_sequence(wavs, batch_first=True).to(frontend.device), lengths, chunks)

@@ -32,6 +32,8 @@ class PretrainedConfig:
     lookahead_chunks: chunks after it in its window; its features come so many chunks late.
     train_chunks: chunks of a window where features are computed for training (dump_feats). The first of them then hear
     more of what follows than in use, and the cost falls almost by this factor.
+    train_in_use: share of the sounds for training that get a window for each chunk all the same. Without them CTC
+    labels words before they are heard in use, and the first word of a sentence is lost there.
     layers: how many of the model's layers run, 0 for all: middle layers often know more about words than the last.
     autocast: its arithmetic, in training and in use; auto: bfloat16 where the hardware multiplies it itself.
     """
@@ -42,6 +44,7 @@ class PretrainedConfig:
     left_s: float = 4.0
     lookahead_chunks: int = 2
     train_chunks: int = 4
+    train_in_use: float = 0.0
     layers: int = 0
     autocast: Literal["auto", "float32", "bfloat16"] = "float32"
 
@@ -50,6 +53,8 @@ class PretrainedConfig:
             raise ValueError("stack, chunk_frames and train_chunks must be 1 or more")
         if min(self.left_s, self.lookahead_chunks, self.layers) < 0:
             raise ValueError("left_s, lookahead_chunks and layers must be 0 or more")
+        if not 0 <= self.train_in_use <= 1:
+            raise ValueError("train_in_use is a share, 0 to 1")
 
     @property
     def frame_ms(self) -> int:

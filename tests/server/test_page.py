@@ -14,7 +14,10 @@ from tests.server.browser import CHROMIUM, chromium, visit
 from tests.server.rig import loud, quiet, serving
 from tests.toy import toy_system
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium: apt-get install chromium")
+pytestmark = [
+    pytest.mark.processes,
+    pytest.mark.skipif(CHROMIUM is None, reason="no chromium: apt-get install chromium"),
+]
 WAIT = """
 const until = async (what, test) => {
   for (let tries = 0; tries < 200; tries++) {

@@ -18,6 +18,8 @@ import pytest
 from freeze_omni.bin.stages import inputs_of
 from tests.shell.bash import ROOT
 
+pytestmark = pytest.mark.processes
+
 TEMPLATE = ROOT / "egs/TEMPLATE/s2s1"
 SPEECH = {"train_set": "a", "optional_train_sets": "more", "valid_set": "dev", "test_sets": "test"}
 VOICE = {"tts_train_set": "tts", "tts_valid_set": "ttsdev", "tts_test_set": "ttstest"}

@@ -12,6 +12,8 @@ import pytest
 
 from tests.shell.bash import ROOT, make_data_dir, ok, run
 
+pytestmark = pytest.mark.processes
+
 NOT_COPIED = shutil.ignore_patterns("__pycache__", "venv", "exp*", "dump*", "data*", "results")
 DATA_SH = """#!/usr/bin/env bash
 set -euo pipefail

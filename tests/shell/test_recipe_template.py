@@ -10,6 +10,8 @@ import yaml
 
 from tests.shell.bash import ROOT, make_data_dir, ok, run
 
+pytestmark = pytest.mark.processes
+
 TEMPLATE = ROOT / "egs" / "TEMPLATE" / "s2s1"
 OVERRIDES = ("encoder", "adapter", "dialogue", "codec", "speech_decoder", "prefix", "pack", "decode")
 

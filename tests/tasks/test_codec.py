@@ -197,6 +197,7 @@ def test_validation_of_a_copy_does_not_ask_its_judges() -> None:
     assert before["loss"] == after["loss"] and before["stats"]["adversarial"] != after["stats"]["adversarial"]
 
 
+@pytest.mark.processes
 def test_two_processes_train_with_ticodecs_losses(corpus: Path, tmp_path: Path, start) -> None:
     """DDP, with clips that are shorter than the reference, each of another length."""
     both = command(corpus, tmp_path / "exp", {**TICODEC, "reference_s": 0.45}, batch_size=4, grad_clip=-1.0)

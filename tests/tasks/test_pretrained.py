@@ -10,6 +10,7 @@ import torch
 import yaml
 from omniio.kaldi import load_scp
 
+from freeze_omni.bin.dump_feats import features
 from freeze_omni.bin.dump_feats import main as dump_feats
 from freeze_omni.bin.train import main as train
 from freeze_omni.checkpoint import read_model
@@ -96,6 +97,24 @@ def test_a_development_set_is_computed_as_in_use(toy, tmp_path):
     one, other, expected = (load_scp(str(folder / "feats.scp")) for folder in (longer, in_use, alone))
     assert all(np.array_equal(other[uid], expected[uid]) for uid in expected)
     assert not np.allclose(one["utt0"], expected["utt0"], atol=1e-3)
+
+
+def test_a_share_of_the_training_sounds_is_computed_as_in_use(toy, tmp_path):
+    size = ("--model", "frontend.train_chunks=3")
+    folders = [
+        dumped(toy, tmp_path / share, *size, "--model", f"frontend.train_in_use={share}") for share in ("0.0", "1.0")
+    ]
+    never, always = (load_scp(str(folder / "feats.scp")) for folder in folders)
+    expected = load_scp(str(dumped(toy, tmp_path / "use", *size, "--in_use", "true") / "feats.scp"))
+    assert all(np.array_equal(always[uid], expected[uid]) for uid in expected)
+    assert not np.allclose(never["utt0"], expected["utt0"], atol=1e-3)
+    frontend = toy.build("1.1_pretrained")[0].frontend
+    sounds = [torch.randn(4000 + 10 * number) for number in range(20)]
+    drawn = [features(frontend, 0.5, 7, [sound])[0] for sound in sounds]
+    ways = [[features(frontend, share, 7, [sound])[0] for sound in sounds] for share in (0.0, 1.0)]
+    picked = [torch.equal(one, used) for one, used in zip(drawn, ways[1], strict=True)]
+    assert all(torch.equal(one, ways[use][n]) for n, (one, use) in enumerate(zip(drawn, picked, strict=True)))
+    assert 2 < sum(picked) < 18
 
 
 def session(toy, **changes) -> SpeechSession:

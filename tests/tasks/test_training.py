@@ -103,6 +103,7 @@ def command(toy, folder: Path, **conf) -> list[str]:
     return ["encoder", *options]
 
 
+@pytest.mark.processes
 def test_resumes_after_kill_9(toy, tmp_path, start):
     process = start(command(toy, tmp_path, max_epoch=400, num_iters_per_epoch=2))
     end = time.monotonic() + 120
@@ -125,6 +126,7 @@ LETTERS_FIRST = {
 }
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("conf", [{"model": {"encoder": STILL}}, LETTERS_FIRST], ids=["units", "letters first"])
 def test_two_processes_train_as_one(toy, tmp_path, start, conf):
     """DDP of two CPU processes: the same weights as one process with the same batches."""

@@ -42,6 +42,7 @@ def kill(handle):
     handle.outbox.put(Stop())
 
 
+@pytest.mark.processes
 def test_users_are_answered_beside_bad_clients_and_lost_workers(served):
     found = asyncio.run(faults.run(served, SPOKEN, CONFIG, kill))
     assert found["crashes"] == found["cross_talk"] == found["stuck"] == found["other_answers"] == 0
