@@ -13,6 +13,8 @@ from freeze_omni.client.chat import Voices
 from tests.server.rig import loud, quiet, serving
 from tests.toy import toy_system
 
+pytestmark = pytest.mark.processes
+
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):

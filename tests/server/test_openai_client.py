@@ -12,6 +12,8 @@ from openai import AsyncOpenAI
 from tests.server.rig import loud, pcm, quiet, serving
 from tests.toy import toy_system
 
+pytestmark = pytest.mark.processes
+
 WAIT_S = 30
 
 

@@ -20,7 +20,10 @@ from tests.server.rig import loud, pcm, quiet, serving
 from tests.server.test_openai_client import client, say, talk, until
 from tests.toy import toy_system
 
-pytestmark = pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning")
+pytestmark = [
+    pytest.mark.processes,
+    pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning"),
+]
 LIMITS = Limits(message_bytes=200_000, idle_s=0.7, audio_s=3.0, text_chars=50, messages_s=40, burst_s=2)
 
 

@@ -10,6 +10,8 @@ import pytest
 
 from tests.shell.bash import ROOT, ok, run
 
+pytestmark = pytest.mark.processes
+
 
 @pytest.mark.parametrize("script", ["run.sh", "tests/run.sh", "tools/install.sh"])
 def test_help_is_quick_and_needs_no_setup(script, tmp_path):

@@ -4,6 +4,8 @@ import pytest
 
 from tests.shell.test_recipe_template import fake_python, stage
 
+pytestmark = pytest.mark.processes
+
 TRAINING = "num_nodes=1 ngpu=0 nthreads=1; threads=(env); read_overrides encoder; "
 TRAINING += "once work -- train_part work encoder conf/mini/1.1_encoder.yaml"
 JOB = "once work -- job exp/work/x.log python x.py"

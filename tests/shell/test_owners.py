@@ -13,6 +13,8 @@ import pytest
 
 from tests.shell.bash import ROOT, UTILS
 
+pytestmark = pytest.mark.processes
+
 COMMON = ROOT / "egs/TEMPLATE/s2s1/stages/00_common.sh"
 WAIT_S = 40  # for a busy machine
 WORK = (

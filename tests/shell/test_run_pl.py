@@ -3,7 +3,11 @@
 import os
 import time
 
+import pytest
+
 from tests.shell.bash import ROOT, UTILS, ok, run
+
+pytestmark = pytest.mark.processes
 
 RUN = UTILS / "run.pl"
 

@@ -22,7 +22,10 @@ SPOKEN = [
     for sound, text in zip(material.sounds(None, 2), ("Where is the walrus?", "Who wrote Hamlet?"), strict=True)
 ]
 CONFIG = faults.FaultConfig(0.02, turns=1, paced=False, bad=9, patience_s=0.3, kills_s=(0.4, 0.5), stuck_s=30)
-pytestmark = pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning")
+pytestmark = [
+    pytest.mark.processes,
+    pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +45,6 @@ def kill(handle):
     handle.outbox.put(Stop())
 
 
-@pytest.mark.processes
 def test_users_are_answered_beside_bad_clients_and_lost_workers(served):
     found = asyncio.run(faults.run(served, SPOKEN, CONFIG, kill))
     assert found["crashes"] == found["cross_talk"] == found["stuck"] == found["other_answers"] == 0

@@ -9,7 +9,10 @@ from benchmarks.load import server
 from freeze_omni.server.router import Router
 from tests.bin.test_serve import broken, signals, start
 
-pytestmark = pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning")
+pytestmark = [
+    pytest.mark.processes,
+    pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning"),
+]
 __all__ = ["broken", "signals"]
 
 
