@@ -32,7 +32,7 @@ fi
 if [ "${1:-}" = --processes ]; then
   shift
   export OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
-  exec python -m pytest -n 2 --dist worksteal -m processes "$@"
+  exec python -m pytest -m processes "$@" # one at a time: they wait for ports, processes and clocks
 fi
 
 if [ "${1:-}" = --corpora ]; then
