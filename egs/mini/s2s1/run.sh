@@ -9,10 +9,10 @@ if [ "${1:-}" = --scale ]; then
     shift 2
 fi
 suffix=$([ "${scale}" = mini ] || echo "_${scale}")
-duplex_scenes=1 adapters="ctc conv"
+duplex_scenes=1 adapters=ctc
 # The convolution adapter would take its minutes from the CTC adapter, which is understood after them.
-if [ "${scale}" = base ]; then duplex_scenes=4 adapters=ctc; fi
-if [ "${scale}" = tiny ]; then duplex_scenes=0; fi
+if [ "${scale}" = base ]; then duplex_scenes=4; fi
+if [ "${scale}" = tiny ]; then duplex_scenes=0 adapters="ctc conv"; fi
 llm="" judge=""
 # shellcheck disable=SC1091
 if [[ " $* " != *" --dry_run true "* ]]; then . ./local/parts.sh; fi
