@@ -6,6 +6,7 @@
 #   tests/run.sh --recipe        the tiny recipe, all stages, from data to an answer
 #   tests/run.sh --corpora       stages 1 to 3 of every recipe, on miniatures of their corpora; of one a task all stages
 #   tests/run.sh --paper         the paper's recipe and configuration in miniature, all stages, two processes a training
+#   tests/run.sh --kills         kill -9 in each stage of the tiny recipe, ten rounds: an hour, not in CI
 #   tests/run.sh --integrations  pipecat and LiveKit, unchanged from the package index, with a server
 #   tests/run.sh --wheel         the built wheel, installed and served from a fresh environment
 #   tests/run.sh --docs          the pages as a site, in build/site; a warning is an error
@@ -45,6 +46,12 @@ if [ "${1:-}" = --paper ]; then
   shift
   export OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
   exec python -m pytest -m paper tests/recipes "$@"
+fi
+
+if [ "${1:-}" = --kills ]; then
+  shift
+  export OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
+  exec python -m pytest -n 2 -m kills tests/recipes/test_kills.py "$@"
 fi
 
 if [ "${1:-}" = --integrations ]; then

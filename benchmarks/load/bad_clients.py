@@ -13,16 +13,21 @@ import numpy as np
 import websockets
 
 from freeze_omni.client.realtime import HZ, encode
+from freeze_omni.server.config import Limits
 
 Fault = Callable[[Any, random.Random, float], Awaitable[None]]
+ADDRESS, FLOOD = ("127.0.0.2", 0), ("127.0.0.3", 0)
+"""Bad clients come from other addresses than the good users: those of a flood have one of their own."""
+FLOOD_CONNECTIONS = 40
 STORY = "Tell me the story of the kaleidoscope."
 MARKER = "kaleidoscope"
+LONGEST_PROMPT = Limits.text_chars
 
 
 async def spoil(url: str, fault: Fault, rng: random.Random, patience_s: float) -> None:
     """Connect, misbehave, and leave after `patience_s` at the latest."""
     try:
-        async with websockets.connect(f"{url}/v1/realtime", max_size=None, close_timeout=1) as socket:
+        async with _connect(url, ADDRESS) as socket:
             try:
                 async with asyncio.timeout(patience_s):
                     await fault(socket, rng, patience_s)
@@ -31,6 +36,10 @@ async def spoil(url: str, fault: Fault, rng: random.Random, patience_s: float) -
                     socket.transport.abort()  # a closing handshake would have to be read
     except* (OSError, TimeoutError, websockets.WebSocketException):
         pass
+
+
+def _connect(url: str, address: tuple[str, int]) -> websockets.connect:
+    return websockets.connect(f"{url}/v1/realtime", max_size=None, close_timeout=1, local_addr=address)
 
 
 async def _send(socket: Any, kind: str, **content: Any) -> None:
@@ -98,6 +107,27 @@ async def floods_with_messages(socket: Any, rng: random.Random, patience_s: floa
         await _send(socket, rng.choice(["input_audio_buffer.clear", "response.create", "response.cancel"]))
 
 
+async def floods_with_connections(socket: Any, rng: random.Random, patience_s: float) -> None:
+    """Far more than an address may have open, held until the end."""
+    host, port = socket.remote_address[:2]
+
+    async def hold() -> None:
+        async with _connect(f"ws://{host}:{port}", FLOOD):
+            await asyncio.sleep(patience_s)
+
+    await asyncio.gather(*(hold() for _ in range(FLOOD_CONNECTIONS)), return_exceptions=True)
+
+
+async def long_prompt(socket: Any, rng: random.Random, patience_s: float) -> None:
+    """The longest system prompt that is taken, or longer than any, and then a question."""
+    text = "You answer in one short sentence, whatever it is that the user says. " * 310
+    for instructions in (text[:LONGEST_PROMPT], text + text):
+        await _send(socket, "session.update", session={"instructions": instructions})
+    await _ask(socket)
+    while True:
+        await socket.recv()
+
+
 async def stalls(socket: Any, rng: random.Random, patience_s: float) -> None:
     """Goes on asking, and takes no answer."""
     socket.transport.pause_reading()
@@ -138,5 +168,6 @@ def _noise(rng: random.Random, seconds: float) -> str:
 
 
 KINDS: tuple[Fault, ...] = (
-    leaves, garbage, oversized, mistyped, wrong_rate, floods_with_sound, floods_with_messages, stalls, slow,
+    leaves, garbage, oversized, mistyped, wrong_rate, floods_with_sound, floods_with_messages, floods_with_connections,
+    long_prompt, stalls, slow,
 )  # fmt: skip

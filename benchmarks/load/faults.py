@@ -1,14 +1,20 @@
-"""Users who speak, with clients that leave, send nonsense, flood or stall, and workers that are killed."""
+"""Users who speak, with clients that leave, send nonsense, flood or stall, workers that are killed or hang, and a disk
+that is full for recordings."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
+import os
 import random
+import resource
+import signal
 import statistics
+import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +29,9 @@ from freeze_omni.server.config import Limits
 from freeze_omni.server.router import WorkerHandle
 
 AGAIN_S = 0.5
-LIMITS = Limits(message_bytes=200_000, messages_s=100, idle_s=20)
+LIMITS = Limits(message_bytes=200_000, messages_s=100, idle_s=20, connections=12)
+RECORDING_BYTES = 200_000
+"""Of a session's recording the disk takes no more: some seconds of speech."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +41,7 @@ class FaultConfig:
     Attributes:
         minutes: it lasts. turns: of a session of a good user. paced: they speak at the pace of speech.
         bad: number of bad clients at a time. patience_s: the longest that one of them stays.
-        kills_s: from one kill of a worker to the next, at least and at most. stuck_s: a session without its
+        kills_s: from one harm to a worker to the next, at least and at most. stuck_s: a session without its
             answers after so long is stuck.
     """
 
@@ -47,20 +55,41 @@ class FaultConfig:
     seed: int = 0
 
 
-def kill_process(handle: WorkerHandle) -> None:
-    """kill -9."""
-    handle.body.kill()
+def harm_process(handle: WorkerHandle, rng: random.Random) -> str:
+    """kill -9, or a stop that leaves it hanging; says which."""
+    if rng.random() < 0.5:
+        handle.body.kill()
+        return "kills"
+    os.kill(handle.body.pid, signal.SIGSTOP)
+    return "hangs"
+
+
+@contextlib.contextmanager
+def small_files(most_bytes: int) -> Iterator[None]:
+    """In this process and those that it starts, a write that makes a file longer fails, as on a full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 async def measure(model: Path, spoken: Sequence[Spoken], config: FaultConfig) -> dict[str, Any]:
-    """One good user for each question, two workers. See `run`."""
-    room = len(spoken) + 2 * config.bad
-    async with serving(model, LIMITS, workers=2, max_sessions=room) as served:
-        return await run(served, spoken, config)
+    """One good user for each question, two workers, which record. See `run`."""
+    room = len(spoken) + 2 * LIMITS.connections
+    with tempfile.TemporaryDirectory() as folder, small_files(RECORDING_BYTES):
+        async with serving(model, LIMITS, workers=2, max_sessions=room, record=Path(folder)) as served:
+            found = await run(served, spoken, config)
+        full = sum(path.stat().st_size > 0.9 * RECORDING_BYTES for path in Path(folder).iterdir())
+    return {**found, "recordings_cut": full}
 
 
 async def run(
-    served: Served, spoken: Sequence[Spoken], config: FaultConfig, kill: Callable[[WorkerHandle], None] = kill_process
+    served: Served,
+    spoken: Sequence[Spoken],
+    config: FaultConfig,
+    harm: Callable[[WorkerHandle, random.Random], str] = harm_process,
 ) -> dict[str, Any]:
     """Every question is asked alone, then all at once with the faults, then alone again.
 
@@ -75,14 +104,14 @@ async def run(
     markers = choose([one.text for one in spoken], [told.words for told in alone])
     cost = await _stalled_cost(served.url, spoken, config)
     crowd = _Crowd(served, spoken, config, alone, [*markers, bad_clients.MARKER])
-    await crowd.run(kill)
+    await crowd.run(harm)
     alive = served.thread.is_alive()
     again = [await _insist(served.url, one, config) for one in spoken] if alive else []
     left = await _sessions_left(served, config.stuck_s)
     seen = crowd.seen
     return {
         "fault_minutes": round(config.minutes, 2),
-        "crashes": served.router.lost_workers - lost_before - seen["kills"] + (not alive),
+        "crashes": served.router.lost_workers - lost_before - seen["kills"] - seen["hangs"] + (not alive),
         "cross_talk": seen["cross_talk"],
         "other_answers": seen["other_answers"],
         "stuck": seen["stuck"] + left,
@@ -91,6 +120,7 @@ async def run(
         "rebuilt_sessions": seen["rebuilt"],
         "refused": seen["refused"],
         "kills": seen["kills"],
+        "hangs": seen["hangs"],
         "same_answers_after": [told.answers for told in again] == [told.answers for told in alone],
         "markers": markers,
         "markers_heard": sum(marker in told.words for marker, told in zip(markers, alone, strict=True)),
@@ -116,10 +146,10 @@ class _Crowd:
         self._kinds = itertools.cycle(self._rng.sample(bad_clients.KINDS, len(bad_clients.KINDS)))
         self._end_s = time.monotonic() + 60 * config.minutes
 
-    async def run(self, kill: Callable[[WorkerHandle], None]) -> None:
+    async def run(self, harm: Callable[[WorkerHandle, random.Random], str]) -> None:
         good = (self._good(number) for number in range(len(self._spoken)))
         bad = (self._bad(random.Random(self._rng.random())) for _ in range(self._config.bad))
-        await asyncio.gather(*good, *bad, self._kills(kill))
+        await asyncio.gather(*good, *bad, self._harms(harm))
 
     async def _good(self, number: int) -> None:
         config = self._config
@@ -149,15 +179,14 @@ class _Crowd:
             self.seen[kind.__name__] += 1
             await asyncio.sleep(rng.uniform(0, 0.3))
 
-    async def _kills(self, kill: Callable[[WorkerHandle], None]) -> None:
+    async def _harms(self, harm: Callable[[WorkerHandle, random.Random], str]) -> None:
         """Now and then, and not at the end, so that what comes of it is seen."""
         least, most = self._config.kills_s
-        while (wait_s := self._rng.uniform(least, most)) < self._end_s - time.monotonic() - least / 2:
+        while (wait_s := self._rng.uniform(least, most)) < self._end_s - time.monotonic() - least:
             await asyncio.sleep(wait_s)
-            ready = [handle for handle in self._served.router.handles if handle.ready]
-            if ready:
-                self.seen["kills"] += 1
-                kill(self._rng.choice(ready))
+            working = [handle for handle in self._served.router.handles if handle.answers]
+            if working:
+                self.seen[harm(self._rng.choice(working), self._rng)] += 1
 
 
 async def _insist(url: str, spoken: Spoken, config: FaultConfig) -> Told:

@@ -48,6 +48,8 @@ ROWS: Mapping[str, Sequence[tuple[str, str, str]]] = {
         ("markers_heard", "of their markers, heard by the model", ""),
         ("refused", "refusals, tried again", ""),
         ("kills", "workers killed", ""),
+        ("hangs", "workers that were stopped, and hung", ""),
+        ("recordings_cut", "recordings that met a full disk", ""),
         ("rebuilt_sessions", "sessions that went on after it", ""),
         ("bad_clients", "bad clients", ""),
         (

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import threading
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from freeze_omni.config import ConfigError
@@ -30,17 +30,21 @@ class Served:
 
 @contextlib.asynccontextmanager
 async def serving(
-    model: Path, limits: Limits | None = None, workers: int = 1, threads: int = 0, max_sessions: int = 0
+    model: Path,
+    limits: Limits | None = None,
+    workers: int = 1,
+    threads: int = 0,
+    max_sessions: int = 0,
+    record: Path | None = None,
 ) -> AsyncIterator[Served]:
-    """A server on a free port, with `workers` processes.
+    """A server on a free port, with `workers` processes. limits: by default any number of connections of an address.
 
     Raises ConfigError for a model that cannot be loaded, RuntimeError if the server does not start otherwise.
     """
     serving_config = ServingConfig(max_sessions=max_sessions)
-    worker = WorkerConfig(model, serving_config, threads=threads_each(threads, workers))
-    config = ServerConfig(
-        model, port=0, limits=replace(limits or Limits(), connections=0), serving=serving_config, close_s=1.0
-    )
+    worker = WorkerConfig(model, serving_config, threads=threads_each(threads, workers), record=record)
+    limits = limits or Limits(connections=0)
+    config = ServerConfig(model, port=0, limits=limits, serving=serving_config, close_s=1.0)
     router = Router([worker] * workers)
     server = make(config, router, log_level="warning")
     faults: list[str] = []

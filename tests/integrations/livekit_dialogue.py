@@ -15,21 +15,27 @@ from openai.types.realtime.realtime_audio_input_turn_detection import ServerVad
 from steps import Seen
 
 HZ = 24000
+FRAME_S = 0.02
 
 
 class Microphone(io.AudioInput):
+    """Never stops, as a real one: what LiveKit waits for, such as the user's silence, it finds in the sound."""
+
     def __init__(self) -> None:
         super().__init__(label="microphone")
-        self.waiting: asyncio.Queue[rtc.AudioFrame] = asyncio.Queue()
+        self.begin_s, self.frames, self.waiting = time.monotonic(), 0, np.zeros(0)
 
     async def __anext__(self) -> rtc.AudioFrame:
-        return await self.waiting.get()
+        self.frames += 1
+        await asyncio.sleep(max(0, self.begin_s + self.frames * FRAME_S - time.monotonic()))
+        size = round(FRAME_S * HZ)
+        part, self.waiting = self.waiting[:size], self.waiting[size:]
+        if not len(part):
+            part = steps.quiet(FRAME_S, HZ)
+        return rtc.AudioFrame(steps.pcm(part), HZ, 1, len(part))
 
     def speak(self) -> None:
-        sound = np.concatenate([steps.loud(0.8, HZ), steps.quiet(1.0, HZ)])
-        for at in range(0, len(sound), HZ // 50):
-            part = sound[at : at + HZ // 50]
-            self.waiting.put_nowait(rtc.AudioFrame(steps.pcm(part), HZ, 1, len(part)))
+        self.waiting = steps.loud(0.8, HZ)
 
 
 class Loudspeaker(io.AudioOutput):

@@ -14,6 +14,8 @@ from benchmarks.load.server import Served
 from freeze_omni.data.tables import TableError, write_table
 from freeze_omni.engine.worker import Stop
 from freeze_omni.llm.generate import GenerationConfig
+from freeze_omni.session.log import Recorder
+from freeze_omni.session.session import SessionConfig
 from tests.server.rig import serving
 from tests.toy import toy_system
 
@@ -21,7 +23,7 @@ SPOKEN = [
     material.Spoken(sound[::6], text)
     for sound, text in zip(material.sounds(None, 2), ("Where is the walrus?", "Who wrote Hamlet?"), strict=True)
 ]
-CONFIG = faults.FaultConfig(0.02, turns=1, paced=False, bad=9, patience_s=0.3, kills_s=(0.4, 0.5), stuck_s=30)
+CONFIG = faults.FaultConfig(0.02, turns=1, paced=False, bad=11, patience_s=0.3, kills_s=(0.4, 0.5), stuck_s=30)
 pytestmark = [
     pytest.mark.processes,
     pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning"),
@@ -40,9 +42,10 @@ def served(model):
         yield Served(f"ws://{place}", router, threading.current_thread())
 
 
-def kill(handle):
+def kill(handle, rng=None):
     """A thread is not killed, but it goes unasked: the front is told as little."""
     handle.outbox.put(Stop())
+    return "kills"
 
 
 def test_users_are_answered_beside_bad_clients_and_lost_workers(served):
@@ -74,6 +77,15 @@ def test_a_session_goes_on_when_its_worker_is_lost(served):
 
     told = asyncio.run(lose())
     assert told.rebuilt and told.turns == 2 and len(told.answers) < 2
+
+
+def test_a_disk_is_full_for_a_recording(tmp_path):
+    with faults.small_files(100):
+        file = (tmp_path / "log").open("w")
+        recorder = Recorder(file, SessionConfig())
+        recorder.close()
+        assert (tmp_path / "log").stat().st_size == 100 and file.closed
+    (tmp_path / "longer").write_bytes(bytes(200))
 
 
 def test_words_of_others_and_other_answers_are_counted():
