@@ -30,7 +30,7 @@ STAGES = range(1, 15)
 ROUNDS = int(os.environ.get("FREEZE_OMNI_KILL_ROUNDS", 10))
 PLACES = {"data", "dump", "exp"}
 TABLES = {"text", "answer", "history", "states", "scene", "wav.scp", "utt2spk", "feats.scp", "tokens", "durations"}
-TIMES = {"latency", "stage_seconds", "facts", "provenance", "first_audio_s", "wall_min", "sources"}
+TIMES = {"latency", "real_time_factor", "stage_seconds", "facts", "provenance", "first_audio_s", "wall_min", "sources"}
 
 
 def conf(folder: Path) -> Path:
