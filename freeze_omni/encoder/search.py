@@ -32,8 +32,14 @@ class SearchConfig:
     bonus: float = 2.0
     margin: float = 8.0
     silence_frames: int = 6
-    most: int = 6
+    most: int = 10
     chunk_frames: int = 4
+
+    def __post_init__(self) -> None:
+        if self.width < 2 or self.silence_frames < 1 or self.margin <= 0:
+            raise ValueError("search: width is 2 or more, silence_frames 1 or more, margin above 0")
+        if self.most <= self.chunk_frames:
+            raise ValueError(f"search: most {self.most} must be above chunk_frames {self.chunk_frames}")
 
 
 class Said(NamedTuple):
@@ -72,6 +78,22 @@ class WordSearch(nn.Module):
             "count": torch.zeros(batch_size, width, **whole),
             "silent": torch.zeros(batch_size, **whole),
         }
+
+    @property
+    def end_chunks(self) -> int:
+        """Chunks of silence after which nothing waits to be said."""
+        return -(-self.config.silence_frames // self.config.chunk_frames)
+
+    def forward(self, logits: Tensor, lengths: Tensor, end: bool = False) -> Said:
+        """Logits (B, T, V), lengths (B,): all at once. end: as if silence followed."""
+        if end:
+            frames = self.end_chunks * self.config.chunk_frames
+            padding = nn.functional.pad(logits, (0, 0, 0, frames))
+            silence = torch.full_like(logits[0, 0], NEVER)
+            silence[self.blank] = 0.0
+            after = torch.arange(padding.shape[1], device=logits.device) >= lengths[:, None]
+            logits, lengths = torch.where(after[..., None], silence, padding), lengths + frames
+        return self.search(logits, lengths, self.initial_state(len(logits), logits.device))[0]
 
     @torch.no_grad()
     def step(self, logits: Tensor, state: State) -> tuple[Said, State]:
@@ -172,15 +194,17 @@ class WordSearch(nn.Module):
         agreed = ((waiting == waiting[:, :1]) | ~live[..., None]).all(1) & (waiting[:, 0] >= 0)
         known = torch.arange(config.most, device=waiting.device) < count[:, :1]
         said = (agreed & known).long().cumprod(1).sum(1)
-        said = torch.where(count[:, 0] >= config.most - 1, said.clamp_min(1), said)  # room for the next
+        room = config.most - config.chunk_frames  # for what the next chunk may end
+        said = torch.maximum(said, count[:, 0] - room)
         words = [row[:number].tolist() for row, number in zip(waiting[:, 0], said.tolist(), strict=True)]
         place = torch.arange(config.most, device=waiting.device)
         mine = (waiting == waiting[:, :1]) | (place >= said[:, None])[:, None]
-        drop = ~mine.all(2) | (count < said[:, None])
+        left = count - said[:, None]
+        drop = ~mine.all(2) | (left < 0) | (left > room)
         shifted = (place + said[:, None]).clamp_max(config.most - 1)
         moved = waiting.gather(2, shifted[:, None].expand_as(waiting))
         moved = moved.masked_fill((place + said[:, None] >= config.most)[:, None], -1)
-        state = dict(state, waiting=moved, count=(count - said[:, None]).clamp_min(0))
+        state = dict(state, waiting=moved, count=left.clamp(0, room))
         for name in ("blank", "letter"):
             state[name] = state[name].masked_fill(drop, NEVER)
         return words, state

@@ -14,7 +14,7 @@ from freeze_omni.llm.chat import tokenise
 from freeze_omni.llm.frozen import FrozenLLM
 from freeze_omni.tasks.alignment import WarmStartConfig, aligned_units, alignment_loss, unit_ends
 from freeze_omni.tasks.base import Preprocess
-from freeze_omni.tasks.listening_model import ListeningModel, ListeningModelConfig, ListeningTask, spoken_pieces
+from freeze_omni.tasks.listening_model import ListeningModel, ListeningModelConfig, ListeningTask, search_part, spoken_pieces
 from freeze_omni.tasks.llm_pass import answer_turn, text_loss, turn_of, with_end, write
 from freeze_omni.tasks.parts_model import Result, pairs, sound_of, training_result
 from freeze_omni.tasks.preprocess import Reader, build_augment
@@ -119,6 +119,7 @@ class AdapterTask(ListeningTask):
             table = resources.units.embeddings(resources.llm)
             space = tokenise(" ", resources.llm.tokenizer)[:1]  # the filler: the LLM reads it as nothing said
             table[parts["ctc"].blank] = resources.llm.embed(torch.tensor(space))[0].detach()
+        parts = parts | search_part(config, resources)
         return AdapterModel(parts, config, cls.trained(config, parts), stage_llm(parts, resources), table)
 
     @classmethod
