@@ -7,9 +7,9 @@ from pathlib import Path
 from freeze_omni.bin.errors import user_errors
 from freeze_omni.config import ConfigError
 from freeze_omni.data.tables import read_table
-from freeze_omni.llm.source import check_source
 from freeze_omni.encoder.lexicon import WordCounts
-from freeze_omni.llm.units import CtcUnits
+from freeze_omni.llm.source import check_source
+from freeze_omni.llm.units import CtcUnits, spelled_words
 
 
 @user_errors(OSError, ValueError)
@@ -48,8 +48,7 @@ def make_units(args: argparse.Namespace) -> CtcUnits:
 
 def with_texts(counts: WordCounts, texts: list[str]) -> WordCounts:
     """The lexicon with what else the training texts say, each new word as rare as the rarest."""
-    said = " ".join(texts).lower().split()
-    new = {word.strip(".,?!:;\"") for word in said} - set(counts.words)
+    new = {word for text in texts for word in spelled_words(text)} - set(counts.words)
     return replace(counts, words={**counts.words, **dict.fromkeys(sorted(new), min(counts.words.values()))})
 
 

@@ -138,7 +138,12 @@ class CtcUnits:
             raise ConfigError(f"{path}: no such file; give the folder that stage 3 wrote") from None
         except (ValueError, KeyError, TypeError) as error:
             raise ConfigError(f"{path}: no description of CTC units ({error}); run stage 3 again") from None
-        spellers: dict[str, type[Speller]] = {"llm": LlmSpeller, "char": CharSpeller, "bpe": BpeSpeller, "word": WordSpeller}
+        spellers: dict[str, type[Speller]] = {
+            "llm": LlmSpeller,
+            "char": CharSpeller,
+            "bpe": BpeSpeller,
+            "word": WordSpeller,
+        }
         if kind not in spellers:
             raise ConfigError(f"{path}: unknown unit kind '{kind}', expected {', '.join(spellers)}")
         units = cls(kind, spellers[kind].load(path.parent, tokens[2:]))
@@ -258,11 +263,15 @@ class WordSpeller:
         self.counts.save(folder)
 
     def spell(self, text: str) -> list[str]:
-        kept = "".join(letter if letter in LETTERS else " " for letter in text.lower().replace("\u2019", "'"))
-        return [SPACE if letter == " " else letter for word in kept.split() for letter in word + " "]
+        return [SPACE if letter == " " else letter for word in spelled_words(text) for letter in word + " "]
 
     def join(self, names: list[str]) -> str:
         return "".join(" " if name == SPACE else name for name in names).strip()
+
+
+def spelled_words(text: str) -> list[str]:
+    """The words of a text as units of kind word write them."""
+    return "".join(one if one in LETTERS else " " for one in text.lower().replace("\u2019", "'")).split()
 
 
 class BpeSpeller:

@@ -30,7 +30,9 @@ def _part() -> Part:
     return Part(
         chunk=4,
         make_input=lambda batch, size: 3 * torch.randn(batch, size, UNITS),
-        forward=lambda x, lengths: [row[: -(-n // 4)] for row, n in zip(_chunks(search(x, lengths)), lengths, strict=True)],
+        forward=lambda x, lengths: [
+            row[: -(-n // 4)] for row, n in zip(_chunks(search(x, lengths)), lengths, strict=True)
+        ],
         initial_state=search.initial_state,
         step=step,
     )

@@ -1,11 +1,15 @@
 #!/usr/bin/env bash
-# Pairs of English words by frequency: those of wordsegment (Apache 2.0; Google's n-grams by Peter Norvig, MIT), read
-# without installing the package. Prints the folder: pairs.tsv with lines `word<tab>word<tab>probability of the second
-# after the first`. Apostrophes are left out, as there. FREEZE_OMNI_WORD_PAIRS_DIR names your own folder.
+# An English lexicon for CTC units of kind word: the words of wordfreq (get_wordfreq.sh), and pairs of words by frequency,
+# those of wordsegment (Apache 2.0, from Google's n-grams), read without installing the package. Prints the folder:
+# words.tsv, and pairs.tsv with lines `word<tab>word<tab>probability of the second after the first`.
+# FREEZE_OMNI_LEXICON_EN_DIR names your own folder.
 set -euo pipefail
 # shellcheck source=tools/installers/fetch.sh
 source "$(dirname "$0")/fetch.sh"
-part_begin word_pairs 1 FREEZE_OMNI_WORD_PAIRS_DIR pairs.tsv
+part_begin lexicon_en 1 FREEZE_OMNI_LEXICON_EN_DIR words.tsv pairs.tsv
+
+words=$("$(dirname "$0")/get_wordfreq.sh" | tail -n 1)
+cp "$words/words.tsv" "$new"
 
 from_pypi wordsegment 1.3.1 wordsegment-1.3.1-py2.py3-none-any.whl \
   dd10e32fdb890079532ddffc1d179f839627af8345ecf52b84627a536449648d
