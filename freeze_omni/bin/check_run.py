@@ -99,7 +99,9 @@ def check_units(plan: Plan, kind: str | None) -> None:
     """Raises ConfigError for units that an adapter, or its warm start, cannot work with."""
     choice = plan.model.get("adapter") or {}
     if "words" in choice and kind not in (None, "word"):
-        raise ConfigError(f"{plan.file}: the adapter `words` needs units of kind word, not '{kind}': give --unit_kind word")
+        raise ConfigError(
+            f"{plan.file}: the adapter `words` needs units of kind word, not '{kind}': give --unit_kind word"
+        )
     if kind in (None, "llm"):
         return
     adapter = choice.get("ctc") or {}

@@ -32,8 +32,8 @@ class ListeningModelConfig:
     """Keys under `model:` of both stages; parts that are taken over bring their keys.
 
     kl_weight: of the divergence between the LLM that hears and the LLM that reads the question, token by token (ours).
-    llm_tuning: what else is learned with the LLM (ours). augment, spec_augment: as in stage 1.1. search: from letters to
-    words, for CTC units of kind word (ours).
+    llm_tuning: what else is learned with the LLM (ours). augment, spec_augment: as in stage 1.1. search: from letters
+    to words, for CTC units of kind word (ours).
     """
 
     encoder: EncoderConfig
