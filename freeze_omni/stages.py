@@ -18,8 +18,7 @@ class Stage:
     freeze_omni.tasks.<name>. trains: parts that learn here, and so stand in its checkpoint. takes: parts of earlier
     stages, each from the last stage that saved it. only_if, unless: part -> key of `model:` without which, or with
     which, the part is neither trained nor saved here. reads: stages whose output is among the training data. adapters:
-    whether there is one
-    training, and one configuration, for each adapter.
+    whether there is one training, and one configuration, for each adapter.
     """
 
     number: str

@@ -20,6 +20,11 @@ class WordTokens(NamedTuple):
     embed: Callable[[Tensor], Tensor]
 
 
+def no_words() -> WordTokens:
+    """For an adapter of which only the sizes are asked."""
+    return WordTokens(torch.full((1, 1), -1), nn.Identity())
+
+
 @dataclass(frozen=True)
 class WordAdapterConfig:
     """chunk_frames: encoder frames of a streaming step."""

@@ -28,7 +28,7 @@ class SearchConfig:
     """
 
     width: int = 16
-    weight: float = 0.8
+    weight: float = 1.0
     bonus: float = 2.0
     margin: float = 8.0
     silence_frames: int = 6

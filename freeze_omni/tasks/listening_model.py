@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from freeze_omni.adapter.choice import AdapterChoice, build_adapter
+from freeze_omni.adapter.words import no_words
 from freeze_omni.data.augment import AugmentConfig
 from freeze_omni.encoder.config import EncoderConfig
 from freeze_omni.encoder.ctc import build_ctc
@@ -74,7 +75,9 @@ class ListeningModel(PartsModel):
 
 def search_part(config: ListeningModelConfig, resources: Resources) -> dict[str, nn.Module]:
     """The word search, which is neither trained nor saved, for CTC units of kind word."""
-    search = None if resources.units_path is None else resources.units.search(config.search)
+    if not resources.loads or resources.units_path is None:
+        return {}
+    search = resources.units.search(config.search)
     return {} if search is None else {"search": search}
 
 
@@ -98,7 +101,9 @@ class ListeningTask(BaseTask):
         if config.adapter.needs_unit_embeds:
             sizes = (resources.unit_size, resources.llm_size)
             embeds = resources.units.embeddings(resources.llm) if resources.loads else torch.empty(sizes)
-        words = word_tokens(resources.units, resources.llm) if config.adapter.words is not None else None
+        words = no_words()
+        if config.adapter.words is not None and resources.loads:
+            words = word_tokens(resources.units, resources.llm)
         parts: dict[str, nn.Module] = {
             "encoder": encoder,
             "ctc": build_ctc(encoder.output_size, resources.unit_size),
