@@ -98,7 +98,7 @@ def units_kind(chosen: argparse.Namespace) -> str | None:
 def check_units(plan: Plan, kind: str | None) -> None:
     """Raises ConfigError for units that an adapter, or its warm start, cannot work with."""
     choice = plan.model.get("adapter") or {}
-    if "words" in choice and kind not in (None, "word"):
+    if choice.get("words") is not None and kind not in (None, "word"):
         raise ConfigError(
             f"{plan.file}: the adapter `words` needs units of kind word, not '{kind}': give --unit_kind word"
         )

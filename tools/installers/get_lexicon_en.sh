@@ -2,13 +2,14 @@
 # An English lexicon for CTC units of kind word: the words of wordfreq (get_wordfreq.sh), and pairs of words by frequency,
 # those of wordsegment (Apache 2.0, from Google's n-grams), read without installing the package. Prints the folder:
 # words.tsv, and pairs.tsv with lines `word<tab>word<tab>probability of the second after the first`.
-# FREEZE_OMNI_LEXICON_EN_DIR names your own folder.
+# FREEZE_OMNI_LEXICON_EN_DIR names your own folder, FREEZE_OMNI_WORDFREQ_DIR one with other words.
 set -euo pipefail
 # shellcheck source=tools/installers/fetch.sh
 source "$(dirname "$0")/fetch.sh"
 part_begin lexicon_en 1 FREEZE_OMNI_LEXICON_EN_DIR words.tsv pairs.tsv
 
-words=$("$(dirname "$0")/get_wordfreq.sh" | tail -n 1)
+words=$("$(dirname "$0")/get_wordfreq.sh" | tail -n 1) ||
+  die "the words could not be fetched, as said above. Set FREEZE_OMNI_LEXICON_EN_DIR=DIR, a folder with words.tsv and pairs.tsv."
 cp "$words/words.tsv" "$new"
 
 from_pypi wordsegment 1.3.1 wordsegment-1.3.1-py2.py3-none-any.whl \
