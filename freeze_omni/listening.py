@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from freeze_omni.adapter.output import AdapterOutput
+from freeze_omni.encoder.search import Said
 from freeze_omni.shapes import silence_padding
 from freeze_omni.streaming import Augment, State, join_parts, part_state
 
@@ -17,7 +18,8 @@ class ListeningOutput(NamedTuple):
     """What was made of the samples.
 
     feats (B, F, bins): features. frames (B, T, D): encoder frames, lengths (B,) of them. logits (B, T, V): of the CTC
-    head. adapted: positions for the LLM, None without an adapter. before (B,): CTC unit before the first frame.
+    head. adapted: positions for the LLM, None without an adapter. before (B,): CTC unit before the first frame. said:
+    the words of a model with a word search.
     """
 
     feats: Tensor
@@ -26,24 +28,37 @@ class ListeningOutput(NamedTuple):
     logits: Tensor
     adapted: AdapterOutput | None
     before: Tensor
+    said: Said | None = None
 
 
 class Listening:
-    """Features, encoder, CTC head and adapter as one streaming part, which refers to them and holds no weights."""
+    """Features, encoder, CTC head and adapter as one streaming part, which refers to them and holds no weights.
+    search: from the head's letters to words, for CTC units of kind `word`; chunk_samples: of a streaming step."""
 
-    def __init__(self, frontend: Any, encoder: Any, ctc: Any, adapter: Any = None) -> None:
-        self.frontend, self.encoder, self.ctc, self.adapter = frontend, encoder, ctc, adapter
+    def __init__(
+        self, frontend: Any, encoder: Any, ctc: Any, adapter: Any = None, search: Any = None, chunk_samples: int = 2560
+    ) -> None:
+        self.frontend, self.encoder, self.ctc, self.adapter, self.search = frontend, encoder, ctc, adapter, search
+        self.chunk_samples = chunk_samples
 
     @property
     def delay_samples(self) -> int:
         """How much later than its sound a frame comes: the look-ahead of the frontend."""
         return self.frontend.delay_samples
 
+    @property
+    def end_samples(self) -> int:
+        """Silence after which all that was said is there: the delay, and what the word search waits for."""
+        chunks = 0 if self.search is None else self.search.end_chunks
+        return self.delay_samples + chunks * self.chunk_samples
+
     def initial_state(self, batch_size: int, device: torch.device | str | None = None) -> State:
         """A stream that has heard nothing; keys are `<part>.<key of the part's state>`."""
         parts = {"frontend": self.frontend, "encoder": self.encoder, "ctc": self.ctc}
         if self.adapter is not None:
             parts["adapter"] = self.adapter
+        if self.search is not None:
+            parts["search"] = self.search
         return join_parts({name: part.initial_state(batch_size, device) for name, part in parts.items()})
 
     def step(self, wav: Tensor, state: State) -> tuple[ListeningOutput, State]:
@@ -53,11 +68,14 @@ class Listening:
         logits = self.ctc(frames)
         before = part_state(state, "ctc")
         after = {"frontend": frontend, "encoder": encoder, "ctc": self.ctc.advance(logits, before)}
-        adapted = None
+        adapted = said = None
+        if self.search is not None:
+            said, after["search"] = self.search.step(logits, part_state(state, "search"))
         if self.adapter is not None:
-            adapted, after["adapter"] = self.adapter.step(frames, part_state(state, "adapter"), ctc_logits=logits)
+            adapter = part_state(state, "adapter")
+            adapted, after["adapter"] = self.adapter.step(frames, adapter, ctc_logits=logits, said=said)
         lengths = torch.full((len(wav),), frames.shape[1], device=frames.device)
-        return ListeningOutput(feats, frames, lengths, logits, adapted, before["unit"]), join_parts(after)
+        return ListeningOutput(feats, frames, lengths, logits, adapted, before["unit"], said), join_parts(after)
 
     def forward(
         self, wav: Tensor, lengths: Tensor, chunk_size: int | None = None, augment: Augment | None = None
@@ -70,23 +88,29 @@ class Listening:
         feats, sizes = self.features(wav, lengths)
         frames, sizes = self.encoder(feats, sizes, chunk_size, augment=augment)
         logits = self.ctc(frames)
-        adapted = None if self.adapter is None else self.adapter(frames, sizes, ctc_logits=logits)
+        said = None
+        if self.search is not None:  # features, as they are computed once, need not end in silence
+            said = self.search(logits, sizes, end=wav.dim() == 3)
+        adapted = None if self.adapter is None else self.adapter(frames, sizes, ctc_logits=logits, said=said)
         before = self.ctc.initial_state(len(wav), frames.device)["unit"]
-        return ListeningOutput(feats, frames, sizes, logits, adapted, before)
+        return ListeningOutput(feats, frames, sizes, logits, adapted, before, said)
 
     __call__ = forward
 
     def with_end(self, wav: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Recordings (B, S), lengths (B,) with the silence after them in which their last frames come; features
         (B, F, D) as they are."""
-        if wav.dim() == 3 or not self.delay_samples:
+        end = self.end_samples
+        if wav.dim() == 3 or not end:
             return wav, lengths
-        return silence_padding(nn.functional.pad(wav, (0, self.delay_samples)), lengths), lengths + self.delay_samples
+        return silence_padding(nn.functional.pad(wav, (0, end)), lengths), lengths + end
 
     def features(self, wav: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Samples (B, S), lengths (B,) to features (B, F, D), lengths; features as they are."""
         return (wav, lengths) if wav.dim() == 3 else self.frontend(wav, lengths)
 
     def units(self, out: ListeningOutput) -> list[list[int]]:
-        """CTC units that each row spells; in steps those that start in the step."""
+        """CTC units that each row spells, or words; in steps those that start in the step."""
+        if out.said is not None:
+            return [row[:size].tolist() for row, size in zip(out.said.words, out.said.lengths.tolist(), strict=True)]
         return self.ctc.units(out.logits, out.lengths, out.before)

@@ -22,6 +22,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from freeze_omni.adapter.words import no_words
 from freeze_omni.config import ConfigError, as_mapping, build, read_yaml
 from freeze_omni.hub import folder_of
 from freeze_omni.llm.frozen import FrozenLLM, LlmError
@@ -183,7 +184,7 @@ def expected_shapes(config: SystemConfig, llm: str | Path | None = None) -> dict
     """
     plan = None if config.llm_tuning is None else FrozenLLM.on_meta(llm)
     with torch.device("meta"):
-        parts = build_parts(config, torch.empty(config.ctc_units, config.llm_size), plan)
+        parts = build_parts(config, torch.empty(config.ctc_units, config.llm_size), plan, no_words())
         voice = {"voice": tuple(empty_voice(config.codec).shape)} if config.has("codec") else {}
     return state_shapes(nn.ModuleDict(parts)) | voice
 

@@ -16,9 +16,9 @@ class Stage:
 
     number: of the paper. name: of its task, as `freeze_omni.bin.train` takes it. task: its class, in the module
     freeze_omni.tasks.<name>. trains: parts that learn here, and so stand in its checkpoint. takes: parts of earlier
-    stages, each from the last stage that saved it. only_if: part -> key of `model:` without which the part is neither
-    trained nor saved here. reads: stages whose output is among the training data. adapters: whether there is one
-    training, and one configuration, for each adapter.
+    stages, each from the last stage that saved it. only_if, unless: part -> key of `model:` without which, or with
+    which, the part is neither trained nor saved here. reads: stages whose output is among the training data. adapters:
+    whether there is one training, and one configuration, for each adapter.
     """
 
     number: str
@@ -28,6 +28,7 @@ class Stage:
     takes: tuple[str, ...] = ()
     keeps: tuple[str, ...] = ()
     only_if: Mapping[str, str] = field(default_factory=dict, hash=False)
+    unless: Mapping[str, str] = field(default_factory=dict, hash=False)
     reads: tuple[str, ...] = ()
     adapters: tuple[bool, bool] = (False, False)
 
@@ -45,7 +46,8 @@ class Stage:
         return tuple(part for part in self.trains if self._has(part, model))
 
     def _has(self, part: str, model: Config) -> bool:
-        return part not in self.only_if or bool(model.get(self.only_if[part]))
+        wanted = part not in self.only_if or bool(model.get(self.only_if[part]))
+        return wanted and not model.get(self.unless.get(part, ""))
 
 
 TUNING = "llm_tuning"  # learned with the LLM: it goes wherever the parts go that learned with it
@@ -57,7 +59,8 @@ STAGES = (
     Stage(
         "1.2", "adapter", "AdapterTask", ("encoder", "adapter", "task_tokens", "ctc", TUNING),
         takes=("frontend", "encoder", "ctc"), keeps=("frontend",),
-        only_if={"frontend": "frontend", "ctc": "ctc_weight", TUNING: TUNING}, adapters=(True, True),
+        only_if={"frontend": "frontend", "ctc": "ctc_weight", TUNING: TUNING}, unless={"encoder": "still_encoder"},
+        adapters=(True, True),
     ),
     Stage(
         "1.3", "dialogue", "DialogueTask", ("prompt", "state_head", TUNING),

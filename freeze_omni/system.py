@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from freeze_omni.adapter.choice import AdapterChoice, build_adapter
+from freeze_omni.adapter.words import WordTokens
 from freeze_omni.codec.codec import build_codec
 from freeze_omni.codec.config import CodecConfig
 from freeze_omni.codec.fifo import FifoConfig
@@ -16,6 +17,7 @@ from freeze_omni.duplex.state_head import StateHead, StateHeadConfig
 from freeze_omni.encoder.config import EncoderConfig
 from freeze_omni.encoder.ctc import build_ctc
 from freeze_omni.encoder.encoder import SpeechEncoder
+from freeze_omni.encoder.search import SearchConfig
 from freeze_omni.frontend.fbank import Fbank, FbankConfig
 from freeze_omni.frontend.pretrained import PretrainedConfig, PretrainedFrontend
 from freeze_omni.listening import Listening
@@ -55,7 +57,7 @@ class SystemConfig:
     a text before it is spoken. generation, segments, sampling: how answers are written, cut and spoken. chat: the
     template that the model was trained with; None takes the LLM's own. fifo: stream speech as the published server
     does, cut at quiet points; None is ours, exact. notice: licence notice of the weights. llm_tuning: what was learned
-    with the LLM, for ablations; None is the paper's way.
+    with the LLM, for ablations; None is the paper's way. search: from letters to words, for CTC units of kind word.
     """
 
     adapter: AdapterChoice | None = None
@@ -82,6 +84,7 @@ class SystemConfig:
     fifo: FifoConfig | None = None
     notice: str = ""
     llm_tuning: LlmTuningConfig | None = None
+    search: SearchConfig = field(default_factory=SearchConfig)
 
     def __post_init__(self) -> None:
         unknown = set(self.parts or ()) - set(PARTS)
@@ -136,15 +139,19 @@ PARTS = (
 
 
 def build_parts(
-    config: SystemConfig, unit_embeds: Tensor | None = None, llm: FrozenLLM | None = None
+    config: SystemConfig,
+    unit_embeds: Tensor | None = None,
+    llm: FrozenLLM | None = None,
+    words: WordTokens | None = None,
 ) -> dict[str, nn.Module]:
-    """Parts with fresh weights by prefix; unit_embeds (ctc_units, llm_size), llm: if adapter, llm_tuning need them."""
+    """Parts with fresh weights by prefix; unit_embeds (ctc_units, llm_size), llm, words: if adapter, llm_tuning need
+    them."""
     frame_size = config.encoder.size
     makers: dict[str, Callable[[], nn.Module]] = {
         "frontend": lambda: PretrainedFrontend(config.frontend),
         "encoder": lambda: SpeechEncoder(config.encoder),
         "ctc": lambda: build_ctc(frame_size, config.ctc_units),
-        "adapter": lambda: build_adapter(config.adapter, frame_size, config.llm_size, unit_embeds),
+        "adapter": lambda: build_adapter(config.adapter, frame_size, config.llm_size, unit_embeds, words),
         "prompt": lambda: nn.Embedding(config.prompt, config.llm_size),
         "state_head": lambda: StateHead(config.state_head, config.llm_size, frame_size),
         "speech_decoder": lambda: SpeechDecoder(config.speech_decoder, config.llm_size),
@@ -185,8 +192,10 @@ class FreezeOmni(nn.Module):
         llm = None if llm is None else llm.plain
         reads_units = config.has("adapter") and config.adapter.needs_unit_embeds
         embeds = units.embeddings(llm) if reads_units else None
+        self.search = units.search(config.search) if units and config.has("ctc") else None
+        words = word_tokens(units, llm) if config.has("adapter") else None
         with nullcontext() if state is None else without_weights():
-            parts = build_parts(config, embeds, llm)
+            parts = build_parts(config, embeds, llm, words)
         self.trained_parts = tuple(parts)
         for name, part in parts.items():
             self.add_module(name, part)
@@ -216,7 +225,8 @@ class FreezeOmni(nn.Module):
     @property
     def listening(self) -> Listening:
         """The chain from samples to positions of the LLM."""
-        return Listening(self.frontend, self.encoder, self.ctc, self.adapter if self.has("adapter") else None)
+        adapter = self.adapter if self.has("adapter") else None
+        return Listening(self.frontend, self.encoder, self.ctc, adapter, self.search, self.rates.chunk_samples)
 
     @property
     def device(self) -> torch.device:
@@ -229,7 +239,7 @@ class FreezeOmni(nn.Module):
     @torch.no_grad()
     def transcribe(self, wav: Tensor, lengths: Tensor, chunk_size: int | None = None) -> list[str]:
         """Audio (B, S) at 16 kHz, lengths (B,) to what the CTC head reads, all at once, in chunks as `Listening`."""
-        listening = Listening(self.frontend, self.encoder, self.ctc)
+        listening = Listening(self.frontend, self.encoder, self.ctc, None, self.search, self.rates.chunk_samples)
         heard = listening(*listening.with_end(wav, lengths), chunk_size)
         return [self.units.decode(ids) for ids in listening.units(heard)]
 
@@ -238,6 +248,13 @@ class FreezeOmni(nn.Module):
         """Speak like the reference wav (S,) at 24 kHz from now on."""
         lengths = torch.tensor([wav.shape[-1]], device=wav.device)
         self.voice = self.codec.global_code(wav[None], lengths).to(self.voice.device)
+
+
+def word_tokens(units: CtcUnits | None, llm: FrozenLLM | None) -> WordTokens | None:
+    """For the adapter `words`; None without units of kind word."""
+    if units is None or llm is None or units.kind != "word":
+        return None
+    return WordTokens(units.word_ids(llm.tokenizer), llm.embed)
 
 
 def _check_frontend(config: SystemConfig, frontend: PretrainedFrontend) -> None:

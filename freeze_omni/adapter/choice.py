@@ -1,4 +1,4 @@
-"""Which adapter a model has: one key under `adapter:`, `conv` (the paper's) or `ctc` (ours)."""
+"""Which adapter a model has: one key under `adapter:`, `conv` (the paper's), `ctc` or `words` (ours)."""
 
 from dataclasses import dataclass
 
@@ -7,6 +7,7 @@ from torch import Tensor
 from freeze_omni.adapter.conv import STRIDE, ConvAdapter, ConvAdapterConfig
 from freeze_omni.adapter.ctc import CtcAdapter, CtcAdapterConfig
 from freeze_omni.adapter.output import Adapter
+from freeze_omni.adapter.words import WordAdapter, WordAdapterConfig, WordTokens
 
 
 @dataclass(frozen=True)
@@ -15,10 +16,11 @@ class AdapterChoice:
 
     conv: ConvAdapterConfig | None = None
     ctc: CtcAdapterConfig | None = None
+    words: WordAdapterConfig | None = None
 
     def __post_init__(self) -> None:
-        if (self.conv is None) == (self.ctc is None):
-            raise ValueError("choose one adapter: `conv: {}` or `ctc: {}`")
+        if sum(one is not None for one in (self.conv, self.ctc, self.words)) != 1:
+            raise ValueError("choose one adapter: `conv: {}`, `ctc: {}` or `words: {}`")
 
     @property
     def needs_unit_embeds(self) -> bool:
@@ -31,8 +33,16 @@ class AdapterChoice:
         return None if self.conv is None else self.conv.chunk_frames // STRIDE
 
 
-def build_adapter(choice: AdapterChoice, input_size: int, llm_size: int, unit_embeds: Tensor | None = None) -> Adapter:
-    """The adapter with fresh weights; unit_embeds (V, llm_size) if `needs_unit_embeds`."""
+def build_adapter(
+    choice: AdapterChoice,
+    input_size: int,
+    llm_size: int,
+    unit_embeds: Tensor | None = None,
+    words: WordTokens | None = None,
+) -> Adapter:
+    """The adapter with fresh weights; unit_embeds (V, llm_size) if `needs_unit_embeds`, words for `words`."""
     if choice.conv is not None:
         return ConvAdapter(choice.conv, input_size, llm_size)
+    if choice.words is not None:
+        return WordAdapter(choice.words, input_size, llm_size, words)
     return CtcAdapter(choice.ctc, input_size, llm_size, unit_embeds)

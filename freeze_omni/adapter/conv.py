@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from freeze_omni.adapter.output import Adapted, Adapter, AdapterOutput, Device, chunk_ends, chunk_means
+from freeze_omni.encoder.search import Said
 from freeze_omni.shapes import silence_padding, valid_mask
 from freeze_omni.streaming import State
 
@@ -81,7 +82,9 @@ class ConvAdapter(Adapter):
         empty = partial(torch.zeros, device=device or weight.device, dtype=dtype or weight.dtype)
         return {f"conv{i}": empty(batch_size, past, layer.conv.in_channels) for i, layer in enumerate(self.layers)}
 
-    def adapt(self, enc: Tensor, lengths: Tensor, ctc_logits: Tensor | None, state: State) -> Adapted:
+    def adapt(
+        self, enc: Tensor, lengths: Tensor, ctc_logits: Tensor | None, state: State, said: Said | None = None
+    ) -> Adapted:
         x, after, counts = silence_padding(enc, lengths), {}, lengths
         for i, layer in enumerate(self.layers):
             x, after[f"conv{i}"], counts = layer(x, state[f"conv{i}"], counts)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from freeze_omni.adapter.output import Adapted, Adapter, AdapterOutput, Device, chunk_ends, chunk_means
 from freeze_omni.encoder.ctc import unit_starts
+from freeze_omni.encoder.search import Said
 from freeze_omni.shapes import valid_mask
 from freeze_omni.streaming import State
 
@@ -57,7 +58,9 @@ class CtcAdapter(Adapter):
         device = device or self.project.weight.device
         return {"unit": torch.full((batch_size,), self.config.blank, dtype=torch.long, device=device)}
 
-    def adapt(self, enc: Tensor, lengths: Tensor, ctc_logits: Tensor | None, state: State) -> Adapted:
+    def adapt(
+        self, enc: Tensor, lengths: Tensor, ctc_logits: Tensor | None, state: State, said: Said | None = None
+    ) -> Adapted:
         """Gradient reaches the encoder through the posterior and the projection; the choice of frames has none."""
         if ctc_logits is None:
             raise ValueError("the CTC adapter needs the CTC head's logits: pass ctc_logits")

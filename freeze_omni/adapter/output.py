@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from freeze_omni.encoder.search import Said
 from freeze_omni.shapes import silence_padding
 from freeze_omni.streaming import State
 
@@ -54,17 +55,22 @@ class Adapter(nn.Module):
         """A stream that has heard nothing; device and dtype default to the parameters' own."""
         raise NotImplementedError
 
-    def adapt(self, enc: Tensor, lengths: Tensor, ctc_logits: Tensor | None, state: State) -> Adapted:
-        """Encoder frames (B, T, input_size), lengths (B,), CTC logits (B, T, V) to positions and the next state."""
+    def adapt(
+        self, enc: Tensor, lengths: Tensor, ctc_logits: Tensor | None, state: State, said: Said | None = None
+    ) -> Adapted:
+        """Encoder frames (B, T, input_size), lengths (B,), CTC logits (B, T, V) to positions and the next state. said:
+        the words in them, of models with a word search."""
         raise NotImplementedError
 
-    def forward(self, enc: Tensor, lengths: Tensor, ctc_logits: Tensor | None = None) -> AdapterOutput:
+    def forward(
+        self, enc: Tensor, lengths: Tensor, ctc_logits: Tensor | None = None, said: Said | None = None
+    ) -> AdapterOutput:
         """Encoder frames (B, T, input_size), lengths (B,), CTC logits (B, T, V) to positions, all at once."""
-        return self.adapt(enc, lengths, ctc_logits, self.initial_state(len(enc), enc.device, enc.dtype))[0]
+        return self.adapt(enc, lengths, ctc_logits, self.initial_state(len(enc), enc.device, enc.dtype), said)[0]
 
-    def step(self, enc: Tensor, state: State, ctc_logits: Tensor | None = None) -> Adapted:
+    def step(self, enc: Tensor, state: State, ctc_logits: Tensor | None = None, said: Said | None = None) -> Adapted:
         """Whole chunks (B, k * chunk_frames, input_size), or ValueError, to the positions that start in them."""
         chunk = self.config.chunk_frames
         if enc.shape[1] == 0 or enc.shape[1] % chunk:
             raise ValueError(f"a step takes a multiple of {chunk} frames, found {enc.shape[1]}")
-        return self.adapt(enc, torch.full((len(enc),), enc.shape[1], device=enc.device), ctc_logits, state)
+        return self.adapt(enc, torch.full((len(enc),), enc.shape[1], device=enc.device), ctc_logits, state, said)

@@ -12,7 +12,7 @@ from freeze_omni.bin.stages import UNIT_SIZE, Plan, add_plan_options, add_run_op
 from freeze_omni.config import ConfigError, build, read_yaml
 from freeze_omni.stages import TUNING, Stage, sources, words
 
-KINDS = ("llm", "bpe", "char")
+KINDS = ("llm", "bpe", "char", "word")
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -97,9 +97,14 @@ def units_kind(chosen: argparse.Namespace) -> str | None:
 
 def check_units(plan: Plan, kind: str | None) -> None:
     """Raises ConfigError for units that an adapter, or its warm start, cannot work with."""
+    choice = plan.model.get("adapter") or {}
+    if choice.get("words") is not None and kind not in (None, "word"):
+        raise ConfigError(
+            f"{plan.file}: the adapter `words` needs units of kind word, not '{kind}': give --unit_kind word"
+        )
     if kind in (None, "llm"):
         return
-    adapter = (plan.model.get("adapter") or {}).get("ctc") or {}
+    adapter = choice.get("ctc") or {}
     needs = {"adapter.ctc.posterior: false": adapter.get("posterior"), "no warm_start": plan.model.get("warm_start")}
     for key, needed in needs.items():
         if needed:

@@ -1,23 +1,26 @@
 """Make the CTC units from the transcripts of the training set (stage 3)."""
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 from freeze_omni.bin.errors import user_errors
 from freeze_omni.config import ConfigError
 from freeze_omni.data.tables import read_table
+from freeze_omni.encoder.lexicon import WordCounts
 from freeze_omni.llm.source import check_source
-from freeze_omni.llm.units import CtcUnits
+from freeze_omni.llm.units import CtcUnits, spelled_words
 
 
 @user_errors(OSError, ValueError)
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--text", nargs="+", required=True, help="Kaldi text files: id, then words")
-    options.add_argument("--kind", choices=("llm", "bpe", "char"), default="llm", help="see docs/stages.md")
+    options.add_argument("--kind", choices=("llm", "bpe", "char", "word"), default="llm", help="see docs/stages.md")
     options.add_argument("--llm", help="folder or hub id of the LLM whose tokens are taken (kind llm)")
     options.add_argument("--min_count", type=int, default=3, help="rarer LLM tokens are spelled (kind llm)")
     options.add_argument("--size", type=int, default=500, help="number of units (kind bpe)")
+    options.add_argument("--lexicon", help="folder with words.tsv and pairs.tsv (kind word)")
     options.add_argument("--output", required=True, help="folder for tokens.txt and units.json")
     args = options.parse_args()
     units = make_units(args)
@@ -34,11 +37,19 @@ def make_units(args: argparse.Namespace) -> CtcUnits:
         return CtcUnits.from_characters(texts)
     if args.kind == "bpe":
         return CtcUnits.from_bpe(texts, args.size)
+    if args.kind == "word":
+        return CtcUnits.from_words(with_texts(WordCounts.load(args.lexicon), texts))
     if not args.llm:
         raise ConfigError("--kind llm needs --llm, the LLM whose tokens become units")
     from freeze_omni.llm.frozen import read_tokenizer
 
     return CtcUnits.from_llm(texts, read_tokenizer(check_source(args.llm)), args.min_count)
+
+
+def with_texts(counts: WordCounts, texts: list[str]) -> WordCounts:
+    """The lexicon with what else the training texts say, each new word as rare as the rarest."""
+    new = {word for text in texts for word in spelled_words(text)} - set(counts.words)
+    return replace(counts, words={**counts.words, **dict.fromkeys(sorted(new), min(counts.words.values()))})
 
 
 if __name__ == "__main__":

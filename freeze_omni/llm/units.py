@@ -13,7 +13,10 @@ import torch
 from torch import Tensor
 
 from freeze_omni.config import ConfigError
+from freeze_omni.encoder.lexicon import Lexicon, WordCounts
+from freeze_omni.encoder.search import SearchConfig, WordSearch
 from freeze_omni.llm.chat import ChatTemplate
+from freeze_omni.shapes import pad_rows
 
 if TYPE_CHECKING:
     from freeze_omni.llm.frozen import FrozenLLM
@@ -23,7 +26,8 @@ LIST_FILE, JSON_FILE, BPE_FILE, TOKENIZER_FOLDER = "tokens.txt", "units.json", "
 SPACE = "<space>"
 ALPHABET = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.,?!'- "
 INCOMPLETE = "\ufffd"  # what a decoder gives for half a character
-Kind = Literal["llm", "char", "bpe"]
+Kind = Literal["llm", "char", "bpe", "word"]
+LETTERS = "'abcdefghijklmnopqrstuvwxyz"
 
 
 class CtcUnits:
@@ -55,6 +59,11 @@ class CtcUnits:
         return cls("bpe", BpeSpeller.from_texts(map(_tidy, texts), size))
 
     @classmethod
+    def from_words(cls, counts: WordCounts) -> CtcUnits:
+        """Letters, from which a word search makes the words of a lexicon."""
+        return cls("word", WordSpeller([SPACE, *LETTERS], counts))
+
+    @classmethod
     def none(cls) -> CtcUnits:
         """For a model without CTC head: nothing can be written."""
         return cls("char", CharSpeller([]))
@@ -67,9 +76,27 @@ class CtcUnits:
         return [self._ids.get(name, 1) for name in self.speller.spell(_tidy(text))]
 
     def decode(self, ids: Iterable[int]) -> str:
-        """Text of unit ids (repeats joined) without blank, unknown and half a character at the end: it only grows."""
+        """Text of unit ids (repeats joined) without blank, unknown and half a character at the end: it only grows. Of
+        units of kind word, ids are those of words."""
+        if isinstance(self.speller, WordSpeller):
+            return " ".join(self.speller.lexicon.words[i] for i in ids)
         names = [self.tokens[i] for i in ids if i > 1]
         return self.speller.join(names) if names else ""
+
+    def search(self, config: SearchConfig) -> WordSearch | None:
+        """From letters to words; None for other kinds than word."""
+        if not isinstance(self.speller, WordSpeller):
+            return None
+        labels = [self._ids[letter] for letter in LETTERS]
+        return WordSearch(config, self.speller.lexicon, labels, self._ids[SPACE], self._ids[BLANK])
+
+    def word_ids(self, tokenizer: Any) -> Tensor | None:
+        """The LLM's tokens (W, M) of each word in running text, -1 after a word's; None for other kinds than word."""
+        if not isinstance(self.speller, WordSpeller):
+            return None
+        chat = ChatTemplate.from_tokenizer(tokenizer)
+        rows = [torch.tensor(chat.running_text(word)) for word in self.speller.lexicon.words]
+        return pad_rows(rows, -1)[0]
 
     @torch.no_grad()
     def embeddings(self, llm: FrozenLLM) -> Tensor:
@@ -111,7 +138,12 @@ class CtcUnits:
             raise ConfigError(f"{path}: no such file; give the folder that stage 3 wrote") from None
         except (ValueError, KeyError, TypeError) as error:
             raise ConfigError(f"{path}: no description of CTC units ({error}); run stage 3 again") from None
-        spellers: dict[str, type[Speller]] = {"llm": LlmSpeller, "char": CharSpeller, "bpe": BpeSpeller}
+        spellers: dict[str, type[Speller]] = {
+            "llm": LlmSpeller,
+            "char": CharSpeller,
+            "bpe": BpeSpeller,
+            "word": WordSpeller,
+        }
         if kind not in spellers:
             raise ConfigError(f"{path}: unknown unit kind '{kind}', expected {', '.join(spellers)}")
         units = cls(kind, spellers[kind].load(path.parent, tokens[2:]))
@@ -214,6 +246,32 @@ class CharSpeller:
 
     def save(self, folder: Path) -> None:
         """Nothing but the list of units."""
+
+
+class WordSpeller:
+    """Letters of words in lower case, with a space after each word: it tells that the last one is over."""
+
+    def __init__(self, names: list[str], counts: WordCounts) -> None:
+        self.names, self.counts = names, counts
+        self.lexicon = Lexicon(counts, LETTERS)
+
+    @classmethod
+    def load(cls, folder: Path, names: list[str]) -> WordSpeller:
+        return cls(names, WordCounts.load(folder))
+
+    def save(self, folder: Path) -> None:
+        self.counts.save(folder)
+
+    def spell(self, text: str) -> list[str]:
+        return [SPACE if letter == " " else letter for word in spelled_words(text) for letter in word + " "]
+
+    def join(self, names: list[str]) -> str:
+        return "".join(" " if name == SPACE else name for name in names).strip()
+
+
+def spelled_words(text: str) -> list[str]:
+    """The words of a text as units of kind word write them."""
+    return "".join(one if one in LETTERS else " " for one in text.lower().replace("\u2019", "'")).split()
 
 
 class BpeSpeller:

@@ -221,11 +221,11 @@ class SpeechSession:
         """Whether the user's turn ends here while its last sound has not been heard yet (see `Listening`)."""
         by_gate = isinstance(event, ev.VadClosed) and self.rules.detection is TurnDetection.VAD
         asked = by_gate or isinstance(event, ev.Timeout | ev.Respond)
-        return asked and self.state.listening and self.model.listening.delay_samples > 0
+        return asked and self.state.listening and self.model.listening.end_samples > 0
 
     def _hearing_end(self) -> Job[list[ev.Action]]:
         actions: list[ev.Action] = []
-        silence = np.zeros(self.model.listening.delay_samples, dtype=np.float32)
+        silence = np.zeros(self.model.listening.end_samples, dtype=np.float32)
         for heard in (yield from self._running(ev.Listen(silence))):
             actions += yield from self.handling(heard)
         return actions

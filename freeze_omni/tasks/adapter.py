@@ -14,7 +14,13 @@ from freeze_omni.llm.chat import tokenise
 from freeze_omni.llm.frozen import FrozenLLM
 from freeze_omni.tasks.alignment import WarmStartConfig, aligned_units, alignment_loss, unit_ends
 from freeze_omni.tasks.base import Preprocess
-from freeze_omni.tasks.listening_model import ListeningModel, ListeningModelConfig, ListeningTask, spoken_pieces
+from freeze_omni.tasks.listening_model import (
+    ListeningModel,
+    ListeningModelConfig,
+    ListeningTask,
+    search_part,
+    spoken_pieces,
+)
 from freeze_omni.tasks.llm_pass import answer_turn, text_loss, turn_of, with_end, write
 from freeze_omni.tasks.parts_model import Result, pairs, sound_of, training_result
 from freeze_omni.tasks.preprocess import Reader, build_augment
@@ -28,13 +34,15 @@ class AdapterModelConfig(ListeningModelConfig):
     task_tokens: learned vectors before the speech (the paper: "a few"). targets: what the LLM has to write: the
     transcript (the paper's way), or, in a dialogue, its own answer to the transcript (ours; kl_weight goes with it).
     ctc_weight: of the CTC loss next to the LLM's; 0 is the paper's way and leaves the CTC head alone. The CTC adapter
-    needs it, or its spikes drift. warm_start: for the convolution adapter; none is the paper's way.
+    needs it, or its spikes drift. warm_start: for the convolution adapter; none is the paper's way. still_encoder: the
+    encoder stays as stage 1.1 left it (the paper trains it).
     """
 
     task_tokens: int = 4
     targets: Literal["transcript", "answers"] = "transcript"
     ctc_weight: float = 0.0
     warm_start: WarmStartConfig | None = None
+    still_encoder: bool = False
 
     def __post_init__(self) -> None:
         if self.warm_start is not None and self.adapter.conv is None:
@@ -119,6 +127,7 @@ class AdapterTask(ListeningTask):
             table = resources.units.embeddings(resources.llm)
             space = tokenise(" ", resources.llm.tokenizer)[:1]  # the filler: the LLM reads it as nothing said
             table[parts["ctc"].blank] = resources.llm.embed(torch.tensor(space))[0].detach()
+        parts = parts | search_part(config, resources)
         return AdapterModel(parts, config, cls.trained(config, parts), stage_llm(parts, resources), table)
 
     @classmethod

@@ -17,7 +17,13 @@ from freeze_omni.llm.chat import tokenise
 from freeze_omni.llm.order import ReadingOrder, parse_rounds
 from freeze_omni.shapes import pad_rows, valid_mask
 from freeze_omni.tasks.base import Preprocess
-from freeze_omni.tasks.listening_model import ListeningModel, ListeningModelConfig, ListeningTask, spoken_pieces
+from freeze_omni.tasks.listening_model import (
+    ListeningModel,
+    ListeningModelConfig,
+    ListeningTask,
+    search_part,
+    spoken_pieces,
+)
 from freeze_omni.tasks.llm_pass import Piece, Written, answer_turn, turn_of
 from freeze_omni.tasks.parts_model import Result, pairs, sound_of, training_result
 from freeze_omni.tasks.preprocess import Augment, Reader, build_augment, load_sound
@@ -165,6 +171,7 @@ class DialogueTask(ListeningTask):
 
     @classmethod
     def assemble(cls, config: DialogueModelConfig, parts: dict[str, Any], resources: Resources) -> DialogueModel:
+        parts = parts | search_part(config, resources)
         return DialogueModel(parts, config, cls.trained(config, parts), stage_llm(parts, resources))
 
     @classmethod

@@ -9,15 +9,18 @@ import torch
 from torch import Tensor, nn
 
 from freeze_omni.adapter.choice import AdapterChoice, build_adapter
+from freeze_omni.adapter.words import no_words
 from freeze_omni.data.augment import AugmentConfig
 from freeze_omni.encoder.config import EncoderConfig
 from freeze_omni.encoder.ctc import build_ctc
 from freeze_omni.encoder.encoder import SpeechEncoder
+from freeze_omni.encoder.search import SearchConfig
 from freeze_omni.frontend.fbank import Fbank, FbankConfig
 from freeze_omni.frontend.pretrained import PretrainedConfig, PretrainedFrontend
 from freeze_omni.listening import Listening, ListeningOutput
 from freeze_omni.llm.frozen import FrozenLLM
 from freeze_omni.llm.tuned import LlmTuningConfig
+from freeze_omni.system import word_tokens
 from freeze_omni.tasks.base import BaseTask
 from freeze_omni.tasks.llm_pass import Piece
 from freeze_omni.tasks.parts_model import PartsModel
@@ -30,7 +33,8 @@ class ListeningModelConfig:
     """Keys under `model:` of both stages; parts that are taken over bring their keys.
 
     kl_weight: of the divergence between the LLM that hears and the LLM that reads the question, token by token (ours).
-    llm_tuning: what else is learned with the LLM (ours). augment, spec_augment: as in stage 1.1.
+    llm_tuning: what else is learned with the LLM (ours). augment, spec_augment: as in stage 1.1. search: from letters
+    to words, for CTC units of kind word (ours).
     """
 
     encoder: EncoderConfig
@@ -41,6 +45,7 @@ class ListeningModelConfig:
     augment: AugmentConfig | None = None
     spec_augment: SpecAugmentConfig | None = None
     llm_tuning: LlmTuningConfig | None = None
+    search: SearchConfig = field(default_factory=SearchConfig)
 
 
 class ListeningModel(PartsModel):
@@ -64,8 +69,16 @@ class ListeningModel(PartsModel):
     def listen(self, speech: Tensor, lengths: Tensor) -> ListeningOutput:
         """Samples (B, S) at 16 kHz, or features (B, F, D), and lengths (B,)."""
         augment = self.spec_augment if self.training else None
-        listening = Listening(self.frontend, self.encoder, self.ctc, self.adapter)
+        listening = Listening(self.frontend, self.encoder, self.ctc, self.adapter, getattr(self, "search", None))
         return listening(*listening.with_end(speech, lengths), augment=augment)
+
+
+def search_part(config: ListeningModelConfig, resources: Resources) -> dict[str, nn.Module]:
+    """The word search, which is neither trained nor saved, for CTC units of kind word."""
+    if not resources.loads or resources.units_path is None:
+        return {}
+    search = resources.units.search(config.search)
+    return {} if search is None else {"search": search}
 
 
 def spoken_pieces(vectors: nn.Embedding, out: ListeningOutput) -> list[Piece]:
@@ -88,10 +101,13 @@ class ListeningTask(BaseTask):
         if config.adapter.needs_unit_embeds:
             sizes = (resources.unit_size, resources.llm_size)
             embeds = resources.units.embeddings(resources.llm) if resources.loads else torch.empty(sizes)
+        words = no_words()
+        if config.adapter.words is not None and resources.loads:
+            words = word_tokens(resources.units, resources.llm)
         parts: dict[str, nn.Module] = {
             "encoder": encoder,
             "ctc": build_ctc(encoder.output_size, resources.unit_size),
-            "adapter": build_adapter(config.adapter, encoder.output_size, resources.llm_size, embeds),
+            "adapter": build_adapter(config.adapter, encoder.output_size, resources.llm_size, embeds, words),
         }
         return frontend | parts | cls.own_parts(config, resources, encoder.output_size) | tuning_part(config, resources)
 

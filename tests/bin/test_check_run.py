@@ -60,6 +60,7 @@ def test_speech_input_alone_needs_no_llm(tmp_path):
 MISFITS = {
     "ctc adapter": ({"adapters": ["ctc"], "kind": "bpe"}, [], "1.2_adapter_ctc.yaml: .*kind 'bpe'.*posterior: false"),
     "characters": ({"adapters": ["ctc"], "kind": "char"}, [], "kind 'char'.*--unit_kind llm"),
+    "words": ({"adapters": ["words"]}, [], "needs units of kind word, not 'llm': give --unit_kind word"),
     "warm start": ({"adapters": ["conv"], "kind": "bpe"}, [], "1.2_adapter_conv.yaml: .*no warm_start"),
     "width": ({}, [f"--speech_decoder_args={RESHAPE}"], "2.2_speech_decoder.yaml: .*multiple of 96, not 48"),
     "codes": ({}, ["--codec_args=--model codec.quantiser.codebook_size=512"], "codes is 1024, but the codec has 512"),

@@ -5,9 +5,12 @@ from __future__ import annotations
 import pytest
 
 from freeze_omni.config import ConfigError
+from freeze_omni.encoder.lexicon import WordCounts
+from freeze_omni.encoder.search import SearchConfig
 from freeze_omni.llm.units import CtcUnits
 from tests.toy import TEXTS, toy_tokenizer
 
+WORDS = WordCounts({"don't": 0.1, "quick": 0.2, "fox": 0.1}, {("quick", "fox"): 0.3})
 NEW = "Quick brown foxes jump, don't they? 42 times"
 
 
@@ -19,6 +22,8 @@ def units(request):
 def made(kind):
     if kind == "llm":
         return CtcUnits.from_llm(TEXTS, toy_tokenizer(), min_count=3)
+    if kind == "word":
+        return CtcUnits.from_words(WORDS)
     return CtcUnits.from_characters(TEXTS) if kind == "char" else CtcUnits.from_bpe(TEXTS, 60)
 
 
@@ -102,3 +107,26 @@ def test_a_folder_that_is_none_of_units_is_an_error(tmp_path):
     (tmp_path / "units.json").write_text("{}")
     with pytest.raises(ConfigError, match="stage 3 again"):
         CtcUnits.load(tmp_path)
+
+
+def test_words_are_spelled_in_letters_and_each_ends_with_a_space():
+    units = made("word")
+    assert [units.tokens[i] for i in units.encode("Don’t - quick!")] == [*"don't", "<space>", *"quick", "<space>"]
+    assert units.decode([1, 2]) == "quick fox" and units.decode([]) == ""
+
+
+def test_words_come_back_from_a_folder(tmp_path):
+    made("word").save(tmp_path)
+    again = CtcUnits.load(tmp_path)
+    assert again.kind == "word" and again.speller.counts == WORDS
+    search = again.search(SearchConfig(width=3))
+    assert search.lexicon.words == list(WORDS.words) and search.config.width == 3
+    assert [again.tokens[label] for label in search.labels.tolist()][:2] == ["'", "a"]
+    assert again.tokens[search.space] == "<space>" and made("char").search(SearchConfig()) is None
+
+
+def test_words_are_the_llms_tokens():
+    tokenizer, units = toy_tokenizer(), made("word")
+    for word, ids in zip(WORDS.words, units.word_ids(tokenizer), strict=True):
+        assert tokenizer.decode(ids[ids >= 0]) == f" {word}"
+    assert made("char").word_ids(tokenizer) is None

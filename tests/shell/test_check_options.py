@@ -31,7 +31,7 @@ def recipe(tmp_path):
 @pytest.mark.parametrize(
     ("task", "options", "message"),
     [
-        ("asr1", ["--unit_kind", "words"], "--unit_kind words: expected llm, bpe or char"),
+        ("asr1", ["--unit_kind", "words"], "--unit_kind words: expected llm, bpe, char or word"),
         ("asr1", [], "--llm is empty: --unit_kind llm takes its tokens"),
         ("s2s1", ["--unit_kind", "bpe"], "--llm is empty: stage 4 and later stages need a frozen LLM"),
         ("asr1", ["--llm", "./hybrid", "--llm_revision", "v1"], "--llm_revision v1: --llm ./hybrid is a folder"),

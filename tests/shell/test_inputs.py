@@ -150,6 +150,7 @@ USES = {
     "unit_kind": ("char", {"units"}),
     "unit_min_count": ("9", {"units"}),
     "nbpe": ("9", {"units"}),
+    "lexicon": ("judge", {"units"}),
     "system_prompt": ("Hi", {"1.2_adapter_ctc", "1.3_dialogue_ctc", "2.3_prefix", "system_ctc"}),
     "codec": ("my_codec:MyCodec", {"2.1_codec"}),
     "encoder_args": ("--max_epoch 1", {"stats", "1.1_encoder", "score"}),

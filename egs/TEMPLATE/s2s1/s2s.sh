@@ -54,9 +54,10 @@ outside_sets=        # Test sets that others made, as "DIR NAME=PATH": published
 encoder=             # A pretrained speech encoder to start from: a transformers or faster-whisper folder, or a hub id; empty: none.
 llm=                 # The frozen LLM: a folder or a hub id of any transformers causal LM.
 llm_revision=        # Commit, tag or branch of a hub id.
-unit_kind=llm        # CTC units: llm (the LLM's own tokens), bpe (sentencepiece) or char.
+unit_kind=llm        # CTC units: llm (the LLM's own tokens), bpe (sentencepiece), char, or word (letters, from which words are found).
 unit_min_count=3     # An LLM token with fewer occurrences is split into smaller ones (unit_kind=llm).
 nbpe=500             # Number of units (unit_kind=bpe).
+lexicon=             # Folder with words.tsv and pairs.tsv: the words that can be heard, next to those of the training texts (unit_kind=word).
 system_prompt="You are a helpful voice assistant. Answer in one short sentence."  # The system turn.
 
 # The codec

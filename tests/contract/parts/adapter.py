@@ -11,6 +11,7 @@ from freeze_omni.adapter.choice import AdapterChoice, build_adapter
 from freeze_omni.adapter.conv import ConvAdapterConfig
 from freeze_omni.adapter.ctc import CtcAdapterConfig
 from freeze_omni.adapter.output import Adapter, AdapterOutput
+from freeze_omni.adapter.words import WordTokens
 from freeze_omni.streaming import State
 from tests.contract.law import Part, Rows, rows_of
 
@@ -19,13 +20,19 @@ SIZE, UNITS = 8, 5
 
 def toy_adapter(choice: AdapterChoice, llm_size: int = 12) -> Adapter:
     """A small adapter in evaluation mode whose projection and statistics do something."""
-    adapter = build_adapter(choice, SIZE, llm_size, torch.randn(UNITS, llm_size)).eval()
+    adapter = build_adapter(choice, SIZE, llm_size, torch.randn(UNITS, llm_size), toy_words(llm_size)).eval()
     torch.nn.init.normal_(adapter.project.weight)
     for module in adapter.modules():
         if isinstance(module, torch.nn.BatchNorm1d):
             module.running_mean.normal_()
             module.running_var.uniform_(0.5, 2)
     return adapter
+
+
+def toy_words(llm_size: int) -> WordTokens:
+    """One or two tokens for each word of `toy_search`."""
+    table = torch.randn(9, llm_size)
+    return WordTokens(torch.tensor([[0, -1], [1, 2], [3, -1], [4, 5], [6, -1], [7, 8]]), lambda ids: table[ids])
 
 
 def _part(choice: AdapterChoice, look: str) -> Part:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from freeze_omni.adapter.choice import AdapterChoice
 from freeze_omni.adapter.conv import ConvAdapterConfig
+from freeze_omni.adapter.words import WordAdapterConfig
 from freeze_omni.encoder.ctc import CtcHead, NoCtcHead
 from freeze_omni.frontend.fbank import Fbank, FbankConfig
 from freeze_omni.listening import Listening, ListeningOutput
@@ -16,15 +17,19 @@ from freeze_omni.streaming import State
 from tests.contract.law import Part, Rows, rows_of
 from tests.contract.parts.adapter import CHOICES, SIZE, UNITS, toy_adapter
 from tests.contract.parts.encoder import toy_encoder
+from tests.contract.parts.search import toy_search
 
 CHUNK = 2560
+WORDS = AdapterChoice(words=WordAdapterConfig())
 
 
 def _part(choice: AdapterChoice | None, look: str, ctc: bool = True) -> Part:
     """look: "positions", what the adapter sends; "frames", the encoder's; or "units", of the CTC head."""
     head = CtcHead(SIZE, UNITS) if ctc else NoCtcHead()
     encoder = toy_encoder(input_size=80, size=SIZE)
-    listening = Listening(Fbank(FbankConfig()), encoder, head, None if choice is None else toy_adapter(choice))
+    search = toy_search() if choice is not None and choice.words is not None else None
+    adapter = None if choice is None else toy_adapter(choice)
+    listening = Listening(Fbank(FbankConfig()), encoder, head, adapter, search)
 
     def seen(out: ListeningOutput) -> Rows:
         if look == "positions":
@@ -53,4 +58,6 @@ PARTS = {
     "listening_without_ctc": partial(_part, AdapterChoice(conv=ConvAdapterConfig()), "positions", ctc=False),
     "listening_without_adapter": partial(_part, None, "frames"),
     "listening_units": partial(_part, CHOICES["ctc"], "units"),
+    "listening_words": partial(_part, WORDS, "positions"),
+    "listening_said": partial(_part, WORDS, "units"),
 }

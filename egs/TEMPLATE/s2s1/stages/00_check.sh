@@ -32,7 +32,9 @@ check_llm_options() {
     fi
     case ${unit_kind} in
         llm | bpe | char) ;;
-        *) die "--unit_kind ${unit_kind}: expected llm, bpe or char" ;;
+        word) [ -f "${lexicon}/words.tsv" ] || die "--unit_kind word: --lexicon '${lexicon}' has no words.tsv;" \
+            "for English: --lexicon \$(tools/installers/get_lexicon_en.sh)" ;;
+        *) die "--unit_kind ${unit_kind}: expected llm, bpe, char or word" ;;
     esac
     if [ -n "${llm}" ] || [ -n "${init_model}" ] || "${dry_run}"; then return; fi
     if [ -n "${dialogue_train_set}" ] && ((stop_stage >= 4)); then

@@ -20,10 +20,10 @@ stage_3() {
     local raw dir overrides=()
     raw=$(asr_train_dir)
     if [ "${unit_kind}" = llm ]; then need llm; fi
-    once units "${raw}/text" "${llm}" --makes "${datadir}/token_list" -- \
+    once units "${raw}/text" "${llm}" "${lexicon}" --makes "${datadir}/token_list" -- \
         job "${datadir}/token_list/log/make_units.log" python -m freeze_omni.bin.make_units \
         --text "${raw}/text" --kind "${unit_kind}" --llm "${llm}" \
-        --min_count "${unit_min_count}" --size "${nbpe}" --output "${datadir}/token_list"
+        --min_count "${unit_min_count}" --size "${nbpe}" --output "${datadir}/token_list" ${lexicon:+--lexicon "${lexicon}"}
     dump_feats "${raw}" --augment true
     dump_feats "${dumpdir}/raw/${valid_set}" --in_use true
     dir=$(stats_dir)

@@ -1,0 +1,78 @@
+"""Recognised words for the LLM: their tokens' embeddings, as it reads a text."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from freeze_omni.adapter.output import Adapted, Adapter, AdapterOutput, Device, chunk_means
+from freeze_omni.encoder.search import Said
+from freeze_omni.shapes import pad_rows, valid_mask
+from freeze_omni.streaming import State
+
+
+class WordTokens(NamedTuple):
+    """The LLM's tokens of each word of the lexicon, ids (W, M), -1 after a word's; embed: ids (N,) to (N, llm_size)."""
+
+    ids: Tensor
+    embed: Callable[[Tensor], Tensor]
+
+
+def no_words() -> WordTokens:
+    """For an adapter of which only the sizes are asked."""
+    return WordTokens(torch.full((1, 1), -1), nn.Identity())
+
+
+@dataclass(frozen=True)
+class WordAdapterConfig:
+    """chunk_frames: encoder frames of a streaming step."""
+
+    chunk_frames: int = 4
+
+
+class WordAdapter(Adapter):
+    """Sends the tokens of each word when it is said, plus a projection of the chunk's frames that starts at zero.
+
+    The embeddings are rows of the frozen LLM: never copied, trained or saved.
+    """
+
+    def __init__(self, config: WordAdapterConfig, input_size: int, llm_size: int, words: WordTokens | None = None):
+        """Raises ValueError without words."""
+        super().__init__()
+        if words is None:
+            raise ValueError("the adapter `words` needs CTC units of kind `word` (--unit_kind word)")
+        self.config, self._embed = config, words.embed
+        self.register_buffer("ids", words.ids, persistent=False)
+        self.project = nn.Linear(input_size, llm_size)
+        nn.init.zeros_(self.project.weight)
+        nn.init.zeros_(self.project.bias)
+
+    def initial_state(self, batch_size: int, device: Device = None, dtype: torch.dtype | None = None) -> State:
+        """It remembers nothing: what is heard is the word search's to know."""
+        return {}
+
+    def adapt(
+        self, enc: Tensor, lengths: Tensor, ctc_logits: Tensor | None, state: State, said: Said | None = None
+    ) -> Adapted:
+        if said is None:
+            raise ValueError("the adapter `words` needs what the word search has found: pass said")
+        summary = chunk_means(enc, lengths, self.config.chunk_frames)
+        ids = self.ids[said.words]  # (B, N, M)
+        real = (ids >= 0) & valid_mask(said.lengths, said.words.shape[1])[..., None]
+        sizes = real.sum(2)
+        sent = torch.nn.functional.pad(sizes.cumsum(1), (1, 0))
+        chunks = summary.shape[1]
+        last = said.ends[:, -1:] if said.ends.shape[1] else said.ends.new_zeros(len(enc), 1)
+        word_ends = torch.cat([said.ends[:, : chunks - 1], last.expand(-1, min(chunks, 1))], dim=1)
+        chunk = (said.ends[:, :, None] <= torch.arange(said.words.shape[1], device=enc.device)).sum(1)  # (B, N)
+        frames = self.project(summary).gather(
+            1, chunk.clamp_max(chunks - 1)[..., None].expand(-1, -1, self.project.out_features)
+        )
+        rows = [
+            self._embed(ids[row][real[row]]).to(frames.dtype) + frames[row].repeat_interleave(sizes[row], dim=0)
+            for row in range(len(enc))
+        ]
+        embeds, counts = pad_rows(rows)
+        return AdapterOutput(embeds, counts, sent.gather(1, word_ends), summary), state

@@ -1,0 +1,259 @@
+"""From letters to words: a beam search over the CTC head's letters, within a lexicon, as a streaming part.
+
+Its hypotheses are sums over alignments (prefix search, Graves 2006) with the words' probabilities. A word is said when
+all hypotheses that are left agree on it, or when silence follows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from freeze_omni.encoder.lexicon import Lexicon
+from freeze_omni.streaming import State
+
+NEVER = -1e30
+SPREAD = 6364136223846793005  # an odd number that spreads over 64 bits, to tell histories apart
+
+
+@dataclass(frozen=True)
+class SearchConfig:
+    """width: hypotheses. weight: of the words' log probabilities next to the letters'. bonus: for each word, against
+    the preference for few. margin: a hypothesis this far behind the best (nats) has no say. silence_frames: encoder
+    frames without a letter after which the best hypothesis is taken. most: words that may wait to be said.
+    chunk_frames: encoder frames of a streaming step; words are said at its end.
+    """
+
+    width: int = 16
+    weight: float = 1.0
+    bonus: float = 2.0
+    margin: float = 8.0
+    silence_frames: int = 6
+    most: int = 10
+    chunk_frames: int = 4
+
+    def __post_init__(self) -> None:
+        if self.width < 2 or self.silence_frames < 1 or self.margin <= 0:
+            raise ValueError("search: width is 2 or more, silence_frames 1 or more, margin above 0")
+        if self.most <= self.chunk_frames:
+            raise ValueError(f"search: most {self.most} must be above chunk_frames {self.chunk_frames}")
+
+
+class Said(NamedTuple):
+    """words (B, N) numbers in the lexicon, zero after a row's; lengths (B,); ends (B, C) words said up to the end of
+    each chunk, counted from the start of the call."""
+
+    words: Tensor
+    lengths: Tensor
+    ends: Tensor
+
+
+class WordSearch(nn.Module):
+    """labels (letters,): of the CTC head, for each letter of the lexicon. blank, space: further labels."""
+
+    def __init__(self, config: SearchConfig, lexicon: Lexicon, labels: list[int], space: int, blank: int = 0) -> None:
+        super().__init__()
+        self.config, self.lexicon, self.space, self.blank = config, lexicon, space, blank
+        self.register_buffer("labels", torch.tensor(labels), persistent=False)
+
+    def initial_state(self, batch_size: int, device: torch.device | str | None = None) -> State:
+        """Nothing heard: of each hypothesis (B, K) its scores, place in the trie and history; silent (B,) frames."""
+        device = device or self.labels.device
+        width, most = self.config.width, self.config.most
+        whole = {"dtype": torch.long, "device": device}
+        score = torch.full((batch_size, width), NEVER, device=device)
+        score[:, 0] = 0.0
+        return {
+            "blank": score,
+            "letter": torch.full_like(score, NEVER),
+            "prior": torch.zeros_like(score),
+            "node": torch.zeros(batch_size, width, **whole),
+            "last": torch.full((batch_size, width), -1, **whole),
+            "previous": torch.full((batch_size, width), -1, **whole),
+            "history": torch.zeros(batch_size, width, **whole),
+            "waiting": torch.full((batch_size, width, most), -1, **whole),
+            "count": torch.zeros(batch_size, width, **whole),
+            "silent": torch.zeros(batch_size, **whole),
+        }
+
+    @property
+    def end_chunks(self) -> int:
+        """Chunks of silence after which nothing waits to be said."""
+        return -(-self.config.silence_frames // self.config.chunk_frames)
+
+    def forward(self, logits: Tensor, lengths: Tensor, end: bool = False) -> Said:
+        """Logits (B, T, V), lengths (B,): all at once. end: as if silence followed."""
+        if end:
+            frames = self.end_chunks * self.config.chunk_frames
+            padding = nn.functional.pad(logits, (0, 0, 0, frames))
+            silence = torch.full_like(logits[0, 0], NEVER)
+            silence[self.blank] = 0.0
+            after = torch.arange(padding.shape[1], device=logits.device) >= lengths[:, None]
+            logits, lengths = torch.where(after[..., None], silence, padding), lengths + frames
+        return self.search(logits, lengths, self.initial_state(len(logits), logits.device))[0]
+
+    @torch.no_grad()
+    def step(self, logits: Tensor, state: State) -> tuple[Said, State]:
+        """Whole chunks of logits (B, k * chunk_frames, V)."""
+        return self.search(logits, torch.full((len(logits),), logits.shape[1], device=logits.device), state)
+
+    @torch.no_grad()
+    def search(self, logits: Tensor, lengths: Tensor, state: State) -> tuple[Said, State]:
+        """Logits (B, T, V), lengths (B,): what is said in them, and the state after each row's last frame."""
+        scores, chunk = logits.float().log_softmax(-1), self.config.chunk_frames
+        rows: list[list[int]] = [[] for _ in range(len(logits))]
+        ends = []
+        for begin in range(0, logits.shape[1], chunk):
+            for frame in range(begin, min(begin + chunk, logits.shape[1])):
+                heard = frame < lengths
+                new = self._frame(scores[:, frame], state)
+                state = {key: _choose(heard, new[key], state[key]) for key in state}
+            words, state = self._say(state)
+            for row, one in zip(rows, words, strict=True):
+                row.extend(one)
+            ends.append([len(row) for row in rows])
+        lengths = torch.tensor([len(row) for row in rows], device=logits.device)
+        padded = [torch.tensor(row, dtype=torch.long, device=logits.device) for row in rows]
+        words = torch.nn.utils.rnn.pad_sequence(padded, batch_first=True)
+        ends = torch.tensor(ends, device=logits.device).reshape(-1, len(rows)).T
+        return Said(words, lengths, ends), state
+
+    def _frame(self, scores: Tensor, state: State) -> State:
+        """Log probabilities (B, V) of one frame."""
+        config, lexicon = self.config, self.lexicon
+        node, last, width = state["node"], state["last"], self.config.width
+        whole = torch.logaddexp(state["blank"], state["letter"])
+        # a hypothesis that stays as it is: a blank, or its last label again; spaces between words are as good as blanks
+        quiet = scores[:, self.blank, None]
+        at_root = node == 0
+        quiet = torch.where(at_root, torch.logaddexp(quiet, scores[:, self.space, None]), quiet)
+        again = scores.gather(1, last.clamp_min(0)).masked_fill((last < 0) | at_root, NEVER)
+        stay = {"blank": whole + quiet, "letter": (state["letter"] + again).clamp_min(NEVER)}
+        # one more letter, or the end of a word
+        child = lexicon.followers[node].long()  # (B, K, L)
+        same = self.labels == last[..., None]
+        grown = torch.where(same, state["blank"][..., None], whole[..., None]) + scores[:, self.labels][:, None]
+        grown = grown.masked_fill(child == 0, NEVER)
+        word = lexicon.word[node].long()
+        closed = (whole + scores[:, self.space, None]).masked_fill(word < 0, NEVER)
+        gained = config.weight * lexicon.after(state["previous"], word.clamp_min(0)) + config.bonus
+        # a hypothesis that grows into one that is there already adds to it
+        key = state["history"] * SPREAD + node
+        grown_key = state["history"][..., None] * SPREAD + child
+        grown, stay["letter"] = _merge(grown, grown_key, key, stay["letter"])
+        history = state["history"] * SPREAD + word + 1
+        closed, stay["blank"] = _merge(closed[..., None], (history * SPREAD)[..., None], key, stay["blank"])
+        closed = closed[..., 0]
+        # the best of all
+        prior = state["prior"]
+        ahead = config.weight * lexicon.best
+        options = torch.cat(
+            [
+                torch.logaddexp(stay["blank"], stay["letter"]) + prior + ahead[node],
+                (grown + prior[..., None] + ahead[child]).flatten(1),
+                closed + prior + gained + ahead[0],
+            ],
+            dim=1,
+        )
+        best = options.topk(width, dim=1).indices
+        letters = child.shape[2]
+        kept, ends = best < width, best >= width * (1 + letters)
+        parent = torch.where(kept, best, torch.where(ends, best - width * (1 + letters), (best - width) // letters))
+        letter = ((best - width) % letters).masked_fill(kept | ends, 0)
+        old = {name: _pick(state[name], parent) for name in state if name != "silent"}
+        score = grown.flatten(1).gather(1, (best - width).clamp(0, width * letters - 1))
+        over = closed.gather(1, parent)
+        new = dict(old)
+        new["blank"] = torch.where(kept, stay["blank"].gather(1, parent), torch.where(ends, over, NEVER))
+        new["letter"] = torch.where(kept, stay["letter"].gather(1, parent), torch.where(ends, NEVER, score))
+        new["prior"] = old["prior"] + torch.where(ends, gained.gather(1, parent), 0.0)
+        grown_node = child.flatten(1).gather(1, parent * letters + letter)
+        new["node"] = torch.where(kept, old["node"], grown_node.masked_fill(ends, 0))
+        new["last"] = torch.where(kept, old["last"], self.labels[letter].masked_fill(ends, -1))
+        ended = word.gather(1, parent)
+        new["previous"] = torch.where(ends, ended, old["previous"])
+        new["history"] = torch.where(ends, history.gather(1, parent), old["history"])
+        place = torch.arange(config.most, device=scores.device) == old["count"][..., None]
+        new["waiting"] = torch.where(place & ends[..., None], ended[..., None], old["waiting"])
+        new["count"] = old["count"] + ends
+        silent = scores.argmax(-1)
+        silent = (silent == self.blank) | (silent == self.space)
+        new["silent"] = (state["silent"] + 1) * silent
+        return new
+
+    def _say(self, state: State) -> tuple[list[list[int]], State]:
+        """The words that are certain now, of each row, and the state without them."""
+        config = self.config
+        state = self._after_silence(state)
+        score = self._rank(state)
+        live = score > score[:, :1] - config.margin
+        waiting, count = state["waiting"], state["count"]
+        agreed = ((waiting == waiting[:, :1]) | ~live[..., None]).all(1) & (waiting[:, 0] >= 0)
+        known = torch.arange(config.most, device=waiting.device) < count[:, :1]
+        said = (agreed & known).long().cumprod(1).sum(1)
+        room = config.most - config.chunk_frames  # for what the next chunk may end
+        said = torch.maximum(said, count[:, 0] - room)
+        words = [row[:number].tolist() for row, number in zip(waiting[:, 0], said.tolist(), strict=True)]
+        place = torch.arange(config.most, device=waiting.device)
+        mine = (waiting == waiting[:, :1]) | (place >= said[:, None])[:, None]
+        left = count - said[:, None]
+        drop = ~mine.all(2) | (left < 0) | (left > room)
+        shifted = (place + said[:, None]).clamp_max(config.most - 1)
+        moved = waiting.gather(2, shifted[:, None].expand_as(waiting))
+        moved = moved.masked_fill((place + said[:, None] >= config.most)[:, None], -1)
+        state = dict(state, waiting=moved, count=left.clamp(0, room))
+        for name in ("blank", "letter"):
+            state[name] = state[name].masked_fill(drop, NEVER)
+        return words, state
+
+    def _after_silence(self, state: State) -> State:
+        """Where silence has come, the best hypothesis that is no half word is left alone, with its last word ended."""
+        config, node = self.config, state["node"]
+        word = self.lexicon.word[node].long()
+        ends = word >= 0
+        gained = config.weight * self.lexicon.after(state["previous"], word.clamp_min(0)) + config.bonus
+        whole = torch.logaddexp(state["blank"], state["letter"])
+        score = whole + state["prior"] + torch.where(ends, gained, 0.0)
+        score = score.masked_fill(~ends & (node > 0), NEVER)
+        best = score.argmax(1, keepdim=True)
+        over = (state["silent"] >= config.silence_frames) & (score.gather(1, best)[:, 0] > NEVER / 2)
+        place = torch.arange(config.most, device=node.device) == state["count"][..., None]
+        ended = {
+            "blank": whole,
+            "letter": torch.full_like(whole, NEVER),
+            "prior": state["prior"] + torch.where(ends, gained, 0.0),
+            "node": torch.zeros_like(node),
+            "last": torch.full_like(node, -1),
+            "previous": torch.where(ends, word, state["previous"]),
+            "history": torch.where(ends, state["history"] * SPREAD + word + 1, state["history"]),
+            "waiting": torch.where(place & ends[..., None], word[..., None], state["waiting"]),
+            "count": state["count"] + ends,
+        }
+        alone = {name: _pick(values, best.expand_as(node)) for name, values in ended.items()}
+        alone["blank"][:, 1:] = NEVER
+        return {**{name: _choose(over, alone[name], state[name]) for name in alone}, "silent": state["silent"]}
+
+    def _rank(self, state: State) -> Tensor:
+        whole = torch.logaddexp(state["blank"], state["letter"])
+        return whole + state["prior"] + self.config.weight * self.lexicon.best[state["node"]]
+
+
+def _merge(grown: Tensor, grown_key: Tensor, key: Tensor, score: Tensor) -> tuple[Tensor, Tensor]:
+    """grown (B, K, L) that has the key of one of the hypotheses (B, K) goes over into its score (B, K)."""
+    there = grown_key.flatten(1)[:, :, None] == key[:, None]  # (B, K * L, K)
+    joined = torch.where(there, grown.flatten(1)[:, :, None], NEVER)
+    score = torch.logaddexp(score, joined.logsumexp(1))
+    return grown.masked_fill(there.any(2).view_as(grown), NEVER), score
+
+
+def _pick(values: Tensor, parent: Tensor) -> Tensor:
+    if values.dim() == 3:
+        parent = parent[..., None].expand(-1, -1, values.shape[2])
+    return values.gather(1, parent)
+
+
+def _choose(rows: Tensor, new: Tensor, old: Tensor) -> Tensor:
+    return torch.where(rows.reshape(-1, *[1] * (new.dim() - 1)), new, old)

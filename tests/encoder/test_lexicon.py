@@ -1,0 +1,58 @@
+"""The lexicon's tables, and the files that they are made from."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from freeze_omni.data.tables import TableError
+from freeze_omni.encoder.lexicon import BACKOFF, LOWEST, Lexicon, WordCounts
+
+COUNTS = WordCounts({"a": 0.5, "an": 0.2, "no": 0.1, "naïve": 0.1}, {("no", "an"): 0.25, ("no", "naïve"): 0.3})
+
+
+def walk(lexicon: Lexicon, word: str) -> int:
+    node = 0
+    for letter in word:
+        node = int(lexicon.followers[node, "ano".index(letter)])
+    return node
+
+
+def test_words_are_found_by_their_letters():
+    lexicon = Lexicon(COUNTS, "ano")
+    assert lexicon.words == ["a", "an", "no"], "no label writes the others"
+    for number, word in enumerate(lexicon.words):
+        assert lexicon.word[walk(lexicon, word)] == number
+    assert lexicon.word[walk(lexicon, "n")] == -1 and walk(lexicon, "na") == 0
+    assert lexicon.best[walk(lexicon, "n")].item() == pytest.approx(math.log(0.1))
+    assert lexicon.best[0].item() == pytest.approx(math.log(0.5))
+
+
+def test_probabilities_after_a_word():
+    lexicon = Lexicon(COUNTS, "ano")
+    first, second = torch.tensor([2, 2, -1]), torch.tensor([1, 0, 1])
+    expected = [math.log(0.25), math.log(0.5) + BACKOFF, math.log(0.2)]
+    assert lexicon.after(first, second).tolist() == pytest.approx(expected)
+    alone = Lexicon(WordCounts({"a": 0.0}), "a")
+    assert alone.after(torch.tensor([0]), torch.tensor([0])).tolist() == [LOWEST]
+
+
+def test_it_needs_a_word():
+    with pytest.raises(ValueError, match="no word of the lexicon"):
+        Lexicon(COUNTS, "xyz")
+
+
+def test_counts_are_kept_in_files(tmp_path):
+    COUNTS.save(tmp_path)
+    assert WordCounts.load(tmp_path) == COUNTS
+    (tmp_path / "pairs.tsv").unlink()
+    assert WordCounts.load(tmp_path) == WordCounts(COUNTS.words)
+
+
+@pytest.mark.parametrize("line", ["a", "a b\t0.1\t0.2", "a\tb", "a\t1.5", "\t0.1"])
+def test_a_broken_line_is_named(line, tmp_path):
+    (tmp_path / "words.tsv").write_text(f"a\t0.1\n{line}\n")
+    with pytest.raises(TableError, match=r"words.tsv, line 2: expected 1 word\(s\) and a probability"):
+        WordCounts.load(tmp_path)

@@ -1,0 +1,66 @@
+"""A model that hears words: a session tells them, the LLM reads them, and a packed folder has them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from freeze_omni.adapter.choice import AdapterChoice
+from freeze_omni.adapter.words import WordAdapterConfig
+from freeze_omni.encoder.lexicon import WordCounts
+from freeze_omni.llm.frozen import FrozenLLM
+from freeze_omni.llm.units import CtcUnits
+from freeze_omni.pack import load, save
+from freeze_omni.session import events as ev
+from freeze_omni.session.session import SpeechSession
+from freeze_omni.system import FreezeOmni
+from tests.toy import toy_config, toy_llm
+
+COUNTS = WordCounts({"the": 0.2, "cat": 0.1, "sat": 0.1, "on": 0.1}, {("the", "cat"): 0.3})
+SPELLED = "-the-c-at sa-t-"
+
+
+class Spells(torch.nn.Linear):
+    """A CTC head that hears the same in all speech, a letter a frame, and then nothing."""
+
+    def __init__(self, units: CtcUnits, size: int) -> None:
+        super().__init__(size, len(units))
+        names = ["<blank>" if one == "-" else "<space>" if one == " " else one for one in SPELLED]
+        self.path, self.heard = [units.tokens.index(name) for name in names], 0
+
+    def forward(self, frames):
+        labels = [*self.path, *[0] * 1000][self.heard : self.heard + frames.shape[1]]
+        self.heard += frames.shape[1]
+        return 30.0 * torch.nn.functional.one_hot(torch.tensor([labels]), self.out_features).float()
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    llm = FrozenLLM.load(toy_llm(tmp_path_factory.mktemp("toy") / "llm"))
+    units = CtcUnits.from_words(COUNTS)
+    config = toy_config(llm.hidden_size, len(units), adapter=AdapterChoice(words=WordAdapterConfig()))
+    model = FreezeOmni(config, llm, units)
+    model.set_voice(0.1 * torch.randn(24000))
+    return model
+
+
+def test_a_session_hears_words_and_the_llm_reads_them(model, monkeypatch):
+    spells = Spells(model.units, model.ctc.output.in_features)
+    monkeypatch.setattr(model.ctc.output, "forward", spells.forward)
+    session = SpeechSession(model)
+    done = session.push(0.1 * np.random.default_rng(0).standard_normal(4 * 2560))
+    assert [one.text for one in done if isinstance(one, ev.TranscriptDelta)] == ["the", " cat"]
+    done = session.handle(ev.Respond())
+    said = [one for one in done if isinstance(one, ev.TranscriptDelta)]
+    assert "".join(one.text for one in said) == " sat", "the last word comes with the end of the turn"
+    assert any(isinstance(one, ev.TextDelta) for one in session.answer())
+
+
+def test_a_packed_model_has_its_words(model, tmp_path):
+    save(model, tmp_path / "pack")
+    again = load(tmp_path / "pack")
+    assert again.units.search(again.config.search).lexicon.words == ["the", "cat", "sat", "on"]
+    wav, lengths = 0.1 * torch.randn(1, 16000), torch.tensor([16000])
+    out, same = model.listening(wav, lengths), again.listening(wav, lengths)
+    torch.testing.assert_close(out.adapted.embeds, same.adapted.embeds)
