@@ -25,7 +25,7 @@ class Duration(NamedTuple):
 
 QUEUE = Duration(
     "queue_seconds",
-    "From when an operation of the model is asked for to when its batch begins, by what it is for.",
+    "From when an operation of the model is asked for to its batch; writing waits while there is text to speak.",
     (0.005, 0.01, 0.03, 0.06, 0.1, 0.16, 0.32, 0.64, 1.28, 5.12, 30.0),
 )
 DURATIONS = {
@@ -41,7 +41,7 @@ DURATIONS = {
     ),
     "llm_token_s": Duration(
         "llm_token_seconds",
-        "From when an LLM token of an answer is asked for to when it is there; speech takes four a second.",
+        "Batches of model work in which the LLM wrote a token of an answer; speech takes four a second.",
         (0.005, 0.01, 0.02, 0.03, 0.05, 0.08, 0.12, 0.16, 0.25, 0.5, 1.0, 2.5),
     ),
     **{f"queue_{kind}_s": QUEUE._replace(kind=kind) for kind in ("listen", "write", "speak")},

@@ -149,7 +149,7 @@ class Scheduler:
                 self._end(key, result)
             else:
                 if name == WRITE:
-                    self._observe("llm_token_s", now_s - lane.ready_s)
+                    self._observe("llm_token_s", now_s - begin_s)
                 self._guard(key, slot.deliver, name, result, now_s)
 
     def _execute(self, ops: list[Op]) -> list[Any]:
