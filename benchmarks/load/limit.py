@@ -31,12 +31,12 @@ async def measure(model: Path, sounds: Sequence[np.ndarray], seconds: float, ses
         refused_ms, reason = await _one_more(served.url)
         waiting = await _watch(served, end_s)
         await crowd
-        steps = served.router.handles[0].report.durations["listen_s"]
+        report = served.router.handles[0].report
     return {
         "admission_limit": count,
-        "step_p50_ms_at_limit": _ms(steps.quantiles[0]),
-        "step_p90_ms_at_limit": _ms(steps.quantiles[1]),
-        "steps": steps.count,
+        "step_p50_ms_at_limit": _ms(report.steps_s[0]),
+        "step_p90_ms_at_limit": _ms(report.steps_s[1]),
+        "steps": report.durations["listen_s"].number,
         "waiting_chunks_most": max(waiting, default=0),
         "turns_answered": sum(user.answered for user in users),
         "first_audio_ms": summarise((1000 * s for user in users for s in user.first_audio_s), digits=0),

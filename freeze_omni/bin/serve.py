@@ -1,4 +1,4 @@
-"""Serve a model: the OpenAI Realtime protocol at /v1/realtime, a page at /, /health, Prometheus metrics at /metrics."""
+"""Serve a model: OpenAI's Realtime protocol at /v1/realtime, a page at /, /metrics, and the probes /livez, /readyz."""
 
 import argparse
 import logging
@@ -27,6 +27,7 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--tls_cert", type=Path, help="certificate, PEM")
     options.add_argument("--tls_key", type=Path, help="its key, PEM")
     options.add_argument("--tls_self_made", type=Path, metavar="FOLDER", help="make or use a certificate there")
+    options.add_argument("--close_s", type=float, default=5.0, help="at SIGTERM, seconds for open sessions to end")
     options.add_argument("--record", type=Path, metavar="FOLDER", help="write a log of every session, with its audio")
     options.add_argument("--log_level", default="info", choices=("debug", "info", "warning", "error"))
     return options
@@ -57,7 +58,7 @@ def main(arguments: list[str] | None = None) -> None:
     kinds = {"serving": ServingConfig, "limits": Limits}
     for name in given.keys() - kinds.keys():
         raise ConfigError(f"{chosen.config}: '{name}' is neither `serving` nor `limits`")
-    as_given = ("model", "host", "port", "threads", "tls_cert", "tls_key", "record")
+    as_given = ("model", "host", "port", "threads", "tls_cert", "tls_key", "close_s", "record")
     api_key = chosen.api_key or os.environ.get(KEY, "")
     if problem := refused_listening(chosen.host, api_key, chosen.no_api_key):
         raise ConfigError(problem)

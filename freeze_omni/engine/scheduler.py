@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from freeze_omni.engine.config import ServingConfig
-from freeze_omni.engine.slot import LISTEN, SPEAK, SPOKEN, Input, Lane, Output, Slot
+from freeze_omni.engine.slot import LISTEN, SPEAK, SPOKEN, WRITE, Input, Lane, Output, Slot
 from freeze_omni.frontend.vad import Detector, EnergyDetector
 from freeze_omni.session.log import Recorder
 from freeze_omni.session.ops import Op, Read, execute, group_key
@@ -135,6 +135,8 @@ class Scheduler:
         begin_s = self.clock()
         ops = [lane.op for _, _, lane in batch]
         self._working(tuple({key: None for key, _, _ in batch}))
+        for _, name, lane in batch:
+            self._observe(f"queue_{name}_s", begin_s - lane.ready_s)
         results = self._execute(ops)
         now_s = self.clock()
         self._observe("worked_s", now_s - begin_s)
@@ -146,6 +148,8 @@ class Scheduler:
             if isinstance(result, Exception):
                 self._end(key, result)
             else:
+                if name == WRITE:
+                    self._observe("llm_token_s", now_s - begin_s)
                 self._guard(key, slot.deliver, name, result, now_s)
 
     def _execute(self, ops: list[Op]) -> list[Any]:

@@ -74,6 +74,7 @@ class Lane:
     """A job under way, the operation it waits for, the event or answer it is for.
 
     due_s: when the event came, or would have come if its audio had not been sent faster than it was spoken.
+    ready_s: when `op` was asked for.
     ops: that it has asked for so far, the present one included.
     """
 
@@ -83,6 +84,7 @@ class Lane:
     arrived_s: float = 0.0
     answering: Answer | None = None
     due_s: float = 0.0
+    ready_s: float = 0.0
     ops: int = 0
 
     def is_fresh(self, since_s: float) -> bool:
@@ -116,7 +118,8 @@ class Slot:
     """A session. `emit` is given the outputs of each piece of work, `observe` measurements in seconds.
 
     They are first_audio_s, heard_s, spoken_s and listen_s: of chunks that the model heard, from arrival to end. Audio
-    more than AHEAD_S ahead of real time counts from when it is due, as a flood must not get others refused.
+    more than AHEAD_S ahead of real time counts from when it is due, as a flood must not get others refused. And counts
+    of answers and their tokens.
     """
 
     def __init__(
@@ -197,7 +200,7 @@ class Slot:
         """Give a lane the result of its operation; it goes on to its next one, or ends."""
         lane = self.lanes[name]
         try:
-            lane.op = lane.job.send(result)
+            lane.op, lane.ready_s = lane.job.send(result), now_s
             lane.ops += 1
             return
         except StopIteration as end:
@@ -311,6 +314,9 @@ class Slot:
             elif isinstance(action, ev.AnswerEnded) and not self.session.state.answering:
                 self.playback = None
         if any(isinstance(action, ev.AnswerKept) for action in value):
-            self.emit([Counted(*self.session.counts)])
+            counted = Counted(*self.session.counts)
+            for name, count in (("answers", 1), ("llm_tokens", counted.wrote), ("speech_tokens", counted.spoke)):
+                self.observe(name, count)
+            self.emit([counted])
         if value:
             self.emit(value)

@@ -1,6 +1,7 @@
-"""The ASGI application (/v1/realtime, /health, /metrics, /v1/models and the page), and uvicorn to run it.
+"""The ASGI application, and uvicorn to run it: /v1/realtime, /v1/models, the page, and what watches it.
 
-/health/live: the server itself works; else start it again. /health/ready, /health: a worker can take a session.
+/livez: the event loop answers; else start the process again. /readyz: a session more would be admitted. /health: a
+worker is up and the server does not close; sessions and their limit. /metrics: for Prometheus.
 """
 
 from __future__ import annotations
@@ -8,16 +9,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hmac
-from collections.abc import AsyncIterator
+import logging
+import time
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import uvicorn
+from prometheus_client import generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4 as CONTENT_TYPE
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import HTTPConnection, Request
-from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
+from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
@@ -25,9 +30,9 @@ from freeze_omni.engine.worker import WorkerConfig, threads_each
 from freeze_omni.server.config import ServerConfig
 from freeze_omni.server.connection import GOING_AWAY, Connection
 from freeze_omni.server.door import HostCheck, Hosts, http_protocol, refusal
-from freeze_omni.server.exposition import CONTENT_TYPE, expose
+from freeze_omni.server.exposition import registry
 from freeze_omni.server.protocol import RealtimeProtocol
-from freeze_omni.server.router import Full, Router
+from freeze_omni.server.router import CLOSING, Full, Router
 
 PAGE = Path(__file__).parent / "page"
 PAGE_FILES = ("", "page.js", "audio.js", "timeline.js", "worklet.js", "page.css")
@@ -40,12 +45,15 @@ class Server:
     def __init__(self, config: ServerConfig, router: Router) -> None:
         self.config, self.router = config, router
         self.connections: set[Connection] = set()
+        self._registry = registry(router)
         self.application = Starlette(
             routes=[
                 WebSocketRoute("/v1/realtime", self._realtime),
                 Route("/v1/models", self._models),
-                Route("/health", self._ready),
-                Route("/health/ready", self._ready),
+                Route("/livez", self._live),
+                Route("/readyz", self._ready),
+                Route("/health", self._health),
+                Route("/health/ready", self._health),
                 Route("/health/live", self._live),
                 Route("/metrics", self._metrics),
                 *(Route(f"/{name}", self._page) for name in PAGE_FILES),
@@ -61,15 +69,18 @@ class Server:
         finally:
             await self.router.close()
 
-    async def drain(self) -> None:
-        """No new sessions; the open ones get some time to end."""
-        self.router.closing = True
-        for _ in range(round(self.config.close_s * 10)):
-            if not self.connections:
-                return
+    async def drain(self, forced: Callable[[], bool]) -> None:
+        """No new sessions; the open ones get `close_s` to end, or until it is `forced`; then they are closed."""
+        self.router.draining = True
+        if self.connections:
+            logging.info("closing: %d sessions have %.0f s to end", len(self.connections), self.config.close_s)
+        end_s = time.monotonic() + self.config.close_s
+        while self.connections and time.monotonic() < end_s and not forced():
             await asyncio.sleep(0.1)
+        if not self.connections:
+            return
         for connection in list(self.connections):
-            connection.close(GOING_AWAY, "the server is closing", "server_closing")
+            connection.close(GOING_AWAY, CLOSING, "server_closing")
         await asyncio.sleep(0.2)
 
     async def _realtime(self, socket: WebSocket) -> None:
@@ -81,13 +92,12 @@ class Server:
         if socket.query_params.get("intent", "conversation") != "conversation":
             text = "Only sessions of type 'realtime' are made here; they transcribe what they hear."
             return await socket.send_denial_response(refusal(text, "invalid_value", 400))
+        try:
+            facts = self.router.facts()
+        except Full as error:  # a status by which a proxy tries another server
+            return await socket.send_denial_response(refusal(str(error), "server_unavailable", 503))
         offered = socket.headers.get("sec-websocket-protocol", "")
         await socket.accept("realtime" if "realtime" in [part.strip() for part in offered.split(",")] else None)
-        try:
-            facts = self.router.facts
-        except Full as error:
-            await socket.close(1013, str(error))
-            return
         name = socket.query_params.get("model", self.config.model.name)[:100]
         prompt, limits = facts.facts["system_prompt"], self.config.limits
         protocol = RealtimeProtocol(name, prompt, facts.facts["longest_answer"], facts.rates, limits)
@@ -117,21 +127,24 @@ class Server:
         return JSONResponse({"status": "ok"})
 
     async def _ready(self, request: Request) -> Response:
+        reason = self.router.unready
+        return JSONResponse({"status": reason or "ok"}, 503 if reason else 200)
+
+    async def _health(self, request: Request) -> Response:
         router = self.router
-        ready = any(handle.answers for handle in router.handles) and not router.closing
         state = {
-            "status": "ok" if ready else "unavailable",
+            "status": "ok" if router.up else "unavailable",
             "sessions": router.sessions,
             "session_limit": router.limit,
             "workers": sum(handle.answers for handle in router.handles),
             "api_key": bool(self.config.api_key),
         }
-        return JSONResponse(state, 200 if ready else 503)
+        return JSONResponse(state, 200 if router.up else 503)
 
     async def _metrics(self, request: Request) -> Response:
         if not self._may(request):
             return _WRONG_KEY
-        return PlainTextResponse(expose(self.router), media_type=CONTENT_TYPE)
+        return Response(generate_latest(self._registry), media_type=CONTENT_TYPE)
 
     async def _page(self, request: Request) -> Response:
         name = request.url.path.removeprefix("/") or "index.html"
@@ -151,7 +164,7 @@ class GracefulServer(uvicorn.Server):
         await super().startup(sockets)
 
     async def shutdown(self, sockets: list[Any] | None = None) -> None:
-        await self._server.drain()
+        await self._server.drain(lambda: self.force_exit)
         await super().shutdown(sockets)
 
 

@@ -39,7 +39,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class ServerConfig:
-    """devices: one worker each. api_key: empty asks for none. close_s: time for answers to end at shutdown.
+    """devices: one worker each. api_key: empty asks for none. close_s: time for sessions to end at shutdown.
 
     allowed_hosts: names of this server beyond those that it knows itself (`server.door`); `*` for any.
     """
@@ -57,3 +57,7 @@ class ServerConfig:
     record: Path | None = None
     limits: Limits = field(default_factory=Limits)
     serving: ServingConfig = field(default_factory=ServingConfig)
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.close_s <= 86400:
+            raise ValueError(f"close_s {self.close_s:g} is not between 0 and 86400 seconds")

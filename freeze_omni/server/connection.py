@@ -69,6 +69,7 @@ class Connection:
     def close(self, code: int, reason: str, kind: str) -> None:
         """End the connection; the first reason counts."""
         if not self._end.done():
+            self._router.closed[kind] += 1
             self._end.set_result((code, reason, kind))
 
     # as a client of the router

@@ -14,6 +14,7 @@ import logging
 import multiprocessing
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
@@ -29,11 +30,19 @@ from freeze_omni.session.session import SessionConfig
 START_S = 900.0  # for a worker to load its model and to measure how many sessions it can serve
 WATCH_S = 0.5
 NOT_READY = "no worker is ready; try again in a moment"
+CLOSING = "the server is closing"
+FULL = "the server is full"
+LATE = "the server is late"
 RESTARTS = 5  # a worker that never becomes ready is restarted this many times in a row
 
 
 class Full(RuntimeError):
     """No more sessions; says why."""
+
+    @property
+    def kind(self) -> str:
+        """The reason without figures."""
+        return str(self).split(":")[0]
 
 
 class Unready(RuntimeError):
@@ -66,9 +75,11 @@ def start_process(config: WorkerConfig, pipe: Connection) -> multiprocessing.Pro
 class WorkerHandle:
     """The front's end of a worker.
 
-    heard_s: when it last said something, by time.monotonic. working: sessions of the batch under way.
+    place: its number, which the worker that replaces it takes over. heard_s: when it last said something, by
+    time.monotonic. working: sessions of the batch under way.
     """
 
+    place: int
     config: WorkerConfig
     pipe: Connection
     body: Any
@@ -112,14 +123,18 @@ class WorkerHandle:
 
 
 class Router:
-    """Dispatches sessions to workers. `start` makes a worker at the other end of a pipe."""
+    """Dispatches sessions to workers. `start` makes a worker at the other end of a pipe.
+
+    draining: no new sessions, while those that are open go on. refusals: by reason; closed: connections by error code.
+    """
 
     def __init__(self, configs: list[WorkerConfig], start: Start = start_process) -> None:
         self._configs, self._start = configs, start
         self.handles: list[WorkerHandle] = []
-        self.refusals: dict[str, int] = {}
-        self.lost_workers = 0
-        self.closing = False
+        self.refusals = dict.fromkeys((CLOSING, NOT_READY, FULL, LATE), 0)
+        self.closed: Counter[str] = Counter()
+        self.admitted = self.lost_workers = 0
+        self.draining = self.closing = False
         self._homeless: list[Client] = []
         self._struck: set[str] = set()  # keys of sessions that the model was working for when their worker was lost
         self._changed = asyncio.Event()
@@ -130,7 +145,7 @@ class Router:
         """Start the workers and wait until one is ready. Raises Unready."""
         self._loop = asyncio.get_running_loop()
         self._fault, self._starting = "", len(self._configs)
-        await asyncio.gather(*(self._begin(config) for config in self._configs))
+        await asyncio.gather(*(self._begin(place) for place in range(len(self._configs))))
         while not self._ready:
             if not self.handles and not self._starting:
                 raise Unready(self._fault or "no worker came up")
@@ -139,7 +154,7 @@ class Router:
         self._later(self._watch())
 
     async def close(self) -> None:
-        self.closing = True
+        self.draining = self.closing = True
         for task in self._tasks:
             task.cancel()
         for handle in self.handles:
@@ -157,10 +172,23 @@ class Router:
         return sum(handle.ready.limit for handle in self._ready)
 
     @property
+    def up(self) -> bool:
+        """Whether sessions are taken at all, if there is room."""
+        return not self.draining and any(handle.answers for handle in self.handles)
+
+    @property
+    def unready(self) -> str:
+        """Why no session would be admitted now, or an empty text."""
+        try:
+            self._roomiest()
+        except Full as error:
+            return error.kind
+        return ""
+
     def facts(self) -> msg.Ready:
-        """What a worker that is ready says of its model. Raises Full if none is."""
-        if not self._ready:
-            raise Full(NOT_READY)
+        """What a worker says of its model. Raises Full, and counts it, while sessions are not taken at all."""
+        if not self.up:
+            raise self._refused(self._down())
         return self._ready[0].ready
 
     def admit(self, client: Client, config: SessionConfig) -> None:
@@ -168,9 +196,8 @@ class Router:
         try:
             handle = self._roomiest()
         except Full as error:
-            reason = str(error).split(":")[0]
-            self.refusals[reason] = self.refusals.get(reason, 0) + 1
-            raise
+            raise self._refused(error) from None
+        self.admitted += 1
         handle.open(client, config)
 
     def put(self, client: Client, item: Any) -> None:
@@ -191,22 +218,29 @@ class Router:
         return [handle for handle in self.handles if handle.ready]
 
     def _roomiest(self) -> WorkerHandle:
-        ready = [handle for handle in self._ready if handle.answers]
-        if self.closing or not ready:
-            raise Full("the server is closing" if self.closing else NOT_READY)
-        handle = min(ready, key=lambda handle: handle.load)
+        if not self.up:
+            raise self._down()
+        handle = min((one for one in self.handles if one.answers), key=lambda one: one.load)
         if handle.load >= 1:
-            raise Full(f"the server is full: {self.sessions} sessions, which is what it serves in real time")
+            raise Full(f"{FULL}: {self.sessions} sessions, which is what it serves in real time")
         late_ms = 1000 * handle.report.late_s if handle.report else 0
         if handle.clients and late_ms > handle.config.serving.late_ms:
-            raise Full(f"the server is late: a step takes {late_ms:.0f} ms; a session more would make all late")
+            raise Full(f"{LATE}: a step takes {late_ms:.0f} ms; a session more would make all late")
         return handle
+
+    def _down(self) -> Full:
+        return Full(CLOSING if self.draining else NOT_READY)
+
+    def _refused(self, error: Full) -> Full:
+        self.refusals[error.kind] += 1
+        return error
 
     def _handle_of(self, client: Client) -> WorkerHandle | None:
         return next((handle for handle in self.handles if handle.clients.get(client.key) is client), None)
 
-    async def _begin(self, config: WorkerConfig, restarts: int = 0) -> None:
+    async def _begin(self, place: int, restarts: int = 0) -> None:
         """Start a worker; the process is started in a thread, as that takes a moment."""
+        config = self._configs[place]
         try:
             await asyncio.sleep(restarts)
             here, there = multiprocessing.Pipe()
@@ -215,19 +249,19 @@ class Router:
             self._starting -= 1
             self._fault = f"a worker on {config.device} cannot be started: {error}"
             logging.error("%s", self._fault)
-            return self._restart(config, restarts)
+            return self._restart(place, restarts)
         self._starting -= 1
         outbox = Outbox(config.serving.max_waiting_events)
-        handle = WorkerHandle(config, here, body, outbox, restarts=restarts)
+        handle = WorkerHandle(place, config, here, body, outbox, restarts=restarts)
         self.handles.append(handle)
         for work in (self._sends, self._receives):
             threading.Thread(target=work, args=(handle,), daemon=True).start()
 
-    def _restart(self, config: WorkerConfig, restarts: int) -> None:
+    def _restart(self, place: int, restarts: int) -> None:
         """Try once more, or give up what no worker is left for."""
         if restarts < RESTARTS:
             self._starting += 1
-            self._later(self._begin(config, restarts + 1))
+            self._later(self._begin(place, restarts + 1))
         elif not self.handles and not self._starting:
             self._changed.set()
             for client in self._homeless:
@@ -303,7 +337,7 @@ class Router:
         clients, handle.clients = handle.clients, {}
         self._strike(clients, handle.working)
         self._homeless += clients.values()
-        self._restart(handle.config, RESTARTS if handle.fault else -1 if handle.ready else handle.restarts)
+        self._restart(handle.place, RESTARTS if handle.fault else -1 if handle.ready else handle.restarts)
         self._house()
 
     def _strike(self, clients: dict[str, Client], working: tuple[str, ...]) -> None:

@@ -74,6 +74,8 @@ def test_a_folder_that_is_no_pack_is_refused_at_once(tmp_path):
         (["--host", "0.0.0.0"], "--no_api_key"),
         (["--api_key", "two words"], "API key must be"),
         (["--record", "/dev/null/records"], "/dev/null/records"),
+        (["--close_s", "-1"], "close_s -1 is not between"),
+        (["--close_s", "nan"], "close_s nan is not between"),
     ],
 )
 def test_what_would_go_wrong_later_is_told_before_the_model_is_loaded(broken, monkeypatch, options, problem):

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from freeze_omni.engine.scheduler import ENDING, LATER
-from freeze_omni.engine.slot import SPEAK, WRITE, Gated, Lane, Refused
+from freeze_omni.engine.slot import SPEAK, WRITE, Counted, Gated, Lane, Refused
 from freeze_omni.session import events as ev
 from freeze_omni.session.history import starting
 from freeze_omni.session.ops import Read, drive
@@ -314,3 +314,20 @@ def test_history_as_text_is_what_each_session_gets_alone(model, monkeypatch):
         probe = torch.randn(1, 1, model.llm.hidden_size)
         one, other = (model.llm(probe, cache=found.cache.fork())[0] for found in (again, history))
         torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-3)
+
+
+def test_waits_and_tokens_of_an_answer_are_measured(model):
+    rig = Rig(model)
+    rig.open("one")
+    rig.put("one", ev.TextInput("Hello"))
+    for _ in range(5000):
+        rig.scheduler.tick()
+        rig.now_s += 0.01
+        if rig.seen["answers"]:
+            break
+    (counted,) = [found for found in rig.out["one"] if isinstance(found, Counted)]
+    assert rig.seen["answers"] == [1]
+    assert rig.seen["llm_tokens"] == [counted.wrote] and rig.seen["speech_tokens"] == [counted.spoke]
+    waits = rig.seen["queue_write_s"]
+    assert len(rig.seen["llm_token_s"]) == len(waits) >= counted.wrote - 1 > 0
+    assert max(waits) >= 0.01 and not any(rig.seen["llm_token_s"]), "the model itself takes no time here"

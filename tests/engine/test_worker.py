@@ -56,8 +56,9 @@ def test_a_session_through_the_pipe(pipe, tmp_path):
     found = until(pipe, lambda m: isinstance(m, msg.Did) and any(isinstance(o, ev.AnswerKept) for o in m.outputs))
     assert any(isinstance(o, ev.PlayAudio) for m in found if isinstance(m, msg.Did) for o in m.outputs)
     report = until(pipe, lambda m: isinstance(m, msg.Measured) and m.report.sums["spoken_s"] > 0)[-1].report
-    assert report.sessions == 1 and report.durations["first_audio_s"].count == 1
-    assert report.durations["listen_s"].count == 1
+    assert report.sessions == 1 and report.durations["first_audio_s"].number == 1
+    assert report.durations["listen_s"].number == 1 and report.sums["answers"] == 1
+    assert report.durations["queue_write_s"].number and report.durations["queue_speak_s"].number
     pipe.send(msg.Close("a"))
     until(pipe, lambda m: isinstance(m, msg.Measured) and m.report.sessions == 0)
     config, pieces = read_log(tmp_path / "a.jsonl")

@@ -19,8 +19,15 @@ from freeze_omni.server.router import Router
 
 
 @contextmanager
-def serving(model, max_sessions=4, api_key="", workers=1, limits=None, **serving_config):
+def serving(model, **options):
     """A running server; gives its address (127.0.0.1:port) and the router."""
+    with running(model, **options) as (server, router):
+        yield address(server), router
+
+
+@contextmanager
+def running(model, max_sessions=4, api_key="", workers=1, limits=None, close_s=0.2, **serving_config):
+    """The same; gives the server itself and the router."""
 
     def start(config, pipe):
         thread = threading.Thread(target=Worker(model, config.serving, pipe).run, daemon=True)
@@ -31,13 +38,13 @@ def serving(model, max_sessions=4, api_key="", workers=1, limits=None, **serving
     worker = WorkerConfig(Path("toy"), serving_config)
     router = Router([worker] * workers, start)
     config = ServerConfig(
-        Path("toy"), port=0, api_key=api_key, close_s=0.2, limits=limits or Limits(), serving=serving_config
+        Path("toy"), port=0, api_key=api_key, close_s=close_s, limits=limits or Limits(), serving=serving_config
     )
     server = make(config, router, log_level="warning")
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     try:
-        yield address(server), router
+        yield server, router
     finally:
         server.should_exit = True
         thread.join(20)

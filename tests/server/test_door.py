@@ -49,7 +49,10 @@ def test_names_of_this_server(name, allowed):
     assert Hosts(ServerConfig(Path("toy"), allowed_hosts=("*",))).allow(name) or not name
 
 
-@pytest.mark.parametrize("path", ["/", "/page.js", "/health", "/health/live", "/metrics", "/v1/models", "/v1/realtime"])
+PATHS = ["/", "/page.js", "/health", "/livez", "/readyz", "/metrics", "/v1/models", "/v1/realtime"]
+
+
+@pytest.mark.parametrize("path", PATHS)
 def test_a_page_whose_name_was_pointed_here_gets_nothing(place, path):
     headers = {"Host": f"evil.example:{place.rsplit(':')[1]}"}
     if path != "/v1/realtime":
@@ -101,15 +104,16 @@ def test_what_shows_a_servers_use_asks_for_the_key_and_its_health_does_not(model
         for path in ("/metrics", "/v1/models"):
             assert httpx.get(f"http://{place}{path}").status_code == 401
             assert httpx.get(f"http://{place}{path}", headers={"Authorization": "Bearer secret"}).status_code == 200
-        for path in ("/health", "/health/live", "/health/ready"):
+        for path in ("/livez", "/readyz", "/health", "/health/live", "/health/ready"):
             assert httpx.get(f"http://{place}{path}").status_code == 200
 
 
 def test_a_server_without_a_worker_lives_and_is_not_ready(model):
     with serving(model) as (place, router):
         router.handles[0].ready = None
-        assert httpx.get(f"http://{place}/health/live").status_code == 200
-        for path in ("/health", "/health/ready"):
+        for path in ("/livez", "/health/live"):
+            assert httpx.get(f"http://{place}{path}").status_code == 200
+        for path in ("/readyz", "/health", "/health/ready"):
             assert httpx.get(f"http://{place}{path}").status_code == 503
 
 

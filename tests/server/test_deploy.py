@@ -1,0 +1,149 @@
+"""The unit, the manifests and the Dockerfile of tools/deploy: what they name exists, and their times fit together."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+from freeze_omni.bin import serve
+from freeze_omni.config import build
+from freeze_omni.engine.config import ServingConfig
+from freeze_omni.server.app import Server
+from freeze_omni.server.config import Limits, ServerConfig
+from freeze_omni.server.door import Hosts, refused_listening
+from freeze_omni.server.router import START_S, Router
+from tests.shell.bash import ROOT, run
+
+DEPLOY = ROOT / "tools/deploy"
+DOCKERFILE = re.sub(r"\\\n\s*", "", (DEPLOY / "Dockerfile").read_text())
+UNIT = re.sub(r"\\\n\s*", "", (DEPLOY / "freeze-omni.service").read_text())
+MANIFESTS = {one["kind"]: one for one in yaml.safe_load_all((DEPLOY / "kubernetes.yaml").read_text())}
+POD = MANIFESTS["Deployment"]["spec"]["template"]
+CONTAINER = POD["spec"]["containers"][0]
+AT_LEAST_S = 15  # to close the sessions that are left, and the workers
+
+
+def entry() -> list[str]:
+    """The options of the image's entry point."""
+    words = json.loads(re.search(r"^ENTRYPOINT (.*)$", DOCKERFILE, re.MULTILINE)[1])
+    assert words[:2] == ["freeze-omni", "serve"]
+    return words[2:]
+
+
+def unit(key: str) -> str:
+    (value,) = re.findall(rf"^{key}=(.*)$", UNIT, re.MULTILINE)
+    return value
+
+
+UNIT_WORDS = shlex.split(unit("ExecStart"))
+COMMANDS = {"unit": UNIT_WORDS[2:], "image": entry(), "pod": entry() + CONTAINER["args"]}
+
+
+@pytest.mark.parametrize("place", COMMANDS)
+def test_options_exist_and_other_machines_need_a_key(place):
+    chosen = serve.parser().parse_args(COMMANDS[place])
+    assert not chosen.api_key and not chosen.no_api_key, "the key is no option, which everyone on the machine can read"
+    assert "--no_api_key" in refused_listening(chosen.host, "", chosen.no_api_key)
+    ServerConfig(chosen.model, close_s=chosen.close_s)
+
+
+def test_the_key_comes_from_a_secret():
+    (variable,) = CONTAINER["env"]
+    assert variable["name"] == serve.KEY and variable["valueFrom"].keys() == {"secretKeyRef"}
+    assert "Secret" not in MANIFESTS, "one that is in a file is none"
+    assert unit("EnvironmentFile").startswith("/etc/") and serve.KEY not in re.sub("^#.*", "", UNIT, flags=re.MULTILINE)
+
+
+def test_sessions_have_their_time_to_end():
+    sleep_s = float(CONTAINER["lifecycle"]["preStop"]["exec"]["command"][1])
+    close_s = serve.parser().parse_args(COMMANDS["pod"]).close_s
+    assert POD["spec"]["terminationGracePeriodSeconds"] >= sleep_s + close_s + AT_LEAST_S and close_s >= 60
+    assert float(unit("TimeoutStopSec")) >= serve.parser().parse_args(COMMANDS["unit"]).close_s + AT_LEAST_S
+    assert unit("KillMode") == "mixed", "or SIGTERM would go to the workers too"
+
+
+def test_probes_ask_what_the_server_answers():
+    routes = {route.path for route in Server(ServerConfig(Path("toy")), Router([])).application.routes}
+    probes = {name: probe for name, probe in CONTAINER.items() if name.endswith("Probe")}
+    paths = {name: probe["httpGet"]["path"] for name, probe in probes.items()}
+    assert paths == {"startupProbe": "/livez", "livenessProbe": "/livez", "readinessProbe": "/readyz"}
+    assert set(paths.values()) <= routes
+    assert probes["startupProbe"]["periodSeconds"] * probes["startupProbe"]["failureThreshold"] >= START_S
+    (port,) = CONTAINER["ports"]
+    assert all(probe["httpGet"]["port"] == port["name"] for probe in probes.values())
+    assert port["containerPort"] == serve.parser().parse_args(COMMANDS["pod"]).port
+    assert f"EXPOSE {port['containerPort']}\n" in DOCKERFILE
+
+
+def test_the_manifests_name_each_other():
+    labels = POD["metadata"]["labels"]
+    assert MANIFESTS["Deployment"]["spec"]["selector"]["matchLabels"] == labels
+    assert MANIFESTS["PodDisruptionBudget"]["spec"]["selector"]["matchLabels"] == labels
+    service = MANIFESTS["Service"]
+    assert service["spec"]["selector"] == labels and service["spec"]["ports"][0]["targetPort"] == "http"
+    chosen = serve.parser().parse_args(COMMANDS["pod"])
+    names = Hosts(ServerConfig(Path("toy"), allowed_hosts=tuple(chosen.allowed_hosts)))
+    assert names.allow(service["metadata"]["name"])
+    volumes = {one["name"]: one for one in POD["spec"]["volumes"]}
+    mounts = {one["mountPath"]: volumes[one["name"]] for one in CONTAINER["volumeMounts"]}
+    assert str(chosen.model) in mounts
+    config = MANIFESTS["ConfigMap"]
+    assert mounts[str(chosen.config.parent)]["configMap"]["name"] == config["metadata"]["name"]
+    given = yaml.safe_load(config["data"][chosen.config.name])
+    kinds = {"limits": Limits, "serving": ServingConfig}
+    assert all(build(kinds[name], value, name) for name, value in given.items())
+
+
+def test_the_image_is_made_of_files_that_exist_and_may_be_sent():
+    allowed = re.findall(r"^!(.*)$", (DEPLOY / "Dockerfile.dockerignore").read_text(), re.MULTILINE)
+    copied = [name for line in re.findall(r"^COPY (.*) \S+$", DOCKERFILE, re.MULTILINE) for name in line.split()]
+    assert sorted(copied) == sorted(allowed) and all((ROOT / name).exists() for name in copied)
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert re.search(r"'\.\[(\w+)\]'", DOCKERFILE)[1] in project["optional-dependencies"]
+    tested = (ROOT / "tools/constraints.txt").read_text().splitlines()[0].removeprefix("# Python ")
+    assert f"FROM python:{tested}-slim\n" in DOCKERFILE, "as the pinned versions are for it"
+    needed = {project["readme"], *project["license-files"], "pyproject.toml"}
+    assert needed <= set(copied)
+
+
+@pytest.mark.parametrize("path", sorted(DEPLOY.iterdir()), ids=lambda path: path.name)
+def test_no_host_is_named_and_paths_are_there(path):
+    text = path.read_text()
+    assert not re.search(r"https?://", text)
+    named = [name for name in re.findall(r"(?<![\w/.-])(?:tools|egs|docs)/[\w./-]*\w", text) if "/exp/" not in name]
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+def test_systemd_understands_the_unit(tmp_path):
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("no systemd-analyze")
+    path = tmp_path / "freeze-omni.service"
+    path.write_text(UNIT.replace(UNIT_WORDS[0], shutil.which("true")))
+    told = run("systemd-analyze", "verify", "--man=no", path)
+    assert str(path.name) not in told.stderr, told.stderr
+
+
+def docker() -> bool:
+    """Whether a daemon answers; the program alone builds nothing."""
+    return shutil.which("docker") is not None and run("docker", "info").returncode == 0
+
+
+@pytest.mark.processes
+def test_the_image_is_built_and_starts():
+    """With FREEZE_OMNI_TORCH_INDEX, of torch's builds for CPUs, it is small."""
+    if not docker():
+        pytest.skip("no docker daemon")
+    index = f"TORCH_INDEX={os.environ.get('FREEZE_OMNI_TORCH_INDEX', '')}"
+    words = ["-q", "-f", DEPLOY / "Dockerfile", "--build-arg", index, "-t", "freeze-omni:test", ROOT]
+    subprocess.run(["docker", "build", *words], check=True)
+    told = run("docker", "run", "--rm", "freeze-omni:test")
+    assert told.returncode == 1 and told.stderr.startswith("serve: error: /model"), told.stderr
