@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from benchmarks.paper_scale import ADAPTER, GPUS, ROW_S
 from freeze_omni.autocast import autocast_dtype
 from freeze_omni.bin.stages import Plan, add_plan_options, add_run_options, plans
 from freeze_omni.duplex.state_head import STATES
+from freeze_omni.stages import STAGES
 from freeze_omni.tasks.parts_model import PartsModel
 from freeze_omni.tasks.resources import LlmEmbedding, Resources
 
@@ -97,6 +99,8 @@ def memory(bench: Bench) -> Figures:
 @cache
 def planned(conf: Path, work: Path) -> dict[str, Plan]:
     """By the stages' numbers: tasks and options, each completed by the stages that it builds on, in `work`."""
+    for one in STAGES:
+        import_module(f"freeze_omni.tasks.{one.name}")  # a missing package is an ImportError here
     parser = argparse.ArgumentParser()
     add_plan_options(parser)
     add_run_options(parser)
