@@ -5,9 +5,9 @@
     python -m benchmarks.gpu --size toy --output toy.json      # the same code at toy widths, on any machine
 
 Random weights: the paper's configuration (conf/paper) around an LLM of Qwen2-7B's shape in bfloat16, all made on the
-device. Nothing is downloaded. Torch and transformers are all that serving rows need; training rows need also `pip install
-espnet editdistance` (the version is in pyproject.toml), or a folder of these wheels. Writes docs/benchmarks/gpu.json;
-what could not be measured is there with its reason.
+device. Nothing is downloaded. Torch and transformers are all that serving rows need; training rows need espnet (its
+version is in pyproject.toml) and editdistance, by pip or a folder of wheels. Writes docs/benchmarks/gpu.json; what
+could not be measured is there with its reason.
 """
 
 from __future__ import annotations

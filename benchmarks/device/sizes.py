@@ -14,7 +14,8 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from freeze_omni.config import build, read_yaml
 from freeze_omni.llm.frozen import FrozenLLM
 from freeze_omni.llm.units import CtcUnits
-from freeze_omni.system import FreezeOmni, SystemConfig
+from freeze_omni.streaming import join_parts
+from freeze_omni.system import FreezeOmni, SystemConfig, build_parts, empty_voice
 from tests.toy import toy_tokenizer
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -126,8 +127,8 @@ def _written(ids: list[int], **_: object) -> str:
     return "".join(WORDS[number % len(WORDS)] for number in range(len(ids)))
 
 
-def build_model(conf: Path, llm: FrozenLLM, device: torch.device) -> FreezeOmni:
-    """What conf/paper packs, as the published model without CTC head; its parts in float32, as a server has them."""
+def system_config(conf: Path, llm_size: int) -> SystemConfig:
+    """What conf/paper packs, as the published model without CTC head."""
     heard, adapted, asked, coded, spoken = (
         read_yaml(conf / f"{name}.yaml")["model"]
         for name in ("1.1_encoder", "1.2_adapter_conv", "1.3_dialogue", "2.1_codec", "2.2_speech_decoder")
@@ -139,9 +140,16 @@ def build_model(conf: Path, llm: FrozenLLM, device: torch.device) -> FreezeOmni:
         "codec": coded["codec"],
         **spoken,
         **read_yaml(conf / "pack.yaml"),
-        "llm_size": llm.hidden_size,
+        "llm_size": llm_size,
     }
     config = build(SystemConfig, keys, str(conf))
-    config = replace(config, fifo=replace(config.fifo, threshold=ALWAYS_QUIET))
+    return replace(config, fifo=replace(config.fifo, threshold=ALWAYS_QUIET))
+
+
+def build_model(conf: Path, llm: FrozenLLM, device: torch.device) -> FreezeOmni:
+    """The parts in float32, as a server has them, with weights that are drawn on the device."""
+    config = system_config(conf, llm.hidden_size)
     with torch.device(device):
-        return FreezeOmni(config, llm, CtcUnits.none())
+        parts = {name: part.state_dict() for name, part in build_parts(config).items()}
+    state = join_parts(parts) | {"voice": empty_voice(config.codec)}
+    return FreezeOmni(config, llm, CtcUnits.none(), state).to(device)

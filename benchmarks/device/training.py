@@ -116,7 +116,8 @@ def build(bench: Bench, plan: Plan) -> PartsModel:
     task.settle_options(args)
     given = InMemory(**vars(resources), made=frozen(bench, plan.stage.name))
     with torch.device(bench.device):
-        model = task.assemble(config, task.build_parts(config, given), given)
+        parts = task.build_parts(config, given)
+    model = task.assemble(config, parts, given)
     model.autocast = autocast_dtype(args.autocast, bench.device.type)
     return model.to(bench.device)
 
