@@ -41,7 +41,7 @@ def make_units(args: argparse.Namespace) -> CtcUnits:
         return CtcUnits.from_words(with_texts(WordCounts.load(args.lexicon), texts))
     if not args.llm:
         raise ConfigError("--kind llm needs --llm, the LLM whose tokens become units")
-    from freeze_omni.llm.frozen import read_tokenizer
+    from freeze_omni.llm.source import read_tokenizer
 
     return CtcUnits.from_llm(texts, read_tokenizer(check_source(args.llm)), args.min_count)
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -29,10 +30,14 @@ class AnswerConfig:
 
 @dataclass(frozen=True)
 class Asked:
-    """A question and its history: (user text, the LLM's own answer) of each earlier round."""
+    """A question and its history: (user text, the LLM's own answer) of each earlier round.
+
+    ids: of the questions with this text, by which a file may name it; they change no answer.
+    """
 
     question: str
     history: tuple[tuple[str, str], ...] = ()
+    ids: tuple[str, ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,11 @@ class LlmAnswer:
     ended: bool
 
 
+Answers = dict[Asked, LlmAnswer]
+Ask = Callable[[Sequence[Asked]], Answers]
+Keep = Callable[[Mapping[Asked, LlmAnswer]], None]
+
+
 def answer_questions(
     llm: FrozenLLM, questions: Sequence[str], config: AnswerConfig, cache: Path
 ) -> dict[str, LlmAnswer]:
@@ -51,24 +61,50 @@ def answer_questions(
     return {one.question: answer for one, answer in found.items()}
 
 
-def answer_rounds(llm: FrozenLLM, asked: Sequence[Asked], config: AnswerConfig, cache: Path) -> dict[Asked, LlmAnswer]:
-    """Greedy answers after histories, kept below `cache` by LLM and settings; a killed run loses at most one batch."""
-    key = json.dumps([llm.fingerprint(), config.system, config.max_new_tokens])
+def answer_rounds(llm: FrozenLLM, asked: Sequence[Asked], config: AnswerConfig, cache: Path) -> Answers:
+    """Greedy answers after histories; a killed run loses at most one batch."""
+    return kept_answers(llm.fingerprint(), partial(_answer_all, llm, config), asked, config, cache)
+
+
+def ask_frozen(llm_folder: str, config: AnswerConfig, cache: Path) -> Ask:
+    """Asks the LLM of a folder or hub id, which is loaded with the first question."""
+
+    @lru_cache(maxsize=1)
+    def llm() -> FrozenLLM:
+        from freeze_omni.llm.frozen import FrozenLLM
+
+        return FrozenLLM.load(llm_folder, "float32", "cpu")
+
+    return lambda asked: answer_rounds(llm(), asked, config, cache) if asked else {}
+
+
+def kept_answers(
+    who: str, ask: Callable[[Sequence[Asked], Keep], None], asked: Sequence[Asked], config: AnswerConfig, cache: Path
+) -> Answers:
+    """Answers, kept below `cache` by who gives them and settings, so that no question is asked twice.
+
+    ask: asks the questions that are missing, and passes on what it has as it comes.
+    """
+    key = json.dumps([who, config.system, config.max_new_tokens])
     path = cache / "answers" / f"{hashlib.sha256(key.encode()).hexdigest()}.jsonl"
     known = _read(path)
-    missing = sorted({one for one in asked if one not in known}, key=_size)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    for start in range(0, len(missing), _BATCH):
-        batch = missing[start : start + _BATCH]
-        known |= zip(batch, _answer_batch(llm, batch, config), strict=True)
-        append_jsonl(path, (_row(one, known[one]) for one in batch))
-    whole = _whole_sentences if config.unfinished == "sentences" else lambda answer: answer
-    return {one: whole(known[one]) for one in asked}
+
+    def keep(found: Mapping[Asked, LlmAnswer]) -> None:
+        known.update(found)
+        append_jsonl(path, (_row(*one) for one in found.items()))
+
+    if missing := sorted({one for one in asked if one not in known}, key=_size):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        ask(missing, keep)
+    return {one: as_used(known[one], config) for one in asked}
 
 
-def _whole_sentences(answer: LlmAnswer) -> LlmAnswer:
-    """Of an answer that did not end what comes before its last unfinished sentence; a point after a digit ends none."""
-    if answer.ended:
+def as_used(answer: LlmAnswer, config: AnswerConfig) -> LlmAnswer:
+    """With `unfinished: sentences`, of an answer that did not end what comes before its last unfinished sentence.
+
+    A point after a digit ends none.
+    """
+    if answer.ended or config.unfinished == "kept":
         return answer
     found = re.match(r".*(?:(?<!\d)\.|[!?。！？])[\"')\]”’」』）]*", answer.text, re.DOTALL)
     return LlmAnswer(found[0] if found else "", False)
@@ -84,6 +120,12 @@ def _row(one: Asked, answer: LlmAnswer) -> dict[str, object]:
     return {"question": one.question, **before, "text": answer.text, "ended": answer.ended}
 
 
+def _answer_all(llm: FrozenLLM, config: AnswerConfig, asked: Sequence[Asked], keep: Keep) -> None:
+    for start in range(0, len(asked), _BATCH):
+        batch = list(asked[start : start + _BATCH])
+        keep(dict(zip(batch, _answer_batch(llm, batch, config), strict=True)))
+
+
 def _answer_batch(llm: FrozenLLM, batch: list[Asked], config: AnswerConfig) -> list[LlmAnswer]:
     from freeze_omni.llm.generate import GenerationConfig, generate_batch  # torch is only needed if answers are missing
 
@@ -92,9 +134,9 @@ def _answer_batch(llm: FrozenLLM, batch: list[Asked], config: AnswerConfig) -> l
     return [LlmAnswer(llm.tokenizer.decode(one.ids, skip_special_tokens=True).strip(), one.ended) for one in found]
 
 
-def _read(path: Path) -> dict[Asked, LlmAnswer]:
+def _read(path: Path) -> Answers:
     """Earlier answers; the unfinished last line of a killed run is skipped."""
-    known: dict[Asked, LlmAnswer] = {}
+    known: Answers = {}
     for _, row in read_jsonl(path, cut=True) if path.exists() else ():
         history = tuple((user, answer) for user, answer in row.get("history", ()))
         known[Asked(row["question"], history)] = LlmAnswer(row["text"], row["ended"])

@@ -4,53 +4,40 @@ import json
 import random
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
-import numpy as np
-
-from freeze_omni.data.audio import read_audio, read_header, trim_silence, write_wav
+from freeze_omni.data.audio import read_audio, read_header, write_wav
 from freeze_omni.data.questions import read_questions, write_questions
 from freeze_omni.data.tables import TableError, read_jsonl, read_table, write_jsonl, write_speakers, write_table
 from freeze_omni.data.tts.backends import Voice
-from freeze_omni.data.tts.synthesize import Job, TtsFolders, default_cache, synthesize
-from freeze_omni.dialogues.answers import AnswerConfig, Asked, answer_rounds
-from freeze_omni.dialogues.plan import Ask, DialogueConfig, Misheard, PlannedScene, later_rounds, plan_set
-from freeze_omni.duplex.scenes import Scene, SceneMaker, babble_of
+from freeze_omni.data.tts.synthesize import Job, TtsFolders, synthesize
+from freeze_omni.dialogues.answers import Ask, Asked
+from freeze_omni.dialogues.compose import compose, forget_shards
+from freeze_omni.dialogues.plan import DialogueConfig, Misheard, PlannedScene, later_rounds, plan_set
+from freeze_omni.duplex.scenes import SceneMaker
 from freeze_omni.speech_decoder.normalise import text_styler
-
-_BABBLE_S = 20
-_BABBLE_VOICES = 5
 
 
 def write_dialogues(
-    folder: Path, planned: Sequence[PlannedScene], answer_wavs: dict[str, Path], maker: SceneMaker, seed: int
+    folder: Path, planned: Sequence[PlannedScene], answer_wavs: dict[str, Path], maker: SceneMaker, seed: int, nj: int
 ) -> dict[str, int]:
     """Compose and write one set; returns the number of scenes by kind."""
     planned = sorted(planned, key=lambda one: one.id)
-    by_speaker = {one.recording.speaker: one.recording.audio for one in planned}
-    voices = [read_audio(entry, maker.hz)[0] for entry in list(by_speaker.values())[:_BABBLE_VOICES]]
-    babble = babble_of(voices, _BABBLE_S * maker.hz, np.random.default_rng(seed))
-    scenes: dict[str, Scene] = {}
-    for one in planned:
-        rng = np.random.default_rng([seed, *one.id.encode()])
-        speech = trim_silence(read_audio(one.recording.audio, maker.hz)[0], maker.hz, keep_s=0.0)
-        scenes[one.id] = maker.make(one.kind, speech, rng, babble)
-        write_wav(folder / "wav" / f"{one.id}.wav", scenes[one.id].wav, maker.hz)
-    _write_tables(folder, planned, scenes, answer_wavs)
-    return dict(Counter(scene.kind for scene in scenes.values()))
+    _write_tables(folder, planned, list(compose(folder, planned, maker, seed, nj)), answer_wavs)
+    return dict(Counter(one.kind for one in planned))
 
 
 def _write_tables(
-    folder: Path, planned: Sequence[PlannedScene], scenes: dict[str, Scene], answer_wavs: dict[str, Path]
+    folder: Path, planned: Sequence[PlannedScene], rows: Sequence[dict[str, Any]], answer_wavs: dict[str, Path]
 ) -> None:
+    write_jsonl(folder / "scene", (row["scene"] for row in rows))  # first: by it a rerun knows the folder as its own
     answered = {one.id: one for one in planned if one.question is not None}
     write_table(folder / "wav.scp", {one.id: (folder / "wav" / f"{one.id}.wav").resolve() for one in planned})
     write_table(folder / "text", {one.id: "" if one.kind == "noise" else one.recording.text for one in planned})
     write_speakers(folder, {one.id: one.recording.speaker for one in planned})
-    write_table(folder / "states", {key: " ".join(map(str, s.labels)) for key, s in scenes.items()})
-    write_table(folder / "utt2num_samples", {key: len(s.wav) for key, s in scenes.items()})
-    write_jsonl(folder / "scene", (_scene_row(key, scenes[key]) for key in sorted(scenes)))
+    write_table(folder / "states", {row["id"]: row["states"] for row in rows})
+    write_table(folder / "utt2num_samples", {row["id"]: row["samples"] for row in rows})
     write_table(folder / "answer", {key: one.answer for key, one in answered.items()})
     write_table(folder / "utt2question", {key: one.question.id for key, one in answered.items()})
     write_questions(folder / "questions.jsonl", {one.question.id: one.question for one in answered.values()}.values())
@@ -62,28 +49,22 @@ def _write_tables(
             write_table(folder / name, table)
 
 
-def _scene_row(key: str, scene: Scene) -> dict[str, object]:
-    def times(start_s: float, end_s: float) -> dict[str, float]:
-        return {"start_s": round(start_s, 4), "end_s": round(end_s, 4)}
-
-    segments = [{"kind": one.kind, **times(one.start_s, one.end_s)} for one in scene.segments]
-    return {"id": key, "kind": scene.kind, "segments": segments, "pauses": [times(*one) for one in scene.pauses]}
-
-
 def make_dialogues(
     config: DialogueConfig,
     data: Path,
     output: Path,
-    llm_folder: str,
+    ask: Ask,
     folders: TtsFolders,
     nj: int,
     misheard: Misheard | None = None,
 ) -> None:
-    """Write `output`/<set>/; misheard: the judge. Raises TableError, TtsError, LlmError before long work."""
+    """Write `output`/<set>/; ask: gives the answers; misheard: the judge.
+
+    Raises TableError, TtsError, and what `ask` raises, before long work.
+    """
     for name in config.sets:
         _refuse_others(output / name)
     spoken = text_styler(config.text_style)
-    ask = _asker(config.answers, llm_folder, folders)
     answers = {one.question: answer for one, answer in ask(_first_questions(config, data)).items()}
     plans, draws = {}, {}
     for number, (name, one) in enumerate(config.sets.items()):
@@ -104,10 +85,12 @@ def make_dialogues(
         for key in misheard(output / "judged/answers", wavs, by_id):
             del answer_wavs[by_id[key]]
     for name, planned in plans.items():
-        counts = write_dialogues(output / name, planned, answer_wavs, maker, config.seed)
+        counts = write_dialogues(output / name, planned, answer_wavs, maker, config.seed, nj)
         said = ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items()))
         later = sum(bool(one.history) for one in planned)
         print(f"{output / name}: {said}" + (f"; {later} in later rounds" if later else ""), flush=True)
+    for name in plans:
+        forget_shards(output / name)
 
 
 def _refuse_others(folder: Path) -> None:
@@ -116,30 +99,19 @@ def _refuse_others(folder: Path) -> None:
         raise TableError(f"{folder}: holds a data directory that stage 4 has not made; give another --output")
 
 
-def _asker(config: AnswerConfig, llm_folder: str, folders: TtsFolders) -> Ask:
-    """Asks the LLM, which is loaded with the first question."""
-
-    @lru_cache(maxsize=1)
-    def llm():
-        from freeze_omni.llm.frozen import FrozenLLM
-
-        return FrozenLLM.load(llm_folder, "float32", "cpu")
-
-    cache = Path(folders.cache) if folders.cache else default_cache()
-    return lambda asked: answer_rounds(llm(), asked, config, cache) if asked else {}
-
-
 def _first_questions(config: DialogueConfig, data: Path) -> list[Asked]:
     """First questions of all sets that are spoken; if stage 1 has asked some of a folder, only those."""
-    wanted: dict[str, None] = {}
+    wanted: dict[str, list[str]] = {}
     for one in config.sets.values():
         if one.qa:
             questions = read_questions(data / one.qa / "questions.jsonl")
             spoken = set(read_table(data / one.speech / "text").values())
             answered = data / one.qa / "answers.jsonl"
             asked = {row["id"] for _, row in read_jsonl(answered)} if answered.exists() else None
-            wanted |= {q.question: None for q in questions if q.question in spoken and (not asked or q.id in asked)}
-    return [Asked(question) for question in wanted]
+            for q in questions:
+                if q.question in spoken and (not asked or q.id in asked):
+                    wanted.setdefault(q.question, []).append(q.id)
+    return [Asked(question, ids=tuple(dict.fromkeys(ids))) for question, ids in wanted.items()]
 
 
 def _without_misheard(

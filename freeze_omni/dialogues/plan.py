@@ -15,7 +15,7 @@ from freeze_omni.data.questions import Question, read_questions
 from freeze_omni.data.tables import TableError, read_jsonl
 from freeze_omni.data.tts.backends import Voice
 from freeze_omni.data.tts.synthesize import Job
-from freeze_omni.dialogues.answers import AnswerConfig, Asked, LlmAnswer
+from freeze_omni.dialogues.answers import AnswerConfig, Ask, Asked, LlmAnswer
 from freeze_omni.duplex.scenes import SceneConfig
 from freeze_omni.speech_decoder.normalise import TextStyle, spoken_english, text_styler
 
@@ -147,9 +147,6 @@ def assistant_jobs(dialogues: Sequence[dict[str, Any]], config: SpeakConfig) -> 
     return [Job(key, text, voice) for text, key in texts.items()]
 
 
-Ask = Callable[[Sequence[Asked]], dict[Asked, LlmAnswer]]
-
-
 @dataclass(frozen=True)
 class PlannedScene:
     """One scene before it is composed; history: (user text, answer) of each earlier round of its dialogue."""
@@ -230,10 +227,10 @@ def later_rounds(
     last = [scene for scene in first if scene.question is not None]
     for number in range(1, config.rounds):
         turns = [turn for before in last if (turn := _next(before, number, users, takes)) is not None]
-        asked = [Asked(turn.recording.text, turn.history) for turn in turns]
+        asked = [Asked(turn.recording.text, turn.history, (turn.question.id,)) for turn in turns]
         answers, last = ask(asked), []
         for turn, one in zip(turns, asked, strict=True):
-            if answer := spoken_answer(answers[one], config.answer_words, spoken):
+            if answer := spoken_answer(answers.get(one), config.answer_words, spoken):
                 last.append(replace(turn, kind=_kind_of_turn(config, rng), answer=answer))
         found += last
     return found

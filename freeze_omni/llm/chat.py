@@ -29,6 +29,7 @@ _CODES |= {f"%-{code}": str(int(_TODAY.strftime(f"%{code}"))) for code in "deHIj
 _REPLACED = "".join(f" | replace({code!r}, {value!r})" for code, value in _CODES.items())
 _FIXED_CLOCK = f"{{% macro strftime_now(format) %}}{{{{ format{_REPLACED} }}}}{{% endmacro %}}\n"
 _STOPS = (".", "a")  # what running text follows; two, as one may share a token with it
+_JOINED = "\n\n"  # between system text and first user text where the template has no system role
 _NO_THINKING = {"enable_thinking": False, "thinking": False, "thinking_budget": 0}  # of reasoning models' templates
 _ENDS = {"": "/", "begin_of_": "end_of_", "begin_": "end_", "start_of_": "end_of_", "start_": "end_"}
 # <think>, [THINK], <seed:think>, <|begin_of_thought|>, <|START_THINKING|>, and their closing tags
@@ -91,10 +92,27 @@ class ChatTemplate:
         texts = self.texts.before_system + self.texts.after_system
         return all(part in texts for part in (f"{_TODAY.year}", f"{_TODAY.day}"))
 
+    @property
+    def template_options(self) -> dict[str, Any]:
+        """Variables by which a server renders the template as it is read here: without reasoning, on the fixed date."""
+        date = {"date_string": FIXED_DATE} if self.prints_date else {}
+        return {**(_NO_THINKING if self.closes_thinking else {}), **date}
+
+    def messages(self, system: str, turns: Sequence[tuple[str, str | None]]) -> list[dict[str, str]]:
+        """A dialogue as `dialogue` takes it, for a server that renders the template itself."""
+        said = [(role, text) for turn in turns for role, text in zip(("user", "assistant"), turn, strict=True)]
+        found = [{"role": role, "content": text.strip()} for role, text in said if text is not None]
+        if self.texts.after_system != _JOINED:
+            return [{"role": "system", "content": system.strip()}, *found]
+        return [{"role": "user", "content": system.strip() + _JOINED + found[0]["content"]}, *found[1:]]
+
     def check_answer(self, ids: Sequence[int]) -> None:
+        """As `check_text`, of token ids."""
+        self.check_text(self.tokenizer.decode(list(ids)))
+
+    def check_text(self, text: str) -> None:
         """Raises ChatTemplateError for an answer of the LLM that begins with a reasoning, which would be spoken."""
-        text = self.tokenizer.decode(list(ids)).lstrip()
-        if (tag := _THOUGHT.match(text)) and (tag["sign"] or "").lower() not in _ENDS.values():
+        if (tag := _THOUGHT.match(text.lstrip())) and (tag["sign"] or "").lower() not in _ENDS.values():
             raise ChatTemplateError(
                 f"{self.tokenizer.name_or_path}: the LLM answers with its reasoning ({tag[0]} ...), which would be "
                 "spoken; use a model that answers at once, or close it in chat_template.jinja in its folder"
@@ -184,7 +202,7 @@ def _without_system_role(tokenizer: Any) -> ChatTexts:
     turns = [("user", USER), ("assistant", ANSWER), ("user", NEXT_USER)]
     before, answered, between, _ = _cut(tokenizer, turns, [USER, ANSWER, NEXT_USER])
     _, asked = _cut(tokenizer, turns[:1], [USER])
-    return ChatTexts(before, "\n\n", _suffix(asked, answered, tokenizer), between)
+    return ChatTexts(before, _JOINED, _suffix(asked, answered, tokenizer), between)
 
 
 def _suffix(asked: str, answered: str, tokenizer: Any) -> str:

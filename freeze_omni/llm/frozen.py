@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoConfig, AutoModelForCausalLM
 
 from freeze_omni.hub import loading
 from freeze_omni.llm.batch import read_packed
@@ -17,7 +17,7 @@ from freeze_omni.llm.cache import LlmCache, cache_argument
 from freeze_omni.llm.chat import ChatTemplate, ChatTexts
 from freeze_omni.llm.check import check_architecture, check_reading, check_weights
 from freeze_omni.llm.order import ReadingOrder
-from freeze_omni.llm.source import LlmError, check_source, told
+from freeze_omni.llm.source import LlmError, check_source, read_tokenizer, told
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -234,13 +234,6 @@ def read_config(source: str) -> Any:
         config = AutoConfig.from_pretrained(name, **options)
         check_architecture(config, source)
     return config
-
-
-def read_tokenizer(source: str) -> Any:
-    """The tokenizer of a checked source. Raises LlmError."""
-    name, options = loading(source)
-    with told(source):
-        return AutoTokenizer.from_pretrained(name, **options)
 
 
 def width_of(path_or_id: str | Path) -> int:

@@ -3,8 +3,10 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from freeze_omni.config import ConfigError
+from freeze_omni.hub import loading
 
 
 class LlmError(ConfigError):
@@ -55,6 +57,15 @@ def told(source: str) -> Iterator[None]:
             neither = "neither a folder here nor a model on the hub that transformers can load"
             raise LlmError(f"{source}: {neither}: {said}") from error
         raise LlmError(f"{source}: no causal LM that can be used: {type(error).__name__}: {said}") from error
+
+
+def read_tokenizer(source: str) -> Any:
+    """The tokenizer of a checked source. Raises LlmError."""
+    from transformers import AutoTokenizer
+
+    name, options = loading(source)
+    with told(source):
+        return AutoTokenizer.from_pretrained(name, **options)
 
 
 def _looks_like_path(path_or_id: str | Path) -> bool:

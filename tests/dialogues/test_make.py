@@ -1,6 +1,9 @@
 """Stage 4 over toy recordings: a toy LLM's answers, spoken by a toy program."""
 
 import json
+import os
+import shutil
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -13,7 +16,7 @@ from freeze_omni.data.questions import Question, read_questions, write_questions
 from freeze_omni.data.tables import TableError, read_table
 from freeze_omni.data.tts.backends import Voice
 from freeze_omni.data.tts.synthesize import Job, TtsFolders, synthesize
-from freeze_omni.dialogues import make as module
+from freeze_omni.dialogues import compose as module
 from freeze_omni.dialogues.answers import LlmAnswer
 from freeze_omni.dialogues.make import make_dialogues
 from freeze_omni.dialogues.plan import DialogueConfig, SetConfig, spoken_answer
@@ -32,6 +35,8 @@ CONFIG = {
         }
     },
 }
+
+MANY = {"scenes": {"complete": 8}}  # with three questions
 
 
 @pytest.fixture
@@ -53,22 +58,17 @@ def data(tmp_path: Path, toy_program: str) -> Path:
     return tmp_path
 
 
-@pytest.fixture
-def answers(monkeypatch: pytest.MonkeyPatch) -> None:
+def ask(asked):
     """The toy LLM: a long answer to the first question, short ones to the others."""
-
-    def ask(asked):
-        said = {one: LlmAnswer(f"It is {2 + len(one.history)}.", True) for one in asked}
-        if asked and not asked[0].history:
-            said[asked[0]] = LlmAnswer("This goes on and on and on.", True)
-        return said
-
-    monkeypatch.setattr(module, "_asker", lambda config, llm_folder, folders: ask)
+    said = {one: LlmAnswer(f"It is {2 + len(one.history)}.", True) for one in asked}
+    if asked and not asked[0].history:
+        said[asked[0]] = LlmAnswer("This goes on and on and on.", True)
+    return said
 
 
-def test_a_set_has_every_table(data: Path, toy_program: str, answers: None) -> None:
+def test_a_set_has_every_table(data: Path, toy_program: str) -> None:
     folders = TtsFolders(cache=str(data / "cache"), program=toy_program)
-    make_dialogues(build(DialogueConfig, CONFIG), data, data / "out", "llm", folders, 1)
+    make_dialogues(build(DialogueConfig, CONFIG), data, data / "out", ask, folders, 1)
     out = data / "out/train"
     wavs, states = read_table(out / "wav.scp"), read_table(out / "states")
     answer, answer_wavs = read_table(out / "answer"), read_table(out / "answer_wav.scp")
@@ -86,7 +86,7 @@ def test_a_set_has_every_table(data: Path, toy_program: str, answers: None) -> N
     assert asked == set(read_table(out / "utt2question").values())
 
 
-def test_scenes_add_turns_for_their_states_alone(data: Path, toy_program: str, answers: None) -> None:
+def test_scenes_add_turns_for_their_states_alone(data: Path, toy_program: str) -> None:
     """The question whose answer is too long is among them; an answer table has none."""
     out = made(data, toy_program, scenes={"complete": 12, "paused": 3})
     kinds = [json.loads(line)["kind"] for line in (out / "scene").read_text().splitlines()]
@@ -124,11 +124,11 @@ def made(data: Path, toy_program: str, misheard=None, **more) -> Path:
     if misheard is not None:
         config["rejection"] = {}
     folders = TtsFolders(cache=str(data / "cache"), program=toy_program)
-    make_dialogues(build(DialogueConfig, config), data, data / "out", "llm", folders, 1, misheard)
+    make_dialogues(build(DialogueConfig, config), data, data / "out", ask, folders, 1, misheard)
     return data / "out/train"
 
 
-def test_later_rounds_come_after_the_llms_own_answers(dialogues: Path, toy_program: str, answers: None) -> None:
+def test_later_rounds_come_after_the_llms_own_answers(dialogues: Path, toy_program: str) -> None:
     out = made(dialogues, toy_program, rounds=3)
     asked, histories = read_table(out / "text"), read_table(out / "history")
     question = read_questions(dialogues / "qa/questions.jsonl")[1].question
@@ -144,7 +144,7 @@ def test_later_rounds_come_after_the_llms_own_answers(dialogues: Path, toy_progr
     assert not (out / "history").exists() and read_table(out / "text") == first
 
 
-def test_what_is_misheard_is_left_out(data: Path, toy_program: str, answers: None) -> None:
+def test_what_is_misheard_is_left_out(data: Path, toy_program: str) -> None:
     before = made(data, toy_program)
     everything = read_table(before / "text")
 
@@ -166,21 +166,21 @@ def test_rounds_and_rejection_are_checked() -> None:
             build(DialogueConfig, wrong, "dialogue.yaml")
 
 
-def test_rerunning_gives_the_same(data: Path, toy_program: str, answers: None) -> None:
+def test_rerunning_gives_the_same(data: Path, toy_program: str) -> None:
     folders = TtsFolders(cache=str(data / "cache"), program=toy_program)
     for name in ("one", "two"):
-        make_dialogues(build(DialogueConfig, CONFIG), data, data / name, "llm", folders, 1)
+        make_dialogues(build(DialogueConfig, CONFIG), data, data / name, ask, folders, 1)
     for file in ("states", "scene", "answer", "text"):
         assert (data / "one/train" / file).read_bytes() == (data / "two/train" / file).read_bytes()
 
 
-def test_a_missing_source_is_named(data: Path, toy_program: str, answers: None) -> None:
+def test_a_missing_source_is_named(data: Path, toy_program: str) -> None:
     folders = TtsFolders(cache=str(data / "cache"), program=toy_program)
     config = build(DialogueConfig, CONFIG)
     for name in ("wav.scp", "text", "utt2spk"):
         (data / "duplex" / name).write_text("")
     with pytest.raises(TableError, match="duplex/wav.scp: empty"):
-        make_dialogues(config, data, data / "out", "llm", folders, 1)
+        make_dialogues(config, data, data / "out", ask, folders, 1)
     assert not (data / "out").exists()
 
 
@@ -198,5 +198,72 @@ def test_a_directory_that_stage_4_has_not_made_is_kept(tmp_path):
     (folder / "wav.scp").write_text("u1 /mine/u1.wav\n")
     config = DialogueConfig(sets={"train": SetConfig("asr")})
     with pytest.raises(TableError, match="stage 4 has not made"):
-        make_dialogues(config, tmp_path, tmp_path / "out", "no LLM", TtsFolders(), 1)
+        make_dialogues(config, tmp_path, tmp_path / "out", ask, TtsFolders(), 1)
     assert [path.name for path in folder.iterdir()] == ["wav.scp"]
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_composing_goes_on_after_the_last_shard(data: Path, toy_program: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SHARD_SCENES", 2)
+    kept, composed, write_wav = made(data, toy_program, **MANY), [], module.write_wav
+    whole = files_of(kept)
+    shutil.rmtree(kept)
+
+    def write(path, wav, hz):
+        if len(composed) == 5:
+            raise KeyboardInterrupt
+        composed.append(path)
+        write_wav(path, wav, hz)
+
+    monkeypatch.setattr(module, "write_wav", write)
+    with pytest.raises(KeyboardInterrupt):
+        made(data, toy_program, **MANY)
+    composed.clear()
+    monkeypatch.setattr(module, "write_wav", lambda path, wav, hz: composed.append(path) or write_wav(path, wav, hz))
+    made(data, toy_program, **MANY)
+    assert files_of(kept) == whole and len(composed) == 3 + 8 - 4, "two shards of two were whole"
+
+
+@pytest.mark.parametrize("change", ["seed", "sound", "wav"])
+def test_a_shard_of_other_inputs_is_composed_again(
+    data: Path, toy_program: str, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    monkeypatch.setattr("freeze_omni.dialogues.make.forget_shards", lambda folder: None)
+    out, composed, write_wav = made(data, toy_program, **MANY), [], module.write_wav
+    monkeypatch.setattr(module, "write_wav", lambda path, wav, hz: composed.append(path) or write_wav(path, wav, hz))
+    made(data, toy_program, **MANY)
+    assert not composed
+    if change == "sound":
+        for path in read_table(data / "asr/wav.scp").values():
+            os.utime(path, (1, 1))
+    elif change == "wav":
+        next((out / "wav").iterdir()).unlink()
+    config = {**CONFIG, "sets": {"train": {**CONFIG["sets"]["train"], **MANY}}, "seed": int(change == "seed")}
+    folders = TtsFolders(cache=str(data / "cache"), program=toy_program)
+    make_dialogues(build(DialogueConfig, config), data, data / "out", ask, folders, 1)
+    assert len(composed) == 3 + 8
+
+
+def test_memory_does_not_grow_with_the_scenes(data: Path, toy_program: str) -> None:
+    peaks = []
+    for count in (1, 40):
+        tracemalloc.start()
+        made(data, toy_program, scenes={"complete": count})
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < peaks[0] + 3e6, "40 scenes have about 8 MB of samples"
+
+
+@pytest.mark.processes
+def test_processes_compose_the_same(data: Path, toy_program: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SHARD_SCENES", 4)
+    folders = TtsFolders(cache=str(data / "cache"), program=toy_program)
+    for name, nj in (("one", 1), ("two", 2)):
+        make_dialogues(build(DialogueConfig, CONFIG), data, data / name, ask, folders, nj)
+    one, two = (files_of(data / name / "train") for name in ("one", "two"))
+    for name in ("wav.scp", "answer_wav.scp"):  # paths
+        one.pop(name), two.pop(name)
+    assert one == two

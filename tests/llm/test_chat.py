@@ -180,3 +180,16 @@ def test_a_template_of_no_text_that_can_be_chosen_is_an_error():
     tokenizer.chat_template = {"rag": PLAIN["chatml"], "tools": PLAIN["chatml"]}
     with pytest.raises(ChatTemplateError, match="fails on a plain dialogue"):
         ChatTemplate.from_tokenizer(tokenizer)
+
+
+@pytest.mark.parametrize("template", [*(KINDS[kind][1] for kind in KINDS), *PLAIN.values(), SWITCH])
+def test_a_server_that_renders_the_messages_reads_the_same(template, on):
+    """But for earlier answers of a reasoning LLM, before which its template has no reasoning, and we an empty one."""
+    on(2024, 7, 26)
+    tokenizer = tokenizer_of("byte level", template)
+    before = [] if template == SWITCH else [TURNS[0]]
+    chat, asked = ChatTemplate.from_tokenizer(tokenizer), [*before, (f" {TURNS[1][0]}\n", None)]
+    messages = chat.messages(SYSTEM, asked)
+    options = {"tokenize": False, "add_generation_prompt": True}
+    text = tokenizer.apply_chat_template(messages, **options, **chat.template_options)
+    assert tokenizer(text, add_special_tokens=False)["input_ids"] == chat.dialogue(SYSTEM, asked)

@@ -36,6 +36,13 @@ def recipe(tmp_path):
         ("s2s1", ["--unit_kind", "bpe"], "--llm is empty: stage 4 and later stages need a frozen LLM"),
         ("asr1", ["--llm", "./hybrid", "--llm_revision", "v1"], "--llm_revision v1: --llm ./hybrid is a folder"),
         ("asr1", ["--llm_revision", "v1"], "--llm_revision v1: give the hub id"),
+        ("s2s1", ["--answers", "gone.jsonl", "--llm", "x/y"], "--answers gone.jsonl: no such file"),
+        ("s2s1", ["--answers_url", "host:1", "--llm", "x/y"], "--answers_url host:1: give the base of an API"),
+        (
+            "s2s1",
+            ["--answers", "run.sh", "--answers_url", "http://h/v1"],
+            "--answers and --answers_url exclude each other",
+        ),
         ("s2s1", ["--init_model", "hybrid"], "--init_model hybrid: no packed model"),
         ("s2s1", ["--init_model", "hybrid", "--tag", "x"], "exclude each other"),
     ],

@@ -438,6 +438,33 @@ def test_stage_4_depends_on_the_judge_where_it_rejects(tmp_path, line, given):
     assert [command.split()[-2:] == ["--judge", "one"] for command in commands] == ([True, False] if given else [False])
 
 
+def test_stage_4_depends_on_who_answers_and_not_on_how_it_is_asked(tmp_path):
+    fake_python(tmp_path, 'echo "$@" >>ran')
+    (tmp_path / "dialogue.yaml").write_text("seed: 1\n")
+    sets = ("dialogue_train_set", "dialogue_valid_set", "qa_test_set", "spoken_test_set", "scene_test_set")
+    options = dict.fromkeys(sets, "") | {"dialogue_conf": "dialogue.yaml", "llm": "llm", "nj": "1"}
+    server = {"answers_url": "http://a:1/v1", "answers_model": "m"}
+
+    def runs(**given):
+        found = stage(tmp_path, "threads=(env); stage_4", **options, **given)
+        assert found.returncode == 0, found.stderr
+        lines = (tmp_path / "ran").read_text().splitlines()
+        (tmp_path / "ran").write_text("")
+        return " ".join(lines)
+
+    assert "--answers" not in runs()
+    assert "--answers_url http://a:1/v1 --answers_model m" in runs(**server)
+    assert not runs(**server, answers_opts="--answers_requests 9 --answers_retries 1 --answers_timeout_s 3")
+    assert "--answers_url http://b:1/v1" in runs(**server | {"answers_url": "http://b:1/v1"})
+    assert "--answers_model n" in runs(**server | {"answers_url": "http://b:1/v1", "answers_model": "n"})
+    (tmp_path / "a.jsonl").write_text("{}\n")
+    assert "--answers a.jsonl --answers_field id=x output=y z" in runs(
+        answers="a.jsonl", answers_opts='--answers_field id=x "output=y z"'
+    )
+    (tmp_path / "a.jsonl").write_text("[]\n")
+    assert "--answers a.jsonl" in runs(answers="a.jsonl", answers_opts='--answers_field id=x "output=y z"')
+
+
 def test_spoken_answers_are_joined_to_the_output_voice_once(tmp_path):
     raw = make_data_dir(tmp_path / "dump/raw/tts_train")
     dialogue = tmp_path / "dump/dialogue/train"

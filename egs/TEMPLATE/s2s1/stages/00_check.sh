@@ -36,6 +36,7 @@ check_llm_options() {
             "for English: --lexicon \$(tools/installers/get_lexicon_en.sh)" ;;
         *) die "--unit_kind ${unit_kind}: expected llm, bpe, char or word" ;;
     esac
+    check_answers
     if [ -n "${llm}" ] || [ -n "${init_model}" ] || "${dry_run}"; then return; fi
     if [ -n "${dialogue_train_set}" ] && ((stop_stage >= 4)); then
         die "--llm is empty: stage 4 and later stages need a frozen LLM. Give one, or stop with --stop_stage 3"
@@ -43,6 +44,13 @@ check_llm_options() {
     if [ -n "${train_set}" ] && [ "${unit_kind}" = llm ] && runs 3; then
         die "--llm is empty: --unit_kind llm takes its tokens. Give one, or --unit_kind bpe"
     fi
+}
+
+check_answers() { # where the answers of stage 4 come from, if not from --llm
+    [ -z "${answers}" ] || [ -z "${answers_url}" ] || die "--answers and --answers_url exclude each other: give one"
+    [ -z "${answers}" ] || [ -f "${answers}" ] || die "--answers ${answers}: no such file"
+    [[ -z "${answers_url}" || "${answers_url}" =~ ^https?:// ]] ||
+        die "--answers_url ${answers_url}: give the base of an API, as http://127.0.0.1:8000/v1"
 }
 
 # A packed model brings encoder, adapter, CTC head and units, codec, speech decoder and LLM: what would train these

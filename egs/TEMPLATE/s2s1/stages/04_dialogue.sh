@@ -3,10 +3,12 @@
 stage_4() {
     [ -n "${dialogue_conf}" ] || { log "no --dialogue_conf: nothing to do"; return; }
     need llm
-    local set from rejection judged=() spoken=() sets=("${dumpdir}/dialogue")
+    local set from words rejection judged=() answered=() spoken=() sets=("${dumpdir}/dialogue")
     # Without rejection the judge only scores: the dialogues do not depend on it.
     rejection=$(ask_python key "${dialogue_conf}" rejection)
     if [ -n "${judge}" ] && [ -n "${rejection}" ]; then judged=(--judge "${judge}"); fi
+    if [ -n "${answers}" ]; then answered=(--answers "${answers}"); fi
+    if [ -n "${answers_url}" ]; then answered=(--answers_url "${answers_url}" --answers_model "${answers_model}"); fi
     if [ -n "${tts}" ]; then spoken=(--tts "${tts}"); fi
     for set in ${dialogue_train_set} ${dialogue_valid_set} ${qa_test_set} ${further_qa_sets} ${spoken_test_set} \
         ${scene_test_set}; do
@@ -14,8 +16,9 @@ stage_4() {
     done
     from=$(ask_python sources "${dialogue_conf}")
     mapfile -t from <<<"${from}"
-    once dialogue "${from[@]/#/${datadir}/}" "${dialogue_conf}" "${llm}" "${judged[@]}" --makes "${sets[@]}" -- \
-        make_dialogues "${judged[@]}" "${spoken[@]}"
+    split_words "${answers_opts}"
+    once dialogue "${from[@]/#/${datadir}/}" "${dialogue_conf}" "${llm}" "${judged[@]}" "${answered[@]}" \
+        --makes "${sets[@]}" -- make_dialogues "${judged[@]}" "${answered[@]}" "${words[@]}" "${spoken[@]}"
     prepare_outside_sets # here, so that hours of training do not end in a complaint
 }
 
