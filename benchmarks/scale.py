@@ -68,15 +68,20 @@ def resume_loss_difference(work: Path) -> float:
 
 
 def _begin(work: Path, name: str) -> BaseProcess:
-    from freeze_omni.bin.train import main as train
-
     forks = multiprocessing.get_context("forkserver")
     forks.set_forkserver_preload(["freeze_omni.tasks.encoder"])
     words = ["encoder", "--config", str(work / "train.yaml"), "--output_dir", str(work / name)]
     words += ["--train_dir", str(work / "data"), "--valid_dir", str(work / "data"), "--units", str(work / "units")]
-    process = forks.Process(target=train, args=(words,))
+    process = forks.Process(target=_train, args=(words,))
     process.start()
     return process
+
+
+def _train(words: list[str]) -> None:
+    from freeze_omni.bin.train import main as train
+
+    multiprocessing.set_start_method("fork", force=True)  # of what reads data, as from the command line
+    train(words)
 
 
 def _trained(work: Path, name: str) -> Path:
@@ -84,7 +89,7 @@ def _trained(work: Path, name: str) -> Path:
     process = _begin(work, name)
     process.join(WAIT_S)
     if process.exitcode != 0:
-        process.kill()
+        process.terminate()
         raise RuntimeError(f"{work / name}: the training ended with code {process.exitcode}")
     return work / name
 

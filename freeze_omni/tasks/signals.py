@@ -61,10 +61,11 @@ def passed_on() -> Iterator[None]:
 
 def end_with_parent_only() -> None:
     """In a process that reads data: leave these signals to the trainer, who may get them together with all others."""
+    trainer = multiprocessing.parent_process()
     signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
 
     def wait() -> None:
-        while signal.sigwaitinfo(ENDING).si_pid != os.getppid():
+        while signal.sigwaitinfo(ENDING).si_pid != trainer.pid:
             pass
         os._exit(0)
 
