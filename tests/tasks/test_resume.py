@@ -198,7 +198,7 @@ def test_two_processes_stop_at_the_same_update_and_go_on(toy, tmp_path, start):
     """One gets the signal, both end; the draws of each go on."""
 
     def both(folder: Path) -> list:
-        words = command(toy, folder, num_iters_per_epoch=40, max_epoch=1)
+        words = command(toy, folder, num_iters_per_epoch=40, max_epoch=1, valid_batch_size=2)
         words += ["--dist_backend", "gloo", "--dist_init_method", f"file://{tmp_path}/meeting_{time.monotonic_ns()}"]
         return [start([*words, "--dist_world_size", "2", "--dist_rank", str(rank)]) for rank in range(2)]
 
