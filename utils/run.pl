@@ -48,12 +48,13 @@ sub fill {
   return $text;
 }
 
-sub end_groups { # each has three seconds
+sub end_groups { # each has half a minute: a training saves a checkpoint
   my @groups = map { -$_ } @_;
+  my $find = "pgrep -r D,R,S -g " . join ',', @_; # not those that wait to be reaped
   kill 'TERM', @groups;
-  for (1 .. 30) {
+  for (1 .. 300) {
     1 while waitpid(-1, WNOHANG) > 0;
-    return unless grep { kill 0, $_ } @groups;
+    return unless @groups && `$find`;
     select undef, undef, undef, 0.1;
   }
   kill 'KILL', @groups;
@@ -107,12 +108,15 @@ sub wait_for_one {
 for (grep { ($SIG{$_} // '') ne 'IGNORE' } qw(INT TERM HUP)) { # nohup ignores HUP
   $SIG{$_} = sub { end_groups(keys %running); exit 1 };
 }
+# Slurm sends it before a limit of time (sbatch --signal=B:USR1@300). It is for the work itself, which may save and end.
+$SIG{USR1} = sub { kill 'USR1', map { -$_ } keys %running };
 for my $job ($first .. $last) {
   wait_for_one() while $most && keys %running >= $most;
   my $pid = fork;
   die "run.pl: cannot start a process: $!\n" unless defined $pid;
   if ($pid == 0) {
     $SIG{$_} = 'DEFAULT' for grep { ref $SIG{$_} } qw(INT TERM HUP);
+    $SIG{USR1} = 'IGNORE';
     run_job($job);
   }
   setpgrp($pid, $pid); # the job does this too: whoever comes first

@@ -28,3 +28,10 @@ def claim(folder: Path) -> None:
     file.write(f"process {os.getpid()} on {platform.node()}\n")
     file.flush()
     _held[path] = file
+
+
+def leave_claims() -> None:
+    """In a forked process that only reads: the folders are free as soon as its parent has ended."""
+    for file in _held.values():
+        file.close()
+    _held.clear()

@@ -5,6 +5,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -25,6 +26,7 @@ from freeze_omni.stages import Stage, stage
 from freeze_omni.tasks.data_dirs import FileKinds, add_data_dirs
 from freeze_omni.tasks.parts_model import PartsModel, parameter_count
 from freeze_omni.tasks.resources import Resources
+from freeze_omni.tasks.signals import passed_on
 from freeze_omni.tasks.trainer import BudgetCosine, PartsTrainer
 
 scheduler_classes["budgetcosine"] = BudgetCosine
@@ -48,6 +50,7 @@ OPTIONS: dict[str, tuple[Any, Any, str]] = {
     "cmvn": (None, str_or_none, "feats_stats.npz of --collect_stats"),
     "lr_scale": ({}, NestedDictAction, "Part: factor on its learning rate"),
     "max_minutes": (None, float_or_none, "Wall-clock budget of budgetcosine"),
+    "save_steps": (None, int_or_none, "Updates from one checkpoint to the next inside an epoch; default: at its end"),
     "autocast": ("float32", str, "Type of training arithmetic; auto: bfloat16 where the hardware supports it"),
     "num_threads": (None, int_or_none, "CPU threads; default: OMP_NUM_THREADS"),
 }
@@ -172,7 +175,8 @@ class BaseTask(AbsTask):
         if args.dry_run:
             print(cls.dry_run(args))
         else:
-            super().main(args)
+            with passed_on() if args.multiprocessing_distributed and args.ngpu > 1 else nullcontext():
+                super().main(args)
 
     @classmethod
     def main_worker(cls, args: argparse.Namespace) -> None:
@@ -185,9 +189,11 @@ class BaseTask(AbsTask):
 
     @classmethod
     def settle_options(cls, args: argparse.Namespace) -> None:
-        """Derive what follows from other options. Raises ConfigError for ESPnet's use_amp, which is for float16."""
+        """Derive what follows from other options. Raises ConfigError: use_amp (ESPnet's, for float16), save_steps."""
         if args.use_amp:
             raise ConfigError(f"{args.config or 'command line'}: use_amp: write autocast: bfloat16 instead")
+        if args.save_steps is not None and args.save_steps < 1:
+            raise ConfigError(f"{args.config or 'command line'}: save_steps: {args.save_steps} updates; give 1 or more")
         args.early_stopping_criterion = tuple(args.best_model_criterion[0])
         if args.num_threads:
             torch.set_num_threads(args.num_threads)

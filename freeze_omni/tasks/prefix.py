@@ -95,7 +95,7 @@ class SpokenSegment:
 
     The text, its row_tokens and tokens are those of the segment. `answer` stays whole, as the LLM writes it whole;
     `segment` (2,) has the first of its tokens that are spoken, and the one after the last. train: a random segment,
-    by numpy's global seed, which ESPnet sets; otherwise always the same.
+    by numpy's global seed, set for each utterance (`SeededDataset`); otherwise always the same.
     """
 
     def __init__(self, before: Preprocess, config: SegmentConfig, tokenizer: Any, train: bool):

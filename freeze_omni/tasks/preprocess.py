@@ -44,7 +44,7 @@ def build_augment(config: AugmentConfig | None, train: bool, sample_hz: int) -> 
 
 
 def _augmented(samples: np.ndarray, config: AugmentConfig, sample_hz: int) -> np.ndarray:
-    """The draws follow numpy's global seed, which ESPnet sets."""
+    """The draws follow numpy's global seed, set for each utterance (`SeededDataset`)."""
     return augment(samples, np.random.default_rng(np.random.randint(2**31)), config, sample_hz)
 
 

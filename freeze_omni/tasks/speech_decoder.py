@@ -120,7 +120,7 @@ class CutText:
         self.before, self.share, self.is_space = before, share, is_space
 
     def __call__(self, uid: str, data: dict[str, Any]) -> dict[str, Any]:
-        """Draws follow numpy's global seed, which ESPnet sets. Utterances without `row_tokens` stay whole."""
+        """Draws as set by `SeededDataset`, for each utterance. Utterances without `row_tokens` stay whole."""
         entries = self.before(uid, data)
         if "row_tokens" not in entries or np.random.random() >= self.share:
             return entries

@@ -1,21 +1,24 @@
-"""ESPnet's trainers with a time budget, and checkpoints that survive a kill while they are written."""
+"""ESPnet's trainers with a time budget, and with checkpoints that survive a kill, also inside an epoch."""
 
+import argparse
 import logging
 import math
 import time
 import zipfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from espnet2.schedulers.abs_scheduler import AbsBatchStepScheduler
-from espnet2.torch_utils.safe_torch_load import safe_torch_load
 from espnet2.train.gan_trainer import GANTrainer
 from espnet2.train.reporter import Reporter
-from espnet2.train.trainer import Trainer
+from espnet2.train.trainer import Trainer, TrainerOptions
 
 from freeze_omni.data.lock import claim
+from freeze_omni.tasks.batches import SeededIterFactory
+from freeze_omni.tasks.epoch_checkpoint import INSIDE, EpochSaver, read_checkpoint
+from freeze_omni.tasks.signals import Caught, caught_signals
 
 PLOT_EVERY_S = 600.0
 NO_CURVE = ("time", "loss_scale", "clip")  # endings of figures without a curve
@@ -118,10 +121,19 @@ def _budgets(schedulers: Iterable[object]) -> list[BudgetCosine]:
 
 
 class BudgetTraining:
-    """A mix-in for ESPnet's trainers: ends with the budget and keeps the last whole checkpoint. Draws curves at the end
-    and every ten minutes: after every epoch they took longer than a short epoch."""
+    """A mix-in for ESPnet's trainers: ends with the budget, keeps the last whole checkpoint, goes on inside an epoch.
+    Draws curves at the end and every ten minutes: after every epoch they took longer than a short epoch."""
 
     plotted_s = 0.0
+    caught: Caught
+    inside: Mapping[str, Any] | None  # of the checkpoint that the first epoch goes on from
+    saver: EpochSaver
+
+    @classmethod
+    def build_options(cls, args: argparse.Namespace) -> TrainerOptions:
+        options = super().build_options(args)  # type: ignore[misc]
+        options.save_steps = args.save_steps
+        return options
 
     @classmethod
     def run(cls, **kwargs: Any) -> None:
@@ -129,35 +141,34 @@ class BudgetTraining:
         distributed, folder = kwargs["distributed_option"], Path(options.output_dir)
         if _is_first(distributed):
             claim(folder)
-        if options.resume:
-            if _is_first(distributed):
-                repair_checkpoint(folder)
-            if distributed.distributed:
-                torch.distributed.barrier()
-            epoch = spent_epoch(folder / "checkpoint.pth", schedulers)
-            if epoch is not None:
-                logging.info(f"The budget was spent at epoch {epoch}: nothing is left to train")
-                options.max_epoch = epoch
+        cls.inside = resume_point(folder, options, distributed, schedulers) if options.resume else None
+        skip = 0 if cls.inside is None else cls.inside["batches"]
+        kwargs["train_iter_factory"] = SeededIterFactory(kwargs["train_iter_factory"], options.seed, skip)
+        kwargs["valid_iter_factory"] = SeededIterFactory(kwargs["valid_iter_factory"], options.seed)
         cls.plotted_s = time.monotonic()
         wants_curves, options.use_matplotlib = options.use_matplotlib, False
         for budget in _budgets(schedulers):
             budget.start()
-        super().run(**kwargs)  # type: ignore[misc]
+        with caught_signals() as cls.caught:
+            super().run(**kwargs)  # type: ignore[misc]
         if wants_curves and _is_first(distributed):
             plot_curves(folder)
 
     @classmethod
     def train_one_epoch(cls, **kwargs: Any) -> bool:
-        model, schedulers = kwargs["model"], kwargs["schedulers"]
-        kwargs["iterator"] = until_spent(kwargs["iterator"], schedulers, getattr(model, "module", model))
+        model, schedulers, resumed = kwargs["model"], kwargs["schedulers"], cls.inside is not None
+        cls.saver, cls.inside = EpochSaver(kwargs, cls.caught, cls.inside), None
+        batches = cls.saver.train(kwargs["iterator"])
+        kwargs["iterator"] = until_spent(batches, schedulers, getattr(model, "module", model))
         stopped = super().train_one_epoch(**kwargs)  # type: ignore[misc]
         if any(budget.finished for budget in _budgets(schedulers)):
             logging.info("The budget is spent: this epoch is the last")
             kwargs["options"].patience = -1  # ends the trainer after this epoch is validated and saved
-        return stopped
+        return stopped and not resumed  # of which nothing may have been left
 
     @classmethod
     def validate_one_epoch(cls, **kwargs: Any) -> None:
+        kwargs["iterator"] = cls.saver.validate(kwargs["iterator"])
         super().validate_one_epoch(**kwargs)  # type: ignore[misc]
         if _is_first(kwargs["distributed_option"]):
             folder = Path(kwargs["options"].output_dir)
@@ -177,9 +188,27 @@ class PartsGANTrainer(BudgetTraining, GANTrainer):
     """For the codec: generator and discriminators in turns."""
 
 
+def resume_point(
+    folder: Path, options: TrainerOptions, distributed_option: Any, schedulers: Sequence[object]
+) -> Mapping[str, Any] | None:
+    """Repair the checkpoint to go on from; what it has if it was written inside an epoch. No epoch is left to train if
+    it spent the budget. Raises RuntimeError as `repair_checkpoint`."""
+    if _is_first(distributed_option):
+        repair_checkpoint(folder)
+    if distributed_option.distributed:
+        torch.distributed.barrier()
+    path = folder / "checkpoint.pth"
+    state = read_checkpoint(path) if path.exists() else {}
+    if (epoch := spent_epoch(state, schedulers)) is not None:
+        logging.info(f"The budget was spent at epoch {epoch}: nothing is left to train")
+        options.max_epoch = epoch
+    return state.get(INSIDE)
+
+
 def repair_checkpoint(folder: Path) -> None:
     """Restore the last whole checkpoint, and a broken model of its epoch. Raises RuntimeError: none can be read."""
     current, previous = folder / "checkpoint.pth", folder / "checkpoint.previous.pth"
+    (folder / "checkpoint.pth.part").unlink(missing_ok=True)
     if not whole(current):
         if not whole(previous):
             if current.exists() or previous.exists():
@@ -187,17 +216,16 @@ def repair_checkpoint(folder: Path) -> None:
             return
         logging.warning(f"{current} is missing or broken: resuming from {previous}")
         previous.replace(current)
-    state = safe_torch_load(current, map_location="cpu", mmap=True)
+    state = read_checkpoint(current)
     model_file = folder / f"{state['reporter']['epoch']}epoch.pth"
-    if not whole(model_file):
+    if INSIDE not in state and not whole(model_file):
         torch.save(state["model"], model_file)
 
 
-def spent_epoch(checkpoint: Path, schedulers: Sequence[object]) -> int | None:
+def spent_epoch(state: Mapping[str, Any], schedulers: Sequence[object]) -> int | None:
     """The epoch of a checkpoint by which the budget was spent; None if something is left."""
-    if not checkpoint.exists():
+    if not state or INSIDE in state:  # inside an epoch, its validation at least is left
         return None
-    state = safe_torch_load(checkpoint, map_location="cpu", mmap=True)
     for scheduler, saved in zip(schedulers, state["schedulers"], strict=True):
         if isinstance(scheduler, BudgetCosine) and saved is not None:
             scheduler.load_state_dict(saved)
@@ -212,7 +240,9 @@ def plot_curves(folder: Path) -> None:
     if checkpoint is None:
         return
     reporter = Reporter()
-    reporter.load_state_dict(safe_torch_load(checkpoint, map_location="cpu", mmap=True)["reporter"])
+    reporter.load_state_dict(read_checkpoint(checkpoint)["reporter"])
+    if not reporter.stats:  # inside the first epoch
+        return
     for phases in reporter.stats.values():
         for phase, figures in phases.items():
             phases[phase] = {name: value for name, value in figures.items() if not name.endswith(NO_CURVE)}

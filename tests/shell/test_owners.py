@@ -6,6 +6,7 @@ import os
 import shlex
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -141,3 +142,18 @@ def test_recipes_are_ended_with_their_stages():
     for path in sorted((ROOT / "egs").glob("*/*/run.sh")):
         options = path.with_name("local") / "options.sh"  # of the ablations
         assert "exec ./s2s.sh" in path.read_text() or "owned" in options.read_text(), path
+
+
+@pytest.mark.parametrize("end", [signal.SIGUSR1, signal.SIGTERM])
+def test_a_job_may_save_before_it_ends(tmp_path, end):
+    """A training does so by SIGUSR1, which Slurm sends before a limit of time, and by SIGTERM."""
+    job = "import signal, sys, time\n"
+    job += "ends = lambda number, _: (time.sleep(4), open('saved', 'w'), sys.exit(128 + number))\n"
+    job += "for one in (signal.SIGUSR1, signal.SIGTERM): signal.signal(one, ends)\n"
+    job += "open('ready', 'w'); time.sleep(600)"
+    run = start(tmp_path, UTILS / "run.pl", "log", sys.executable, "-c", job)
+    until((tmp_path / "ready").exists, "it does not begin")
+    run.send_signal(end)
+    assert run.wait(WAIT_S) == 1 and (tmp_path / "saved").exists()
+    if end == signal.SIGUSR1:
+        assert f"# Ended (code {128 + end})" in (tmp_path / "log").read_text()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -111,6 +114,25 @@ def test_training_with_discriminators(corpus: Path, tmp_path: Path) -> None:
     assert {key.split(".")[0] for key in state["model"]} == {"codec", "discriminator"}
     names = {path.stem for path in (tmp_path / "exp" / "images").iterdir()}
     assert {"adversarial", "features", "discriminator_loss", "mel", "perplexity"} <= names
+
+
+def test_both_sides_go_on_where_a_signal_ended_them(corpus: Path, tmp_path: Path, monkeypatch) -> None:
+    train(corpus, tmp_path / "whole", GAN, num_iters_per_epoch=5)
+    turn, turns = GanCodecModel.forward, count()
+
+    def ending(self, *args, **batch):
+        if next(turns) == 4:  # the first turn of the third batch
+            os.kill(os.getpid(), signal.SIGTERM)
+        return turn(self, *args, **batch)
+
+    monkeypatch.setattr(GanCodecModel, "forward", ending)
+    with pytest.raises(SystemExit):
+        train(corpus, tmp_path / "ended", GAN, num_iters_per_epoch=5)
+    first, second = (tmp_path / name / "checkpoint.pth" for name in ("whole", "ended"))
+    assert torch.load(second, weights_only=True)["inside"]["batches"] == 3
+    train(corpus, tmp_path / "ended", GAN, num_iters_per_epoch=5)
+    whole, ended = (torch.load(path, weights_only=True)["model"] for path in (first, second))
+    torch.testing.assert_close(ended, whole, rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("turn", ["codec", "discriminator"])

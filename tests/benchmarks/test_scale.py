@@ -1,0 +1,25 @@
+"""Figures at the size of a cluster are measured on toys here, and each keeps its place in the file."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from benchmarks import scale
+
+
+@pytest.mark.processes
+def test_a_killed_training_goes_on_with_the_losses_of_one_that_was_not(tmp_path):
+    assert scale.resume_loss_difference(tmp_path) <= 1e-6
+
+
+def test_a_figure_is_written_beside_the_others(tmp_path, monkeypatch):
+    path = tmp_path / "scale.json"
+    monkeypatch.setattr(scale, "FIGURES", {"one": lambda _: 1.5, "two": lambda _: 2})
+    assert scale.main(["--output", str(path), "one"]) == 0
+    assert scale.main(["--output", str(path), "two"]) == 0
+    record = json.loads(path.read_text())
+    assert (record["one"], record["two"]) == (1.5, 2) and set(record["made"]) == {"one", "two"}
+    with pytest.raises(SystemExit):
+        scale.main(["three"])
