@@ -7,11 +7,11 @@ import shutil
 
 import pytest
 import torch
+import transformers
 from safetensors.torch import load_file, save_file
 
 from freeze_omni.config import ConfigError
 from freeze_omni.eval.batch import greedy_answers
-from freeze_omni.llm import frozen
 from freeze_omni.llm.check import check_reading
 from freeze_omni.llm.frozen import FrozenLLM, LlmError
 from freeze_omni.llm.generate import GenerationConfig, generate_batch
@@ -118,14 +118,14 @@ def test_half_precision_passes_too(folder):
 def test_a_hub_id_takes_a_revision_and_no_code_of_others(folder, monkeypatch, tmp_path):
     seen = []
     for name in ("AutoConfig", "AutoTokenizer", "AutoModelForCausalLM"):
-        real = getattr(frozen, name).from_pretrained
+        real = getattr(transformers, name).from_pretrained
 
         def from_pretrained(source, *args, real=real, revision=None, trust_remote_code=None, **options):
             if source != folder:  # which transformers asks for inside
                 seen.append((source, revision, trust_remote_code))
             return real(folder, *args, **options)
 
-        monkeypatch.setattr(getattr(frozen, name), "from_pretrained", from_pretrained)
+        monkeypatch.setattr(getattr(transformers, name), "from_pretrained", from_pretrained)
     llm = FrozenLLM.load("user/name@abc123")
     assert set(seen) == {("user/name", "abc123", False)} and len(seen) == 3
     assert llm.source == "user/name@abc123", "a packed model that refers to it has the revision, too"

@@ -21,7 +21,8 @@ MADE_AT_RUN_TIME = shutil.ignore_patterns("data*", "dump*", "exp*", "results", "
 def calls(page: Path) -> list[str]:
     """Lines of code blocks with a call of run.sh or s2s.sh; continued lines are joined."""
     text = re.sub(r"\\\n\s*", "", page.read_text(encoding="utf-8"))
-    blocks = "\n".join(re.findall(r"^```(?:bash)?\n(.*?)^```", text, re.DOTALL | re.M))
+    found = re.findall(r"^```(\w*)\n(.*?)^```", text, re.DOTALL | re.M)
+    blocks = "\n".join(block for language, block in found if language in ("", "bash"))
     lines = (line for line in blocks.splitlines() if "ablation" not in line)
     return [line for line in lines if re.search(r"(^|[/ ])(?<!tests/)(run|s2s)\.sh( |$)", line)]
 
