@@ -125,8 +125,8 @@ class BudgetTraining:
     Draws curves at the end and every ten minutes: after every epoch they took longer than a short epoch."""
 
     plotted_s = 0.0
-    caught: Caught
-    inside: Mapping[str, Any] | None  # of the checkpoint that the first epoch goes on from
+    caught = Caught()
+    inside: Mapping[str, Any] | None = None  # of the checkpoint that the first epoch goes on from
     saver: EpochSaver
 
     @classmethod
