@@ -124,7 +124,15 @@ def _losses(folder: Path) -> list[float]:
     return inside["figures"]["values"]["loss"][:, 0].tolist()
 
 
-FIGURES: dict[str, Callable[[Path], Any]] = {"resume_loss_difference": resume_loss_difference}
+def answers(work: Path) -> dict[str, Any]:
+    """Stage 4 of 60,000 dialogues with answers from a server: see benchmarks/scale_answers.py. 20 minutes and more."""
+    from benchmarks.scale_answers import rows
+
+    return {row["key"]: row["value"] for row in rows(work=work)}
+
+
+FIGURES: dict[str, Callable[[Path], Any]] = {"resume_loss_difference": resume_loss_difference, "answers": answers}
+"""Each gives the value under its name, or several by name."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -140,7 +148,7 @@ def main(arguments: list[str] | None = None) -> int:
         with tempfile.TemporaryDirectory(dir=args.work) as folder:
             value = FIGURES[name](Path(folder))
         record = json.loads(args.output.read_text(encoding="utf-8")) if args.output.exists() else {}
-        record[name] = value
+        record |= value if isinstance(value, dict) else {name: value}
         record.setdefault("made", {})[name] = provenance(None, started_s)
         args.output.parent.mkdir(parents=True, exist_ok=True)
         args.output.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
