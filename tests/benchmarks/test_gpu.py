@@ -33,16 +33,19 @@ def record(tmp_path_factory):
     return json.loads(path.read_text())
 
 
+@pytest.mark.processes
 def test_every_row_has_its_figure_at_toy_widths(record):
     assert record["missing"] == {} and list(record["rows"]) == [row.name for row in gpu.ROWS]
     assert all(record["rows"][name][figure] for name, figure in FIGURE.items())
 
 
+@pytest.mark.processes
 def test_toy_figures_are_marked(record):
     assert record["size"] == "toy" and record["toy"] == gpu.TOY and record["llm"]["hidden_size"] == 64
     assert record["made"]["seed"] == 0 and record["made"]["commit"] and record["made"]["versions"]["torch"]
 
 
+@pytest.mark.processes
 def test_utilisation_follows_from_counted_operations(record):
     for name, row in record["rows"].items():
         if name.startswith("train_"):
