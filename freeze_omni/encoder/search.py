@@ -51,6 +51,20 @@ class Said(NamedTuple):
     ends: Tensor
 
 
+class _Options(NamedTuple):
+    """What each hypothesis (B, K) may become. blank, letter: its scores as it is. grown (B, K, letters): with
+    one more letter, in the node `child`. ended: with its `word` ended, which gains `gain` and makes the `history`."""
+
+    blank: Tensor
+    letter: Tensor
+    grown: Tensor
+    ended: Tensor
+    child: Tensor
+    word: Tensor
+    gain: Tensor
+    history: Tensor
+
+
 class WordSearch(nn.Module):
     """labels (letters,): of the CTC head, for each letter of the lexicon. blank, space: further labels."""
 
@@ -123,66 +137,69 @@ class WordSearch(nn.Module):
 
     def _frame(self, scores: Tensor, state: State) -> State:
         """Log probabilities (B, V) of one frame."""
-        config, lexicon = self.config, self.lexicon
-        node, last, width = state["node"], state["last"], self.config.width
-        whole = torch.logaddexp(state["blank"], state["letter"])
-        # a hypothesis that stays as it is: a blank, or its last label again; spaces between words are as good as blanks
-        quiet = scores[:, self.blank, None]
-        at_root = node == 0
-        quiet = torch.where(at_root, torch.logaddexp(quiet, scores[:, self.space, None]), quiet)
-        again = scores.gather(1, last.clamp_min(0)).masked_fill((last < 0) | at_root, NEVER)
-        stay = {"blank": whole + quiet, "letter": (state["letter"] + again).clamp_min(NEVER)}
-        # one more letter, or the end of a word
-        child = lexicon.followers[node].long()  # (B, K, L)
-        same = self.labels == last[..., None]
-        grown = torch.where(same, state["blank"][..., None], whole[..., None]) + scores[:, self.labels][:, None]
-        grown = grown.masked_fill(child == 0, NEVER)
-        word = lexicon.word[node].long()
-        closed = (whole + scores[:, self.space, None]).masked_fill(word < 0, NEVER)
-        gained = config.weight * lexicon.after(state["previous"], word.clamp_min(0)) + config.bonus
-        # a hypothesis that grows into one that is there already adds to it
-        key = state["history"] * SPREAD + node
-        grown_key = state["history"][..., None] * SPREAD + child
-        grown, stay["letter"] = _merge(grown, grown_key, key, stay["letter"])
-        history = state["history"] * SPREAD + word + 1
-        closed, stay["blank"] = _merge(closed[..., None], (history * SPREAD)[..., None], key, stay["blank"])
-        closed = closed[..., 0]
-        # the best of all
-        prior = state["prior"]
-        ahead = config.weight * lexicon.best
-        options = torch.cat(
-            [
-                torch.logaddexp(stay["blank"], stay["letter"]) + prior + ahead[node],
-                (grown + prior[..., None] + ahead[child]).flatten(1),
-                closed + prior + gained + ahead[0],
-            ],
-            dim=1,
-        )
-        best = options.topk(width, dim=1).indices
-        letters = child.shape[2]
-        kept, ends = best < width, best >= width * (1 + letters)
-        parent = torch.where(kept, best, torch.where(ends, best - width * (1 + letters), (best - width) // letters))
-        letter = ((best - width) % letters).masked_fill(kept | ends, 0)
-        old = {name: _pick(state[name], parent) for name in state if name != "silent"}
-        score = grown.flatten(1).gather(1, (best - width).clamp(0, width * letters - 1))
-        over = closed.gather(1, parent)
-        new = dict(old)
-        new["blank"] = torch.where(kept, stay["blank"].gather(1, parent), torch.where(ends, over, NEVER))
-        new["letter"] = torch.where(kept, stay["letter"].gather(1, parent), torch.where(ends, NEVER, score))
-        new["prior"] = old["prior"] + torch.where(ends, gained.gather(1, parent), 0.0)
-        grown_node = child.flatten(1).gather(1, parent * letters + letter)
-        new["node"] = torch.where(kept, old["node"], grown_node.masked_fill(ends, 0))
-        new["last"] = torch.where(kept, old["last"], self.labels[letter].masked_fill(ends, -1))
-        ended = word.gather(1, parent)
-        new["previous"] = torch.where(ends, ended, old["previous"])
-        new["history"] = torch.where(ends, history.gather(1, parent), old["history"])
-        place = torch.arange(config.most, device=scores.device) == old["count"][..., None]
-        new["waiting"] = torch.where(place & ends[..., None], ended[..., None], old["waiting"])
-        new["count"] = old["count"] + ends
+        options = self._options(scores, state)
         silent = scores.argmax(-1)
         silent = (silent == self.blank) | (silent == self.space)
-        new["silent"] = (state["silent"] + 1) * silent
-        return new
+        return self._follow(options, self._best(options, state), state) | {"silent": (state["silent"] + 1) * silent}
+
+    def _options(self, scores: Tensor, state: State) -> _Options:
+        """Each hypothesis as it is, with one more letter, and with its word ended, after a frame (B, V)."""
+        node, last = state["node"], state["last"]
+        whole = torch.logaddexp(state["blank"], state["letter"])
+        # as it is: a blank, or its last label again; a space between words is as good as a blank
+        quiet = scores[:, self.blank, None]
+        quiet = torch.where(node == 0, torch.logaddexp(quiet, scores[:, self.space, None]), quiet)
+        again = scores.gather(1, last.clamp_min(0)).masked_fill((last < 0) | (node == 0), NEVER)
+        blank, letter = whole + quiet, (state["letter"] + again).clamp_min(NEVER)
+        child = self.lexicon.followers[node].long()
+        # the same letter once more needs a blank before it
+        ready = torch.where(self.labels == last[..., None], state["blank"][..., None], whole[..., None])
+        grown = (ready + scores[:, self.labels][:, None]).masked_fill(child == 0, NEVER)
+        word = self.lexicon.word[node].long()
+        ended = (whole + scores[:, self.space, None]).masked_fill(word < 0, NEVER)
+        history = state["history"] * SPREAD + word + 1
+        # what grows into a hypothesis that is there already adds to it
+        key = state["history"] * SPREAD + node
+        grown, letter = _merge(grown, state["history"][..., None] * SPREAD + child, key, letter)
+        ended, blank = _merge(ended[..., None], (history * SPREAD)[..., None], key, blank)
+        return _Options(blank, letter, grown, ended[..., 0], child, word, self._gain(state, word), history)
+
+    def _gain(self, state: State, word: Tensor) -> Tensor:
+        """What each hypothesis gains by the end of its word (B, K)."""
+        return self.config.weight * self.lexicon.after(state["previous"], word.clamp_min(0)) + self.config.bonus
+
+    def _best(self, options: _Options, state: State) -> Tensor:
+        """Numbers of the best options (B, K): first the hypotheses as they are, then grown ones, then ended ones."""
+        prior, ahead = state["prior"], self.config.weight * self.lexicon.best
+        stay = torch.logaddexp(options.blank, options.letter) + prior + ahead[state["node"]]
+        grown = options.grown + prior[..., None] + ahead[options.child]
+        ended = options.ended + prior + options.gain + ahead[0]
+        return torch.cat([stay, grown.flatten(1), ended], dim=1).topk(self.config.width, dim=1).indices
+
+    def _follow(self, options: _Options, best: Tensor, state: State) -> State:
+        """The hypotheses that the best options become."""
+        width, letters = self.config.width, options.child.shape[2]
+        stays, ends = best < width, best >= width * (1 + letters)
+        grows = (best - width).clamp(0, width * letters - 1)
+        parent = torch.where(stays, best, torch.where(ends, best - width * (1 + letters), grows // letters))
+        old = {name: _pick(values, parent) for name, values in state.items() if name != "silent"}
+        blank, letter, ended, gain, word, history = (
+            values.gather(1, parent)
+            for values in (options.blank, options.letter, options.ended, options.gain, options.word, options.history)
+        )
+        grown, node = options.grown.flatten(1).gather(1, grows), options.child.flatten(1).gather(1, grows)
+        place = torch.arange(self.config.most, device=best.device) == old["count"][..., None]
+        return {
+            "blank": torch.where(stays, blank, torch.where(ends, ended, NEVER)),
+            "letter": torch.where(stays, letter, torch.where(ends, NEVER, grown)),
+            "prior": old["prior"] + torch.where(ends, gain, 0.0),
+            "node": torch.where(stays, old["node"], node.masked_fill(ends, 0)),
+            "last": torch.where(stays, old["last"], self.labels[grows % letters].masked_fill(ends, -1)),
+            "previous": torch.where(ends, word, old["previous"]),
+            "history": torch.where(ends, history, old["history"]),
+            "waiting": torch.where(place & ends[..., None], word[..., None], old["waiting"]),
+            "count": old["count"] + ends,
+        }
 
     def _say(self, state: State) -> tuple[list[list[int]], State]:
         """The words that are certain now, of each row, and the state without them."""
@@ -204,9 +221,10 @@ class WordSearch(nn.Module):
         shifted = (place + said[:, None]).clamp_max(config.most - 1)
         moved = waiting.gather(2, shifted[:, None].expand_as(waiting))
         moved = moved.masked_fill((place + said[:, None] >= config.most)[:, None], -1)
-        state = dict(state, waiting=moved, count=left.clamp(0, room))
+        state = dict(state, waiting=moved, count=left.clamp(0, room), prior=state["prior"] - state["prior"][:, :1])
+        best = torch.logaddexp(state["blank"], state["letter"])[:, :1]  # scores stay near 0, however long it listens
         for name in ("blank", "letter"):
-            state[name] = state[name].masked_fill(drop, NEVER)
+            state[name] = (state[name] - best).clamp_min(NEVER).masked_fill(drop, NEVER)
         return words, state
 
     def _after_silence(self, state: State) -> State:
@@ -214,7 +232,7 @@ class WordSearch(nn.Module):
         config, node = self.config, state["node"]
         word = self.lexicon.word[node].long()
         ends = word >= 0
-        gained = config.weight * self.lexicon.after(state["previous"], word.clamp_min(0)) + config.bonus
+        gained = self._gain(state, word)
         whole = torch.logaddexp(state["blank"], state["letter"])
         score = whole + state["prior"] + torch.where(ends, gained, 0.0)
         score = score.masked_fill(~ends & (node > 0), NEVER)

@@ -86,3 +86,12 @@ def test_as_if_silence_followed():
     assert found(heard, torch.tensor([14])).lengths.item() == 1
     said = found(torch.cat([heard, heard]), torch.tensor([14, 6]), end=True)
     assert said.lengths.tolist() == [2, 1]
+
+
+def test_scores_do_not_grow_with_time():
+    found = search()
+    heard, state = logits("the cat " * 4, sure=1.0), found.initial_state(1)
+    for _ in range(50):
+        _, state = found.step(heard, state)
+    assert torch.logaddexp(state["blank"], state["letter"]).max().abs() < 100
+    assert state["prior"].abs().max() < 100

@@ -13,12 +13,13 @@ from freeze_omni.llm.frozen import FrozenLLM
 from freeze_omni.llm.units import CtcUnits
 from freeze_omni.pack import load, save
 from freeze_omni.session import events as ev
-from freeze_omni.session.session import SpeechSession
+from freeze_omni.session.reducer import TurnDetection
+from freeze_omni.session.session import SessionConfig, SpeechSession
 from freeze_omni.system import FreezeOmni
 from tests.toy import toy_config, toy_llm
 
 COUNTS = WordCounts({"the": 0.2, "cat": 0.1, "sat": 0.1, "on": 0.1}, {("the", "cat"): 0.3})
-SPELLED = "-the-c-at sa-t-"
+SPELLED = "the c-at sa-t---"
 
 
 class Spells(torch.nn.Linear):
@@ -48,7 +49,7 @@ def model(tmp_path_factory):
 def test_a_session_hears_words_and_the_llm_reads_them(model, monkeypatch):
     spells = Spells(model.units, model.ctc.output.in_features)
     monkeypatch.setattr(model.ctc.output, "forward", spells.forward)
-    session = SpeechSession(model)
+    session = SpeechSession(model, SessionConfig(turn_detection=TurnDetection.MANUAL))
     done = session.push(0.1 * np.random.default_rng(0).standard_normal(4 * 2560))
     assert [one.text for one in done if isinstance(one, ev.TranscriptDelta)] == ["the", " cat"]
     done = session.handle(ev.Respond())
