@@ -95,7 +95,8 @@ async def run(
 
     crashes: the server, or a worker that nobody has killed, went down. stuck: sessions without their answers, or
     that the server still holds when all have left. cross_talk: sessions that sent a user the marker of another, a
-    word of that one's question. other_answers: sessions that answered other than alone. stalled_client_cost: the
+    word of that one's question; cross_talk_told: what these were, as a model that hears half a question may guess
+    such a word. other_answers: sessions that answered other than alone. stalled_client_cost: the
     users' time to an answer next to a client that asks on and takes nothing, over that next to one that takes it all.
     Raises ValueError if a question has no word that the others lack.
     """
@@ -113,6 +114,7 @@ async def run(
         "fault_minutes": round(config.minutes, 2),
         "crashes": served.router.lost_workers - lost_before - seen["kills"] - seen["hangs"] + (not alive),
         "cross_talk": seen["cross_talk"],
+        "cross_talk_told": crowd.told,
         "other_answers": seen["other_answers"],
         "stuck": seen["stuck"] + left,
         "good_turns": seen["good_turns"],
@@ -143,6 +145,7 @@ class _Crowd:
         self._served, self._spoken, self._config = served, spoken, config
         self._alone, self._markers = alone, markers
         self._rng, self.seen = random.Random(config.seed), Counter()
+        self.told: list[dict[str, Any]] = []  # of sessions with a marker of others
         self._kinds = itertools.cycle(self._rng.sample(bad_clients.KINDS, len(bad_clients.KINDS)))
         self._end_s = time.monotonic() + 60 * config.minutes
 
@@ -169,7 +172,9 @@ class _Crowd:
         self.seen["good_sessions"] += 1
         self.seen["good_turns"] += told.turns
         self.seen["rebuilt"] += told.rebuilt
-        self.seen["cross_talk"] += bool(foreign(told.words, self._markers, number))
+        if foreign(told.words, self._markers, number):
+            self.seen["cross_talk"] += 1
+            self.told.append({"asked": self._spoken[number].text, "words": told.words, "rebuilt": told.rebuilt})
         self.seen["other_answers"] += told.answers != self._alone[number].answers[: len(told.answers)]
 
     async def _bad(self, rng: random.Random) -> None:

@@ -95,6 +95,7 @@ def test_words_of_others_and_other_answers_are_counted():
     assert not crowd.seen["cross_talk"] and not crowd.seen["other_answers"]
     crowd._judge(0, Told(answers=["completed: b"], words="who wrote hamlet", turns=1))
     crowd._judge(1, Told(words="the kaleidoscope", turns=1, rebuilt=True))
+    assert [one["rebuilt"] for one in crowd.told] == [False, True] and crowd.told[0]["words"] == "who wrote hamlet"
     assert crowd.seen["cross_talk"] == 2 and crowd.seen["other_answers"] == 1
     assert crowd.seen["good_turns"] == 3 and crowd.seen["rebuilt"] == 1
 
