@@ -13,6 +13,8 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from freeze_omni.server.config import Limits, ServerConfig
 
+LINGER_S = 1.0
+"""How long what a refused client sends is still read, and dropped."""
 TOO_MANY = (
     b"HTTP/1.1 429 Too Many Requests\r\nContent-Type: text/plain\r\nConnection: close\r\n\r\n"
     b"This address has too many connections open.\n"
@@ -72,11 +74,21 @@ def http_protocol(limits: Limits) -> type[H11Protocol]:
             self._patience = self.loop.call_later(limits.request_s, self._give_up)
             # what a WebSocket takes over does not come back here: closed ones are found now
             transports.difference_update([one for one in transports if one.is_closing()])
-            transports.add(transport)
             own = sum(_address(one) == _address(transport) for one in transports)
-            if limits.connections and own > limits.connections:
-                transport.write(TOO_MANY)
+            self._refused = bool(limits.connections) and own >= limits.connections
+            if not self._refused:
+                transports.add(transport)
+                return
+            transport.write(TOO_MANY)
+            if transport.can_write_eof():  # a close at once would reset the connection before the client has read
+                transport.write_eof()
+                self.loop.call_later(LINGER_S, transport.close)
+            else:
                 transport.close()
+
+        def data_received(self, data: bytes) -> None:
+            if not self._refused:
+                super().data_received(data)
 
         def _give_up(self) -> None:
             if self.scope is None:  # no whole request has come
