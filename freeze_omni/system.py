@@ -91,7 +91,7 @@ class SystemConfig:
         if unknown:
             raise ValueError(f"parts: no part '{min(unknown)}'; there are {', '.join(PARTS)}")
         if self.has("adapter") and self.adapter is None:
-            raise ValueError("adapter: choose one, `conv: {}` or `ctc: {}`")
+            raise ValueError("adapter: choose one, `conv: {}`, `ctc: {}` or `words: {}`")
         if self.history == "text" and self.has("ctc") and not self.ctc_units:
             raise ValueError(
                 "history: text needs the words of a CTC head, and this model has none: set history: speech"

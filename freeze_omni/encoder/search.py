@@ -53,7 +53,7 @@ class Said(NamedTuple):
 
 class _Options(NamedTuple):
     """What each hypothesis (B, K) may become. blank, letter: its scores as it is. grown (B, K, letters): with
-    one more letter, in the node `child`. ended: with its `word` ended, which gains `gain` and makes the `history`."""
+    one more letter, in the node `child`. ended: with its `word` ended, which gains `gain`."""
 
     blank: Tensor
     letter: Tensor
@@ -62,7 +62,6 @@ class _Options(NamedTuple):
     child: Tensor
     word: Tensor
     gain: Tensor
-    history: Tensor
 
 
 class WordSearch(nn.Module):
@@ -157,12 +156,21 @@ class WordSearch(nn.Module):
         grown = (ready + scores[:, self.labels][:, None]).masked_fill(child == 0, NEVER)
         word = self.lexicon.word[node].long()
         ended = (whole + scores[:, self.space, None]).masked_fill(word < 0, NEVER)
-        history = state["history"] * SPREAD + word + 1
         # what grows into a hypothesis that is there already adds to it
         key = state["history"] * SPREAD + node
         grown, letter = _merge(grown, state["history"][..., None] * SPREAD + child, key, letter)
-        ended, blank = _merge(ended[..., None], (history * SPREAD)[..., None], key, blank)
-        return _Options(blank, letter, grown, ended[..., 0], child, word, self._gain(state, word), history)
+        ended, blank = _merge(ended[..., None], (_longer(state["history"], word) * SPREAD)[..., None], key, blank)
+        return _Options(blank, letter, grown, ended[..., 0], child, word, self._gain(state, word))
+
+    def _with_word(self, state: State, ends: Tensor, word: Tensor) -> State:
+        """What a hypothesis remembers of its words, with `word` after them where it ends (B, K)."""
+        place = torch.arange(self.config.most, device=word.device) == state["count"][..., None]
+        return {
+            "previous": torch.where(ends, word, state["previous"]),
+            "history": torch.where(ends, _longer(state["history"], word), state["history"]),
+            "waiting": torch.where(place & ends[..., None], word[..., None], state["waiting"]),
+            "count": state["count"] + ends,
+        }
 
     def _gain(self, state: State, word: Tensor) -> Tensor:
         """What each hypothesis gains by the end of its word (B, K)."""
@@ -183,22 +191,18 @@ class WordSearch(nn.Module):
         grows = (best - width).clamp(0, width * letters - 1)
         parent = torch.where(stays, best, torch.where(ends, best - width * (1 + letters), grows // letters))
         old = {name: _pick(values, parent) for name, values in state.items() if name != "silent"}
-        blank, letter, ended, gain, word, history = (
+        blank, letter, ended, gain, word = (
             values.gather(1, parent)
-            for values in (options.blank, options.letter, options.ended, options.gain, options.word, options.history)
+            for values in (options.blank, options.letter, options.ended, options.gain, options.word)
         )
         grown, node = options.grown.flatten(1).gather(1, grows), options.child.flatten(1).gather(1, grows)
-        place = torch.arange(self.config.most, device=best.device) == old["count"][..., None]
         return {
+            **self._with_word(old, ends, word),
             "blank": torch.where(stays, blank, torch.where(ends, ended, NEVER)),
             "letter": torch.where(stays, letter, torch.where(ends, NEVER, grown)),
             "prior": old["prior"] + torch.where(ends, gain, 0.0),
             "node": torch.where(stays, old["node"], node.masked_fill(ends, 0)),
             "last": torch.where(stays, old["last"], self.labels[grows % letters].masked_fill(ends, -1)),
-            "previous": torch.where(ends, word, old["previous"]),
-            "history": torch.where(ends, history, old["history"]),
-            "waiting": torch.where(place & ends[..., None], word[..., None], old["waiting"]),
-            "count": old["count"] + ends,
         }
 
     def _say(self, state: State) -> tuple[list[list[int]], State]:
@@ -238,17 +242,13 @@ class WordSearch(nn.Module):
         score = score.masked_fill(~ends & (node > 0), NEVER)
         best = score.argmax(1, keepdim=True)
         over = (state["silent"] >= config.silence_frames) & (score.gather(1, best)[:, 0] > NEVER / 2)
-        place = torch.arange(config.most, device=node.device) == state["count"][..., None]
         ended = {
+            **self._with_word(state, ends, word),
             "blank": whole,
             "letter": torch.full_like(whole, NEVER),
             "prior": state["prior"] + torch.where(ends, gained, 0.0),
             "node": torch.zeros_like(node),
             "last": torch.full_like(node, -1),
-            "previous": torch.where(ends, word, state["previous"]),
-            "history": torch.where(ends, state["history"] * SPREAD + word + 1, state["history"]),
-            "waiting": torch.where(place & ends[..., None], word[..., None], state["waiting"]),
-            "count": state["count"] + ends,
         }
         alone = {name: _pick(values, best.expand_as(node)) for name, values in ended.items()}
         alone["blank"][:, 1:] = NEVER
@@ -257,6 +257,11 @@ class WordSearch(nn.Module):
     def _rank(self, state: State) -> Tensor:
         whole = torch.logaddexp(state["blank"], state["letter"])
         return whole + state["prior"] + self.config.weight * self.lexicon.best[state["node"]]
+
+
+def _longer(history: Tensor, word: Tensor) -> Tensor:
+    """The history with one more word."""
+    return history * SPREAD + word + 1
 
 
 def _merge(grown: Tensor, grown_key: Tensor, key: Tensor, score: Tensor) -> tuple[Tensor, Tensor]:
