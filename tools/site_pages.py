@@ -9,7 +9,7 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = ("*.md", "*.png", "CITATION.cff", "docs/*.py", "freeze_omni/*.py")  # some pages link to source
+PAGES = ("*.md", "*.png", "CITATION.cff", "docs/*.py", "docs/*.json", "freeze_omni/*.py")  # some pages link to source
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
