@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
+from freeze_omni import moved
+
 _HOMES = {
     "load": "freeze_omni.pack",
     "FreezeOmni": "freeze_omni.system",
@@ -13,6 +15,7 @@ _HOMES = {
     "SessionConfig": "freeze_omni.session.session",
 }
 __all__ = list(_HOMES)
+moved.install()
 
 
 def __getattr__(name: str) -> Any:
