@@ -14,7 +14,7 @@ from freeze_omni.data.tables import TableError, read_json
 from freeze_omni.eval.paper import QA, same_set
 from freeze_omni.eval.report import MISSING, Results, figures_of, number, table
 from freeze_omni.eval.subjects import SUBJECTS
-from freeze_omni.eval.tts import best_setting
+from freeze_omni.eval.tts import STREAMED, served_setting
 from freeze_omni.provenance import processor
 
 HEADLINE = {
@@ -29,7 +29,9 @@ HEADLINE = {
     "llama_questions_ratio": "qa/sets/{llama_questions}/ratio",
     "webquestions_ratio": "qa/sets/{web_questions}/ratio",
     "codec_wer": "speech/copy/percent",
-    "speech_wer": "speech/{best}/percent",
+    "speech_wer": "speech/{served}/percent",
+    "speech_wer_streamed": f"speech/{STREAMED}/percent",
+    "dnsmos_streamed": f"quality/rows/{STREAMED}/overall/mean",
     "state_take": "states/take/share",
     "state_false_pause": "states/false_pause/share",
     "state_false_other": "states/false_other/share",
@@ -47,7 +49,7 @@ def headline(
     seen, unseen, real: names of the ASR test sets of known and of unknown voices, and of recorded human speech. Every
     further one gets a key of its own. unseen_qa: the set of spoken questions by an unknown voice.
     """
-    names = {"seen": seen, "unseen": unseen, "real": real, "best": best_setting(figures.get("speech", {}))}
+    names = {"seen": seen, "unseen": unseen, "real": real, "served": served_setting(figures.get("speech", {}))}
     names |= {"unseen_qa": unseen_qa} | dict.fromkeys(QA, "")
     names |= {same_set(name): name for name in figures.get("qa", {}).get("sets", ()) if same_set(name) in QA}
     further = [name for name in figures.get("asr", ()) if name not in (seen, unseen, real)]

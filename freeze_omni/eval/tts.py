@@ -59,8 +59,11 @@ def decode(job: DecodeJob) -> dict[str, dict[str, Any]]:
         for name in todo:
             model, (top_k, prefix) = job.load("speech_decoder"), settings[name]
             sampling = job.config.answers.sampling if job.config.answers else own_sampling(model)
+            reads = job.config.answers.prefix if job.config.answers else True
+            served = (top_k, prefix) == (sampling.top_k, reads and True in prefixes)
             drawn, folder = replace(sampling, top_k=top_k), job.output / "wav" / name
-            yield [{"id": name, **speak(model, sentences, prefix, drawn, folder, config.batch)}]
+            spoken = speak(model, sentences, prefix, drawn, folder, config.batch)
+            yield [{"id": name, "served": served, **spoken}]
 
     records = job.run("tts settings", settings, (config, job.config.answers), work)
     job.finish({key: texts[key] for key in keys}, records)
@@ -131,10 +134,10 @@ def score_speech(root: Path, config: DecodeConfig, judge: Path) -> dict[str, Any
 
 
 def _spoken_folders(root: Path, speech: Mapping[str, Any]) -> dict[str, Path]:
-    """Folders whose quality is scored: originals, copies, the best setting, streamed answers."""
+    """Folders whose quality is scored: originals, copies, the setting of sessions, streamed answers."""
     wanted = {ORIGINAL: root / "codec" / ORIGINAL, COPY: root / "codec" / COPY}
-    if (best := best_setting(speech)) is not None:
-        wanted[best] = root / "tts" / best
+    if (served := served_setting(speech)) is not None:
+        wanted[served] = root / "tts" / served
     wanted[STREAMED] = root / "latency"
     return {name: folder for name, folder in wanted.items() if (folder / "wav.scp").exists() and _any_spoken(folder)}
 
@@ -144,10 +147,9 @@ def _any_spoken(folder: Path) -> bool:
     return (folder / "wav.scp").stat().st_size > 0
 
 
-def best_setting(speech: Mapping[str, Any]) -> str | None:
-    """The top-k and prefix with the fewest errors."""
-    settings = [name for name in speech if name not in (COPY, ORIGINAL, STREAMED)]
-    return min(settings, key=lambda name: speech[name]["percent"], default=None)
+def served_setting(speech: Mapping[str, Any]) -> str | None:
+    """The top-k and prefix with which the packed model's sessions speak; None if it was not among the settings."""
+    return next((name for name, figures in speech.items() if figures.get("served")), None)
 
 
 def _rates(texts: Mapping[str, str], heard: Mapping[str, str], normaliser: str) -> dict[str, Any]:
@@ -157,7 +159,8 @@ def _rates(texts: Mapping[str, str], heard: Mapping[str, str], normaliser: str) 
 
 def _speed(record: Mapping[str, Any]) -> dict[str, Any]:
     factor = record["took_s"] / record["audio_s"] if record.get("took_s") and record["audio_s"] else None
-    return {"real_time_factor": factor, "empty": record["empty"]} if "took_s" in record else {}
+    served = {"served": record["served"]} if "served" in record else {}
+    return served | ({"real_time_factor": factor, "empty": record["empty"]} if "took_s" in record else {})
 
 
 def _speech_rows(found: Found) -> list[str]:
@@ -170,7 +173,8 @@ def _speech_rows(found: Found) -> list[str]:
                 rows.append([model, label, *cells])
         notes.append(
             f"- {model}: original speech {rate(speech.get(ORIGINAL))}, copies by the codec {rate(speech.get(COPY))}, "
-            f"best setting {best_setting(speech) or MISSING}; answers streamed in segments {rate(speech.get(STREAMED))}"
+            f"the setting of its sessions {served_setting(speech) or MISSING}; answers streamed in segments "
+            f"{rate(speech.get(STREAMED))}"
         )
     return [*table(["model", "", *(f"top-k {k}" for k in top_ks)], rows), *notes, ""]
 
