@@ -129,10 +129,24 @@ def first_answer(probabilities: Sequence[Sequence[float]]) -> int | None:
 
 def is_right(answer: str, references: Sequence[str], normalise: str = "english") -> bool:
     """Whether the answer contains any of the references, word for word."""
+    return _contains(normaliser(normalise)(answer), _wanted(references, normalise))
+
+
+def _wanted(references: Sequence[str], normalise: str) -> list[str]:
+    """References as they are looked for."""
     clean = normaliser(normalise)
-    said = f" {clean(answer)} "
-    wanted = (_ARTICLE.sub("", clean(reference)) for reference in references)
-    return any(f" {text} " in said for text in wanted if text)
+    return [text for text in (_ARTICLE.sub("", clean(reference)) for reference in references) if text]
+
+
+def _contains(said: str, wanted: Sequence[str]) -> bool:
+    return any(f" {text} " in f" {said} " for text in wanted)
+
+
+def best_constant(references: References, normalise: str = "english") -> str:
+    """The one reference answer that is right for the most questions: what a system without ears could say."""
+    wanted = {key: _wanted(texts, normalise) for key, texts in references.items()}
+    candidates = dict.fromkeys(text for texts in wanted.values() for text in texts)
+    return max(candidates, key=lambda said: sum(_contains(said, texts) for texts in wanted.values()), default="")
 
 
 def accuracy(answers: Mapping[str, str], references: References, normalise: str = "english") -> dict[str, Any]:
@@ -167,8 +181,10 @@ def score_records(records: Asked, references: References, normalise: str) -> dic
     """Figures of questions asked in speech (whole, and up to the model's own end of turn) and in text.
 
     spoken, own, text, judged: accuracies, if there are reference answers. ratio: of spoken over text; ratios: of the
-    others, too, with intervals. as_text: error rate of the spoken questions' answers against the LLM's answers to the
-    text. transcript: that of what was heard, judged_transcript: by the judge. ended: by the model's state 1.
+    others, too, with intervals. constant, echo: accuracy of the one best answer to all, and of the question itself.
+    as_text: error rate of the spoken questions' answers against the LLM's answers to the text; heard_as_text: where
+    the transcript has no error. transcript: that of what was heard, judged_transcript: by the judge. ended: by the
+    model's state 1.
     """
     ended = sum(record["decision_chunk"] is not None for record in records.values())
     figures: dict[str, Any] = {"questions": len(records), "ended": ended}
@@ -180,12 +196,20 @@ def score_records(records: Asked, references: References, normalise: str) -> dic
         hits = {name: [key not in figures[name]["wrong"] for key in known] for name in _WAYS if name in figures}
         figures["ratios"] = {name: mean_of(own, hits["text"]) for name, own in hits.items() if name != "text"}
         figures["ratio"] = figures["ratios"]["spoken"]["mean"]
+        always = best_constant(known, normalise)
+        figures["constant"] = accuracy(dict.fromkeys(known, always), known, normalise) | {"answer": always}
+        figures["echo"] = accuracy({key: records[key]["question"] for key in known}, known, normalise)
     rates = [("as_text", "answer_text", "answer"), ("transcript", "question", "transcript")]
     for name, reference, said in [*rates, *([("judged_transcript", "question", "judged")] if judged else [])]:
         texts = {key: record[reference] for key, record in records.items()}
         found = {key: record[said] for key, record in records.items()}
         rate = error_rate(texts, found, normalise).as_dict()
         figures[name] = rate if rate["words"] else None
+    clean = normaliser(normalise)
+    same = [key for key, record in records.items() if clean(record["transcript"]) == clean(record["question"])]
+    texts, found = ({key: records[key][field] for key in same} for field in ("answer_text", "answer"))
+    rate = error_rate(texts, found, normalise).as_dict() if any(map(clean, texts.values())) else None
+    figures["heard_as_text"] = rate and rate | {"heard": len(same)}
     return figures
 
 
@@ -215,8 +239,35 @@ def _own_rows(models: Found) -> list[str]:
                 cells = [share(one.get(way), "accuracy") for way in ("spoken", "text")]
                 ended = f"{one['ended']} of {one['questions']}"
                 by_round.append([model, name, *cells, rate(one["as_text"]), rate(one["transcript"]), ended])
+    kinds = [
+        [model, one.get("set", MISSING), *_kinds(one)]
+        for model, qa in models
+        for one in (qa, *qa.get("sets", {}).values())
+        if "echo" in one
+    ]
     more = ["model", "round", "spoken", "LLM on text", "WER of spoken against LLM on text", "WER of the questions"]
-    return [*_set_rows(models, outside=False), *table([*more, "ended by state 1"], by_round)]
+    beside = [
+        "model",
+        "test set",
+        "WER of the answers to speech against the LLM's to the text",
+        "questions heard without an error",
+    ]
+    return [
+        *_set_rows(models, outside=False),
+        *table([*beside, "the best one answer to all, right", "the question as its answer, right"], kinds),
+        *table([*more, "ended by state 1"], by_round),
+    ]
+
+
+def _kinds(one: Mapping[str, Any]) -> list[str]:
+    """How far answers depend on hearing, and what a system without ears would reach."""
+    heard = one["heard_as_text"]
+    return [
+        rate(heard),
+        f"{heard['heard'] if heard else 0} of {one['questions']}",
+        f"{share(one['constant'], 'accuracy')} ({one['constant']['answer']})",
+        share(one["echo"], "accuracy"),
+    ]
 
 
 def _outside_rows(models: Found) -> list[str]:

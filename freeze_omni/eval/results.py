@@ -25,6 +25,8 @@ HEADLINE = {
     "qa_accuracy_text": "qa/text/accuracy",
     "qa_ratio": "qa/ratio",
     "qa_ratio_unseen": "qa/sets/{unseen_qa}/ratio",
+    "answer_wer_to_text": "qa/heard_as_text/percent",
+    "turns_dropped": "states/turns_dropped/share",
     "llama_questions_wer": "qa/sets/{llama_questions}/transcript/percent",
     "llama_questions_ratio": "qa/sets/{llama_questions}/ratio",
     "webquestions_ratio": "qa/sets/{web_questions}/ratio",

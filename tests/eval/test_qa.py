@@ -2,7 +2,7 @@
 
 import pytest
 
-from freeze_omni.eval.qa import accuracy, is_right, score_rounds
+from freeze_omni.eval.qa import accuracy, best_constant, is_right, score_rounds
 
 
 @pytest.mark.parametrize(
@@ -70,3 +70,18 @@ def test_rounds_are_scored_alone_and_together():
     assert "rounds" not in score_rounds({"b": records["b"]}, {}, "english")
     assert score_rounds({"b": asked("Yes.", answer_text="")}, {}, "english")["as_text"] is None
     assert score_rounds({}, {"a": ["Paris"]}, "english") == {}
+
+
+def test_what_a_system_without_ears_would_reach_is_beside():
+    references = {"a": ["Paris"], "b": ["the Paris"], "c": ["Rome", "Roma"], "d": ["It"]}
+    assert best_constant(references) == "paris" and best_constant({}) == ""
+    found = score_rounds({key: asked("Rome") for key in references}, references, "english")
+    assert found["constant"]["accuracy"] == 0.5 and found["constant"]["answer"] == "paris"
+    assert found["echo"]["accuracy"] == 0.25, "`What is it?` has the answer `it`"
+
+
+def test_answers_differ_from_those_to_the_text_where_the_question_was_heard():
+    records = {"a": asked("It is Rome."), "b": asked("No.", transcript="What was it")}
+    heard = score_rounds(records, {}, "english")["heard_as_text"]
+    assert heard["percent"] == pytest.approx(100 / 3, abs=0.01) and heard["heard"] == 1
+    assert score_rounds({"b": records["b"]}, {}, "english")["heard_as_text"] is None

@@ -50,7 +50,11 @@ def model():
             "seen": {"chunk4": RATE, "chunk_inf": RATE},
             "real": {"chunk4": RATE | {"percent": 70.0}, "chunk_inf": RATE},
         },
-        "qa": {"spoken": ACCURACY, "own": ACCURACY, "text": ACCURACY, "ratio": 1.0, "transcript": RATE},
+        "qa": {
+            **{"spoken": ACCURACY, "own": ACCURACY, "text": ACCURACY, "ratio": 1.0, "transcript": RATE},
+            **{"questions": 12, "heard_as_text": RATE | {"heard": 9}},
+            **{"constant": ACCURACY | {"answer": "paris"}, "echo": ACCURACY},
+        },
         "states": {
             "take": SHARE,
             "false_pause": NONE,
@@ -109,6 +113,7 @@ def test_latency_of_nothing_is_none():
 def test_the_headline_takes_the_setting_of_sessions_and_leaves_gaps():
     found = headline(model(), "seen", "unseen", "real")
     assert found["speech_wer"] == 40.0 and found["speech_wer_streamed"] == 5.0 and found["codec_wer"] == 50.0
+    assert found["answer_wer_to_text"] == 50.0
     assert found["asr_wer_unseen"] is None and found["asr_wer_real"] == 70.0 and found["state_take"] == 0.9
     assert set(found) | {"wall_min"} == set(KEYS)
     assert set(headline({}, "seen", "unseen", "real").values()) == {None}
@@ -124,6 +129,7 @@ def test_every_table_is_there_with_both_adapters():
     assert "400 / 400 / 400" in text and "28 of kokoro-js" in text and "The paper" in text
     assert "![WER by chunk size](results/mini/chunk_wer.png)" in text
     assert "90.0 (80.0-100.0), 10" in text and "encoder 5.30" in text
+    assert "| 50.0 (50.0-50.0) | 9 of 12 | " in text and "(paris) | " in text
     half = "50.0 (0.0-100.0), 2"
     side = f"| mini, ctc (default) | side | {half} | low | - | 2 of 2 | {half} | 0.75 / 0.75 / 0.75 | {half} | {half} |"
     assert "## Talking at once" in text and side in text
