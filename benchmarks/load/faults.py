@@ -121,6 +121,7 @@ async def run(
         "good_sessions": seen["good_sessions"],
         "rebuilt_sessions": seen["rebuilt"],
         "refused": seen["refused"],
+        "ended_sessions": seen["ended"],
         "kills": seen["kills"],
         "hangs": seen["hangs"],
         "same_answers_after": [told.answers for told in again] == [told.answers for told in alone],
@@ -160,8 +161,8 @@ class _Crowd:
             try:
                 async with asyncio.timeout(config.stuck_s):
                     told = await converse(self._served.url, self._spoken[number], config.turns, config.paced)
-            except ServerError:  # full, late, or no worker is ready
-                self.seen["refused"] += 1
+            except ServerError as error:  # full, late, no worker is ready; or two harmed workers were this session's
+                self.seen["ended" if "workers were lost" in str(error) else "refused"] += 1
                 await asyncio.sleep(AGAIN_S)
             except TimeoutError:
                 self.seen["stuck"] += 1

@@ -51,6 +51,7 @@ ROWS: Mapping[str, Sequence[tuple[str, str, str]]] = {
         ("hangs", "workers that were stopped, and hung", ""),
         ("recordings_cut", "recordings that met a full disk", ""),
         ("rebuilt_sessions", "sessions that went on after it", ""),
+        ("ended_sessions", "sessions ended, as two workers were lost that worked for them", ""),
         ("bad_clients", "bad clients", ""),
         (
             "stalled_client_cost",

@@ -72,7 +72,11 @@ class Realtime:
         await self._socket.close()
 
     async def send(self, kind: str, **content: Any) -> None:
-        await self._socket.send(json.dumps({"type": kind, **content}))
+        """Send an event. Raises ServerError if the server has ended the session."""
+        try:
+            await self._socket.send(json.dumps({"type": kind, **content}))
+        except websockets.ConnectionClosed as closed:
+            raise _ended(closed) from None
 
     async def next(self) -> dict[str, Any]:
         """The next event. Raises ServerError if the server ends the session, or sends something else."""
@@ -80,8 +84,7 @@ class Realtime:
             event = json.loads(await self._socket.recv())
             return event | {"type": BETA.get(event["type"], event["type"])}
         except websockets.ConnectionClosed as closed:
-            reason = closed.rcvd.reason if closed.rcvd else "the connection was lost"
-            raise ServerError(reason or "the server has ended the session") from None
+            raise _ended(closed) from None
         except (ValueError, KeyError, TypeError):
             raise ServerError("the server sends what is no event of the Realtime protocol") from None
 
@@ -114,6 +117,11 @@ class Realtime:
             await self.send("input_audio_buffer.append", audio=encode(samples[at : at + size]))
             if paced:
                 await asyncio.sleep(begin_s + min(at + size, len(samples)) / HZ - time.monotonic())
+
+
+def _ended(closed: websockets.ConnectionClosed) -> ServerError:
+    reason = closed.rcvd.reason if closed.rcvd else "the connection was lost"
+    return ServerError(reason or "the server has ended the session")
 
 
 def address(url: str) -> str:

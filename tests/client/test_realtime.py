@@ -7,8 +7,10 @@ import json
 
 import numpy as np
 import pytest
+import websockets
 from openai.types.realtime import RealtimeClientEvent
 from pydantic import TypeAdapter
+from websockets.frames import Close
 
 from freeze_omni.client import realtime
 from freeze_omni.client.chat import Chat
@@ -89,3 +91,20 @@ def test_a_server_of_another_protocol_is_told(message):
     talk._socket = Sends()
     with pytest.raises(ServerError, match="no event of the Realtime protocol"):
         asyncio.run(talk.next())
+
+
+@pytest.mark.parametrize("call", [lambda talk: talk.next(), lambda talk: talk.send("response.create")])
+def test_a_session_that_the_server_has_ended_says_why(call):
+    closed = websockets.ConnectionClosedError(Close(1008, "two workers were lost"), None)
+
+    class Ended:
+        async def recv(self):
+            raise closed
+
+        async def send(self, _):
+            raise closed
+
+    talk = Realtime("ws://nowhere")
+    talk._socket = Ended()
+    with pytest.raises(ServerError, match="two workers were lost"):
+        asyncio.run(call(talk))
