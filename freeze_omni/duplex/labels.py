@@ -60,8 +60,9 @@ def chunk_labels(segments: Sequence[Segment], chunks: int, config: LabelConfig |
     """One label for each of `chunks` chunks: 0, 1, 2, or -1 for none.
 
     0 wherever nothing has been decided: in speech, in pauses, after a cut-off turn. 1 or 2 on the decision chunk of a
-    segment, then -1 until the next segment starts. A decision is void if the user speaks to the system before its chunk
-    has ended; one of nothing to answer also if any other sound is heard, or while a cut-off turn waits.
+    segment and in the silence after it, until the next segment starts: a head that misses the first chunk is to decide
+    later. -1 where another sound goes on. A decision is void if the user speaks to the system before its chunk has
+    ended; one of nothing to answer also if any other sound is heard, or while a cut-off turn waits.
     """
     config = config or LabelConfig()
     labels = [SPEAKING] * chunks
@@ -71,8 +72,9 @@ def chunk_labels(segments: Sequence[Segment], chunks: int, config: LabelConfig |
         if decision is not None and chunk < chunks and not _void(segment, segments, chunk, config):
             labels[chunk] = decision
             starts = [int((x.start_s + ROUNDING_S) / config.chunk_s) for x in segments if x.start_s > segment.end_s]
+            sound_s = max(x.end_s for x in segments if x.start_s <= segment.end_s)
             for after in range(chunk + 1, min([chunks, *starts])):
-                labels[after] = NO_LABEL
+                labels[after] = decision if after * config.chunk_s >= sound_s - ROUNDING_S else NO_LABEL
     return labels
 
 

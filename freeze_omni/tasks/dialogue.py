@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from freeze_omni.config import ConfigError
 from freeze_omni.data.tables import read_table
+from freeze_omni.duplex.state_head import ANSWER as ANSWER_STATE
 from freeze_omni.duplex.state_head import NO_LABEL, STATES, StateHead, StateHeadConfig, chunk_hidden
 from freeze_omni.listening import ListeningOutput
 from freeze_omni.llm.chat import tokenise
@@ -88,7 +89,11 @@ class DialogueModel(ListeningModel):
     def _state_loss(
         self, written: Written, out: ListeningOutput, states: Tensor, states_lengths: Tensor
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Read at the last sent position of the chunk that hears a label's sound; before any, at the prompt's."""
+        """Read at the last sent position of the chunk that hears a label's sound; before any, at the prompt's.
+
+        A turn is not labelled as over in chunks that lack its last words, where positions follow words: the LLM has
+        read half a sentence there, as in a pause.
+        """
         late = self.delay_chunks
         ends, summary = out.adapted.ends[:, late:], out.adapted.summary[:, late:]
         chunks = min(states.shape[1], ends.shape[1])
@@ -96,6 +101,9 @@ class DialogueModel(ListeningModel):
         logits = self.state_head(at_ends, summary[:, :chunks])
         real = valid_mask(states_lengths, states.shape[1])
         labels = states.masked_fill(~real, NO_LABEL)[:, :chunks]
+        if self.config.adapter.positions_per_chunk is None:
+            unheard = ends[:, :chunks] < out.adapted.lengths[:, None]
+            labels = labels.masked_fill(unheard & (labels == ANSWER_STATE), NO_LABEL)
         guesses = logits.argmax(-1)
         # a mean over nothing is not a number, which the reporter leaves out
         recalls = {f"recall_{state}": (guesses == state)[labels == state].float().mean() for state in range(STATES)}

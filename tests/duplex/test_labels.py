@@ -17,14 +17,14 @@ def test_nothing_heard_is_all_listening():
     assert labels(4) == [0, 0, 0, 0]
 
 
-def test_a_complete_turn_is_decided_once():
+def test_a_complete_turn_is_decided_and_stays_so():
     # ends at 0.5 s; 0.74 s is inside chunk 4, which ends at 0.8 s
-    assert labels(8, ("complete", 0.1, 0.5)) == [0, 0, 0, 0, 1, -1, -1, -1]
+    assert labels(8, ("complete", 0.1, 0.5)) == [0, 0, 0, 0, 1, 1, 1, 1]
 
 
 @pytest.mark.parametrize("kind", ["backchannel", "noise", "side"])
 def test_what_needs_no_answer_is_two(kind):
-    assert labels(6, (kind, 0.0, 0.4)) == [0, 0, 0, 2, -1, -1]
+    assert labels(6, (kind, 0.0, 0.4)) == [0, 0, 0, 2, 2, 2]
 
 
 def test_a_cut_off_turn_never_ends():
@@ -48,16 +48,16 @@ def test_audio_that_ends_early_has_no_decision():
 
 def test_listening_again_from_the_next_start():
     found = labels(12, ("backchannel", 0.0, 0.3), ("complete", 1.0, 1.4))
-    assert found == [0, 0, 0, 2, -1, -1, 0, 0, 0, 0, 1, -1]
+    assert found == [0, 0, 0, 2, 2, 2, 0, 0, 0, 0, 1, 1]
 
 
 def test_speaking_on_before_the_decision_voids_it():
-    assert labels(8, ("complete", 0.0, 0.4), ("complete", 0.6, 0.8)) == [0] * 6 + [1, -1]
+    assert labels(8, ("complete", 0.0, 0.4), ("complete", 0.6, 0.8)) == [0] * 6 + [1, 1]
 
 
 def test_noise_inside_or_into_a_turn_is_no_event():
-    assert labels(8, ("complete", 0.1, 0.8), ("noise", 0.2, 0.4)) == [0] * 6 + [1, -1]
-    assert labels(8, ("noise", 0.0, 0.3), ("complete", 0.4, 0.8)) == [0] * 6 + [1, -1]
+    assert labels(8, ("complete", 0.1, 0.8), ("noise", 0.2, 0.4)) == [0] * 6 + [1, 1]
+    assert labels(8, ("noise", 0.0, 0.3), ("complete", 0.4, 0.8)) == [0] * 6 + [1, 1]
 
 
 def test_noise_that_goes_on_does_not_hold_a_turn_open():
@@ -67,7 +67,7 @@ def test_noise_that_goes_on_does_not_hold_a_turn_open():
 
 def test_a_cut_off_turn_waits_through_noise_for_its_end():
     segments = [("cutoff", 0.0, 0.4), ("noise", 0.7, 0.9), ("complete", 1.3, 1.6)]
-    assert labels(14, *segments) == [0] * 11 + [1, -1, -1]
+    assert labels(14, *segments) == [0] * 11 + [1, 1, 1]
 
 
 def test_segments_that_cannot_be_are_errors():
