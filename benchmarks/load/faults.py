@@ -14,7 +14,7 @@ import statistics
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,23 +64,23 @@ def harm_process(handle: WorkerHandle, rng: random.Random) -> str:
     return "hangs"
 
 
-@contextlib.contextmanager
-def small_files(most_bytes: int) -> Iterator[None]:
-    """In this process and those that it starts, a write that makes a file longer fails, as on a full disk."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+async def fill_disk(served: Served, most_bytes: int) -> None:
+    """Until cancelled: in every worker a write that makes a file longer fails, as on a full disk. Ours go on."""
+    while True:
+        for handle in served.router.handles:
+            with contextlib.suppress(ProcessLookupError):
+                resource.prlimit(handle.body.pid, resource.RLIMIT_FSIZE, (most_bytes, most_bytes))
+        await asyncio.sleep(0.2)
 
 
 async def measure(model: Path, spoken: Sequence[Spoken], config: FaultConfig) -> dict[str, Any]:
     """One good user for each question, two workers, which record. See `run`."""
     room = len(spoken) + 2 * LIMITS.connections
-    with tempfile.TemporaryDirectory() as folder, small_files(RECORDING_BYTES):
+    with tempfile.TemporaryDirectory() as folder:
         async with serving(model, LIMITS, workers=2, max_sessions=room, record=Path(folder)) as served:
+            full_disk = asyncio.create_task(fill_disk(served, RECORDING_BYTES))
             found = await run(served, spoken, config)
+            full_disk.cancel()
         full = sum(path.stat().st_size > 0.9 * RECORDING_BYTES for path in Path(folder).iterdir())
     return {**found, "recordings_cut": full}
 

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import resource
+import subprocess
+import sys
 import threading
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
@@ -79,13 +84,31 @@ def test_a_session_goes_on_when_its_worker_is_lost(served):
     assert told.rebuilt and told.turns == 2 and len(told.answers) < 2
 
 
-def test_a_disk_is_full_for_a_recording(tmp_path):
-    with faults.small_files(100):
+def test_the_disk_is_full_for_the_workers_alone(tmp_path):
+    write = f"import sys; sys.stdin.readline(); open({str(tmp_path / 'log')!r}, 'wb', 0).write(bytes(200))"
+    worker = subprocess.Popen([sys.executable, "-c", write], stdin=subprocess.PIPE, text=True)
+    served = SimpleNamespace(router=SimpleNamespace(handles=[SimpleNamespace(body=worker)]))
+
+    async def for_a_while():
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(faults.fill_disk(served, 100), 0.5)
+
+    asyncio.run(for_a_while())
+    worker.communicate("go on\n")
+    assert (tmp_path / "log").stat().st_size == 100, "what fits is written"
+    (tmp_path / "longer").write_bytes(bytes(200))
+
+
+def test_a_recording_on_a_full_disk_ends_with_what_fits(tmp_path):
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))
+    try:
         file = (tmp_path / "log").open("w")
         recorder = Recorder(file, SessionConfig())
         recorder.close()
         assert (tmp_path / "log").stat().st_size == 100 and file.closed
-    (tmp_path / "longer").write_bytes(bytes(200))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_words_of_others_and_other_answers_are_counted():
