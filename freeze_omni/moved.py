@@ -63,9 +63,10 @@ class MovedModules(MetaPathFinder, Loader):
 
     def find_spec(self, fullname: str, path: Any = None, target: ModuleType | None = None) -> ModuleSpec | None:
         """The spec of a moved module; None for every other name."""
-        if fullname.removeprefix(_PACKAGE) not in MOVED or not fullname.startswith(_PACKAGE):
+        old = fullname.removeprefix(_PACKAGE)
+        if old not in MOVED or old == fullname:
             return None
-        return ModuleSpec(fullname, self, is_package=any(name.startswith(f"{fullname}.") for name in _moved_names()))
+        return ModuleSpec(fullname, self, is_package=any(name.startswith(f"{old}.") for name in MOVED))
 
     def exec_module(self, module: ModuleType) -> None:
         """Give the empty module its names, and say where they are now."""
@@ -77,10 +78,6 @@ class MovedModules(MetaPathFinder, Loader):
             return getattr(new, RENAMED.get(f"{old}.{name}", name))
 
         module.__getattr__ = now  # type: ignore[method-assign]
-
-
-def _moved_names() -> list[str]:
-    return [_PACKAGE + name for name in MOVED]
 
 
 def install() -> None:

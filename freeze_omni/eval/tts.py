@@ -28,7 +28,7 @@ from freeze_omni.eval.report import MISSING, Found, Report, Section, mean, numbe
 from freeze_omni.eval.runner import DecodeJob, read_records
 from freeze_omni.eval.sets import first_keys
 from freeze_omni.eval.wer import error_rate
-from freeze_omni.session.answer import own_sampling
+from freeze_omni.session.answer import own_answers
 from freeze_omni.session.history import embed
 from freeze_omni.shapes import pad_rows, valid_mask
 from freeze_omni.speech_decoder.generate import generate_batch
@@ -58,10 +58,9 @@ def decode(job: DecodeJob) -> dict[str, dict[str, Any]]:
         sentences = {key: (texts[key], questions.get(key)) for key in keys}
         for name in todo:
             model, (top_k, prefix) = job.load("speech_decoder"), settings[name]
-            sampling = job.config.answers.sampling if job.config.answers else own_sampling(model)
-            reads = job.config.answers.prefix if job.config.answers else True
-            served = (top_k, prefix) == (sampling.top_k, reads and True in prefixes)
-            drawn, folder = replace(sampling, top_k=top_k), job.output / "wav" / name
+            answers = job.config.answers or own_answers(model)
+            served = (top_k, prefix) == (answers.sampling.top_k, answers.prefix and True in prefixes)
+            drawn, folder = replace(answers.sampling, top_k=top_k), job.output / "wav" / name
             spoken = speak(model, sentences, prefix, drawn, folder, config.batch)
             yield [{"id": name, "served": served, **spoken}]
 
