@@ -244,6 +244,20 @@ class FreezeOmni(nn.Module):
         return [self.units.decode(ids) for ids in listening.units(heard)]
 
     @torch.no_grad()
+    def turn_mark(self, last: Tensor) -> str:
+        """The mark that ends a spoken turn, by the LLM's hidden state (E,) at its last position: the likelier of full
+        stop and question mark if the adapter sends words alone, which the LLM would not read as a text's end."""
+        if self.adapter.punctuates:
+            return ""
+        marks = self.llm.order.marks
+        scores = self.llm.logits(last)[[ids[0] for ids in marks.values()]]
+        return list(marks)[int(scores.argmax())]
+
+    def turn_end(self, mark: str) -> list[int]:
+        """LLM ids that close a spoken turn."""
+        return [*(self.llm.order.marks[mark] if mark else ()), *self.llm.order.suffix()]
+
+    @torch.no_grad()
     def set_voice(self, wav: Tensor) -> None:
         """Speak like the reference wav (S,) at 24 kHz from now on."""
         lengths = torch.tensor([wav.shape[-1]], device=wav.device)

@@ -50,6 +50,7 @@ class Adapter(nn.Module):
 
     config: Any  # chunk_frames: encoder frames of a streaming step
     project: nn.Linear  # to the LLM's width
+    punctuates: bool = True  # whether a turn may end in a punctuation mark by what is sent
 
     def initial_state(self, batch_size: int, device: Device = None, dtype: torch.dtype | None = None) -> State:
         """A stream that has heard nothing; device and dtype default to the parameters' own."""

@@ -14,7 +14,8 @@ from freeze_omni.streaming import State
 
 
 class WordTokens(NamedTuple):
-    """The LLM's tokens of each word of the lexicon, ids (W, M), -1 after a word's; embed: ids (N,) to (N, llm_size)."""
+    """The LLM's tokens of each word of the lexicon, ids (2, W, M): inside a sentence and as its first; -1 after a
+    word's. embed: ids (N,) to (N, llm_size)."""
 
     ids: Tensor
     embed: Callable[[Tensor], Tensor]
@@ -22,7 +23,7 @@ class WordTokens(NamedTuple):
 
 def no_words() -> WordTokens:
     """For an adapter of which only the sizes are asked."""
-    return WordTokens(torch.full((1, 1), -1), nn.Identity())
+    return WordTokens(torch.full((2, 1, 1), -1), nn.Identity())
 
 
 @dataclass(frozen=True)
@@ -35,8 +36,10 @@ class WordAdapterConfig:
 class WordAdapter(Adapter):
     """Sends the tokens of each word when it is said, plus a projection of the chunk's frames that starts at zero.
 
-    The embeddings are rows of the frozen LLM: never copied, trained or saved.
+    The embeddings are rows of the frozen LLM: never copied, trained or saved. The first word has a capital.
     """
+
+    punctuates = False
 
     def __init__(self, config: WordAdapterConfig, input_size: int, llm_size: int, words: WordTokens | None = None):
         """Raises ValueError without words."""
@@ -50,8 +53,8 @@ class WordAdapter(Adapter):
         nn.init.zeros_(self.project.bias)
 
     def initial_state(self, batch_size: int, device: Device = None, dtype: torch.dtype | None = None) -> State:
-        """It remembers nothing: what is heard is the word search's to know."""
-        return {}
+        """begun (B,): whether a word has been said; what is heard is the word search's to know."""
+        return {"begun": torch.zeros(batch_size, dtype=torch.bool, device=device or self.ids.device)}
 
     def adapt(
         self, enc: Tensor, lengths: Tensor, ctc_logits: Tensor | None, state: State, said: Said | None = None
@@ -59,7 +62,8 @@ class WordAdapter(Adapter):
         if said is None:
             raise ValueError("the adapter `words` needs what the word search has found: pass said")
         summary = chunk_means(enc, lengths, self.config.chunk_frames)
-        ids = self.ids[said.words]  # (B, N, M)
+        first = torch.arange(said.words.shape[1], device=enc.device) == 0
+        ids = self.ids[(first & ~state["begun"][:, None]).long(), said.words]  # (B, N, M)
         real = (ids >= 0) & valid_mask(said.lengths, said.words.shape[1])[..., None]
         sizes = real.sum(2)
         sent = torch.nn.functional.pad(sizes.cumsum(1), (1, 0))
@@ -75,4 +79,5 @@ class WordAdapter(Adapter):
             for row in range(len(enc))
         ]
         embeds, counts = pad_rows(rows)
-        return AdapterOutput(embeds, counts, sent.gather(1, word_ends), summary), state
+        begun = state["begun"] | (said.lengths > 0)
+        return AdapterOutput(embeds, counts, sent.gather(1, word_ends), summary), {"begun": begun}

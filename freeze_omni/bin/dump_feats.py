@@ -55,15 +55,22 @@ def main(arguments: list[str] | None = None) -> None:
 def features(frontend: PretrainedFrontend, in_use: float, seed: int, sounds: Sequence[Tensor]) -> list[Tensor]:
     """Samples (S,) of some sounds to features (F, D) of each, with those that come after its end.
 
-    in_use: how likely a window serves one chunk, as in use, and not `train_chunks`; drawn by the seed and the sounds,
-    so that a resumed run draws the same.
+    in_use: how likely a window serves one chunk, as in use, and not up to `train_chunks`; drawn by the seed and the
+    sounds, so that a resumed run draws the same.
     """
     drawn = np.random.default_rng([seed, sum(map(len, sounds))]).random()
-    chunks = 1 if drawn < in_use else frontend.config.train_chunks
+    chunks = 1 if drawn < in_use else window_chunks(frontend, max(map(len, sounds)))
     wavs = [nn.functional.pad(wav, (0, frontend.delay_samples)) for wav in sounds]
     lengths = torch.tensor([len(wav) for wav in wavs], device=frontend.device)
     feats, counts = frontend(nn.utils.rnn.pad_sequence(wavs, batch_first=True).to(frontend.device), lengths, chunks)
     return [one[:count] for one, count in zip(feats, counts, strict=True)]
+
+
+def window_chunks(frontend: PretrainedFrontend, samples: int) -> int:
+    """Chunks of a window: the fewest windows of `train_chunks` or less, all of one size."""
+    chunks = max(1, -(-(samples + frontend.delay_samples) // frontend.chunk_samples))
+    windows = -(-chunks // frontend.config.train_chunks)
+    return -(-chunks // windows)
 
 
 def _changed(uid: str, samples: np.ndarray, config: AugmentConfig, seed: int) -> np.ndarray:

@@ -1,7 +1,6 @@
 """Make the CTC units from the transcripts of the training set (stage 3)."""
 
 import argparse
-from dataclasses import replace
 from pathlib import Path
 
 from freeze_omni.bin.errors import user_errors
@@ -9,7 +8,7 @@ from freeze_omni.config import ConfigError
 from freeze_omni.data.tables import read_table
 from freeze_omni.encoder.lexicon import WordCounts
 from freeze_omni.llm.source import check_source
-from freeze_omni.llm.units import CtcUnits, spelled_words
+from freeze_omni.llm.units import CtcUnits, spelled_words, written_forms
 
 
 @user_errors(OSError, ValueError)
@@ -38,18 +37,13 @@ def make_units(args: argparse.Namespace) -> CtcUnits:
     if args.kind == "bpe":
         return CtcUnits.from_bpe(texts, args.size)
     if args.kind == "word":
-        return CtcUnits.from_words(with_texts(WordCounts.load(args.lexicon), texts))
+        counts = WordCounts.load(args.lexicon).with_texts([spelled_words(text) for text in texts])
+        return CtcUnits.from_words(counts, written_forms(texts))
     if not args.llm:
         raise ConfigError("--kind llm needs --llm, the LLM whose tokens become units")
     from freeze_omni.llm.source import read_tokenizer
 
     return CtcUnits.from_llm(texts, read_tokenizer(check_source(args.llm)), args.min_count)
-
-
-def with_texts(counts: WordCounts, texts: list[str]) -> WordCounts:
-    """The lexicon with what else the training texts say, each new word as rare as the rarest."""
-    new = {word for text in texts for word in spelled_words(text)} - set(counts.words)
-    return replace(counts, words={**counts.words, **dict.fromkeys(sorted(new), min(counts.words.values()))})
 
 
 if __name__ == "__main__":

@@ -27,10 +27,13 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument(
         "--training", nargs="*", default=[], type=Path, help="data directories of training and dev sets"
     )
+    parser.add_argument(
+        "--speaking", nargs="*", default=[], type=Path, help="those of speech output: no listening part hears the voice"
+    )
     parser.add_argument("--config", type=Path, help="decode.yaml; `outside` says how many questions, and the voice")
     parser.add_argument("--nj", type=int, default=2, help="processes of synthesis")
     args = parser.parse_args(arguments)
-    config, training = read_config(args.config).outside, Training.read(args.training)
+    config, training = read_config(args.config).outside, Training.read(args.training, args.speaking)
     sources = []
     for name, path in named(args.sets).items():
         sources.append(prepare(name, path, args.output / name, config, training, args.nj))

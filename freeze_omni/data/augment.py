@@ -11,9 +11,11 @@ _TELEPHONE_HZ = (300.0, 3400.0)
 
 @dataclass(frozen=True)
 class AugmentConfig:
-    """How often and how strongly; ranges (least, most). speed changes pitch and length: (1, 1) where times matter."""
+    """How often and how strongly; ranges (least, most). speed changes pitch and length, lead_s puts silence before the
+    speech, as it stands before a user's: (1, 1) and (0, 0) where times matter."""
 
     speed: tuple[float, float] = (1.0, 1.0)
+    lead_s: tuple[float, float] = (0.0, 0.0)
     reverb: float = 0.3  # share of utterances
     rt60_s: tuple[float, float] = (0.1, 0.5)
     direct_db: tuple[float, float] = (0.0, 12.0)  # direct sound over the room's response
@@ -26,16 +28,18 @@ class AugmentConfig:
         for name in ("reverb", "noise", "telephone"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} is a share: 0 to 1")
-        for name in ("speed", "rt60_s", "direct_db", "snr_db", "gain_db"):
+        for name in ("speed", "lead_s", "rt60_s", "direct_db", "snr_db", "gain_db"):
             least, most = getattr(self, name)
-            if least > most or name in ("speed", "rt60_s") and least <= 0:
+            if least > most or name in ("speed", "rt60_s") and least <= 0 or name == "lead_s" and least < 0:
                 raise ValueError(f"{name}: expected (least, most), not ({least}, {most})")
 
 
 def augment(wav: Wav, rng: np.random.Generator, config: AugmentConfig, hz: int = 16000) -> Wav:
-    """Augment (S,) at random; the length stays unless `speed` changes it. Never louder than 1."""
+    """Augment (S,) at random; the length stays unless `speed` or `lead_s` changes it. Never louder than 1."""
     if config.speed != (1.0, 1.0):
         wav = resample(wav, hz * rng.uniform(*config.speed), hz)
+    if config.lead_s != (0.0, 0.0):
+        wav = np.pad(wav, (round(rng.uniform(*config.lead_s) * hz), 0))
     if rng.random() < config.reverb:
         wav = reverberate(wav, room_response(rng.uniform(*config.rt60_s), rng.uniform(*config.direct_db), hz, rng))
     if rng.random() < config.noise:

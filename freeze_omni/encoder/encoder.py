@@ -154,6 +154,11 @@ class SpeechEncoder(nn.Module):
     def output_size(self) -> int:
         return self.config.size
 
+    @property
+    def knows_chunks(self) -> bool:
+        """Whether frames depend on the chunk size: those of convolutions are the same at any."""
+        return self.config.block == "transformer"
+
     def forward(
         self,
         feats: Tensor,

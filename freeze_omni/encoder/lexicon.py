@@ -7,8 +7,10 @@ the frequencies of words and of pairs of words, as in any hybrid recogniser.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +22,8 @@ from freeze_omni.data.tables import TableError, read_lines, write_lines
 WORDS_FILE, PAIRS_FILE = "words.tsv", "pairs.tsv"
 BACKOFF = math.log(0.4)
 """Of a pair that was not counted ("stupid backoff", Brants et al. 2007)."""
+TEXTS = 0.5
+"""The most that the pairs of training texts count next to those of the lexicon."""
 LOWEST = -20.0
 """Log probability of a word without a count."""
 
@@ -39,6 +43,23 @@ class WordCounts:
         words = {key[0]: value for key, value in _read(folder / WORDS_FILE, 1)}
         pairs = _read(folder / PAIRS_FILE, 2) if (folder / PAIRS_FILE).exists() else []
         return cls(words, {(key[0], key[1]): value for key, value in pairs})
+
+    def with_texts(self, texts: Sequence[Sequence[str]]) -> WordCounts:
+        """With what else these texts, lists of words, say: new words, each as rare as the rarest; and their pairs,
+        mixed with the pairs here, the more so the more often the first word is said (as Witten and Bell 1991)."""
+        new = sorted({word for text in texts for word in text} - set(self.words))
+        words = {**self.words, **dict.fromkeys(new, min(self.words.values()))}
+        counts = Counter(pair for text in texts for pair in pairwise(text))
+        said, followers = Counter[str](), Counter[str]()
+        for (first, _), count in counts.items():
+            said[first] += count
+            followers[first] += 1
+        pairs = dict(self.pairs)
+        for (first, second), count in counts.items():
+            share = TEXTS * said[first] / (said[first] + followers[first])
+            before = pairs.get((first, second), math.exp(BACKOFF) * words[second])
+            pairs[first, second] = (1 - share) * before + share * count / said[first]
+        return WordCounts(words, pairs)
 
     def save(self, folder: str | Path) -> None:
         words = (f"{word}\t{value:.4g}" for word, value in self.words.items())

@@ -54,6 +54,17 @@ def state_probabilities(
     return [row[:count].tolist() for row, count in zip(found, chunks, strict=True)]
 
 
+@torch.no_grad()
+def closed_turns(model: FreezeOmni, rows: Sequence[Tensor]) -> list[Tensor]:
+    """Spoken turns, each with all that is before it (P_i, E), with the positions that close them, as in a session."""
+    marks = [""] * len(rows)
+    if not model.adapter.punctuates:
+        embeds, lengths = pad_rows(list(rows))
+        hidden, _ = model.llm(embeds, valid_mask(lengths, embeds.shape[1]))
+        marks = [model.turn_mark(row[size - 1]) for row, size in zip(hidden, lengths.tolist(), strict=True)]
+    return [torch.cat([row, embed(model, model.turn_end(mark))]) for row, mark in zip(rows, marks, strict=True)]
+
+
 def greedy_answers(llm: FrozenLLM, rows: Sequence[Tensor], max_new_tokens: int) -> list[list[int]]:
     """Positions (P_i, E) to the ids of the answer after each, without end tokens."""
     return [one.ids for one in generate_rows(llm, rows, GenerationConfig(max_new_tokens))]

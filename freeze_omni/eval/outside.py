@@ -26,17 +26,20 @@ _QUESTIONS = "questions.jsonl"
 
 @dataclass
 class Training:
-    """What a model may have learnt: normalised texts and voices, each with a data directory that has it."""
+    """What a model may have learnt: normalised texts, and voices that it heard; each with a data directory that has
+    it."""
 
     texts: dict[str, Path] = field(default_factory=dict)
     voices: dict[str, Path] = field(default_factory=dict)
 
     @classmethod
-    def read(cls, folders: Iterable[Path]) -> Training:
-        """Texts, answers, earlier rounds, questions and speakers of data directories. Raises TableError."""
+    def read(cls, folders: Sequence[Path], speaking: Sequence[Path] = ()) -> Training:
+        """Texts, answers, earlier rounds, questions and speakers of data directories; `speaking`: of speech output,
+        whose voice no part that listens has heard. Raises TableError."""
         found, raw = cls(), {}
-        for folder in folders:
+        for folder in (*folders, *speaking):
             raw |= {text: folder for text in _texts_of(folder)}
+        for folder in folders:
             found.voices |= dict.fromkeys(read_table(folder / "utt2spk").values(), folder)
         found.texts = {english(text): folder for text, folder in raw.items()}
         return found

@@ -26,7 +26,7 @@ from freeze_omni.config import ConfigError
 from freeze_omni.data.questions import read_published
 from freeze_omni.data.tables import read_table
 from freeze_omni.eval import paper
-from freeze_omni.eval.batch import context, decoded, greedy_answers, hear, state_probabilities, texts
+from freeze_omni.eval.batch import closed_turns, context, decoded, greedy_answers, hear, state_probabilities, texts
 from freeze_omni.eval.bootstrap import mean_of, ratio_interval
 from freeze_omni.eval.config import DecodeConfig, QaDecodeConfig
 from freeze_omni.eval.judge import judged_sounds
@@ -38,7 +38,6 @@ from freeze_omni.eval.wer import error_rate, normaliser
 from freeze_omni.llm.generate import GenerationConfig, generate_batch
 from freeze_omni.llm.order import Rounds
 from freeze_omni.session.events import ANSWER
-from freeze_omni.session.history import embed
 from freeze_omni.session.reducer import decide
 
 Asked = Mapping[str, Mapping[str, Any]]
@@ -83,7 +82,6 @@ def answer(
     """transcript, answer, answer_own, answer_text, and the chunk of the decision, for each question (S,)."""
     heard, contexts = hear(model, sounds), [context(model, before) for before in rounds]
     adapted, order = heard.adapted, model.llm.order
-    suffix = embed(model, order.suffix())
     decisions = [first_answer(row) for row in state_probabilities(model, heard, contexts)]
     rows, own = [], []
     for index, chunk in enumerate(decisions):
@@ -91,10 +89,11 @@ def answer(
         if chunk is not None:
             sizes.append(int(adapted.ends[index, chunk]))
         for size in dict.fromkeys(sizes):
-            rows.append(order.spoken_turn(contexts[index], adapted.embeds[index, :size], suffix))
+            rows.append(order.spoken_turn(contexts[index], adapted.embeds[index, :size]))
         # the same positions give the same answer: read once
         own.append((len(rows) - len(set(sizes)), len(rows) - 1))
-    said = [decoded(model.llm, ids) for ids in greedy_answers(model.llm, rows, config.max_new_tokens)]
+    replies = greedy_answers(model.llm, closed_turns(model, rows), config.max_new_tokens)
+    said = [decoded(model.llm, ids) for ids in replies]
     written = written_answers(model, questions, rounds, config)
     return [
         {

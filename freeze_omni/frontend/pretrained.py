@@ -30,8 +30,8 @@ class PretrainedConfig:
     stack: frames of the model that become one feature, side by side: 2 frames of 20 ms give one of 40 ms.
     chunk_frames: features of one streaming step, as the encoder's. left_s: sound before a chunk in its window.
     lookahead_chunks: chunks after it in its window; its features come so many chunks late.
-    train_chunks: chunks of a window where features are computed for training (dump_feats). The first of them then hear
-    more of what follows than in use, and the cost falls almost by this factor.
+    train_chunks: most chunks of a window where features are computed for training (dump_feats). The first of them then
+    hear more of what follows than in use, and the cost falls almost by this factor.
     train_in_use: share of the sounds for training that get a window for each chunk all the same. Without them CTC
     labels words before they are heard in use, and the first word of a sentence is lost there.
     layers: how many of the model's layers run, 0 for all: middle layers often know more about words than the last.

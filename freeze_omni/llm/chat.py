@@ -28,6 +28,7 @@ _CODES = {f"%{code}": _TODAY.strftime(f"%{code}") for code in "aAbBdeFDHIjmMpSTu
 _CODES |= {f"%-{code}": str(int(_TODAY.strftime(f"%{code}"))) for code in "deHIjmMSy"}
 _REPLACED = "".join(f" | replace({code!r}, {value!r})" for code, value in _CODES.items())
 _FIXED_CLOCK = f"{{% macro strftime_now(format) %}}{{{{ format{_REPLACED} }}}}{{% endmacro %}}\n"
+_WORD = "so"
 _STOPS = (".", "a")  # what running text follows; two, as one may share a token with it
 _JOINED = "\n\n"  # between system text and first user text where the template has no system role
 _NO_THINKING = {"enable_thinking": False, "thinking": False, "thinking_budget": 0}  # of reasoning models' templates
@@ -140,6 +141,12 @@ class ChatTemplate:
         if not text or unicodedata.east_asian_width(text[0]) in "WF":
             return self._ids(text)
         return self._after(" ", text)
+
+    def mark(self, sign: str) -> list[int]:
+        """Ids of a punctuation mark right after a word."""
+        word = self._ids(_WORD)
+        both = self._ids(_WORD + sign)
+        return both[len(word) :] if both[: len(word)] == word else self._ids(sign)
 
     def answer(self, text: str) -> list[int]:
         """Ids of an answer, without its end token, right after `user_suffix`."""

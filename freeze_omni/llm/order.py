@@ -15,6 +15,9 @@ from torch import Tensor
 from freeze_omni.data.tables import parse_json
 from freeze_omni.llm.chat import ChatTemplate
 
+MARKS = (".", "?")
+"""What may end a spoken turn whose words come without punctuation."""
+
 Rounds = Sequence[tuple[str, str]]
 """(user text, answer) of the rounds before a turn."""
 
@@ -25,6 +28,7 @@ class ReadingOrder:
     def __init__(self, chat: ChatTemplate) -> None:
         self.chat, self.system, self.prefix, self.suffix = chat, chat.system, chat.user_prefix, chat.user_suffix
         self.text, self.answer = chat.user_text, chat.answer  # text: what a user typed, between prefix and suffix
+        self.marks = {sign: chat.mark(sign) for sign in MARKS}
 
     def text_turn(self, user: str, answer: str) -> list[int]:
         """Ids of a finished round in text, after its prefix."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor
 
 from freeze_omni.config import ConfigError
+from freeze_omni.data.tables import TableError, read_lines, write_lines
 from freeze_omni.encoder.lexicon import Lexicon, WordCounts
 from freeze_omni.encoder.search import SearchConfig, WordSearch
 from freeze_omni.llm.chat import ChatTemplate
@@ -28,6 +30,8 @@ ALPHABET = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.,?!'-
 INCOMPLETE = "\ufffd"  # what a decoder gives for half a character
 Kind = Literal["llm", "char", "bpe", "word"]
 LETTERS = "'abcdefghijklmnopqrstuvwxyz"
+FORMS_FILE = "forms.tsv"
+_INSIDE = re.compile(r"(?<=[a-z',\d] )[A-Za-z']*[A-Za-z]", re.I)  # a word that another word comes before
 
 
 class CtcUnits:
@@ -59,9 +63,9 @@ class CtcUnits:
         return cls("bpe", BpeSpeller.from_texts(map(_tidy, texts), size))
 
     @classmethod
-    def from_words(cls, counts: WordCounts) -> CtcUnits:
-        """Letters, from which a word search makes the words of a lexicon."""
-        return cls("word", WordSpeller([SPACE, *LETTERS], counts))
+    def from_words(cls, counts: WordCounts, forms: Mapping[str, str] | None = None) -> CtcUnits:
+        """Letters, from which a word search makes the words of a lexicon. forms: of `written_forms`."""
+        return cls("word", WordSpeller([SPACE, *LETTERS], counts, forms))
 
     @classmethod
     def none(cls) -> CtcUnits:
@@ -77,9 +81,9 @@ class CtcUnits:
 
     def decode(self, ids: Iterable[int]) -> str:
         """Text of unit ids (repeats joined) without blank, unknown and half a character at the end: it only grows. Of
-        units of kind word, ids are those of words."""
+        units of kind word, ids are those of words, and the first has a capital."""
         if isinstance(self.speller, WordSpeller):
-            return " ".join(self.speller.lexicon.words[i] for i in ids)
+            return capital(" ".join(self.speller.written[i] for i in ids))
         names = [self.tokens[i] for i in ids if i > 1]
         return self.speller.join(names) if names else ""
 
@@ -91,12 +95,15 @@ class CtcUnits:
         return WordSearch(config, self.speller.lexicon, labels, self._ids[SPACE], self._ids[BLANK])
 
     def word_ids(self, tokenizer: Any) -> Tensor | None:
-        """The LLM's tokens (W, M) of each word in running text, -1 after a word's; None for other kinds than word."""
+        """The LLM's tokens (2, W, M) of each word in running text, and as the first of a turn; -1 after a word's. None
+        for other kinds than word."""
         if not isinstance(self.speller, WordSpeller):
             return None
-        chat = ChatTemplate.from_tokenizer(tokenizer)
-        rows = [torch.tensor(chat.running_text(word)) for word in self.speller.lexicon.words]
-        return pad_rows(rows, -1)[0]
+        chat, words = ChatTemplate.from_tokenizer(tokenizer), self.speller.written
+        rows = [chat.running_text(word) for word in words]
+        rows += [chat.user_text(capital(word), first=True) for word in words]
+        ids = pad_rows([torch.tensor(row) for row in rows], -1)[0]
+        return ids.reshape(2, len(words), -1)
 
     @torch.no_grad()
     def embeddings(self, llm: FrozenLLM) -> Tensor:
@@ -249,24 +256,56 @@ class CharSpeller:
 
 
 class WordSpeller:
-    """Letters of words in lower case, with a space after each word: it tells that the last one is over."""
+    """Letters of words in lower case, with a space after each word: it tells that the last one is over.
 
-    def __init__(self, names: list[str], counts: WordCounts) -> None:
-        self.names, self.counts = names, counts
+    forms: how a word is written inside a sentence, if not in lower case, as names are. written: all words so.
+    """
+
+    def __init__(self, names: list[str], counts: WordCounts, forms: Mapping[str, str] | None = None) -> None:
+        self.names, self.counts, self.forms = names, counts, dict(forms or {})
         self.lexicon = Lexicon(counts, LETTERS)
+        self.written = [self.forms.get(word, word) for word in self.lexicon.words]
 
     @classmethod
     def load(cls, folder: Path, names: list[str]) -> WordSpeller:
-        return cls(names, WordCounts.load(folder))
+        """Raises TableError for a broken table."""
+        path = folder / FORMS_FILE
+        forms = (
+            dict(_form(line, path, number) for number, line in enumerate(read_lines(path), 1)) if path.exists() else {}
+        )
+        return cls(names, WordCounts.load(folder), forms)
 
     def save(self, folder: Path) -> None:
         self.counts.save(folder)
+        write_lines(folder / FORMS_FILE, (f"{word}\t{form}" for word, form in self.forms.items()))
 
     def spell(self, text: str) -> list[str]:
         return [SPACE if letter == " " else letter for word in spelled_words(text) for letter in word + " "]
 
     def join(self, names: list[str]) -> str:
         return "".join(" " if name == SPACE else name for name in names).strip()
+
+
+def _form(line: str, path: Path, number: int) -> tuple[str, str]:
+    word, tab, form = line.partition("\t")
+    if not tab or not word or word != form.lower():
+        raise TableError(f"{path}, line {number}: expected a word and how it is written, with a tab between")
+    return word, form
+
+
+def written_forms(texts: Iterable[str]) -> dict[str, str]:
+    """Of words that are mostly written otherwise than in lower case inside sentences: how."""
+    counts: dict[str, Counter[str]] = {}
+    for text in texts:
+        for word in _INSIDE.findall(text.replace("\u2019", "'")):
+            counts.setdefault(word.lower(), Counter())[word] += 1
+    usual = {word: max(found, key=lambda form: (found[form], form)) for word, found in counts.items()}
+    return {word: form for word, form in sorted(usual.items()) if form != word}
+
+
+def capital(text: str) -> str:
+    """A sentence with a capital at its beginning."""
+    return text[:1].upper() + text[1:]
 
 
 def spelled_words(text: str) -> list[str]:

@@ -243,8 +243,9 @@ class SpeechSession:
                 turn, self.turn = self.turn, None
                 # what was heard after another history than the present one is read again
                 same = self._heard_after is self.history and turn.unread is None and self._spoken_text is None
-                yield from self._begin_answer(torch.cat(turn.body), turn.cache if same else None)
-                self._spoken_text = turn.text.strip() if self._keeps_text else None
+                mark = "" if turn.last is None else self.model.turn_mark(turn.last)
+                yield from self._begin_answer(torch.cat(turn.body), turn.cache if same else None, mark)
+                self._spoken_text = turn.text.strip() + mark if self._keeps_text else None
             case ev.AnswerText(text):
                 self.turn = None
                 yield from self._begin_answer(embed(self.model, self.model.llm.order.text(text)))
@@ -272,9 +273,9 @@ class SpeechSession:
         cache = before.cache.fork() if before is self.history else before.cache
         self.turn = open_turn(self.model, cache, before.prefix(self.model))
 
-    def _begin_answer(self, body: Tensor, cache: LlmCache | None = None) -> Job[None]:
+    def _begin_answer(self, body: Tensor, cache: LlmCache | None = None, mark: str = "") -> Job[None]:
         """The LLM reads the end of the turn, and before it the turn if `cache` has not read it."""
-        suffix = embed(self.model, self.model.llm.order.suffix())
+        suffix = embed(self.model, self.model.turn_end(mark))
         turn = torch.cat([body.to(suffix.dtype), suffix])
         if cache is None:
             yield from self._keeping_text()

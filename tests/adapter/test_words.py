@@ -9,7 +9,8 @@ from freeze_omni.adapter.words import WordAdapter, WordAdapterConfig, WordTokens
 from freeze_omni.encoder.search import Said
 
 TABLE = torch.randn(5, 6)
-WORDS = WordTokens(torch.tensor([[0, -1], [1, 2], [3, 4]]), lambda ids: TABLE[ids])
+IDS = torch.tensor([[0, -1], [1, 2], [3, 4]])
+WORDS = WordTokens(torch.stack([IDS, IDS]), lambda ids: TABLE[ids])
 SAID = Said(torch.tensor([[1, 0], [2, 0]]), torch.tensor([2, 1]), torch.tensor([[0, 2], [1, 1]]))
 
 
@@ -34,6 +35,19 @@ def test_words_after_the_sound_belong_to_its_last_chunk():
     said = Said(torch.tensor([[1, 0]]), torch.tensor([2]), torch.tensor([[0, 1, 2]]))
     output = WordAdapter(WordAdapterConfig(), 4, 6, WORDS)(torch.randn(1, 8, 4), torch.tensor([8]), said=said)
     assert output.ends.tolist() == [[0, 3]] and output.lengths.tolist() == [3]
+
+
+def test_the_first_word_of_a_stream_has_a_capital():
+    words = WordTokens(torch.tensor([[[0], [1]], [[2], [3]]]), lambda ids: TABLE[ids])
+    adapter, enc = WordAdapter(WordAdapterConfig(), 4, 6, words), torch.randn(1, 4, 4)
+    nothing = Said(torch.zeros(1, 0, dtype=torch.long), torch.tensor([0]), torch.zeros(1, 1, dtype=torch.long))
+    two = Said(torch.tensor([[1, 0]]), torch.tensor([2]), torch.tensor([[2]]))
+    state = adapter.initial_state(1)
+    sent = []
+    for said in (nothing, two, two):
+        output, state = adapter.step(enc, state, said=said)
+        sent.append(output.embeds[0])
+    assert torch.equal(torch.cat(sent), TABLE[[3, 0, 1, 0]])
 
 
 def test_nothing_said_sends_nothing():

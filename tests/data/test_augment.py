@@ -30,6 +30,17 @@ def test_nothing_asked_is_nothing_done() -> None:
     assert np.array_equal(augment(wav, np.random.default_rng(0), config), wav)
 
 
+def test_silence_stands_before_the_speech() -> None:
+    config = AugmentConfig(reverb=0, noise=0, telephone=0, gain_db=(0, 0), lead_s=(0.1, 0.3))
+    wav = tone(0.2)
+    leads = [len(augment(wav, np.random.default_rng(seed), config)) - len(wav) for seed in range(20)]
+    assert 1600 <= min(leads) < 2400 and 4000 < max(leads) <= 4800
+    made = augment(wav, np.random.default_rng(0), config)
+    assert np.array_equal(made[leads[0] :], wav) and not made[: leads[0]].any()
+    with pytest.raises(ValueError, match="lead_s"):
+        AugmentConfig(lead_s=(-0.1, 0.3))
+
+
 def test_the_snr_is_what_was_asked() -> None:
     wav = tone(1.0)
     noise = coloured_noise(len(wav), 1.0, np.random.default_rng(0))

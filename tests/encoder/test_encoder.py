@@ -139,3 +139,11 @@ def test_impossible_sizes_are_refused(changes: dict[str, int]) -> None:
 def test_convolution_blocks_need_a_kernel():
     with pytest.raises(ValueError, match="conv_kernel of 1 or more"):
         EncoderConfig(block="convolution")
+
+
+@pytest.mark.parametrize("block", ["transformer", "convolution"])
+def test_an_encoder_says_whether_its_frames_depend_on_the_chunk_size(block):
+    encoder = toy_encoder(block=block, conv_kernel=3)
+    feats, lengths = torch.randn(1, 64, 20), torch.tensor([64])
+    one, other = (encoder(feats, lengths, size)[0] for size in (2, 0))
+    assert torch.allclose(one, other, atol=1e-5) is not encoder.knows_chunks

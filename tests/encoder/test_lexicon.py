@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from freeze_omni.data.tables import TableError
-from freeze_omni.encoder.lexicon import BACKOFF, LOWEST, Lexicon, WordCounts
+from freeze_omni.encoder.lexicon import BACKOFF, LOWEST, TEXTS, Lexicon, WordCounts
 
 COUNTS = WordCounts({"a": 0.5, "an": 0.2, "no": 0.1, "naïve": 0.1}, {("no", "an"): 0.25, ("no", "naïve"): 0.3})
 
@@ -56,3 +56,12 @@ def test_a_broken_line_is_named(line, tmp_path):
     (tmp_path / "words.tsv").write_text(f"a\t0.1\n{line}\n")
     with pytest.raises(TableError, match=r"words.tsv, line 2: expected 1 word\(s\) and a probability"):
         WordCounts.load(tmp_path)
+
+
+def test_texts_add_words_and_mix_their_pairs_in():
+    counts = WordCounts({"a": 0.5, "b": 0.1}, {("a", "b"): 0.2}).with_texts([["a", "b", "c"], ["a", "b"], ["a", "a"]])
+    assert counts.words == {"a": 0.5, "b": 0.1, "c": 0.1}, "a new word is as rare as the rarest"
+    share = TEXTS * 3 / (3 + 2)  # "a" is followed three times, by two words
+    assert counts.pairs["a", "b"] == pytest.approx((1 - share) * 0.2 + share * 2 / 3)
+    assert counts.pairs["a", "a"] == pytest.approx((1 - share) * math.exp(BACKOFF) * 0.5 + share / 3)
+    assert set(counts.pairs) == {("a", "b"), ("a", "a"), ("b", "c")}

@@ -178,6 +178,15 @@ def test_what_cannot_be_used_is_told_in_one_line(kind, tmp_path, training):
     assert ERRORS[kind] in str(error.value) and "\n" not in str(error.value)
 
 
+def test_a_voice_of_speech_output_alone_may_ask_but_its_texts_count(tmp_path, training, speaks, capsys):
+    (training / "utt2spk").write_text("a flite_slt\n")
+    (training / "text").write_text("a Tell me, who wrote Emma?\n")
+    path = web(tmp_path / "them")
+    prepare("them", path, tmp_path / "out", OutsideConfig(voice=VOICE), Training.read([], [training]))
+    assert set(read_table(tmp_path / "out/utt2spk").values()) == {"flite_slt"}
+    assert "is in" in capsys.readouterr().out
+
+
 def test_two_sets_of_one_name_are_refused(tmp_path):
     first, second = people(tmp_path / "a/them"), people(tmp_path / "b/them")
     with pytest.raises(SystemExit, match="them: give it a name of its own"):

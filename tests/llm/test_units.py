@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from freeze_omni.config import ConfigError
+from freeze_omni.data.tables import TableError
 from freeze_omni.encoder.lexicon import WordCounts
 from freeze_omni.encoder.search import SearchConfig
-from freeze_omni.llm.units import CtcUnits
+from freeze_omni.llm.units import CtcUnits, written_forms
 from tests.toy import TEXTS, toy_tokenizer
 
 WORDS = WordCounts({"don't": 0.1, "quick": 0.2, "fox": 0.1}, {("quick", "fox"): 0.3})
@@ -112,7 +113,7 @@ def test_a_folder_that_is_none_of_units_is_an_error(tmp_path):
 def test_words_are_spelled_in_letters_and_each_ends_with_a_space():
     units = made("word")
     assert [units.tokens[i] for i in units.encode("Don’t - quick!")] == [*"don't", "<space>", *"quick", "<space>"]
-    assert units.decode([1, 2]) == "quick fox" and units.decode([]) == ""
+    assert units.decode([1, 2]) == "Quick fox" and units.decode([]) == ""
 
 
 def test_words_come_back_from_a_folder(tmp_path):
@@ -127,6 +128,26 @@ def test_words_come_back_from_a_folder(tmp_path):
 
 def test_words_are_the_llms_tokens():
     tokenizer, units = toy_tokenizer(), made("word")
-    for word, ids in zip(WORDS.words, units.word_ids(tokenizer), strict=True):
+    inside, first = units.word_ids(tokenizer)
+    for word, ids, capital in zip(WORDS.words, inside, first, strict=True):
         assert tokenizer.decode(ids[ids >= 0]) == f" {word}"
+        assert tokenizer.decode(capital[capital >= 0]) == word.capitalize()
     assert made("char").word_ids(tokenizer) is None
+
+
+def test_names_are_written_as_in_the_middle_of_the_texts():
+    texts = ["Is Paris in France?", "I think I'm in paris.", "Paris, in May. May I? It may.", "So may Paris."]
+    assert written_forms(texts) == {"france": "France", "i": "I", "i'm": "I'm", "paris": "Paris"}
+
+
+def test_written_forms_are_kept_and_sent(tmp_path):
+    tokenizer = toy_tokenizer()
+    units = CtcUnits.from_words(WORDS, {"fox": "Fox"})
+    units.save(tmp_path)
+    again = CtcUnits.load(tmp_path)
+    assert again.decode([1, 2]) == "Quick Fox"
+    ids = again.word_ids(tokenizer)[0, 2]
+    assert tokenizer.decode(ids[ids >= 0]) == " Fox"
+    (tmp_path / "forms.tsv").write_text("fox\tFux\n")
+    with pytest.raises(TableError, match="forms.tsv, line 1"):
+        CtcUnits.load(tmp_path)

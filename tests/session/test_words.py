@@ -9,6 +9,7 @@ import torch
 from freeze_omni.adapter.choice import AdapterChoice
 from freeze_omni.adapter.words import WordAdapterConfig
 from freeze_omni.encoder.lexicon import WordCounts
+from freeze_omni.eval.batch import closed_turns
 from freeze_omni.llm.frozen import FrozenLLM
 from freeze_omni.llm.units import CtcUnits
 from freeze_omni.pack import load, save
@@ -51,11 +52,39 @@ def test_a_session_hears_words_and_the_llm_reads_them(model, monkeypatch):
     monkeypatch.setattr(model.ctc.output, "forward", spells.forward)
     session = SpeechSession(model, SessionConfig(turn_detection=TurnDetection.MANUAL))
     done = session.push(0.1 * np.random.default_rng(0).standard_normal(4 * 2560))
-    assert [one.text for one in done if isinstance(one, ev.TranscriptDelta)] == ["the", " cat"]
+    assert [one.text for one in done if isinstance(one, ev.TranscriptDelta)] == ["The", " cat"]
     done = session.handle(ev.Respond())
     said = [one for one in done if isinstance(one, ev.TranscriptDelta)]
     assert "".join(one.text for one in said) == " sat", "the last word comes with the end of the turn"
     assert any(isinstance(one, ev.TextDelta) for one in session.answer())
+
+
+def test_a_turn_of_words_ends_in_the_mark_that_the_llm_expects(model, monkeypatch):
+    spells = Spells(model.units, model.ctc.output.in_features)
+    monkeypatch.setattr(model.ctc.output, "forward", spells.forward)
+    session = SpeechSession(model, SessionConfig(turn_detection=TurnDetection.MANUAL))
+    session._keeps_text = True
+    session.push(0.1 * np.random.default_rng(0).standard_normal(4 * 2560))
+    before = session.turn.cache.length
+    session.handle(ev.Respond())
+    ends = {mark: model.llm.embed(torch.tensor(model.turn_end(mark))) for mark in (".", "?")}
+    turn = session.history.turns[-1]
+    found = [mark for mark, end in ends.items() if torch.equal(turn[-len(end) :], end)]
+    assert len(found) == 1 and session.history.cache.length > before
+    assert session._spoken_text == f"The cat sat{found[0]}"
+    row = torch.cat([model.llm.embed(torch.tensor(model.llm.order.before_turn(model.system_prompt))), turn])
+    body = row[: -len(ends["."])]
+    assert torch.equal(closed_turns(model, [body])[0], row), "evaluation closes turns as a session does"
+
+
+def test_the_likelier_mark_is_chosen(model, monkeypatch):
+    scores = torch.zeros(model.llm.vocab_size)
+    monkeypatch.setattr(model.llm, "logits", lambda hidden: scores)
+    for mark, ids in model.llm.order.marks.items():
+        scores[ids[0]] = scores.max() + 1
+        assert model.turn_mark(torch.zeros(model.llm.hidden_size)) == mark
+        assert model.turn_end(mark) == [*ids, *model.llm.order.suffix()]
+    assert model.turn_end("") == model.llm.order.suffix()
 
 
 def test_a_packed_model_has_its_words(model, tmp_path):

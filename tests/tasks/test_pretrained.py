@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +11,13 @@ import torch
 import yaml
 from omniio.kaldi import load_scp
 
-from freeze_omni.bin.dump_feats import features
+from freeze_omni.bin.dump_feats import features, window_chunks
 from freeze_omni.bin.dump_feats import main as dump_feats
 from freeze_omni.bin.train import main as train
 from freeze_omni.checkpoint import read_model
 from freeze_omni.config import ConfigError
 from freeze_omni.data.tables import read_table
+from freeze_omni.frontend.pretrained import PretrainedFrontend
 from freeze_omni.session.session import SessionConfig, SpeechSession, TurnDetection
 
 NAMES = ("1.1_pretrained", "1.2_pretrained", "1.3_pretrained")
@@ -115,6 +117,14 @@ def test_a_share_of_the_training_sounds_is_computed_as_in_use(toy, tmp_path):
     picked = [torch.equal(one, used) for one, used in zip(drawn, ways[1], strict=True)]
     assert all(torch.equal(one, ways[use][n]) for n, (one, use) in enumerate(zip(drawn, picked, strict=True)))
     assert 2 < sum(picked) < 18
+
+
+def test_windows_of_training_are_of_one_size_and_no_larger_than_needed(toy):
+    config = replace(toy.build("1.1_pretrained")[0].frontend.config, train_chunks=5)
+    frontend = PretrainedFrontend(config)
+    assert config.lookahead_chunks == 1
+    wanted = {1: 2, 4: 5, 5: 3, 6: 4, 7: 4, 9: 5, 10: 4}
+    assert {chunks: window_chunks(frontend, chunks * frontend.chunk_samples) for chunks in wanted} == wanted
 
 
 def session(toy, **changes) -> SpeechSession:

@@ -32,7 +32,8 @@ def toy_adapter(choice: AdapterChoice, llm_size: int = 12) -> Adapter:
 def toy_words(llm_size: int) -> WordTokens:
     """One or two tokens for each word of `toy_search`."""
     table = torch.randn(9, llm_size)
-    return WordTokens(torch.tensor([[0, -1], [1, 2], [3, -1], [4, 5], [6, -1], [7, 8]]), lambda ids: table[ids])
+    ids = torch.tensor([[0, -1], [1, 2], [3, -1], [4, 5], [6, -1], [7, 8]])
+    return WordTokens(torch.stack([ids, ids.flip(0)]), lambda ids: table[ids])
 
 
 def _part(choice: AdapterChoice, look: str) -> Part:

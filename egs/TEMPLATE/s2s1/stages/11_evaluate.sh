@@ -66,17 +66,16 @@ check_outside_sets() {
 
 # Others' test sets as data directories, without the questions that are in the training texts; shows which these are.
 prepare_outside_sets() {
-    local set training=() paths=() folder="${dumpdir}/outside"
+    local set training=() speaking=() paths=() folder="${dumpdir}/outside"
     if [ -z "${outside_sets}" ]; then return; fi
-    for set in $(asr_train_sets 2>/dev/null) ${valid_set} ${tts_train_set} ${tts_valid_set}; do
-        training+=("${datadir}/${set}")
-    done
+    for set in $(asr_train_sets 2>/dev/null) ${valid_set}; do training+=("${datadir}/${set}"); done
+    for set in ${tts_train_set} ${tts_valid_set}; do speaking+=("${datadir}/${set}"); done
     for set in ${dialogue_train_set} ${dialogue_valid_set}; do training+=("${dumpdir}/dialogue/${set}"); done
     for set in ${outside_sets}; do paths+=("${set#*=}"); done
     # shellcheck disable=SC2086
-    once outside_sets "${decode_conf}" "${paths[@]}" "${training[@]/%//text}" --makes "${folder}/sources.jsonl" -- \
+    once outside_sets "${decode_conf}" "${paths[@]}" "${training[@]/%//text}" "${speaking[@]/%//text}" --makes "${folder}/sources.jsonl" -- \
         job "${folder}/prepare.log" python -m freeze_omni.bin.outside_sets ${outside_sets} --output "${folder}" \
-        --config "${decode_conf}" --training "${training[@]}" --nj "${nj}"
+        --config "${decode_conf}" --training "${training[@]}" --speaking "${speaking[@]}" --nj "${nj}"
     grep '^warning' "${folder}/prepare.log" || true
 }
 

@@ -26,7 +26,7 @@ from freeze_omni.config import ConfigError, build, read_yaml
 from freeze_omni.data.kaldi_dir import write_sources, write_spoken_set
 from freeze_omni.data.questions import Question, write_questions
 from freeze_omni.data.tables import TableError, write_lines
-from freeze_omni.data.tts.backends import TtsError
+from freeze_omni.data.tts.backends import TtsError, Voice
 from freeze_omni.data.tts.synthesize import TtsFolders, available_voices, default_cache, synthesize
 from freeze_omni.dialogues.answers import AnswerConfig, LlmAnswer, answer_questions
 
@@ -48,7 +48,8 @@ def main(arguments: list[str]) -> None:
     sets = plan_tts(sentences, answers, config)
     sets |= plan_asr(sentences, answers, voices, config)
     sets |= plan_duplex(sentences, voices, config)
-    sets["asr_train"] += sets["tts_train"]  # one more voice for speech input, already paid for
+    if Voice.parse(config.tts.voice).speaker != Voice.parse(config.unseen).speaker:
+        sets["asr_train"] += sets["tts_train"]  # one more voice for speech input, already paid for
     sets["tts_train"] += sets.pop("tts_words", [])  # after that: one voice among many is not to have a third of them
     questions = dict(sentences.questions)
     if args.open_share:
