@@ -15,7 +15,7 @@ from freeze_omni.data.tts.backends import Voice
 from freeze_omni.data.tts.synthesize import Job
 
 _RECORDED = "recorded prompts, one speaker (asterisk-core-sounds-en)"
-_NAMES = {"flite": "flite", "espeak": "espeak-ng", "piper": "piper, a voice of no other set", "festival": "festival"}
+_NAMES = {"flite": "flite", "espeak": "espeak-ng", "piper": "piper, the voice joe", "festival": "festival"}
 _ENGLISH = ("af_", "am_", "bf_", "bm_")
 
 
