@@ -37,7 +37,8 @@ from freeze_omni.weights import fill, without_weights
 
 @dataclass(frozen=True)
 class LlmConfig:
-    """path: a folder, relative to the packed one, or a hub id. fingerprint: of the weights trained with, or ''."""
+    """path: a folder, relative to the packed one, or a hub id. dtype: as `FrozenLLM.load` takes it. fingerprint: of the
+    weights trained with, or ''."""
 
     path: str = "llm"
     dtype: str = "float32"
@@ -255,7 +256,7 @@ class FreezeOmni(nn.Module):
 
     def turn_end(self, mark: str) -> list[int]:
         """LLM ids that close a spoken turn."""
-        return [*(self.llm.order.marks[mark] if mark else ()), *self.llm.order.suffix()]
+        return [*(self.llm.chat.mark(mark) if mark else ()), *self.llm.order.suffix()]
 
     @torch.no_grad()
     def set_voice(self, wav: Tensor) -> None:

@@ -55,13 +55,15 @@ def state_probabilities(
 
 
 @torch.no_grad()
-def closed_turns(model: FreezeOmni, rows: Sequence[Tensor]) -> list[Tensor]:
-    """Spoken turns, each with all that is before it (P_i, E), with the positions that close them, as in a session."""
+def closed_turns(model: FreezeOmni, rows: Sequence[Tensor], speech: Sequence[int]) -> list[Tensor]:
+    """Spoken turns, each with all that is before it (P_i, E), with the positions that close them, as in a session.
+    speech: how many positions at a row's end are speech."""
     marks = [""] * len(rows)
     if not model.adapter.punctuates:
         embeds, lengths = pad_rows(list(rows))
         hidden, _ = model.llm(embeds, valid_mask(lengths, embeds.shape[1]))
-        marks = [model.turn_mark(row[size - 1]) for row, size in zip(hidden, lengths.tolist(), strict=True)]
+        ends = zip(hidden, lengths.tolist(), speech, strict=True)
+        marks = [model.turn_mark(row[size - 1]) if said else "" for row, size, said in ends]
     return [torch.cat([row, embed(model, model.turn_end(mark))]) for row, mark in zip(rows, marks, strict=True)]
 
 

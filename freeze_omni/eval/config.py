@@ -90,10 +90,19 @@ class LatencyDecodeConfig:
 
 @dataclass(frozen=True)
 class DuplexDecodeConfig:
-    """pace: factor on the time of the model's work; with 0 latencies are of its decisions alone, on any machine."""
+    """pace: factor on the time of the model's work; with 0 latencies are of its decisions alone, on any machine. batch:
+    scenes in lock step, where pace is 0. by_vad: also with turns that end after half a second of silence, whatever was
+    said: a baseline.
+    """
 
     max_new_tokens: int = 40
     pace: float = 1.0
+    batch: int = 16
+    by_vad: bool = False
+
+    def __post_init__(self) -> None:
+        if self.pace < 0 or self.batch < 1:
+            raise ValueError("duplex: pace is 0 or more, batch 1 or more")
 
 
 @dataclass(frozen=True)

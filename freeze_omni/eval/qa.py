@@ -83,23 +83,24 @@ def answer(
     heard, contexts = hear(model, sounds), [context(model, before) for before in rounds]
     adapted, order = heard.adapted, model.llm.order
     decisions = [first_answer(row) for row in state_probabilities(model, heard, contexts)]
-    rows, own = [], []
+    rows, said, own = [], [], []
     for index, chunk in enumerate(decisions):
         sizes = [int(adapted.lengths[index])]
         if chunk is not None:
             sizes.append(int(adapted.ends[index, chunk]))
         for size in dict.fromkeys(sizes):
             rows.append(order.spoken_turn(contexts[index], adapted.embeds[index, :size]))
+            said.append(size)
         # the same positions give the same answer: read once
         own.append((len(rows) - len(set(sizes)), len(rows) - 1))
-    replies = greedy_answers(model.llm, closed_turns(model, rows), config.max_new_tokens)
-    said = [decoded(model.llm, ids) for ids in replies]
+    closed = closed_turns(model, rows, said)
+    answers = [decoded(model.llm, ids) for ids in greedy_answers(model.llm, closed, config.max_new_tokens)]
     written = written_answers(model, questions, rounds, config)
     return [
         {
             "transcript": transcript,
-            "answer": said[whole],
-            "answer_own": "" if chunk is None else said[early],
+            "answer": answers[whole],
+            "answer_own": "" if chunk is None else answers[early],
             "answer_text": reply,
             "decision_chunk": chunk,
         }

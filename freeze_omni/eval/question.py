@@ -10,6 +10,7 @@ import numpy as np
 from freeze_omni.data.audio import speech_end_s
 from freeze_omni.rates import Rates
 from freeze_omni.session import events as ev
+from freeze_omni.session.ops import Job, drive
 from freeze_omni.session.reducer import TurnDetection
 from freeze_omni.session.session import SessionConfig, SpeechSession
 from freeze_omni.system import FreezeOmni
@@ -35,6 +36,13 @@ class VirtualClock:
         """The result of work(*arguments), with its duration on the clock."""
         begin = time.perf_counter()
         result = work(*arguments)
+        self.now_s += self.pace * (time.perf_counter() - begin)
+        return result
+
+    def running[R](self, job: Job[R]) -> Job[R]:
+        """`run` of a coroutine, with the time that its operations took."""
+        begin = time.perf_counter()
+        result = yield from job
         self.now_s += self.pace * (time.perf_counter() - begin)
         return result
 
@@ -233,31 +241,32 @@ def converse(model: FreezeOmni, sound: np.ndarray, config: SessionConfig | None 
         part = sound[at : at + size]
         return np.pad(part, (0, size - len(part)))
 
-    return follow(SpeechSession(model, config), model.rates, len(sound), piece)
+    return drive(model, following(SpeechSession(model, config), model.rates, len(sound), piece, VirtualClock()))
 
 
-def follow(
+def following(
     session: SpeechSession,
     rates: Rates,
     samples: int,
     piece: Callable[[int, int, TimeLine], np.ndarray],
-    clock: VirtualClock | None = None,
-) -> TimeLine:
+    clock: VirtualClock,
+) -> Job[TimeLine]:
     """Hear `samples` by chunks on a clock that work advances; piece: (first sample, count, said so far) to samples."""
-    clock, size = clock or VirtualClock(), rates.chunk_samples
+    size = rates.chunk_samples
     line = TimeLine(np.zeros(round(samples / rates.input_hz * rates.output_hz), np.float32), rates.output_hz)
     for at in range(0, samples, size):
         end_s = (at + size) / rates.input_hz
         clock.wait_until(end_s)
         if line.answer_start_s is not None:
             heard_s = min(clock.now_s, line.played_to_s) - line.answer_start_s
-            _take(session.handle(ev.Played(max(round(heard_s * line.hz), 0))), line, clock.now_s)
+            played = ev.Played(max(round(heard_s * line.hz), 0))
+            _take((yield from session.handling(played)), line, clock.now_s)
         was = session.answering
-        _take(clock.run(session.push, piece(at, size, line)), line, clock.now_s)
+        _take((yield from clock.running(session.pushing(piece(at, size, line)))), line, clock.now_s)
         if session.answering is not None and session.answering is not was:
             line.answer_start_s = None
         while session.answering is not None and clock.now_s < end_s + rates.chunk_s:
-            _take(clock.run(session.work), line, clock.now_s)
+            _take((yield from clock.running(session.working())), line, clock.now_s)
     return line
 
 

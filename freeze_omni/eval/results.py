@@ -37,9 +37,21 @@ HEADLINE = {
     "state_take": "states/take/share",
     "state_false_pause": "states/false_pause/share",
     "state_false_other": "states/false_other/share",
+    "closed_take": "duplex/kinds/turn/takeover/share",
+    "closed_false_pause": "duplex/kinds/pause/takeover/share",
+    "closed_false_backchannel": "duplex/kinds/backchannel/takeover/share",
+    "closed_false_side": "duplex/kinds/side/takeover/share",
+    "closed_false_background": "duplex/kinds/background/takeover/share",
+    "closed_false_noise": "duplex/kinds/noise/takeover/share",
+    "closed_false_echo": "duplex/kinds/echo/takeover/share",
+    "closed_stop_s": "duplex/kinds/interruption/stop_s/p90",
+    "closed_resume": "duplex/resume/share",
+    "closed_scenes": "duplex/scenes",
     "first_audio_s": "latency/first_audio_s/p50",
 }
 KEYS = (*HEADLINE, "wall_min")
+CLOSED = "closed_"  # figures of scripted scenes
+FEWEST_SCENES = 10  # of a kind: a share of fewer is no headline
 FURTHER = "asr_wer_"  # and the name of any other ASR test set
 
 
@@ -62,6 +74,9 @@ def headline(
         for part in path.split("/"):
             value = value.get(part.format(**names)) if isinstance(value, Mapping) else None
         found[key] = round(value, 4) if isinstance(value, float) else value
+    scenes = figures.get("duplex", {})
+    if scenes.get("scenes", 0) < FEWEST_SCENES * len(scenes.get("kinds", ())):
+        found |= {key: None for key in found if key.startswith(CLOSED)}
     return found
 
 
@@ -112,7 +127,9 @@ def render(title: str, results: Sequence[Results], pictures: Sequence[tuple[str,
     text = "is a toy: it proves that the stages fit together. Its figures mean nothing as results."
     lines += [line for scale in toys for line in (f"**Scale {scale} {text}**", "")]
     keys = dict.fromkeys((*KEYS, *(key for result in results for key in result if key.startswith(FURTHER))))
-    rows = [[f"`{key}`", *(number(result.get(key), 3) for result in results)] for key in keys]
+    closed = [key for key in KEYS if key.startswith(CLOSED) and all(result.get(key) is None for result in results)]
+    shown = [key for key in keys if key not in closed]
+    rows = [[f"`{key}`", *(number(result.get(key), 3) for result in results)] for key in shown]
     lines += _section("Figures", table(["figure", *(result["scale"] for result in results)], rows))
     lines += _section("To be known when reading them", [notes.strip(), ""] if notes.strip() else [])
     for section in (section for subject in SUBJECTS.values() for section in subject.SECTIONS):

@@ -17,8 +17,10 @@ from freeze_omni.llm.cache import LlmCache, cache_argument
 from freeze_omni.llm.chat import ChatTemplate, ChatTexts
 from freeze_omni.llm.check import check_architecture, check_reading, check_weights
 from freeze_omni.llm.order import ReadingOrder
+from freeze_omni.llm.quantised import quantise
 from freeze_omni.llm.source import LlmError, check_source, read_tokenizer, told
 
+QUANTISED = "int8"
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -40,7 +42,7 @@ class FrozenLLM(nn.Module):
         self.tokenizer, self.source, self.given_chat = tokenizer, source, chat is not None
         own = chat is None and tokenizer is not None
         self.chat: Any = ChatTemplate.from_tokenizer(tokenizer) if own else chat  # None without a tokenizer
-        self._load_prefix = ""
+        self._load_prefix = self._fingerprint = ""
         self.register_load_state_dict_post_hook(_forgive_missing)
         self.train(False)
 
@@ -54,26 +56,33 @@ class FrozenLLM(nn.Module):
     ) -> FrozenLLM:
         """Load from a folder, or from the hub if `path_or_id` is not a path, as USER/NAME or USER/NAME@REVISION.
 
-        dtype: float32, bfloat16, float16 or auto (as stored). texts: a chat template in place of its own.
+        dtype: float32, bfloat16, float16, auto (as stored), or int8: float32 with its matrices in 8 bits or 4, for
+            sessions on a CPU. texts: a chat template in place of its own.
         Raises, before the weights are read, LlmError for a wrong path, a GGUF file, a model that is no causal LM, or
         whose cache is none of keys and values; ChatTemplateError for a tokenizer without chat template. Then LlmError
         for missing weights, or an LLM that `check_reading` refuses.
         """
         source = check_source(path_or_id)
-        if dtype != "auto" and dtype not in DTYPES:
-            raise LlmError(f"unknown LLM dtype '{dtype}', expected {', '.join(DTYPES)} or auto")
+        if dtype not in (*DTYPES, "auto", QUANTISED):
+            raise LlmError(f"unknown LLM dtype '{dtype}', expected {', '.join(DTYPES)}, {QUANTISED} or auto")
+        if dtype == QUANTISED and torch.device(device).type != "cpu":
+            raise LlmError(f"LLM dtype {QUANTISED} is for CPUs; on {device} take bfloat16")
         config, tokenizer = read_config(source), read_tokenizer(source)
         chat = ChatTemplate.from_tokenizer(tokenizer) if texts is None else ChatTemplate(tokenizer, texts)
         name, options = loading(source)
+        plain = "float32" if dtype == QUANTISED else dtype
         with told(source):
             model, report = AutoModelForCausalLM.from_pretrained(
-                name, config=config, dtype=DTYPES.get(dtype, dtype), output_loading_info=True, **options
+                name, config=config, dtype=DTYPES.get(plain, plain), output_loading_info=True, **options
             )
         check_weights(report, source)
         llm = cls(model.to(device), tokenizer, source, None if texts is None else chat)
         with told(source):
             llm.check_logits()
             check_reading(llm)
+            if dtype == QUANTISED:
+                llm._fingerprint = llm.fingerprint()  # of what it was trained with
+                quantise(llm.model)
         return llm
 
     @classmethod
@@ -197,7 +206,9 @@ class FrozenLLM(nn.Module):
             raise LlmError(f"{self.source}: {found}; add what it does to FrozenLLM.logits")
 
     def fingerprint(self) -> str:
-        """sha256 over names, shapes, dtypes and bytes of all weights."""
+        """sha256 over names, shapes, dtypes and bytes of all weights; of quantised ones as they were read."""
+        if self._fingerprint:
+            return self._fingerprint
         digest = hashlib.sha256()
         for name, weight in sorted(self.model.named_parameters()):
             digest.update(f"{name} {tuple(weight.shape)} {weight.dtype}\n".encode())

@@ -28,7 +28,11 @@ class ReadingOrder:
     def __init__(self, chat: ChatTemplate) -> None:
         self.chat, self.system, self.prefix, self.suffix = chat, chat.system, chat.user_prefix, chat.user_suffix
         self.text, self.answer = chat.user_text, chat.answer  # text: what a user typed, between prefix and suffix
-        self.marks = {sign: chat.mark(sign) for sign in MARKS}
+
+    @property
+    def marks(self) -> dict[str, list[int]]:
+        """Ids of each mark that may end a spoken turn, right after a word."""
+        return {sign: self.chat.mark(sign) for sign in MARKS}
 
     def text_turn(self, user: str, answer: str) -> list[int]:
         """Ids of a finished round in text, after its prefix."""

@@ -88,6 +88,31 @@ def drive[R](model: FreezeOmni, job: Job[R]) -> R:
         return end.value
 
 
+def drive_together[R](model: FreezeOmni, jobs: Sequence[Job[R]]) -> list[R]:
+    """The results of many coroutines in lock step: operations that can be executed together are, in one batch."""
+    found: dict[int, R] = {}
+    waiting: dict[int, Op] = {}
+
+    def advance(number: int, result: Any) -> None:
+        waiting.pop(number, None)
+        try:
+            waiting[number] = jobs[number].send(result)
+        except StopIteration as end:
+            found[number] = end.value
+
+    for number in range(len(jobs)):
+        advance(number, None)
+    while waiting:
+        groups: dict[tuple[Any, ...], list[int]] = {}
+        for number, op in waiting.items():
+            groups.setdefault(group_key(op), []).append(number)
+        for numbers in groups.values():
+            results = execute(model, [waiting[number] for number in numbers])
+            for number, result in zip(numbers, results, strict=True):
+                advance(number, result)
+    return [found[number] for number in range(len(jobs))]
+
+
 def group_key(op: Op) -> tuple[Any, ...]:
     """Operations with equal keys can be executed together."""
     match op:

@@ -161,13 +161,24 @@ class SpeechSession:
 
     def push(self, samples: np.ndarray) -> list[ev.Action]:
         """Hear samples, as `Chunker` takes them. Raises ValueError as it does."""
-        return [action for chunk in self.chunks(samples) for action in self.handle(chunk)]
+        return drive(self.model, self.pushing(samples))
+
+    def pushing(self, samples: np.ndarray) -> Job[list[ev.Action]]:
+        """`push` as a coroutine."""
+        actions: list[ev.Action] = []
+        for chunk in self.chunks(samples):
+            actions += yield from self.handling(chunk)
+        return actions
 
     def work(self, lane: str | None = None) -> list[ev.Action]:
         """One piece of the answer, if any; lane: `write` or `speak`, by default what is written is spoken first."""
+        return drive(self.model, self.working(lane))
+
+    def working(self, lane: str | None = None) -> Job[list[ev.Action]]:
+        """`work` as a coroutine."""
         if self.answering is None:
             return []
-        return drive(self.model, self.making(lane or ("speak" if self.answering.may("speak") else "write")))
+        return (yield from self.making(lane or ("speak" if self.answering.may("speak") else "write")))
 
     def answer(self) -> Iterator[ev.Action]:
         """Make the pending answer to its end, action by action."""
@@ -243,7 +254,7 @@ class SpeechSession:
                 turn, self.turn = self.turn, None
                 # what was heard after another history than the present one is read again
                 same = self._heard_after is self.history and turn.unread is None and self._spoken_text is None
-                mark = "" if turn.last is None else self.model.turn_mark(turn.last)
+                mark = "" if turn.last is None or not turn.units else self.model.turn_mark(turn.last)
                 yield from self._begin_answer(torch.cat(turn.body), turn.cache if same else None, mark)
                 self._spoken_text = turn.text.strip() + mark if self._keeps_text else None
             case ev.AnswerText(text):

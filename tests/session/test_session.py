@@ -13,7 +13,7 @@ from freeze_omni.llm.generate import GenerationConfig
 from freeze_omni.session import events as ev
 from freeze_omni.session.answer import AnswerConfig
 from freeze_omni.session.history import starting
-from freeze_omni.session.ops import drive
+from freeze_omni.session.ops import drive, drive_together
 from freeze_omni.session.reducer import TurnDetection
 from freeze_omni.session.session import SessionConfig, SpeechSession
 from freeze_omni.speech_decoder.sampling import SamplingConfig
@@ -372,3 +372,27 @@ def test_a_longer_system_prompt_leaves_room_for_an_answer(model, monkeypatch):
     session.configure(replace(session.config, system="Be brief. " * 5))
     assert 1 <= len(session.history.turns) < 3
     assert session.history.cache.length + session._answer_room() <= model.llm.context_positions
+
+
+def test_sessions_in_lock_step_do_what_they_do_alone(model):
+    """Of different sounds and lengths: their operations share batches, and nothing else."""
+    model.state_head.script, model.state_head.asked = {}, 0
+    config = SessionConfig(answers=ANSWERS, turn_detection=TurnDetection.MANUAL)
+
+    def talking(seed):
+        session = SpeechSession(model, config)
+        actions = yield from session.pushing(noise(3 + seed, seed))
+        actions += yield from session.handling(ev.Respond())
+        while session.answering is not None:
+            actions += yield from session.working()
+        return actions
+
+    alone = [drive(model, talking(seed)) for seed in range(3)]
+    together = drive_together(model, [talking(seed) for seed in range(3)])
+    assert drive_together(model, []) == [] and all(any(isinstance(one, ev.PlayAudio) for one in row) for row in alone)
+    for one, other in zip(alone, together, strict=True):
+        assert [type(action) for action in one] == [type(action) for action in other]
+        texts = [[action.text for action in row if isinstance(action, ev.TextDelta)] for row in (one, other)]
+        assert texts[0] == texts[1]
+        sounds = [np.concatenate([a.samples for a in row if isinstance(a, ev.PlayAudio)]) for row in (one, other)]
+        np.testing.assert_allclose(*sounds, atol=1e-4)

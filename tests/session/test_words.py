@@ -74,7 +74,8 @@ def test_a_turn_of_words_ends_in_the_mark_that_the_llm_expects(model, monkeypatc
     assert session._spoken_text == f"The cat sat{found[0]}"
     row = torch.cat([model.llm.embed(torch.tensor(model.llm.order.before_turn(model.system_prompt))), turn])
     body = row[: -len(ends["."])]
-    assert torch.equal(closed_turns(model, [body])[0], row), "evaluation closes turns as a session does"
+    assert torch.equal(closed_turns(model, [body], [3])[0], row), "evaluation closes turns as a session does"
+    assert len(closed_turns(model, [body], [0])[0]) < len(row), "no mark where nothing was said"
 
 
 def test_the_likelier_mark_is_chosen(model, monkeypatch):

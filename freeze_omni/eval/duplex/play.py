@@ -11,9 +11,10 @@ import numpy as np
 
 from freeze_omni.data.audio import read_audio, resample
 from freeze_omni.eval.duplex.scene import ScriptedScene, write_output
-from freeze_omni.eval.question import TimeLine, VirtualClock, follow
+from freeze_omni.eval.question import TimeLine, VirtualClock, following
 from freeze_omni.rates import Rates
 from freeze_omni.session import events as ev
+from freeze_omni.session.ops import Job
 from freeze_omni.session.session import SpeechSession
 
 Voice = Callable[[float, float], np.ndarray]  # its own sound (S,) between two times in s, at the hearing's rate
@@ -84,13 +85,13 @@ def resampled(track: np.ndarray, track_hz: int, hz: int) -> Voice:
     return voice
 
 
-def play_offline(session: SpeechSession, rates: Rates, hearing: Hearing, folder: Path, pace: float = 1.0) -> TimeLine:
+def playing(session: SpeechSession, rates: Rates, hearing: Hearing, folder: Path, pace: float = 1.0) -> Job[TimeLine]:
     """The whole scene, and its folder of outputs. hearing: at the session's input rate. pace: of the clock."""
 
     def piece(at: int, size: int, line: TimeLine) -> np.ndarray:
         return hearing.piece(at, size, line.starts_s, resampled(line.wav, line.hz, hearing.hz))
 
-    line = follow(session, rates, len(hearing), piece, VirtualClock(pace))
+    line = yield from following(session, rates, len(hearing), piece, VirtualClock(pace))
     events = list(as_events(line.actions))
     write_output(folder, hearing.scene, (hearing.heard, hearing.hz), (line.wav, line.hz), events)
     return line

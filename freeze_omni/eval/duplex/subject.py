@@ -2,6 +2,7 @@
 
 import argparse
 import hashlib
+import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,8 +14,9 @@ from freeze_omni.eval import judge as judges
 from freeze_omni.eval.bootstrap import mean_of, ratio_interval, share_of, summarise
 from freeze_omni.eval.config import DecodeConfig
 from freeze_omni.eval.duplex.bench import write_bench
+from freeze_omni.eval.duplex.by_vad import ByVad, best_detector
 from freeze_omni.eval.duplex.measures import Outcome, measure
-from freeze_omni.eval.duplex.play import Hearing, play_offline
+from freeze_omni.eval.duplex.play import Hearing, playing
 from freeze_omni.eval.duplex.scene import FILE, KINDS, ScriptedScene, read_json, read_output, read_scenes
 from freeze_omni.eval.outputs import speech_segments
 from freeze_omni.eval.question import ask
@@ -22,8 +24,12 @@ from freeze_omni.eval.report import MISSING, Found, Report, Section, number, sha
 from freeze_omni.eval.runner import DecodeJob, data_of, session_config
 from freeze_omni.eval.sets import write_json
 from freeze_omni.eval.suites.full_duplex_bench import as_content
+from freeze_omni.frontend.vad import Detector
+from freeze_omni.session.ops import drive_together
+from freeze_omni.session.reducer import TurnDetection
 from freeze_omni.session.session import SpeechSession
 
+BY_VAD = "duplex_vad"
 WANTED = {"turn": "high", "interruption": "high"}  # takeover; of all other kinds low
 HEAD = "scenes of, takeover %, wanted, response s, talked over, stopped %, stop s, respond %, resume %".split(", ")
 NOTES = (
@@ -33,20 +39,38 @@ NOTES = (
 
 
 def decode(job: DecodeJob) -> dict[str, dict[str, Any]]:
-    """Write <id>/ for every scene of the folder `data` (see scene.py), and `text`, what the model said."""
+    """Write <id>/ for every scene of the folder `data` (see scene.py), and `text`, what the model said; next to the
+    folder the same of the baseline, if configured."""
+    if job.config.duplex.by_vad:
+        _decode(replace(job, output=job.output.with_name(BY_VAD)), *best_detector())
+    return _decode(job)
+
+
+def _decode(job: DecodeJob, vad: str = "", detector: Detector | None = None) -> dict[str, dict[str, Any]]:
+    """vad: name of `detector`, which ends the turns in place of the state head."""
     scenes, config = {scene.id: scene for scene in read_scenes(job.data)}, job.config.duplex
     script = hashlib.sha256((job.data / FILE).read_bytes()).hexdigest()
 
     def work(todo: list[str]) -> Iterator[list[dict[str, Any]]]:
         model = job.load()
         session, hz = session_config(job, model, config.max_new_tokens), model.rates.input_hz
-        ask(model, Hearing.of(job.data, scenes[todo[0]], hz).heard[:hz], session, 0.0)  # first calls are slow
-        for key in todo:
-            hearing = Hearing.of(job.data, scenes[key], hz)
-            line = play_offline(SpeechSession(model, session), model.rates, hearing, job.output / key, config.pace)
-            yield [{"id": key, "text": " ".join(line.text.split())}]
+        if detector is not None:
+            session = replace(session, turn_detection=TurnDetection.VAD)
 
-    records = job.run("duplex", scenes, (config, job.config.answers, script), work)
+        def opened() -> Any:
+            one = SpeechSession(model, session)
+            return one if detector is None else ByVad(one, detector)
+
+        ask(model, Hearing.of(job.data, scenes[todo[0]], hz).heard[:hz], session, 0.0)  # first calls are slow
+        # side by side, work would take the time of all of them
+        for keys in itertools.batched(todo, config.batch if config.pace == 0 else 1):
+            heard = {key: Hearing.of(job.data, scenes[key], hz) for key in keys}
+            jobs = [playing(opened(), model.rates, heard[key], job.output / key, config.pace) for key in keys]
+            lines = zip(keys, drive_together(model, jobs), strict=True)
+            yield [{"id": key, "text": " ".join(line.text.split())} for key, line in lines]
+
+    title = f"duplex by {vad}" if vad else "duplex"
+    records = job.run(title, scenes, (config, job.config.answers, script, vad), work)
     job.finish({key: record["text"] for key, record in records.items()})
     return records
 
@@ -64,7 +88,15 @@ def transcribe(outputs: Path, scenes: Sequence[ScriptedScene], judge: judges.Jud
 
 def score(root: Path, config: DecodeConfig, judge: Path | None = None) -> dict[str, Any]:
     scenes = read_scenes(data_of(root / "duplex"), sound=False)
-    return {"duplex": score_outputs(root / "duplex", scenes) | {"pace": config.duplex.pace}}
+    return {"duplex": _score_model(root / "duplex", scenes, config)}
+
+
+def _score_model(outputs: Path, scenes: Sequence[ScriptedScene], config: DecodeConfig) -> dict[str, Any]:
+    """Figures of a decoding folder; by_vad: those of the baseline next to it."""
+    figures = score_outputs(outputs, scenes) | {"pace": config.duplex.pace}
+    if config.duplex.by_vad:
+        figures["by_vad"] = score_outputs(outputs.with_name(BY_VAD), scenes)
+    return figures
 
 
 def score_outputs(outputs: Path, scenes: Sequence[ScriptedScene]) -> dict[str, Any]:
@@ -77,13 +109,16 @@ def score_outputs(outputs: Path, scenes: Sequence[ScriptedScene]) -> dict[str, A
 
 
 def summarise_outcomes(outcomes: Iterable[Outcome]) -> dict[str, Any]:
-    """Figures by kind; backchannels over all turns of the user."""
+    """Figures by kind; backchannels over all turns of the user; resume: how often the system speaks on past what is not
+    for it, over all kinds of that."""
     outcomes = list(outcomes)
     by_kind = {kind: [one for one in outcomes if one.kind == kind] for kind in KINDS}
     turns = [one for one in outcomes if one.kind in ("turn", "pause")]
+    aside = [one for one in outcomes if one.overlapped and one.kind in ("backchannel", "side", "background", "noise")]
     return {
         "scenes": len(outcomes),
         "kinds": {kind: _figures(kind, ones) for kind, ones in by_kind.items() if ones},
+        "resume": share_of([one.behaviour == "resume" for one in aside]),
         "backchannels": {
             "per_s": mean_of([one.backchannels for one in turns], [one.user_s for one in turns]),
             "jsd": mean_of([one.jsd for one in turns if one.jsd is not None]),
@@ -152,7 +187,10 @@ def _seconds(values: Iterable[float | None]) -> dict[str, Any]:
 
 
 def _rows(found: Found) -> list[str]:
-    lines = table(["model", *HEAD], [[model, *row] for model, figures in found for row in scene_rows(figures)])
+    found = list(found)
+    rows = [[model, *row] for model, figures in found for row in scene_rows(figures)]
+    rows += [[f"{model}, by VAD", *row] for model, one in found if "by_vad" in one for row in scene_rows(one["by_vad"])]
+    lines = table(["model", *HEAD], rows)
     notes = [f"- {model}: {line}" for model, one in found for line in (*backchannel_line(one), *clock_line(one))]
     return [*lines, *notes, *(f"- {note}" for note in NOTES), ""]
 
@@ -174,13 +212,13 @@ def evaluate(args: argparse.Namespace, config: DecodeConfig) -> Report:
         judge = judges.Judge(args.judge, replace(config.score.judge, language=args.language))
         transcribe(outputs, scenes, judge)
         notes.append(f"words by {judge.name}: a takeover is a second of words, or more than three")
-    figures = score_outputs(outputs, scenes)
-    if args.model is not None:
-        figures["pace"] = config.duplex.pace
+    figures = score_outputs(outputs, scenes) if args.model is None else _score_model(outputs, scenes, config)
     tasks = write_bench(args.output / "full_duplex_bench", args.scenes, outputs, scenes)
     if figures["missing"]:
         notes.append(f"{len(figures['missing'])} scenes have no output.wav, as {figures['missing'][0]}: left out")
     notes += [*backchannel_line(figures), *clock_line(figures), *NOTES]
     notes.append(f"for Full-Duplex-Bench's own scripts: full_duplex_bench/{{{','.join(tasks)}}}")
     title = f"Talking at once, {args.set or args.scenes.name}, {figures['scenes']} scenes"
-    return Report(title, HEAD, scene_rows(figures), {"duplex": figures}, notes)
+    rows = scene_rows(figures)
+    rows += [[f"by VAD: {kind}", *row] for kind, *row in scene_rows(figures.get("by_vad", {"kinds": {}}))]
+    return Report(title, HEAD, rows, {"duplex": figures}, notes)

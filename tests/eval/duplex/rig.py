@@ -8,8 +8,11 @@ import numpy as np
 
 from freeze_omni.data.audio import write_wav
 from freeze_omni.data.kaldi_dir import write_set
+from freeze_omni.eval.duplex.play import Hearing, playing
+from freeze_omni.eval.question import TimeLine
 from freeze_omni.rates import Rates
 from freeze_omni.session import events as ev
+from freeze_omni.session.ops import Job, drive
 
 RATES = Rates()
 IDS = ("q1", "q2", "backchannel-1", "side-1")
@@ -34,7 +37,8 @@ class Scripted:
     def _now_s(self) -> float:
         return len(self.heard) * RATES.chunk_s
 
-    def push(self, samples: np.ndarray) -> list[ev.Action]:
+    def pushing(self, samples: np.ndarray) -> Job[list[ev.Action]]:
+        yield from ()  # it asks for no operation of a model
         self.heard.append(samples)
         loud = float(np.sqrt(np.mean(samples**2))) > LOUD
         out: list[ev.Action] = []
@@ -50,13 +54,20 @@ class Scripted:
             out.append(ev.AnswerBegun(self._answers))
         return out
 
-    def work(self) -> list[ev.Action]:
+    def working(self) -> Job[list[ev.Action]]:
+        yield from ()
         self.answering = None
         self._ends_s = self._now_s + self.long_s
         return [ev.TextDelta("Yes."), ev.PlayAudio(voice(self.long_s, RATES.output_hz))]
 
-    def handle(self, event: ev.Event) -> list[ev.Action]:
+    def handling(self, event: ev.Event) -> Job[list[ev.Action]]:
+        yield from ()
         return []
+
+
+def play_offline(session: Scripted, hearing: Hearing, folder: Path) -> TimeLine:
+    """On a clock that work does not advance."""
+    return drive(None, playing(session, RATES, hearing, folder, 0))
 
 
 def voice(seconds: float, hz: int) -> np.ndarray:

@@ -11,9 +11,11 @@ import soundfile
 from freeze_omni import pack
 from freeze_omni.bin import duplex_scenes, evaluate
 from freeze_omni.data.audio import write_wav
+from freeze_omni.eval.config import DuplexDecodeConfig
 from freeze_omni.eval.duplex.bench import TASKS
 from freeze_omni.eval.duplex.scene import read_scenes
 from freeze_omni.eval.judge import Word
+from freeze_omni.eval.results import headline
 from freeze_omni.eval.subjects import score_root
 from tests.eval.duplex.rig import sentences, spoken
 from tests.toy import toy_system
@@ -56,6 +58,12 @@ def test_outputs_of_another_system(scenes, theirs, tmp_path, capsys):
     assert kinds["interruption"]["stop_s"]["average"] == pytest.approx(0.6, abs=0.03)
     assert kinds["interruption"]["respond"]["share"] == kinds["side"]["resume"]["share"] == 1.0
     assert kinds["pause"]["takeover"]["share"] == kinds["echo"]["takeover"]["share"] == 0.0
+    aside = [kind for kind in kinds if kind in ("backchannel", "side", "background", "noise")]
+    assert figures["resume"]["share"] == 1.0 and figures["resume"]["count"] == len(aside)
+    assert headline({"duplex": figures}, "seen", "unseen", "real")["closed_take"] is None, "one scene is no figure"
+    closed = headline({"duplex": figures | {"scenes": 10 * len(kinds)}}, "seen", "unseen", "real")
+    assert (closed["closed_take"], closed["closed_false_pause"], closed["closed_resume"]) == (1.0, 0.0, 1.0)
+    assert closed["closed_stop_s"] == pytest.approx(0.6, abs=0.03) and closed["closed_scenes"] == 10 * len(kinds)
     out = capsys.readouterr().out
     assert "| interruption | 100.0 (100.0-100.0), 1 | high |" in out
     assert f"full_duplex_bench/{{{','.join(sorted(TASKS.values()))}}}" in out
@@ -95,13 +103,15 @@ def test_a_packed_model_is_played_to_and_goes_on(scenes, tmp_path):
     some = tmp_path / "scenes"
     words = ["--data", str(sentences(tmp_path / "data", "q1", seconds=0.5)), "--output", str(some), "--count", "1"]
     duplex_scenes.main([*words, "--kinds", "turn", "--config", str(tmp_path / "short.yaml")])
-    words = ("--model", folder, "--max_new_tokens", "3")
+    (tmp_path / "decode.yaml").write_text("duplex: {by_vad: true}\n")
+    words = ("--model", folder, "--max_new_tokens", "3", "--config", tmp_path / "decode.yaml")
     figures = run(tmp_path, some, *words)
-    assert figures["scenes"] == 1 and not figures["missing"]
+    assert figures["scenes"] == figures["by_vad"]["scenes"] == 1 and not figures["missing"]
+    assert (tmp_path / "out/duplex_vad/turn-0000/output.wav").is_file()
     written = (tmp_path / "out/duplex/turn-0000/output.wav").stat().st_mtime_ns
     assert run(tmp_path, some, *words) == figures
     assert (tmp_path / "out/duplex/turn-0000/output.wav").stat().st_mtime_ns == written, "not played again"
-    config = Namespace(score=Namespace(dnsmos=False, speaker_similarity=False), duplex=Namespace(pace=1.0))
+    config = Namespace(score=Namespace(dnsmos=False, speaker_similarity=False), duplex=DuplexDecodeConfig(by_vad=True))
     assert score_root(tmp_path / "out", config, None) == {"duplex": figures}
 
 

@@ -9,10 +9,10 @@ import pytest
 
 from freeze_omni.data.audio import read_audio
 from freeze_omni.eval.duplex.measures import measure
-from freeze_omni.eval.duplex.play import Hearing, play_offline, resampled
+from freeze_omni.eval.duplex.play import Hearing, resampled
 from freeze_omni.eval.duplex.scene import read_output, read_scenes
 from freeze_omni.eval.duplex.subject import score_outputs
-from tests.eval.duplex.rig import RATES, Scripted, voice
+from tests.eval.duplex.rig import RATES, Scripted, play_offline, voice
 
 KINDS = ("turn", "pause", "interruption", "backchannel", "echo")
 
@@ -25,7 +25,7 @@ def play(scenes, tmp_path):
         found = {}
         for scene in (one for one in read_scenes(scenes) if one.kind in KINDS):
             folder = tmp_path / "outputs" / scene.id
-            play_offline(Scripted(**behaviour), RATES, Hearing.of(scenes, scene, RATES.input_hz), folder, 0)
+            play_offline(Scripted(**behaviour), Hearing.of(scenes, scene, RATES.input_hz), folder)
             found[scene.kind] = measure(*read_output(folder, scene))
         return found
 
@@ -76,7 +76,7 @@ def test_the_waiting_sound_goes_by_the_systems_voice(scenes, tmp_path):
     scene = next(one for one in read_scenes(scenes) if one.kind == "interruption")
     placed = {}
     for name, deaf in (("answers", False), ("silent", True)):
-        line = play_offline(Scripted(deaf=deaf), RATES, Hearing.of(scenes, scene, 16000), tmp_path / name, 0)
+        line = play_offline(Scripted(deaf=deaf), Hearing.of(scenes, scene, 16000), tmp_path / name)
         after, _ = read_output(tmp_path / name, scene)
         placed[name] = after.event.start_s
         wav, hz = read_audio(str(tmp_path / name / "input.wav"))
@@ -90,9 +90,7 @@ def test_the_waiting_sound_goes_by_the_systems_voice(scenes, tmp_path):
 
 def test_echo_is_the_voice_delayed_and_lowered(scenes, tmp_path):
     scene = next(one for one in read_scenes(scenes) if one.kind == "echo")
-    line = play_offline(
-        Scripted(stop="never", long_s=1.0), RATES, Hearing.of(scenes, scene, 16000), tmp_path / "out", 0
-    )
+    line = play_offline(Scripted(stop="never", long_s=1.0), Hearing.of(scenes, scene, 16000), tmp_path / "out")
     wav, _ = read_audio(str(tmp_path / "out/input.wav"))
     at = round((line.starts_s[0] + scene.echo.delay_s + 0.1) * 16000)
     assert np.sqrt(np.mean(wav[at : at + 8000] ** 2)) == pytest.approx(0.3 / np.sqrt(2) * 10 ** (-12 / 20), rel=0.05)

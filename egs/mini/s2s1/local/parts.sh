@@ -23,6 +23,9 @@ if [[ " $* " != *" --dry_run true "* ]]; then
     fi
 fi
 if [ "${unit_kind}" = word ]; then
-    given --encoder || encoder=$("${top}/tools/installers/get_whisper_tiny_en.sh")
+    if ! given --encoder; then
+        if [ "${size}" = base ]; then model=base; else model=tiny_en; fi
+        encoder=$("${top}/tools/installers/get_whisper_${model}.sh")
+    fi
     given --unit_kind || given --lexicon || lexicon=$("${top}/tools/installers/get_lexicon_en.sh")
 fi

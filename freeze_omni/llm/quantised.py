@@ -1,0 +1,75 @@
+"""The LLM's matrices in 8 bits or 4, on a CPU (ours). A token reads all weights once: fewer bytes are less time.
+
+Weights that lie on 16 even levels in each group of 32, as those of a GGUF file of 4 bits do, take 4 bits again; all
+others are rounded to 8 bits, with a scale for each row.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+GROUP = 32
+LEVELS = 15  # steps between the least and the greatest of a group
+_EVEN = 2e-3  # how far from a level, in steps: weights pass through float16
+
+
+class Linear4(nn.Module):
+    """x (..., K) to (..., N) by levels of 4 bits; products in bfloat16, sums in float32."""
+
+    def __init__(self, steps: Tensor, least: Tensor, step: Tensor, bias: Tensor | None) -> None:
+        """steps (N, K) from 0 to 15; least, step (N, K // GROUP): a weight is least + step * steps."""
+        super().__init__()
+        self.out_features, self.bias = len(steps), bias
+        codes = torch._convert_weight_to_int4pack_for_cpu(steps.to(torch.int32), 2)
+        ranges = torch.stack([step, least + 8 * step], dim=-1).transpose(0, 1)  # its zero is the ninth level
+        self.register_buffer("codes", codes, persistent=False)
+        self.register_buffer("ranges", ranges.to(torch.bfloat16).contiguous(), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        rows = x.reshape(-1, x.shape[-1]).to(torch.bfloat16).contiguous()
+        y = torch._weight_int4pack_mm_for_cpu(rows, self.codes, GROUP, self.ranges).to(x.dtype)
+        y = y if self.bias is None else y + self.bias
+        return y.reshape(*x.shape[:-1], self.out_features)
+
+
+class Linear8(nn.Module):
+    """x (..., K) to (..., N) by weights of 8 bits with a scale for each row; products in x's type."""
+
+    def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
+        super().__init__()
+        self.out_features, self.bias = len(weight), bias
+        scale = (weight.abs().amax(1) / 127).clamp_min(1e-12)
+        codes = (weight / scale[:, None]).round().to(torch.int8)
+        self.register_buffer("codes", codes, persistent=False)
+        self.register_buffer("scale", scale, persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        rows = x.reshape(-1, x.shape[-1]).contiguous()
+        y = torch._weight_int8pack_mm(rows, self.codes, self.scale.to(x.dtype))
+        y = y if self.bias is None else y + self.bias
+        return y.reshape(*x.shape[:-1], self.out_features)
+
+
+def even_levels(weight: Tensor) -> tuple[Tensor, Tensor, Tensor] | None:
+    """Of weights (N, K) on even levels: steps (N, K), least and step (N, K // GROUP); None for others."""
+    size, width = weight.shape
+    if size % 16 or width % GROUP:
+        return None
+    groups = weight.double().reshape(size, width // GROUP, GROUP)
+    least = groups.amin(-1, keepdim=True)
+    step = (groups.amax(-1, keepdim=True) - least) / LEVELS
+    steps = (groups - least) / step.clamp_min(1e-30)
+    if float((steps - steps.round()).abs().max()) > _EVEN:
+        return None
+    return steps.round().reshape(size, width), least[..., 0].float(), step[..., 0].float()
+
+
+@torch.no_grad()
+def quantise(model: Any) -> None:
+    """Put Linear4 or Linear8 in place of every nn.Linear of a model in float32 on a CPU."""
+    for name, module in list(model.named_modules()):
+        if type(module) is nn.Linear:
+            found = even_levels(module.weight)
+            small = Linear8(module.weight, module.bias) if found is None else Linear4(*found, module.bias)
+            model.set_submodule(name, small)

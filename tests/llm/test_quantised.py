@@ -1,0 +1,79 @@
+"""The LLM in few bits: what is exact, what is rounded, and that it is used as the other."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from freeze_omni.llm.frozen import FrozenLLM
+from freeze_omni.llm.quantised import GROUP, Linear4, Linear8, even_levels, quantise
+from freeze_omni.llm.source import LlmError
+from tests.toy import toy_llm
+
+
+def on_levels(size: int, width: int) -> torch.Tensor:
+    """Weights as a GGUF file of 4 bits has them: 16 even levels in each group, whose ends are used."""
+    steps = torch.randint(0, 16, (size, width // GROUP, GROUP)).float()
+    steps[..., 0], steps[..., 1] = 0, 15
+    step, least = torch.rand(size, width // GROUP, 1) + 0.1, torch.randn(size, width // GROUP, 1)
+    return (least + step * steps).reshape(size, width)
+
+
+def test_even_levels_are_found_and_come_back():
+    weight = on_levels(32, 64)
+    steps, least, step = even_levels(weight)
+    again = least[..., None] + step[..., None] * steps.reshape(32, 2, GROUP)
+    torch.testing.assert_close(again.reshape(32, 64).float(), weight, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("weight", [torch.randn(32, 64), on_levels(32, 64)[:, :40], on_levels(32, 64)[:9]])
+def test_other_weights_and_widths_have_none(weight):
+    assert even_levels(weight) is None
+
+
+@pytest.mark.parametrize("bias", [None, torch.randn(32)])
+@pytest.mark.parametrize("bits", [4, 8])
+def test_products_are_nearly_those_of_the_weights(bits, bias):
+    weight = on_levels(32, 64)
+    small = Linear4(*even_levels(weight), bias) if bits == 4 else Linear8(weight, bias)
+    x = torch.randn(2, 3, 64)
+    exact = F.linear(x, weight, bias)
+    assert small(x).shape == exact.shape and small(x).dtype == torch.float32
+    assert float((small(x) - exact).norm() / exact.norm()) < 0.01
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return toy_llm(tmp_path_factory.mktemp("toy") / "llm")
+
+
+def test_an_llm_reads_nearly_the_same(folder):
+    full, small = FrozenLLM.load(folder), FrozenLLM.load(folder, "int8")
+    kinds = {type(module).__name__ for module in small.model.modules()}
+    assert kinds & {"Linear4", "Linear8"} and "Linear" not in kinds
+    ids = torch.randint(0, full.vocab_size, (2, 12))
+    hidden, again = (llm(llm.embed(ids))[0] for llm in (full, small))
+    assert F.cosine_similarity(hidden, again, dim=-1).min() > 0.999
+    assert torch.isfinite(small.logits(again)).all()
+    assert small.fingerprint() == full.fingerprint(), "of the weights that were trained with"
+
+
+def test_a_row_is_what_it_is_alone(folder):
+    llm = FrozenLLM.load(folder, "int8")
+    rows = [llm.embed(torch.randint(0, llm.vocab_size, (size,))) for size in (1, 5, 3)]
+    alone = [llm.read_rows([row], [llm.new_cache()])[0] for row in rows]
+    together = llm.read_rows(rows, [llm.new_cache() for _ in rows])
+    for one, other in zip(alone, together, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-3, rtol=1e-3)
+
+
+def test_it_is_for_cpus(folder):
+    with pytest.raises(LlmError, match="int8 is for CPUs; on meta take bfloat16"):
+        FrozenLLM.load(folder, "int8", "meta")
+
+
+def test_layers_of_other_kinds_stay():
+    model = torch.nn.Sequential(torch.nn.Embedding(4, 64), torch.nn.Linear(64, 16), torch.nn.LayerNorm(16))
+    quantise(model)
+    assert [type(one).__name__ for one in model] == ["Embedding", "Linear8", "LayerNorm"]
