@@ -3,8 +3,8 @@
     python -m benchmarks.llm_engine --llm FOLDER --questions dump/dialogue/test/questions.jsonl
 
 Both types take turns in one process: tokens a second of 1, 4 and 8 rows, each with its own cache, and the answers to
-the questions in text. Writes docs/benchmarks/speed.json: `llm_tokens_s_ratio` (one row, over float32), `llm_answer_equal`
-(share of answers with the same words, or right where those of float32 are), and all that it measured.
+the questions in text. Writes docs/benchmarks/speed.json with all that it measured: `llm_tokens_s_ratio` (one row, over
+float32), `llm_answer_equal` (share of answers with the same words, or right where those of float32 are).
 """
 
 from __future__ import annotations
