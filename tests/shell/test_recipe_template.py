@@ -410,7 +410,7 @@ def test_sets_of_others_are_made_before_training_and_decoded_once_with_the_defau
     decoded = [line for line in ran if "--questions" in line]
     assert len(made) == len(decoded) == 1 and made[0] < min(n for n, line in enumerate(ran) if "bin.decode" in line)
     assert "q=their/q.tsv their/people/ --output dump/outside" in ran[made[0]]
-    given = "--training data/a data/b data/t data/tts_dev dump/dialogue/train dump/dialogue/dev"
+    given = "--training data/a data/b dump/dialogue/train dump/dialogue/dev --speaking data/t data/tts_dev"
     assert given in ran[made[0]]
     assert "--model exp/system_ctc --root exp/decode_ctc" in decoded[0]
     assert "--asr dump/outside/people --questions dump/dialogue/unseen dump/outside/q --judge whisper" in decoded[0]
