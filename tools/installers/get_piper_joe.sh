@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# A voice that is never used in training: piper's en_US joe (CC0, 22.05 kHz). Prints the folder:
+# Piper's en_US joe (CC0, 22.05 kHz): the voice of mini's answers, and of test sets, as no part that listens is trained on
+# him. Prints the folder:
 # en_US-joe-medium.onnx and its .json (phoneme ids). FREEZE_OMNI_PIPER_DIR names your own folder.
 set -euo pipefail
 # shellcheck source=tools/installers/fetch.sh

@@ -73,7 +73,8 @@ prepare_outside_sets() {
     for set in ${dialogue_train_set} ${dialogue_valid_set}; do training+=("${dumpdir}/dialogue/${set}"); done
     for set in ${outside_sets}; do paths+=("${set#*=}"); done
     # shellcheck disable=SC2086
-    once outside_sets "${decode_conf}" "${paths[@]}" "${training[@]/%//text}" "${speaking[@]/%//text}" --makes "${folder}/sources.jsonl" -- \
+    once outside_sets "${decode_conf}" "${paths[@]}" "${training[@]/%//text}" "${speaking[@]/%//text}" \
+        --makes "${folder}/sources.jsonl" -- \
         job "${folder}/prepare.log" python -m freeze_omni.bin.outside_sets ${outside_sets} --output "${folder}" \
         --config "${decode_conf}" --training "${training[@]}" --speaking "${speaking[@]}" --nj "${nj}"
     grep '^warning' "${folder}/prepare.log" || true
