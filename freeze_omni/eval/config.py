@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 from freeze_omni.config import build, read_yaml
 from freeze_omni.session.answer import AnswerConfig
@@ -91,14 +92,14 @@ class LatencyDecodeConfig:
 @dataclass(frozen=True)
 class DuplexDecodeConfig:
     """pace: factor on the time of the model's work; with 0 latencies are of its decisions alone, on any machine. batch:
-    scenes in lock step, where pace is 0. by_vad: also with turns that end after half a second of silence, whatever was
-    said: a baseline.
+    scenes in lock step, where pace is 0. baselines: also with turns that end in other ways: `vad`, after half a second
+    of silence, whatever was said; `smart_turn`, after a shorter one if that model hears the end of a turn.
     """
 
     max_new_tokens: int = 40
     pace: float = 1.0
     batch: int = 16
-    by_vad: bool = False
+    baselines: tuple[Literal["vad", "smart_turn"], ...] = ()
 
     def __post_init__(self) -> None:
         if self.pace < 0 or self.batch < 1:

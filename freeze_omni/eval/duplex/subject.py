@@ -3,6 +3,7 @@
 import argparse
 import hashlib
 import itertools
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,8 +14,8 @@ from freeze_omni.data.tables import TableError
 from freeze_omni.eval import judge as judges
 from freeze_omni.eval.bootstrap import mean_of, ratio_interval, share_of, summarise
 from freeze_omni.eval.config import DecodeConfig
+from freeze_omni.eval.duplex.baselines import Baseline, baseline
 from freeze_omni.eval.duplex.bench import write_bench
-from freeze_omni.eval.duplex.by_vad import ByVad, best_detector
 from freeze_omni.eval.duplex.measures import Outcome, measure
 from freeze_omni.eval.duplex.play import Hearing, playing
 from freeze_omni.eval.duplex.scene import FILE, KINDS, ScriptedScene, read_json, read_output, read_scenes
@@ -24,12 +25,11 @@ from freeze_omni.eval.report import MISSING, Found, Report, Section, number, sha
 from freeze_omni.eval.runner import DecodeJob, data_of, session_config
 from freeze_omni.eval.sets import write_json
 from freeze_omni.eval.suites.full_duplex_bench import as_content
-from freeze_omni.frontend.vad import Detector
 from freeze_omni.session.ops import drive_together
 from freeze_omni.session.reducer import TurnDetection
 from freeze_omni.session.session import SpeechSession
 
-BY_VAD = "duplex_vad"
+TITLES = {"vad": "by VAD", "smart_turn": "by smart-turn"}  # of baselines
 WANTED = {"turn": "high", "interruption": "high"}  # takeover; of all other kinds low
 HEAD = "scenes of, takeover %, wanted, response s, talked over, stopped %, stop s, respond %, resume %".split(", ")
 NOTES = (
@@ -40,26 +40,34 @@ NOTES = (
 
 def decode(job: DecodeJob) -> dict[str, dict[str, Any]]:
     """Write <id>/ for every scene of the folder `data` (see scene.py), and `text`, what the model said; next to the
-    folder the same of the baseline, if configured."""
-    if job.config.duplex.by_vad:
-        _decode(replace(job, output=job.output.with_name(BY_VAD)), *best_detector())
+    folder the same of the baselines that are configured and whose weights are here."""
+    for name in job.config.duplex.baselines:
+        if found := baseline(name):
+            _decode(replace(job, output=_output_of(job.output, name)), *found)
+        else:
+            print(f"duplex by {name} was not played: no weights; run tools/installers/get_{name}.sh", file=sys.stderr)
     return _decode(job)
 
 
-def _decode(job: DecodeJob, vad: str = "", detector: Detector | None = None) -> dict[str, dict[str, Any]]:
-    """vad: name of `detector`, which ends the turns in place of the state head."""
+def _output_of(output: Path, baseline: str) -> Path:
+    """The folder of a baseline, next to that of the model."""
+    return output.with_name(f"{output.name}_{baseline}")
+
+
+def _decode(job: DecodeJob, by: str = "", ends: Baseline | None = None) -> dict[str, dict[str, Any]]:
+    """by: name of what `ends` the turns in place of the state head."""
     scenes, config = {scene.id: scene for scene in read_scenes(job.data)}, job.config.duplex
     script = hashlib.sha256((job.data / FILE).read_bytes()).hexdigest()
 
     def work(todo: list[str]) -> Iterator[list[dict[str, Any]]]:
         model = job.load()
         session, hz = session_config(job, model, config.max_new_tokens), model.rates.input_hz
-        if detector is not None:
+        if ends is not None:
             session = replace(session, turn_detection=TurnDetection.VAD)
 
         def opened() -> Any:
             one = SpeechSession(model, session)
-            return one if detector is None else ByVad(one, detector)
+            return one if ends is None else ends(one)
 
         ask(model, Hearing.of(job.data, scenes[todo[0]], hz).heard[:hz], session, 0.0)  # first calls are slow
         # side by side, work would take the time of all of them
@@ -69,8 +77,9 @@ def _decode(job: DecodeJob, vad: str = "", detector: Detector | None = None) -> 
             lines = zip(keys, drive_together(model, jobs), strict=True)
             yield [{"id": key, "text": " ".join(line.text.split())} for key, line in lines]
 
-    title = f"duplex by {vad}" if vad else "duplex"
-    records = job.run(title, scenes, (config, job.config.answers, script, vad), work)
+    title = f"duplex by {by}" if by else "duplex"
+    played = (config.max_new_tokens, config.pace, job.config.answers, script, by)
+    records = job.run(title, scenes, played, work)
     job.finish({key: record["text"] for key, record in records.items()})
     return records
 
@@ -92,10 +101,10 @@ def score(root: Path, config: DecodeConfig, judge: Path | None = None) -> dict[s
 
 
 def _score_model(outputs: Path, scenes: Sequence[ScriptedScene], config: DecodeConfig) -> dict[str, Any]:
-    """Figures of a decoding folder; by_vad: those of the baseline next to it."""
+    """Figures of a decoding folder; baselines: those of the folders next to it."""
     figures = score_outputs(outputs, scenes) | {"pace": config.duplex.pace}
-    if config.duplex.by_vad:
-        figures["by_vad"] = score_outputs(outputs.with_name(BY_VAD), scenes)
+    folders = {name: _output_of(outputs, name) for name in config.duplex.baselines}
+    figures["baselines"] = {name: score_outputs(at, scenes) for name, at in folders.items() if at.is_dir()}
     return figures
 
 
@@ -144,6 +153,12 @@ def scene_rows(figures: Mapping[str, Any]) -> list[list[str]]:
     ]
 
 
+def baseline_rows(figures: Mapping[str, Any]) -> list[list[str]]:
+    """The same of its baselines, each line after the baseline's name."""
+    found = figures.get("baselines", {})
+    return [[TITLES[name], *row] for name, one in found.items() for row in scene_rows(one)]
+
+
 def backchannel_line(figures: Mapping[str, Any]) -> list[str]:
     """How often the system says "uh-huh" in the user's turns; empty without turns to count in."""
     rate, jsd = figures["backchannels"]["per_s"]["mean"], figures["backchannels"]["jsd"]["mean"]
@@ -189,7 +204,7 @@ def _seconds(values: Iterable[float | None]) -> dict[str, Any]:
 def _rows(found: Found) -> list[str]:
     found = list(found)
     rows = [[model, *row] for model, figures in found for row in scene_rows(figures)]
-    rows += [[f"{model}, by VAD", *row] for model, one in found if "by_vad" in one for row in scene_rows(one["by_vad"])]
+    rows += [[f"{model}, {row[0]}", *row[1:]] for model, one in found for row in baseline_rows(one)]
     lines = table(["model", *HEAD], rows)
     notes = [f"- {model}: {line}" for model, one in found for line in (*backchannel_line(one), *clock_line(one))]
     return [*lines, *notes, *(f"- {note}" for note in NOTES), ""]
@@ -220,5 +235,5 @@ def evaluate(args: argparse.Namespace, config: DecodeConfig) -> Report:
     notes.append(f"for Full-Duplex-Bench's own scripts: full_duplex_bench/{{{','.join(tasks)}}}")
     title = f"Talking at once, {args.set or args.scenes.name}, {figures['scenes']} scenes"
     rows = scene_rows(figures)
-    rows += [[f"by VAD: {kind}", *row] for kind, *row in scene_rows(figures.get("by_vad", {"kinds": {}}))]
+    rows += [[f"{row[0]}: {row[1]}", *row[2:]] for row in baseline_rows(figures)]
     return Report(title, HEAD, rows, {"duplex": figures}, notes)

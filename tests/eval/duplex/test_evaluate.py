@@ -97,21 +97,25 @@ def test_full_duplex_bench_gets_its_folders(scenes, theirs, tmp_path, monkeypatc
             assert all(chunk["timestamp"][0] >= scene.event.end_s for chunk in chunks) and chunks
 
 
-def test_a_packed_model_is_played_to_and_goes_on(scenes, tmp_path):
+def test_a_packed_model_is_played_to_and_goes_on(scenes, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("FREEZE_OMNI_SMART_TURN_DIR", str(tmp_path))
     folder = pack.save(toy_system(tmp_path / "llm"), tmp_path / "pack", copy_llm=False)
     (tmp_path / "short.yaml").write_text("lead_s: [0.1, 0.1]\ntail_s: 0.4\n")
     some = tmp_path / "scenes"
     words = ["--data", str(sentences(tmp_path / "data", "q1", seconds=0.5)), "--output", str(some), "--count", "1"]
     duplex_scenes.main([*words, "--kinds", "turn", "--config", str(tmp_path / "short.yaml")])
-    (tmp_path / "decode.yaml").write_text("duplex: {by_vad: true}\n")
+    (tmp_path / "decode.yaml").write_text("duplex: {baselines: [vad, smart_turn]}\n")
     words = ("--model", folder, "--max_new_tokens", "3", "--config", tmp_path / "decode.yaml")
     figures = run(tmp_path, some, *words)
-    assert figures["scenes"] == figures["by_vad"]["scenes"] == 1 and not figures["missing"]
+    assert "smart_turn was not played: no weights; run tools/installers/get_smart_turn.sh" in capsys.readouterr().err
+    assert figures["scenes"] == figures["baselines"]["vad"]["scenes"] == 1 and not figures["missing"]
+    assert set(figures["baselines"]) == {"vad"}
     assert (tmp_path / "out/duplex_vad/turn-0000/output.wav").is_file()
     written = (tmp_path / "out/duplex/turn-0000/output.wav").stat().st_mtime_ns
     assert run(tmp_path, some, *words) == figures
     assert (tmp_path / "out/duplex/turn-0000/output.wav").stat().st_mtime_ns == written, "not played again"
-    config = Namespace(score=Namespace(dnsmos=False, speaker_similarity=False), duplex=DuplexDecodeConfig(by_vad=True))
+    plain = Namespace(dnsmos=False, speaker_similarity=False)
+    config = Namespace(score=plain, duplex=DuplexDecodeConfig(baselines=("vad", "smart_turn")))
     assert score_root(tmp_path / "out", config, None) == {"duplex": figures}
 
 

@@ -29,7 +29,7 @@ optional() {  # optional INSTALLER: its folder, or nothing if it is not availabl
 "$installers/get_kokoro.sh" >/dev/null
 optional get_piper_joe.sh >/dev/null
 optional get_flite.sh >/dev/null
-for weights in get_dnsmos.sh get_speaker_encoder.sh get_silero_vad.sh; do optional "$weights" >/dev/null; done  # stages 11, 12
+for weights in get_dnsmos.sh get_speaker_encoder.sh get_silero_vad.sh get_smart_turn.sh; do optional "$weights" >/dev/null; done  # stages 11, 12
 real=$(optional get_asterisk_sounds.sh | tail -n 1)
 open=()
 if [ "$open_share" != 0 ]; then

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from freeze_omni.eval.duplex import by_vad
-from freeze_omni.eval.duplex.by_vad import ByVad, best_detector
+from freeze_omni.eval.duplex import baselines
+from freeze_omni.eval.duplex.baselines import BySmartTurn, ByVad, baseline, best_detector
 from freeze_omni.frontend.vad import EnergyDetector
 from freeze_omni.session import events as ev
 from freeze_omni.session.ops import drive
@@ -30,7 +30,7 @@ class Listens:
 @pytest.mark.parametrize("silence_ms", [320, 640])
 def test_a_turn_ends_after_the_silence_that_was_chosen(silence_ms):
     session = Listens(silence_ms)
-    told = drive(None, ByVad(session, EnergyDetector()).pushing(spoken(3.2, (0.64, 1.28))))
+    told = drive(None, ByVad(session, EnergyDetector(), silence_ms).pushing(spoken(3.2, (0.64, 1.28))))
     gate = [type(one) for one in told if not isinstance(one, ev.AudioChunk)]
     assert gate == [ev.VadOpened, ev.VadClosed]
     assert session.told.index("VadOpened") == 4, "before the first chunk that is loud"
@@ -39,5 +39,27 @@ def test_a_turn_ends_after_the_silence_that_was_chosen(silence_ms):
 
 
 def test_sileros_weights_are_used_where_they_are(monkeypatch):
-    monkeypatch.setattr(by_vad, "weights_folder", lambda part: None)
+    monkeypatch.setattr(baselines, "weights_folder", lambda part: None)
     assert best_detector()[0] == "energy"
+    assert baseline("vad")[0] == "energy" and baseline("smart_turn") is None
+
+
+@pytest.mark.parametrize(
+    ("answers", "ends_s"),
+    [([0.9], 1.28 + 0.2), ([0.2], 1.28 + 3.0), ([0.2, 0.9], 2.56 + 0.2)],
+    ids=["over", "a long silence", "a pause inside"],
+)
+def test_smart_turn_ends_a_turn_or_waits(answers, ends_s):
+    session, asked = Listens(500), []
+
+    def over(wav):
+        asked.append(len(wav))
+        return answers[len(asked) - 1]
+
+    spans = [(0.64, 1.28), (1.92, 2.56)][: len(answers)]
+    drive(None, BySmartTurn(session, EnergyDetector(), over).pushing(spoken(6.4, *spans)))
+    gate = [one for one in session.told if one != "AudioChunk"]
+    assert gate == ["VadOpened", "VadClosed"] and len(asked) == len(answers)
+    closed_s = (session.told.index("VadClosed") - 1) * 0.16 + 0.16
+    assert closed_s == pytest.approx(ends_s, abs=0.4), "to a chunk, and to the gate's windows"
+    assert asked[0] < 2 * 16000, "it hears the turn, not the silence before"
