@@ -80,7 +80,7 @@ def answer(chosen: argparse.Namespace) -> Iterator[str]:
 def sources_of(dialogues: Mapping[str, Any]) -> list[str]:
     """Folders below data/ of the sets, as `freeze_omni.dialogues.plan.SetConfig` names them."""
     sets = [one for one in (dialogues.get("sets") or {}).values() if isinstance(one, dict)]
-    return sorted({str(one[key]) for one in sets for key in ("speech", "qa", "duplex") if one.get(key)})
+    return sorted({str(one[key]) for one in sets for key in ("speech", "qa", "duplex", "own_voice") if one.get(key)})
 
 
 def inputs_of(given: Sequence[str], chosen: argparse.Namespace) -> Iterator[str]:

@@ -41,7 +41,7 @@ def _write_tables(
     write_table(folder / "answer", {key: one.answer for key, one in answered.items()})
     write_table(folder / "utt2question", {key: one.question.id for key, one in answered.items()})
     write_questions(folder / "questions.jsonl", {one.question.id: one.question for one in answered.values()}.values())
-    later = {key: json.dumps(one.history, ensure_ascii=False) for key, one in answered.items() if one.history}
+    later = {one.id: json.dumps(one.history, ensure_ascii=False) for one in planned if one.history}
     spoken = {key: answer_wavs[one.answer] for key, one in answered.items() if one.answer in answer_wavs}
     for name, table in (("history", later), ("answer_wav.scp", spoken)):
         (folder / name).unlink(missing_ok=True)  # of an earlier run with other settings; training would read it
@@ -87,7 +87,7 @@ def make_dialogues(
     for name, planned in plans.items():
         counts = write_dialogues(output / name, planned, answer_wavs, maker, config.seed, nj)
         said = ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items()))
-        later = sum(bool(one.history) for one in planned)
+        later = sum(bool(one.history and one.question) for one in planned)
         print(f"{output / name}: {said}" + (f"; {later} in later rounds" if later else ""), flush=True)
     for name in plans:
         forget_shards(output / name)

@@ -30,7 +30,9 @@ class SetConfig:
 
     complete and paused turns carry a question's answer; a question has up to `recordings` of them. scenes: how many
     more of each kind, without an answer; complete and paused ones among them repeat recordings of any question of the
-    set, and teach the state head alone. answer_words: questions whose answer is longer, or did not end, are left out
+    set, and teach the state head alone. after_answer: the share of those without an answer before which the system has
+    answered another question, or has been saying so up to some word; an `echo`, of speech in the folder `own_voice`,
+    always comes while it says that. answer_words: questions whose answer is longer, or did not end, are left out
     (0: none is). rounds: user turns of a dialogue, from its start, as far as one voice speaks them; the later ones of
     qa/dialogues.jsonl are asked after the LLM's own answers to the earlier ones.
     """
@@ -45,10 +47,14 @@ class SetConfig:
     speak_answers: bool = False
     paused_share: float = 0.0
     scenes: dict[str, int] = field(default_factory=dict)
+    after_answer: float = 0.0
+    own_voice: str = ""
 
     def __post_init__(self) -> None:
         if self.rounds < 1:
             raise ValueError(f"rounds {self.rounds}: it counts the user's turns of a dialogue, from 1")
+        if not 0 <= self.after_answer <= 1:
+            raise ValueError(f"after_answer {self.after_answer}: it is a share, from 0 to 1")
 
 
 @dataclass(frozen=True)
@@ -181,11 +187,26 @@ def plan_set(
     pools = {"complete": turns, "paused": turns, "cutoff": turns or recordings, "noise": recordings}
     others = read_set(data / config.duplex) if config.duplex else []
     pools |= {kind: [r for r in others if r.id.startswith(f"{kind}-")] for kind in ("backchannel", "side")}
+    pools["echo"] = read_set(data / config.own_voice) if config.own_voice else []
+    earlier = [(one.recording.text, one.answer) for one in planned]
     for kind, count in config.scenes.items():
         if count and not pools.get(kind):
-            raise TableError(f"{data / (config.duplex or config.speech)}: no recordings for '{kind}' scenes")
-        planned += [PlannedScene(f"{kind}-{n:04d}", kind, rng.choice(pools[kind])) for n in range(count)]
+            source = config.own_voice or "own_voice" if kind == "echo" else config.duplex or config.speech
+            raise TableError(f"{data / source}: no recordings for '{kind}' scenes")
+        added = [PlannedScene(f"{kind}-{n:04d}", kind, rng.choice(pools[kind])) for n in range(count)]
+        planned += [replace(one, history=_before(one, config, earlier, rng)) for one in added]
     return planned
+
+
+def _before(
+    scene: PlannedScene, config: SetConfig, earlier: Sequence[tuple[str, str]], rng: random.Random
+) -> tuple[tuple[str, str], ...]:
+    """The round after which a scene without an answer comes, if any: its answer whole, or as far as it was said."""
+    if not earlier or not (config.after_answer and (scene.kind == "echo" or rng.random() < config.after_answer)):
+        return ()
+    question, answer = rng.choice(earlier)
+    words = (scene.recording.text if scene.kind == "echo" else answer).split()
+    return ((question, " ".join(words[: rng.choice([len(words), rng.randint(1, len(words))])])),)
 
 
 def _plan_questions(

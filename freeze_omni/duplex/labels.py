@@ -7,9 +7,9 @@ from typing import Literal
 
 from freeze_omni.duplex.state_head import ANSWER, IGNORE, NO_LABEL, SPEAKING
 
-Kind = Literal["complete", "cutoff", "backchannel", "noise", "side"]
+Kind = Literal["complete", "cutoff", "backchannel", "noise", "side", "echo"]
 # after a cutoff the user will go on: nothing is decided
-DECISIONS = {"complete": ANSWER, "cutoff": None, "backchannel": IGNORE, "noise": IGNORE, "side": IGNORE}
+DECISIONS = {"complete": ANSWER, "cutoff": None} | dict.fromkeys(("backchannel", "noise", "side", "echo"), IGNORE)
 TO_SYSTEM = ("complete", "cutoff")
 ROUNDING_S = 1e-6
 
@@ -19,7 +19,7 @@ class Segment:
     """One stretch of sound on the user's side, its inner pauses included, from its true start to its true end.
 
     kind: complete (a turn for the system, said to its end), cutoff (a turn that breaks off), backchannel ("uh-huh"),
-    noise, side (speech that is not for the system).
+    noise, side (speech that is not for the system), echo (of what the system says).
     """
 
     kind: Kind

@@ -1,4 +1,4 @@
-"""Duplex scenes: recordings on a known time line, with pauses, break-offs, noise and side talk."""
+"""Duplex scenes: recordings on a known time line, with pauses, break-offs, noise, side talk and echoes."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from freeze_omni.data.augment import coloured_noise, reverberate, room_response
 from freeze_omni.duplex.labels import LabelConfig, Segment, chunk_labels, needed_s
 from freeze_omni.rates import Rates
 
-KINDS = ("complete", "paused", "cutoff", "backchannel", "noise", "side")
+KINDS = ("complete", "paused", "cutoff", "backchannel", "noise", "side", "echo")
 _FADE_S = 0.01
 _DIP_S = 0.03
 
@@ -24,8 +24,11 @@ class SceneConfig:
     floor_db: tuple[float, float] = (-66.0, -50.0)
     noise_s: tuple[float, float] = (0.2, 1.5)
     noise_db: tuple[float, float] = (-36.0, -18.0)
-    side_db: tuple[float, float] = (-24.0, -12.0)  # side talk, relative to its recording
+    side_db: tuple[float, float] = (-18.0, 0.0)  # side talk, relative to its recording
     side_rt60_s: tuple[float, float] = (0.3, 0.7)
+    echo_db: tuple[float, float] = (-30.0, -12.0)  # what comes back of the system's voice
+    echo_rt60_s: tuple[float, float] = (0.1, 0.4)
+    echo_s: tuple[float, float] = (0.5, 3.0)
     decision_delay_s: float = 0.24
 
 
@@ -59,7 +62,9 @@ class SceneMaker:
         elif kind == "noise":
             speech = self._noise(rng, babble)
         elif kind == "side":
-            speech = self._far(speech, rng)
+            speech = self._in_room(speech, self.config.side_rt60_s, self.config.side_db, rng)
+        elif kind == "echo":
+            speech = self._echo(speech, rng)
         return self._place(kind, speech, pauses, rng)
 
     def _place(self, kind: str, sound: Wav, pauses: list[tuple[float, float]], rng: np.random.Generator) -> Scene:
@@ -112,10 +117,19 @@ class SceneMaker:
         noise = (noise * level).astype(np.float32)
         return self._faded(self._faded(noise, end=True), end=False)
 
-    def _far(self, speech: Wav, rng: np.random.Generator) -> Wav:
-        """Another person further away: quieter, in a room."""
-        room = room_response(rng.uniform(*self.config.side_rt60_s), rng.uniform(-3, 3), self.hz, rng)
-        return reverberate(speech, room) * np.float32(10 ** (rng.uniform(*self.config.side_db) / 20))
+    def _echo(self, speech: Wav, rng: np.random.Generator) -> Wav:
+        """A stretch of the system's own voice, out of its loudspeaker."""
+        size = min(round(rng.uniform(*self.config.echo_s) * self.hz), len(speech))
+        begin = int(rng.integers(len(speech) - size + 1))
+        part = self._faded(self._faded(speech[begin : begin + size], end=True), end=False)
+        return self._in_room(part, self.config.echo_rt60_s, self.config.echo_db, rng)
+
+    def _in_room(
+        self, speech: Wav, rt60_s: tuple[float, float], level_db: tuple[float, float], rng: np.random.Generator
+    ) -> Wav:
+        """From further away: at another level, in a room."""
+        room = room_response(rng.uniform(*rt60_s), rng.uniform(-3, 3), self.hz, rng)
+        return reverberate(speech, room) * np.float32(10 ** (rng.uniform(*level_db) / 20))
 
 
 def quietest(wav: Wav, low: int, high: int, hz: int) -> int:

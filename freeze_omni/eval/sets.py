@@ -124,9 +124,11 @@ def asked(data: Path) -> list[str]:
 
     All, if no question has any: dialogues are then scored against the LLM's answers to the same text.
     """
+    named = read_table(data / "utt2question") if (data / "utt2question").is_file() else None
     if answers := question_answers(data):
-        return sorted({*answers, *read_histories(data)})
-    return sorted(read_table(data / "utt2question")) if (data / "utt2question").is_file() else []
+        later = set(read_histories(data))  # of scenes without a question, too
+        return sorted({*answers, *(later if named is None else later & set(named))})
+    return sorted(named or ())
 
 
 def whole_dialogues(keys: Sequence[str], histories: Mapping[str, Rounds], limit: int) -> list[str]:

@@ -7,7 +7,7 @@ take            share of complete turns that were decided 1 between `early_s` be
                 and not earlier
 false pause     share of complete turns with a pause, and of turns that break off, that were decided 1 before
                 their end (a turn that breaks off has none before the next segment)
-false other     share of backchannels, noises and side talks that were decided 1, up to `late_s` after them
+false other     share of backchannels, noises, side talks and echoes that were decided 1, up to `late_s` after them
 delay           seconds from the end of a taken turn to the end of the chunk with the decision
 f1              of every state over the labelled chunks, each chunk alone, the likeliest state taken
 """
@@ -22,7 +22,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from freeze_omni.adapter.output import AdapterOutput
 from freeze_omni.data.audio import read_audio
 from freeze_omni.data.tables import read_table
 from freeze_omni.duplex.labels import Segment
@@ -33,10 +32,10 @@ from freeze_omni.eval.config import DecodeConfig, TakeRule
 from freeze_omni.eval.outputs import match, read_numbers, read_sounds, speech_segments
 from freeze_omni.eval.report import Found, Report, Section, number, share, summary, table
 from freeze_omni.eval.runner import DecodeJob, data_of, read_records
-from freeze_omni.eval.sets import first_keys, read_jsonl, read_states, sound_batches, stack
+from freeze_omni.eval.sets import first_keys, read_histories, read_jsonl, read_states, sound_batches, stack
 from freeze_omni.llm.cache import LlmCache
 from freeze_omni.session.reducer import decide
-from freeze_omni.shapes import valid_mask
+from freeze_omni.shapes import pad_rows, valid_mask
 
 Probabilities = Sequence[Sequence[float]]
 _MEASURES = {
@@ -61,12 +60,13 @@ class LabelledScene:
 
 def decode(job: DecodeJob) -> dict[str, dict[str, Any]]:
     """Write records.jsonl, the probabilities of the three states at every chunk, and `text`, the transcripts."""
-    config, table = job.config.states, read_table(job.data / "wav.scp")
+    config, table, histories = job.config.states, read_table(job.data / "wav.scp"), read_histories(job.data)
 
     def work(todo: list[str]) -> Iterator[list[dict[str, Any]]]:
         model = job.load()
         for keys, sounds in sound_batches(table, todo, model.rates.input_hz, config.batch):
-            yield [{"id": key, **row} for key, row in zip(keys, stream(model, sounds), strict=True)]
+            contexts = [context(model, histories.get(key, ())) for key in keys]
+            yield [{"id": key, **row} for key, row in zip(keys, stream(model, sounds, contexts), strict=True)]
 
     records = job.run("states", first_keys(table, config.scenes), config, work)
     job.finish({key: record["transcript"] for key, record in records.items()})
@@ -74,21 +74,21 @@ def decode(job: DecodeJob) -> dict[str, dict[str, Any]]:
 
 
 @torch.no_grad()
-def stream(model: Any, sounds: Sequence[np.ndarray]) -> list[dict[str, Any]]:
-    """Probabilities (chunks, 3), rounded, and the transcript of each sound (S_i,), heard step by step to its end."""
+def stream(model: Any, sounds: Sequence[np.ndarray], contexts: Sequence[Tensor]) -> list[dict[str, Any]]:
+    """Probabilities (chunks, 3), rounded, and the transcript of each sound (S_i,), heard step by step to its end.
+    contexts: the positions (P_i, E) before each."""
     size, rows, late = model.rates.chunk_samples, len(sounds), model.listening.delay_samples
     chunks = [len(sound) // size for sound in sounds]
     wav, _ = stack([sound[: max(count, 1) * size] for sound, count in zip(sounds, chunks, strict=True)])
     wav, chunks = nn.functional.pad(wav, (0, late)), [count + late // size for count in chunks]
     state, cache = model.listening.initial_state(rows), model.llm.new_cache()
-    hidden, _ = model.llm(context(model).expand(rows, -1, -1), cache=cache)
-    last = hidden[:, -1]
+    last = _read(model, *pad_rows(list(contexts)), cache)
     said: list[list[list[float]]] = [[] for _ in sounds]
     units: list[list[int]] = [[] for _ in sounds]
     for chunk in range(max(chunks)):
         heard, state = model.listening.step(wav[:, chunk * size : (chunk + 1) * size], state)
         new_units = model.listening.units(heard)
-        last = _read(model, heard.adapted, cache, last)
+        last = _read(model, heard.adapted.embeds, heard.adapted.lengths, cache, last)
         found = model.state_head(last[:, None], heard.adapted.summary[:, -1:])[:, 0].float().softmax(-1)
         for row, count in enumerate(chunks):
             if chunk < count:
@@ -100,13 +100,14 @@ def stream(model: Any, sounds: Sequence[np.ndarray]) -> list[dict[str, Any]]:
     ]
 
 
-def _read(model: Any, adapted: AdapterOutput, cache: LlmCache, last: Tensor) -> Tensor:
+def _read(model: Any, embeds: Tensor, lengths: Tensor, cache: LlmCache, last: Tensor | None = None) -> Tensor:
     """The LLM reads new positions; hidden state (B, E) at each row's last position, the old one without any."""
-    if not adapted.embeds.shape[1]:
+    if last is not None and not embeds.shape[1]:
         return last
-    hidden, _ = model.llm(adapted.embeds, valid_mask(adapted.lengths, adapted.embeds.shape[1]), cache)
-    index = (adapted.lengths - 1).clamp(min=0)[:, None, None].expand(-1, 1, hidden.shape[2])
-    return torch.where(adapted.lengths[:, None] > 0, hidden.gather(1, index)[:, 0], last)
+    hidden, _ = model.llm(embeds, valid_mask(lengths, embeds.shape[1]), cache)
+    index = (lengths - 1).clamp(min=0)[:, None, None].expand(-1, 1, hidden.shape[2])
+    found = hidden.gather(1, index)[:, 0]
+    return found if last is None else torch.where(lengths[:, None] > 0, found, last)
 
 
 def decision_times(

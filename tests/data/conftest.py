@@ -62,5 +62,6 @@ def toy_facts(tmp_path: Path) -> Path:
     (folder / "phrases.yaml").write_text(
         "backchannels: [Okay., Right.]\nside_talk:\n- table: words.tsv\n  templates: ['It is too {word} here.']\n"
         "- templates: [Close the door.]\n"
+        "held_out_backchannels: [Yep.]\nheld_out_side_talk: [Mind the step.]\n"
     )
     return folder

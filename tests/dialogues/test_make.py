@@ -20,6 +20,7 @@ from freeze_omni.dialogues import compose as module
 from freeze_omni.dialogues.answers import LlmAnswer
 from freeze_omni.dialogues.make import make_dialogues
 from freeze_omni.dialogues.plan import DialogueConfig, SetConfig, spoken_answer
+from freeze_omni.eval.sets import asked
 
 CONFIG = {
     "voice": "program:answers",
@@ -58,11 +59,11 @@ def data(tmp_path: Path, toy_program: str) -> Path:
     return tmp_path
 
 
-def ask(asked):
+def ask(questions):
     """The toy LLM: a long answer to the first question, short ones to the others."""
-    said = {one: LlmAnswer(f"It is {2 + len(one.history)}.", True) for one in asked}
-    if asked and not asked[0].history:
-        said[asked[0]] = LlmAnswer("This goes on and on and on.", True)
+    said = {one: LlmAnswer(f"It is {2 + len(one.history)}.", True) for one in questions}
+    if questions and not questions[0].history:
+        said[questions[0]] = LlmAnswer("This goes on and on and on.", True)
     return said
 
 
@@ -97,6 +98,28 @@ def test_scenes_add_turns_for_their_states_alone(data: Path, toy_program: str) -
     assert {text[key] for key in added} == set(read_table(data / "asr/text").values())
     with pytest.raises(TableError, match="no recordings for 'paused' scenes"):
         made(data, toy_program, qa="", scenes={"paused": 1})
+
+
+def test_scenes_come_after_answers_that_may_have_been_cut(data: Path, toy_program: str) -> None:
+    own = [Job("own-1", "Cold is the opposite of hot.", Voice.parse("program:own"))]
+    folders = TtsFolders(cache=str(data / "cache"), program=toy_program)
+    write_spoken_set(data / "own", own, synthesize(own, folders))
+    scenes = {"backchannel": 12, "noise": 12, "echo": 12}
+    out = made(data, toy_program, scenes=scenes, after_answer=0.5, own_voice="own")
+    answered, history = read_table(out / "answer"), read_table(out / "history")
+    rounds = {key: json.loads(line) for key, line in history.items()}
+    kinds = [key.split("-")[0] for key in rounds]
+    assert not set(answered) & set(rounds) and kinds.count("echo") == 12
+    assert 0 < kinds.count("noise") < 12 and 0 < kinds.count("backchannel") < 12
+    questions = set(read_table(data / "asr/text").values())
+    for key, ((question, answer),) in rounds.items():
+        whole = own[0].text if key.startswith("echo") else "It is two."
+        assert question in questions and answer and whole.startswith(answer)
+    assert len({answer for ((_, answer),) in rounds.values()}) > 2, "some are cut"
+    assert asked(out) == sorted(answered), "scenes with a history are no questions"
+    assert not validate(out, "dialogue")
+    with pytest.raises(TableError, match="own_voice: no recordings for 'echo' scenes"):
+        made(data, toy_program, scenes={"echo": 1})
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import pytest
 from freeze_omni.duplex.scenes import KINDS, SceneConfig, SceneMaker, babble_of, quietest
 from tests.data.conftest import tone
 
-LAST = {"complete": 1, "paused": 1, "cutoff": 0, "backchannel": 2, "noise": 2, "side": 2}
+LAST = {"complete": 1, "paused": 1, "cutoff": 0, "backchannel": 2, "noise": 2, "side": 2, "echo": 2}
 
 
 def two_words() -> np.ndarray:
@@ -46,8 +46,17 @@ def test_a_cut_off_turn_is_shorter_and_side_talk_quieter() -> None:
     maker = SceneMaker(SceneConfig())
     cut = maker.make("cutoff", two_words(), rng).segments[0]
     assert cut.end_s - cut.start_s < len(two_words()) / 16000
-    side = maker.make("side", two_words(), rng)
-    assert np.abs(side.wav).max() < 0.2
+    quieter = SceneMaker(SceneConfig(side_db=(-24.0, -12.0))).make("side", two_words(), rng)
+    assert np.abs(quieter.wav).max() < 0.2
+
+
+def test_an_echo_is_a_stretch_of_the_systems_voice_and_quieter() -> None:
+    config = SceneConfig(echo_s=(0.3, 0.5), echo_db=(-20.0, -20.0))
+    scene = SceneMaker(config).make("echo", 0.5 * tone(3.0), np.random.default_rng(6))
+    (segment,) = scene.segments
+    assert 0.3 <= segment.end_s - segment.start_s <= 1.0 and segment.kind == "echo"
+    loudest = np.abs(scene.wav).max()
+    assert 0.01 < loudest < 0.1 * 0.5 * 3
 
 
 def test_a_cut_falls_between_words() -> None:

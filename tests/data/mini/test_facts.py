@@ -18,8 +18,9 @@ def test_every_fact_in_every_phrasing(toy_facts: Path) -> None:
 
 
 def test_phrases_fill_their_slots(toy_facts: Path) -> None:
-    backchannels, side_talk = read_phrases(toy_facts)
-    assert backchannels == ["Okay.", "Right."]
+    phrases = read_phrases(toy_facts)
+    assert phrases.backchannels == ("Okay.", "Right.") and phrases.held_out_backchannels == ("Yep.",)
+    side_talk = phrases.said(toy_facts)
     assert len(side_talk) == 13 and "It is too wet here." in side_talk
 
 

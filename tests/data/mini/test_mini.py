@@ -119,8 +119,11 @@ def test_duplex_recordings_are_told_apart_by_their_ids() -> None:
     train, test = sets["duplex_train"], sets["duplex_test"]
     assert {job.utterance.split("-")[0] for job in train + test} == {"backchannel", "side"}
     assert {job.voice.speaker for job in test} == {"piper_en_US_joe_medium"}
-    side = [{job.text for job in jobs if job.utterance.startswith("side")} for jobs in (train, test)]
-    assert side[0] and side[1] and not side[0] & side[1]
+    heard = {job.text for name, jobs in sets.items() if name != "duplex_test" for job in jobs}
+    for kind in ("backchannel", "side"):
+        said = [{job.text for job in jobs if job.utterance.startswith(kind)} for jobs in (train, test)]
+        assert said[0] and said[1] and not said[1] & heard, "what is said in test scenes is in no training"
+    assert not {job.text for job in test} & {*sentences.train, *sentences.backchannels}
 
 
 def test_recorded_prompts_are_plain_sentences(tmp_path: Path) -> None:

@@ -51,10 +51,21 @@ class SideTalk:
 
 @dataclass(frozen=True)
 class Phrases:
-    """What people say that the system should not answer."""
+    """What people say that the system should not answer; held_out: for test scenes alone."""
 
     backchannels: tuple[str, ...]
     side_talk: tuple[SideTalk, ...]
+    held_out_backchannels: tuple[str, ...]
+    held_out_side_talk: tuple[str, ...]
+
+    def said(self, folder: Path) -> list[str]:
+        """Side talk with its slots filled, each sentence once. Raises TableError."""
+        found: dict[str, None] = {}
+        for block in self.side_talk:
+            rows = read_rows(folder / block.table) if block.table else [{}]
+            for row in rows:
+                found.update(dict.fromkeys(fill(text, row, str(folder / PHRASES)) for text in block.templates))
+        return list(found)
 
 
 def read_kinds(folder: str | Path) -> dict[str, Kind]:
@@ -93,16 +104,10 @@ def make_statements(folder: str | Path) -> list[Statement]:
     return list(found.values())
 
 
-def read_phrases(folder: str | Path) -> tuple[list[str], list[str]]:
-    """Returns (backchannels, side talk sentences). Raises ConfigError and TableError."""
+def read_phrases(folder: str | Path) -> Phrases:
+    """Read phrases.yaml. Raises ConfigError."""
     path = Path(folder) / PHRASES
-    phrases = build(Phrases, read_yaml(path), str(path))
-    said: dict[str, None] = {}
-    for block in phrases.side_talk:
-        rows = read_rows(Path(folder) / block.table) if block.table else [{}]
-        for row in rows:
-            said.update(dict.fromkeys(fill(t, row, str(path)) for t in block.templates))
-    return list(phrases.backchannels), list(said)
+    return build(Phrases, read_yaml(path), str(path))
 
 
 def read_rows(path: str | Path) -> list[dict[str, str]]:

@@ -16,7 +16,8 @@ from freeze_omni.data.questions import Question
 
 @dataclass(frozen=True)
 class Sentences:
-    """Questions by split; statements and side talk, those for training and those held out."""
+    """Questions by split; statements and side talk, those for training and those held out; what else is said in duplex
+    scenes: backchannels, and in those of the test alone."""
 
     questions: dict[str, list[Question]]
     statements: list[str]
@@ -24,6 +25,8 @@ class Sentences:
     side_talk: list[str]
     held_side_talk: list[str]
     backchannels: list[str]
+    test_backchannels: list[str]
+    test_side_talk: list[str]
 
     @property
     def train(self) -> list[str]:
@@ -35,7 +38,7 @@ class Sentences:
     def held_out(self) -> list[str]:
         """Every sentence of a development or test set."""
         asked = [question.question for name in ("dev", "test") for question in self.questions[name]]
-        return [*asked, *self.held_statements, *self.held_side_talk]
+        return [*asked, *self.held_statements, *self.held_side_talk, *self.test_side_talk]
 
 
 def make_sentences(facts: Path, config: MiniConfig) -> Sentences:
@@ -43,16 +46,25 @@ def make_sentences(facts: Path, config: MiniConfig) -> Sentences:
     rng = random.Random(config.seed)
     questions = split_questions(make_questions(facts), config.split, config.seed)
     statements = [statement.text for statement in make_statements(facts)]
-    backchannels, side_talk = read_phrases(facts)
+    phrases = read_phrases(facts)
+    side_talk = phrases.said(facts)
     rng.shuffle(statements)
     rng.shuffle(side_talk)
     counts = Counter(word for q in questions["train"] for word in words(q.question))
     counts.update(word for text in statements + side_talk for word in words(text))
     held = config.asr.test + config.asr.dev
     held_statements, statements = _hold_out(statements, held // 2, counts)
-    wanted = held - held // 2 + config.duplex.held_out
-    held_side_talk, side_talk = _hold_out(side_talk, wanted, counts)
-    return Sentences(questions, statements, held_statements, side_talk, held_side_talk, backchannels)
+    held_side_talk, side_talk = _hold_out(side_talk, held - held // 2, counts)
+    return Sentences(
+        questions,
+        statements,
+        held_statements,
+        side_talk,
+        held_side_talk,
+        list(phrases.backchannels),
+        list(phrases.held_out_backchannels),
+        list(phrases.held_out_side_talk),
+    )
 
 
 def _hold_out(texts: list[str], count: int, counts: Counter[str]) -> tuple[list[str], list[str]]:

@@ -106,8 +106,8 @@ def _plan_held_out(sentences: Sentences, names: dict[str, list[str]], config: Mi
 
 
 def plan_duplex(sentences: Sentences, voices: dict[str, list[str]], config: MiniConfig) -> Sets:
-    """Backchannels and side talk (ids begin with their kind); the held-out set has held-out sentences
-    and, for backchannels, the unseen voice."""
+    """Backchannels and side talk (ids begin with their kind); those of the test are said in no training, and by the
+    unseen voice."""
     rng = random.Random(config.seed + 2)
     speakers = Speakers(rng, config.asr.speeds, "duplex")
     quick = [(b, name) for b in ("flite", "espeak") for name in voices.get(b, ())]
@@ -116,25 +116,20 @@ def plan_duplex(sentences: Sentences, voices: dict[str, list[str]], config: Mini
     new = [(unseen.backend, unseen.name)] if unseen.name in voices.get(unseen.backend, ()) else quick
     plan = {
         "duplex_train": (
-            sentences.side_talk,
-            config.duplex.backchannels,
-            config.duplex.side_talk,
+            (sentences.backchannels, config.duplex.backchannels),
+            (sentences.side_talk, config.duplex.side_talk),
             quick,
         ),
         "duplex_test": (
-            sentences.held_side_talk,
-            config.duplex.held_out,
-            config.duplex.held_out,
+            (sentences.test_backchannels, config.duplex.held_out),
+            (sentences.test_side_talk, config.duplex.held_out),
             new,
         ),
     }
     sets: Sets = {}
-    for name, (side_talk, backchannels, sides, speaking) in plan.items():
+    for name, (backchannels, side_talk, speaking) in plan.items():
         jobs = []
-        for kind, texts, count in (
-            ("backchannel", sentences.backchannels, backchannels),
-            ("side", side_talk, sides),
-        ):
+        for kind, (texts, count) in (("backchannel", backchannels), ("side", side_talk)):
             for i in range(count if texts else 0):
                 job = speakers.job(texts[i % len(texts)], *speaking[rng.randrange(len(speaking))])
                 jobs.append(Job(f"{kind}-{job.utterance}", job.text, job.voice))
