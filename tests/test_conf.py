@@ -18,7 +18,7 @@ from freeze_omni.stages import STAGES, TUNING, Stage, sources
 
 CONF = Path(__file__).resolve().parents[1] / "egs" / "TEMPLATE" / "s2s1" / "conf"
 FOLDER = TemporaryDirectory()  # of completed configurations
-SCALES = ("tiny", "mini", "base", "paper")
+SCALES = ("tiny", "mini", "base", "gpu", "paper")
 # Name of a file: its stage, and the adapter that it is of.
 FILES = {}
 for one in STAGES:
@@ -34,6 +34,7 @@ MOST = {
     "tiny": {"encoder": 1, "speech_decoder": 2, "codec": 2},
     "mini": {"encoder": 8, "speech_decoder": 14, "codec": 10},
     "base": {"encoder": 18, "speech_decoder": 35, "codec": 14},
+    "gpu": {"encoder": 80, "speech_decoder": 130, "codec": 60},
 }
 
 
@@ -93,7 +94,7 @@ def leaves(content: dict, path: str = "") -> dict[str, object]:
     return found
 
 
-@pytest.mark.parametrize("scale", ["tiny", "base", "paper"])
+@pytest.mark.parametrize("scale", ["tiny", "base", "gpu", "paper"])
 def test_mandarin_differs_in_language_alone(scale):
     own = {"text_style": "chinese", "tokens_per_row": 10.0, "normaliser": "mandarin", "language": "zh"}
     own["voice"] = "espeak:cmn"
@@ -153,6 +154,17 @@ def test_optimizers_and_schedulers_take_their_options(scale, name):
         scheduler(optimizer, **getattr(args, f"scheduler{suffix}_conf"))
     unknown = set(args.lr_scale) - set(counts(task.dry_run(args)))
     assert not unknown
+
+
+@pytest.mark.parametrize("scale", ["gpu", "paper"])
+def test_gpus_train_in_bfloat16_around_an_llm_in_bfloat16(scale):
+    """All but the codec, whose short-time spectra and discriminators stay in float32."""
+    for path in sorted((CONF / scale).glob("[0-9]*.yaml")):
+        options = yaml.safe_load(path.read_text("utf-8"))
+        assert (options.get("autocast") == "bfloat16") == (path.stem != "2.1_codec"), path
+        assert options.get("llm_dtype") == (None if path.stem[:3] in ("1.1", "2.1") else "bfloat16"), path
+        through = path.stem[:3] in ("1.2", "1.3")  # a gradient passes through the LLM
+        assert options.get("llm_checkpointing", False) == (through and scale == "gpu"), path
 
 
 @pytest.mark.parametrize("name", FILES)

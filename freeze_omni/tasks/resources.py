@@ -17,6 +17,8 @@ from torch import Tensor, nn
 from freeze_omni.checkpoint import PartsSource
 from freeze_omni.config import ConfigError
 from freeze_omni.llm.frozen import DTYPES, FrozenLLM, width_of
+from freeze_omni.llm.recompute import decoder_layers
+from freeze_omni.llm.sharding import shard
 from freeze_omni.llm.source import pinned
 from freeze_omni.llm.tuned import PART, build_tuning, tuned
 from freeze_omni.llm.units import CtcUnits
@@ -30,6 +32,8 @@ class Resources:
     """Where the LLM and the units are, and how large: parts are built from the sizes alone.
 
     Raises ConfigError on access to what was not given. loads: whether weights are read; a dry run reads none.
+    llm_packing, llm_checkpointing: of a `FrozenLLM`'s passes. llm_sharding: device over whose processes its layers are
+    spread; none: every process has all of it.
     """
 
     llm_path: str | None
@@ -41,6 +45,9 @@ class Resources:
     cmvn: str | None = None
     encoder: str | None = None
     loads: bool = True
+    llm_packing: bool = True
+    llm_checkpointing: bool = False
+    llm_sharding: str | None = None
 
     @classmethod
     def from_options(cls, args: argparse.Namespace) -> Resources:
@@ -54,7 +61,18 @@ class Resources:
             if units is None and unit_size is None:
                 units, unit_size = (f"{pack}/units", None) if config.ctc_units else (None, 0)
         return cls(
-            llm, args.llm_dtype, args.llm_size, units, unit_size, system, args.cmvn, args.encoder, not args.dry_run
+            llm_path=llm,
+            llm_dtype=args.llm_dtype,
+            given_llm_size=args.llm_size,
+            units_path=units,
+            given_unit_size=unit_size,
+            system=system,
+            cmvn=args.cmvn,
+            encoder=args.encoder,
+            loads=not args.dry_run,
+            llm_packing=args.llm_packing,
+            llm_checkpointing=args.llm_checkpointing,
+            llm_sharding=("cuda" if args.ngpu else "cpu") if args.llm_sharding else None,
         )
 
     def _llm_path(self, what: str = "the LLM") -> str:
@@ -179,5 +197,17 @@ def tuning_part(config: Any, resources: Resources) -> dict[str, nn.Module]:
 
 
 def stage_llm(parts: Mapping[str, nn.Module], resources: Resources) -> FrozenLLM:
-    """The LLM of a stage: with what was learned with it, if anything (see `llm/tuned.py`)."""
-    return tuned(resources.llm, parts.get(PART))
+    """The LLM of a stage: with what was learned with it, if anything (see `llm/tuned.py`), and as its passes are to be.
+
+    Raises ConfigError: an LLM whose layers are not known.
+    """
+    llm = resources.llm
+    llm.packing, llm.checkpointing = resources.llm_packing, resources.llm_checkpointing
+    try:
+        if llm.checkpointing:
+            decoder_layers(llm.model.get_decoder())
+        if resources.llm_sharding:
+            shard(llm, resources.llm_sharding)
+    except ValueError as error:
+        raise ConfigError(f"llm_checkpointing, llm_sharding: {error}; leave them out") from None
+    return tuned(llm, parts.get(PART))
