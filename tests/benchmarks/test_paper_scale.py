@@ -37,10 +37,11 @@ def test_the_page_has_the_memory_of_large_llms():
 
 
 def test_activations_of_the_meta_device_are_those_of_a_real_pass():
+    """A few more: without a kernel, attention keeps its scores."""
     sizes = {"vocab_size": 64, "hidden_size": 256, "intermediate_size": 1024, "num_hidden_layers": 3}
     llm = FrozenLLM.on_meta({"model_type": "qwen2", "num_attention_heads": 4, "num_key_value_heads": 2, **sizes})
     real = FrozenLLM(AutoModelForCausalLM.from_config(llm.config, dtype=torch.bfloat16))
     llm.model.to(torch.bfloat16)
     for again in (False, True):
-        assert paper_scale.kept_bytes(llm, again) == pytest.approx(paper_scale.kept_bytes(real, again), rel=0.05)
-    assert paper_scale.kept_bytes(llm, True) == pytest.approx(3 * 2 * 256 * paper_scale.POSITIONS, rel=0.5)
+        assert paper_scale.kept_bytes(llm, again) == pytest.approx(paper_scale.kept_bytes(real, again), rel=0.15)
+    assert paper_scale.kept_bytes(llm, True) < paper_scale.kept_bytes(llm, False) / 10

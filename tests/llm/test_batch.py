@@ -94,5 +94,5 @@ def test_the_kernel_on_a_gpu(tmp_path):
     found = []
     for llm.packing in (True, False):
         hidden = llm(embeds, mask)[0][mask]
-        found.append((hidden, *torch.autograd.grad(hidden.float().square().sum(), embeds)))
+        found.append((hidden, *torch.autograd.grad(hidden.float()[:, 0].sum(), embeds)))
     torch.testing.assert_close(*found, rtol=0.1, atol=0.1)
