@@ -131,12 +131,14 @@ def test_builds_on_the_meta_device(scale, name):
             assert size / 1e6 < MOST[scale][part]
 
 
-def test_a_dry_run_has_the_sizes_of_the_yaml(tmp_path, capsys):
+@pytest.mark.parametrize(("scale", "tokens"), [("gpu", "6,144"), ("paper", "14,336")])
+def test_a_dry_run_has_the_sizes_of_the_yaml(scale, tokens, tmp_path, capsys):
+    """4 vectors of the LLM's width, 1536 and 3584."""
     from freeze_omni.bin.stages import main
 
-    main(["dry_run", "--conf", str(CONF / "paper"), "--work", str(tmp_path), "--adapters", "conv"])
+    main(["dry_run", "--conf", str(CONF / scale), "--work", str(tmp_path), "--adapters", "conv"])
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]
-    assert ["task_tokens", "14,336", "14,336"] in rows, "4 vectors of width 3584"
+    assert ["task_tokens", tokens, tokens] in rows
 
 
 @pytest.mark.parametrize("name", FILES)
