@@ -119,8 +119,8 @@ def text_losses(llm: FrozenLLM, written: Written, teacher: Written | None = None
         reads = [None] * -(-count // size) if read is None else read.split(size)
         found = [_sums_again(llm, *piece, one) for piece, one in zip(pieces, reads, strict=True)]
         sums = torch.stack(found).sum(0)
-    cross_entropy, hits, divergence = sums / count
-    return TextLosses(cross_entropy, hits.detach(), None if read is None else divergence)
+    # each on its own: ESPnet's trainer divides a loss in place
+    return TextLosses(sums[0] / count, sums[1].detach() / count, None if read is None else sums[2] / count)
 
 
 def _sums(llm: FrozenLLM, states: Tensor, targets: Tensor, read: Tensor | None) -> Tensor:

@@ -12,7 +12,6 @@ import torch
 import yaml
 
 from freeze_omni.bin.train import main
-from freeze_omni.config import ConfigError
 from freeze_omni.tasks.trainer import repair_checkpoint
 from tests.tasks.corpus import ENCODER
 
@@ -163,6 +162,8 @@ def test_two_processes_with_a_sharded_llm_train_as_with_a_whole_one(toy, tmp_pat
     torch.testing.assert_close(found["sharded"], found["whole"], rtol=1e-3, atol=1e-5)
 
 
-def test_one_process_cannot_shard_an_llm(toy, tmp_path):
-    with pytest.raises(ConfigError, match=r"1\.3\.yaml: llm_sharding: there is one process: take --ngpu 2"):
+def test_one_process_cannot_shard_an_llm(toy, tmp_path, capsys):
+    with pytest.raises(SystemExit) as end:
         run(toy, "1.3", tmp_path, task="dialogue", max_epoch=1, llm_sharding=True)
+    assert end.value.code == 2
+    assert "1.3.yaml: llm_sharding: there is one process: take --ngpu 2 or more" in capsys.readouterr().err
