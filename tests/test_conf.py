@@ -165,8 +165,7 @@ def test_gpus_train_in_bfloat16_around_an_llm_in_bfloat16(scale):
         options = yaml.safe_load(path.read_text("utf-8"))
         assert (options.get("autocast") == "bfloat16") == (path.stem != "2.1_codec"), path
         assert options.get("llm_dtype") == (None if path.stem[:3] in ("1.1", "2.1") else "bfloat16"), path
-        through = path.stem[:3] in ("1.2", "1.3")  # a gradient passes through the LLM
-        assert options.get("llm_checkpointing", False) == (through and scale == "gpu"), path
+        assert options.get("llm_checkpointing", False) == (path.stem[:3] == "1.2" and scale == "gpu"), path
 
 
 @pytest.mark.parametrize("name", FILES)
