@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import time
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from torch import Tensor
 from torch.distributed.tensor import DTensor
 
 from freeze_omni.llm.frozen import FrozenLLM
-from freeze_omni.llm.sharding import shard
+from freeze_omni.llm.sharding import load_sharded
 from freeze_omni.llm.tuned import build_tuning, tuned
 from tests.toy import TUNINGS, as_if_learned
 
@@ -38,7 +39,15 @@ def work(rank: int, folder: Path) -> None:
     before = llm.fingerprint()
     whole = {kind: learned(llm, kind) for kind in (None, "lora")}
     weights = sum(weight.numel() for weight in llm.model.get_decoder().layers.parameters())
-    shard(llm, "cpu")
+
+    def load() -> FrozenLLM:
+        with (folder / "turns").open("a") as turns:
+            print(rank, "begins", file=turns, flush=True)
+            time.sleep(0.2)  # the other one would begin
+            print(rank, "ends", file=turns, flush=True)
+        return llm
+
+    assert load_sharded(load, "cpu") is llm
     held = list(llm.model.get_decoder().layers.parameters())
     found: dict[str, object] = {
         "sharded": all(isinstance(weight, DTensor) for weight in held),
@@ -65,6 +74,8 @@ def test_two_processes_share_the_layers_and_compute_as_one(folders, tmp_path):
     for process in both:
         process.join(300)
     assert [process.exitcode for process in both] == [0, 0]
+    turns = (tmp_path / "turns").read_text().splitlines()
+    assert turns == ["0 begins", "0 ends", "1 begins", "1 ends"], "one after another"
     for rank in range(2):
         found = torch.load(tmp_path / f"{rank}.pt")
         assert found.pop("share") == pytest.approx(0.5, abs=0.02)
