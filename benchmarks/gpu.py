@@ -6,8 +6,9 @@
 
 Random weights: the paper's configuration (conf/paper) around an LLM of Qwen2-7B's shape in bfloat16, all made on the
 device. Nothing is downloaded. Torch and transformers are all that serving rows need; training rows need espnet (its
-version is in pyproject.toml) and editdistance, by pip or a folder of wheels. Writes docs/benchmarks/gpu.json; what
-could not be measured is there with its reason.
+version is in pyproject.toml) and editdistance, by pip or a folder of wheels. Stage 1.2 is also trained with its LLM's
+layers computed again in backward, and on rows of uneven lengths, packed and padded. Writes docs/benchmarks/gpu.json;
+what could not be measured is there with its reason.
 """
 
 from __future__ import annotations
@@ -49,17 +50,23 @@ class Row:
     keeps: tuple[str, ...] = ()
 
 
-def train(bench: Bench, number: str) -> Figures:
+def train(bench: Bench, number: str, **options: bool) -> Figures:
     from benchmarks.device.training import training  # needs ESPnet
 
-    return training(bench, number)
+    return training(bench, number, **options)
 
 
 SERVING = ("streaming_step", "llm_token", "speech_second", "first_audio", "sessions_at_limit")
 WITH_LLM, WITHOUT_LLM = ("1.2", "1.3", "2.3"), ("1.1", "2.2", "2.1")
+OF_1_2 = {  # what options of a large LLM give, next to train_1.2
+    "checkpointing": {"llm_checkpointing": True},
+    "uneven": {"uneven": True, "llm_packing": True},
+    "uneven_padded": {"uneven": True, "llm_packing": False},
+}
 ROWS = (
     *(Row(name, getattr(serving, name), ("llm", "model")) for name in SERVING),
     *(Row(f"train_{number}", partial(train, number=number), ("llm",)) for number in WITH_LLM),
+    *(Row(f"train_1.2_{name}", partial(train, number="1.2", **options), ("llm",)) for name, options in OF_1_2.items()),
     *(Row(f"train_{number}", partial(train, number=number)) for number in WITHOUT_LLM),
 )
 

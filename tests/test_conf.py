@@ -18,7 +18,7 @@ from freeze_omni.stages import STAGES, TUNING, Stage, sources
 
 CONF = Path(__file__).resolve().parents[1] / "egs" / "TEMPLATE" / "s2s1" / "conf"
 FOLDER = TemporaryDirectory()  # of completed configurations
-SCALES = ("tiny", "mini", "base", "paper")
+SCALES = ("tiny", "mini", "base", "gpu", "paper")
 # Name of a file: its stage, and the adapter that it is of.
 FILES = {}
 for one in STAGES:
@@ -34,6 +34,7 @@ MOST = {
     "tiny": {"encoder": 1, "speech_decoder": 2, "codec": 2},
     "mini": {"encoder": 8, "speech_decoder": 14, "codec": 10},
     "base": {"encoder": 18, "speech_decoder": 35, "codec": 14},
+    "gpu": {"encoder": 80, "speech_decoder": 130, "codec": 60},
 }
 
 
@@ -93,7 +94,7 @@ def leaves(content: dict, path: str = "") -> dict[str, object]:
     return found
 
 
-@pytest.mark.parametrize("scale", ["tiny", "base", "paper"])
+@pytest.mark.parametrize("scale", ["tiny", "base", "gpu", "paper"])
 def test_mandarin_differs_in_language_alone(scale):
     own = {"text_style": "chinese", "tokens_per_row": 10.0, "normaliser": "mandarin", "language": "zh"}
     own["voice"] = "espeak:cmn"
@@ -130,12 +131,14 @@ def test_builds_on_the_meta_device(scale, name):
             assert size / 1e6 < MOST[scale][part]
 
 
-def test_a_dry_run_has_the_sizes_of_the_yaml(tmp_path, capsys):
+@pytest.mark.parametrize(("scale", "tokens"), [("gpu", "6,144"), ("paper", "14,336")])
+def test_a_dry_run_has_the_sizes_of_the_yaml(scale, tokens, tmp_path, capsys):
+    """4 vectors of the LLM's width, 1536 and 3584."""
     from freeze_omni.bin.stages import main
 
-    main(["dry_run", "--conf", str(CONF / "paper"), "--work", str(tmp_path), "--adapters", "conv"])
+    main(["dry_run", "--conf", str(CONF / scale), "--work", str(tmp_path), "--adapters", "conv"])
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]
-    assert ["task_tokens", "14,336", "14,336"] in rows, "4 vectors of width 3584"
+    assert ["task_tokens", tokens, tokens] in rows
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -153,6 +156,16 @@ def test_optimizers_and_schedulers_take_their_options(scale, name):
         scheduler(optimizer, **getattr(args, f"scheduler{suffix}_conf"))
     unknown = set(args.lr_scale) - set(counts(task.dry_run(args)))
     assert not unknown
+
+
+@pytest.mark.parametrize("scale", ["gpu", "paper"])
+def test_gpus_train_in_bfloat16_around_an_llm_in_bfloat16(scale):
+    """All but the codec, whose short-time spectra and discriminators stay in float32."""
+    for path in sorted((CONF / scale).glob("[0-9]*.yaml")):
+        options = yaml.safe_load(path.read_text("utf-8"))
+        assert (options.get("autocast") == "bfloat16") == (path.stem != "2.1_codec"), path
+        assert options.get("llm_dtype") == (None if path.stem[:3] in ("1.1", "2.1") else "bfloat16"), path
+        assert options.get("llm_checkpointing", False) == (path.stem[:3] == "1.2" and scale == "gpu"), path
 
 
 @pytest.mark.parametrize("name", FILES)

@@ -50,14 +50,16 @@ class InMemory(Resources):
         return self.made
 
 
-def training(bench: Bench, number: str) -> Figures:
+def training(bench: Bench, number: str, uneven: bool = False, **options: bool) -> Figures:
     """Updates of the stage of this number as one GPU of the paper's eight makes them.
 
     Peak memory counts all that the process has on the device. Operations of an update are those of its matrix products,
-    attention and convolutions, as torch counts them in one.
+    attention and convolutions, as torch counts them in one, layers that are computed again twice.
+    uneven: rows of half to one and a half of the stage's usual length. options: of `Resources`, such as
+    llm_checkpointing, where not the configuration's.
     """
     plan = planned(bench.conf, bench.work)[number]
-    model, rows, row_s = build(bench, plan), *batch_of(bench, plan)
+    model, rows, row_s = build(bench, plan, options), *batch_of(bench, plan, uneven)
     batch = plan.task.build_collate_fn(plan.args, True)(rows)[1]
     steps = Steps(bench, batch, plan.args.accum_grad)
     run(bench, plan, model, steps)
@@ -67,12 +69,14 @@ def training(bench: Bench, number: str) -> Figures:
         "trained_m": round(sum(one.numel() for one in model.parameters() if one.requires_grad) / 1e6, 1),
         "rows": len(rows),
         "row_s": row_s,
+        **({"rows_are": "uneven"} if uneven else {}),
+        **options,
         "batches_of_an_update": plan.args.accum_grad,
         "arithmetic": plan.args.autocast,
         "updates_timed": len(steps.spent_s),
         "update_p50_ms": round(1000 * spent_s, 3),
         "speech_s_a_second": round(heard_s / spent_s, 3),
-        "update_tflop": round(steps.flop / 1e12, 6),
+        "update_tflop": round(steps.flop / 1e12, 9),
         "tflop_a_second": round(steps.flop / 1e12 / spent_s, 6),
     }
     return figures | utilisation(bench, plan.args.autocast, figures["tflop_a_second"]) | memory(bench)
@@ -108,13 +112,13 @@ def planned(conf: Path, work: Path) -> dict[str, Plan]:
     return {plan.stage.number: plan for plan in plans(chosen, {})}
 
 
-def build(bench: Bench, plan: Plan) -> PartsModel:
+def build(bench: Bench, plan: Plan, options: Mapping[str, bool]) -> PartsModel:
     """The model in training on the device, with random weights; settles the task's options."""
     args, task = plan.args, plan.task
     config, resources = task.set_up(args)
     args.ngpu = int(bench.device.type == "cuda")
     task.settle_options(args)
-    given = InMemory(**vars(resources), made=frozen(bench, plan.stage.name))
+    given = InMemory(**{**vars(resources), **options}, made=frozen(bench, plan.stage.name))
     with torch.device(bench.device):
         parts = task.build_parts(config, given)
     model = task.assemble(config, parts, given)
@@ -132,14 +136,16 @@ def frozen(bench: Bench, stage: str) -> Any:
     return LlmEmbedding(0.02 * torch.randn(sizes, dtype=torch.bfloat16, device=bench.device), None)
 
 
-def batch_of(bench: Bench, plan: Plan) -> tuple[list[tuple[str, Row]], float]:
-    """What one of the paper's GPUs gets of a batch, and the seconds of its rows, which are all of one length."""
+def batch_of(bench: Bench, plan: Plan, uneven: bool) -> tuple[list[tuple[str, Row]], float]:
+    """What one of the paper's GPUs gets of a batch, and the mean seconds of its rows, which are all of one length
+    unless they are to be uneven."""
     name, args = plan.stage.name, plan.args
     row_s = {**ROW_S, **bench.size.row_s}[name]
     by_length = args.batch_type == "length"
     count = args.batch_bins / 16000 / row_s if by_length else args.batch_size
-    draw = np.random.default_rng(0)
-    rows = [("row", ROWS[name](draw, row_s)) for _ in range(max(1, round(count / GPUS)))]
+    draw, count = np.random.default_rng(0), max(1, round(count / GPUS))
+    spread = np.linspace(0.5, 1.5, count) if uneven and count > 1 else np.ones(count)
+    rows = [("row", ROWS[name](draw, float(row_s * share))) for share in spread]
     if name == "codec":
         row_s = plan.model["segment_s"]  # all that is copied of a row
     return rows, row_s

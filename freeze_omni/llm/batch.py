@@ -1,11 +1,13 @@
 """Several dialogues through the frozen LLM in one pass, each with its own cache, none of them padded or copied.
 
 The new positions of all rows follow one another in a batch of one. Attention alone goes row by row, over that row's own
-keys. So rows of any age, prefills and single tokens alike, share a pass, and none depends on the others.
+keys. So rows of any age, prefills and single tokens alike, share a pass, and none depends on the others. Training reads
+its batches in the same way, after caches of `PassLayer`s; on a GPU with flash attention, all rows at once.
 """
 
 import sys
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import Any
 
 import torch
@@ -16,7 +18,12 @@ from transformers.cache_utils import Cache
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
-from freeze_omni.llm.cache import LlmCache, cache_argument
+from freeze_omni.llm.cache import LlmCache, PassLayer, cache_argument
+
+try:
+    from torch.nn.attention.varlen import varlen_attn
+except ImportError:  # an older torch
+    varlen_attn = None
 
 PREFIX = "packed_"
 
@@ -33,6 +40,8 @@ class PackedRows(Cache):
         super().__init__(layers=[])
         self.caches, self.sizes, self.filling = caches, list(sizes), filling(sum(sizes))
         self.seen: list[tuple[Tensor, Tensor]] = []
+        self.ends: tuple[Tensor, ...] | None = None
+        self.fresh = all(isinstance(layer, PassLayer) for cache in caches for layer in cache.layers)
 
     def update(
         self, key_states: Tensor, value_states: Tensor, layer_idx: int, *args, **kwargs
@@ -47,9 +56,11 @@ class PackedRows(Cache):
         return x[:, :, : sum(self.sizes)].split(self.sizes, 2)
 
 
-@torch.no_grad()
 def read_packed(model: Any, embeds: Sequence[Tensor], caches: Sequence[LlmCache]) -> list[Tensor]:
-    """(P_i, E) of each row to hidden states; every cache, of one row without padding, grows by its row's positions."""
+    """(P_i, E) of each row to hidden states; every cache, of one row without padding, grows by its row's positions.
+
+    One cache of `PassLayer`s, which does not grow, may be that of all rows.
+    """
     _switch(model)
     rows = PackedRows(caches, [len(row) for row in embeds])
     fill = embeds[0].new_zeros(rows.filling, embeds[0].shape[1])
@@ -100,10 +111,43 @@ def _attend(
     if s_aux is not None:
         raise NotImplementedError(f"{type(module).__name__} has attention sinks, which packed passes do not know")
     scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
+    if rows.fresh and softcap is None and _has_varlen(query):
+        return _attend_together(query, rows, scaling, sliding_window)
     pairs = zip(rows.split(query), rows.seen, strict=True)
     parts = [_attend_row(part, *seen, scaling, sliding_window, softcap) for part, seen in pairs]
     parts.append(parts[0].new_zeros(1, query.shape[1], rows.filling, parts[0].shape[3]))
     return torch.cat(parts, dim=2).transpose(1, 2)
+
+
+def _has_varlen(query: Tensor) -> bool:
+    """Whether flash attention of rows of any lengths is there: for half precision, on an Ampere or newer."""
+    if varlen_attn is None or not query.is_cuda or query.dtype not in (torch.bfloat16, torch.float16):
+        return False
+    return torch.cuda.get_device_capability(query.device) >= (8, 0) and query.shape[-1] <= 256
+
+
+def _attend_together(query: Tensor, rows: PackedRows, scaling: float, window: int | None) -> Tensor:
+    """As `_attend`, by one kernel for all rows."""
+    own = query[0, :, : sum(rows.sizes)].transpose(0, 1)
+    keys, values = (torch.cat(parts, dim=2)[0].transpose(0, 1) for parts in zip(*rows.seen, strict=True))
+    seen = [key.shape[2] for key, _ in rows.seen]
+    if rows.ends is None:  # once for all layers: a copy to the device waits for what it does
+        rows.ends = tuple(
+            torch.tensor([0, *accumulate(sizes)], dtype=torch.int32, device=query.device)
+            for sizes in (rows.sizes, seen)
+        )
+    out = varlen_attn(
+        own.contiguous(),
+        keys.contiguous(),
+        values.contiguous(),
+        *rows.ends,
+        max(rows.sizes),
+        max(seen),
+        scale=scaling,
+        window_size=(-1 if window is None else window - 1, 0),
+        enable_gqa=True,
+    )
+    return F.pad(out, (0, 0, 0, 0, 0, rows.filling))[None]
 
 
 def _attend_row(

@@ -65,6 +65,24 @@ class GrowingLayer(DynamicLayer):
             self._show(self.length)
 
 
+class PassLayer(DynamicLayer):
+    """One layer of a single pass: keys and values (B, heads, n, dim) before it, if any.
+
+    It keeps nothing of what the pass reads, so that its layer can be computed again for the gradient.
+    """
+
+    def __init__(self, is_sliding: bool, keys: Tensor | None = None, values: Tensor | None = None) -> None:
+        super().__init__()
+        self.is_sliding = is_sliding
+        if keys is not None:
+            self.keys, self.values, self.is_initialized = keys, values, True
+
+    def update(self, key_states: Tensor, value_states: Tensor, *args, **kwargs) -> tuple[Tensor, Tensor]:
+        if not self.is_initialized:
+            return key_states, value_states
+        return torch.cat([self.keys, key_states], dim=-2), torch.cat([self.values, value_states], dim=-2)
+
+
 def cache_argument(decoder: nn.Module, cache: Any) -> dict[str, Any]:
     """A cache as the keyword argument that this version of transformers takes it by."""
     return {_cache_word(type(decoder)): cache}  # type: ignore[arg-type]

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from freeze_omni.hub import loading
 from freeze_omni.llm.batch import read_packed
-from freeze_omni.llm.cache import LlmCache, cache_argument
+from freeze_omni.llm.cache import LlmCache, PassLayer, cache_argument
 from freeze_omni.llm.chat import ChatTemplate, ChatTexts
 from freeze_omni.llm.check import check_architecture, check_reading, check_weights
 from freeze_omni.llm.order import ReadingOrder
 from freeze_omni.llm.quantised import quantise
+from freeze_omni.llm.recompute import recomputed
 from freeze_omni.llm.source import LlmError, check_source, read_tokenizer, told
 
 QUANTISED = "int8"
@@ -32,6 +35,8 @@ class FrozenLLM(nn.Module):
     """
 
     own_positions = 0  # of the context, taken before anything is read
+    packing = True  # of passes over rows of different lengths: only their real positions are computed
+    checkpointing = False  # of passes with gradient: layers keep their input alone, and are computed again
 
     def __init__(
         self, model: nn.Module, tokenizer: Any = None, source: str = "", chat: ChatTemplate | None = None
@@ -164,28 +169,54 @@ class FrozenLLM(nn.Module):
         """
         if mask is not None and bool(mask.all()) and (cache is None or cache.mask is None):
             mask = None
-        if mask is not None:
-            embeds = embeds.masked_fill(~mask[..., None], 0)
-        embeds = embeds.to(self.model.dtype)
         if cache is None:
-            arguments = {} if mask is None else {"attention_mask": mask, "position_ids": _count(mask)}
-            return self._run(embeds, use_cache=False, **arguments), None
+            again = self.checkpointing and torch.is_grad_enabled()
+            with recomputed(self.model.get_decoder(), self.applied) if again else nullcontext():
+                return (self._packed if self.packing and mask is not None else self._padded)(embeds, mask), None
         size = embeds.shape[1]
         whole = cache.extend_mask(mask, embeds.shape[0], size)
-        positions = None if whole is None else _count(whole)[:, -size:]
+        positions = None if whole is None else count(whole)[:, -size:]
         with torch.no_grad():
+            embeds = _silenced(embeds, mask)
             hidden = self._run(embeds, use_cache=True, cache=cache, attention_mask=whole, position_ids=positions)
         return hidden, cache
 
+    @torch.no_grad()
     def read_rows(self, embeds: Sequence[Tensor], caches: Sequence[LlmCache]) -> list[Tensor]:
         """Dialogues of any age at once: (P_i, E) to (P_i, E), each after its own cache, as it would get alone."""
-        return read_packed(self.model, embeds, caches)
+        with self.applied():
+            return read_packed(self.model, embeds, caches)
+
+    def applied(self) -> AbstractContextManager[None]:
+        """Inside, the layers compute with what was learned with them, if anything (see `llm/tuned.py`)."""
+        return nullcontext()
+
+    def pass_cache(self, rows: int) -> LlmCache:
+        """What a single pass of so many rows reads first: nothing."""
+        cache = self.new_cache()
+        cache.layers = [PassLayer(layer.is_sliding) for layer in cache.layers]
+        return cache
+
+    def _packed(self, embeds: Tensor, mask: Tensor) -> Tensor:
+        """The real positions alone, all rows in one: no layer computes padding. Zeros at the padding."""
+        sizes = [size for size in mask.sum(1).tolist() if size]
+        rows, cache = embeds[mask].split(sizes), self.pass_cache(1)
+        with self.applied():
+            read = read_packed(self.model, rows, [cache] * len(rows))
+        hidden = embeds.new_zeros(embeds.shape, dtype=self.model.dtype)
+        return hidden.index_put((mask,), torch.cat(read))
+
+    def _padded(self, embeds: Tensor, mask: Tensor | None) -> Tensor:
+        arguments = {} if mask is None else {"attention_mask": mask, "position_ids": count(mask)}
+        return self._run(_silenced(embeds, mask), use_cache=False, **arguments)
 
     def _run(self, embeds: Tensor, use_cache: bool, cache: Any = None, **arguments: Any) -> Tensor:
         decoder = self.model.get_decoder()
         if cache is not None:
             arguments |= cache_argument(decoder, cache)
-        return decoder(inputs_embeds=embeds, use_cache=use_cache, **arguments).last_hidden_state
+        with self.applied():
+            output = decoder(inputs_embeds=embeds.to(self.model.dtype), use_cache=use_cache, **arguments)
+        return output.last_hidden_state
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Hidden states (..., E) after the final norm to scaled and capped logits (..., vocab_size)."""
@@ -206,12 +237,14 @@ class FrozenLLM(nn.Module):
             raise LlmError(f"{self.source}: {found}; add what it does to FrozenLLM.logits")
 
     def fingerprint(self) -> str:
-        """sha256 over names, shapes, dtypes and bytes of all weights; of quantised ones as they were read."""
+        """sha256 over names, shapes, dtypes and bytes of all weights; of quantised ones as they were read; of sharded
+        ones by all processes together."""
         if self._fingerprint:
             return self._fingerprint
         digest = hashlib.sha256()
         for name, weight in sorted(self.model.named_parameters()):
             digest.update(f"{name} {tuple(weight.shape)} {weight.dtype}\n".encode())
+            weight = weight.full_tensor() if isinstance(weight, DTensor) else weight
             digest.update(weight.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
         return digest.hexdigest()
 
@@ -233,7 +266,11 @@ def _forgive_missing(llm: FrozenLLM, incompatible: Any) -> None:
     missing[:] = [key for key in missing if not key.startswith(llm._load_prefix)]
 
 
-def _count(mask: Tensor) -> Tensor:
+def _silenced(embeds: Tensor, mask: Tensor | None) -> Tensor:
+    return embeds if mask is None else embeds.masked_fill(~mask[..., None], 0)
+
+
+def count(mask: Tensor) -> Tensor:
     """Position ids (B, P) of the real positions of a mask; padding repeats its neighbour's."""
     return (mask.long().cumsum(1) - 1).clamp_(min=0)
 

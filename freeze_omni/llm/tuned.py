@@ -14,11 +14,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers.cache_utils import DynamicLayer
 from transformers.pytorch_utils import Conv1D
 
-from freeze_omni.llm.cache import GrowingLayer, LlmCache, cache_argument
-from freeze_omni.llm.frozen import FrozenLLM
+from freeze_omni.llm.cache import GrowingLayer, LlmCache, PassLayer, cache_argument
+from freeze_omni.llm.frozen import FrozenLLM, count
 
 PART = "llm_tuning"  # in checkpoints and configurations
 
@@ -61,10 +60,7 @@ class LearnedPrefix(nn.Module):
     def learning_cache(self, cache: LlmCache, rows: int, dtype: torch.dtype) -> LlmCache:
         """`cache`, which is empty, with the prefix in it, and gradient from what is read after it."""
         for number, (key, value) in enumerate(self._of_rows(rows)):
-            layer = DynamicLayer()
-            layer.is_sliding = cache.layers[number].is_sliding
-            layer.update(key.to(dtype), value.to(dtype))
-            cache.layers[number] = layer
+            cache.layers[number] = PassLayer(cache.layers[number].is_sliding, key.to(dtype), value.to(dtype))
         return cache
 
     def _of_rows(self, rows: int) -> Iterator[tuple[Tensor, Tensor]]:
@@ -187,6 +183,7 @@ class TunedLLM(FrozenLLM):
     def __init__(self, plain: FrozenLLM, tuning: LearnedPrefix | Lora):
         super().__init__(plain.model, plain.tokenizer, plain.source, plain.chat)
         self.given_chat, self.own_positions = plain.given_chat, tuning.positions
+        self.packing, self.checkpointing = plain.packing, plain.checkpointing
         self._held = plain, tuning  # in a tuple: neither is a submodule, so neither is frozen, moved or saved twice
 
     @property
@@ -205,28 +202,29 @@ class TunedLLM(FrozenLLM):
             self.tuning.begin(cache, len(embeds), self.model.dtype)
         return super().forward(embeds, mask, cache)
 
+    def applied(self) -> AbstractContextManager[None]:
+        return self.tuning.applied()
+
+    def pass_cache(self, rows: int) -> LlmCache:
+        cache = super().pass_cache(rows)
+        return self.tuning.learning_cache(cache, rows, self.model.dtype) if self.own_positions else cache
+
     def read_rows(self, embeds: Sequence[Tensor], caches: Sequence[LlmCache]) -> list[Tensor]:
         """As a FrozenLLM's, each row after the prefix."""
         for cache in caches:
             self.tuning.begin(cache, 1, self.model.dtype)
-        with self.tuning.applied():
-            return super().read_rows(embeds, caches)
+        return super().read_rows(embeds, caches)
 
-    def _run(self, embeds: Tensor, use_cache: bool, **arguments: Any) -> Tensor:  # type: ignore[override]
-        if not use_cache and self.own_positions:
-            arguments, use_cache = self._after_prefix(embeds, arguments), True
-        with self.tuning.applied():
-            return super()._run(embeds, use_cache=use_cache, **arguments)
-
-    def _after_prefix(self, embeds: Tensor, arguments: dict[str, Any]) -> dict[str, Any]:
+    def _padded(self, embeds: Tensor, mask: Tensor | None) -> Tensor:
         """A pass without cache becomes one after the prefix, with gradient."""
         size, rows = self.own_positions, len(embeds)
-        cache = self.tuning.learning_cache(self.new_cache(), rows, self.model.dtype)
-        if "attention_mask" in arguments:
-            mask = arguments["attention_mask"]
+        if not size:
+            return super()._padded(embeds, mask)
+        arguments: dict[str, Any] = {}
+        if mask is not None:
             arguments["attention_mask"] = torch.cat([mask.new_ones(rows, size), mask], dim=1)
-            arguments["position_ids"] = arguments["position_ids"] + size
-        return arguments | {"cache": cache}
+            arguments["position_ids"] = count(mask) + size
+        return self._run(embeds, use_cache=True, cache=self.pass_cache(rows), **arguments)
 
 
 def tuned(llm: FrozenLLM, tuning: nn.Module | None) -> FrozenLLM:

@@ -21,7 +21,7 @@ from freeze_omni.tasks.listening_model import (
     search_part,
     spoken_pieces,
 )
-from freeze_omni.tasks.llm_pass import answer_turn, text_loss, turn_of, with_end, write
+from freeze_omni.tasks.llm_pass import answer_turn, text_losses, turn_of, with_end, write
 from freeze_omni.tasks.parts_model import Result, pairs, sound_of, training_result
 from freeze_omni.tasks.preprocess import Reader, build_augment
 from freeze_omni.tasks.resources import Resources, stage_llm
@@ -81,7 +81,7 @@ class AdapterModel(ListeningModel):
         else:
             targets = with_end(*text, self.llm.chat.end_id)
             written = write(self.llm, spoken_pieces(self.task_tokens, out), *targets)
-            loss, stats["acc"] = text_loss(written.logits, written.targets)
+            loss, stats["acc"], _ = text_losses(self.llm, written)
         if self.config.ctc_weight:
             stats["loss_ctc"] = self._ctc_loss(out, *units, batch)
             loss = loss + self.config.ctc_weight * stats["loss_ctc"]

@@ -15,7 +15,7 @@ from espnet2.tasks.abs_task import AbsTask, optim_classes, scheduler_classes
 from espnet2.train.collate_fn import CommonCollateFn
 from espnet2.utils import config_argparse
 from espnet2.utils.nested_dict_action import NestedDictAction
-from espnet2.utils.types import float_or_none, int_or_none, str_or_none
+from espnet2.utils.types import float_or_none, int_or_none, str2bool, str_or_none
 from torch import nn
 
 from freeze_omni.autocast import autocast_dtype
@@ -42,6 +42,9 @@ OPTIONS: dict[str, tuple[Any, Any, str]] = {
     "llm": (None, str_or_none, "Folder or hub id of the frozen LLM"),
     "llm_revision": (None, str_or_none, "Commit, tag or branch of a hub id"),
     "llm_dtype": ("float32", str, "float32 or bfloat16: type of the frozen weights"),
+    "llm_packing": (True, str2bool, "Passes through the LLM over the real positions of a batch alone, not its padding"),
+    "llm_checkpointing": (False, str2bool, "Keep the LLM's layers' inputs alone, and compute them again in backward"),
+    "llm_sharding": (False, str2bool, "Spread the LLM's layers over the processes of a distributed training (FSDP2)"),
     "llm_size": (None, int_or_none, "Width of the LLM, for a dry run without it"),
     "encoder": (None, str_or_none, "Pretrained speech encoder: folder of transformers or CTranslate2, or hub id"),
     "units": (None, str_or_none, "Folder of the CTC units"),
@@ -118,6 +121,9 @@ class BaseTask(AbsTask):
 
     @classmethod
     def build_model(cls, args: argparse.Namespace) -> PartsModel:
+        if args.llm_sharding and not torch.distributed.is_initialized():
+            where = args.config or "command line"
+            raise ConfigError(f"{where}: llm_sharding: there is one process: take --ngpu 2 or more, or leave it out")
         config, resources = cls.set_up(args)
         parts = cls.build_parts(config, resources)
         fill_parts(nn.ModuleDict(parts), load_parts(cls.sources(args)))

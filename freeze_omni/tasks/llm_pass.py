@@ -1,16 +1,19 @@
 """A pass of a batch through the frozen LLM, and the losses of the text that it writes."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 from freeze_omni.llm.frozen import FrozenLLM
 from freeze_omni.shapes import pad_rows, valid_mask
 from freeze_omni.tasks.parts_model import pairs
 
+LOGITS_AT_ONCE = 2**26  # 256 MB in float32
 Piece = tuple[Tensor, Tensor]
 """Ids (B, N) or embeddings (B, N, E), padded with anything, and lengths (B,)."""
 
@@ -53,21 +56,6 @@ def predicting(hidden: Tensor, starts: Tensor, lengths: Tensor) -> Tensor:
     return hidden.gather(1, index[..., None].expand(-1, -1, hidden.shape[2]))
 
 
-def text_loss(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean cross entropy and accuracy of logits (N, V) and targets (N,); zeros where N is 0."""
-    if len(targets) == 0:
-        return logits.sum() * 0.0, logits.new_zeros(())
-    return F.cross_entropy(logits.float(), targets), (logits.argmax(-1) == targets).float().mean()
-
-
-def divergence(teacher: Tensor, student: Tensor) -> Tensor:
-    """Mean over tokens of KL(teacher || student), both logits (N, V); zero where N is 0."""
-    if len(student) == 0:
-        return student.sum() * 0.0
-    wanted, given = teacher.float().log_softmax(-1), student.float().log_softmax(-1)
-    return F.kl_div(given, wanted, log_target=True, reduction="batchmean")
-
-
 def embedded(llm: FrozenLLM, piece: Piece) -> Piece:
     return llm.embed(piece[0].clamp(min=0)), piece[1]
 
@@ -86,11 +74,11 @@ def turn_of(batch: Mapping[str, Tensor]) -> TurnIds:
 
 class Written(NamedTuple):
     """hidden (B, P, E) of all positions, starts (B, pieces) of what they are joined from, and of the text's N tokens
-    in all rows together logits (N, V) and targets (N,)."""
+    in all rows together the states (N, E) that predict them, and targets (N,)."""
 
     hidden: Tensor
     starts: Tensor
-    logits: Tensor
+    states: Tensor
     targets: Tensor
 
 
@@ -100,7 +88,54 @@ def write(llm: FrozenLLM, opening: Sequence[Piece], targets: Tensor, lengths: Te
     hidden, _ = llm(joined.embeds, joined.mask)
     states = predicting(hidden, joined.starts[:, -1], torch.full_like(lengths, targets.shape[1]))
     real = valid_mask(lengths, targets.shape[1])
-    return Written(hidden, joined.starts, llm.logits(states[real]), targets[real])
+    return Written(hidden, joined.starts, states[real], targets[real])
+
+
+class TextLosses(NamedTuple):
+    """Means over a text's tokens, zeros where there are none: cross entropy, share of tokens that are the likeliest,
+    and KL(teacher || student) or None."""
+
+    cross_entropy: Tensor
+    accuracy: Tensor
+    divergence: Tensor | None
+
+
+def text_losses(llm: FrozenLLM, written: Written, teacher: Written | None = None) -> TextLosses:
+    """At most `LOGITS_AT_ONCE` logits are there at a time: more tokens go in pieces, each of which is computed again
+    for its gradient. (torch's linear_cross_entropy has no scaled or capped logits, and no divergence.)
+
+    teacher: the same text, written by `llm.plain`, without gradient.
+    """
+    count = len(written.targets)
+    read = None if teacher is None else teacher.states
+    if count == 0:
+        zero = written.states.float().sum() * 0.0
+        return TextLosses(zero, zero.detach(), None if read is None else zero)
+    size = max(1, LOGITS_AT_ONCE // llm.vocab_size)
+    if count <= size:
+        sums = _sums(llm, written.states, written.targets, read)
+    else:
+        pieces = zip(*(each.split(size) for each in (written.states, written.targets)), strict=True)
+        reads = [None] * -(-count // size) if read is None else read.split(size)
+        found = [_sums_again(llm, *piece, one) for piece, one in zip(pieces, reads, strict=True)]
+        sums = torch.stack(found).sum(0)
+    # each on its own: ESPnet's trainer divides a loss in place
+    return TextLosses(sums[0] / count, sums[1].detach() / count, None if read is None else sums[2] / count)
+
+
+def _sums(llm: FrozenLLM, states: Tensor, targets: Tensor, read: Tensor | None) -> Tensor:
+    """(3,): cross entropy, tokens that are the likeliest, and divergence from what the teacher's states `read` say."""
+    logits = llm.logits(states).float()
+    cross_entropy = F.cross_entropy(logits, targets, reduction="sum")
+    hits, divergence = (logits.argmax(-1) == targets).float().sum(), torch.zeros_like(cross_entropy)
+    if read is not None:
+        with torch.no_grad():
+            wanted = llm.plain.logits(read).float().log_softmax(-1)
+        divergence = F.kl_div(logits.log_softmax(-1), wanted, log_target=True, reduction="sum")
+    return torch.stack([cross_entropy, hits, divergence])
+
+
+_sums_again = partial(checkpoint, _sums, use_reentrant=False, preserve_rng_state=False)
 
 
 def answer_turn(
@@ -113,14 +148,16 @@ def answer_turn(
     Returns: the loss; loss_answer (the cross entropy), acc, and kl if it has a weight; what was written.
     """
     written = _write_answer(llm, [context or embedded(llm, turn.context), *heard], turn.answer)
-    loss, acc = text_loss(written.logits, written.targets)
-    stats = {"loss_answer": loss, "acc": acc}
+    read = None
     if kl_weight:
         with torch.no_grad():
             question = [embedded(llm, turn.context), embedded(llm, turn.question)]
             read = _write_answer(llm.plain, question, turn.answer)
-        stats["kl"] = divergence(read.logits, written.logits)
-        loss = loss + kl_weight * stats["kl"]
+    losses = text_losses(llm, written, read)
+    loss, stats = losses.cross_entropy, {"loss_answer": losses.cross_entropy, "acc": losses.accuracy}
+    if losses.divergence is not None:
+        stats["kl"] = losses.divergence
+        loss = loss + kl_weight * losses.divergence
     return loss, stats, written
 
 

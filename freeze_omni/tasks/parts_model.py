@@ -44,6 +44,14 @@ class PartsModel(AbsESPnetModel):
             return super().__call__(*args, **kwargs)
 
     @property
+    def _ddp_params_and_buffers_to_ignore(self) -> list[str]:
+        """Read by DistributedDataParallel, which would send all weights at the start and all buffers before each pass:
+        each process has read the LLM itself, or its share of it."""
+        llm = getattr(self, "llm", None)
+        names = [] if llm is None else [name for name, _ in (*llm.named_parameters(), *llm.named_buffers())]
+        return [f"llm.{name}" for name in names]
+
+    @property
     def saved(self) -> set[str]:
         return {*self.kept, *(name.split(".")[0] for name in self.trained)}
 

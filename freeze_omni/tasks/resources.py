@@ -17,6 +17,8 @@ from torch import Tensor, nn
 from freeze_omni.checkpoint import PartsSource
 from freeze_omni.config import ConfigError
 from freeze_omni.llm.frozen import DTYPES, FrozenLLM, width_of
+from freeze_omni.llm.recompute import decoder_layers
+from freeze_omni.llm.sharding import load_sharded
 from freeze_omni.llm.source import pinned
 from freeze_omni.llm.tuned import PART, build_tuning, tuned
 from freeze_omni.llm.units import CtcUnits
@@ -30,6 +32,8 @@ class Resources:
     """Where the LLM and the units are, and how large: parts are built from the sizes alone.
 
     Raises ConfigError on access to what was not given. loads: whether weights are read; a dry run reads none.
+    llm_packing, llm_checkpointing: of a `FrozenLLM`'s passes. llm_sharding: device over whose processes its layers are
+    spread; none: every process has all of it.
     """
 
     llm_path: str | None
@@ -41,6 +45,9 @@ class Resources:
     cmvn: str | None = None
     encoder: str | None = None
     loads: bool = True
+    llm_packing: bool = True
+    llm_checkpointing: bool = False
+    llm_sharding: str | None = None
 
     @classmethod
     def from_options(cls, args: argparse.Namespace) -> Resources:
@@ -54,7 +61,18 @@ class Resources:
             if units is None and unit_size is None:
                 units, unit_size = (f"{pack}/units", None) if config.ctc_units else (None, 0)
         return cls(
-            llm, args.llm_dtype, args.llm_size, units, unit_size, system, args.cmvn, args.encoder, not args.dry_run
+            llm_path=llm,
+            llm_dtype=args.llm_dtype,
+            given_llm_size=args.llm_size,
+            units_path=units,
+            given_unit_size=unit_size,
+            system=system,
+            cmvn=args.cmvn,
+            encoder=args.encoder,
+            loads=not args.dry_run,
+            llm_packing=args.llm_packing,
+            llm_checkpointing=args.llm_checkpointing,
+            llm_sharding=("cuda" if args.ngpu else "cpu") if args.llm_sharding else None,
         )
 
     def _llm_path(self, what: str = "the LLM") -> str:
@@ -64,7 +82,7 @@ class Resources:
 
     @property
     def llm(self) -> FrozenLLM:
-        return _load_llm(self._llm_path(), self.llm_dtype)
+        return _load_llm(self._llm_path(), self.llm_dtype, self.llm_sharding)
 
     @property
     def llm_plan(self) -> FrozenLLM:
@@ -77,7 +95,7 @@ class Resources:
     @property
     def embedding(self) -> FrozenLLM | LlmEmbedding:
         """The LLM's tokenizer and input embedding, without the rest of it if that can be left out."""
-        return _load_embedding(self._llm_path("the LLM's embedding"), self.llm_dtype)
+        return _load_embedding(self._llm_path("the LLM's embedding"), self.llm_dtype) or self.llm
 
     @property
     def units(self) -> CtcUnits:
@@ -152,17 +170,19 @@ def _file_of(folder: Path, name: str) -> Path | None:
 
 
 @functools.cache
-def _load_llm(path: str, dtype: str) -> FrozenLLM:
+def _load_llm(path: str, dtype: str, sharding: str | None) -> FrozenLLM:
     """path: of a model, or of a packed folder, whose chat template is then used."""
-    if not is_pack(path):
-        return FrozenLLM.load(path, dtype=dtype)
-    config = read_config(path)
-    return FrozenLLM.load(llm_source(path, config), dtype=dtype, texts=config.chat)
+    source, texts = path, None
+    if is_pack(path):
+        config = read_config(path)
+        source, texts = llm_source(path, config), config.chat
+    load = functools.partial(FrozenLLM.load, source, dtype=dtype, texts=texts)
+    return load() if sharding is None else load_sharded(load, sharding)
 
 
 @functools.cache
-def _load_embedding(path: str, dtype: str) -> FrozenLLM | LlmEmbedding:
-    return (None if is_pack(path) else LlmEmbedding.load(path, dtype)) or _load_llm(path, dtype)
+def _load_embedding(path: str, dtype: str) -> LlmEmbedding | None:
+    return None if is_pack(path) else LlmEmbedding.load(path, dtype)
 
 
 _load_units = functools.cache(CtcUnits.load)
@@ -179,5 +199,12 @@ def tuning_part(config: Any, resources: Resources) -> dict[str, nn.Module]:
 
 
 def stage_llm(parts: Mapping[str, nn.Module], resources: Resources) -> FrozenLLM:
-    """The LLM of a stage: with what was learned with it, if anything (see `llm/tuned.py`)."""
-    return tuned(resources.llm, parts.get(PART))
+    """The LLM of a stage: with what was learned with it, if anything (see `llm/tuned.py`), and as its passes are to be.
+
+    Raises LlmError: an LLM whose layers are not known, and so cannot be computed again.
+    """
+    llm = resources.llm
+    llm.packing, llm.checkpointing = resources.llm_packing, resources.llm_checkpointing
+    if llm.checkpointing:
+        decoder_layers(llm.model.get_decoder())
+    return tuned(llm, parts.get(PART))

@@ -53,6 +53,15 @@ def test_utilisation_follows_from_counted_operations(record):
             assert row["mfu"] == pytest.approx(row["tflop_a_second"], abs=1e-4) or row["arithmetic"] == "float32"
 
 
+@pytest.mark.processes
+def test_options_of_the_llm_are_seen_in_what_is_computed(record):
+    """Layers that are computed again, and padding that is not left out, are more operations."""
+    tflop = {name: row["update_tflop"] for name, row in record["rows"].items() if name.startswith("train_1.2")}
+    assert tflop["train_1.2_checkpointing"] > tflop["train_1.2"]
+    assert tflop["train_1.2_uneven_padded"] > tflop["train_1.2_uneven"]
+    assert record["rows"]["train_1.2_uneven"]["rows"] == record["rows"]["train_1.2"]["rows"] > 1
+
+
 @pytest.mark.parametrize(
     ("error", "reason", "fault"),
     [

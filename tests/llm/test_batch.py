@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 import torch
+from torch.nn import functional as F
 
+from freeze_omni.llm import batch
 from freeze_omni.llm.frozen import FrozenLLM
-from tests.toy import KINDS, toy_llm
+from freeze_omni.llm.tuned import build_tuning, tuned
+from tests.llm.zoo import zoo_llm
+from tests.toy import KINDS, TUNINGS, as_if_learned, toy_llm
 
 
 @pytest.fixture(scope="module", params=KINDS)
@@ -44,3 +50,49 @@ def test_plain_passes_stay_what_they_were(llm):
     after = llm(row, mask)[0], llm(row)[0]
     for one, other in zip(before, after, strict=True):
         torch.testing.assert_close(one, other, rtol=0, atol=0)
+
+
+def varlen_by_its_documentation(query, key, value, ends_q, ends_k, max_q, max_k, *, scale, window_size, enable_gqa):
+    """As torch's varlen_attn, whose kernel needs a GPU: causal, `left` positions back and the own one."""
+    left, right = window_size
+    assert right == 0 and ends_q.dtype == ends_k.dtype == torch.int32
+    assert (max_q, max_k) == (int(ends_q.diff().max()), int(ends_k.diff().max()))
+    found = []
+    for (first, end), (first_k, end_k) in zip(pairwise(ends_q.tolist()), pairwise(ends_k.tolist()), strict=True):
+        own = torch.arange(end - first)[:, None] + (end_k - first_k) - (end - first)
+        back = own - torch.arange(end_k - first_k)
+        mask = (back >= 0) & ((back <= left) if left >= 0 else True)
+        parts = query[first:end], key[first_k:end_k], value[first_k:end_k]
+        parts = (part.transpose(0, 1) for part in parts)
+        out = F.scaled_dot_product_attention(*parts, attn_mask=mask, scale=scale, enable_gqa=enable_gqa)
+        found.append(out.transpose(0, 1))
+    return torch.cat(found)
+
+
+@pytest.mark.parametrize("kind", ["qwen2", "mistral"])  # of which one has a window
+@pytest.mark.parametrize("sizes", [(4, 9, 1), (2, 1)], ids=str)
+@pytest.mark.parametrize("tuning", [None, "prefix"])
+def test_rows_together_in_one_kernel_are_what_they_are_row_by_row(kind, sizes, tuning, tmp_path, monkeypatch):
+    llm = FrozenLLM.load(zoo_llm(tmp_path, kind))
+    llm = tuned(llm, None if tuning is None else as_if_learned(build_tuning(TUNINGS[tuning], llm)))
+    embeds = torch.randn(len(sizes), max(sizes), llm.hidden_size)
+    mask = torch.arange(max(sizes)) < torch.tensor(sizes)[:, None]
+    expected, calls = llm(embeds, mask)[0], []
+    monkeypatch.setattr(batch, "_has_varlen", lambda query: calls.append(1) or True)
+    monkeypatch.setattr(batch, "varlen_attn", varlen_by_its_documentation)
+    torch.testing.assert_close(llm(embeds, mask)[0], expected, rtol=1e-4, atol=1e-4)
+    assert calls
+    monkeypatch.setattr(batch, "varlen_attn", None)  # sessions have their keys apart
+    llm.read_rows([row[:1] for row in embeds], [llm.new_cache() for _ in sizes])
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="torch's kernel for rows of any lengths needs a GPU")
+def test_the_kernel_on_a_gpu(tmp_path):
+    llm = FrozenLLM.load(zoo_llm(tmp_path, "qwen2"), dtype="bfloat16", device="cuda")
+    embeds = torch.randn(2, 9, llm.hidden_size, device="cuda", requires_grad=True)
+    mask = torch.arange(9, device="cuda") < torch.tensor([[9], [4]], device="cuda")
+    found = []
+    for llm.packing in (True, False):
+        hidden = llm(embeds, mask)[0][mask]
+        found.append((hidden, *torch.autograd.grad(hidden.float()[:, 0].sum(), embeds)))
+    torch.testing.assert_close(*found, rtol=0.1, atol=0.1)

@@ -16,6 +16,7 @@ from freeze_omni.llm.check import check_reading
 from freeze_omni.llm.frozen import FrozenLLM, LlmError
 from freeze_omni.llm.generate import GenerationConfig, generate_batch
 from freeze_omni.llm.source import pinned
+from freeze_omni.shapes import pad_rows, valid_mask
 from tests.llm.zoo import FITTING, UNFIT, zoo_llm
 
 
@@ -34,6 +35,24 @@ def test_llms_that_fit_are_forked_cut_and_batched(kind, tmp_path):
     torch.testing.assert_close(again, whole[:, 5:], atol=1e-4, rtol=1e-3)
     torch.testing.assert_close(batch[0], whole[0, 7:], atol=1e-4, rtol=1e-3)
     torch.testing.assert_close(batch[1], whole[0], atol=1e-4, rtol=1e-3)
+    check_learning(llm)
+
+
+def check_learning(llm: FrozenLLM) -> None:
+    """Rows of several lengths, packed or with layers computed again, have the states and gradients of single rows."""
+    rows = [torch.randn(1, size, llm.hidden_size, requires_grad=True) for size in (4, 9, 1)]
+    alone = [llm(row)[0][0] for row in rows]
+    weights = torch.randn(14, llm.hidden_size)  # norms make squares the same whatever was read
+    (torch.cat(alone) * weights).sum().backward()
+    for llm.checkpointing in (False, True):
+        embeds, lengths = pad_rows([row[0].detach() for row in rows], value=float("nan"))
+        mask = valid_mask(lengths)
+        hidden = llm(embeds.requires_grad_(), mask)[0]
+        (hidden[mask] * weights).sum().backward()
+        torch.testing.assert_close(hidden[mask], torch.cat(alone), atol=1e-4, rtol=1e-3)
+        expected = torch.cat([row.grad[0] for row in rows])
+        torch.testing.assert_close(embeds.grad[mask], expected, atol=1e-3 * float(expected.abs().max()), rtol=1e-3)
+        assert not embeds.grad[~mask].any()
 
 
 @pytest.mark.parametrize("kind", UNFIT)

@@ -7,16 +7,20 @@ import shutil
 
 import pytest
 import torch
+from torch.nn import functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from freeze_omni.bin.train import load_task
 from freeze_omni.config import ConfigError, build
 from freeze_omni.llm.frozen import FrozenLLM
 from freeze_omni.llm.tuned import build_tuning, tuned
 from freeze_omni.shapes import pad_rows
+from freeze_omni.tasks import llm_pass
 from freeze_omni.tasks.adapter import AdapterModelConfig
-from freeze_omni.tasks.llm_pass import TurnIds, answer_turn, divergence, join, predicting, text_loss, with_end
+from freeze_omni.tasks.llm_pass import TurnIds, Written, answer_turn, join, predicting, text_losses, with_end
 from tests.tasks.corpus import ENCODER
-from tests.toy import TUNINGS, as_if_learned
+from tests.toy import TUNINGS, as_if_learned, toy_llm
 
 
 @pytest.fixture(scope="module")
@@ -56,12 +60,65 @@ def test_the_teacher_is_the_llm_as_it_was(llm, turn):
     assert stats["kl"] > 1e-3
 
 
-def test_the_divergence_is_that_of_the_distributions():
-    teacher, student = torch.tensor([[0.0, 1.0], [2.0, 0.0]]), torch.tensor([[0.0, 0.0], [2.0, 0.0]])
-    p = teacher[0].softmax(-1)
-    expected = (p * (p / 0.5).log()).sum() / 2  # the second token agrees
-    assert float(divergence(teacher, student)) == pytest.approx(float(expected), rel=1e-5)
-    assert divergence(teacher[:0], student[:0]) == 0
+@pytest.fixture(scope="module", params=["qwen2", "gemma"])  # plain logits, capped ones
+def written(request, tmp_path_factory):
+    """An LLM, states of 37 tokens with gradient, targets, and states of a teacher."""
+    llm = FrozenLLM.load(toy_llm(tmp_path_factory.mktemp(request.param), request.param))
+    draw = torch.Generator().manual_seed(2)
+    states, read = (torch.randn(37, llm.hidden_size, generator=draw) for _ in range(2))
+    targets = torch.randint(llm.vocab_size, (37,), generator=draw)
+    targets[:9] = llm.logits(states[:9]).argmax(-1)
+    return llm, states.requires_grad_(), targets, read
+
+
+def losses_of(llm, states, targets, read):
+    none = torch.zeros(0)
+    return text_losses(llm, Written(none, none, states, targets), Written(none, none, read, targets))
+
+
+def plain_losses(llm, states, targets, read):
+    logits, wanted = llm.logits(states).float(), llm.logits(read).float()
+    distance = (wanted.softmax(-1) * (wanted.log_softmax(-1) - logits.log_softmax(-1))).sum(-1).mean()
+    return F.cross_entropy(logits, targets), (logits.argmax(-1) == targets).float().mean(), distance
+
+
+class Largest(TorchDispatchMode):
+    """Values of the largest tensor that is made inside."""
+
+    found = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        self.found = max([self.found, *(x.numel() for x in tree_leaves(out) if isinstance(x, torch.Tensor))])
+        return out
+
+
+@pytest.mark.parametrize("at_once", [1, 5, 36, 37, 1000], ids=lambda rows: f"{rows} rows")
+def test_losses_in_pieces_are_the_plain_ones_with_the_same_gradient(written, at_once, monkeypatch):
+    llm, states, targets, read = written
+    monkeypatch.setattr(llm_pass, "LOGITS_AT_ONCE", at_once * llm.vocab_size)
+    with Largest() as largest:
+        found = losses_of(*written)
+        loss = found.cross_entropy.reshape(1)
+        loss /= 1  # in place, as ESPnet's trainer does
+        gradient = torch.autograd.grad(loss + 0.5 * found.divergence, states)[0]
+    expected = plain_losses(*written)
+    torch.testing.assert_close(tuple(found), expected)
+    torch.testing.assert_close(gradient, torch.autograd.grad(expected[0] + 0.5 * expected[2], states)[0])
+    weights = llm.model.get_output_embeddings().weight.numel()  # transposed for the product
+    assert largest.found <= max(min(at_once, 37) * llm.vocab_size, weights)
+
+
+def test_logits_of_all_tokens_are_never_there(written, monkeypatch):
+    llm, states, targets, read = (written[0], *(torch.cat([each] * 40) for each in written[1:]))
+    whole = len(targets) * llm.vocab_size
+    monkeypatch.setattr(llm_pass, "LOGITS_AT_ONCE", whole // 4)
+    with Largest() as largest:
+        losses_of(llm, states, targets, read).cross_entropy.backward()
+    assert 0 < largest.found <= whole / 4
+    with Largest() as largest:
+        plain_losses(llm, states, targets, read)
+    assert largest.found == whole
 
 
 def test_the_divergence_is_a_part_of_the_loss_of_stage_1_3(toy):
@@ -142,8 +199,27 @@ def test_a_token_is_predicted_by_the_position_before_it():
     assert states[0, :, 0].tolist() == [1, 2, 3] and states[1, 0, 0] == 8
 
 
-def test_loss_over_nothing_is_zero_with_a_gradient():
-    logits = torch.zeros(0, 4, requires_grad=True)
-    loss, accuracy = text_loss(logits, torch.zeros(0, dtype=torch.long))
-    loss.backward()
-    assert loss == 0 and accuracy == 0 and logits.grad is not None
+def test_loss_over_nothing_is_zero_with_a_gradient(llm):
+    states = torch.zeros(0, llm.hidden_size, requires_grad=True)
+    found = losses_of(llm, states, torch.zeros(0, dtype=torch.long), states.detach())
+    (found.cross_entropy + found.divergence).backward()
+    assert found.cross_entropy == found.accuracy == found.divergence == 0 and states.grad is not None
+
+
+@pytest.mark.parametrize("name", ["1.2_conv", "1.2_lora", "1.3", "1.3_prefix", "2.3"])
+@pytest.mark.parametrize("options", [{"llm_packing": True}, {"llm_packing": True, "llm_checkpointing": True}])
+def test_packed_and_recomputed_passes_learn_what_padded_ones_do(toy, name, options):
+    """Losses and gradients of whole stages."""
+    toy.options(name)  # makes what the stage starts from, if it is the first to need it
+    found = []
+    for one in ({"llm_packing": False}, options):
+        torch.manual_seed(0)
+        model, args = toy.build(name, **one)
+        assert (model.llm.packing, model.llm.checkpointing) == (one["llm_packing"], len(one) == 2)
+        loss, stats, _ = model.eval()(**toy.batch(name, args))
+        loss.backward()
+        found.append((stats, {key: weight.grad for key, weight in model.named_parameters() if weight.requires_grad}))
+    (stats, gradients), (others, theirs) = found
+    assert gradients and any(gradient is not None and gradient.any() for gradient in gradients.values())
+    torch.testing.assert_close(stats, others, equal_nan=True)
+    torch.testing.assert_close(gradients, theirs, rtol=1e-3, atol=1e-5)

@@ -142,3 +142,28 @@ def test_two_processes_train_as_one(toy, tmp_path, start, conf):
     one, two = (torch.load(tmp_path / name / "2epoch.pth", weights_only=True) for name in ("one", "two"))
     for key in one:
         torch.testing.assert_close(two[key], one[key], rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.processes
+def test_two_processes_with_a_sharded_llm_train_as_with_a_whole_one(toy, tmp_path, start):
+    """FSDP2 of two CPU processes under DDP: the same weights, and none of the LLM's in a checkpoint."""
+    found = {}
+    for name, more in {"whole": {}, "sharded": {"llm_sharding": True, "llm_checkpointing": True}}.items():
+        options = toy.options("1.3", **{**SHORT, "max_epoch": 2, "max_minutes": 10.0, **more})
+        options[options.index("--output_dir") + 1] = str(tmp_path / name)
+        meeting = f"file://{tmp_path}/meeting_{name}"
+        options += ["--dist_backend", "gloo", "--dist_init_method", meeting, "--dist_world_size", "2"]
+        both = [start(["dialogue", *options, "--dist_rank", str(rank)]) for rank in range(2)]
+        for process in both:
+            process.join(300)
+        assert [process.exitcode for process in both] == [0, 0]
+        found[name] = torch.load(tmp_path / name / "2epoch.pth", weights_only=True)
+    assert {key.split(".")[0] for key in found["sharded"]} == {"prompt", "state_head"}
+    torch.testing.assert_close(found["sharded"], found["whole"], rtol=1e-3, atol=1e-5)
+
+
+def test_one_process_cannot_shard_an_llm(toy, tmp_path, capsys):
+    with pytest.raises(SystemExit) as end:
+        run(toy, "1.3", tmp_path, task="dialogue", max_epoch=1, llm_sharding=True)
+    assert end.value.code == 2
+    assert "1.3.yaml: llm_sharding: there is one process: take --ngpu 2 or more" in capsys.readouterr().err

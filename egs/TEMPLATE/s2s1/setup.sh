@@ -28,7 +28,7 @@ if [ -e "${target}/run.sh" ]; then
 fi
 mkdir -p "${target}/local" "${target}/conf"
 link() { ln -sfn "$(realpath --relative-to="$(dirname "${target}/$1")" "${template}/$1")" "${target}/$1"; }
-for file in s2s.sh path.sh db.sh conf/tiny conf/mini conf/base conf/paper conf/zh; do link "${file}"; done
+for file in s2s.sh path.sh db.sh conf/tiny conf/mini conf/base conf/gpu conf/paper conf/zh; do link "${file}"; done
 cp "${template}/cmd.sh" "${target}/cmd.sh"
 if [ "${task}" = s2s1 ]; then cp "${template}/conf/dialogue.yaml" "${target}/conf/dialogue.yaml"; fi
 cat >"${target}/run.sh" <<END
