@@ -183,3 +183,13 @@ def toy_system(folder: Path, **changes: Any) -> FreezeOmni:
     if model.config.llm_tuning is not None:
         as_if_learned(model.llm_tuning)
     return model
+
+
+def only_words(model: FreezeOmni) -> FreezeOmni:
+    """The toy, which from now on writes words alone and never an end token: what random weights write may be signs that
+    have no sound, or nothing."""
+    head, tokenizer = model.llm.model.get_output_embeddings(), model.llm.tokenizer
+    texts = (tokenizer.decode([token], skip_special_tokens=True) for token in range(head.out_features))
+    bias = torch.tensor([0.0 if text.strip().isalpha() else -torch.inf for text in texts])
+    head.bias = torch.nn.Parameter(bias, requires_grad=False)
+    return model

@@ -79,7 +79,9 @@ class Remember(Event):
 
 
 class SystemPrompt(Event):
-    text: str  # the new system prompt; the dialogue's history stays
+    """Nothing is lost by it: the history stays, an answer is made to its end first, and the open turn goes on."""
+
+    text: str
 
 
 class Result(Value):

@@ -80,6 +80,7 @@ class TurnState:
     played: int = 0
     spoken: tuple[Spoken, ...] = ()
     said: tuple[Spoken, ...] = ()  # of the last answer, when it is over
+    system: str | None = None  # a system prompt that is read once the present answer is over
 
 
 Todo = list[ev.Action | ev.Work]
@@ -120,8 +121,7 @@ def step(config: TurnConfig, event: ev.Event | ev.Result, state: TurnState) -> O
             state, stop = _stop(config, state)
             return replace(state, said=()), [*stop, ev.KeepTurn(user, answer)]
         case ev.SystemPrompt(text):
-            state, out = _drop_and_stop(config, state)
-            return state, [*out, ev.ReadSystem(text)]
+            return (replace(state, system=text), []) if state.answering else (state, [ev.ReadSystem(text)])
         case ev.Wrote(text):
             return state, [ev.TextDelta(text)]
         case ev.Spoke():
@@ -243,12 +243,13 @@ def _stop(config: TurnConfig, state: TurnState) -> Out:
     if not state.answering:
         return state, []
     heard = heard_tokens(state.spoken, state.played, config.samples_per_token)
-    out: Todo = [ev.StopAudio(), ev.StopAnswer(heard), ev.AnswerEnded("interrupted")]
-    return _over(state), out
+    return _over(state, [ev.StopAudio(), ev.StopAnswer(heard), ev.AnswerEnded("interrupted")])
 
 
-def _over(state: TurnState) -> TurnState:
-    return replace(state, answering=False, said=state.spoken, spoken=(), played=0)
+def _over(state: TurnState, out: Todo) -> Out:
+    """After `out`, which ends the answer: read the system prompt that waited for it."""
+    read: Todo = [] if state.system is None else [ev.ReadSystem(state.system)]
+    return replace(state, answering=False, said=state.spoken, spoken=(), played=0, system=None), out + read
 
 
 def heard_tokens(spoken: tuple[Spoken, ...], played: int, samples_per_token: int) -> int:
@@ -310,4 +311,4 @@ def _maybe_ended(config: TurnConfig, state: TurnState) -> Out:
     total = state.spoken[-1].end if state.spoken else 0
     if not state.made or state.played < total:
         return state, []
-    return _answer_kept(config, _over(state), [ev.AnswerEnded(state.made)])
+    return _answer_kept(config, *_over(state, [ev.AnswerEnded(state.made)]))

@@ -184,6 +184,16 @@ def test_a_configuration_is_confirmed_and_a_reply_by_one_that_does_not_fit_is_no
     assert rig.kinds("a").count("AnswerBegun") == 1
 
 
+def test_a_system_prompt_that_comes_after_an_answer_was_begun_does_not_stop_it(model):
+    rig = Rig(model)
+    rig.open("a", max_new_tokens=3)
+    rig.put("a", ev.TextInput("Hello"))  # a client learns of this answer, or of one by voice, only later
+    rig.put("a", SessionConfig(system="Be brief.", max_new_tokens=3))
+    rig.run()
+    assert [found.reason for found in rig.out["a"] if isinstance(found, ev.AnswerKept)] != ["interrupted"]
+    assert rig.kinds("a").index("Configured") < rig.kinds("a").index("AnswerKept") and rig.text("a")
+
+
 def test_an_answer_is_counted(model):
     rig = Rig(model)
     rig.open("a", max_new_tokens=7)

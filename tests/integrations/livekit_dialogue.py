@@ -52,6 +52,7 @@ class Loudspeaker(io.AudioOutput):
             self.begin_s = time.monotonic()
             self.on_playback_started(created_at=time.time())
         self.length_s += frame.duration
+        self.seen.speaking = True
         self.seen.sound(frame.duration)
 
     def flush(self) -> None:
@@ -62,13 +63,13 @@ class Loudspeaker(io.AudioOutput):
 
     def clear_buffer(self) -> None:
         if self.length_s:
-            self.seen.stopped = True
+            self.seen.stop()
             self.end(min(time.monotonic() - self.begin_s, self.length_s), True)
 
     def end(self, played_s: float, stopped: bool) -> None:
         if self.ending is not None:
             self.ending.cancel()
-        self.ending, self.length_s = None, 0.0
+        self.ending, self.length_s, self.seen.speaking = None, 0.0, False
         self.on_playback_finished(playback_position=played_s, interrupted=stopped)
 
 
@@ -98,6 +99,7 @@ async def main(place: str) -> None:
     await seen.until(lambda: seen.sound_s > 0)
     seen.clear()
     microphone.speak()
+    await seen.until(lambda: seen.stopped)
     await seen.answered(aloud=True)
     seen.tell("barge-in")
     await session.generate_reply(user_input="Hello there.").wait_for_playout()

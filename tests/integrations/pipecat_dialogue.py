@@ -15,7 +15,14 @@ from fastapi import FastAPI, WebSocket
 from pipecat.adapters.llm.schemas.function_schema import FunctionSchema
 from pipecat.adapters.llm.schemas.tools_schema import ToolsSchema
 from pipecat.audio.utils import audioop
-from pipecat.frames.frames import ErrorFrame, LLMMessagesAppendFrame, LLMSetToolsFrame, TranscriptionFrame
+from pipecat.frames.frames import (
+    BotStartedSpeakingFrame,
+    BotStoppedSpeakingFrame,
+    ErrorFrame,
+    LLMMessagesAppendFrame,
+    LLMSetToolsFrame,
+    TranscriptionFrame,
+)
 from pipecat.observers.base_observer import BaseObserver
 from pipecat.services.openai.realtime.events import TurnDetection
 from pipecat.workers.runner import WorkerRunner
@@ -37,13 +44,16 @@ class Watch(BaseObserver):
             if data.frame.id not in self.known:
                 self.known.add(data.frame.id)
                 self.seen.words(data.frame.text)
+        elif isinstance(data.frame, BotStartedSpeakingFrame | BotStoppedSpeakingFrame):
+            self.seen.speaking = isinstance(data.frame, BotStartedSpeakingFrame)
 
 
 async def caller(line, seen: Seen) -> None:
     async for message in line:
         event = json.loads(message)
-        seen.stopped |= event["event"] == "clear"
-        if event["event"] == "media":
+        if event["event"] == "clear":
+            seen.stop()
+        elif event["event"] == "media":
             seen.sound(len(base64.b64decode(event["media"]["payload"])) / HZ)
 
 
@@ -68,6 +78,7 @@ async def dialogue(line, worker, llm, seen: Seen) -> None:
     await seen.until(lambda: seen.sound_s > 0)
     seen.clear()
     await speak(line)
+    await seen.until(lambda: seen.stopped)
     await seen.answered(aloud=True)
     seen.tell("barge-in")
     hello = {"role": "user", "content": "Hello there."}

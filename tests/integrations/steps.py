@@ -24,25 +24,31 @@ def pcm(samples: np.ndarray) -> bytes:
 
 
 class Seen:
-    """What a client did in a step. changed_s: when its user last heard something new."""
+    """What a client did in a step. speaking: it plays an answer, or waits for more of it. changed_s: when its user last
+    heard something new."""
 
     def __init__(self) -> None:
-        self.changed_s = time.monotonic()
+        self.speaking, self.changed_s = False, time.monotonic()
         self.clear()
 
     def clear(self) -> None:
         self.sound_s, self.stopped, self.heard, self.errors = 0.0, False, "", list[str]()
 
     def words(self, text: str) -> None:
-        """Of the user; what sounded before is no answer to them."""
-        self.heard, self.sound_s = text, 0.0
+        """Of the user. They may be told after the answer has begun."""
+        self.heard = text
+
+    def stop(self) -> None:
+        """The client drops what it has not played: what sounded before is no answer to what is said now."""
+        self.stopped, self.sound_s = True, 0.0
 
     def sound(self, seconds: float) -> None:
         self.sound_s += seconds
         self.changed_s = time.monotonic()
 
     def tell(self, step: str) -> None:
-        print(json.dumps({"step": step, **{k: v for k, v in vars(self).items() if k != "changed_s"}}), flush=True)
+        told = {key: vars(self)[key] for key in ("sound_s", "stopped", "heard", "errors")}
+        print(json.dumps({"step": step, **told}), flush=True)
         self.clear()
 
     async def until(self, what: Callable[[], bool]) -> None:
@@ -53,4 +59,4 @@ class Seen:
     async def answered(self, aloud: bool = False) -> None:
         """There was sound, and no more comes. aloud: what the user said was heard before."""
         await self.until(lambda: self.heard or not aloud)
-        await self.until(lambda: self.sound_s > 0 and time.monotonic() - self.changed_s > 1.5)
+        await self.until(lambda: self.sound_s > 0 and not self.speaking and time.monotonic() - self.changed_s > 1.5)

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from freeze_omni.speech_decoder.sampling import SamplingConfig
 from tests.server.rig import serving
 from tests.shell.bash import ROOT
-from tests.toy import toy_system
+from tests.toy import only_words, toy_system
 
 pytestmark = pytest.mark.integrations
 STEPS = ("greeting", "first turn", "second turn", "barge-in", "text turn", "tools", "turn after tools")
@@ -28,7 +29,10 @@ def python():
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    with serving(toy_system(tmp_path_factory.mktemp("toy") / "llm")) as (place, _):
+    # each answer sounds, and long enough to be interrupted: no segment ends before its limit
+    speech = SamplingConfig(max_tokens=80, min_tokens_per_row=1000)
+    model = only_words(toy_system(tmp_path_factory.mktemp("toy") / "llm", sampling=speech))
+    with serving(model) as (place, _):
         yield place
 
 

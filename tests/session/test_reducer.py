@@ -170,7 +170,17 @@ def test_text_and_audio_pass_through_in_order():
 
 def test_a_new_system_prompt_between_turns_and_in_one():
     assert run([SystemPrompt("Be brief.")])[1] == [[ReadSystem("Be brief.")]]
-    assert run([CHUNK, SystemPrompt("Be brief.")])[1][1] == [DropTurn(), ReadSystem("Be brief.")]
+    state, out = run([CHUNK, SystemPrompt("Be brief."), Respond()])
+    assert out[1] == [ReadSystem("Be brief.")], "and what was said stays"
+    assert out[2] == [TranscriptDelta("", final=True), AnswerTurn()]
+
+
+def test_a_new_system_prompt_waits_for_the_end_of_the_answer():
+    log = [SystemPrompt("Be brief."), SystemPrompt("Be kind."), AnswerMade(cut=False), Played(48000)]
+    state, out = run(log, state=answering())
+    assert out == [[], [], [], [AnswerEnded("done"), ReadSystem("Be kind.")]] and state.system is None
+    _, out = run([SystemPrompt("Be brief."), TextInput("what?")], state=answering())
+    assert names(out[1]) == ["StopAudio", "StopAnswer", "AnswerEnded", "ReadSystem", "AnswerText"]
 
 
 def test_heard_tokens_within_finished_and_unfinished_segments():

@@ -172,6 +172,20 @@ def test_a_new_system_prompt_is_read_before_the_history(session):
     torch.testing.assert_close(continued(session), reread(session), rtol=1e-4, atol=1e-4)
 
 
+def test_a_new_system_prompt_while_the_user_speaks_loses_neither_words_nor_answer(session):
+    session.model.state_head.script = {4: 1}
+    session.push(noise(2))
+    session.configure(replace(session.config, system="Be brief."))
+    assert session.turn is not None and session.history.system == "Be brief."
+    assert "AnswerBegun" in kinds(session.push(noise(3, seed=1)))
+    session.configure(replace(session.config, system="Be kind."))
+    assert session.answering is not None and session.history.system == "Be brief."
+    list(session.answer())
+    session.handle(ev.Played(10**9))
+    assert session.history.system == "Be kind." and len(session.history.turns) == 1
+    torch.testing.assert_close(continued(session), reread(session), rtol=1e-4, atol=1e-4)
+
+
 @pytest.mark.parametrize("samples", [np.zeros((2, 100)), np.array([0.0, np.nan])])
 def test_odd_samples_are_refused(session, samples):
     with pytest.raises(ValueError, match="finite samples"):
