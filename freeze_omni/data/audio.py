@@ -13,13 +13,14 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
+from freeze_omni.data.archives import read_member
 from freeze_omni.data.tables import whole_file
 
 Wav = NDArray[np.float32]
 SILENCE_PEAK = 1e-3
 FRAME_S = 0.01
 MOST_PEAK = 2.0  # lossy codecs exceed 1 a little; integers that were written as floats by far
-_IN_ARCHIVE = re.compile(r"(.+\.ark):([0-9]+)")
+_IN_ARCHIVE = re.compile(r"(.+\.(?:ark|tar)):([0-9]+)")
 _HEAD_BYTES = 1024
 _MOST_CHUNKS = 1000  # of a wav file before its audio
 _MOST_SAMPLES = 1 << 40  # libsndfile's word for an unknown length is larger
@@ -43,6 +44,22 @@ class AudioHeader:
     samples: int
     channels: int
     bounded: bool = field(default=True, compare=False)
+
+
+def entry_header(entry: str) -> AudioHeader:
+    """Header of what a wav.scp entry names, a file or a sound of an archive. Raises AudioError as `read_header`."""
+    path, offset = file_of(entry) or ("", 0)
+    if not offset:
+        return read_header(path or entry)
+    try:
+        content = read_member(path, offset)
+        header = check_whole(io.BytesIO(content), len(content))
+        with soundfile.SoundFile(io.BytesIO(content)) as file:
+            return header or AudioHeader(file.samplerate, file.frames, file.channels)
+    except FileNotFoundError:
+        raise AudioError("there is no such archive") from None
+    except (OSError, *_UNREADABLE) as error:
+        raise AudioError(f"the sound in the archive cannot be read: {error}") from None
 
 
 def read_header(path: str | Path) -> AudioHeader:
@@ -163,8 +180,8 @@ def _by_soundfile(path: str | Path) -> AudioHeader:
 def read_audio(entry: str | Path, hz: int | None = None) -> tuple[Wav, int]:
     """Read a wav.scp entry to mono (S,) float32 and its rate; full scale is 1, and twice that an error.
 
-    entry: a file that soundfile reads, `file.ark:offset`, or a shell command that ends in `|`; a Path is a file,
-        whatever its name.
+    entry: a file that soundfile reads, `file.ark:offset` or `file.tar:offset` (freeze_omni/data/archives.py), or a
+        shell command that ends in `|`; a Path is a file, whatever its name.
     hz: resample to this rate; None keeps the file's.
     Raises AudioError: the file is missing, cut, empty or far beyond full scale, or the command fails.
     """
@@ -233,7 +250,7 @@ def _loud_frames(wav: Wav, frame: int, floor_db: float) -> NDArray[np.intp]:
 
 
 def file_of(entry: str) -> tuple[str, int] | None:
-    """The file of a wav.scp entry, and where in it a sound of an archive begins (0: the whole); None for a command."""
+    """The file of a wav.scp entry, and where in an archive it begins (0: the whole); None for a command."""
     if entry.endswith("|"):
         return None
     archive = _IN_ARCHIVE.fullmatch(entry)
@@ -253,14 +270,19 @@ def _decode(entry: str | Path) -> tuple[Wav, int]:
     if not os.path.exists(path):
         raise AudioError("no such file; fix wav.scp")
     if offset:
-        with open(path, "rb") as stream:  # a wav or flac file begins at the offset
-            stream.seek(offset)
-            return _decode_stream(stream.read())
+        return _decode_stream(read_member(path, offset))
     header = read_header(path)
     wav, rate = soundfile.read(path, dtype="float32")
     if len(wav) != header.samples:
         raise AudioError(f"{len(wav)} samples, but its header says {header.samples}; fetch or convert it again")
     return wav, rate
+
+
+def load_entry(entry: str) -> Wav:
+    """Samples (S,) or (S, channels) of a prepared entry, a file or a place in an archive, as they are."""
+    path, offset = file_of(entry) or (entry, 0)
+    source = io.BytesIO(read_member(path, offset)) if offset else path
+    return soundfile.read(source, dtype="float32")[0]
 
 
 def _decode_stream(content: bytes) -> tuple[Wav, int]:
