@@ -5,6 +5,7 @@ An entry of wav.scp is `FILE:OFFSET`, where the sound begins: any sound can be r
 
 import io
 import os
+import re
 import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,11 +15,20 @@ from typing import BinaryIO, Protocol
 from freeze_omni.data.tables import whole_file
 
 BLOCK = 512  # bytes of a tar header, right before its member
+_IN_ARCHIVE = re.compile(r"(.+\.(?:ark|tar)):([0-9]+)")
 _SIZE = slice(124, 136)  # of a member, in the header
 _TAR_MARK = slice(257, 262)
 _AUDIO = b"AUDIO"  # ESPnet's extended Kaldi archive: this, the width of a length, the length, an audio file
 _RIFF_HEAD = 8
 _MOST_RIFF = 0x7FFF0000  # a larger length stands for "unknown", from a program that wrote into a pipe
+
+
+def file_of(entry: str) -> tuple[str, int] | None:
+    """The file of a wav.scp entry, and where in an archive it begins (0: the whole); None for a command."""
+    if entry.endswith("|"):
+        return None
+    archive = _IN_ARCHIVE.fullmatch(entry)
+    return (archive[1], int(archive[2])) if archive else (entry, 0)
 
 
 class Archive(Protocol):

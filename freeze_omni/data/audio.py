@@ -13,14 +13,13 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from freeze_omni.data.archives import read_member
+from freeze_omni.data.archives import file_of, read_member
 from freeze_omni.data.tables import whole_file
 
 Wav = NDArray[np.float32]
 SILENCE_PEAK = 1e-3
 FRAME_S = 0.01
 MOST_PEAK = 2.0  # lossy codecs exceed 1 a little; integers that were written as floats by far
-_IN_ARCHIVE = re.compile(r"(.+\.(?:ark|tar)):([0-9]+)")
 _HEAD_BYTES = 1024
 _MOST_CHUNKS = 1000  # of a wav file before its audio
 _MOST_SAMPLES = 1 << 40  # libsndfile's word for an unknown length is larger
@@ -212,7 +211,14 @@ def _check_samples(wav: Wav) -> None:
 def write_wav(path: str | Path, wav: Wav, hz: int) -> None:
     """Write (S,) as 16-bit PCM, whole or not at all; samples are clipped at 1."""
     with whole_file(path) as partial:
-        soundfile.write(partial, np.clip(wav, -1, 1), hz, subtype="PCM_16", format="WAV")
+        partial.write_bytes(encode_audio(wav, hz))
+
+
+def encode_audio(wav: Wav, hz: int, kind: str = "wav") -> bytes:
+    """The file, wav or flac, of (S,) in 16 bits; samples are clipped at 1."""
+    content = io.BytesIO()
+    soundfile.write(content, np.clip(wav, -1, 1), hz, subtype="PCM_16", format=kind.upper())
+    return content.getvalue()
 
 
 def resample(wav: Wav, from_hz: float, to_hz: float) -> Wav:
@@ -247,14 +253,6 @@ def _loud_frames(wav: Wav, frame: int, floor_db: float) -> NDArray[np.intp]:
     count = len(wav) // frame
     level = np.sqrt(np.mean(wav[: count * frame].reshape(count, frame) ** 2, axis=1))
     return np.flatnonzero(level > level.max(initial=0.0) * 10 ** (floor_db / 20))
-
-
-def file_of(entry: str) -> tuple[str, int] | None:
-    """The file of a wav.scp entry, and where in an archive it begins (0: the whole); None for a command."""
-    if entry.endswith("|"):
-        return None
-    archive = _IN_ARCHIVE.fullmatch(entry)
-    return (archive[1], int(archive[2])) if archive else (entry, 0)
 
 
 def _decode(entry: str | Path) -> tuple[Wav, int]:

@@ -102,7 +102,7 @@ def shards_of(ids: TableFile, wav_scp: Path) -> Shards | None:
 
 
 def corpora_of(ids: TableFile, utt2corpus: Path, weights: Mapping[str, float]) -> tuple[Ints, list[float]]:
-    """The corpus of each utterance (N,), and the weights by number. Raises ConfigError: a name, or a weight, is wrong."""
+    """The corpus of each utterance (N,), and the weights by number. Raises ConfigError: a wrong name or weight."""
     known: dict[str, int] = {}
     numbers = np.full(len(ids), -1, np.int64)
     for row, (uid, _, corpus) in enumerate(joined([ids], TableFile(utt2corpus))):
