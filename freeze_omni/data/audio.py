@@ -51,14 +51,20 @@ def entry_header(entry: str) -> AudioHeader:
     if not offset:
         return read_header(path or entry)
     try:
-        content = read_member(path, offset)
-        header = check_whole(io.BytesIO(content), len(content))
-        with soundfile.SoundFile(io.BytesIO(content)) as file:
-            return header or AudioHeader(file.samplerate, file.frames, file.channels)
+        return content_header(read_member(path, offset))
     except FileNotFoundError:
         raise AudioError("there is no such archive") from None
     except (OSError, *_UNREADABLE) as error:
         raise AudioError(f"the sound in the archive cannot be read: {error}") from None
+
+
+def content_header(content: bytes) -> AudioHeader:
+    """Header of an audio file that is in memory. Raises AudioError, or soundfile's errors: it is broken."""
+    header = check_whole(io.BytesIO(content), len(content))
+    if header is not None:
+        return header
+    with soundfile.SoundFile(io.BytesIO(content)) as file:
+        return AudioHeader(file.samplerate, file.frames, file.channels)
 
 
 def read_header(path: str | Path) -> AudioHeader:

@@ -18,8 +18,8 @@ from freeze_omni.data.audio import (
     AudioError,
     Wav,
     change_speed,
+    content_header,
     encode_audio,
-    entry_header,
     read_audio,
     read_header,
 )
@@ -187,14 +187,14 @@ def _prepare_part(part: Path, output: Path, config: PrepareConfig) -> dict[str, 
         return _archive_part(part, rows, output, config)
     with open(part / MADE, "w", encoding="utf-8") as names:
 
-        def place(key: str, name: str, suffix: str, sound: Callable[[], bytes]) -> str:
+        def place(key: str, name: str, suffix: str, sound: Callable[[], bytes]) -> tuple[str, int]:
             names.write(f"{name}.{suffix}\n")
             names.flush()
             path = output / "wav" / f"{name}.{suffix}"
             if not path.exists():
                 with whole_file(path) as partial:
                     partial.write_bytes(sound())
-            return str(path)
+            return str(path), read_header(path).samples
 
         made = [one for row in rows for one in _prepare(_entry_of(row), config, place)]
     return _write_tables(part, rows, made, config)
@@ -213,9 +213,10 @@ def _archive_part(part: Path, rows: list[dict[str, Any]], output: Path, config: 
     texts = {utterance: text for row in rows for utterance, text, *_ in row["utterances"]}
     with new_archive(archive) as sounds:
 
-        def place(key: str, name: str, suffix: str, sound: Callable[[], bytes]) -> str:
+        def place(key: str, name: str, suffix: str, sound: Callable[[], bytes]) -> tuple[str, int]:
+            content = sound()
             text = texts[key.split("-", 1)[1] if key not in texts else key]
-            return f"{archive}:{sounds.add(key, sound(), suffix, text)}"
+            return f"{archive}:{sounds.add(key, content, suffix, text)}", content_header(content).samples
 
         made = [one for entry in entries for one in _prepare(entry, config, place)]
     write_jsonl(index, [asdict(one) for one in made])
@@ -247,8 +248,8 @@ def _write_tables(part: Path, rows: list[dict[str, Any]], made: list[Made], conf
     return {"kept": len(kept), "unusable": len(unusable), "reason": unusable[0].reason if unusable else ""}
 
 
-type Place = Callable[[str, str, str, Callable[[], bytes]], str]
-"""(id, name, suffix, what gives the sound's bytes) -> the entry of wav.scp."""
+type Place = Callable[[str, str, str, Callable[[], bytes]], tuple[str, int]]
+"""(id, name, suffix, what gives the sound's bytes) -> the entry of wav.scp, and its samples."""
 
 
 def _prepare(recording: WavEntry, config: PrepareConfig, place: Place) -> list[Made]:
@@ -271,12 +272,13 @@ def _prepare(recording: WavEntry, config: PrepareConfig, place: Place) -> list[M
                 made.append(replace(one, path=recording.entry, samples=fits))
                 continue
             name = f"{one.key}-{_fingerprint(recording.entry, segment, speed, config)}"
+            work: Callable[[], bytes]
             if fits and recording.entry.endswith(config.sound):
-                entry = place(one.key, name, config.sound, Path(recording.entry).read_bytes)
+                work = Path(recording.entry).read_bytes
             else:
                 work = functools.partial(changed, utterance, segment, speed, one.key)
-                entry = place(one.key, name, config.sound, work)
-            made.append(replace(one, path=entry, samples=fits or entry_header(entry).samples))
+            entry, samples = place(one.key, name, config.sound, work)
+            made.append(replace(one, path=entry, samples=samples))
         except AudioError as error:
             made.append(replace(one, reason=str(error)))
     return made
