@@ -13,13 +13,13 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
+from freeze_omni.data.archives import file_of, read_member
 from freeze_omni.data.tables import whole_file
 
 Wav = NDArray[np.float32]
 SILENCE_PEAK = 1e-3
 FRAME_S = 0.01
 MOST_PEAK = 2.0  # lossy codecs exceed 1 a little; integers that were written as floats by far
-_IN_ARCHIVE = re.compile(r"(.+\.ark):([0-9]+)")
 _HEAD_BYTES = 1024
 _MOST_CHUNKS = 1000  # of a wav file before its audio
 _MOST_SAMPLES = 1 << 40  # libsndfile's word for an unknown length is larger
@@ -43,6 +43,28 @@ class AudioHeader:
     samples: int
     channels: int
     bounded: bool = field(default=True, compare=False)
+
+
+def entry_header(entry: str) -> AudioHeader:
+    """Header of what a wav.scp entry names, a file or a sound of an archive. Raises AudioError as `read_header`."""
+    path, offset = file_of(entry) or ("", 0)
+    if not offset:
+        return read_header(path or entry)
+    try:
+        return content_header(read_member(path, offset))
+    except FileNotFoundError:
+        raise AudioError("there is no such archive") from None
+    except (OSError, *_UNREADABLE) as error:
+        raise AudioError(f"the sound in the archive cannot be read: {error}") from None
+
+
+def content_header(content: bytes) -> AudioHeader:
+    """Header of an audio file that is in memory. Raises AudioError, or soundfile's errors: it is broken."""
+    header = check_whole(io.BytesIO(content), len(content))
+    if header is not None:
+        return header
+    with soundfile.SoundFile(io.BytesIO(content)) as file:
+        return AudioHeader(file.samplerate, file.frames, file.channels)
 
 
 def read_header(path: str | Path) -> AudioHeader:
@@ -163,8 +185,8 @@ def _by_soundfile(path: str | Path) -> AudioHeader:
 def read_audio(entry: str | Path, hz: int | None = None) -> tuple[Wav, int]:
     """Read a wav.scp entry to mono (S,) float32 and its rate; full scale is 1, and twice that an error.
 
-    entry: a file that soundfile reads, `file.ark:offset`, or a shell command that ends in `|`; a Path is a file,
-        whatever its name.
+    entry: a file that soundfile reads, `file.ark:offset` or `file.tar:offset` (freeze_omni/data/archives.py), or a
+        shell command that ends in `|`; a Path is a file, whatever its name.
     hz: resample to this rate; None keeps the file's.
     Raises AudioError: the file is missing, cut, empty or far beyond full scale, or the command fails.
     """
@@ -195,7 +217,14 @@ def _check_samples(wav: Wav) -> None:
 def write_wav(path: str | Path, wav: Wav, hz: int) -> None:
     """Write (S,) as 16-bit PCM, whole or not at all; samples are clipped at 1."""
     with whole_file(path) as partial:
-        soundfile.write(partial, np.clip(wav, -1, 1), hz, subtype="PCM_16", format="WAV")
+        partial.write_bytes(encode_audio(wav, hz))
+
+
+def encode_audio(wav: Wav, hz: int, kind: str = "wav") -> bytes:
+    """The file, wav or flac, of (S,) in 16 bits; samples are clipped at 1."""
+    content = io.BytesIO()
+    soundfile.write(content, np.clip(wav, -1, 1), hz, subtype="PCM_16", format=kind.upper())
+    return content.getvalue()
 
 
 def resample(wav: Wav, from_hz: float, to_hz: float) -> Wav:
@@ -232,14 +261,6 @@ def _loud_frames(wav: Wav, frame: int, floor_db: float) -> NDArray[np.intp]:
     return np.flatnonzero(level > level.max(initial=0.0) * 10 ** (floor_db / 20))
 
 
-def file_of(entry: str) -> tuple[str, int] | None:
-    """The file of a wav.scp entry, and where in it a sound of an archive begins (0: the whole); None for a command."""
-    if entry.endswith("|"):
-        return None
-    archive = _IN_ARCHIVE.fullmatch(entry)
-    return (archive[1], int(archive[2])) if archive else (entry, 0)
-
-
 def _decode(entry: str | Path) -> tuple[Wav, int]:
     """Samples (S,) or (S, channels), and their rate."""
     place = (str(entry), 0) if isinstance(entry, Path) else file_of(entry)
@@ -253,14 +274,19 @@ def _decode(entry: str | Path) -> tuple[Wav, int]:
     if not os.path.exists(path):
         raise AudioError("no such file; fix wav.scp")
     if offset:
-        with open(path, "rb") as stream:  # a wav or flac file begins at the offset
-            stream.seek(offset)
-            return _decode_stream(stream.read())
+        return _decode_stream(read_member(path, offset))
     header = read_header(path)
     wav, rate = soundfile.read(path, dtype="float32")
     if len(wav) != header.samples:
         raise AudioError(f"{len(wav)} samples, but its header says {header.samples}; fetch or convert it again")
     return wav, rate
+
+
+def load_entry(entry: str) -> Wav:
+    """Samples (S,) or (S, channels) of a prepared entry, a file or a place in an archive, as they are."""
+    path, offset = file_of(entry) or (entry, 0)
+    source = io.BytesIO(read_member(path, offset)) if offset else path
+    return soundfile.read(source, dtype="float32")[0]
 
 
 def _decode_stream(content: bytes) -> tuple[Wav, int]:

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from freeze_omni.data.audio import AudioError, file_of, read_header
+from freeze_omni.data.archives import file_of
+from freeze_omni.data.audio import AudioError, read_header
 from freeze_omni.data.ids import id_fault
 from freeze_omni.data.tables import TableError, parse_json, parse_segment, read_lines, split_id
 

@@ -2,9 +2,10 @@
 
 import hashlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
+from freeze_omni.data.archives import file_of
 from freeze_omni.data.tables import whole_file
 
 LARGE_BYTES = 256_000_000  # a larger file counts by its size and its time
@@ -43,8 +44,7 @@ def _files(path: Path) -> Iterator[tuple[str, Path]]:
     elif (path / "wav.scp").is_file():
         tables = [one for one in sorted(path.iterdir()) if one.is_file() and _counts(one.name)]
         yield from ((one.name, one) for one in tables)
-        lines = [line for one in tables if one.suffix == ".scp" for line in one.read_bytes().split(b"\n")]
-        for entry in sorted({os.fsdecode(line.partition(b" ")[2].strip()) for line in lines}):
+        for entry in sorted(_sounds(one for one in tables if one.suffix == ".scp")):
             if os.path.isfile(entry):  # not a pipe
                 yield f"\0{entry}", Path(entry)
     elif path.is_dir():
@@ -57,6 +57,17 @@ def _files(path: Path) -> Iterator[tuple[str, Path]]:
             places.add(place)
             files = (Path(root, name) for name in sorted(names) if _counts(name))
             yield from ((str(file.relative_to(path)), file) for file in files if file.is_file())
+
+
+def _sounds(tables: Iterable[Path]) -> set[str]:
+    """Files that tables name; an archive once, however many sounds are in it."""
+    found = set()
+    for table in tables:
+        with open(table, "rb") as lines:
+            for line in lines:
+                if place := file_of(os.fsdecode(line.partition(b" ")[2].strip())):
+                    found.add(place[0])
+    return found
 
 
 def _counts(name: str) -> bool:

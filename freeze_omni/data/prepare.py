@@ -5,28 +5,56 @@ import hashlib
 import itertools
 import math
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from freeze_omni.data.audio import AudioError, Wav, change_speed, file_of, read_audio, read_header, write_wav
+from freeze_omni.data.archives import file_of, new_archive
+from freeze_omni.data.audio import (
+    AudioError,
+    Wav,
+    change_speed,
+    content_header,
+    encode_audio,
+    read_audio,
+    read_header,
+)
 from freeze_omni.data.augment import coloured_noise
-from freeze_omni.data.ids import check_ids
+from freeze_omni.data.corpora.shards import SKIPPED, merge_shards, sort_lines
 from freeze_omni.data.progress import parallel_map
-from freeze_omni.data.tables import Segment, TableError, read_dir, read_lines, write_lines, write_speakers, write_table
+from freeze_omni.data.split import PART, PARTS, ROWS, open_dir, write_parts
+from freeze_omni.data.tables import (
+    Segment,
+    TableError,
+    each_line,
+    parse_segment,
+    read_jsonl,
+    whole_file,
+    write_jsonl,
+    write_lines,
+    write_table,
+)
 
 _PAD_LEVEL = 10 ** (-66 / 20)
 _FITTING = (".wav", ".flac")  # formats that training reads as quickly as ours
-_CHUNK = 32
-MADE = ".prepared"  # names of the files of wav/ that were made here; no others are removed
+AUDIO_FORMATS = ("wav", "flac", "flac.ark")
+ARCHIVES = "archives"  # the folder of tar shards, or arks
+MADE = ".prepared"  # names of the sounds that were made here; no others are removed
+TABLES = ("wav.scp", "text", "utt2spk", "utt2num_samples", SKIPPED)
 _LATE_S = 0.1  # a segment may end this much after its recording
 
 
 @dataclass(frozen=True)
 class PrepareConfig:
-    """pad_s: faint noise before and after. most_skipped: a larger share of unusable audio is an error."""
+    """pad_s: faint noise before and after. most_skipped: a larger share of unusable audio is an error.
+
+    audio_format: of the sounds, as ESPnet names them: wav or flac, one file each, or flac.ark. shards: utterances of
+    the directory that make a tar shard; 0: no shards.
+    """
 
     hz: int = 16000
     min_s: float = 0.2
@@ -34,8 +62,23 @@ class PrepareConfig:
     speeds: tuple[float, ...] = (1.0,)
     pad_s: tuple[float, float] = (0.0, 0.0)
     most_skipped: float = 0.1
+    audio_format: str = "wav"
+    shards: int = 0
+
+    @property
+    def sound(self) -> str:
+        """Suffix of a sound."""
+        return self.audio_format.partition(".")[0]
+
+    @property
+    def in_archives(self) -> bool:
+        return bool(self.shards) or self.audio_format.endswith(".ark")
 
     def __post_init__(self) -> None:
+        if self.audio_format not in AUDIO_FORMATS:
+            raise ValueError(f"audio_format {self.audio_format}: give one of {', '.join(AUDIO_FORMATS)}")
+        if self.shards < 0 or (self.shards and self.audio_format.endswith(".ark")):
+            raise ValueError("shards are 0 or more utterances, of wav or flac: an ark is no shard")
         if self.hz < 8000 or not self.speeds or min(self.speeds) <= 0:
             raise ValueError("hz must be 8000 or more, and speeds positive")
         if not 0 <= self.min_s < self.max_s or min(self.pad_s) < 0:
@@ -52,7 +95,7 @@ class WavEntry:
 
 @dataclass(frozen=True)
 class Made:
-    """One prepared utterance: its file and length, or why there is none."""
+    """One prepared utterance: its place and length, or why there is none."""
 
     utterance: str
     speed: float
@@ -70,98 +113,172 @@ class Made:
 
 
 def prepare_dir(source: str | Path, output: str | Path, config: PrepareConfig, nj: int = 1) -> int:
-    """Write `output`/{wav.scp,text,utt2spk,spk2utt,utt2num_samples,wav/}; returns the utterances kept.
+    """Write `output`/{wav.scp,text,utt2spk,spk2utt,utt2num_samples} and the sounds; returns the utterances kept.
 
-    Speeds other than 1 get `sp0.9-` before utterance and speaker. A rerun keeps finished files. What is left out, as
-    audio that cannot be used or by its length, is listed in `output`/skipped.
+    Speeds other than 1 get `sp0.9-` before utterance and speaker. A rerun keeps finished files and archives. What is
+    left out, as audio that cannot be used or by its length, is listed in `output`/skipped. Memory does not grow with
+    the directory: its rows are split into parts on the disk, and the tables of the parts are merged.
     Raises TableError: tables do not match, an id cannot name a file, nothing has the right length, or `output` holds
     tables that were not prepared here. AudioError: too much cannot be used.
     """
     source, output = Path(source), Path(output).resolve()
-    entries, segments, texts, speakers = read_dir(source)
-    check_ids([*texts, *entries, *speakers.values()], source)
     _refuse_others(source, output)
+    rows = open_dir(source)
+    folder = output / PARTS
+    _keep_names(output, folder)
+    parts = write_parts(rows, folder, config.shards or PART)
     (output / "wav").mkdir(parents=True, exist_ok=True)
-    all_made = _make(_recordings(texts, entries, segments), output, config, nj)
-    skipped = [made for made in all_made if made.reason]
-    fewest, most = config.min_s * config.hz, config.max_s * config.hz
-    kept = [made for made in all_made if not made.reason and fewest <= made.samples <= most]
-    wanted = f"not {config.min_s:g} to {config.max_s:g}"
-    other = [
-        replace(made, reason=f"{made.samples / config.hz:.2f} s long, {wanted}")
-        for made in all_made
-        if not made.reason and not fewest <= made.samples <= most
-    ]
-    if len(skipped) > config.most_skipped * len(texts) * len(config.speeds):
-        raise AudioError(f"{skipped[0].reason} ({len(skipped)} such)" if len(skipped) > 1 else skipped[0].reason)
+    work = functools.partial(_prepare_part, output=output, config=config)
+    reports = list(parallel_map(work, parts, nj, output.name))
+    _keep_names(output, folder)
+    kept, unusable = (sum(report[name] for report in reports) for name in ("kept", "unusable"))
+    reason = next((report["reason"] for report in reports if report["reason"]), "")
+    if unusable > config.most_skipped * len(rows.texts) * len(config.speeds):
+        raise AudioError(f"{reason} ({unusable} such)" if unusable > 1 else reason)
     if not kept:
         raise TableError(f"{source}: no utterance lasts {config.min_s:g} to {config.max_s:g} s")
-    write_lines(output / "skipped", (f"{made.key}\t{made.reason}" for made in [*skipped, *other]))
-    write_table(output / "wav.scp", {made.key: made.path for made in kept})
-    write_table(output / "text", {made.key: texts[made.utterance] for made in kept})
-    write_speakers(output, {made.key: made.prefix + speakers[made.utterance] for made in kept})
-    write_table(output / "utt2num_samples", {made.key: made.samples for made in kept})
-    _remove_earlier(output, {Path(made.path).name for made in all_made if made.path})
-    return len(kept)
+    merge_shards(parts, output, TABLES)
+    (output / SKIPPED).touch()
+    _remove_earlier(output, parts)
+    shutil.rmtree(folder)
+    if not config.in_archives:
+        shutil.rmtree(output / ARCHIVES, ignore_errors=True)
+    return kept
 
 
 def _refuse_others(source: Path, output: Path) -> None:
     """Raises TableError if `output` is a data directory of someone else: its tables would be overwritten."""
     if output == source.resolve():
         raise TableError(f"{output}: is the source itself; give another folder for the prepared audio")
-    earlier = all((output / name).exists() for name in ("utt2num_samples", "skipped"))  # without MADE
+    earlier = all((output / name).exists() for name in ("utt2num_samples", SKIPPED))  # without MADE
     ours = (output / MADE).exists() or earlier
     if (output / "wav.scp").exists() and not ours:
         raise TableError(f"{output}: holds a data directory that was not prepared here; give another folder")
 
 
-def _make(recordings: Sequence[WavEntry], output: Path, config: PrepareConfig, nj: int) -> list[Made]:
-    """Prepare all, and write into `output`/MADE which files are ours, as they come."""
-    folder, made = output / "wav", []
-    work = functools.partial(_prepare, folder=folder, config=config)
+def _keep_names(output: Path, folder: Path) -> None:
+    """Add the files that parts have begun to `output`/MADE, so that those of a killed run are known, too."""
+    output.mkdir(parents=True, exist_ok=True)
     with open(output / MADE, "a", encoding="utf-8") as ours:
-        for group in parallel_map(work, recordings, nj, output.name, chunk=_CHUNK):
-            ours.writelines(f"{Path(one.path).name}\n" for one in group if Path(one.path).parent == folder)
-            ours.flush()
-            made += group
-    return made
+        for names in sorted(folder.glob(f"*/{MADE}")):
+            ours.write(names.read_text(encoding="utf-8"))
 
 
-def _remove_earlier(output: Path, names: set[str]) -> None:
-    """Remove the files of earlier runs from wav/, and no others: someone may keep their own there."""
-    ours = set(read_lines(output / MADE))
-    for name in ours - names:
-        (output / "wav" / name).unlink(missing_ok=True)
-    write_lines(output / MADE, sorted(ours & names))
+def _remove_earlier(output: Path, parts: Sequence[Path]) -> None:
+    """Remove the sounds of earlier runs, and no others: someone may keep their own there."""
+    sort_lines(["-u", str(output / MADE)], output / MADE)
+    current = output / PARTS / "current"
+    write_lines(current, (name for part in parts for name in each_line(part / MADE)))
+    sort_lines(["-u", str(current)], current)
+    now = each_line(current)
+    name = next(now, None)
+    for made in each_line(output / MADE):
+        while name is not None and name < made:
+            name = next(now, None)
+        if name != made:
+            (output / made if "/" in made else output / "wav" / made).unlink(missing_ok=True)
+    shutil.copyfile(current, output / MADE)
 
 
-def _recordings(texts: dict, entries: dict[str, str], segments: dict[str, Segment]) -> list[WavEntry]:
-    """What is decoded together, in the order of `text`."""
-    if not segments:
-        return [WavEntry(entries[key], ((key, None),)) for key in texts]
-    cuts: dict[str, list[tuple[str, Segment | None]]] = {}
-    for key in texts:
-        cuts.setdefault(segments[key].recording, []).append((key, segments[key]))
-    return [WavEntry(entries[name], tuple(found)) for name, found in cuts.items()]
+def _prepare_part(part: Path, output: Path, config: PrepareConfig) -> dict[str, Any]:
+    """Prepare a part's utterances and write its tables; returns its report. A finished archive is kept."""
+    rows = [content for _, content in read_jsonl(part / ROWS)]
+    if config.in_archives:
+        return _archive_part(part, rows, output, config)
+    with open(part / MADE, "w", encoding="utf-8") as names:
+
+        def place(key: str, name: str, suffix: str, sound: Callable[[], bytes]) -> tuple[str, int]:
+            names.write(f"{name}.{suffix}\n")
+            names.flush()
+            path = output / "wav" / f"{name}.{suffix}"
+            if not path.exists():
+                with whole_file(path) as partial:
+                    partial.write_bytes(sound())
+            return str(path), read_header(path).samples
+
+        made = [one for row in rows for one in _prepare(_entry_of(row), config, place)]
+    return _write_tables(part, rows, made, config)
 
 
-def _prepare(recording: WavEntry, folder: Path, config: PrepareConfig) -> list[Made]:
+def _archive_part(part: Path, rows: list[dict[str, Any]], output: Path, config: PrepareConfig) -> dict[str, Any]:
+    """As `_prepare_part`; the name of the archive has all that it is made from."""
+    entries = [_entry_of(row) for row in rows]
+    sources = [_fingerprint(one.entry, None, 1.0, config) for one in entries]
+    digest = hashlib.sha256(repr((rows, sources, config)).encode()).hexdigest()[:12]
+    archive = output / ARCHIVES / f"{part.name}-{digest}.{'tar' if config.shards else 'ark'}"
+    write_lines(part / MADE, [f"{ARCHIVES}/{archive.name}", f"{ARCHIVES}/{archive.name}.jsonl"])
+    index = archive.with_name(f"{archive.name}.jsonl")
+    if archive.exists() and index.exists():
+        return _write_tables(part, rows, [Made(**content) for _, content in read_jsonl(index)], config)
+    texts = {utterance: text for row in rows for utterance, text, *_ in row["utterances"]}
+    with new_archive(archive) as sounds:
+
+        def place(key: str, name: str, suffix: str, sound: Callable[[], bytes]) -> tuple[str, int]:
+            content = sound()
+            text = texts[key.split("-", 1)[1] if key not in texts else key]
+            return f"{archive}:{sounds.add(key, content, suffix, text)}", content_header(content).samples
+
+        made = [one for entry in entries for one in _prepare(entry, config, place)]
+    write_jsonl(index, [asdict(one) for one in made])
+    return _write_tables(part, rows, made, config)
+
+
+def _entry_of(row: dict[str, Any]) -> WavEntry:
+    cuts = [(utterance, parse_segment(cut) if cut else None) for utterance, _, _, cut in row["utterances"]]
+    return WavEntry(row["entry"], tuple(cuts))
+
+
+def _write_tables(part: Path, rows: list[dict[str, Any]], made: list[Made], config: PrepareConfig) -> dict[str, Any]:
+    """Tables of a part; returns how many are kept, how many cannot be used, and why the first of them."""
+    known = {utterance: (text, speaker) for row in rows for utterance, text, speaker, _ in row["utterances"]}
+    fewest, most = config.min_s * config.hz, config.max_s * config.hz
+    wanted = f"not {config.min_s:g} to {config.max_s:g}"
+    kept = [one for one in made if not one.reason and fewest <= one.samples <= most]
+    unusable = [one for one in made if one.reason]
+    other = [
+        replace(one, reason=f"{one.samples / config.hz:.2f} s long, {wanted}")
+        for one in made
+        if not one.reason and not fewest <= one.samples <= most
+    ]
+    write_table(part / "wav.scp", {one.key: one.path for one in kept})
+    write_table(part / "text", {one.key: known[one.utterance][0] for one in kept})
+    write_table(part / "utt2spk", {one.key: one.prefix + known[one.utterance][1] for one in kept})
+    write_table(part / "utt2num_samples", {one.key: one.samples for one in kept})
+    write_lines(part / SKIPPED, sorted(f"{one.key}\t{one.reason}" for one in [*unusable, *other]))
+    return {"kept": len(kept), "unusable": len(unusable), "reason": unusable[0].reason if unusable else ""}
+
+
+type Place = Callable[[str, str, str, Callable[[], bytes]], tuple[str, int]]
+"""(id, name, suffix, what gives the sound's bytes) -> the entry of wav.scp, and its samples."""
+
+
+def _prepare(recording: WavEntry, config: PrepareConfig, place: Place) -> list[Made]:
     """Prepare all utterances of a recording, which is decoded at most once."""
     whole: Wav | None = None
+
+    def changed(utterance: str, segment: Segment | None, speed: float, key: str) -> bytes:
+        nonlocal whole
+        whole = read_audio(recording.entry, config.hz)[0] if whole is None else whole
+        wav = change_speed(_cut(whole, utterance, segment, recording.entry, config.hz), speed, config.hz)
+        wav = wav / np.abs(wav).max(initial=np.float32(1))  # where a float file exceeds full scale
+        return encode_audio(_pad(wav, config.hz, config.pad_s, key), config.hz, config.sound)
+
     made = []
     for (utterance, segment), speed in itertools.product(recording.utterances, config.speeds):
         one = Made(utterance, speed)
         try:
-            if fits := _as_it_is(recording.entry, segment, speed, config):
+            fits = _as_it_is(recording.entry, segment, speed, config)
+            if fits and not config.in_archives:
                 made.append(replace(one, path=recording.entry, samples=fits))
                 continue
-            path = folder / f"{one.key}-{_fingerprint(recording.entry, segment, speed, config)}.wav"
-            if not path.exists():
-                whole = read_audio(recording.entry, config.hz)[0] if whole is None else whole
-                wav = change_speed(_cut(whole, utterance, segment, recording.entry, config.hz), speed, config.hz)
-                wav = wav / np.abs(wav).max(initial=np.float32(1))  # where a float file exceeds full scale
-                write_wav(path, _pad(wav, config.hz, config.pad_s, one.key), config.hz)
-            made.append(replace(one, path=str(path), samples=read_header(path).samples))
+            name = f"{one.key}-{_fingerprint(recording.entry, segment, speed, config)}"
+            work: Callable[[], bytes]
+            if fits and recording.entry.endswith(config.sound):
+                work = Path(recording.entry).read_bytes
+            else:
+                work = functools.partial(changed, utterance, segment, speed, one.key)
+            entry, samples = place(one.key, name, config.sound, work)
+            made.append(replace(one, path=entry, samples=samples))
         except AudioError as error:
             made.append(replace(one, reason=str(error)))
     return made
@@ -183,7 +300,9 @@ def _fingerprint(entry: str, segment: Segment | None, speed: float, config: Prep
     place = file_of(entry)
     source = os.stat(place[0]) if place and os.path.exists(place[0]) else None
     seen = (source.st_mtime_ns, source.st_size) if source else ()
-    return hashlib.sha256(repr((entry, seen, segment, speed, config.hz, config.pad_s)).encode()).hexdigest()[:8]
+    format_ = () if config.audio_format == "wav" else (config.audio_format,)
+    made_by = (entry, seen, segment, speed, config.hz, config.pad_s, *format_)
+    return hashlib.sha256(repr(made_by).encode()).hexdigest()[:8]
 
 
 def _cut(whole: Wav, utterance: str, segment: Segment | None, entry: str, hz: int) -> Wav:

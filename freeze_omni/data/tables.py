@@ -106,20 +106,30 @@ def append_jsonl(path: str | Path, rows: Iterable[object]) -> None:
 def read_table(path: str | Path, need_value: bool = True) -> dict[str, str]:
     """`id value` lines, in order. Raises TableError: none, an id twice or with other white space in it, or no value."""
     table: dict[str, str] = {}
-    for number, line in enumerate(each_line(path), start=1):
-        key, value = split_id(line)
-        if not key:
-            raise TableError(f"{path}:{number}: empty line; remove it")
-        if not _is_word(key):
-            raise TableError(f"{path}:{number}: the id {key!a} holds white space; write a blank after the id")
+    for number, raw in enumerate(_raw_lines(path), start=1):
+        key, value = parse_line(raw, path, number, need_value)
         if key in table:
-            raise TableError(f"{path}:{number}: the id {key} comes twice; remove one line")
-        if need_value and not value:
-            raise TableError(f"{path}:{number}: {key} has no value; add one or remove the line")
+            raise twice(path, number, key)
         table[key] = value
     if not table:
         raise TableError(f"{path}: empty; run the stage that makes it again")
     return table
+
+
+def parse_line(raw: bytes, path: str | Path, number: int, need_value: bool = True) -> tuple[str, str]:
+    """Id and value of a table's line, counted from 1. Raises TableError as `read_table`."""
+    key, value = split_id(_decoded(raw, path, number))
+    if not key:
+        raise TableError(f"{path}:{number}: empty line; remove it")
+    if not _is_word(key):
+        raise TableError(f"{path}:{number}: the id {key!a} holds white space; write a blank after the id")
+    if need_value and not value:
+        raise TableError(f"{path}:{number}: {key} has no value; add one or remove the line")
+    return key, value
+
+
+def twice(path: str | Path, number: int, key: str) -> TableError:
+    return TableError(f"{path}:{number}: the id {key} comes twice; remove one line")
 
 
 def split_id(line: str) -> tuple[str, str]:

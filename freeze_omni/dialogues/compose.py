@@ -15,7 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from freeze_omni.data.audio import Wav, file_of, read_audio, trim_silence, write_wav
+from freeze_omni.data.archives import file_of
+from freeze_omni.data.audio import Wav, read_audio, trim_silence, write_wav
 from freeze_omni.data.progress import parallel_map
 from freeze_omni.data.tables import read_jsonl, write_jsonl
 from freeze_omni.dialogues.plan import PlannedScene

@@ -11,21 +11,27 @@ from typing import Any, ClassVar
 
 import torch
 import yaml
+from espnet2.iterators.abs_iter_factory import AbsIterFactory
+from espnet2.iterators.sequence_iter_factory import SequenceIterFactory
 from espnet2.tasks.abs_task import AbsTask, optim_classes, scheduler_classes
 from espnet2.train.collate_fn import CommonCollateFn
+from espnet2.train.dataset import ESPnetDataset
 from espnet2.utils import config_argparse
 from espnet2.utils.nested_dict_action import NestedDictAction
 from espnet2.utils.types import float_or_none, int_or_none, str2bool, str_or_none
 from torch import nn
+from torch.utils.data import DataLoader
 
 from freeze_omni.autocast import autocast_dtype
 from freeze_omni.checkpoint import PartsSource, fill_parts, inherit_config, load_parts
 from freeze_omni.config import ConfigError, as_mapping, build
+from freeze_omni.data.table_file import TableFile
 from freeze_omni.provenance import provenance
 from freeze_omni.stages import Stage, stage
 from freeze_omni.tasks.data_dirs import FileKinds, add_data_dirs
 from freeze_omni.tasks.parts_model import PartsModel, parameter_count
 from freeze_omni.tasks.resources import Resources
+from freeze_omni.tasks.row_batches import BATCH_TYPES, IdBatches, RowDataset, build_sampler
 from freeze_omni.tasks.signals import passed_on
 from freeze_omni.tasks.trainer import BudgetCosine, PartsTrainer
 
@@ -52,6 +58,9 @@ OPTIONS: dict[str, tuple[Any, Any, str]] = {
     "system": ("", str, "Text of the system turn"),
     "cmvn": (None, str_or_none, "feats_stats.npz of --collect_stats"),
     "lr_scale": ({}, NestedDictAction, "Part: factor on its learning rate"),
+    "corpus_weights": ({}, NestedDictAction, "Corpus (of utt2corpus): how often a pass reads it; others 1"),
+    "shard_window": (8, int, "Shards whose utterances make batches together"),
+    "stats_utterances": (200_000, int, "--collect_stats: of so many utterances, evenly from the training data; 0: all"),
     "max_minutes": (None, float_or_none, "Wall-clock budget of budgetcosine"),
     "save_steps": (None, int_or_none, "Updates from one checkpoint to the next inside an epoch; default: at its end"),
     "autocast": ("float32", str, "Type of training arithmetic; auto: bfloat16 where the hardware supports it"),
@@ -150,6 +159,37 @@ class BaseTask(AbsTask):
     @classmethod
     def build_collate_fn(cls, args: argparse.Namespace, train: bool) -> CommonCollateFn:
         return CommonCollateFn(float_pad_value=0.0, int_pad_value=-1)
+
+    @classmethod
+    def build_sequence_iter_factory(cls, args: argparse.Namespace, iter_options: Any, mode: str) -> AbsIterFactory:
+        """ESPnet's iterator over rows by number, so that memory does not grow with ids; its own for other batches."""
+        if iter_options.batch_type not in BATCH_TYPES or iter_options.num_batches or args.shuffle_within_batch:
+            return super().build_sequence_iter_factory(args, iter_options, mode)
+        distributed = iter_options.distributed
+        rank, world = (torch.distributed.get_rank(), torch.distributed.get_world_size()) if distributed else (0, 1)
+        ids, sampler = build_sampler(args, iter_options, world)
+        logging.info(f"[{mode}] {len(sampler)} batches a pass, of {sampler.sizes.mean():.1f} utterances in the mean")
+        return SequenceIterFactory(
+            dataset=RowDataset(cls.build_dataset(args, iter_options, None), ids, sampler, rank, world),
+            batches=sampler,
+            seed=args.seed,
+            num_iters_per_epoch=iter_options.num_iters_per_epoch,
+            shuffle=iter_options.train and sampler.shards is None,  # of shards the sampler keeps the order
+            num_workers=args.num_workers,
+            collate_fn=iter_options.collate_fn,
+            pin_memory=args.ngpu > 0,
+        )
+
+    @classmethod
+    def build_streaming_iterator(cls, data_path_and_name_and_type: Any, key_file: str, **options: Any) -> DataLoader:
+        """For the statistics: the same readers as in training, of `stats_utterances` of the ids."""
+        assert cls._set_up is not None
+        most = cls._set_up[0].stats_utterances if options.get("mode") == "train" else 0
+        dataset = ESPnetDataset(data_path_and_name_and_type, preprocess=options["preprocess_fn"])
+        batches = IdBatches(TableFile(key_file), options["batch_size"], most)
+        return DataLoader(
+            dataset, batch_sampler=batches, num_workers=options["num_workers"], collate_fn=options["collate_fn"]
+        )
 
     @classmethod
     def required_data_names(cls, train: bool = True, inference: bool = False) -> tuple[str, ...]:

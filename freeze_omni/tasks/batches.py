@@ -22,9 +22,10 @@ class SeededDataset:
     def __init__(self, dataset: Any, *seed: int):
         self.dataset, self.seed = dataset, seed
 
-    def __getitems__(self, batch: tuple[int, list[str]]) -> list[Any]:
-        """batch: its place, and its ids."""
-        place, ids = batch
+    def __getitems__(self, batch: tuple[int, int | list[str]]) -> list[Any]:
+        """batch: its place, and its ids, or its number in a `RowDataset`."""
+        place, found = batch
+        ids = self.dataset.batch(found) if isinstance(found, int) else found
         return [self._read(place, uid) for uid in ids]
 
     def _read(self, place: int, uid: str) -> Any:

@@ -2,46 +2,87 @@
 
 import argparse
 import logging
-import os
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import soundfile
 from espnet2.train.dataset import DATA_TYPES
+from omniio import kaldi
 
 from freeze_omni.config import ConfigError
+from freeze_omni.data.audio import AudioError, entry_header, load_entry
 from freeze_omni.data.features import FEATS
-from freeze_omni.data.tables import each_line, read_table
+from freeze_omni.data.table_file import TableFile, joined
+from freeze_omni.data.tables import each_line, whole_file
 
 FileKinds = dict[str, tuple[str, str]]
 SAMPLES = "utt2num_samples"
 
 
-class SparseText(dict):
+class Texts(TableFile):
+    """Value by id; may be empty. In place of ESPnet's reader, which also ends lines at a lone \\r."""
+
+    def __init__(self, path: str | Path, need_value: bool = False):
+        super().__init__(path, need_value)
+
+
+class SparseText(Texts):
     """The text of a missing id is empty."""
 
-    def __missing__(self, key: str) -> str:
-        return ""
+    def __getitem__(self, key: str) -> str:
+        return self.get(key, "")
+
+    def get(self, key: str, default: Any = "") -> Any:
+        return super().__getitem__(key) if key in self else default
 
 
-class LazyInts(dict):
+class _Entries(Mapping[str, np.ndarray]):
+    """Arrays that are read on access, by what a table says of them."""
+
+    def __init__(self, path: str | Path):
+        self.table = Texts(path)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.table)
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self.table
+
+
+class LazyInts(_Entries):
     """Numbers, parsed on access: speech tokens fill memory."""
 
     def __getitem__(self, key: str) -> np.ndarray:
-        return np.array(super().__getitem__(key).split(), dtype=np.int64)
+        return np.array(self.table[key].split(), dtype=np.int64)
+
+
+class Sounds(_Entries):
+    """Samples (S,) or (S, channels) in [-1, 1] of a file, an ark or a tar shard."""
+
+    def __getitem__(self, key: str) -> np.ndarray:
+        return load_entry(self.table[key])
+
+
+class Feats(_Entries):
+    """Features (F, D) of a Kaldi archive."""
+
+    def __getitem__(self, key: str) -> np.ndarray:
+        return kaldi.load_mat(self.table[key])
 
 
 # ESPnet takes the first type whose name the wanted one starts with, hence not "text_…".
-_SPARSE = {"func": lambda path: SparseText(read_texts(path)), "kwargs": []}
-_INTS = {"func": lambda path: LazyInts(read_texts(path)), "kwargs": []}
-DATA_TYPES["text"] = {"func": lambda path: read_texts(path), "kwargs": [], "help": "text"}
-DATA_TYPES["sparse_text"] = _SPARSE | {"help": "text, empty if an id is missing"}
-DATA_TYPES["lazy_ints"] = _INTS | {"help": "integers"}
-
-
-def read_texts(path: str | Path) -> dict[str, str]:
-    """Value by id; may be empty. In place of ESPnet's reader, which also ends lines at a lone \\r."""
-    return read_table(path, need_value=False)
+for _name, _read, _help in (
+    ("text", Texts, "text"),
+    ("sparse_text", SparseText, "text, empty if an id is missing"),
+    ("lazy_ints", LazyInts, "integers"),
+    ("sound", Sounds, "sound files, or places in archives"),
+    ("kaldi_ark", Feats, "features"),
+):
+    DATA_TYPES[_name] = {"func": _read, "kwargs": [], "help": _help}
 
 
 def add_data_dirs(args: argparse.Namespace, files: FileKinds, optional: tuple[str, ...], sample_hz: int) -> None:
@@ -87,8 +128,8 @@ def _check(path: Path, kind: str, sample_hz: int) -> None:
         raise ConfigError(f"{path}:1: expected `id path`")
     wav = first[1].strip()
     try:
-        rate = soundfile.info(wav).samplerate
-    except (RuntimeError, OSError) as error:
+        rate = entry_header(wav).rate_hz
+    except AudioError as error:
         raise ConfigError(f"{path}:1: {wav}: cannot be read as audio ({error})") from None
     if rate != sample_hz:
         raise ConfigError(f"{path}:1: {wav} has {rate} Hz, not {sample_hz}: resample it (stage 2)")
@@ -96,27 +137,30 @@ def _check(path: Path, kind: str, sample_hz: int) -> None:
 
 def _write_lengths(target: Path, listed: list[tuple[str, str, str]]) -> str:
     """`id length` of the ids that all files have: samples of the sound, or tokens."""
-    tables = {name: read_texts(path) for path, name, kind in listed if "sparse" not in kind}
-    ids = set.intersection(*map(set, tables.values()))
-    largest = max(map(len, tables.values()))
-    if not ids:
-        raise ConfigError(f"{listed[0][0]}: no id is also in {', '.join(p for p, _, _ in listed)}")
-    if len(ids) < largest:
-        logging.warning(f"{target.name}: {largest - len(ids)} ids are not in all files: left out")
-    lengths = _lengths(listed, tables, ids)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_suffix(f".{os.getpid()}")
-    part.write_text("".join(f"{uid} {lengths[uid]}\n" for uid in sorted(ids)), encoding="utf-8")
-    part.replace(target)  # every process of a distributed training writes the same file
+    tables = {path: Texts(path) for path, name, kind in listed if "sparse" not in kind}
+    measured, of_sound = next(
+        ((path, kind != "lazy_ints") for path, _, kind in listed if kind in ("sound", "kaldi_ark")),
+        next(((path, False) for path, _, kind in listed if kind == "lazy_ints"), ("", False)),
+    )
+    counts = Path(measured).parent / SAMPLES
+    column = list(tables).index(measured)
+    known = Texts(counts) if of_sound and counts.exists() else None
+
+    def lines() -> Iterator[str]:
+        for uid, values, count in joined(list(tables.values()), known):
+            if of_sound:
+                length = int(count) if count is not None else entry_header(values[column]).samples
+            else:
+                length = len(values[column].split())
+            yield f"{uid} {length}\n"
+
+    found = 0
+    with whole_file(target) as partial, open(partial, "w", encoding="utf-8") as stream:
+        for line in lines():  # every process of a distributed training writes the same file
+            stream.write(line)
+            found += 1
+        if not found:
+            raise ConfigError(f"{listed[0][0]}: no id is also in {', '.join(p for p, _, _ in listed)}")
+    if found < (largest := max(map(len, tables.values()))):
+        logging.warning(f"{target.name}: {largest - found} ids are not in all files: left out")
     return str(target)
-
-
-def _lengths(listed: list[tuple[str, str, str]], tables: dict[str, dict[str, str]], ids: set[str]) -> dict[str, int]:
-    for path, name, kind in listed:
-        if kind in ("sound", "kaldi_ark"):
-            known = Path(path).parent / SAMPLES
-            counted = read_texts(known) if known.exists() else {}
-            files = tables[name]
-            return {uid: int(counted[uid]) if uid in counted else soundfile.info(files[uid]).frames for uid in ids}
-    name = next(name for _, name, kind in listed if kind == "lazy_ints")
-    return {uid: len(tables[name][uid].split()) for uid in ids}

@@ -6,9 +6,9 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import soundfile
 from espnet2.asr.specaug.specaug import SpecAug
 
+from freeze_omni.data.audio import load_entry
 from freeze_omni.data.augment import AugmentConfig, augment
 from freeze_omni.llm.order import ReadingOrder, parse_rounds
 
@@ -59,8 +59,8 @@ def clean_sound(uid: str, samples: np.ndarray, augment: Augment | None = None) -
 
 
 def load_sound(uid: str, path: str, augment: Augment | None = None) -> np.ndarray:
-    """Samples (S,) of a sound file."""
-    return clean_sound(uid, soundfile.read(path, dtype="float32")[0], augment)
+    """Samples (S,) of a sound file, or of a place in an archive."""
+    return clean_sound(uid, load_entry(path), augment)
 
 
 def before_turn(history: str, order: ReadingOrder, system: str) -> list[int]:

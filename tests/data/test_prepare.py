@@ -1,4 +1,5 @@
 import shutil
+import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -193,3 +194,53 @@ def test_an_id_that_leaves_its_folder_is_refused_before_anything_is_written(tmp_
     with pytest.raises(TableError, match="a slash in the id.*; rename it"):
         prepare_dir(data, tmp_path / "out/a/b/set", PrepareConfig())
     assert not (tmp_path / "out").exists()
+
+
+FLAC_SHARDS = {"shards": 5, "audio_format": "flac"}
+
+
+@pytest.mark.parametrize("options", [{"shards": 1}, {"audio_format": "flac.ark"}, FLAC_SHARDS])
+def test_archives_hold_what_files_would(toy_dir: Path, tmp_path: Path, options: dict) -> None:
+    single, packed, more = tmp_path / "single", tmp_path / "packed", {"speeds": (1.0, 0.8), "pad_s": (0.1, 0.1)}
+    prepare_dir(toy_dir, single, PrepareConfig(**more))
+    assert prepare_dir(toy_dir, packed, PrepareConfig(**more, **options), nj=1) == 4
+    for name in ("text", "utt2spk", "spk2utt", "utt2num_samples"):
+        assert (packed / name).read_text() == (single / name).read_text()
+    entries = read_table(packed / "wav.scp")
+    for key, path in read_table(single / "wav.scp").items():
+        assert np.abs(read_audio(entries[key])[0] - read_audio(path)[0]).max() < 1e-4
+    assert not list((packed / "wav").iterdir()) and validate(packed, role="asr") == []
+    archives = {path: path.stat().st_mtime_ns for path in (packed / "archives").iterdir()}
+    assert len(archives) == 4 if options == {"shards": 1} else 2
+    prepare_dir(toy_dir, packed, PrepareConfig(**more, **options))
+    assert archives == {path: path.stat().st_mtime_ns for path in (packed / "archives").iterdir()}, "they are kept"
+    prepare_dir(toy_dir, packed, PrepareConfig(**more))
+    assert not (packed / "archives").exists() and len(list((packed / "wav").iterdir())) == 4
+
+
+def test_a_text_is_beside_its_sound(toy_dir: Path, tmp_path: Path) -> None:
+    prepare_dir(toy_dir, tmp_path / "out", PrepareConfig(shards=2, speeds=(1.0, 0.8)))
+    (shard,) = (tmp_path / "out/archives").glob("*.tar")
+    with tarfile.open(shard) as tar:
+        found = {name: tar.extractfile(name).read().decode() for name in tar.getnames() if name.endswith(".txt")}
+    texts = read_table(tmp_path / "out/text")
+    assert found == {f"{key.replace('.', '_')}.txt": text for key, text in texts.items()}
+
+
+def test_sounds_of_a_killed_run_are_removed_with_the_others(toy_dir: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    prepare_dir(toy_dir, out, PrepareConfig(pad_s=(0.1, 0.0)))
+    part = out / ".parts/000000"
+    part.mkdir(parents=True)
+    (part / ".prepared").write_text("half.wav\n")
+    (out / "wav/half.wav").write_text("")
+    (out / "wav/mine.wav").write_text("")
+    prepare_dir(toy_dir, out, PrepareConfig(pad_s=(0.2, 0.0)))
+    assert len(list((out / "wav").iterdir())) == 3 and (out / "wav/mine.wav").exists()
+    assert not (out / "wav/half.wav").exists()
+
+
+def test_a_wrong_format_is_said(toy_dir: Path, tmp_path: Path) -> None:
+    for wrong in ({"audio_format": "mp3"}, {"shards": 3, "audio_format": "flac.ark"}, {"shards": -1}):
+        with pytest.raises(ValueError, match="audio_format|shards"):
+            PrepareConfig(**wrong)

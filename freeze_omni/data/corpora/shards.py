@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
 
-from freeze_omni.data.audio import AudioError, AudioHeader, file_of, read_header
+from freeze_omni.data.archives import file_of
+from freeze_omni.data.audio import AudioError, AudioHeader, read_header
 from freeze_omni.data.corpora.base import Corpus, CorpusError, Dialogue, Item, Skipped, Utterance
 from freeze_omni.data.datadir import unprintable
 from freeze_omni.data.ids import id_fault
@@ -154,7 +155,7 @@ def merge_shards(folders: Sequence[Path], output: Path, tables: Sequence[str] = 
         parts = [str(folder / table) for folder in folders if (folder / table).is_file()]
         if parts:
             same = ["-u"] if table == "wav.scp" else []  # shards may share a recording
-            _sort(["-m", *same, *parts], output / table)
+            sort_lines(["-m", *same, *parts], output / table)
         else:
             (output / table).unlink(missing_ok=True)
     for table in ("text", "questions.jsonl", "wav.scp"):
@@ -162,17 +163,20 @@ def merge_shards(folders: Sequence[Path], output: Path, tables: Sequence[str] = 
             _refuse_doubled(output / table)
     if (output / "utt2spk").is_file():
         by_speaker = output / ".utt2spk.by_speaker"
-        _sort(["-k2,2", "-k1,1", str(output / "utt2spk")], by_speaker)
+        sort_lines(["-k2,2", "-k1,1", str(output / "utt2spk")], by_speaker)
         groups = groupby(map(str.split, each_line(by_speaker)), key=lambda pair: pair[1])
         write_lines(output / "spk2utt", (f"{who} {' '.join(key for key, _ in pairs)}" for who, pairs in groups))
         by_speaker.unlink()
 
 
-def _sort(arguments: list[str], output: Path) -> None:
+def sort_lines(arguments: list[str], output: Path) -> None:
+    """`sort` of the system in C order, with bounded memory, into `output`, whole or not at all. Raises CorpusError."""
     if shutil.which("sort") is None:
         raise CorpusError("no `sort` program on PATH; install coreutils")
     with whole_file(output) as partial:
-        run = subprocess.run(["sort", "-o", str(partial), *arguments], env=_SORT, capture_output=True, text=True)
+        run = subprocess.run(
+            ["sort", "-S", "200M", "-o", str(partial), *arguments], env=_SORT, capture_output=True, text=True
+        )
         if run.returncode:
             raise CorpusError(f"{output}: sort failed: {run.stderr.strip()}; is the disk full?")
 

@@ -3,6 +3,7 @@
 # Options that a caller of single stages need not set; s2s.sh sets all.
 : "${tag:=}" "${mine:=}" "${encoder:=}" "${decode_conf:=${conf:-conf}/decode.yaml}" "${result_notes:=}" "${record:=false}"
 : "${pack_args:=}" "${decode_args:=}" "${decode:=asr qa states codec tts latency duplex}" "${seed:=777}" "${tts:=}" "${lexicon:=}"
+: "${shards:=}" "${audio_format:=wav}"
 : "${answers:=}" "${answers_url:=}" "${answers_model:=}" "${answers_opts:=}"
 
 log() { echo -e "$(date '+%Y-%m-%dT%H:%M:%S') (${FUNCNAME[1]:-main}) $*"; }

@@ -52,6 +52,14 @@ dump_feats_part() { # dump_feats_part <data dir> <output dir> OPTION...
         --config "${conf}/$(encoder_conf).yaml" --data_dir "${dir}" --output_dir "${feats}" --seed "${seed}" "$@"
 }
 
+join_sets() { # join_sets TO FROM...: also writes utt2corpus, the set of each utterance
+    local joined=$1 dir
+    shift
+    job "${joined}/log/combine.log" combine_data.sh --skip_fix true "${joined}" "$@" # stage 2 left nothing to fix
+    for dir in "$@"; do awk -v set="$(basename "${dir}")" '{print $1, set}' "${dir}/utt2spk"; done |
+        LC_ALL=C sort >"${joined}/utt2corpus"
+}
+
 # The ids of the sets' utterances must differ.
 join_train_sets() {
     local set joined dirs=()
@@ -61,6 +69,6 @@ join_train_sets() {
     done
     if ((${#dirs[@]} > 1)); then
         once "raw_$(basename "${joined}")" --makes "${joined}" -- \
-            job "${joined}/log/combine.log" combine_data.sh "${joined}" "${dirs[@]}"
+            join_sets "${joined}" "${dirs[@]}"
     fi
 }

@@ -1,4 +1,4 @@
-# Stage 2: one audio file per utterance at the model's rate, filtered by length; speed perturbation.
+# Stage 2: each utterance at the model's rate, in files, shards or arks, filtered by length; speed perturbation.
 
 format_set() { # format_set <set> <hz> [options]
     local set=$1 hz=$2
@@ -7,8 +7,17 @@ format_set() { # format_set <set> <hz> [options]
         "${datadir}/${set}" "${dumpdir}/raw/${set}" --hz "${hz}" --nj "${nj}" "$@"
 }
 
+# read_packing: how the sounds are stored, if not as one wav file each; into the array `packing`.
+read_packing() {
+    packing=()
+    if [ -n "${shards}" ] && [ "${shards}" != 0 ]; then packing+=(--shards "${shards}"); fi
+    if [ "${audio_format}" != wav ]; then packing+=(--audio_format "${audio_format}"); fi
+}
+
 format_once() { # as format_set, if the set has changed or was never formatted
-    once "raw_$1" "${datadir}/$1" --makes "${dumpdir}/raw/$1" -- format_set "$@"
+    local packing
+    read_packing
+    once "raw_$1" "${datadir}/$1" --makes "${dumpdir}/raw/$1" -- format_set "$@" "${packing[@]}"
 }
 
 # Silence around speech input: a streaming CTC head needs some after the last word to emit it.
