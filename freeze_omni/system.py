@@ -59,6 +59,8 @@ class SystemConfig:
     template that the model was trained with; None takes the LLM's own. fifo: stream speech as the published server
     does, cut at quiet points; None is ours, exact. notice: licence notice of the weights. llm_tuning: what was learned
     with the LLM, for ablations; None is the paper's way. search: from letters to words, for CTC units of kind word.
+    early: sessions begin an answer where the user has probably finished (state 1 likelier than this) and say it once
+    that is decided; None: only then. Without an effect for an adapter that goes on sending in silence.
     """
 
     adapter: AdapterChoice | None = None
@@ -86,8 +88,11 @@ class SystemConfig:
     notice: str = ""
     llm_tuning: LlmTuningConfig | None = None
     search: SearchConfig = field(default_factory=SearchConfig)
+    early: float | None = 0.15
 
     def __post_init__(self) -> None:
+        if self.early is not None and not 0 <= self.early < 1:
+            raise ValueError(f"early: a probability from 0 to below 1, or null, not {self.early}")
         unknown = set(self.parts or ()) - set(PARTS)
         if unknown:
             raise ValueError(f"parts: no part '{min(unknown)}'; there are {', '.join(PARTS)}")
@@ -222,6 +227,11 @@ class FreezeOmni(nn.Module):
                 has = ", ".join(self.__dict__.get("trained_parts", ()))
                 raise AttributeError(f"this model has no part '{name}', only {has}: read that part, too") from None
             raise
+
+    @property
+    def early(self) -> float | None:
+        """The probability of state 1 above which answers are begun before the decision; None: never."""
+        return self.config.early if self.config.adapter.silent else None
 
     @property
     def listening(self) -> Listening:

@@ -1,11 +1,11 @@
 """The baseline of turn taking: the same session, whose turns end when a voice activity detector hears silence."""
 
 import numpy as np
-import torch
 
 from freeze_omni.eval.quality import weights_folder
-from freeze_omni.frontend.vad import Detector, EnergyDetector, Gate, GateConfig
+from freeze_omni.frontend.vad import Detector, EnergyDetector, GateConfig
 from freeze_omni.session import events as ev
+from freeze_omni.session.gate import VoiceGate
 from freeze_omni.session.ops import Job
 from freeze_omni.session.session import SpeechSession
 
@@ -27,21 +27,22 @@ class ByVad:
 
     def __init__(self, session: SpeechSession, detector: Detector) -> None:
         self.session = session
-        self._gate = Gate(detector, GateConfig(close_ms=session.config.silence_ms))
-        self._state = self._gate.initial_state(1)
+        self._gate = VoiceGate(detector, GateConfig(close_ms=session.config.silence_ms))
 
     @property
     def answering(self) -> object | None:
         return self.session.answering
 
+    @property
+    def may_work(self) -> bool:
+        return self.session.may_work
+
     def pushing(self, samples: np.ndarray) -> Job[list[ev.Action]]:
         """Hear samples (S,), each chunk after what the gate says of it."""
         actions: list[ev.Action] = []
         for chunk in self.session.chunks(samples):
-            was_open = bool(self._state["open"])
-            _, self._state = self._gate.step(torch.from_numpy(chunk.samples)[None], self._state)
-            if bool(self._state["open"]) != was_open:
-                actions += yield from self.session.handling(ev.VadClosed() if was_open else ev.VadOpened())
+            if (change := self._gate(chunk)) is not None:
+                actions += yield from self.session.handling(change)
             actions += yield from self.session.handling(chunk)
         return actions
 
