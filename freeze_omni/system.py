@@ -255,14 +255,15 @@ class FreezeOmni(nn.Module):
         return [self.units.decode(ids) for ids in listening.units(heard)]
 
     @torch.no_grad()
-    def turn_mark(self, last: Tensor) -> str:
-        """The mark that ends a spoken turn, by the LLM's hidden state (E,) at its last position: the likelier of full
-        stop and question mark if the adapter sends words alone, which the LLM would not read as a text's end."""
+    def turn_marks(self, last: Tensor) -> list[str]:
+        """The marks that end spoken turns, by the LLM's hidden state (N, E) at the last position of each: the likelier
+        of full stop and question mark if the adapter sends words alone, which the LLM would not read as a text's end.
+        """
         if self.adapter.punctuates:
-            return ""
+            return [""] * len(last)
         marks = self.llm.order.marks
-        scores = self.llm.logits(last)[[ids[0] for ids in marks.values()]]
-        return list(marks)[int(scores.argmax())]
+        scores = self.llm.logits(last)[:, [ids[0] for ids in marks.values()]]
+        return [list(marks)[best] for best in scores.argmax(-1).tolist()]
 
     def turn_end(self, mark: str) -> list[int]:
         """LLM ids that close a spoken turn."""

@@ -38,7 +38,7 @@ def same_draws(generators: Generators) -> Generators:
 
 def spoken_mark(model: FreezeOmni, turn: Turn) -> str:
     """The mark that ends an open turn; empty if nothing was heard."""
-    return "" if turn.last is None or not turn.units else model.turn_mark(turn.last)
+    return "" if turn.last is None or not turn.units else model.turn_marks(turn.last[None])[0]
 
 
 def turn_ends(model: FreezeOmni, body: Tensor, mark: str) -> tuple[Tensor, Tensor]:
