@@ -59,6 +59,8 @@ class SystemConfig:
     template that the model was trained with; None takes the LLM's own. fifo: stream speech as the published server
     does, cut at quiet points; None is ours, exact. notice: licence notice of the weights. llm_tuning: what was learned
     with the LLM, for ablations; None is the paper's way. search: from letters to words, for CTC units of kind word.
+    early: sessions begin an answer where the user has probably finished (state 1 likelier than this) and say it once
+    that is decided; None: only then. Without an effect for an adapter that goes on sending in silence.
     """
 
     adapter: AdapterChoice | None = None
@@ -86,8 +88,11 @@ class SystemConfig:
     notice: str = ""
     llm_tuning: LlmTuningConfig | None = None
     search: SearchConfig = field(default_factory=SearchConfig)
+    early: float | None = 0.15
 
     def __post_init__(self) -> None:
+        if self.early is not None and not 0 <= self.early < 1:
+            raise ValueError(f"early: a probability from 0 to below 1, or null, not {self.early}")
         unknown = set(self.parts or ()) - set(PARTS)
         if unknown:
             raise ValueError(f"parts: no part '{min(unknown)}'; there are {', '.join(PARTS)}")
@@ -224,6 +229,11 @@ class FreezeOmni(nn.Module):
             raise
 
     @property
+    def early(self) -> float | None:
+        """The probability of state 1 above which answers are begun before the decision; None: never."""
+        return self.config.early if self.config.adapter.silent else None
+
+    @property
     def listening(self) -> Listening:
         """The chain from samples to positions of the LLM."""
         adapter = self.adapter if self.has("adapter") else None
@@ -245,14 +255,15 @@ class FreezeOmni(nn.Module):
         return [self.units.decode(ids) for ids in listening.units(heard)]
 
     @torch.no_grad()
-    def turn_mark(self, last: Tensor) -> str:
-        """The mark that ends a spoken turn, by the LLM's hidden state (E,) at its last position: the likelier of full
-        stop and question mark if the adapter sends words alone, which the LLM would not read as a text's end."""
+    def turn_marks(self, last: Tensor) -> list[str]:
+        """The marks that end spoken turns, by the LLM's hidden state (N, E) at the last position of each: the likelier
+        of full stop and question mark if the adapter sends words alone, which the LLM would not read as a text's end.
+        """
         if self.adapter.punctuates:
-            return ""
+            return [""] * len(last)
         marks = self.llm.order.marks
-        scores = self.llm.logits(last)[[ids[0] for ids in marks.values()]]
-        return list(marks)[int(scores.argmax())]
+        scores = self.llm.logits(last)[:, [ids[0] for ids in marks.values()]]
+        return [list(marks)[best] for best in scores.argmax(-1).tolist()]
 
     def turn_end(self, mark: str) -> list[int]:
         """LLM ids that close a spoken turn."""

@@ -32,6 +32,11 @@ class AdapterChoice:
         """Positions that every chunk sends to the LLM; None if they follow the words."""
         return None if self.conv is None else self.conv.chunk_frames // STRIDE
 
+    @property
+    def silent(self) -> bool:
+        """Whether silence sends no position."""
+        return self.positions_per_chunk is None
+
 
 def build_adapter(
     choice: AdapterChoice,

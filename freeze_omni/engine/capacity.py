@@ -1,8 +1,9 @@
 """How many sessions a model serves in real time on this machine: measured, not guessed.
 
 A session hears speech or is answered. The costlier of the two is counted for all at once; the load leaves room for the
-moments of an interruption, when they overlap. A step of listening begins when the batch under way and earlier steps of
-others are done, and must end before the next chunk comes.
+moments of an interruption, when they overlap. Answers that are begun early and dropped count as listening. A step
+of listening begins when the batch under way and earlier steps of others are done, and must end before the next chunk
+comes.
 """
 
 import statistics
@@ -15,10 +16,12 @@ import torch
 
 from freeze_omni.session.answer import own_answers
 from freeze_omni.session.ops import DrawToken, Hear, MakeSound, Op, Read, StartSpeech, execute
+from freeze_omni.session.reducer import MOST_DRAFTS
 from freeze_omni.system import FreezeOmni
 
 CONTEXT_POSITIONS = 256
 CHUNK_TOKENS = 24
+TURN_S = 6.0  # of a spoken turn; the last of its drafts becomes the answer
 LLM_TOKENS_S = 4.0  # LLM tokens a second of speech: English is spoken at about 3 words a second
 HEARD_BEFORE = 0.1
 """Share of the other sessions whose chunk is slightly older and heard in an earlier batch. With this value the estimate
@@ -61,6 +64,16 @@ def cost(model: FreezeOmni, sessions: int) -> Cost:
         (rates.token_hz / CHUNK_TOKENS, lambda row: MakeSound(tokens, None)),
     ]
 
+    if model.early is not None:
+        dropped_s, segment, first = (MOST_DRAFTS - 1) / TURN_S, answers.segments.first_tokens, answers.chunks.first
+        suffix, first_sound = len(model.llm.order.suffix()), tuple([0] * first)
+        listening += [
+            (dropped_s, lambda row: Read(context[:suffix], caches[row], predict=True)),
+            (dropped_s * segment, answering[0][1]),
+            (dropped_s * first, answering[1][1]),
+            (dropped_s, lambda row: MakeSound(first_sound, None)),
+        ]
+
     def times(loads: list[Load]) -> list[float]:
         return [_time_s(model, [make(row) for row in range(sessions)]) for _, make in loads]
 
@@ -69,7 +82,7 @@ def cost(model: FreezeOmni, sessions: int) -> Cost:
         sum(rate * spent_s for (rate, _), spent_s in zip(loads, spent, strict=True))
         for loads, spent in ((listening, heard_times), (answering, answer_times))
     ]
-    own_s = sum(heard_times)
+    own_s = sum(heard_times[:2])
     waits_s = max(*heard_times, *answer_times) / 2 if sessions > 1 else 0.0  # half of the batch under way
     return Cost(max(work), own_s + waits_s + HEARD_BEFORE * (sessions - 1) * own_s)
 

@@ -53,6 +53,7 @@ SUMS = {
     "spoken_s": ("spoken_audio_seconds_total", "Audio spoken."),
     "batches": ("batches_total", "Batches of model work."),
     "rows": ("batch_rows_total", "Operations in them."),
+    "drafts": ("drafts_total", "Answers begun before it was decided that the turn had ended, those dropped included."),
     "answers": ("answers_total", "Answers that have ended, stopped ones included."),
     "llm_tokens": ("llm_tokens_total", "LLM tokens of the answers."),
     "speech_tokens": ("speech_tokens_total", "Speech tokens of the answers."),

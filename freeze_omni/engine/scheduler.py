@@ -1,8 +1,9 @@
 """Who is served next: the ready work of all sessions, batched, most urgent first.
 
 Listening comes before speaking. The first audio of an answer comes before more of one that plays already, unless that
-one would soon fall silent; of those that play, the one that would fall silent first. All operations that fit into the
-batch of the most urgent one join it. No thread, no socket; the clock is a parameter.
+one would soon fall silent; of those that play, the one that would fall silent first. Answers that are begun before it
+is decided that their turn has ended come last. All operations that fit into the batch of the most urgent one join it.
+No thread, no socket; the clock is a parameter.
 
 Listening is only urgent for what a user says now. Audio that came faster than it was spoken waits until it is due, and
 long texts (a system prompt, an earlier dialogue) are read in shares: each piece counts as asked for a bit later than
@@ -26,7 +27,7 @@ from freeze_omni.session.session import SessionConfig
 from freeze_omni.system import FreezeOmni
 
 Key = Hashable
-HEARING, ENDING, FIRST_AUDIO, LATER = range(4)
+HEARING, ENDING, FIRST_AUDIO, LATER, EARLY = range(5)
 LISTENING_OPS = 6  # of a chunk of audio; a job with more reads a long text again, to make room in the LLM's context
 SHARE_S = 0.25  # a piece of a long text counts as asked for this much later than the piece before
 READ_AT_ONCE = 64  # positions of long texts in one batch
@@ -93,9 +94,10 @@ class Scheduler:
         if not ready:
             return False
         ready.sort(key=lambda entry: entry[0])
-        # fresh audio waits a moment for others to join while there is other work
+        # fresh audio waits a moment for others to join while there is other work that is sure to be wanted
         fresh_s = now_s - self.config.gather_ms / 1000
-        ready = [entry for entry in ready if not entry[3].is_fresh(fresh_s)] or ready
+        others = [entry for entry in ready if not entry[3].is_fresh(fresh_s)]
+        ready = others if others and others[0][0][0] < EARLY else ready
         self._run(self._batch(ready))
         return True
 
@@ -123,6 +125,8 @@ class Scheduler:
             if spoken and lane.due_s <= now_s:
                 return HEARING, lane.arrived_s
             return FIRST_AUDIO, lane.due_s if spoken else lane.arrived_s + lane.ops * SHARE_S
+        if slot.session is not None and slot.session.answering is None:
+            return EARLY, lane.arrived_s
         playback = slot.playback
         if playback is None or not playback.sent:
             return FIRST_AUDIO, 0.0 if playback is None else playback.asked_s

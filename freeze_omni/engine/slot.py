@@ -10,12 +10,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import torch
 
 from freeze_omni.engine.config import ServingConfig
-from freeze_omni.frontend.vad import Detector, Gate
+from freeze_omni.frontend.vad import Detector, GateConfig
 from freeze_omni.session import events as ev
 from freeze_omni.session.answer import Answer
+from freeze_omni.session.draft import Draft
+from freeze_omni.session.gate import VoiceGate
 from freeze_omni.session.log import Recorder
 from freeze_omni.session.ops import Job, Op
 from freeze_omni.session.reducer import TurnDetection
@@ -71,7 +72,7 @@ class Overrun(RuntimeError):
 
 @dataclass
 class Lane:
-    """A job under way, the operation it waits for, the event or answer it is for.
+    """A job under way, the operation it waits for, the event it is for, or the answer or draft of one.
 
     due_s: when the event came, or would have come if its audio had not been sent faster than it was spoken.
     ready_s: when `op` was asked for.
@@ -82,7 +83,7 @@ class Lane:
     op: Op | None
     event: Input | None = None
     arrived_s: float = 0.0
-    answering: Answer | None = None
+    made: Answer | Draft | None = None
     due_s: float = 0.0
     ready_s: float = 0.0
     ops: int = 0
@@ -134,7 +135,7 @@ class Slot:
     ) -> None:
         """Raises ValueError for a configuration that the model cannot follow."""
         self.model, self.serving, self.config, self.emit = model, serving, replace(config, gated=True), emit
-        self.observe, self.recorder, self._detector = observe, recorder, detector
+        self.observe, self.recorder = observe, recorder
         self.session: SpeechSession | None = None
         self.playback: Playback | None = None
         self.lanes: dict[str, Lane] = {}
@@ -144,8 +145,8 @@ class Slot:
         self._due: deque[float] = deque()
         self._paced_s, self._heard_due_s, self._chunks = float("-inf"), 0.0, 0
         self._chunker = Chunker(model.rates.chunk_samples)
-        self._gate = self._new_gate()
-        self._gate_state = self._gate.initial_state(1)
+        self._gate = VoiceGate(detector, self._gate_config())
+        self._drafts = 0
         self._begin = SpeechSession.beginning(model, self.config)
 
     # what comes in
@@ -251,43 +252,41 @@ class Slot:
             self._inbox.append((ev.Played(heard), now_s))
 
     def _gated(self, chunk: ev.AudioChunk) -> list[ev.Event]:
-        was_open = bool(self._gate_state["open"])
-        _, self._gate_state = self._gate.step(torch.from_numpy(chunk.samples)[None], self._gate_state)
-        is_open = bool(self._gate_state["open"])
+        change = self._gate(chunk)
         self._chunks += 1
         self.observe("heard_s", self.model.rates.chunk_s)
-        if is_open == was_open:
+        if change is None:
             return []
-        self.emit([Gated(is_open, self._chunks * self.model.rates.chunk_s)])
-        return [ev.VadOpened() if is_open else ev.VadClosed()]
+        self.emit([Gated(isinstance(change, ev.VadOpened), self._chunks * self.model.rates.chunk_s)])
+        return [change]
 
-    def _new_gate(self) -> Gate:
+    def _gate_config(self) -> GateConfig:
         """The engine's gate with what the user chose of it."""
         config, own = self.config, self.serving.gate
         close_ms = config.silence_ms if config.turn_detection is TurnDetection.VAD else own.close_ms
         close_below = min(own.close_below, config.open_above)
-        own = replace(own, open_above=config.open_above, close_below=close_below, close_ms=close_ms)
-        return Gate(self._detector, own)
+        return replace(own, open_above=config.open_above, close_below=close_below, close_ms=close_ms)
 
     def _configuring(self, config: SessionConfig) -> Job[list[ev.Action]]:
         gated = replace(config, gated=True)
         actions = yield from self.session.configuring(gated)
-        self.config, self._gate = gated, self._new_gate()
+        self.config = gated
+        self._gate.configure(self._gate_config())
         if self.recorder is not None:
             self.recorder.configured(gated, actions)
         self.emit([Configured(config)])
         return actions
 
     def _follow_answer(self, now_s: float) -> None:
-        """Drop lanes of an answer that was stopped, begin those of the present one."""
-        answering = self.session.answering if self.session else None
+        """Drop lanes of an answer or a draft that was stopped, begin those of the present one."""
+        made = self.session.under_way if self.session else None
         for name in (WRITE, SPEAK):
-            if name in self.lanes and self.lanes[name].answering is not answering:
+            if name in self.lanes and self.lanes[name].made is not made:
                 self.lanes.pop(name).job.close()
         for name in (SPEAK, WRITE):
-            if answering is not None and self.session.answering is answering:
-                if name not in self.lanes and answering.may(name):
-                    self._start(name, Lane(self.session.making(name), None, answering=answering), now_s)
+            if self.session is not None and name not in self.lanes and self.session.may(name):
+                lane = Lane(self.session.making(name), None, made=self.session.under_way, arrived_s=now_s)
+                self._start(name, lane, now_s)
 
     def _start(self, name: str, lane: Lane, now_s: float) -> None:
         self.lanes[name] = lane
@@ -302,6 +301,9 @@ class Slot:
             self.recorder.handled(lane.event, value) if name == LISTEN else self.recorder.worked(name, value)
         if isinstance(lane.event, ev.AudioChunk) and lane.ops:
             self.observe("listen_s", max(0.0, now_s - self._heard_due_s))
+        if self.session.drafts > self._drafts:
+            self.observe("drafts", self.session.drafts - self._drafts)
+            self._drafts = self.session.drafts
         answering = self.session.answering
         if answering is not None and (self.playback is None or self.playback.answering is not answering):
             self.playback = Playback(answering, self.model.rates.output_hz, lane.arrived_s)

@@ -1,6 +1,7 @@
 """Batches of speech and of positions through the model: what it hears, when it would answer, what it answers."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -35,11 +36,20 @@ def context(model: FreezeOmni, rounds: Rounds = ()) -> Tensor:
     return torch.cat([opening, model.prompt.weight.to(opening.dtype)])
 
 
+class ReadTurns(NamedTuple):
+    """Spoken turns as the LLM has read them. hidden (B, P, E); first (B,): index of the first position of speech."""
+
+    hidden: Tensor
+    first: Tensor
+
+    def last(self, row: int, size: int) -> Tensor | None:
+        """The hidden state (E,) at the end of `size` positions of speech; None without any."""
+        return self.hidden[row, int(self.first[row]) + size - 1] if size else None
+
+
 @torch.no_grad()
-def state_probabilities(
-    model: FreezeOmni, heard: ListeningOutput, contexts: Sequence[Tensor] = ()
-) -> list[list[list[float]]]:
-    """Probabilities of states 0, 1, 2 at every chunk of each row, in one pass. contexts: default: first turns."""
+def read_turns(model: FreezeOmni, heard: ListeningOutput, contexts: Sequence[Tensor] = ()) -> ReadTurns:
+    """One pass over all rows. contexts: what stands before each; default: first turns."""
     adapted = heard.adapted
     contexts = contexts or [context(model)] * len(adapted.embeds)
     rows = [
@@ -48,23 +58,26 @@ def state_probabilities(
     ]
     embeds, lengths = pad_rows(rows)
     hidden, _ = model.llm(embeds, valid_mask(lengths, embeds.shape[1]))
-    sizes = torch.tensor([len(before) for before in contexts], device=adapted.ends.device)
-    found = model.state_head(chunk_hidden(hidden, sizes, adapted.ends), adapted.summary).float().softmax(-1)
+    return ReadTurns(hidden, torch.tensor([len(before) for before in contexts], device=adapted.ends.device))
+
+
+@torch.no_grad()
+def state_probabilities(model: FreezeOmni, heard: ListeningOutput, read: ReadTurns) -> list[list[list[float]]]:
+    """Probabilities of states 0, 1, 2 at every chunk of each row."""
+    adapted = heard.adapted
+    at_chunks = chunk_hidden(read.hidden, read.first, adapted.ends)
+    found = model.state_head(at_chunks, adapted.summary).float().softmax(-1)
     chunks = [-(-frames // model.rates.chunk_frames) for frames in heard.lengths.tolist()]
     return [row[:count].tolist() for row, count in zip(found, chunks, strict=True)]
 
 
-@torch.no_grad()
-def closed_turns(model: FreezeOmni, rows: Sequence[Tensor], speech: Sequence[int]) -> list[Tensor]:
+def closed_turns(model: FreezeOmni, rows: Sequence[Tensor], last: Sequence[Tensor | None]) -> list[Tensor]:
     """Spoken turns, each with all that is before it (P_i, E), with the positions that close them, as in a session.
-    speech: how many positions at a row's end are speech."""
-    marks = [""] * len(rows)
-    if not model.adapter.punctuates:
-        embeds, lengths = pad_rows(list(rows))
-        hidden, _ = model.llm(embeds, valid_mask(lengths, embeds.shape[1]))
-        ends = zip(hidden, lengths.tolist(), speech, strict=True)
-        marks = [model.turn_mark(row[size - 1]) if said else "" for row, size, said in ends]
-    return [torch.cat([row, embed(model, model.turn_end(mark))]) for row, mark in zip(rows, marks, strict=True)]
+    last: the LLM's hidden state (E,) at the end of each, None where nothing was said."""
+    said = [state for state in last if state is not None]
+    marks = iter(model.turn_marks(torch.stack(said)) if said else [])
+    ends = ["" if state is None else next(marks) for state in last]
+    return [torch.cat([row, embed(model, model.turn_end(mark))]) for row, mark in zip(rows, ends, strict=True)]
 
 
 def greedy_answers(llm: FrozenLLM, rows: Sequence[Tensor], max_new_tokens: int) -> list[list[int]]:

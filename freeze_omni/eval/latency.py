@@ -29,7 +29,17 @@ ROWS = {
     "total": ("asked", "audio"),
 }
 TOKEN_S = 0.025
-_KEPT = ("question_end_s", "decided_s", "transcript", "step_s", "marks", "spent_s", "llm_tokens", "speech_tokens")
+_KEPT = (
+    "question_end_s",
+    "decided_s",
+    "transcript",
+    "step_s",
+    "marks",
+    "spent_s",
+    "llm_tokens",
+    "speech_tokens",
+    "drafts",
+)
 Figure = Callable[[Mapping[str, Any]], float]
 
 
@@ -86,6 +96,8 @@ def score_latency(records: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
         "questions": len(records),
         "answered": len(spoken),
         "answered_by_own_decision": len(own),
+        "begun_early": sum("closing" in r["spent_s"] for r in own),
+        "dropped_drafts_s": round(sum(r["spent_s"].get("dropped", 0.0) for r in records), 3),
     }
 
 
@@ -111,6 +123,7 @@ def _rows(found: Found) -> list[str]:
         cells[title] = lambda f, part=part: number(f["real_time_factor"][part], 3)
     cells["LLM tokens a second"] = lambda f: number(f["llm_tokens_per_s"], 1)
     cells["questions ended by state 1"] = lambda f: f"{f['answered_by_own_decision']} of {f['questions']}"
+    cells["answers begun before the decision"] = lambda f: f"{f.get('begun_early', 0)} of {f['questions']}"
     rows = [[title, *(cell(figures) for _, figures in found)] for title, cell in cells.items()]
     return table(["", *(model for model, _ in found)], rows)
 

@@ -26,7 +26,16 @@ from freeze_omni.config import ConfigError
 from freeze_omni.data.questions import read_published
 from freeze_omni.data.tables import read_table
 from freeze_omni.eval import paper
-from freeze_omni.eval.batch import closed_turns, context, decoded, greedy_answers, hear, state_probabilities, texts
+from freeze_omni.eval.batch import (
+    closed_turns,
+    context,
+    decoded,
+    greedy_answers,
+    hear,
+    read_turns,
+    state_probabilities,
+    texts,
+)
 from freeze_omni.eval.bootstrap import mean_of, ratio_interval
 from freeze_omni.eval.config import DecodeConfig, QaDecodeConfig
 from freeze_omni.eval.judge import judged_sounds
@@ -82,18 +91,19 @@ def answer(
     """transcript, answer, answer_own, answer_text, and the chunk of the decision, for each question (S,)."""
     heard, contexts = hear(model, sounds), [context(model, before) for before in rounds]
     adapted, order = heard.adapted, model.llm.order
-    decisions = [first_answer(row) for row in state_probabilities(model, heard, contexts)]
-    rows, said, own = [], [], []
+    read = read_turns(model, heard, contexts)
+    decisions = [first_answer(row) for row in state_probabilities(model, heard, read)]
+    rows, last, own = [], [], []
     for index, chunk in enumerate(decisions):
         sizes = [int(adapted.lengths[index])]
         if chunk is not None:
             sizes.append(int(adapted.ends[index, chunk]))
         for size in dict.fromkeys(sizes):
             rows.append(order.spoken_turn(contexts[index], adapted.embeds[index, :size]))
-            said.append(size)
+            last.append(read.last(index, size))
         # the same positions give the same answer: read once
         own.append((len(rows) - len(set(sizes)), len(rows) - 1))
-    closed = closed_turns(model, rows, said)
+    closed = closed_turns(model, rows, last)
     answers = [decoded(model.llm, ids) for ids in greedy_answers(model.llm, closed, config.max_new_tokens)]
     written = written_answers(model, questions, rounds, config)
     return [

@@ -10,12 +10,15 @@ import numpy as np
 from freeze_omni.data.audio import speech_end_s
 from freeze_omni.rates import Rates
 from freeze_omni.session import events as ev
+from freeze_omni.session.answer import Answer
+from freeze_omni.session.draft import Draft
 from freeze_omni.session.ops import Job, drive
 from freeze_omni.session.reducer import TurnDetection
 from freeze_omni.session.session import SessionConfig, SpeechSession
 from freeze_omni.system import FreezeOmni
 
 NO_TRANSCRIPT = "(no transcript)"  # of a model without a CTC head, or if no words were heard
+CLOSING = "closing"  # work at a draft: reading what closes the turn
 Watch = Callable[[ev.Action, float], None] | None
 
 
@@ -53,7 +56,8 @@ class Asked:
 
     decided_s: when state 1 was known; None if it never came and the question was answered at the end of the sound.
     decisions, step_s: of every chunk, and how long it took. marks: `asked` (the deciding chunk was there), `done`, and
-    the first `token`, `segment`, `prefill`, `tokens`, `audio` of the answer. spent_s: time for each of these in all.
+    the first `token`, `segment`, `prefill`, `tokens`, `audio` of the answer, those of a draft when it was decided to
+    answer. spent_s: time for each of these in all, and for drafts that were `dropped`. drafts: answers begun early.
     """
 
     question_end_s: float
@@ -67,6 +71,19 @@ class Asked:
     spent_s: dict[str, float] = field(default_factory=dict)
     llm_tokens: int = 0
     speech_tokens: int = 0
+    drafts: int = 0
+
+    def take(self, action: ev.Action) -> None:
+        """What the session says, and what it heard."""
+        match action:
+            case ev.TranscriptDelta(text):
+                self.transcript += text
+            case ev.StateDecision():
+                self.decisions.append(action)
+            case ev.TextDelta(text):
+                self.text += text
+            case ev.PlayAudio(samples):
+                self.audio = np.concatenate([self.audio, samples])
 
 
 def ask(
@@ -80,6 +97,7 @@ def ask(
     asked, whole = _question(model, sound, tail_s)
     clock, session = VirtualClock(), SpeechSession(model, config)
     asked.marks["asked"] = _listen(session, whole, asked, clock, watch)
+    asked.drafts = session.drafts
     if session.answering is None:
         chunks = len(whole) // model.rates.chunk_samples + 1
         config = replace(config, turn_detection=TurnDetection.MANUAL, max_turn_chunks=chunks)
@@ -119,27 +137,52 @@ def _question(model: FreezeOmni, sound: np.ndarray, tail_s: float) -> tuple[Aske
 
 
 def _listen(session: SpeechSession, sound: np.ndarray, asked: Asked, clock: VirtualClock, watch: Watch) -> float:
-    """Push chunk by chunk, each when it is there, until an answer begins; when the last one was begun."""
-    size, begin = session.model.rates.chunk_samples, clock.now_s
+    """Push chunk by chunk, each when it is there, until an answer begins; when the last one was begun. In between
+    answers are begun early."""
+    size, begin, early = session.model.rates.chunk_samples, clock.now_s, _Early()
     for end in range(size, len(sound) + 1, size):
+        early.work(session, clock, end / session.model.rates.input_hz)
         clock.wait_until(end / session.model.rates.input_hz)
         begin = clock.now_s
         actions = clock.run(session.push, sound[end - size : end])
         asked.step_s.append(clock.now_s - begin)
         for action in actions:
-            if isinstance(action, ev.TranscriptDelta):
-                asked.transcript += action.text
-            elif isinstance(action, ev.StateDecision):
-                asked.decisions.append(action)
+            asked.take(action)
             if watch:
                 watch(action, clock.now_s)
         if session.answering is not None:
             break
+    early.account(session, asked, clock.now_s)
     return begin
 
 
+class _Early:
+    """Work at drafts of an answer, and the time that each kind of it took."""
+
+    def __init__(self) -> None:
+        self._spent: list[tuple[Answer | Draft | None, str, float]] = []
+
+    def work(self, session: SpeechSession, clock: VirtualClock, until_s: float) -> None:
+        """Piece by piece, as long as there is time to begin one."""
+        while session.may_work and clock.now_s < until_s:
+            begin = clock.now_s
+            clock.run(session.work)
+            made = session.under_way
+            name = made.milestones[-1] if isinstance(made, Answer) and made.milestones else CLOSING
+            self._spent.append((made, name, clock.now_s - begin))
+
+    def account(self, session: SpeechSession, asked: Asked, now_s: float) -> None:
+        """What went into the answer that was decided on at `now_s`, and what was in vain."""
+        for made, name, spent_s in self._spent:
+            used = made is session.answering and made is not None
+            name = name if used else "dropped"
+            asked.spent_s[name] = asked.spent_s.get(name, 0.0) + spent_s
+            if used and name != CLOSING:
+                asked.marks.setdefault(name, now_s)
+
+
 def _answer(session: SpeechSession, asked: Asked, clock: VirtualClock, watch: Watch) -> None:
-    answering, sounds = session.answering, [asked.audio]
+    answering = session.answering
     while session.answering is not None:
         begin = clock.now_s
         actions = clock.run(session.work)
@@ -147,13 +190,9 @@ def _answer(session: SpeechSession, asked: Asked, clock: VirtualClock, watch: Wa
         asked.spent_s[name] = asked.spent_s.get(name, 0.0) + clock.now_s - begin
         asked.marks.setdefault(name, clock.now_s)
         for action in actions:
-            if isinstance(action, ev.PlayAudio):
-                sounds.append(action.samples)
-            elif isinstance(action, ev.TextDelta):
-                asked.text += action.text
+            asked.take(action)
             if watch:
                 watch(action, clock.now_s)
-    asked.audio = np.concatenate(sounds)
     asked.marks["done"] = clock.now_s
     asked.llm_tokens, asked.speech_tokens = len(answering.writer.ids), answering.tokens_made
 
@@ -265,7 +304,7 @@ def following(
         _take((yield from clock.running(session.pushing(piece(at, size, line)))), line, clock.now_s)
         if session.answering is not None and session.answering is not was:
             line.answer_start_s = None
-        while session.answering is not None and clock.now_s < end_s + rates.chunk_s:
+        while session.may_work and clock.now_s < end_s + rates.chunk_s:
             _take((yield from clock.running(session.working())), line, clock.now_s)
     return line
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import datetime
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -133,14 +133,22 @@ class ChatTemplate:
 
     def user_text(self, text: str, first: bool = False) -> list[int]:
         """Ids of a user's text as they come out inside the template, right after `user_prefix`."""
-        return self._after(self._opening(first), text.strip())
+        return self.user_texts([text], first)[0]
+
+    def user_texts(self, texts: Iterable[str], first: bool = False) -> list[list[int]]:
+        """`user_text` of each, tokenised together."""
+        return self._after_each(self._opening(first), [text.strip() for text in texts])
 
     def running_text(self, text: str) -> list[int]:
         """Ids of a text inside running text, so after a space, except in scripts without spaces."""
-        text = text.strip()
-        if not text or unicodedata.east_asian_width(text[0]) in "WF":
-            return self._ids(text)
-        return self._after(" ", text)
+        return self.running_texts([text])[0]
+
+    def running_texts(self, texts: Iterable[str]) -> list[list[int]]:
+        """`running_text` of each, tokenised together."""
+        texts = [text.strip() for text in texts]
+        spaced = [text for text in texts if text and unicodedata.east_asian_width(text[0]) not in "WF"]
+        ids = dict(zip(spaced, self._after_each(" ", spaced), strict=True))
+        return [ids[text] if text in ids else self._ids(text) for text in texts]
 
     def mark(self, sign: str) -> list[int]:
         """Ids of a punctuation mark right after a word."""
@@ -169,15 +177,21 @@ class ChatTemplate:
 
         Its ids alone if it shares a token with what is before it.
         """
-        if not text:
-            return []
+        return self._after_each(opening, [text])[0]
+
+    def _after_each(self, opening: str, texts: Sequence[str]) -> list[list[int]]:
+        """`_after` of many texts: what is before them is tokenised once, they are together."""
         before = opening.rstrip(" ")
         spaces = opening[len(before) :]
+        found: dict[str, list[int]] = {"": []}
         for stop in _STOPS:
-            ids, inside = self._ids(stop + before), self._ids(stop + before + spaces + text)
-            if inside[: len(ids)] == ids:
-                return inside[len(ids) :]
-        return self._ids(text)
+            ids, left = self._ids(stop + before), [text for text in dict.fromkeys(texts) if text not in found]
+            wholes = tokenise_each([stop + before + spaces + text for text in left], self.tokenizer)
+            whole_of = zip(left, wholes, strict=True)
+            found |= {text: whole[len(ids) :] for text, whole in whole_of if whole[: len(ids)] == ids}
+        left = [text for text in dict.fromkeys(texts) if text not in found]
+        found |= zip(left, tokenise_each(left, self.tokenizer), strict=True)
+        return [found[text] for text in texts]
 
     def _ids(self, text: str) -> list[int]:
         return tokenise(text, self.tokenizer)
@@ -196,6 +210,11 @@ class ChatTemplate:
 def tokenise(text: str, tokenizer: Any) -> list[int]:
     """LLM token ids of a text, nothing added."""
     return tokenizer(text, add_special_tokens=False)["input_ids"] if text else []
+
+
+def tokenise_each(texts: Sequence[str], tokenizer: Any) -> list[list[int]]:
+    """`tokenise` of each, none of them empty."""
+    return tokenizer(list(texts), add_special_tokens=False)["input_ids"] if texts else []
 
 
 def _with_system_role(tokenizer: Any) -> ChatTexts:

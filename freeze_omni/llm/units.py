@@ -100,8 +100,7 @@ class CtcUnits:
         if not isinstance(self.speller, WordSpeller):
             return None
         chat, words = ChatTemplate.from_tokenizer(tokenizer), self.speller.written
-        rows = [chat.running_text(word) for word in words]
-        rows += [chat.user_text(capital(word), first=True) for word in words]
+        rows = chat.running_texts(words) + chat.user_texts(map(capital, words), first=True)
         ids = pad_rows([torch.tensor(row) for row in rows], -1)[0]
         return ids.reshape(2, len(words), -1)
 

@@ -153,6 +153,13 @@ class Answer:
             return not self.writer.done
         return not self.ended and (not self._idle or self.writer.done)
 
+    def may_begin(self, lane: str) -> bool:
+        """As `may`, up to the first sound, or without speech the first segment."""
+        begun = self.chunks_made > 0 if self.config.speech else "segment" in self.milestones
+        if begun or lane == "speak":
+            return not begun and not self._idle
+        return self._idle and self.may(lane)
+
     def make(self, lane: str) -> Job[list[Result]]:
         """One small piece of work; only while `may`."""
         return self._write() if lane == "write" else self._speak()

@@ -89,10 +89,12 @@ class Result(Value):
 
 
 class Heard(Result):
-    """Of `Listen`: new words of the CTC head, and the state head's probabilities of (0, 1, 2)."""
+    """Of `Listen`: new words of the CTC head, the state head's probabilities of (0, 1, 2), and how many positions the
+    LLM has read of it."""
 
     transcript: str
     probabilities: tuple[float, float, float]
+    positions: int = 0
 
 
 class Wrote(Result):
@@ -173,7 +175,15 @@ class DropTurn(Work):
 
 
 class AnswerTurn(Work):
-    """Close the open turn, keep it in the history, write and speak the answer."""
+    """Close the open turn, keep it in the history, write and speak the answer; go on with its draft, if any."""
+
+
+class DraftAnswer(Work):
+    """Begin the answer to the open turn on a fork of the dialogue, as if the turn were over."""
+
+
+class DropDraft(Work):
+    """Forget what was begun of an answer: the user has gone on, or will not be answered."""
 
 
 class AnswerText(Work):

@@ -151,4 +151,4 @@ def hearing(model: FreezeOmni, samples: np.ndarray, turn: Turn) -> Job[tuple[Hea
     # nothing new if a unit changed the text before it (a byte of a character)
     new = text[len(turn.text) :] if text.startswith(turn.text) else ""
     turn = replace(turn, listening=heard.state, unread=None, last=last, units=units, text=turn.text + new, body=body)
-    return Heard(new, tuple(states[0, -1].float().softmax(-1).tolist())), turn
+    return Heard(new, tuple(states[0, -1].float().softmax(-1).tolist()), len(heard.embeds)), turn

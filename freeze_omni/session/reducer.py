@@ -2,6 +2,9 @@
 
 Time is counted in audio chunks. The system listens while it speaks: state 1 stops the speech within the same step and
 leaves only what was heard in the history, state 2 lets it go on (paper section 3.4).
+
+An answer may be begun before it is decided that the turn is over, as a draft: what comes of it is held back, said at
+once with the decision, and thrown away as soon as the LLM reads more of the user.
 """
 
 from dataclasses import dataclass, replace
@@ -10,6 +13,9 @@ from enum import StrEnum
 import numpy as np
 
 from freeze_omni.session import events as ev
+
+MOST_DRAFTS = 3
+"""Answers that are begun before the decision, in one turn."""
 
 
 class TurnDetection(StrEnum):
@@ -34,6 +40,7 @@ class TurnConfig:
     words were heard, else dropped.
     transcribed: words tell a turn from silence. Without a CTC head (imported models) every turn counts as worded.
     samples_per_token: guess for a segment that is not spoken to its end (output samples).
+    early: unless MANUAL, the answer is begun where state 1 is likelier than this, or the gate has closed; None: never.
     """
 
     detection: TurnDetection = TurnDetection.STATE_HEAD
@@ -46,6 +53,7 @@ class TurnConfig:
     silent_chunks: int = 12
     transcribed: bool = True
     samples_per_token: int = 6600
+    early: float | None = None
 
     @property
     def behind_gate(self) -> bool:
@@ -74,6 +82,9 @@ class TurnState:
     turn_chunks: int = 0
     words: bool = False
     kept: bool = False  # the open turn is answered once the present answer is over
+    drafts: int = 0  # of the open turn so far
+    drafting: bool = False  # what comes of an answer is that of a draft
+    held: tuple[ev.Action, ...] = ()  # what the draft has to say
     answering: bool = False
     answers: int = 0  # begun so far
     made: str = ""  # why the making of the answer ended; empty while it goes on
@@ -93,7 +104,8 @@ def initial_turns(config: TurnConfig) -> TurnState:
 
 def step(config: TurnConfig, event: ev.Event | ev.Result, state: TurnState) -> Out:
     """The next state, actions for the user's side and work for the model, in order. Raises TypeError: another event."""
-    if not state.answering and isinstance(event, ev.Wrote | ev.Spoke | ev.AnswerMade | ev.Played):
+    made = isinstance(event, ev.Wrote | ev.Spoke | ev.AnswerMade)
+    if not state.answering and (isinstance(event, ev.Played) or made and not state.drafting):
         return state, []  # of an answer that was stopped
     match event:
         case ev.AudioChunk(samples):
@@ -118,12 +130,13 @@ def step(config: TurnConfig, event: ev.Event | ev.Result, state: TurnState) -> O
         case ev.Truncate():
             return _truncate(config, event, state)
         case ev.Remember(user, answer):
+            state, dropped = drop_draft(state)
             state, stop = _stop(config, state)
-            return replace(state, said=()), [*stop, ev.KeepTurn(user, answer)]
+            return replace(state, said=()), [*dropped, *stop, ev.KeepTurn(user, answer)]
         case ev.SystemPrompt(text):
             return (replace(state, system=text), []) if state.answering else (state, [ev.ReadSystem(text)])
         case ev.Wrote(text):
-            return state, [ev.TextDelta(text)]
+            return _say(state, ev.TextDelta(text))
         case ev.Spoke():
             return _spoke(event, state)
         case ev.AnswerMade(cut):
@@ -150,7 +163,7 @@ def _listening(state: TurnState) -> Out:
     """What was said before the gate opened goes into the open turn, or into a new one."""
     work: Todo = []
     if not state.listening:
-        state = replace(state, listening=True, turn_chunks=0, words=False, kept=False, closed_chunks=0)
+        state = replace(state, listening=True, turn_chunks=0, words=False, kept=False, closed_chunks=0, drafts=0)
         work.append(ev.OpenTurn())
     if state.pre_roll:
         work.append(ev.Listen(np.concatenate(state.pre_roll)))
@@ -170,7 +183,7 @@ def _vad_opened(config: TurnConfig, state: TurnState) -> Out:
 def _heard(config: TurnConfig, event: ev.Heard, state: TurnState) -> Out:
     if not state.listening:
         return state, []
-    out: Todo = []
+    state, out = drop_draft(state) if event.positions else (state, [])
     if event.transcript:
         out.append(ev.TranscriptDelta(event.transcript))
         state = replace(state, words=True)
@@ -183,7 +196,8 @@ def _heard(config: TurnConfig, event: ev.Heard, state: TurnState) -> Out:
         endless = state.turn_chunks >= config.max_turn_chunks
         silent = by_head and not state.gate_open and state.closed_chunks >= config.silent_chunks
         if not endless and not silent:
-            return state, out
+            state, begun = _maybe_draft(config, event, state)
+            return state, out + begun
         decided = _worth_an_answer(config, state)
     state, more = _turn_over(config, state, decided)
     return state, out + more
@@ -194,6 +208,24 @@ def decide(probabilities: tuple[float, float, float], threshold: float = 0.5) ->
     if probabilities[ev.NO_ANSWER] > threshold:
         return ev.NO_ANSWER
     return ev.ANSWER if probabilities[ev.ANSWER] > threshold else ev.LISTEN_ON
+
+
+def _maybe_draft(config: TurnConfig, event: ev.Heard, state: TurnState) -> Out:
+    """Begin the answer if the turn seems to be over. Not while another is spoken, whose end changes the history."""
+    if config.early is None or config.detection is TurnDetection.MANUAL or state.drafts >= MOST_DRAFTS:
+        return state, []
+    if state.drafting or state.answering or _worth_an_answer(config, state) != ev.ANSWER:
+        return state, []
+    if state.gate_open and event.probabilities[ev.ANSWER] <= config.early:
+        return state, []
+    return replace(state, drafting=True, drafts=state.drafts + 1), [ev.DraftAnswer()]
+
+
+def drop_draft(state: TurnState) -> Out:
+    """Without what was begun of an answer to the open turn, if anything was."""
+    if not state.drafting:
+        return state, []
+    return replace(state, drafting=False, held=(), spoken=()), [ev.DropDraft()]
 
 
 def _worth_an_answer(config: TurnConfig, state: TurnState) -> int:
@@ -224,9 +256,10 @@ def _end_turn(config: TurnConfig, state: TurnState, decided: int) -> Out:
     out: Todo = [ev.TranscriptDelta("", final=True)]
     state = replace(state, listening=False, turn_chunks=0, pre_roll=(), kept=False)
     if decided == ev.NO_ANSWER:
-        return state, [*out, ev.DropTurn()]
+        state, dropped = drop_draft(state)
+        return state, [*out, *dropped, ev.DropTurn()]
     state, stop = _stop(config, state)
-    return _begin_answer(state), [*out, *stop, ev.AnswerTurn()]
+    return _begin_answer(state), [*out, *stop, ev.AnswerTurn(), *state.held]
 
 
 def _answer_text(config: TurnConfig, text: str, state: TurnState) -> Out:
@@ -235,7 +268,9 @@ def _answer_text(config: TurnConfig, text: str, state: TurnState) -> Out:
 
 
 def _begin_answer(state: TurnState) -> TurnState:
-    return replace(state, answering=True, answers=state.answers + 1, made="", played=0, spoken=(), said=())
+    """`spoken` is what a draft has said so far, else nothing."""
+    state = replace(state, answering=True, answers=state.answers + 1, made="", played=0, said=())
+    return replace(state, drafting=False, held=())
 
 
 def _stop(config: TurnConfig, state: TurnState) -> Out:
@@ -265,7 +300,8 @@ def heard_tokens(spoken: tuple[Spoken, ...], played: int, samples_per_token: int
 
 
 def _drop(state: TurnState) -> Out:
-    dropped: Todo = [ev.DropTurn()] if state.listening else []
+    state, dropped = drop_draft(state)
+    dropped += [ev.DropTurn()] if state.listening else []
     return replace(state, listening=False, turn_chunks=0, kept=False), dropped
 
 
@@ -292,7 +328,13 @@ def _truncate(config: TurnConfig, event: ev.Truncate, state: TurnState) -> Out:
         return _interrupt(config, replace(state, played=event.samples))
     if not state.said:
         return state, []
-    return state, [ev.StopAnswer(heard_tokens(state.said, event.samples, config.samples_per_token))]
+    state, dropped = drop_draft(state)
+    return state, [*dropped, ev.StopAnswer(heard_tokens(state.said, event.samples, config.samples_per_token))]
+
+
+def _say(state: TurnState, *actions: ev.Action) -> Out:
+    """What the answer says; of a draft it is held back."""
+    return (replace(state, held=(*state.held, *actions)), []) if state.drafting else (state, [*actions])
 
 
 def _spoke(event: ev.Spoke, state: TurnState) -> Out:
@@ -302,8 +344,8 @@ def _spoke(event: ev.Spoke, state: TurnState) -> Out:
     if last and last.first_token == event.first_token:
         begun, start = begun[:-1], last.start
     part = Spoken(event.first_token, event.end_token, start, end, event.segment_ends)
-    play: Todo = [ev.PlayAudio(event.samples)] if len(event.samples) else []
-    return replace(state, spoken=(*begun, part)), play
+    play = [ev.PlayAudio(event.samples)] if len(event.samples) else []
+    return _say(replace(state, spoken=(*begun, part)), *play)
 
 
 def _maybe_ended(config: TurnConfig, state: TurnState) -> Out:

@@ -10,13 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from freeze_omni.llm.cache import LlmCache
 from freeze_omni.session import events as ev
 from freeze_omni.session import history as past
-from freeze_omni.session.answer import Answer, AnswerConfig, Writer, own_answers
+from freeze_omni.session.answer import Answer, AnswerConfig, own_answers
+from freeze_omni.session.draft import Begun, Draft, Generators, begun, closing, spoken_mark, turn_ends
 from freeze_omni.session.history import Turn, embed, hearing, open_turn
 from freeze_omni.session.ops import Job, drive
-from freeze_omni.session.reducer import TurnConfig, TurnDetection, TurnState, initial_turns, step
+from freeze_omni.session.reducer import TurnConfig, TurnDetection, TurnState, drop_draft, initial_turns, step
 from freeze_omni.system import FreezeOmni
 
 ROOM_TO_SPARE = 32
@@ -30,6 +30,7 @@ class SessionConfig:
     interrupt, pre_roll_ms, threshold, max_turn_chunks, silent_chunks.
 
     open_above: probability of speech at which the gate opens. silence_ms: with VAD, silence after which it closes.
+    early: answers are begun before the decision where the model says so (`SystemConfig.early`), with the same words.
     answers: how answers are written, cut and spoken; max_new_tokens to top_p change its generation.
     speech: spoken answers; False for text alone. seed: of all sampling.
     """
@@ -44,6 +45,7 @@ class SessionConfig:
     silence_ms: int = 500
     max_turn_chunks: int = 188
     silent_chunks: int = 12
+    early: bool = True
     answers: AnswerConfig | None = None
     speech: bool = True
     max_new_tokens: int | None = None
@@ -60,6 +62,7 @@ class SessionConfig:
             chunk_s=model.rates.chunk_s,
             pre_roll_chunks=round(self.pre_roll_ms / model.rates.chunk_ms),
             transcribed=model.transcribes,
+            early=model.early if self.early else None,
             **{name: getattr(self, name) for name in same},
         )
 
@@ -96,8 +99,9 @@ class SpeechSession:
     """A dialogue with a model. Holds all that belongs to one user; the model is shared and never changed.
 
     `push` hears samples of any number and returns the resulting actions. `work` makes one small piece of the pending
-    answer, so that a caller can listen between pieces; `answer` makes all of it. `handling` and `making` are the same
-    as coroutines that ask for operations of the model (`session.ops`), for an engine that runs many sessions.
+    answer, so that a caller can listen between pieces; `answer` makes all of it. While `may_work` without an answer,
+    there is a draft of one to work at, which says nothing yet. `handling` and `making` are the same as coroutines that
+    ask for operations of the model (`session.ops`), for an engine that runs many sessions.
     """
 
     def __init__(self, model: FreezeOmni, config: SessionConfig | None = None) -> None:
@@ -121,9 +125,11 @@ class SpeechSession:
         self.chunks = Chunker(model.rates.chunk_samples)
         self.turn: Turn | None = None
         self.answering: Answer | None = None
+        self.draft: Draft | None = None
+        self.drafts = 0  # begun so far
         self.kept_text = ""
-        # one for the text and one for the speech, so that neither depends on the other's pace
-        self._generators = [torch.Generator(model.device).manual_seed(2 * config.seed + lane) for lane in (0, 1)]
+        text, speech = (torch.Generator(model.device).manual_seed(2 * config.seed + lane) for lane in (0, 1))
+        self._draws: Generators = (text, speech)
         self._answer_start = (0, 0)
         # of the last answer: LLM positions before it, of them before its turn; tokens of its text; speech tokens
         self.counts = (0, 0, 0, 0)
@@ -155,6 +161,8 @@ class SpeechSession:
             raise
         if self.rules.behind_gate != before[1].behind_gate:
             self.state = replace(self.state, gate_open=not self.rules.behind_gate)
+        self.state, _ = drop_draft(self.state)  # it was begun by the configuration before
+        self.draft = None
         if config.system == before[0].system:
             return []
         return (yield from self.handling(ev.SystemPrompt(self._system(config))))
@@ -171,14 +179,31 @@ class SpeechSession:
         return actions
 
     def work(self, lane: str | None = None) -> list[ev.Action]:
-        """One piece of the answer, if any; lane: `write` or `speak`, by default what is written is spoken first."""
+        """One piece of the answer or of a draft, if any; lane: `write` or `speak`, by default what is written is spoken
+        first."""
         return drive(self.model, self.working(lane))
 
     def working(self, lane: str | None = None) -> Job[list[ev.Action]]:
         """`work` as a coroutine."""
-        if self.answering is None:
+        if not self.may_work:
             return []
-        return (yield from self.making(lane or ("speak" if self.answering.may("speak") else "write")))
+        return (yield from self.making(lane or ("speak" if self.may("speak") else "write")))
+
+    @property
+    def under_way(self) -> Answer | Draft | None:
+        """What is being made: an answer, or before the decision a draft; the answer of a draft once that has one."""
+        if self.answering is not None or self.draft is None or self.draft.begun is None:
+            return self.answering or self.draft
+        return self.draft.begun.answer
+
+    @property
+    def may_work(self) -> bool:
+        return self.may("write") or self.may("speak")
+
+    def may(self, lane: str) -> bool:
+        """Whether there is work in a lane, of the answer or of a draft."""
+        made = self.answering or self.draft
+        return made is not None and made.may(lane)
 
     def answer(self) -> Iterator[ev.Action]:
         """Make the pending answer to its end, action by action."""
@@ -217,10 +242,11 @@ class SpeechSession:
         return actions
 
     def making(self, lane: str) -> Job[list[ev.Action]]:
-        """One piece of the answer, as a coroutine; only while `answering.may(lane)`."""
-        answering, actions = self.answering, list[ev.Action]()
-        for result in (yield from answering.make(lane)):
-            if self.answering is not answering:
+        """One piece of the answer or of a draft, as a coroutine; only while `may(lane)`."""
+        made, actions = self.answering or self.draft, list[ev.Action]()
+        under_way = self.under_way
+        for result in (yield from made.make(lane)):
+            if self.under_way is not under_way:
                 break
             if isinstance(result, ev.AnswerMade):  # kept first: its end may begin the next answer
                 self._keep_answer()
@@ -250,16 +276,17 @@ class SpeechSession:
                 return [heard]
             case ev.DropTurn():
                 self.turn = None
+            case ev.DraftAnswer():
+                self.draft = self._drafted()
+            case ev.DropDraft():
+                self.draft = None
             case ev.AnswerTurn():
                 turn, self.turn = self.turn, None
-                # what was heard after another history than the present one is read again
-                same = self._heard_after is self.history and turn.unread is None and self._spoken_text is None
-                mark = "" if turn.last is None or not turn.units else self.model.turn_mark(turn.last)
-                yield from self._begin_answer(torch.cat(turn.body), turn.cache if same else None, mark)
-                self._spoken_text = turn.text.strip() + mark if self._keeps_text else None
+                draft, self.draft = self.draft, None
+                yield from self._answer_turn(turn, draft)
             case ev.AnswerText(text):
                 self.turn = None
-                yield from self._begin_answer(embed(self.model, self.model.llm.order.text(text)))
+                yield from self._answer_unread(embed(self.model, self.model.llm.order.text(text)))
             case ev.StopAnswer(heard_tokens):
                 self._keep_answer(heard_tokens)
             case ev.ReadSystem(text):
@@ -284,22 +311,42 @@ class SpeechSession:
         cache = before.cache.fork() if before is self.history else before.cache
         self.turn = open_turn(self.model, cache, before.prefix(self.model))
 
-    def _begin_answer(self, body: Tensor, cache: LlmCache | None = None, mark: str = "") -> Job[None]:
-        """The LLM reads the end of the turn, and before it the turn if `cache` has not read it."""
-        suffix = embed(self.model, self.model.turn_end(mark))
-        turn = torch.cat([body.to(suffix.dtype), suffix])
-        if cache is None:
-            yield from self._keeping_text()
-            last = yield from self._reading_turn(turn, predict=True)
+    def _read_as_is(self, turn: Turn) -> bool:
+        """Whether a turn was heard after the present history: otherwise it is read again."""
+        return self._heard_after is self.history and turn.unread is None and self._spoken_text is None
+
+    def _drafted(self) -> Draft | None:
+        """A draft of the answer to the open turn; None where that would have to be read again."""
+        if not self._read_as_is(self.turn):
+            return None
+        self.drafts += 1
+        return Draft(self.model, self.history, self.turn, self.answers, self._draws)
+
+    def _answer_turn(self, turn: Turn, draft: Draft | None) -> Job[None]:
+        """Of a draft that has hardly begun nothing is used."""
+        if draft is not None and draft.begun is not None:
+            mark, self._draws = draft.mark, draft.draws
+            self._begin(draft.begun)
         else:
-            last = yield from past.reading(suffix, cache, predict=True)
-            self.history = self.history.add_turn(cache, turn)
+            mark = spoken_mark(self.model, turn)
+            if self._read_as_is(turn):
+                config, draws = self.answers, self._draws
+                self._begin((yield from closing(self.model, self.history, turn, mark, turn.cache, config, draws)))
+            else:
+                yield from self._answer_unread(torch.cat(turn.body), mark)
+        self._spoken_text = turn.text.strip() + mark if self._keeps_text else None
+
+    def _answer_unread(self, body: Tensor, mark: str = "") -> Job[None]:
+        """The LLM reads a whole turn, and its answer begins. body (P, E): without what closes it."""
+        yield from self._keeping_text()
+        turn, _ = turn_ends(self.model, body, mark)
+        last = yield from self._reading_turn(turn, predict=True)
+        self._begin(begun(self.model, self.history, last, self.answers, self._draws))
+
+    def _begin(self, new: Begun) -> None:
+        self.answering, self.history, self._answer_start = new
         self._heard_after = None  # the cache from before the turn is not needed any more
-        self._answer_start = (len(turn), self.history.cache.length)
         self._said, self.kept_text = [], ""
-        text, speech = self._generators
-        writer = Writer(self.model, self.history.cache, last, self.answers, text)
-        self.answering = Answer(self.model, self.answers, writer, speech)
 
     def _reading_turn(self, turn: Tensor, predict: bool = False) -> Job[past.LlmOutput]:
         """A whole turn (P, E) after its prefix becomes history."""

@@ -61,7 +61,7 @@ def heard(model, which):
     """Spoken turns, ended by the gate; the toy hears nonsense, and answers where that has words."""
     rig = Rig(model)
     for number in which:
-        rig.open(number, turn_detection=TurnDetection.VAD, seed=number)
+        rig.open(number, turn_detection=TurnDetection.VAD, seed=number, early=False)
         rig.put(number, speech(number, 0.4 + 0.2 * number))
     rig.run()
     return rig
@@ -202,7 +202,7 @@ def test_a_fault_in_a_batch_ends_no_session_but_its_own(model):
     for key in ("good", "bad"):
         rig.put(key, ev.TextInput("Hello"))
     lanes = {}
-    while len(lanes) < 2 or not all(isinstance(lane.op, Read) and lane.answering for lane in lanes.values()):
+    while len(lanes) < 2 or not all(isinstance(lane.op, Read) and lane.made for lane in lanes.values()):
         rig.scheduler.tick()
         lanes = {key: slot.lanes["write"] for key, slot in rig.scheduler.slots.items() if "write" in slot.lanes}
     lanes["bad"].op = Read(torch.zeros(1, 7), lanes["bad"].op.cache)

@@ -15,7 +15,7 @@ from freeze_omni.adapter.ctc import CtcAdapterConfig
 from freeze_omni.data.audio import write_wav
 from freeze_omni.data.tables import TableError, write_table
 from freeze_omni.eval import qa, runner, sets, states
-from freeze_omni.eval.batch import context, greedy_answers, hear, state_probabilities
+from freeze_omni.eval.batch import context, greedy_answers, hear, read_turns, state_probabilities
 from freeze_omni.eval.config import DecodeConfig, QaDecodeConfig
 from freeze_omni.eval.qa import first_answer
 from freeze_omni.eval.runner import Records, progress, read_records
@@ -46,7 +46,8 @@ def test_states_in_lock_step_are_those_of_one_pass_and_of_a_session(model, sound
     histories = [(), TURNS, ()]
     contexts = [context(model, before) for before in histories]
     streamed = states.stream(model, sounds, contexts)
-    at_once = state_probabilities(model, hear(model, sounds), contexts)
+    heard = hear(model, sounds)
+    at_once = state_probabilities(model, heard, read_turns(model, heard, contexts))
     for sound, row, whole, before in zip(sounds, streamed, at_once, histories, strict=True):
         count = len(sound) // CHUNK
         assert len(row["probabilities"]) == count
@@ -86,8 +87,8 @@ def test_rounds_of_a_batch_do_not_hang_on_each_other(model, sounds):
         for index, row in enumerate(together):
             given = ([sounds[index]], [questions[index]], [histories[index]])
             assert qa.answer(model, *given, config) == [row]
-            contexts = [context(model, histories[index])]
-            alone = state_probabilities(model, hear(model, given[0]), contexts)[0]
+            heard, contexts = hear(model, given[0]), [context(model, histories[index])]
+            alone = state_probabilities(model, heard, read_turns(model, heard, contexts))[0]
             assert first_answer(alone) == row["decision_chunk"]
         without = qa.answer(model, sounds, questions, [()] * 3, config)
     assert together[1] == without[1], "the first turn"

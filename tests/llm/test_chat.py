@@ -193,3 +193,15 @@ def test_a_server_that_renders_the_messages_reads_the_same(template, on):
     options = {"tokenize": False, "add_generation_prompt": True}
     text = tokenizer.apply_chat_template(messages, **options, **chat.template_options)
     assert tokenizer(text, add_special_tokens=False)["input_ids"] == chat.dialogue(SYSTEM, asked)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_texts_tokenised_together_have_the_ids_of_each_alone(kind):
+    tokenizer = toy_tokenizer(kind)
+    chat, texts = ChatTemplate.from_tokenizer(tokenizer), ["The cow", "", "moo", " moo ", "\u725b", "'s", "moo"]
+    assert chat.running_texts(texts) == [chat.running_text(text) for text in texts]
+    for first in (True, False):
+        assert chat.user_texts(texts, first) == [chat.user_text(text, first) for text in texts]
+        opening = chat.texts.after_system if first else chat.texts.between
+        whole = tokenizer("." + opening + "moo", add_special_tokens=False)["input_ids"]
+        assert whole[-len(chat.user_texts(["moo"], first)[0]) :] == chat.user_text("moo", first)

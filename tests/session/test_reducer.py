@@ -14,6 +14,8 @@ from freeze_omni.session.events import (
     AnswerTurn,
     AudioChunk,
     Clear,
+    DraftAnswer,
+    DropDraft,
     DropTurn,
     Heard,
     Interrupt,
@@ -39,7 +41,16 @@ from freeze_omni.session.events import (
     VadOpened,
     Wrote,
 )
-from freeze_omni.session.reducer import Spoken, TurnConfig, TurnDetection, heard_tokens, initial_turns, step
+from freeze_omni.session.reducer import (
+    MOST_DRAFTS,
+    Spoken,
+    TurnConfig,
+    TurnDetection,
+    drop_draft,
+    heard_tokens,
+    initial_turns,
+    step,
+)
 
 CHUNK = AudioChunk(np.zeros(2560, dtype=np.float32))
 GO_ON, ANSWER, IGNORE = (0.9, 0.05, 0.05), (0.2, 0.7, 0.1), (0.1, 0.2, 0.7)
@@ -357,3 +368,129 @@ def test_by_hand_neither_state_head_nor_gate_ends_a_turn():
 def test_by_hand_a_turn_always_interrupts():
     _, out = run([CHUNK, Heard("stop", GO_ON), Timeout()], BY_HAND, answering(played=24000))
     assert "StopAnswer" in names(out[2]) and out[2][-1] == AnswerTurn()
+
+
+EARLY = TurnConfig(early=0.15)
+MAYBE = (0.6, 0.3, 0.1)  # state 1 is not decided, but likely enough to begin
+SOUND = np.ones(600)
+
+
+def drafting(*more, config=EARLY):
+    """A state in which a draft has a word and a sound to say, and what came of the events since."""
+    log = [CHUNK, Heard("hi", GO_ON, 2), CHUNK, Heard("", MAYBE), Wrote("Yes"), Spoke(SOUND, 0, 2, False)]
+    state, out = run([*log, *more], config)
+    assert out[3] == [StateDecision(0, MAYBE, 0.32), DraftAnswer()] and out[4] == out[5] == []
+    return state, out[len(log) :]
+
+
+def test_a_draft_is_held_back_and_said_with_the_decision():
+    state, out = drafting(CHUNK, Heard("", ANSWER))
+    decided = [StateDecision(1, ANSWER, 0.48), TranscriptDelta("", final=True)]
+    assert out[1] == [*decided, AnswerTurn(), TextDelta("Yes"), PlayAudio(SOUND)], "with no second generation"
+    assert state.answering and state.answers == 1 and not state.drafting and state.held == ()
+    assert state.spoken == (Spoken(0, 2, 0, 600, False),)
+    state, out = run([Wrote(", I do."), Spoke(SOUND, 0, 2, True), AnswerMade(False), Played(1200)], EARLY, state)
+    assert out == [[TextDelta(", I do.")], [PlayAudio(SOUND)], [], [AnswerEnded("done")]]
+
+
+def test_silence_leaves_a_draft_as_it_is_and_a_new_position_drops_it():
+    state, out = drafting(CHUNK, Heard("", GO_ON), CHUNK, Heard("", MAYBE))
+    assert [DraftAnswer(), DropDraft()] not in out and state.drafting and state.drafts == 1
+    state, out = run([CHUNK, Heard(" and", GO_ON, 1), Wrote("late"), Spoke(SOUND, 2, 4, False)], EARLY, state)
+    assert out[1][0] == DropDraft() and out[2] == out[3] == []
+    assert not state.drafting and state.held == () and state.spoken == ()
+    _, out = run([CHUNK, Heard("", ANSWER)], EARLY, state)
+    assert out[1][-1] == AnswerTurn(), "nothing of the draft is said"
+
+
+def test_a_position_in_the_chunk_that_decides_drops_the_draft():
+    _, out = drafting(CHUNK, Heard(" you", ANSWER, 1))
+    assert names(out[1]) == ["DropDraft", "TranscriptDelta", "StateDecision", "TranscriptDelta", "AnswerTurn"]
+
+
+def test_a_new_position_that_looks_like_an_end_begins_anew():
+    state, out = drafting(CHUNK, Heard(" you", MAYBE, 1))
+    assert out[1][0] == DropDraft() and out[1][-1] == DraftAnswer() and state.held == ()
+
+
+def test_a_turn_has_so_many_drafts_and_the_next_turn_as_many():
+    log = [CHUNK, Heard("a", MAYBE, 1)] * (MOST_DRAFTS + 2)
+    state, out = run(log, EARLY)
+    assert [item for found in out for item in found].count(DraftAnswer()) == MOST_DRAFTS
+    assert not state.drafting, "the last was dropped, and nothing follows it"
+    assert DraftAnswer() in run([CHUNK, Heard("", IGNORE), CHUNK, Heard("b", MAYBE, 1)], EARLY, state)[1][3]
+
+
+def test_state_2_drops_draft_and_turn():
+    state, out = drafting(CHUNK, Heard("", IGNORE))
+    assert out[1][-2:] == [DropDraft(), DropTurn()] and not state.drafting and not state.answering
+
+
+@pytest.mark.parametrize(
+    ("event", "work"),
+    [
+        (TextInput("what?"), [DropDraft(), DropTurn(), AnswerText("what?")]),
+        (SystemPrompt("Be brief."), [DropDraft(), DropTurn(), ReadSystem("Be brief.")]),
+        (Remember("Hi", "Hello."), [DropDraft(), KeepTurn("Hi", "Hello.")]),
+        (Clear(), [DropDraft(), DropTurn()]),
+        (Interrupt(), []),
+        (Played(9), []),
+    ],
+)
+def test_what_changes_the_history_drops_a_draft(event, work):
+    state, out = drafting(event)
+    assert out == [work] and state.drafting == (not work) and bool(state.held) == (not work)
+
+
+def test_a_late_truncation_of_the_answer_before_drops_a_draft():
+    over, _ = run([AnswerMade(False), Played(48000)], EARLY, answering())
+    log = [CHUNK, Heard("hi", MAYBE, 1), Wrote("Yes"), Truncate(4800)]
+    state, out = run(log, EARLY, over)
+    assert out[1][-1] == DraftAnswer() and out[3] == [DropDraft(), StopAnswer(1)] and not state.drafting
+
+
+@pytest.mark.parametrize("end", [Timeout(), Respond()])
+def test_what_else_ends_the_turn_says_the_draft(end):
+    assert drafting(end)[1] == [[TranscriptDelta("", final=True), AnswerTurn(), TextDelta("Yes"), PlayAudio(SOUND)]]
+
+
+def test_the_gates_closing_begins_an_answer_whatever_the_head_says():
+    config = replace(EARLY, gated=True, silent_chunks=2)
+    log = [VadOpened(), CHUNK, Heard("yes", GO_ON, 1), VadClosed(), CHUNK, Heard("", GO_ON), Wrote("No"), CHUNK]
+    state, out = run(log, config)
+    assert out[5][-1] == DraftAnswer()
+    assert run([Heard("", GO_ON)], config, state)[1][0][-2:] == [AnswerTurn(), TextDelta("No")]
+
+
+def test_no_answer_is_begun_early_where_none_would_be_given_or_one_is_spoken():
+    maybe = [CHUNK, Heard("a", MAYBE, 1)]
+    nothing_said = [CHUNK, Heard("", MAYBE, 1)]
+    by_hand = replace(EARLY, detection=TurnDetection.MANUAL)
+    cases = (
+        (maybe, TurnConfig(), None),
+        (nothing_said, EARLY, None),
+        (maybe, EARLY, answering()),
+        (maybe, by_hand, None),
+    )
+    for log, config, state in cases:
+        assert DraftAnswer() not in run(log, config, state)[1][1]
+    assert DraftAnswer() in run(nothing_said, replace(EARLY, transcribed=False))[1][1]
+
+
+def test_by_vad_the_head_begins_and_the_gate_decides():
+    config = replace(BY_VAD, early=0.15)
+    log = [VadOpened(), CHUNK, Heard("yes", GO_ON, 1), CHUNK, Heard("", ANSWER), Wrote("No"), VadClosed()]
+    _, out = run(log, config)
+    assert out[4][-1] == DraftAnswer() and out[6][-2:] == [AnswerTurn(), TextDelta("No")]
+
+
+def test_an_interruption_of_an_answer_that_was_begun_early_keeps_what_was_played():
+    state, _ = drafting(CHUNK, Heard("", ANSWER), Spoke(np.zeros(47400), 0, 10, True), Played(24000))
+    _, out = run([CHUNK, Heard("stop", ANSWER, 1)], EARLY, state)
+    assert out[1][-4:] == [StopAudio(), StopAnswer(5), AnswerEnded("interrupted"), AnswerTurn()]
+
+
+def test_a_draft_is_dropped_once():
+    state, _ = drafting()
+    state, dropped = drop_draft(state)
+    assert dropped == [DropDraft()] and drop_draft(state) == (state, [])

@@ -74,16 +74,18 @@ def test_a_turn_of_words_ends_in_the_mark_that_the_llm_expects(model, monkeypatc
     assert session._spoken_text == f"The cat sat{found[0]}"
     row = torch.cat([model.llm.embed(torch.tensor(model.llm.order.before_turn(model.system_prompt))), turn])
     body = row[: -len(ends["."])]
-    assert torch.equal(closed_turns(model, [body], [3])[0], row), "evaluation closes turns as a session does"
-    assert len(closed_turns(model, [body], [0])[0]) < len(row), "no mark where nothing was said"
+    last = model.llm(body[None])[0][0, -1]
+    closed, silent = closed_turns(model, [body, body], [last, None])
+    assert torch.equal(closed, row), "evaluation closes turns as a session does"
+    assert len(silent) < len(row), "no mark where nothing was said"
 
 
 def test_the_likelier_mark_is_chosen(model, monkeypatch):
     scores = torch.zeros(model.llm.vocab_size)
-    monkeypatch.setattr(model.llm, "logits", lambda hidden: scores)
+    monkeypatch.setattr(model.llm, "logits", lambda hidden: scores.expand(len(hidden), -1))
     for mark, ids in model.llm.order.marks.items():
         scores[ids[0]] = scores.max() + 1
-        assert model.turn_mark(torch.zeros(model.llm.hidden_size)) == mark
+        assert model.turn_marks(torch.zeros(2, model.llm.hidden_size)) == [mark, mark]
         assert model.turn_end(mark) == [*ids, *model.llm.order.suffix()]
     assert model.turn_end("") == model.llm.order.suffix()
 

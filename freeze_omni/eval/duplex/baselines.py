@@ -3,12 +3,12 @@
 from collections.abc import Callable
 
 import numpy as np
-import torch
 
 from freeze_omni.eval.quality import weights_folder
 from freeze_omni.frontend.smart_turn import RATE_HZ, WINDOW_S, SmartTurn
-from freeze_omni.frontend.vad import Detector, EnergyDetector, Gate, GateConfig
+from freeze_omni.frontend.vad import Detector, EnergyDetector, GateConfig
 from freeze_omni.session import events as ev
+from freeze_omni.session.gate import VoiceGate
 from freeze_omni.session.ops import Job
 from freeze_omni.session.session import SpeechSession
 
@@ -49,30 +49,28 @@ class ByVad:
 
     def __init__(self, session: SpeechSession, detector: Detector, close_ms: int) -> None:
         self.session = session
-        self._gate = Gate(detector, GateConfig(close_ms=close_ms))
-        self._state = self._gate.initial_state(1)
+        self._gate = VoiceGate(detector, GateConfig(close_ms=close_ms))
 
     @property
     def answering(self) -> object | None:
         return self.session.answering
 
+    @property
+    def may_work(self) -> bool:
+        return self.session.may_work
+
     def pushing(self, samples: np.ndarray) -> Job[list[ev.Action]]:
         """Hear samples (S,), each chunk after what the gate says of it."""
         actions: list[ev.Action] = []
         for chunk in self.session.chunks(samples):
-            event = self.gated(chunk.samples)
-            if event is not None:
-                actions += yield from self.session.handling(event)
+            if (change := self.gated(chunk)) is not None:
+                actions += yield from self.session.handling(change)
             actions += yield from self.session.handling(chunk)
         return actions
 
-    def gated(self, samples: np.ndarray) -> ev.VadOpened | ev.VadClosed | None:
-        """Whether speech began or a turn ended in a chunk (S,)."""
-        was_open = bool(self._state["open"])
-        _, self._state = self._gate.step(torch.from_numpy(samples)[None], self._state)
-        if bool(self._state["open"]) == was_open:
-            return None
-        return ev.VadClosed() if was_open else ev.VadOpened()
+    def gated(self, chunk: ev.AudioChunk) -> ev.VadOpened | ev.VadClosed | None:
+        """What the session is told before the chunk."""
+        return self._gate(chunk)
 
     def handling(self, event: ev.Event) -> Job[list[ev.Action]]:
         return self.session.handling(event)
@@ -90,8 +88,8 @@ class BySmartTurn(ByVad):
         self._turn = np.zeros(0, np.float32)
         self._silent_ms: float | None = None  # since a silence that did not end the turn
 
-    def gated(self, samples: np.ndarray) -> ev.VadOpened | ev.VadClosed | None:
-        event = super().gated(samples)
+    def gated(self, chunk: ev.AudioChunk) -> ev.VadOpened | ev.VadClosed | None:
+        event, samples = super().gated(chunk), chunk.samples
         self._turn = np.concatenate([self._turn, samples])[-WINDOW_S * RATE_HZ :]
         if isinstance(event, ev.VadOpened):
             goes_on, self._silent_ms = self._silent_ms is not None, None

@@ -34,6 +34,10 @@ class Scripted:
         self._answers = 0
 
     @property
+    def may_work(self) -> bool:
+        return self.answering is not None
+
+    @property
     def _now_s(self) -> float:
         return len(self.heard) * RATES.chunk_s
 
