@@ -39,6 +39,13 @@ def entry() -> list[str]:
     return words[2:]
 
 
+def extras() -> list[str]:
+    """What the first lines of the Dockerfile say of its extras: for one machine the first alone."""
+    chosen = re.search(r"--build-arg EXTRAS=([\w,]+)", DOCKERFILE)[1].split(",")
+    assert f"ARG EXTRAS={chosen[0]}\n" in DOCKERFILE
+    return chosen
+
+
 def unit(key: str) -> str:
     (value,) = re.findall(rf"^{key}=(.*)$", UNIT, re.MULTILINE)
     return value
@@ -108,7 +115,7 @@ def test_the_image_is_made_of_files_that_exist_and_may_be_sent():
     copied = [name for line in re.findall(r"^COPY (.*) \S+$", DOCKERFILE, re.MULTILINE) for name in line.split()]
     assert sorted(copied) == sorted(allowed) and all((ROOT / name).exists() for name in copied)
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    assert re.search(r"'\.\[(\w+)\]'", DOCKERFILE)[1] in project["optional-dependencies"]
+    assert '".[$EXTRAS]"' in DOCKERFILE and set(extras()) <= project["optional-dependencies"].keys()
     tested = (ROOT / "tools/constraints.txt").read_text().splitlines()[0].removeprefix("# Python ")
     assert f"FROM python:{tested}-slim\n" in DOCKERFILE, "as the pinned versions are for it"
     needed = {project["readme"], *project["license-files"], "pyproject.toml"}
@@ -138,12 +145,22 @@ def docker() -> bool:
 
 
 @pytest.mark.processes
-def test_the_image_is_built_and_starts():
-    """With FREEZE_OMNI_TORCH_INDEX, of torch's builds for CPUs, it is small."""
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_the_image_is_built_and_starts(device):
+    """For CPUs, without the cluster's extra; with CUDA and Ray, as the nodes of a cluster have it."""
     if not docker():
         pytest.skip("no docker daemon")
-    index = f"TORCH_INDEX={os.environ.get('FREEZE_OMNI_TORCH_INDEX', '')}"
-    words = ["-q", "-f", DEPLOY / "Dockerfile", "--build-arg", index, "-t", "freeze-omni:test", ROOT]
-    subprocess.run(["docker", "build", *words], check=True)
-    told = run("docker", "run", "--rm", "freeze-omni:test")
+    index = os.environ.get("FREEZE_OMNI_TORCH_INDEX", "") if device == "cpu" else ""
+    if device == "cpu" and not index:
+        pytest.skip("FREEZE_OMNI_TORCH_INDEX names no index of torch's builds for CPUs")
+    name, chosen = f"freeze-omni:test-{device}", extras()[: 1 if device == "cpu" else None]
+    words = ["-f", DEPLOY / "Dockerfile", "--build-arg", f"TORCH_INDEX={index}"]
+    subprocess.run(
+        ["docker", "build", "-q", *words, "--build-arg", f"EXTRAS={','.join(chosen)}", "-t", name, ROOT], check=True
+    )
+    told = run("docker", "run", "--rm", name)
     assert told.returncode == 1 and told.stderr.startswith("serve: error: /model"), told.stderr
+    code = "import torch; print(torch.version.cuda is not None)"
+    assert run("docker", "run", "--rm", "--entrypoint", "python", name, "-c", code).stdout == f"{device == 'cuda'}\n"
+    if "ray" in chosen:
+        assert run("docker", "run", "--rm", "--entrypoint", "ray", name, "--version").returncode == 0
