@@ -29,6 +29,9 @@ UNIT = re.sub(r"\\\n\s*", "", (DEPLOY / "freeze-omni.service").read_text())
 MANIFESTS = {one["kind"]: one for one in yaml.safe_load_all((DEPLOY / "kubernetes.yaml").read_text())}
 POD = MANIFESTS["Deployment"]["spec"]["template"]
 CONTAINER = POD["spec"]["containers"][0]
+RAY = {(one["kind"], one["metadata"]["name"]): one for one in yaml.safe_load_all((DEPLOY / "ray.yaml").read_text())}
+FRONT_POD, NODE_POD = (RAY["Deployment", f"freeze-omni-{name}"]["spec"]["template"] for name in ("front", "node"))
+(FRONT,), (NODE,) = (pod["spec"]["containers"] for pod in (FRONT_POD, NODE_POD))
 AT_LEAST_S = 15  # to close the sessions that are left, and the workers
 
 
@@ -52,7 +55,7 @@ def unit(key: str) -> str:
 
 
 UNIT_WORDS = shlex.split(unit("ExecStart"))
-COMMANDS = {"unit": UNIT_WORDS[2:], "image": entry(), "pod": entry() + CONTAINER["args"]}
+COMMANDS = {"unit": UNIT_WORDS[2:], "image": entry(), "pod": entry() + CONTAINER["args"], "front": FRONT["args"]}
 
 
 @pytest.mark.parametrize("place", COMMANDS)
@@ -64,16 +67,19 @@ def test_options_exist_and_other_machines_need_a_key(place):
 
 
 def test_the_key_comes_from_a_secret():
-    (variable,) = CONTAINER["env"]
-    assert variable["name"] == serve.KEY and variable["valueFrom"].keys() == {"secretKeyRef"}
-    assert "Secret" not in MANIFESTS, "one that is in a file is none"
+    for container in (CONTAINER, FRONT):
+        (variable,) = container["env"]
+        assert variable["name"] == serve.KEY and variable["valueFrom"].keys() == {"secretKeyRef"}
+    kinds = {*MANIFESTS, *(kind for kind, _ in RAY)}
+    assert "Secret" not in kinds, "one that is in a file is none"
     assert unit("EnvironmentFile").startswith("/etc/") and serve.KEY not in re.sub("^#.*", "", UNIT, flags=re.MULTILINE)
 
 
 def test_sessions_have_their_time_to_end():
-    sleep_s = float(CONTAINER["lifecycle"]["preStop"]["exec"]["command"][1])
-    close_s = serve.parser().parse_args(COMMANDS["pod"]).close_s
-    assert POD["spec"]["terminationGracePeriodSeconds"] >= sleep_s + close_s + AT_LEAST_S and close_s >= 60
+    for pod, container, place in ((POD, CONTAINER, "pod"), (FRONT_POD, FRONT, "front")):
+        sleep_s = float(container["lifecycle"]["preStop"]["exec"]["command"][1])
+        close_s = serve.parser().parse_args(COMMANDS[place]).close_s
+        assert pod["spec"]["terminationGracePeriodSeconds"] >= sleep_s + close_s + AT_LEAST_S and close_s >= 60
     assert float(unit("TimeoutStopSec")) >= serve.parser().parse_args(COMMANDS["unit"]).close_s + AT_LEAST_S
     assert unit("KillMode") == "mixed", "or SIGTERM would go to the workers too"
 
@@ -81,6 +87,7 @@ def test_sessions_have_their_time_to_end():
 def test_probes_ask_what_the_server_answers():
     routes = {route.path for route in Server(ServerConfig(Path("toy")), Router([])).application.routes}
     probes = {name: probe for name, probe in CONTAINER.items() if name.endswith("Probe")}
+    assert probes == {name: probe for name, probe in FRONT.items() if name.endswith("Probe")}
     paths = {name: probe["httpGet"]["path"] for name, probe in probes.items()}
     assert paths == {"startupProbe": "/livez", "livenessProbe": "/livez", "readinessProbe": "/readyz"}
     assert set(paths.values()) <= routes
@@ -108,6 +115,30 @@ def test_the_manifests_name_each_other():
     given = yaml.safe_load(config["data"][chosen.config.name])
     kinds = {"limits": Limits, "serving": ServingConfig}
     assert all(build(kinds[name], value, name) for name, value in given.items())
+
+
+def test_the_nodes_of_a_cluster_find_the_front_and_nobody_else_finds_them():
+    chosen, service = serve.parser().parse_args(FRONT["args"]), RAY["Service", "freeze-omni-front"]
+    ports = {one["name"]: one["port"] for one in service["spec"]["ports"]}
+    host = service["metadata"]["name"]
+    assert NODE["command"][:2] == ["ray", "start"] and f"{host}:{ports['ray']}" in NODE["command"]
+    assert ports == {one["name"]: one["containerPort"] for one in FRONT["ports"]} and ports["http"] == chosen.port
+    assert service["spec"]["selector"] == {"app": FRONT_POD["metadata"]["labels"]["app"]}
+    assert service["spec"]["publishNotReadyAddresses"], "nodes join first"
+    assert Hosts(ServerConfig(Path("toy"), allowed_hosts=tuple(chosen.allowed_hosts))).allow(host)
+    for name, pod in (("freeze-omni-front", FRONT_POD), ("freeze-omni-node", NODE_POD)):
+        assert RAY["Deployment", name]["spec"]["selector"]["matchLabels"].items() <= pod["metadata"]["labels"].items()
+    assert chosen.engine == "ray" and chosen.devices == ["cuda"] and NODE["resources"]["limits"]["nvidia.com/gpu"] == 1
+    assert chosen.replicas == RAY["Deployment", "freeze-omni-node"]["spec"]["replicas"]
+    assert NODE["image"] == FRONT["image"] and FRONT["command"][2].endswith('&& exec freeze-omni serve "$@"')
+    assert all(str(chosen.model) in [one["mountPath"] for one in each["volumeMounts"]] for each in (NODE, FRONT))
+    config = RAY["ConfigMap", "freeze-omni-front"]["data"][chosen.config.name]
+    assert build(Limits, yaml.safe_load(config)["limits"], "limits").connections == 0
+    policy = RAY["NetworkPolicy", "freeze-omni-ray"]["spec"]
+    label = policy["podSelector"]["matchLabels"]
+    assert all(label.items() <= pod["metadata"]["labels"].items() for pod in (FRONT_POD, NODE_POD))
+    own, all_others = policy["ingress"]
+    assert own == {"from": [{"podSelector": {"matchLabels": label}}]} and all_others == {"ports": [{"port": "http"}]}
 
 
 def test_the_image_is_made_of_files_that_exist_and_may_be_sent():

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import multiprocessing
+import queue
+import threading
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from benchmarks.load.server import running
 from benchmarks.scale_ray import STORE_BYTES, cluster, toy_server
 from freeze_omni.bin import serve
 from freeze_omni.client.realtime import Realtime, ServerError
+from freeze_omni.engine import worker as msg
+from freeze_omni.engine.worker import WorkerConfig
 
 pytest.importorskip("ray", reason="Ray is not installed: pip install 'freeze_omni[ray]'")
 
@@ -53,6 +61,108 @@ def test_a_replica_that_serve_takes_away_ends_with_its_sessions(tmp_path):
                         assert router.lost_workers == 0 and router.limit <= 1
 
             asyncio.run(scenario())
+
+
+class Echo:
+    """In place of a worker: says back what it is told, until it is told to stop."""
+
+    ticked_s = None
+
+    def __init__(self, pipe):
+        self._pipe = pipe
+
+    def run(self):
+        with contextlib.suppress(EOFError, ConnectionError):
+            while not isinstance(message := self._pipe.recv(), msg.Stop):
+                self._pipe.send(message)
+
+
+class Here:
+    """In place of Serve's handle: a replica in a thread of this process."""
+
+    def __init__(self, replica):
+        self.replica, self.ended = replica, threading.Event()
+        self.work = SimpleNamespace(remote=self._remote)
+
+    def _remote(self, config, secret):
+        told = queue.SimpleQueue()
+
+        async def serve_it():
+            async for item in self.replica.work(config, secret):
+                told.put(item)
+
+        def run():
+            asyncio.run(serve_it())
+            self.ended.set()
+
+        threading.Thread(target=run, daemon=True).start()
+        yield told.get(timeout=WAIT_S)
+
+
+@pytest.fixture
+def linked(monkeypatch, tmp_path):
+    """The router's end of a pipe, the link at its other end, and what runs the replica."""
+    from freeze_omni.server import replicas
+
+    monkeypatch.setattr(replicas, "load_worker", lambda config, pipe: Echo(pipe))
+    monkeypatch.setattr(replicas.Replica, "name", lambda self: "r1")
+    monkeypatch.setattr(replicas.ray.util, "get_node_ip_address", lambda: "127.0.0.1")
+    here, there = multiprocessing.Pipe()
+    place = Here(replicas.Replica())
+    link = replicas.Link(place, WorkerConfig(tmp_path), there)
+    link.start()
+    yield here, link, place
+    link.kill()
+
+
+def test_messages_go_through_a_link_both_ways_until_the_worker_is_stopped(linked):
+    here, link, place = linked
+    large = np.arange(300_000, dtype=np.int16)  # more than the buffers on the way
+    for number in range(20):
+        here.send(msg.Put(number, large))
+    for number in range(20):
+        assert here.poll(10)
+        back = here.recv()
+        assert back.key == number and np.array_equal(back.item, large)
+    assert (link.replica, link.node) == ("r1", "127.0.0.1")
+    here.send(msg.Stop())
+    with pytest.raises(EOFError):
+        here.recv()
+    assert place.ended.wait(10), "the replica is free for another front"
+
+
+def test_a_link_that_is_cut_is_an_end_for_both(linked):
+    here, link, place = linked
+    here.send(msg.Close("a"))
+    assert here.poll(10) and here.recv().key == "a"
+    link.kill()
+    with pytest.raises(EOFError):
+        here.recv()
+    assert place.ended.wait(10)
+
+
+def test_without_a_replica_the_router_is_told():
+    from freeze_omni.server.replicas import Link
+
+    class Never:
+        cancelled = False
+
+        def __next__(self):
+            raise OSError("no cluster")
+
+        def cancel(self):
+            self.cancelled = True
+
+    here, there = multiprocessing.Pipe()
+    request = Never()
+    work = SimpleNamespace(remote=lambda config, secret: request)
+    link = Link(SimpleNamespace(work=work), WorkerConfig(Path("toy")), there)
+    link.start()
+    assert here.poll(10)
+    with pytest.raises(EOFError):
+        here.recv()
+    link.join(10)
+    assert request.cancelled, "Serve no longer looks for one"
 
 
 def test_a_replica_is_unwell_while_its_worker_hangs():
