@@ -42,7 +42,7 @@ class Replica:
 
     def __init__(self) -> None:
         self._worker: Worker | None = None
-        self._hang_s = 0.0
+        self._hang_s, self._taken = 0.0, False
 
     def name(self) -> str:
         """Serve asks only the replicas that it keeps."""
@@ -54,13 +54,21 @@ class Replica:
         if ticked_s is not None and time.monotonic() - ticked_s > self._hang_s:
             raise RuntimeError(f"the worker has done nothing for {self._hang_s:.0f} s")
 
-    async def work(self, config: WorkerConfig, secret: bytes) -> AsyncIterator[tuple[str, Any]]:
-        """Its name and where the front reaches it, at once; then it works until the front stops it or is gone."""
-        with Listener((ray.util.get_node_ip_address(), 0), authkey=secret) as listener:
-            yield self.name(), listener.address
-            pipe = await asyncio.to_thread(listener.accept)
-        _send_at_once(pipe)
-        await asyncio.to_thread(self._run, config, pipe)
+    async def work(self, config: WorkerConfig, secret: bytes) -> AsyncIterator[tuple[str, Any] | None]:
+        """Its name and where the front reaches it, at once; then it works until the front stops it or is gone. None if
+        another front has it."""
+        if self._taken:
+            yield None
+            return
+        self._taken = True
+        try:
+            with Listener((ray.util.get_node_ip_address(), 0), authkey=secret) as listener:
+                yield self.name(), listener.address
+                pipe = await asyncio.to_thread(listener.accept)
+            _send_at_once(pipe)
+            await asyncio.to_thread(self._run, config, pipe)
+        finally:
+            self._taken = False
 
     def _run(self, config: WorkerConfig, pipe: Connection) -> None:
         """As a process of the local pool: a fault ends it, as it may have left the device unusable."""
@@ -88,13 +96,13 @@ class Link(threading.Thread):
         self.replica, self.node, self.leaving = "", "", False
         self._handle, self._config, self._pipe = handle, config, pipe
         self._request: Any = None  # kept: Serve cancels what nobody waits for
+        self._left = threading.Event()
         self._line: Connection | None = None
 
     def run(self) -> None:
         secret = secrets.token_bytes(32)
         try:
-            self._request = self._handle.work.remote(self._config, secret)
-            name, address = next(self._request)  # waits until there is a replica that no front uses
+            name, address = self._free(secret)
             self._line = Client(tuple(address), authkey=secret)
             _send_at_once(self._line)
             self.replica, self.node = name, address[0]
@@ -107,8 +115,18 @@ class Link(threading.Thread):
             self.kill()
             _shut(self._pipe, socket.SHUT_WR)  # the router sees the end, and its last message ends the other thread
 
+    def _free(self, secret: bytes) -> tuple[str, Any]:
+        """Wait until there is a replica that no front uses. Raises ConnectionError if the link is killed meanwhile."""
+        while not self._left.is_set():
+            self._request = self._handle.work.remote(self._config, secret)
+            if found := next(self._request):
+                return found
+            self._left.wait(HEALTH_S)
+        raise ConnectionError("nobody waits for it any more")
+
     def kill(self) -> None:
         """Leave the replica; one that hangs is ended by Serve."""
+        self._left.set()
         if self._line is not None:
             _shut(self._line, socket.SHUT_RDWR)
         elif self._request is not None:
@@ -202,7 +220,7 @@ def deploy(config: ServerConfig, app: str, count: int) -> DeploymentHandle:
         name="Replica",
         num_replicas=count,
         max_replicas_per_node=None if on_gpu else 1,
-        max_ongoing_requests=1,
+        max_ongoing_requests=4,  # `work`, and short questions beside it
         graceful_shutdown_timeout_s=config.close_s,
         health_check_period_s=HEALTH_S,
         health_check_timeout_s=config.serving.hang_s,

@@ -141,6 +141,23 @@ def test_a_link_that_is_cut_is_an_end_for_both(linked):
     assert place.ended.wait(10)
 
 
+def test_a_replica_serves_one_front_and_another_waits_until_it_is_free(linked, tmp_path, monkeypatch):
+    from freeze_omni.server import replicas
+
+    monkeypatch.setattr(replicas, "HEALTH_S", 0.05)
+    here, link, place = linked
+    here.send(msg.Close("a"))
+    assert here.poll(10)
+    other, there = multiprocessing.Pipe()
+    waiting = replicas.Link(place, WorkerConfig(tmp_path), there)
+    waiting.start()
+    other.send(msg.Close("b"))
+    assert not other.poll(0.3) and not waiting.replica
+    here.send(msg.Stop())
+    assert other.poll(10) and other.recv().key == "b"
+    waiting.kill()
+
+
 def test_without_a_replica_the_router_is_told():
     from freeze_omni.server.replicas import Link
 
