@@ -131,7 +131,18 @@ def answers(work: Path) -> dict[str, Any]:
     return {row["key"]: row["value"] for row in rows(work=work)}
 
 
-FIGURES: dict[str, Callable[[Path], Any]] = {"resume_loss_difference": resume_loss_difference, "answers": answers}
+def ray_sessions_lost(work: Path) -> int:
+    """Of 30 sessions on two Ray nodes, one of which is killed: see benchmarks/scale_ray.py."""
+    from benchmarks.scale_ray import sessions_lost
+
+    return sessions_lost(work)
+
+
+FIGURES: dict[str, Callable[[Path], Any]] = {
+    "resume_loss_difference": resume_loss_difference,
+    "answers": answers,
+    "ray_sessions_lost": ray_sessions_lost,
+}
 """Each gives the value under its name, or several by name."""
 
 

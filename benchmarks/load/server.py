@@ -45,7 +45,13 @@ async def serving(
     worker = WorkerConfig(model, serving_config, threads=threads_each(threads, workers), record=record)
     limits = limits or Limits(connections=0)
     config = ServerConfig(model, port=0, limits=limits, serving=serving_config, close_s=1.0)
-    router = Router([worker] * workers)
+    async with running(config, Router([worker] * workers)) as served:
+        yield served
+
+
+@contextlib.asynccontextmanager
+async def running(config: ServerConfig, router: Router) -> AsyncIterator[Served]:
+    """A server over `router`'s workers; raises as `serving`."""
     server = make(config, router, log_level="warning")
     faults: list[str] = []
     thread = threading.Thread(target=_run, args=(server, faults), daemon=True)
@@ -58,7 +64,7 @@ async def serving(
         if faults:
             raise ConfigError(faults[0])
         if not server.started:
-            raise RuntimeError(f"{model}: the server does not come up")
+            raise RuntimeError(f"{config.model}: the server does not come up")
         port = server.servers[0].sockets[0].getsockname()[1]
         yield Served(f"ws://127.0.0.1:{port}", router, thread)
     finally:

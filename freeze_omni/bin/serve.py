@@ -1,13 +1,21 @@
 """Serve a model: OpenAI's Realtime protocol at /v1/realtime, a page at /, /metrics, and the probes /livez, /readyz."""
 
+from __future__ import annotations
+
 import argparse
 import logging
 import os
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from freeze_omni.bin.errors import user_errors
 from freeze_omni.config import ConfigError, build, read_yaml
+
+if TYPE_CHECKING:
+    from freeze_omni.server.config import ServerConfig
+    from freeze_omni.server.router import Router
 
 KEY = "FREEZE_OMNI_API_KEY"
 
@@ -18,6 +26,14 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 for all")
     options.add_argument("--port", type=int, default=8765)
     options.add_argument("--devices", nargs="+", default=["cpu"], help="one worker each: cpu, cuda:0, ...")
+    options.add_argument("--engine", choices=("local", "ray"), default="local", help="workers: processes, or replicas")
+    options.add_argument(
+        "--ray_address", default="auto", help="with ray: of the cluster, HOST:PORT; auto: this machine's"
+    )
+    options.add_argument("--ray_app", default="freeze-omni", help="with ray: name of the application in Ray Serve")
+    options.add_argument(
+        "--replicas", type=int, default=0, help="with ray; 0: one on each GPU, or for cpu on each node"
+    )
     options.add_argument("--threads", type=int, default=0, help="torch's threads of a worker; 0: a fair share")
     options.add_argument("--max_sessions", type=int, default=0, help="of a worker; 0 measures how many it can serve")
     options.add_argument("--config", type=Path, help="YAML with `serving` and `limits`; default: their defaults")
@@ -81,9 +97,21 @@ def main(arguments: list[str] | None = None) -> None:
     scheme = "https" if config.tls_cert else "http"
     logging.info("%s is loaded; then the page is at %s://%s:%d", config.model, scheme, config.host, config.port)
     try:
-        make(config, log_level=chosen.log_level).run()
+        with _router(chosen, config) as router:
+            make(config, router, log_level=chosen.log_level).run()
     except Unready as error:
         raise ConfigError(str(error)) from None
+
+
+def _router(chosen: argparse.Namespace, config: ServerConfig) -> AbstractContextManager[Router | None]:
+    """Over replicas of a cluster; None: the local pool of processes."""
+    if chosen.engine == "local":
+        return nullcontext()
+    try:
+        from freeze_omni.server.replicas import deployed
+    except ImportError as error:
+        raise ImportError(f"{error}; install the extra: pip install 'freeze_omni[serve,ray]'") from None
+    return deployed(config, chosen.ray_address, chosen.ray_app, chosen.replicas)
 
 
 if __name__ == "__main__":

@@ -101,11 +101,15 @@ def threads_each(threads: int, workers: int) -> int:
 
 
 class Worker:
-    """Runs a scheduler until Stop, or until the other end of the pipe is gone."""
+    """Runs a scheduler until Stop, or until the other end of the pipe is gone.
+
+    ticked_s: when it last began a round of work, by time.monotonic; None before the first.
+    """
 
     def __init__(self, model: FreezeOmni, config: ServingConfig, pipe: Connection, record: Path | None = None) -> None:
         self._pipe, self._record, self._limit = pipe, record, config.max_sessions
         self._model, self._config = model, config
+        self.ticked_s: float | None = None
         self._measures = Measures(time.monotonic)
         self._scheduler = Scheduler(
             model,
@@ -122,7 +126,9 @@ class Worker:
         try:
             self._greet()
             reported_s, scheduler = 0.0, self._scheduler
+            self.ticked_s = time.monotonic()
             while self._take(worked=scheduler.tick()):
+                self.ticked_s = time.monotonic()
                 if time.monotonic() - reported_s >= REPORT_S:
                     reported_s = time.monotonic()
                     waiting = sum(slot.waiting_chunks for slot in scheduler.slots.values())
@@ -196,17 +202,22 @@ def detector(vad: str) -> Detector:
     return SileroDetector.load(vad)
 
 
-def run_worker(config: WorkerConfig, pipe: Connection) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the front decides when to stop
-    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s worker: %(message)s")
+def load_worker(config: WorkerConfig, pipe: Connection) -> Worker | None:
+    """A worker of its own process; None if the model cannot be loaded, which the front is told."""
     from freeze_omni.pack import LOAD_ERRORS, load, load_fault
 
     try:
         if config.threads:
             torch.set_num_threads(config.threads)
         model = load(config.folder, config.device)
-        worker = Worker(model, config.serving, pipe, config.record)
+        return Worker(model, config.serving, pipe, config.record)
     except LOAD_ERRORS as error:
         pipe.send(Unusable(load_fault(config.folder, error)))
-        return
-    worker.run()
+        return None
+
+
+def run_worker(config: WorkerConfig, pipe: Connection) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the front decides when to stop
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s worker: %(message)s")
+    if worker := load_worker(config, pipe):
+        worker.run()

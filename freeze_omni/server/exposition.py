@@ -1,6 +1,6 @@
 """/metrics: a registry of Prometheus for each server, which asks the router for its state when it is read.
 
-Labels are few: a worker's number, the kind of work, the reason of a refusal. None names a session.
+Labels are few: a worker's number, its device and node, the kind of work, the reason of a refusal. None names a session.
 """
 
 from __future__ import annotations
@@ -41,7 +41,18 @@ class RouterCollector(Collector):
         yield _counter("refusals_total", "Sessions refused.", "reason", router.refusals)
         yield _counter("closed_connections_total", "Connections that the server has closed.", "code", router.closed)
         yield CounterMetricFamily(f"{PREFIX}lost_workers_total", "Workers that died.", router.lost_workers)
+        yield from _places(router)
         yield from _of_workers({str(handle.place): handle.report for handle in router.handles if handle.report})
+
+
+def _places(router: Router) -> Iterator[Metric]:
+    """Where the workers are, and who is there. A worker that is being started is missing."""
+    up = GaugeMetricFamily(f"{PREFIX}worker_up", "1: it takes sessions.", labels=["worker", "device", "node"])
+    sessions = GaugeMetricFamily(f"{PREFIX}worker_sessions", "Open sessions of a worker.", labels=["worker"])
+    for handle in router.handles:
+        up.add_metric([str(handle.place), handle.config.device, handle.node], handle.answers)
+        sessions.add_metric([str(handle.place)], len(handle.clients))
+    yield from (up, sessions)
 
 
 def _counter(name: str, text: str, label: str, counts: Mapping[str, int]) -> Metric:

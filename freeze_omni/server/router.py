@@ -1,4 +1,5 @@
-"""The front's dispatcher over workers, each a process with a device, a model and its sessions.
+"""The front's dispatcher over workers, each with a device, a model and its sessions, in a process of this machine or,
+with Ray, of another (`server.replicas`).
 
 A new session goes to the worker with most room. A worker that dies, or says nothing for `hang_s`, is started again, and
 its sessions continue on whichever worker is ready, from their dialogue in text. A session that the model was working
@@ -102,9 +103,19 @@ class WorkerHandle:
         return time.monotonic() - self.heard_s
 
     @property
+    def node(self) -> str:
+        """The address of its machine, if that may be another."""
+        return getattr(self.body, "node", "")
+
+    @property
+    def leaving(self) -> bool:
+        """Whether who started the worker takes it away as soon as its sessions have ended, or their time has."""
+        return getattr(self.body, "leaving", False)
+
+    @property
     def answers(self) -> bool:
-        """Ready, and not silent for so long that it may hang."""
-        return self.ready is not None and self.silent_s < self.config.serving.hang_s / 2
+        """Ready, to stay, and not silent for so long that it may hang."""
+        return self.ready is not None and not self.leaving and self.silent_s < self.config.serving.hang_s / 2
 
     def open(self, client: Client, config: SessionConfig, alone: bool = False) -> None:
         """Begin a session. Raises Full as `send`."""
@@ -215,7 +226,7 @@ class Router:
 
     @property
     def _ready(self) -> list[WorkerHandle]:
-        return [handle for handle in self.handles if handle.ready]
+        return [handle for handle in self.handles if handle.ready and not handle.leaving]
 
     def _roomiest(self) -> WorkerHandle:
         if not self.up:
@@ -281,7 +292,9 @@ class Router:
             if time.monotonic() - begin_s > 3 * WATCH_S:
                 continue  # it was the front that was held up
             for handle in list(self.handles):
-                if handle.silent_s > (handle.config.serving.hang_s if handle.ready else START_S):
+                if handle.leaving and not handle.clients:
+                    handle.outbox.put(msg.Stop())
+                elif handle.silent_s > (handle.config.serving.hang_s if handle.ready else START_S):
                     logging.error("worker on %s says nothing for %.0f s", handle.config.device, handle.silent_s)
                     handle.kill()
                     self._lose(handle)
@@ -331,7 +344,7 @@ class Router:
         self._changed.set()
         if self.closing:
             return
-        if not handle.fault:
+        if not handle.fault and (handle.clients or not handle.leaving):
             self.lost_workers += 1
             logging.error("worker on %s is gone with %d sessions", handle.config.device, len(handle.clients))
         clients, handle.clients = handle.clients, {}

@@ -7,11 +7,18 @@ import json
 import pytest
 
 from benchmarks import scale
+from benchmarks.scale_ray import sessions_lost
 
 
 @pytest.mark.processes
 def test_a_killed_training_goes_on_with_the_losses_of_one_that_was_not(tmp_path):
     assert scale.resume_loss_difference(tmp_path) <= 1e-6
+
+
+@pytest.mark.processes
+def test_a_ray_node_that_is_killed_loses_no_session(tmp_path):
+    pytest.importorskip("ray", reason="Ray is not installed: pip install 'freeze_omni[ray]'")
+    assert sessions_lost(tmp_path, sessions=4) == 0
 
 
 def test_a_figure_is_written_beside_the_others(tmp_path, monkeypatch):

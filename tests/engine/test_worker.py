@@ -133,6 +133,20 @@ def test_a_recording_is_private_and_keeps_that_of_a_lost_worker(pipe, tmp_path):
     assert all(path.stat().st_mode & 0o077 == 0 and read_log(path)[0].gated for path in files)
 
 
+def test_a_worker_tells_when_it_last_worked(model):
+    here, there = multiprocessing.Pipe()
+    one = Worker(model, ServingConfig(max_sessions=2), there)
+    assert one.ticked_s is None
+    thread = threading.Thread(target=one.run)
+    thread.start()
+    until(here, lambda m: isinstance(m, msg.Measured))
+    first_s = one.ticked_s
+    until(here, lambda m: isinstance(m, msg.Measured))
+    assert one.ticked_s > first_s
+    here.send(msg.Stop())
+    thread.join(10)
+
+
 def test_a_flood_of_messages_does_not_keep_the_model_waiting(model, monkeypatch):
     here, there = multiprocessing.Pipe()
     one = Worker(model, ServingConfig(max_sessions=2), there)

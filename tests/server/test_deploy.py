@@ -29,6 +29,9 @@ UNIT = re.sub(r"\\\n\s*", "", (DEPLOY / "freeze-omni.service").read_text())
 MANIFESTS = {one["kind"]: one for one in yaml.safe_load_all((DEPLOY / "kubernetes.yaml").read_text())}
 POD = MANIFESTS["Deployment"]["spec"]["template"]
 CONTAINER = POD["spec"]["containers"][0]
+RAY = {(one["kind"], one["metadata"]["name"]): one for one in yaml.safe_load_all((DEPLOY / "ray.yaml").read_text())}
+FRONT_POD, NODE_POD = (RAY["Deployment", f"freeze-omni-{name}"]["spec"]["template"] for name in ("front", "node"))
+(FRONT,), (NODE,) = (pod["spec"]["containers"] for pod in (FRONT_POD, NODE_POD))
 AT_LEAST_S = 15  # to close the sessions that are left, and the workers
 
 
@@ -39,13 +42,20 @@ def entry() -> list[str]:
     return words[2:]
 
 
+def extras() -> list[str]:
+    """What the first lines of the Dockerfile say of its extras: for one machine the first alone."""
+    chosen = re.search(r"--build-arg EXTRAS=([\w,]+)", DOCKERFILE)[1].split(",")
+    assert f"ARG EXTRAS={chosen[0]}\n" in DOCKERFILE
+    return chosen
+
+
 def unit(key: str) -> str:
     (value,) = re.findall(rf"^{key}=(.*)$", UNIT, re.MULTILINE)
     return value
 
 
 UNIT_WORDS = shlex.split(unit("ExecStart"))
-COMMANDS = {"unit": UNIT_WORDS[2:], "image": entry(), "pod": entry() + CONTAINER["args"]}
+COMMANDS = {"unit": UNIT_WORDS[2:], "image": entry(), "pod": entry() + CONTAINER["args"], "front": FRONT["args"]}
 
 
 @pytest.mark.parametrize("place", COMMANDS)
@@ -57,16 +67,19 @@ def test_options_exist_and_other_machines_need_a_key(place):
 
 
 def test_the_key_comes_from_a_secret():
-    (variable,) = CONTAINER["env"]
-    assert variable["name"] == serve.KEY and variable["valueFrom"].keys() == {"secretKeyRef"}
-    assert "Secret" not in MANIFESTS, "one that is in a file is none"
+    for container in (CONTAINER, FRONT):
+        (variable,) = container["env"]
+        assert variable["name"] == serve.KEY and variable["valueFrom"].keys() == {"secretKeyRef"}
+    kinds = {*MANIFESTS, *(kind for kind, _ in RAY)}
+    assert "Secret" not in kinds, "one that is in a file is none"
     assert unit("EnvironmentFile").startswith("/etc/") and serve.KEY not in re.sub("^#.*", "", UNIT, flags=re.MULTILINE)
 
 
 def test_sessions_have_their_time_to_end():
-    sleep_s = float(CONTAINER["lifecycle"]["preStop"]["exec"]["command"][1])
-    close_s = serve.parser().parse_args(COMMANDS["pod"]).close_s
-    assert POD["spec"]["terminationGracePeriodSeconds"] >= sleep_s + close_s + AT_LEAST_S and close_s >= 60
+    for pod, container, place in ((POD, CONTAINER, "pod"), (FRONT_POD, FRONT, "front")):
+        sleep_s = float(container["lifecycle"]["preStop"]["exec"]["command"][1])
+        close_s = serve.parser().parse_args(COMMANDS[place]).close_s
+        assert pod["spec"]["terminationGracePeriodSeconds"] >= sleep_s + close_s + AT_LEAST_S and close_s >= 60
     assert float(unit("TimeoutStopSec")) >= serve.parser().parse_args(COMMANDS["unit"]).close_s + AT_LEAST_S
     assert unit("KillMode") == "mixed", "or SIGTERM would go to the workers too"
 
@@ -74,6 +87,7 @@ def test_sessions_have_their_time_to_end():
 def test_probes_ask_what_the_server_answers():
     routes = {route.path for route in Server(ServerConfig(Path("toy")), Router([])).application.routes}
     probes = {name: probe for name, probe in CONTAINER.items() if name.endswith("Probe")}
+    assert probes == {name: probe for name, probe in FRONT.items() if name.endswith("Probe")}
     paths = {name: probe["httpGet"]["path"] for name, probe in probes.items()}
     assert paths == {"startupProbe": "/livez", "livenessProbe": "/livez", "readinessProbe": "/readyz"}
     assert set(paths.values()) <= routes
@@ -103,12 +117,36 @@ def test_the_manifests_name_each_other():
     assert all(build(kinds[name], value, name) for name, value in given.items())
 
 
+def test_the_nodes_of_a_cluster_find_the_front_and_nobody_else_finds_them():
+    chosen, service = serve.parser().parse_args(FRONT["args"]), RAY["Service", "freeze-omni-front"]
+    ports = {one["name"]: one["port"] for one in service["spec"]["ports"]}
+    host = service["metadata"]["name"]
+    assert NODE["command"][:2] == ["ray", "start"] and f"{host}:{ports['ray']}" in NODE["command"]
+    assert ports == {one["name"]: one["containerPort"] for one in FRONT["ports"]} and ports["http"] == chosen.port
+    assert service["spec"]["selector"] == {"app": FRONT_POD["metadata"]["labels"]["app"]}
+    assert service["spec"]["publishNotReadyAddresses"], "nodes join first"
+    assert Hosts(ServerConfig(Path("toy"), allowed_hosts=tuple(chosen.allowed_hosts))).allow(host)
+    for name, pod in (("freeze-omni-front", FRONT_POD), ("freeze-omni-node", NODE_POD)):
+        assert RAY["Deployment", name]["spec"]["selector"]["matchLabels"].items() <= pod["metadata"]["labels"].items()
+    assert chosen.engine == "ray" and chosen.devices == ["cuda"] and NODE["resources"]["limits"]["nvidia.com/gpu"] == 1
+    assert chosen.replicas == RAY["Deployment", "freeze-omni-node"]["spec"]["replicas"]
+    assert NODE["image"] == FRONT["image"] and FRONT["command"][2].endswith('&& exec freeze-omni serve "$@"')
+    assert all(str(chosen.model) in [one["mountPath"] for one in each["volumeMounts"]] for each in (NODE, FRONT))
+    config = RAY["ConfigMap", "freeze-omni-front"]["data"][chosen.config.name]
+    assert build(Limits, yaml.safe_load(config)["limits"], "limits").connections == 0
+    policy = RAY["NetworkPolicy", "freeze-omni-ray"]["spec"]
+    label = policy["podSelector"]["matchLabels"]
+    assert all(label.items() <= pod["metadata"]["labels"].items() for pod in (FRONT_POD, NODE_POD))
+    own, all_others = policy["ingress"]
+    assert own == {"from": [{"podSelector": {"matchLabels": label}}]} and all_others == {"ports": [{"port": "http"}]}
+
+
 def test_the_image_is_made_of_files_that_exist_and_may_be_sent():
     allowed = re.findall(r"^!(.*)$", (DEPLOY / "Dockerfile.dockerignore").read_text(), re.MULTILINE)
     copied = [name for line in re.findall(r"^COPY (.*) \S+$", DOCKERFILE, re.MULTILINE) for name in line.split()]
     assert sorted(copied) == sorted(allowed) and all((ROOT / name).exists() for name in copied)
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    assert re.search(r"'\.\[(\w+)\]'", DOCKERFILE)[1] in project["optional-dependencies"]
+    assert '".[$EXTRAS]"' in DOCKERFILE and set(extras()) <= project["optional-dependencies"].keys()
     tested = (ROOT / "tools/constraints.txt").read_text().splitlines()[0].removeprefix("# Python ")
     assert f"FROM python:{tested}-slim\n" in DOCKERFILE, "as the pinned versions are for it"
     needed = {project["readme"], *project["license-files"], "pyproject.toml"}
@@ -138,12 +176,22 @@ def docker() -> bool:
 
 
 @pytest.mark.processes
-def test_the_image_is_built_and_starts():
-    """With FREEZE_OMNI_TORCH_INDEX, of torch's builds for CPUs, it is small."""
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_the_image_is_built_and_starts(device):
+    """For CPUs, without the cluster's extra; with CUDA and Ray, as the nodes of a cluster have it."""
     if not docker():
         pytest.skip("no docker daemon")
-    index = f"TORCH_INDEX={os.environ.get('FREEZE_OMNI_TORCH_INDEX', '')}"
-    words = ["-q", "-f", DEPLOY / "Dockerfile", "--build-arg", index, "-t", "freeze-omni:test", ROOT]
-    subprocess.run(["docker", "build", *words], check=True)
-    told = run("docker", "run", "--rm", "freeze-omni:test")
+    index = os.environ.get("FREEZE_OMNI_TORCH_INDEX", "") if device == "cpu" else ""
+    if device == "cpu" and not index:
+        pytest.skip("FREEZE_OMNI_TORCH_INDEX names no index of torch's builds for CPUs")
+    name, chosen = f"freeze-omni:test-{device}", extras()[: 1 if device == "cpu" else None]
+    words = ["-f", DEPLOY / "Dockerfile", "--build-arg", f"TORCH_INDEX={index}"]
+    subprocess.run(
+        ["docker", "build", "-q", *words, "--build-arg", f"EXTRAS={','.join(chosen)}", "-t", name, ROOT], check=True
+    )
+    told = run("docker", "run", "--rm", name)
     assert told.returncode == 1 and told.stderr.startswith("serve: error: /model"), told.stderr
+    code = "import torch; print(torch.version.cuda is not None)"
+    assert run("docker", "run", "--rm", "--entrypoint", "python", name, "-c", code).stdout == f"{device == 'cuda'}\n"
+    if "ray" in chosen:
+        assert run("docker", "run", "--rm", "--entrypoint", "ray", name, "--version").returncode == 0

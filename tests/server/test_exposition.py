@@ -30,9 +30,10 @@ def measured():
 def router(place=0, refusals=2, measures=None):
     """A router of two workers, of which one has reported."""
     report = (measures or measured()).report(1, 2, 4)
+    config = SimpleNamespace(device="cuda:0")
     handles = [
-        SimpleNamespace(place=place, report=report, answers=True),
-        SimpleNamespace(place=1 - place, report=None, answers=False),
+        SimpleNamespace(place=place, report=report, answers=True, node="", clients={"a": None}, config=config),
+        SimpleNamespace(place=1 - place, report=None, answers=False, node="10.0.0.7", clients={}, config=config),
     ]
     return SimpleNamespace(
         sessions=1,
@@ -72,6 +73,16 @@ def test_prometheus_reads_what_is_exposed(found, values):
     kinds = {name.removeprefix("freeze_omni_"): one.type for name, one in found.items()}
     assert all(kinds[one.name] == "histogram" for one in DURATIONS.values())
     assert all(kinds[name.removesuffix("_total")] == "counter" for name, _ in SUMS.values())
+
+
+def test_each_worker_has_its_place(found, values):
+    samples = found["freeze_omni_worker_up"].samples
+    assert [(one.labels["worker"], one.labels["node"], one.value) for one in samples] == [
+        ("0", "", 1),
+        ("1", "10.0.0.7", 0),
+    ]
+    assert samples[1].labels["device"] == "cuda:0"
+    assert values["worker_sessions", "0"] == 1 and values["worker_sessions", "1"] == 0
 
 
 def test_a_histogram_counts_what_is_up_to_each_bound(values):

@@ -83,6 +83,11 @@ async def until(true, limit_s=8.0):
 
 async def opened(router, *keys):
     await router.open()
+    await until(lambda: len(router.handles) == sum(handle.answers for handle in router.handles))
+    return await admitted(router, *keys)
+
+
+async def admitted(router, *keys):
     users = [User(key) for key in keys]
     for user in users:
         router.admit(user, SessionConfig())
@@ -146,6 +151,38 @@ def test_who_waited_while_another_lost_two_workers_is_not_suspected():
         router.put(good, ev.TextInput("die"))  # its first
         await until(lambda: len(good.heard) == 3)
         assert not bad.fault and not good.fault
+        await router.close()
+
+    run(scenario())
+
+
+def test_a_worker_that_is_taken_away_serves_its_sessions_to_their_end_and_gets_no_more():
+    async def scenario():
+        router = router_of(count=2)
+        first, second = await opened(router, "first", "second")
+        old = next(handle for handle in router.handles if first.key in handle.clients)
+        old.body.leaving = True
+        (third,) = await admitted(router, "third")
+        assert third.key not in old.clients and router.up and not router.unready and router.limit == 8
+        router.put(first, ev.TextInput("more"))
+        await until(lambda: first.heard[-1] == "more")
+        router.release(first)
+        await until(lambda: old not in router.handles and sum(handle.answers for handle in router.handles) == 2)
+        assert router.lost_workers == 0 and not second.losses and not first.fault
+        await router.close()
+
+    run(scenario())
+
+
+def test_sessions_that_a_worker_has_left_after_its_time_go_on_in_another():
+    async def scenario():
+        router = router_of(count=2)
+        (user,) = await opened(router, "user")
+        old = next(handle for handle in router.handles if user.key in handle.clients)
+        old.body.leaving = True
+        old.outbox.put(msg.Stop())
+        await until(lambda: user.losses == 1 and user.heard[-1] == "again")
+        assert router.lost_workers == 1
         await router.close()
 
     run(scenario())
