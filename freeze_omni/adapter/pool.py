@@ -96,7 +96,7 @@ class PoolAdapter(Adapter):
         return AdapterOutput(embeds, counts, spelled.ends, summary), after
 
     def _spans(self, lengths: Tensor, said: Said, spelled: Spelled, state: State) -> tuple[Tensor, Tensor]:
-        """First frame and frame after the last of each word (B, N), from the start of the call, as far as it reaches."""
+        """First frame and frame after the last of each word (B, N), from the start of the call, within its reach."""
         config, words = self.config, said.words.shape[1]
         ends = chunk_ends(lengths, max(int(lengths.max()), 1), config.chunk_frames)
         now = ends.gather(1, spelled.chunk.clamp_max(ends.shape[1] - 1))

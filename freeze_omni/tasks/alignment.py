@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -125,7 +124,7 @@ def alignment_loss(
 def word_ends(ends: Tensor, spaces: Tensor, frames: Tensor) -> list[Tensor]:
     """The frame at which each word of each row is over, its space included.
 
-    ends (B, U): of `unit_ends`, for units of kind word; spaces (B, U): which of them end a word; frames (B,) of each row.
+    ends (B, U): of `unit_ends`, of units of kind word; spaces (B, U): which of them end a word; frames (B,) of a row.
     Words of a row without an alignment share its frames evenly.
     """
     rows = []
@@ -138,7 +137,7 @@ def word_ends(ends: Tensor, spaces: Tensor, frames: Tensor) -> list[Tensor]:
 
 
 def aligned_words(until: Sequence[Tensor], words: Sequence[Tensor], frames: Tensor, chunk_frames: int) -> Said:
-    """The words of transcripts as a search would find them: each is said a chunk after its end, if it is in the lexicon.
+    """Words of transcripts as a search would find them: each is said a chunk after its end, if it is in the lexicon.
 
     until: of `word_ends`; words: numbers in the lexicon, -1 for one that is not there; frames (B,) of each row.
     """

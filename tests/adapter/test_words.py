@@ -40,7 +40,9 @@ def test_words_after_the_sound_belong_to_its_last_chunk():
 def test_the_first_word_of_a_stream_has_a_capital():
     words = WordTokens(torch.tensor([[[0], [1]], [[2], [3]]]), lambda ids: TABLE[ids])
     adapter, enc = WordAdapter(WordAdapterConfig(), 4, 6, words), torch.randn(1, 4, 4)
-    nothing = Said(torch.zeros(1, 0, dtype=torch.long), torch.tensor([0]), torch.zeros(1, 1, dtype=torch.long), torch.zeros(1, 0))
+    nothing = Said(
+        torch.zeros(1, 0, dtype=torch.long), torch.tensor([0]), torch.zeros(1, 1, dtype=torch.long), torch.zeros(1, 0)
+    )
     two = Said(torch.tensor([[1, 0]]), torch.tensor([2]), torch.tensor([[2]]), torch.zeros(1, 2))
     state = adapter.initial_state(1)
     sent = []
@@ -51,7 +53,9 @@ def test_the_first_word_of_a_stream_has_a_capital():
 
 
 def test_nothing_said_sends_nothing():
-    said = Said(torch.zeros(1, 0, dtype=torch.long), torch.tensor([0]), torch.zeros(1, 2, dtype=torch.long), torch.zeros(1, 0))
+    said = Said(
+        torch.zeros(1, 0, dtype=torch.long), torch.tensor([0]), torch.zeros(1, 2, dtype=torch.long), torch.zeros(1, 0)
+    )
     output = WordAdapter(WordAdapterConfig(), 4, 6, WORDS)(torch.randn(1, 8, 4), torch.tensor([8]), said=said)
     assert output.embeds.shape == (1, 0, 6) and output.ends.tolist() == [[0, 0]]
 
