@@ -27,9 +27,9 @@ class PoolAdapterConfig:
 
     size: int = 256
     heads: int = 4
-    layers: int = 2
+    layers: int = 1
     dropout: float = 0.1
-    reach: int = 48
+    reach: int = 24
     margin: int = 2
     tokens: int = 8
     chunk_frames: int = 4

@@ -67,7 +67,7 @@ class AdapterModelConfig(ListeningModelConfig):
 class AdapterModel(ListeningModel):
     """Parts: encoder, ctc, adapter, task_tokens; frozen: llm.
 
-    unit_table (V, E): embeddings for the warm start, of the CTC units, or zeros and those of token_ids (V - 1,), sorted.
+    unit_table (V, E): embeddings for the warm start, of the CTC units, or zeros and those of token_ids (V - 1,).
     """
 
     def __init__(
