@@ -49,7 +49,7 @@ class Adapter(nn.Module):
     """The base of the adapters, which define `initial_state` and `adapt`."""
 
     config: Any  # chunk_frames: encoder frames of a streaming step
-    project: nn.Module  # to the LLM's width
+    project: nn.Linear  # to the LLM's width
     punctuates: bool = True  # whether a turn may end in a punctuation mark by what is sent
 
     def initial_state(self, batch_size: int, device: Device = None, dtype: torch.dtype | None = None) -> State:

@@ -65,7 +65,7 @@ class PoolAdapter(Adapter):
         self.token, self.count = nn.Embedding(config.tokens, size), nn.Embedding(config.tokens, size)
         self.first = nn.Embedding(2, size)  # whether the turn begins with the word: it has a capital then
         self.pool = nn.TransformerDecoderLayer(size, heads, **shape)
-        self.project = nn.Sequential(nn.LayerNorm(size), nn.Linear(size, llm_size))
+        self.norm, self.project = nn.LayerNorm(size), nn.Linear(size, llm_size)
 
     def initial_state(self, batch_size: int, device: Device = None, dtype: torch.dtype | None = None) -> State:
         """The last frames (B, reach, input_size), how many of them are heard (B,), frames since a word was over (B,),
@@ -115,7 +115,7 @@ class PoolAdapter(Adapter):
         tokens = spelled.ids[rows, at] >= 0  # (W, M)
         counts = (spelled.ids >= 0).sum((1, 2))
         if not len(rows):
-            return frames.new_zeros(len(frames), 0, self.project[1].out_features), counts
+            return frames.new_zeros(len(frames), 0, self.project.out_features), counts
         first, last = (span[rows, at] for span in spans)
         read = self._read(frames, rows, first, last)
         sizes = tokens.sum(1)
@@ -124,7 +124,7 @@ class PoolAdapter(Adapter):
         query = query + self.first(spelled.first[rows, at].long())[:, None]
         unused = ~tokens & (place > 0)  # a first query always: attention over nothing is not a number
         pooled = self.pool(query, read[0], tgt_key_padding_mask=unused, memory_key_padding_mask=read[1])
-        values = self.project(pooled[tokens])  # row after row, as words and tokens are
+        values = self.project(self.norm(pooled[tokens]))  # row after row, as words and tokens are
         valid = valid_mask(counts, int(counts.max()))
         embeds = values.new_zeros(*valid.shape, values.shape[-1])
         return embeds.masked_scatter(valid[..., None], values), counts

@@ -21,8 +21,7 @@ SIZE, UNITS = 8, 5
 def toy_adapter(choice: AdapterChoice, llm_size: int = 12) -> Adapter:
     """A small adapter in evaluation mode whose projection and statistics do something."""
     adapter = build_adapter(choice, SIZE, llm_size, torch.randn(UNITS, llm_size), toy_words(llm_size)).eval()
-    for projection in (one for one in adapter.project.modules() if isinstance(one, torch.nn.Linear)):
-        torch.nn.init.normal_(projection.weight)
+    torch.nn.init.normal_(adapter.project.weight)
     for module in adapter.modules():
         if isinstance(module, torch.nn.BatchNorm1d):
             module.running_mean.normal_()
