@@ -129,10 +129,12 @@ class WordSearch(nn.Module):
                 heard = frame < lengths
                 new = self._frame(scores[:, frame], state)
                 state = {key: _choose(heard, new[key], state[key]) for key in state}
-            said, state = self._say(state)
-            now = lengths.clamp_max(begin + chunk).tolist()
-            for row, (words, since), heard in zip(rows, said, now, strict=True):
-                row.extend([word, heard - ago] for word, ago in zip(words, since, strict=True))
+            said, told = self._say(state)
+            goes_on = begin < lengths  # a row that is over says no more
+            state = {key: _choose(goes_on, told[key], state[key]) for key in state}
+            now = lengths.clamp_max(begin + chunk)
+            for row in goes_on.nonzero()[:, 0].tolist():
+                rows[row].extend([word, int(now[row]) - ago] for word, ago in zip(*said[row], strict=True))
             ends.append([len(row) for row in rows])
         found = [torch.tensor(row, dtype=torch.long, device=logits.device).reshape(-1, 2) for row in rows]
         words, lengths = pad_rows(found)

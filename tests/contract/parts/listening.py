@@ -9,20 +9,16 @@ from torch import Tensor
 
 from freeze_omni.adapter.choice import AdapterChoice
 from freeze_omni.adapter.conv import ConvAdapterConfig
-from freeze_omni.adapter.pool import PoolAdapterConfig
-from freeze_omni.adapter.words import WordAdapterConfig
 from freeze_omni.encoder.ctc import CtcHead, NoCtcHead
 from freeze_omni.frontend.fbank import Fbank, FbankConfig
 from freeze_omni.listening import Listening, ListeningOutput
 from freeze_omni.streaming import State
 from tests.contract.law import Part, Rows, rows_of
-from tests.contract.parts.adapter import CHOICES, SIZE, UNITS, toy_adapter
+from tests.contract.parts.adapter import CHOICES, POOL, SIZE, UNITS, WORDS, toy_adapter
 from tests.contract.parts.encoder import toy_encoder
 from tests.contract.parts.search import toy_search
 
 CHUNK = 2560
-WORDS = AdapterChoice(words=WordAdapterConfig())
-POOL = AdapterChoice(pool=PoolAdapterConfig(size=16, heads=2, layers=1, reach=12))  # shorter than the law's inputs
 
 
 def _part(choice: AdapterChoice | None, look: str, ctc: bool = True) -> Part:
