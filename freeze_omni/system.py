@@ -97,7 +97,7 @@ class SystemConfig:
         if unknown:
             raise ValueError(f"parts: no part '{min(unknown)}'; there are {', '.join(PARTS)}")
         if self.has("adapter") and self.adapter is None:
-            raise ValueError("adapter: choose one, `conv: {}`, `ctc: {}` or `words: {}`")
+            raise ValueError("adapter: choose one, `conv: {}`, `ctc: {}`, `words: {}` or `pool: {}`")
         if self.history == "text" and self.has("ctc") and not self.ctc_units:
             raise ValueError(
                 "history: text needs the words of a CTC head, and this model has none: set history: speech"
@@ -277,7 +277,7 @@ class FreezeOmni(nn.Module):
 
 
 def word_tokens(units: CtcUnits | None, llm: FrozenLLM | None) -> WordTokens | None:
-    """For the adapter `words`; None without units of kind word."""
+    """For the adapters `words` and `pool`; None without units of kind word."""
     if units is None or llm is None or units.kind != "word":
         return None
     return WordTokens(units.word_ids(llm.tokenizer), llm.embed)

@@ -22,7 +22,7 @@ SCALES = ("tiny", "mini", "base", "gpu", "paper")
 # Name of a file: its stage, and the adapter that it is of.
 FILES = {}
 for one in STAGES:
-    for adapter in ("ctc", "conv", "words") if one.adapters[1] else ("conv",):
+    for adapter in ("ctc", "conv", "words", "pool") if one.adapters[1] else ("conv",):
         FILES[Path(one.config(adapter)).stem] = (one, adapter)
 FILES["1.1_encoder_pretrained"] = FILES["1.1_encoder"]
 WHISPER = {  # the sizes of whisper-tiny

@@ -112,7 +112,7 @@ def test_an_issue_form_asks_in_fields_of_their_own(path):
     assert all(field["type"] in ("textarea", "input") and field["attributes"]["label"] for field in form["body"])
 
 
-EXAMPLES = ("egs/foo/", "freeze_omni/adapter/pool.py", "tools/venv")  # of changes, and what set-up makes
+EXAMPLES = ("egs/foo/", "freeze_omni/adapter/mean.py", "tools/venv")  # of changes, and what set-up makes
 FOLDERS = ("freeze_omni", "egs", "docs", "tests", "tools", "utils", "benchmarks")
 
 

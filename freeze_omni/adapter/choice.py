@@ -1,4 +1,4 @@
-"""Which adapter a model has: one key under `adapter:`, `conv` (the paper's), `ctc` or `words` (ours)."""
+"""Which adapter a model has: one key under `adapter:`, `conv` (the paper's), `ctc`, `words` or `pool` (ours)."""
 
 from dataclasses import dataclass
 
@@ -7,6 +7,7 @@ from torch import Tensor
 from freeze_omni.adapter.conv import STRIDE, ConvAdapter, ConvAdapterConfig
 from freeze_omni.adapter.ctc import CtcAdapter, CtcAdapterConfig
 from freeze_omni.adapter.output import Adapter
+from freeze_omni.adapter.pool import PoolAdapter, PoolAdapterConfig
 from freeze_omni.adapter.words import WordAdapter, WordAdapterConfig, WordTokens
 
 
@@ -17,15 +18,21 @@ class AdapterChoice:
     conv: ConvAdapterConfig | None = None
     ctc: CtcAdapterConfig | None = None
     words: WordAdapterConfig | None = None
+    pool: PoolAdapterConfig | None = None
 
     def __post_init__(self) -> None:
-        if sum(one is not None for one in (self.conv, self.ctc, self.words)) != 1:
-            raise ValueError("choose one adapter: `conv: {}`, `ctc: {}` or `words: {}`")
+        if sum(one is not None for one in (self.conv, self.ctc, self.words, self.pool)) != 1:
+            raise ValueError("choose one adapter: `conv: {}`, `ctc: {}`, `words: {}` or `pool: {}`")
 
     @property
     def needs_unit_embeds(self) -> bool:
         """Whether the adapter is built from the LLM's embeddings of the CTC units."""
         return self.ctc is not None and self.ctc.posterior
+
+    @property
+    def needs_words(self) -> bool:
+        """Whether the adapter is built from the tokens of a lexicon's words."""
+        return self.words is not None or self.pool is not None
 
     @property
     def positions_per_chunk(self) -> int | None:
@@ -45,9 +52,11 @@ def build_adapter(
     unit_embeds: Tensor | None = None,
     words: WordTokens | None = None,
 ) -> Adapter:
-    """The adapter with fresh weights; unit_embeds (V, llm_size) if `needs_unit_embeds`, words for `words`."""
+    """The adapter with fresh weights; unit_embeds (V, llm_size) if `needs_unit_embeds`, words if `needs_words`."""
     if choice.conv is not None:
         return ConvAdapter(choice.conv, input_size, llm_size)
     if choice.words is not None:
         return WordAdapter(choice.words, input_size, llm_size, words)
+    if choice.pool is not None:
+        return PoolAdapter(choice.pool, input_size, llm_size, words)
     return CtcAdapter(choice.ctc, input_size, llm_size, unit_embeds)

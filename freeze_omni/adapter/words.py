@@ -26,6 +26,30 @@ def no_words() -> WordTokens:
     return WordTokens(torch.full((2, 1, 1), -1), nn.Identity())
 
 
+class Spelled(NamedTuple):
+    """The tokens of words that were said. ids (B, N, M): -1 after a word's and a row's last; first (B, N): the word
+    that begins the turn; ends (B, C) tokens up to the end of each chunk; chunk (B, N) that says the word; begun (B,)
+    whether a word has been said."""
+
+    ids: Tensor
+    first: Tensor
+    ends: Tensor
+    chunk: Tensor
+    begun: Tensor
+
+
+def spell(table: Tensor, said: Said, begun: Tensor, chunks: int) -> Spelled:
+    """What was said, in tokens of `WordTokens.ids`; words after the last of `chunks` chunks belong to it."""
+    place = torch.arange(said.words.shape[1], device=table.device)
+    first = (place == 0) & ~begun[:, None]
+    ids = table[first.long(), said.words].masked_fill(~valid_mask(said.lengths, len(place))[..., None], -1)
+    sent = torch.nn.functional.pad((ids >= 0).sum(2).cumsum(1), (1, 0))
+    last = said.ends[:, -1:] if said.ends.shape[1] else said.ends.new_zeros(len(ids), 1)
+    ends = torch.cat([said.ends[:, : chunks - 1], last.expand(-1, min(chunks, 1))], dim=1)
+    chunk = (said.ends[:, :, None] <= place).sum(1)
+    return Spelled(ids, first, sent.gather(1, ends), chunk.clamp_max(chunks - 1), begun | (said.lengths > 0))
+
+
 @dataclass(frozen=True)
 class WordAdapterConfig:
     """chunk_frames: encoder frames of a streaming step."""
@@ -62,22 +86,13 @@ class WordAdapter(Adapter):
         if said is None:
             raise ValueError("the adapter `words` needs what the word search has found: pass said")
         summary = chunk_means(enc, lengths, self.config.chunk_frames)
-        first = torch.arange(said.words.shape[1], device=enc.device) == 0
-        ids = self.ids[(first & ~state["begun"][:, None]).long(), said.words]  # (B, N, M)
-        real = (ids >= 0) & valid_mask(said.lengths, said.words.shape[1])[..., None]
-        sizes = real.sum(2)
-        sent = torch.nn.functional.pad(sizes.cumsum(1), (1, 0))
-        chunks = summary.shape[1]
-        last = said.ends[:, -1:] if said.ends.shape[1] else said.ends.new_zeros(len(enc), 1)
-        word_ends = torch.cat([said.ends[:, : chunks - 1], last.expand(-1, min(chunks, 1))], dim=1)
-        chunk = (said.ends[:, :, None] <= torch.arange(said.words.shape[1], device=enc.device)).sum(1)  # (B, N)
-        frames = self.project(summary).gather(
-            1, chunk.clamp_max(chunks - 1)[..., None].expand(-1, -1, self.project.out_features)
-        )
+        spelled = spell(self.ids, said, state["begun"], summary.shape[1])
+        real = spelled.ids >= 0
+        frames = self.project(summary)
+        frames = frames.gather(1, spelled.chunk[..., None].expand(-1, -1, frames.shape[2]))
         rows = [
-            self._embed(ids[row][real[row]]).to(frames.dtype) + frames[row].repeat_interleave(sizes[row], dim=0)
-            for row in range(len(enc))
+            self._embed(ids[sent]).to(learned.dtype) + learned.repeat_interleave(sent.sum(1), dim=0)
+            for ids, sent, learned in zip(spelled.ids, real, frames, strict=True)
         ]
         embeds, counts = pad_rows(rows)
-        begun = state["begun"] | (said.lengths > 0)
-        return AdapterOutput(embeds, counts, sent.gather(1, word_ends), summary), {"begun": begun}
+        return AdapterOutput(embeds, counts, spelled.ends, summary), {"begun": spelled.begun}

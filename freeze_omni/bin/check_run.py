@@ -98,11 +98,12 @@ def units_kind(chosen: argparse.Namespace) -> str | None:
 def check_units(plan: Plan, kind: str | None) -> None:
     """Raises ConfigError for units that an adapter, or its warm start, cannot work with."""
     choice = plan.model.get("adapter") or {}
-    if choice.get("words") is not None and kind not in (None, "word"):
-        raise ConfigError(
-            f"{plan.file}: the adapter `words` needs units of kind word, not '{kind}': give --unit_kind word"
-        )
-    if kind in (None, "llm"):
+    for name in ("words", "pool"):
+        if choice.get(name) is not None and kind not in (None, "word"):
+            raise ConfigError(
+                f"{plan.file}: the adapter `{name}` needs units of kind word, not '{kind}': give --unit_kind word"
+            )
+    if kind in (None, "llm") or choice.get("pool") is not None:
         return
     adapter = choice.get("ctc") or {}
     needs = {"adapter.ctc.posterior: false": adapter.get("posterior"), "no warm_start": plan.model.get("warm_start")}

@@ -9,7 +9,7 @@ from freeze_omni.bin.errors import user_errors
 from freeze_omni.config import ConfigError
 from freeze_omni.data.kaldi_dir import read_sources
 from freeze_omni.eval.config import read_config
-from freeze_omni.eval.results import KEYS, headline, pack_sizes, stage_seconds, wall_min
+from freeze_omni.eval.results import KEYS, continuous, headline, pack_sizes, stage_seconds, wall_min
 from freeze_omni.eval.sets import write_json
 from freeze_omni.eval.subjects import score_root
 from freeze_omni.provenance import provenance, without_home
@@ -48,7 +48,8 @@ def score(chosen: argparse.Namespace) -> None:
         models[name]["headline"] = headline(models[name], chosen.seen, chosen.unseen, chosen.real, chosen.unseen_qa)
     stages = stage_seconds(chosen.stage_seconds)
     default = next(iter(models.values()))
-    figures = default["headline"] | {"wall_min": wall_min(stages, time.time() - started_s)}
+    figures = default["headline"] | continuous(models, chosen.seen)
+    figures |= {"wall_min": wall_min(stages, time.time() - started_s)}
     figures = {key: figures[key] for key in dict.fromkeys((*KEYS, *figures))}
     results = figures | {
         "scale": chosen.scale,

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from freeze_omni.encoder.lexicon import Lexicon
+from freeze_omni.shapes import pad_rows
 from freeze_omni.streaming import State
 
 NEVER = -1e30
@@ -44,11 +45,13 @@ class SearchConfig:
 
 class Said(NamedTuple):
     """words (B, N) numbers in the lexicon, zero after a row's; lengths (B,); ends (B, C) words said up to the end of
-    each chunk, counted from the start of the call."""
+    each chunk; until (B, N) the frame at which each word is over, its space included. Both count from the start of the
+    call: a word that was over before it has a negative one."""
 
     words: Tensor
     lengths: Tensor
     ends: Tensor
+    until: Tensor
 
 
 class _Options(NamedTuple):
@@ -73,7 +76,8 @@ class WordSearch(nn.Module):
         self.register_buffer("labels", torch.tensor(labels), persistent=False)
 
     def initial_state(self, batch_size: int, device: torch.device | str | None = None) -> State:
-        """Nothing heard: of each hypothesis (B, K) its scores, place in the trie and history; silent (B,) frames."""
+        """Nothing heard: of each hypothesis (B, K) its scores, place in the trie and history, and frames since each of
+        its waiting words was over; silent (B,) frames."""
         device = device or self.labels.device
         width, most = self.config.width, self.config.most
         whole = {"dtype": torch.long, "device": device}
@@ -88,6 +92,7 @@ class WordSearch(nn.Module):
             "previous": torch.full((batch_size, width), -1, **whole),
             "history": torch.zeros(batch_size, width, **whole),
             "waiting": torch.full((batch_size, width, most), -1, **whole),
+            "since": torch.zeros(batch_size, width, most, **whole),
             "count": torch.zeros(batch_size, width, **whole),
             "silent": torch.zeros(batch_size, **whole),
         }
@@ -117,22 +122,24 @@ class WordSearch(nn.Module):
     def search(self, logits: Tensor, lengths: Tensor, state: State) -> tuple[Said, State]:
         """Logits (B, T, V), lengths (B,): what is said in them, and the state after each row's last frame."""
         scores, chunk = logits.float().log_softmax(-1), self.config.chunk_frames
-        rows: list[list[int]] = [[] for _ in range(len(logits))]
+        rows: list[list[list[int]]] = [[] for _ in range(len(logits))]
         ends = []
         for begin in range(0, logits.shape[1], chunk):
             for frame in range(begin, min(begin + chunk, logits.shape[1])):
                 heard = frame < lengths
                 new = self._frame(scores[:, frame], state)
                 state = {key: _choose(heard, new[key], state[key]) for key in state}
-            words, state = self._say(state)
-            for row, one in zip(rows, words, strict=True):
-                row.extend(one)
+            said, told = self._say(state)
+            goes_on = begin < lengths  # a row that is over says no more
+            state = {key: _choose(goes_on, told[key], state[key]) for key in state}
+            now = lengths.clamp_max(begin + chunk)
+            for row in goes_on.nonzero()[:, 0].tolist():
+                rows[row].extend([word, int(now[row]) - ago] for word, ago in zip(*said[row], strict=True))
             ends.append([len(row) for row in rows])
-        lengths = torch.tensor([len(row) for row in rows], device=logits.device)
-        padded = [torch.tensor(row, dtype=torch.long, device=logits.device) for row in rows]
-        words = torch.nn.utils.rnn.pad_sequence(padded, batch_first=True)
+        found = [torch.tensor(row, dtype=torch.long, device=logits.device).reshape(-1, 2) for row in rows]
+        words, lengths = pad_rows(found)
         ends = torch.tensor(ends, device=logits.device).reshape(-1, len(rows)).T
-        return Said(words, lengths, ends), state
+        return Said(words[..., 0], lengths, ends, words[..., 1]), state
 
     def _frame(self, scores: Tensor, state: State) -> State:
         """Log probabilities (B, V) of one frame."""
@@ -162,13 +169,14 @@ class WordSearch(nn.Module):
         ended, blank = _merge(ended[..., None], (_longer(state["history"], word) * SPREAD)[..., None], key, blank)
         return _Options(blank, letter, grown, ended[..., 0], child, word, self._gain(state, word))
 
-    def _with_word(self, state: State, ends: Tensor, word: Tensor) -> State:
-        """What a hypothesis remembers of its words, with `word` after them where it ends (B, K)."""
+    def _with_word(self, state: State, ends: Tensor, word: Tensor, since: Tensor) -> State:
+        """What a hypothesis remembers of its words, with `word` after them where it ends (B, K), `since` frames ago."""
         place = torch.arange(self.config.most, device=word.device) == state["count"][..., None]
         return {
             "previous": torch.where(ends, word, state["previous"]),
             "history": torch.where(ends, _longer(state["history"], word), state["history"]),
             "waiting": torch.where(place & ends[..., None], word[..., None], state["waiting"]),
+            "since": torch.where(place & ends[..., None], since[..., None], state["since"]),
             "count": state["count"] + ends,
         }
 
@@ -196,8 +204,9 @@ class WordSearch(nn.Module):
             for values in (options.blank, options.letter, options.ended, options.gain, options.word)
         )
         grown, node = options.grown.flatten(1).gather(1, grows), options.child.flatten(1).gather(1, grows)
+        old["since"] = old["since"] + 1
         return {
-            **self._with_word(old, ends, word),
+            **self._with_word(old, ends, word, torch.zeros_like(word)),
             "blank": torch.where(stays, blank, torch.where(ends, ended, NEVER)),
             "letter": torch.where(stays, letter, torch.where(ends, NEVER, grown)),
             "prior": old["prior"] + torch.where(ends, gain, 0.0),
@@ -205,8 +214,8 @@ class WordSearch(nn.Module):
             "last": torch.where(stays, old["last"], self.labels[grows % letters].masked_fill(ends, -1)),
         }
 
-    def _say(self, state: State) -> tuple[list[list[int]], State]:
-        """The words that are certain now, of each row, and the state without them."""
+    def _say(self, state: State) -> tuple[list[tuple[list[int], list[int]]], State]:
+        """The words that are certain now, of each row, with the frames since they were over; the state without them."""
         config = self.config
         state = self._after_silence(state)
         score = self._rank(state)
@@ -217,18 +226,20 @@ class WordSearch(nn.Module):
         said = (agreed & known).long().cumprod(1).sum(1)
         room = config.most - config.chunk_frames  # for what the next chunk may end
         said = torch.maximum(said, count[:, 0] - room)
-        words = [row[:number].tolist() for row, number in zip(waiting[:, 0], said.tolist(), strict=True)]
+        best = zip(waiting[:, 0].tolist(), state["since"][:, 0].tolist(), said.tolist(), strict=True)
+        words = [(row[:number], since[:number]) for row, since, number in best]
         place = torch.arange(config.most, device=waiting.device)
         mine = (waiting == waiting[:, :1]) | (place >= said[:, None])[:, None]
         left = count - said[:, None]
         drop = ~mine.all(2) | (left < 0) | (left > room)
-        shifted = (place + said[:, None]).clamp_max(config.most - 1)
-        moved = waiting.gather(2, shifted[:, None].expand_as(waiting))
+        shifted = (place + said[:, None]).clamp_max(config.most - 1)[:, None].expand_as(waiting)
+        moved, since = waiting.gather(2, shifted), state["since"].gather(2, shifted)
         moved = moved.masked_fill((place + said[:, None] >= config.most)[:, None], -1)
-        state = dict(state, waiting=moved, count=left.clamp(0, room), prior=state["prior"] - state["prior"][:, :1])
-        best = torch.logaddexp(state["blank"], state["letter"])[:, :1]  # scores stay near 0, however long it listens
+        prior = state["prior"] - state["prior"][:, :1]
+        state = dict(state, waiting=moved, since=since, count=left.clamp(0, room), prior=prior)
+        level = torch.logaddexp(state["blank"], state["letter"])[:, :1]  # scores stay near 0, however long it listens
         for name in ("blank", "letter"):
-            state[name] = (state[name] - best).clamp_min(NEVER).masked_fill(drop, NEVER)
+            state[name] = (state[name] - level).clamp_min(NEVER).masked_fill(drop, NEVER)
         return words, state
 
     def _after_silence(self, state: State) -> State:
@@ -243,7 +254,7 @@ class WordSearch(nn.Module):
         best = score.argmax(1, keepdim=True)
         over = (state["silent"] >= config.silence_frames) & (score.gather(1, best)[:, 0] > NEVER / 2)
         ended = {
-            **self._with_word(state, ends, word),
+            **self._with_word(state, ends, word, state["silent"][:, None].expand_as(word)),
             "blank": whole,
             "letter": torch.full_like(whole, NEVER),
             "prior": state["prior"] + torch.where(ends, gained, 0.0),

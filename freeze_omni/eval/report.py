@@ -10,6 +10,7 @@ from freeze_omni.eval.sets import write_json
 from freeze_omni.provenance import provenance
 
 MISSING = "-"
+NAMES = {"pool": "continuous, token rate"}  # of adapters in tables, where theirs says little
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[str]:
@@ -93,4 +94,4 @@ def figures_of(results: Sequence[Results], name: str) -> Iterator[tuple[str, Any
         for number, (model, figures) in enumerate(result["models"].items()):
             default = " (default)" if number == 0 and len(result["models"]) > 1 else ""
             if figures.get(name):
-                yield f"{result['scale']}, {model}{default}", figures[name]
+                yield f"{result['scale']}, {NAMES.get(model, model)}{default}", figures[name]

@@ -49,7 +49,9 @@ HEADLINE = {
     "closed_scenes": "duplex/scenes",
     "first_audio_s": "latency/first_audio_s/p50",
 }
-KEYS = (*HEADLINE, "wall_min")
+CONTINUOUS = ("pool", "conv")  # adapters that send no embedding of a recognised token
+CONTINUOUS_KEYS = ("qa_ratio_continuous", "asr_wer_llm_seen")
+KEYS = (*HEADLINE, *CONTINUOUS_KEYS, "wall_min")
 CLOSED = "closed_"  # figures of scripted scenes
 FEWEST_SCENES = 10  # of a kind: a share of fewer is no headline
 FURTHER = "asr_wer_"  # and the name of any other ASR test set
@@ -78,6 +80,19 @@ def headline(
     if scenes.get("scenes", 0) < FEWEST_SCENES * len(scenes.get("kinds", ())):
         found |= {key: None for key in found if key.startswith(CLOSED)}
     return found
+
+
+def continuous(models: Mapping[str, Mapping[str, Any]], seen: str) -> dict[str, float | None]:
+    """Figures of the adapter, of those in CONTINUOUS, with which most spoken questions are answered as in text; None
+    without one. models: by the adapter's name, each with figures of `score_root`.
+
+    qa_ratio_continuous: its qa_ratio; asr_wer_llm_seen: WER of the transcripts that the LLM writes of what it sends.
+    """
+    mine = [models[name] for name in CONTINUOUS if name in models]
+    best = max(mine, key=lambda one: (one.get("qa") or {}).get("ratio") or 0.0, default={})
+    written = best.get("asr", {}).get(seen, {}).get("llm", {})
+    found = (best.get("qa") or {}).get("ratio"), written.get("percent")
+    return {key: None if value is None else round(value, 4) for key, value in zip(CONTINUOUS_KEYS, found, strict=True)}
 
 
 def stage_seconds(folder: Path | None) -> dict[str, float]:

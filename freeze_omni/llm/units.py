@@ -94,6 +94,12 @@ class CtcUnits:
         labels = [self._ids[letter] for letter in LETTERS]
         return WordSearch(config, self.speller.lexicon, labels, self._ids[SPACE], self._ids[BLANK])
 
+    def word_numbers(self, text: str) -> list[int]:
+        """Numbers of a transcript's words in the lexicon, as `decode` takes them; -1 for a word that is not in it."""
+        if not isinstance(self.speller, WordSpeller):
+            raise ConfigError(f"units of kind '{self.kind}' have no words: make units of kind 'word' (stage 3)")
+        return [self.speller.numbers.get(word, -1) for word in spelled_words(text)]
+
     def word_ids(self, tokenizer: Any) -> Tensor | None:
         """The LLM's tokens (2, W, M) of each word in running text, and as the first of a turn; -1 after a word's. None
         for other kinds than word."""
@@ -263,6 +269,7 @@ class WordSpeller:
     def __init__(self, names: list[str], counts: WordCounts, forms: Mapping[str, str] | None = None) -> None:
         self.names, self.counts, self.forms = names, counts, dict(forms or {})
         self.lexicon = Lexicon(counts, LETTERS)
+        self.numbers = {word: number for number, word in enumerate(self.lexicon.words)}
         self.written = [self.forms.get(word, word) for word in self.lexicon.words]
 
     @classmethod

@@ -1,13 +1,17 @@
 """Warm start of stage 1.2: a fresh adapter first learns, by CTC alignment, which embedding the LLM expects where."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from freeze_omni.adapter.output import AdapterOutput
-from freeze_omni.shapes import silence_padding, valid_mask
+from freeze_omni.adapter.output import AdapterOutput, chunk_ends
+from freeze_omni.encoder.search import Said
+from freeze_omni.shapes import pad_rows, silence_padding, valid_mask
 
 
 @dataclass(frozen=True)
@@ -16,13 +20,15 @@ class WarmStartConfig:
 
     share: of the training (0 to 1). filler_weight: of a position between tokens, where one that ends a token has 1.
     contrast_weight: of the cross entropy over the distances to all units' embeddings, next to the squared error.
-    temperature: of those distances, as a share of the embeddings' mean square.
+    temperature: of those distances, as a share of the embeddings' mean square. later: weight of this loss after the
+    warm start, next to that of the LLM; for the adapter `pool`, whose positions stay the tokens'.
     """
 
     share: float = 0.5
     filler_weight: float = 0.5
     contrast_weight: float = 1.0
     temperature: float = 0.2
+    later: float = 0.0
 
     def __post_init__(self) -> None:
         if not 0 < self.share <= 1 or self.temperature <= 0:
@@ -107,9 +113,38 @@ def alignment_loss(
     scale = table.square().sum(1).mean()
     weights = torch.where(units > 0, 1.0, config.filler_weight)
     square = (given - table[units]).square().sum(1) / scale
-    distance = torch.cdist(given, table).square() / scale
+    distance = (given.square().sum(1, keepdim=True) + table.square().sum(1) - 2 * given @ table.T) / scale
     contrast = F.cross_entropy(-distance / config.temperature, units, reduction="none")
     loss = ((square + config.contrast_weight * contrast) * weights).sum() / weights.sum().clamp(min=1)
     tokens = units > 0
     hits = (distance.argmin(1) == units) & tokens
     return loss, hits.sum() / tokens.sum().clamp(min=1)
+
+
+def word_ends(ends: Tensor, spaces: Tensor, frames: Tensor) -> list[Tensor]:
+    """The frame at which each word of each row is over, its space included.
+
+    ends (B, U): of `unit_ends`, of units of kind word; spaces (B, U): which of them end a word; frames (B,) of a row.
+    Words of a row without an alignment share its frames evenly.
+    """
+    rows = []
+    for row, found, size in zip(ends, spaces, frames, strict=True):
+        until = row[found] + 1
+        if (until < 1).any():
+            until = size * torch.arange(1, len(until) + 1, device=ends.device) // len(until)
+        rows.append(until)
+    return rows
+
+
+def aligned_words(until: Sequence[Tensor], words: Sequence[Tensor], frames: Tensor, chunk_frames: int) -> Said:
+    """Words of transcripts as a search would find them: each is said a chunk after its end, if it is in the lexicon.
+
+    until: of `word_ends`; words: numbers in the lexicon, -1 for one that is not there; frames (B,) of each row.
+    """
+    known = [row >= 0 for row in words]
+    padded, lengths = pad_rows([row[some] for row, some in zip(words, known, strict=True)])
+    times = pad_rows([row[some] for row, some in zip(until, known, strict=True)])[0]
+    ends = chunk_ends(frames, int(frames.max()), chunk_frames)[..., None]
+    said = (times[:, None] + chunk_frames <= ends) | (ends == frames[:, None, None])
+    real = valid_mask(lengths, padded.shape[1])
+    return Said(padded, lengths, (said & real[:, None]).sum(2), times)

@@ -102,7 +102,7 @@ class ListeningTask(BaseTask):
             sizes = (resources.unit_size, resources.llm_size)
             embeds = resources.units.embeddings(resources.llm) if resources.loads else torch.empty(sizes)
         words = no_words()
-        if config.adapter.words is not None and resources.loads:
+        if config.adapter.needs_words and resources.loads:
             words = word_tokens(resources.units, resources.llm)
         parts: dict[str, nn.Module] = {
             "encoder": encoder,

@@ -11,7 +11,7 @@ from freeze_omni.encoder.search import Said
 TABLE = torch.randn(5, 6)
 IDS = torch.tensor([[0, -1], [1, 2], [3, 4]])
 WORDS = WordTokens(torch.stack([IDS, IDS]), lambda ids: TABLE[ids])
-SAID = Said(torch.tensor([[1, 0], [2, 0]]), torch.tensor([2, 1]), torch.tensor([[0, 2], [1, 1]]))
+SAID = Said(torch.tensor([[1, 0], [2, 0]]), torch.tensor([2, 1]), torch.tensor([[0, 2], [1, 1]]), torch.zeros(2, 2))
 
 
 def test_the_llm_reads_the_tokens_of_the_words():
@@ -32,7 +32,7 @@ def test_what_is_learned_is_added_by_the_chunk_that_says_the_word():
 
 def test_words_after_the_sound_belong_to_its_last_chunk():
     """Cached features may end before the silence in which the last word is said."""
-    said = Said(torch.tensor([[1, 0]]), torch.tensor([2]), torch.tensor([[0, 1, 2]]))
+    said = Said(torch.tensor([[1, 0]]), torch.tensor([2]), torch.tensor([[0, 1, 2]]), torch.zeros(1, 2))
     output = WordAdapter(WordAdapterConfig(), 4, 6, WORDS)(torch.randn(1, 8, 4), torch.tensor([8]), said=said)
     assert output.ends.tolist() == [[0, 3]] and output.lengths.tolist() == [3]
 
@@ -40,8 +40,10 @@ def test_words_after_the_sound_belong_to_its_last_chunk():
 def test_the_first_word_of_a_stream_has_a_capital():
     words = WordTokens(torch.tensor([[[0], [1]], [[2], [3]]]), lambda ids: TABLE[ids])
     adapter, enc = WordAdapter(WordAdapterConfig(), 4, 6, words), torch.randn(1, 4, 4)
-    nothing = Said(torch.zeros(1, 0, dtype=torch.long), torch.tensor([0]), torch.zeros(1, 1, dtype=torch.long))
-    two = Said(torch.tensor([[1, 0]]), torch.tensor([2]), torch.tensor([[2]]))
+    nothing = Said(
+        torch.zeros(1, 0, dtype=torch.long), torch.tensor([0]), torch.zeros(1, 1, dtype=torch.long), torch.zeros(1, 0)
+    )
+    two = Said(torch.tensor([[1, 0]]), torch.tensor([2]), torch.tensor([[2]]), torch.zeros(1, 2))
     state = adapter.initial_state(1)
     sent = []
     for said in (nothing, two, two):
@@ -51,7 +53,9 @@ def test_the_first_word_of_a_stream_has_a_capital():
 
 
 def test_nothing_said_sends_nothing():
-    said = Said(torch.zeros(1, 0, dtype=torch.long), torch.tensor([0]), torch.zeros(1, 2, dtype=torch.long))
+    said = Said(
+        torch.zeros(1, 0, dtype=torch.long), torch.tensor([0]), torch.zeros(1, 2, dtype=torch.long), torch.zeros(1, 0)
+    )
     output = WordAdapter(WordAdapterConfig(), 4, 6, WORDS)(torch.randn(1, 8, 4), torch.tensor([8]), said=said)
     assert output.embeds.shape == (1, 0, 6) and output.ends.tolist() == [[0, 0]]
 

@@ -159,6 +159,8 @@ def test_scoring_gives_every_key(scored):
         "asr_wer_real",
         "state_false_other",
         "qa_ratio",
+        "qa_ratio_continuous",
+        "asr_wer_llm_seen",
         "answer_wer_to_text",
         "dnsmos_streamed",
     } | other_sets | {key for key in KEYS if key.startswith("closed_")}

@@ -95,3 +95,14 @@ def test_scores_do_not_grow_with_time():
         _, state = found.step(heard, state)
     assert torch.logaddexp(state["blank"], state["letter"]).max().abs() < 100
     assert state["prior"].abs().max() < 100
+
+
+def test_a_word_is_over_at_its_space_or_where_silence_begins():
+    """Counted from the start of the call, also where it is said later, in another one."""
+    heard = logits("-the -cat" + "-" * 15)
+    assert search()(heard, torch.tensor([24])).until.tolist() == [[5, 9]]
+    found, state, until = search(), search().initial_state(1), []
+    for begin in range(0, 24, 4):
+        step, state = found.step(heard[:, begin : begin + 4], state)
+        until += [begin + frame for frame in step.until[0].tolist()]
+    assert until == [5, 9]

@@ -13,7 +13,7 @@ from freeze_omni.eval import pictures
 from freeze_omni.eval.duplex.measures import Outcome
 from freeze_omni.eval.duplex.subject import summarise_outcomes
 from freeze_omni.eval.latency import score_latency
-from freeze_omni.eval.results import KEYS, headline, read_results, render, stage_seconds, wall_min
+from freeze_omni.eval.results import KEYS, continuous, headline, read_results, render, stage_seconds, wall_min
 from freeze_omni.eval.wer import error_rate
 from freeze_omni.provenance import provenance
 
@@ -115,8 +115,19 @@ def test_the_headline_takes_the_setting_of_sessions_and_leaves_gaps():
     assert found["speech_wer"] == 40.0 and found["speech_wer_streamed"] == 5.0 and found["codec_wer"] == 50.0
     assert found["answer_wer_to_text"] == 50.0
     assert found["asr_wer_unseen"] is None and found["asr_wer_real"] == 70.0 and found["state_take"] == 0.9
-    assert set(found) | {"wall_min"} == set(KEYS)
+    assert set(found) | set(continuous({}, "seen")) | {"wall_min"} == set(KEYS)
     assert set(headline({}, "seen", "unseen", "real").values()) == {None}
+
+
+def test_the_better_adapter_without_recognised_tokens_is_a_figure_of_its_own():
+    pool, conv, words = ({"qa": {"ratio": ratio}, "asr": {"seen": {"llm": RATE}}} for ratio in (0.8, 0.3, 0.9))
+    assert continuous({"words": words, "pool": pool, "conv": conv}, "seen") == {
+        "qa_ratio_continuous": 0.8,
+        "asr_wer_llm_seen": 50.0,
+    }
+    assert continuous({"conv": conv}, "other") == {"qa_ratio_continuous": 0.3, "asr_wer_llm_seen": None}
+    assert set(continuous({"words": words}, "seen").values()) == {None}
+    assert "| mini, continuous, token rate |" in render("Mini", [results() | {"models": {"pool": model()}}], [])
 
 
 def test_every_table_is_there_with_both_adapters():

@@ -135,6 +135,14 @@ def test_words_are_the_llms_tokens():
     assert made("char").word_ids(tokenizer) is None
 
 
+def test_words_of_a_transcript_have_numbers():
+    units = made("word")
+    numbers = units.word_numbers("Quick, the FOX don\u2019t.")
+    assert numbers == [1, -1, 2, 0] and units.decode(numbers[2:]) == "Fox don't"
+    with pytest.raises(ConfigError, match="--unit_kind word|kind 'word'"):
+        made("char").word_numbers("fox")
+
+
 def test_names_are_written_as_in_the_middle_of_the_texts():
     texts = ["Is Paris in France?", "I think I'm in paris.", "Paris, in May. May I? It may.", "So may Paris."]
     assert written_forms(texts) == {"france": "France", "i": "I", "i'm": "I'm", "paris": "Paris"}

@@ -15,6 +15,7 @@ import yaml
 from freeze_omni.data.audio import read_audio
 from freeze_omni.data.datadir import validate
 from freeze_omni.data.tables import read_table
+from freeze_omni.encoder.lexicon import WordCounts
 from freeze_omni.eval.runner import read_records
 from freeze_omni.speech_decoder.normalise import is_chinese
 from tests.recipes import chinese
@@ -62,6 +63,16 @@ def test_all_stages_of_speech_input(tmp_path):
     assert ["| llm |" in table for table in tables] == [False, True, True]
     for adapter in ("ctc", "conv"):
         assert len(read_table(exp / f"decode_adapter_{adapter}/asr_test/text.llm", need_value=False)) == 2
+
+
+def test_speech_input_at_token_rate_with_words_of_a_lexicon(tmp_path):
+    WordCounts({"one": 0.1, "two": 0.1, "go": 0.05}).save(tmp_path / "lexicon")
+    words = ("--unit_kind", "word", "--lexicon", str(tmp_path / "lexicon"), "--adapters", "words pool")
+    exp = all_stages("an4/asr1", tmp_path, *words) / "exp"
+    for adapter in ("words", "pool"):
+        assert len(read_table(exp / f"decode_adapter_{adapter}/asr_test/text.llm", need_value=False)) == 2
+    log = (exp / "1.2_adapter_pool/train.log").read_text()
+    assert "nearest=" in log and "acc=" in log, "first the embeddings, then the LLM"
 
 
 def test_all_stages_of_speech_output(tmp_path):

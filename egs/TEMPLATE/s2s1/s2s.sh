@@ -81,7 +81,7 @@ pack_args=           # Of packing the model (stages 11 and 13).
 decode_args=         # Of decoding (stage 11).
 
 # Training and evaluation
-adapters="ctc conv"  # Adapters to train and to compare; the first is the default of the packed model.
+adapters="ctc conv"  # Adapters to train and to compare (also words, pool with unit_kind=word); the first is the default of the packed model.
 inference_model=valid.loss.ave  # The averaged checkpoint that later stages take.
 init_model=          # Packed (e.g. imported) model: stages 7 and 10 start from it; 3, 5, 6 and 9 are left out.
 decode="asr qa states codec tts latency duplex"  # What stage 11 decodes.

@@ -1,4 +1,4 @@
-"""Both adapters under the law: what they send, and where their chunks end."""
+"""The adapters under the law: what they send, and where their chunks end."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from freeze_omni.adapter.choice import AdapterChoice, build_adapter
 from freeze_omni.adapter.conv import ConvAdapterConfig
 from freeze_omni.adapter.ctc import CtcAdapterConfig
 from freeze_omni.adapter.output import Adapter, AdapterOutput
-from freeze_omni.adapter.words import WordTokens
-from freeze_omni.streaming import State
+from freeze_omni.adapter.pool import PoolAdapterConfig
+from freeze_omni.adapter.words import WordAdapterConfig, WordTokens
+from freeze_omni.streaming import State, join_parts, part_state
 from tests.contract.law import Part, Rows, rows_of
+from tests.contract.parts.search import toy_search
 
 SIZE, UNITS = 8, 5
 
@@ -60,6 +62,32 @@ def _part(choice: AdapterChoice, look: str) -> Part:
     )
 
 
+def _spoken(choice: AdapterChoice) -> Part:
+    """The positions of an adapter of words, which a word search finds in noise: one or two a chunk."""
+    adapter, search = toy_adapter(choice), toy_search()
+
+    def step(x: Tensor, state: State) -> tuple[Rows, State]:
+        said, searched = search.step(x[..., SIZE:], part_state(state, "search"))
+        output, adapted = adapter.step(x[..., :SIZE], part_state(state, "adapter"), said=said)
+        return rows_of(output.embeds, output.lengths), join_parts({"search": searched, "adapter": adapted})
+
+    def forward(x: Tensor, lengths: Tensor) -> Rows:
+        output = adapter(x[..., :SIZE], lengths, said=search(x[..., SIZE:], lengths))
+        return rows_of(output.embeds, output.lengths)
+
+    return Part(
+        chunk=4,
+        make_input=lambda batch, size: 3 * torch.randn(batch, size, SIZE + UNITS),
+        forward=forward,
+        initial_state=lambda batch: join_parts(
+            {"search": search.initial_state(batch), "adapter": adapter.initial_state(batch)}
+        ),
+        step=step,
+    )
+
+
+WORDS = AdapterChoice(words=WordAdapterConfig())
+POOL = AdapterChoice(pool=PoolAdapterConfig(size=16, heads=2, reach=12))  # shorter than the law's inputs
 CHOICES = {
     "conv": AdapterChoice(conv=ConvAdapterConfig()),
     "two_convs": AdapterChoice(conv=ConvAdapterConfig(kernel=3, norm="batch", activation="relu", convolutions=2)),
@@ -72,4 +100,4 @@ PARTS = {
     f"adapter_{name}_{look}": partial(_part, choice, look)
     for name, choice in CHOICES.items()
     for look in ("sent", "chunks")
-}
+} | {"adapter_words": partial(_spoken, WORDS), "adapter_pool": partial(_spoken, POOL)}

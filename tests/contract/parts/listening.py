@@ -9,25 +9,23 @@ from torch import Tensor
 
 from freeze_omni.adapter.choice import AdapterChoice
 from freeze_omni.adapter.conv import ConvAdapterConfig
-from freeze_omni.adapter.words import WordAdapterConfig
 from freeze_omni.encoder.ctc import CtcHead, NoCtcHead
 from freeze_omni.frontend.fbank import Fbank, FbankConfig
 from freeze_omni.listening import Listening, ListeningOutput
 from freeze_omni.streaming import State
 from tests.contract.law import Part, Rows, rows_of
-from tests.contract.parts.adapter import CHOICES, SIZE, UNITS, toy_adapter
+from tests.contract.parts.adapter import CHOICES, POOL, SIZE, UNITS, WORDS, toy_adapter
 from tests.contract.parts.encoder import toy_encoder
 from tests.contract.parts.search import toy_search
 
 CHUNK = 2560
-WORDS = AdapterChoice(words=WordAdapterConfig())
 
 
 def _part(choice: AdapterChoice | None, look: str, ctc: bool = True) -> Part:
     """look: "positions", what the adapter sends; "frames", the encoder's; or "units", of the CTC head."""
     head = CtcHead(SIZE, UNITS) if ctc else NoCtcHead()
     encoder = toy_encoder(input_size=80, size=SIZE)
-    search = toy_search() if choice is not None and choice.words is not None else None
+    search = toy_search() if choice is not None and choice.needs_words else None
     adapter = None if choice is None else toy_adapter(choice)
     listening = Listening(Fbank(FbankConfig()), encoder, head, adapter, search)
 
@@ -59,5 +57,6 @@ PARTS = {
     "listening_without_adapter": partial(_part, None, "frames"),
     "listening_units": partial(_part, CHOICES["ctc"], "units"),
     "listening_words": partial(_part, WORDS, "positions"),
+    "listening_pool": partial(_part, POOL, "positions"),
     "listening_said": partial(_part, WORDS, "units"),
 }

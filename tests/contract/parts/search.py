@@ -28,14 +28,14 @@ def _part() -> Part:
         return _chunks(said), state
 
     def forward(x: Tensor, lengths: Tensor) -> Rows:
-        return [row[: -(-size // 4)] for row, size in zip(_chunks(search(x, lengths)), lengths.tolist(), strict=True)]
+        chunks = _chunks(search(x, lengths))
+        assert not any(row[-(-size // 4) :].any() for row, size in zip(chunks, lengths.tolist(), strict=True))
+        return [row[: -(-size // 4)] for row, size in zip(chunks, lengths.tolist(), strict=True)]
 
     return Part(
         chunk=4,
         make_input=lambda batch, size: 3 * torch.randn(batch, size, UNITS),
-        forward=lambda x, lengths: [
-            row[: -(-n // 4)] for row, n in zip(_chunks(search(x, lengths)), lengths, strict=True)
-        ],
+        forward=forward,
         initial_state=search.initial_state,
         step=step,
     )
