@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from freeze_omni.llm import batch
 from freeze_omni.llm.frozen import FrozenLLM
 from tests.toy import KINDS, toy_llm
 
@@ -34,6 +35,14 @@ def test_a_row_does_not_see_its_company(llm):
     first = llm.read_rows([row, torch.randn(2, llm.hidden_size)], [llm.new_cache(), llm.new_cache()])[0]
     second = llm.read_rows([row, 100 * torch.ones(2, llm.hidden_size)], [llm.new_cache(), llm.new_cache()])[0]
     torch.testing.assert_close(first, second, rtol=0, atol=0)
+
+
+def test_the_mask_of_a_row_is_made_once_for_all_layers(llm, monkeypatch):
+    made, real = [], batch._mask
+    monkeypatch.setattr(batch, "_mask", lambda *kind: made.append(kind) or real(*kind))
+    llm.read_rows([torch.randn(size, llm.hidden_size) for size in (3, 2)], [llm.new_cache(), llm.new_cache()])
+    assert len(llm.new_cache().layers) > 1 and {kind[:2] for kind in made} == {(2, 2), (3, 3)}
+    assert len(made) == len(set(made))
 
 
 def test_plain_passes_stay_what_they_were(llm):
