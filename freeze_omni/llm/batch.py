@@ -42,6 +42,7 @@ class PackedRows(Cache):
         self.seen: list[tuple[Tensor, Tensor]] = []
         self.ends: tuple[Tensor, ...] | None = None
         self.fresh = all(isinstance(layer, PassLayer) for cache in caches for layer in cache.layers)
+        self._masks: dict[tuple[int, int, int | None, int], Tensor | None] = {}
 
     def update(
         self, key_states: Tensor, value_states: Tensor, layer_idx: int, *args, **kwargs
@@ -50,6 +51,14 @@ class PackedRows(Cache):
         pieces = zip(self.split(key_states), self.split(value_states), self.caches, strict=True)
         self.seen = [cache.layers[layer_idx].update(key, value) for key, value, cache in pieces]
         return key_states, value_states
+
+    def mask(self, queries: int, keys: int, window: int | None, groups: int, device: torch.device) -> Tensor | None:
+        """That of `groups` heads of a row, (groups * queries, keys); made once for all layers."""
+        kind = queries, keys, window, groups
+        if kind not in self._masks:
+            mask = _mask(queries, keys, window, device)
+            self._masks[kind] = None if mask is None else mask.repeat(groups, 1)
+        return self._masks[kind]
 
     def split(self, x: Tensor) -> Sequence[Tensor]:
         """(1, heads, total, dim) to that of each row, without what fills up."""
@@ -114,7 +123,7 @@ def _attend(
     if rows.fresh and softcap is None and _has_varlen(query):
         return _attend_together(query, rows, scaling, sliding_window)
     pairs = zip(rows.split(query), rows.seen, strict=True)
-    parts = [_attend_row(part, *seen, scaling, sliding_window, softcap) for part, seen in pairs]
+    parts = [_attend_row(part, *seen, rows, scaling, sliding_window, softcap) for part, seen in pairs]
     parts.append(parts[0].new_zeros(1, query.shape[1], rows.filling, parts[0].shape[3]))
     return torch.cat(parts, dim=2).transpose(1, 2)
 
@@ -151,15 +160,20 @@ def _attend_together(query: Tensor, rows: PackedRows, scaling: float, window: in
 
 
 def _attend_row(
-    query: Tensor, key: Tensor, value: Tensor, scaling: float, window: int | None, softcap: float | None
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    rows: PackedRows,
+    scaling: float,
+    window: int | None,
+    softcap: float | None,
 ) -> Tensor:
     """(1, heads, P, dim) over keys (1, key heads, K, dim), the last P of which are the queries' own."""
     _, heads, size, dim = query.shape
     groups = heads // key.shape[1]
-    mask = _mask(size, key.shape[2], window, query.device)
+    mask = rows.mask(size, key.shape[2], window, groups, query.device)
     # the queries that share a key head follow one another, so no key is repeated
     query = query.reshape(1, key.shape[1], groups * size, dim)
-    mask = None if mask is None else mask.repeat(groups, 1)
     if softcap is None:
         out = F.scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=scaling)
     else:

@@ -214,7 +214,13 @@ def tokenise(text: str, tokenizer: Any) -> list[int]:
 
 def tokenise_each(texts: Sequence[str], tokenizer: Any) -> list[list[int]]:
     """`tokenise` of each, none of them empty."""
-    return tokenizer(list(texts), add_special_tokens=False)["input_ids"] if texts else []
+    if not texts:
+        return []
+    first = tokenise(texts[0], tokenizer)  # after this call the backend neither pads nor cuts
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if len(texts) == 1 or backend is None:
+        return [first, *(tokenise(text, tokenizer) for text in texts[1:])]
+    return [one.ids for one in backend.encode_batch_fast(list(texts), add_special_tokens=False)]
 
 
 def _with_system_role(tokenizer: Any) -> ChatTexts:

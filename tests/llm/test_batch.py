@@ -42,6 +42,14 @@ def test_a_row_does_not_see_its_company(llm):
     torch.testing.assert_close(first, second, rtol=0, atol=0)
 
 
+def test_the_mask_of_a_row_is_made_once_for_all_layers(llm, monkeypatch):
+    made, real = [], batch._mask
+    monkeypatch.setattr(batch, "_mask", lambda *kind: made.append(kind) or real(*kind))
+    llm.read_rows([torch.randn(size, llm.hidden_size) for size in (3, 2)], [llm.new_cache(), llm.new_cache()])
+    assert len(llm.new_cache().layers) > 1 and {kind[:2] for kind in made} == {(2, 2), (3, 3)}
+    assert len(made) == len(set(made))
+
+
 def test_plain_passes_stay_what_they_were(llm):
     row = torch.randn(1, 6, llm.hidden_size)
     mask = torch.tensor([[True, True, True, True, False, False]])

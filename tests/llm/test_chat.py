@@ -202,6 +202,7 @@ def test_texts_tokenised_together_have_the_ids_of_each_alone(kind):
     assert chat.running_texts(texts) == [chat.running_text(text) for text in texts]
     for first in (True, False):
         assert chat.user_texts(texts, first) == [chat.user_text(text, first) for text in texts]
-        opening = chat.texts.after_system if first else chat.texts.between
-        whole = tokenizer("." + opening + "moo", add_special_tokens=False)["input_ids"]
-        assert whole[-len(chat.user_texts(["moo"], first)[0]) :] == chat.user_text("moo", first)
+        before = chat.texts.after_system if first else chat.texts.between
+        for text, ids in zip(("moo", "The cow"), chat.user_texts(["moo", "The cow"], first), strict=True):
+            whole = tokenizer("." + before + text, add_special_tokens=False)["input_ids"]
+            assert whole[-len(ids) :] == ids != []
