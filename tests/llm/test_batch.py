@@ -7,6 +7,7 @@ from itertools import pairwise
 import pytest
 import torch
 from torch.nn import functional as F
+from torch.nn.attention.varlen import varlen_attn
 
 from freeze_omni.llm import batch
 from freeze_omni.llm.frozen import FrozenLLM
@@ -54,6 +55,8 @@ def test_plain_passes_stay_what_they_were(llm):
 
 def varlen_by_its_documentation(query, key, value, ends_q, ends_k, max_q, max_k, *, scale, window_size, enable_gqa):
     """As torch's varlen_attn, whose kernel needs a GPU: causal, `left` positions back and the own one."""
+    given = (x.to("meta") for x in (query, key, value, ends_q, ends_k))
+    checked = varlen_attn(*given, max_q, max_k, scale=scale, window_size=window_size, enable_gqa=enable_gqa)
     left, right = window_size
     assert right == 0 and ends_q.dtype == ends_k.dtype == torch.int32
     assert (max_q, max_k) == (int(ends_q.diff().max()), int(ends_k.diff().max()))
@@ -66,6 +69,7 @@ def varlen_by_its_documentation(query, key, value, ends_q, ends_k, max_q, max_k,
         parts = (part.transpose(0, 1) for part in parts)
         out = F.scaled_dot_product_attention(*parts, attn_mask=mask, scale=scale, enable_gqa=enable_gqa)
         found.append(out.transpose(0, 1))
+    assert checked.shape == query.shape, "torch takes these arguments, and gives what is taken from it"
     return torch.cat(found)
 
 
