@@ -90,6 +90,17 @@ def test_rows_together_in_one_kernel_are_what_they_are_row_by_row(kind, sizes, t
     llm.read_rows([row[:1] for row in embeds], [llm.new_cache() for _ in sizes])
 
 
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("kind", ["qwen2", "gpt2"])  # of which one ends in a LayerNorm
+def test_packed_passes_under_autocast_are_near_those_of_single_rows(kind, dtype, tmp_path):
+    llm = FrozenLLM.load(zoo_llm(tmp_path, kind), dtype=dtype)
+    embeds = torch.randn(2, 7, llm.hidden_size)
+    mask = torch.arange(7) < torch.tensor([[7], [3]])
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        found, alone = llm(embeds, mask)[0], llm(embeds[1:, :3])[0]
+    assert float((found[1, :3] - alone[0]).norm() / alone.norm()) < 0.05
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="torch's kernel for rows of any lengths needs a GPU")
 def test_the_kernel_on_a_gpu(tmp_path):
     llm = FrozenLLM.load(zoo_llm(tmp_path, "qwen2"), dtype="bfloat16", device="cuda")
