@@ -202,9 +202,8 @@ class FrozenLLM(nn.Module):
         sizes = [size for size in mask.sum(1).tolist() if size]
         rows, cache = embeds[mask].split(sizes), self.pass_cache(1)
         with self.applied():
-            read = read_packed(self.model, rows, [cache] * len(rows))
-        hidden = embeds.new_zeros(embeds.shape, dtype=self.model.dtype)
-        return hidden.index_put((mask,), torch.cat(read))
+            read = torch.cat(read_packed(self.model, rows, [cache] * len(rows)))
+        return read.new_zeros(embeds.shape).index_put((mask,), read)  # autocast gives norms a type of their own
 
     def _padded(self, embeds: Tensor, mask: Tensor | None) -> Tensor:
         arguments = {} if mask is None else {"attention_mask": mask, "position_ids": count(mask)}

@@ -7,6 +7,7 @@ from itertools import pairwise
 import pytest
 import torch
 from torch.nn import functional as F
+from torch.nn.attention.varlen import varlen_attn
 
 from freeze_omni.llm import batch
 from freeze_omni.llm.frozen import FrozenLLM
@@ -62,6 +63,8 @@ def test_plain_passes_stay_what_they_were(llm):
 
 def varlen_by_its_documentation(query, key, value, ends_q, ends_k, max_q, max_k, *, scale, window_size, enable_gqa):
     """As torch's varlen_attn, whose kernel needs a GPU: causal, `left` positions back and the own one."""
+    given = (x.to("meta") for x in (query, key, value, ends_q, ends_k))
+    checked = varlen_attn(*given, max_q, max_k, scale=scale, window_size=window_size, enable_gqa=enable_gqa)
     left, right = window_size
     assert right == 0 and ends_q.dtype == ends_k.dtype == torch.int32
     assert (max_q, max_k) == (int(ends_q.diff().max()), int(ends_k.diff().max()))
@@ -74,6 +77,7 @@ def varlen_by_its_documentation(query, key, value, ends_q, ends_k, max_q, max_k,
         parts = (part.transpose(0, 1) for part in parts)
         out = F.scaled_dot_product_attention(*parts, attn_mask=mask, scale=scale, enable_gqa=enable_gqa)
         found.append(out.transpose(0, 1))
+    assert checked.shape == query.shape, "torch takes these arguments, and gives what is taken from it"
     return torch.cat(found)
 
 
@@ -92,6 +96,17 @@ def test_rows_together_in_one_kernel_are_what_they_are_row_by_row(kind, sizes, t
     assert calls
     monkeypatch.setattr(batch, "varlen_attn", None)  # sessions have their keys apart
     llm.read_rows([row[:1] for row in embeds], [llm.new_cache() for _ in sizes])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("kind", ["qwen2", "gpt2"])  # of which one ends in a LayerNorm
+def test_packed_passes_under_autocast_are_near_those_of_single_rows(kind, dtype, tmp_path):
+    llm = FrozenLLM.load(zoo_llm(tmp_path, kind), dtype=dtype)
+    embeds = torch.randn(2, 7, llm.hidden_size)
+    mask = torch.arange(7) < torch.tensor([[7], [3]])
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        found, alone = llm(embeds, mask)[0], llm(embeds[1:, :3])[0]
+    assert float((found[1, :3] - alone[0]).norm() / alone.norm()) < 0.05
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="torch's kernel for rows of any lengths needs a GPU")

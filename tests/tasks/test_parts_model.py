@@ -26,6 +26,14 @@ def test_moving_a_model_leaves_the_type_of_its_llm(tmp_path):
     assert model.head.weight.dtype == torch.float32
 
 
+def test_processes_do_not_send_each_other_the_llm(tmp_path):
+    """By the name that DistributedDataParallel reads."""
+    model = Model({"llm": FrozenLLM.load(toy_llm(tmp_path)), "head": nn.BatchNorm1d(2)}, trained=("head",))
+    names = {name for name, _ in (*model.named_parameters(), *model.named_buffers())}
+    assert set(model._ddp_params_and_buffers_to_ignore) == {name for name in names if name.startswith("llm.")} != set()
+    assert Model({"head": nn.BatchNorm1d(2)}, trained=("head",))._ddp_params_and_buffers_to_ignore == []
+
+
 def test_a_name_that_trains_nothing_is_an_error():
     with pytest.raises(ValueError, match="no such parts to train: haed"):
         Model({"head": nn.Linear(2, 2)}, trained=("head", "haed"))
