@@ -24,13 +24,11 @@ from typing import Any
 
 import ray
 from ray import serve
-from ray.exceptions import RayError
 from ray.serve.config import ProxyLocation
-from ray.serve.exceptions import RayServeException
 from ray.serve.handle import DeploymentHandle
 
 from freeze_omni.config import ConfigError
-from freeze_omni.engine.worker import Worker, WorkerConfig, load_worker
+from freeze_omni.engine.worker import Worker, WorkerConfig, Working, load_worker
 from freeze_omni.server.config import ServerConfig
 from freeze_omni.server.router import Router
 
@@ -96,7 +94,7 @@ class Link(threading.Thread):
         self.replica, self.node, self.leaving = "", "", False
         self._handle, self._config, self._pipe = handle, config, pipe
         self._request: Any = None  # kept: Serve cancels what nobody waits for
-        self._left = threading.Event()
+        self._left, self._telling = threading.Event(), threading.Lock()
         self._line: Connection | None = None
 
     def run(self) -> None:
@@ -105,7 +103,8 @@ class Link(threading.Thread):
             name, address = self._free(secret)
             self._line = Client(tuple(address), authkey=secret)
             _send_at_once(self._line)
-            self.replica, self.node = name, address[0]
+            with self._telling:
+                self.replica, self.node = name, address[0]
             logging.info("a worker is replica %s at %s", name, self.node)
             threading.Thread(target=_carry, args=(self._pipe, self._line), daemon=True).start()
             _carry(self._line, self._pipe)
@@ -123,6 +122,12 @@ class Link(threading.Thread):
                 return found
             self._left.wait(HEALTH_S)
         raise ConnectionError("nobody waits for it any more")
+
+    def still_waits(self) -> None:
+        """Until there is a replica, the router hears that it is not lost: a device may be free in an hour."""
+        with self._telling, contextlib.suppress(OSError):
+            if not self.replica and self.is_alive():
+                self._pipe.send(Working(()))
 
     def kill(self) -> None:
         """Leave the replica; one that hangs is ended by Serve."""
@@ -152,11 +157,14 @@ class Replicas:
     def _watch(self) -> None:
         while not self._ended.wait(HEALTH_S):
             self._links = [link for link in self._links if link.is_alive()]
-            linked = [link for link in self._links if link.replica]
-            with contextlib.suppress(RayError, RayServeException, RuntimeError, TimeoutError):
-                kept = self._handle.broadcast("name").results(timeout_s=HEALTH_S)
-                for link in linked:
-                    link.leaving = bool(kept) and link.replica not in kept
+            for link in self._links:
+                link.still_waits()
+            with contextlib.suppress(Exception):  # whatever Ray raises: it is asked again
+                self._mark(self._handle.broadcast("name").results(timeout_s=HEALTH_S))
+
+    def _mark(self, kept: list[str]) -> None:
+        for link in self._links:
+            link.leaving = bool(link.replica) and link.replica not in kept
 
 
 def _carry(source: Connection, sink: Connection) -> None:

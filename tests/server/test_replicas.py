@@ -147,15 +147,31 @@ def test_a_replica_serves_one_front_and_another_waits_until_it_is_free(linked, t
     monkeypatch.setattr(replicas, "HEALTH_S", 0.05)
     here, link, place = linked
     here.send(msg.Close("a"))
-    assert here.poll(10)
+    assert here.poll(10) and here.recv().key == "a"
     other, there = multiprocessing.Pipe()
     waiting = replicas.Link(place, WorkerConfig(tmp_path), there)
     waiting.start()
     other.send(msg.Close("b"))
     assert not other.poll(0.3) and not waiting.replica
+    waiting.still_waits()
+    link.still_waits()
+    assert other.poll(1) and other.recv() == msg.Working(()) and not here.poll(0), "only the one that waits says so"
     here.send(msg.Stop())
     assert other.poll(10) and other.recv().key == "b"
     waiting.kill()
+
+
+def test_a_replica_that_serve_does_not_name_any_more_is_leaving():
+    from freeze_omni.server.replicas import Replicas
+
+    replicas = Replicas(None)
+    links = [SimpleNamespace(replica=name, leaving=False) for name in ("r1", "r2", "")]
+    replicas._links = links
+    replicas._mark(["r1", "r2"])
+    assert not any(link.leaving for link in links)
+    replicas._mark(["r2"])
+    assert [link.leaving for link in links] == [True, False, False], "one that waits for a replica has none to lose"
+    replicas.close()
 
 
 def test_without_a_replica_the_router_is_told():
