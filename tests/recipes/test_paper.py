@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import sys
 from pathlib import Path
@@ -23,12 +24,19 @@ from tests.toy import toy_llm
 pytestmark = pytest.mark.paper
 
 STEPS = "--max_epoch 2 --num_iters_per_epoch 2"
+JUDGES = {
+    "scales": 2,
+    "scale_discriminator_params": {"channels": 8, "max_downsample_channels": 8, "max_groups": 4},
+    "periods": [2, 3],
+    "period_discriminator_params": {"channels": 4, "max_downsample_channels": 8},
+    "stft": {"filters": 4},
+}
 SMALL = {
     "encoder": ("encoder.size=32", "encoder.layers=2", "encoder.heads=2", "encoder.ffn_size=32"),
     "codec": (
         "codec.time_domain.block_kernels=[3]",
         "codec.time_domain.block_dilations=[[1]]",
-        'gan.discriminator_conf={"scales":2,"periods":[2,3],"stft":{"filters":4}}',
+        shlex.quote(f"gan.discriminator_conf={json.dumps(JUDGES)}"),
     ),
     "speech_decoder": (
         *("speech_decoder.size=16", "speech_decoder.heads=2", "speech_decoder.ffn_size=32"),
