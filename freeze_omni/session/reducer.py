@@ -134,7 +134,8 @@ def step(config: TurnConfig, event: ev.Event | ev.Result, state: TurnState) -> O
             state, stop = _stop(config, state)
             return replace(state, said=()), [*dropped, *stop, ev.KeepTurn(user, answer)]
         case ev.SystemPrompt(text):
-            return (replace(state, system=text), []) if state.answering else (state, [ev.ReadSystem(text)])
+            state, dropped = drop_draft(state)
+            return (replace(state, system=text), []) if state.answering else (state, [*dropped, ev.ReadSystem(text)])
         case ev.Wrote(text):
             return _say(state, ev.TextDelta(text))
         case ev.Spoke():

@@ -430,7 +430,7 @@ def test_state_2_drops_draft_and_turn():
     ("event", "work"),
     [
         (TextInput("what?"), [DropDraft(), DropTurn(), AnswerText("what?")]),
-        (SystemPrompt("Be brief."), [DropDraft(), DropTurn(), ReadSystem("Be brief.")]),
+        (SystemPrompt("Be brief."), [DropDraft(), ReadSystem("Be brief.")]),
         (Remember("Hi", "Hello."), [DropDraft(), KeepTurn("Hi", "Hello.")]),
         (Clear(), [DropDraft(), DropTurn()]),
         (Interrupt(), []),
