@@ -131,7 +131,26 @@ def answers(work: Path) -> dict[str, Any]:
     return {row["key"]: row["value"] for row in rows(work=work)}
 
 
-FIGURES: dict[str, Callable[[Path], Any]] = {"resume_loss_difference": resume_loss_difference, "answers": answers}
+def corpus(work: Path) -> dict[str, Any]:
+    """2,000,000 utterances, their memory and the start of an epoch: see benchmarks/scale_corpus.py. 20 minutes."""
+    from benchmarks.scale_corpus import corpus as measured
+
+    return measured(work)
+
+
+def shard_read_ratio(work: Path) -> float:
+    """How fast a training reads shards, by the disk's own speed: see benchmarks/scale_corpus.py."""
+    from benchmarks.scale_corpus import shard_read_ratio as measured
+
+    return measured(work)
+
+
+FIGURES: dict[str, Callable[[Path], Any]] = {
+    "resume_loss_difference": resume_loss_difference,
+    "answers": answers,
+    "corpus": corpus,
+    "shard_read_ratio": shard_read_ratio,
+}
 """Each gives the value under its name, or several by name."""
 
 
