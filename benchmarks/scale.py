@@ -31,16 +31,24 @@ EPOCH, SAVE_STEPS, NEXT = 60, 10, 20  # updates
 WAIT_S = 300.0
 
 
-def resume_loss_difference(work: Path) -> float:
+def resume_loss_difference_shards(work: Path) -> float:
+    """`resume_loss_difference` of a training that reads tar shards, one at a time."""
+    return resume_loss_difference(work, shards=2)
+
+
+def resume_loss_difference(work: Path, shards: int = 0) -> float:
     """The largest difference of the next 20 losses of a toy training (stage 1.1) to those of one that ran through.
 
     It is ended in its second epoch: by SIGTERM at a random update, and by SIGKILL, which leaves what save_steps wrote.
     Everything draws at random: augmentation in two processes that read data, joined rows, masks, dropout.
     """
+    from freeze_omni.data.prepare import PrepareConfig, prepare_dir
     from freeze_omni.llm.units import CtcUnits
     from tests.tasks.corpus import ENCODER, TEXTS, write_corpus
 
-    write_corpus(work / "data")
+    write_corpus(work / ("raw" if shards else "data"))
+    if shards:
+        prepare_dir(work / "raw", work / "data", PrepareConfig(shards=shards))
     CtcUnits.from_characters(TEXTS).save(work / "units")
     model = {"encoder": ENCODER | {"dropout": 0.2}, "augment": {}, "spec_augment": {}, "join": {"utterances": 2}}
     conf = {
@@ -52,6 +60,7 @@ def resume_loss_difference(work: Path) -> float:
         "max_epoch": 2,
         "num_iters_per_epoch": EPOCH,
         "save_steps": SAVE_STEPS,
+        "shard_window": 1,
         "num_workers": 2,
         "log_interval": 1,
         "use_matplotlib": False,
@@ -138,10 +147,27 @@ def ray_sessions_lost(work: Path) -> int:
     return sessions_lost(work)
 
 
+def corpus(work: Path) -> dict[str, Any]:
+    """2,000,000 utterances, their memory and the start of an epoch: see benchmarks/scale_corpus.py. 20 minutes."""
+    from benchmarks.scale_corpus import corpus as measured
+
+    return measured(work)
+
+
+def shard_read_ratio(work: Path) -> float:
+    """How fast a training reads shards, by the disk's own speed: see benchmarks/scale_corpus.py."""
+    from benchmarks.scale_corpus import shard_read_ratio as measured
+
+    return measured(work)
+
+
 FIGURES: dict[str, Callable[[Path], Any]] = {
     "resume_loss_difference": resume_loss_difference,
+    "resume_loss_difference_shards": resume_loss_difference_shards,
     "answers": answers,
     "ray_sessions_lost": ray_sessions_lost,
+    "corpus": corpus,
+    "shard_read_ratio": shard_read_ratio,
 }
 """Each gives the value under its name, or several by name."""
 

@@ -72,7 +72,7 @@ def read_table(path: Path, problems: list[Problem]) -> Table:
 
 
 ROLES = ("asr", "tts", "qa", "dialogue")
-PER_UTTERANCE = ("feats.scp", "utt2dur", "utt2lang", "utt2num_samples", "utt2uniq", "answer")
+PER_UTTERANCE = ("feats.scp", "utt2corpus", "utt2dur", "utt2lang", "utt2num_samples", "utt2uniq", "answer")
 SPOKEN = ("wav.scp", "segments", "text", "utt2spk", *PER_UTTERANCE)
 SCENES = ("wav.scp", "text", "utt2spk", "utt2num_samples")
 ANSWERED = ("answer", "answer_wav.scp", "utt2question")  # tables of those scenes that ask for an answer

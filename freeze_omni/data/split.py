@@ -9,7 +9,7 @@ from pathlib import Path
 from freeze_omni.data.corpora.shards import sort_lines
 from freeze_omni.data.ids import check_ids
 from freeze_omni.data.table_file import TableFile, joined
-from freeze_omni.data.tables import Segment, TableError, parse_segment, write_lines
+from freeze_omni.data.tables import Segment, TableError, only_in, parse_segment, write_lines
 
 PARTS, ROWS = ".parts", "rows.jsonl"
 PART = 1000  # utterances, if no shard says how many
@@ -71,10 +71,7 @@ def require_same_rows(tables: Mapping[str, TableFile], where: Path) -> None:
         for have, lack, known, wanted in ((first, name, reference, table), (name, first, table, reference)):
             if common < len(known):
                 missing = next(key for key, _ in known.sorted_items() if key not in wanted)
-                raise TableError(
-                    f"{where}: {missing} ({len(known) - common} in all) is in {have} but not in {lack};"
-                    f" add it there, or run utils/fix_data_dir.sh {where}"
-                )
+                raise only_in(where, have, lack, missing, len(known) - common)
 
 
 def write_parts(rows: DataDir, folder: Path, size: int) -> list[Path]:

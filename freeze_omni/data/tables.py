@@ -217,10 +217,15 @@ def require_same_ids(tables: Mapping[str, Mapping[str, object]], where: str | Pa
         for have, lack, known, wanted in ((first, name, reference, table), (name, first, table, reference)):
             missing = [key for key in known if key not in wanted]
             if missing:
-                raise TableError(
-                    f"{where}: {missing[0]} ({len(missing)} in all) is in {have} but not in {lack};"
-                    f" add it there, or run utils/fix_data_dir.sh {where}"
-                )
+                raise only_in(where, have, lack, missing[0], len(missing))
+
+
+def only_in(where: str | Path, have: str, lack: str, key: str, count: int) -> TableError:
+    """Error of `count` ids, of which `key` is one, that a table has and another lacks."""
+    return TableError(
+        f"{where}: {key} ({count} in all) is in {have} but not in {lack};"
+        f" add it there, or run utils/fix_data_dir.sh {where}"
+    )
 
 
 def read_dir(source: Path) -> tuple[dict[str, str], dict[str, Segment], dict[str, str], dict[str, str]]:

@@ -4,7 +4,6 @@ import argparse
 import logging
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from espnet2.train.dataset import DATA_TYPES
@@ -31,10 +30,7 @@ class SparseText(Texts):
     """The text of a missing id is empty."""
 
     def __getitem__(self, key: str) -> str:
-        return self.get(key, "")
-
-    def get(self, key: str, default: Any = "") -> Any:
-        return super().__getitem__(key) if key in self else default
+        return super().__getitem__(key) if key in self else ""
 
 
 class _Entries(Mapping[str, np.ndarray]):

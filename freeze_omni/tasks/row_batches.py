@@ -235,6 +235,9 @@ class RowDataset:
     def __getitem__(self, uid: str) -> Any:
         return self.dataset[uid]
 
+    def __getitems__(self, number: int) -> list[Any]:
+        return [self.dataset[uid] for uid in self.batch(number)]
+
     def __repr__(self) -> str:
         return repr(self.dataset)
 

@@ -11,8 +11,9 @@ from benchmarks.scale_ray import sessions_lost
 
 
 @pytest.mark.processes
-def test_a_killed_training_goes_on_with_the_losses_of_one_that_was_not(tmp_path):
-    assert scale.resume_loss_difference(tmp_path) <= 1e-6
+@pytest.mark.parametrize("measured", [scale.resume_loss_difference, scale.resume_loss_difference_shards])
+def test_a_killed_training_goes_on_with_the_losses_of_one_that_was_not(tmp_path, measured):
+    assert measured(tmp_path) <= 1e-6
 
 
 @pytest.mark.processes

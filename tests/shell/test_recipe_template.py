@@ -219,6 +219,16 @@ def test_training_sets_are_joined_once(tmp_path):
     assert first.stdout.splitlines()[-1] == "dump/raw/train_and_more", first.stderr
     assert len((tmp_path / "dump/raw/train_and_more/text").read_text().splitlines()) == 12
     assert "raw_train_and_more: nothing changed, skipped" in again.stdout
+    corpora = [line.split() for line in (tmp_path / "dump/raw/train_and_more/utt2corpus").read_text().splitlines()]
+    assert len(corpora) == 12 and all(uid.startswith(f"{name}-") for uid, name in corpora)
+
+
+def test_stage_2_packs_sounds_as_told(tmp_path):
+    packing = 'read_packing; echo "${packing[*]}"'
+    assert stage(tmp_path, packing).stdout.strip() == ""
+    assert stage(tmp_path, packing, shards="0").stdout.strip() == ""
+    both = stage(tmp_path, packing, shards="500", audio_format="flac").stdout
+    assert both.strip() == "--shards 500 --audio_format flac"
 
 
 def trained(folder, name, **model):

@@ -59,7 +59,8 @@ def test_eight_processes_share_every_batch(name, toy, wide, eight, tmp_path):
     needed = task.needed(task.set_up(args)[0])
     add_data_dirs(args, task.files, tuple(set(task.optional) - set(needed)), hz)
     for mode in ("train", "valid"):
-        batches = list(task.build_iter_factory(args, eight, mode).sampler)
+        factory = task.build_iter_factory(args, eight, mode)
+        batches = [factory.dataset.batch(number) for number in factory.sampler]
         lengths = dict(line.split() for line in open(getattr(args, f"{mode}_shape_file")[0]))
         assert batches and all(batches)
         most = max(len(batch) * max(int(lengths[uid]) for uid in batch) for batch in batches)
