@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 
 from freeze_omni.bin.errors import user_errors
+from freeze_omni.bin.where import add_part
 from freeze_omni.data.prepare import PrepareConfig, prepare_dir
 from freeze_omni.data.tables import read_lines
 
@@ -20,12 +21,16 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--max_s", type=float, default=default.max_s)
     parser.add_argument("--speeds", default="1.0", help='as in "0.9 1.0 1.1"')
     parser.add_argument("--pad_s", type=float, nargs=2, default=default.pad_s, metavar=("BEFORE", "AFTER"))
-    parser.add_argument("--nj", type=int, default=2)
+    parser.add_argument("--nj", type=int, default=2, help="processes")
+    add_part(parser)
     args = parser.parse_args(arguments)
     start = time.monotonic()
     speeds = tuple(float(speed) for speed in args.speeds.replace(",", " ").split())
     config = PrepareConfig(args.hz, args.min_s, args.max_s, speeds, tuple(args.pad_s))
-    kept = prepare_dir(args.source, args.output, config, args.nj)
+    kept = prepare_dir(args.source, args.output, config, args.nj, args.part)
+    if not args.part.alone:
+        print(f"{args.output}: {kept} utterances of part {args.part}, {time.monotonic() - start:.0f} s")
+        return
     skipped = len(read_lines(Path(args.output, "skipped")))
     left_out = f", {skipped} skipped (see {args.output}/skipped)" if skipped else ""
     print(f"{args.output}: {kept} utterances{left_out}, {time.monotonic() - start:.0f} s")

@@ -5,8 +5,9 @@ import hashlib
 import itertools
 import math
 import os
+import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +15,25 @@ import numpy as np
 from freeze_omni.data.audio import AudioError, Wav, change_speed, file_of, read_audio, read_header, write_wav
 from freeze_omni.data.augment import coloured_noise
 from freeze_omni.data.ids import check_ids
+from freeze_omni.data.parts import WHOLE, Part
 from freeze_omni.data.progress import parallel_map
-from freeze_omni.data.tables import Segment, TableError, read_dir, read_lines, write_lines, write_speakers, write_table
+from freeze_omni.data.tables import (
+    Segment,
+    TableError,
+    read_dir,
+    read_jsonl,
+    read_lines,
+    write_jsonl,
+    write_lines,
+    write_speakers,
+    write_table,
+)
 
 _PAD_LEVEL = 10 ** (-66 / 20)
 _FITTING = (".wav", ".flac")  # formats that training reads as quickly as ours
 _CHUNK = 32
+_PIECE = 500  # recordings
+PARTS = ".parts"  # what the jobs of an array made, until it is merged
 MADE = ".prepared"  # names of the files of wav/ that were made here; no others are removed
 _LATE_S = 0.1  # a segment may end this much after its recording
 
@@ -69,8 +83,18 @@ class Made:
         return "" if self.speed == 1 else f"sp{self.speed:g}-"
 
 
-def prepare_dir(source: str | Path, output: str | Path, config: PrepareConfig, nj: int = 1) -> int:
+@dataclass(frozen=True)
+class Piece:
+    """Recordings that a job of an array prepares; rows: the file that says what came out."""
+
+    rows: Path
+    recordings: tuple[WavEntry, ...]
+
+
+def prepare_dir(source: str | Path, output: str | Path, config: PrepareConfig, nj: int = 1, part: Part = WHOLE) -> int:
     """Write `output`/{wav.scp,text,utt2spk,spk2utt,utt2num_samples,wav/}; returns the utterances kept.
+
+    part: makes files alone, without the tables, and returns how many utterances it saw.
 
     Speeds other than 1 get `sp0.9-` before utterance and speaker. A rerun keeps finished files. What is left out, as
     audio that cannot be used or by its length, is listed in `output`/skipped.
@@ -82,7 +106,10 @@ def prepare_dir(source: str | Path, output: str | Path, config: PrepareConfig, n
     check_ids([*texts, *entries, *speakers.values()], source)
     _refuse_others(source, output)
     (output / "wav").mkdir(parents=True, exist_ok=True)
-    all_made = _make(_recordings(texts, entries, segments), output, config, nj)
+    pieces = _pieces(_recordings(texts, entries, segments), output)
+    if not part.alone:
+        return sum(len(_prepare_piece(piece, output / "wav", config)) for piece in part.of(pieces))
+    all_made = _make(pieces, output, config, nj)
     skipped = [made for made in all_made if made.reason]
     fewest, most = config.min_s * config.hz, config.max_s * config.hz
     kept = [made for made in all_made if not made.reason and fewest <= made.samples <= most]
@@ -115,16 +142,55 @@ def _refuse_others(source: Path, output: Path) -> None:
         raise TableError(f"{output}: holds a data directory that was not prepared here; give another folder")
 
 
-def _make(recordings: Sequence[WavEntry], output: Path, config: PrepareConfig, nj: int) -> list[Made]:
-    """Prepare all, and write into `output`/MADE which files are ours, as they come."""
-    folder, made = output / "wav", []
+def _make(pieces: Sequence[Piece], output: Path, config: PrepareConfig, nj: int) -> list[Made]:
+    """Prepare what no job of an array has, and write into `output`/MADE which files are ours, as they come."""
+    folder, made = output / "wav", {number: _kept(piece, config) for number, piece in enumerate(pieces)}
+    left = [recording for number, piece in enumerate(pieces) if not made[number] for recording in piece.recordings]
     work = functools.partial(_prepare, folder=folder, config=config)
     with open(output / MADE, "a", encoding="utf-8") as ours:
-        for group in parallel_map(work, recordings, nj, output.name, chunk=_CHUNK):
+
+        def note(group: Sequence[Made]) -> Sequence[Made]:
             ours.writelines(f"{Path(one.path).name}\n" for one in group if Path(one.path).parent == folder)
             ours.flush()
-            made += group
+            return group
+
+        groups = map(note, parallel_map(work, left, nj, output.name, chunk=_CHUNK))
+        for number, piece in enumerate(pieces):
+            made[number] = note(made[number]) or [one for _ in piece.recordings for one in next(groups)]
+        next(groups, None)
+    shutil.rmtree(output / PARTS, ignore_errors=True)
+    return [one for group in made.values() for one in group]
+
+
+def _pieces(recordings: Sequence[WavEntry], output: Path) -> list[Piece]:
+    """The set alone decides them."""
+    return [
+        Piece(output / PARTS / f"{number:06d}.jsonl", some)
+        for number, some in enumerate(itertools.batched(recordings, _PIECE))
+    ]
+
+
+def _prepare_piece(piece: Piece, folder: Path, config: PrepareConfig) -> list[Made]:
+    """Also writes its rows, if they are not there."""
+    made = _kept(piece, config)
+    if not made:
+        made = [one for recording in piece.recordings for one in _prepare(recording, folder, config)]
+        write_jsonl(piece.rows, [_made_from(piece, config), *map(asdict, made)])
     return made
+
+
+def _kept(piece: Piece, config: PrepareConfig) -> list[Made]:
+    """What a job of an array made of it; nothing, if none did, or of something else."""
+    if not piece.rows.exists():
+        return []
+    rows = [row for _, row in read_jsonl(piece.rows)]
+    return [Made(**row) for row in rows[1:]] if rows[0] == _made_from(piece, config) else []
+
+
+def _made_from(piece: Piece, config: PrepareConfig) -> str:
+    """Changes with the sound and with all that is done to it."""
+    names = [_fingerprint(one.entry, None, 1.0, config) for one in piece.recordings]
+    return hashlib.sha256(repr((names, piece.recordings, config)).encode()).hexdigest()
 
 
 def _remove_earlier(output: Path, names: set[str]) -> None:

@@ -32,8 +32,8 @@ from freeze_omni.eval.bootstrap import share_of, summarise
 from freeze_omni.eval.config import DecodeConfig, TakeRule
 from freeze_omni.eval.outputs import match, read_numbers, read_sounds, speech_segments
 from freeze_omni.eval.report import Found, Report, Section, number, share, summary, table
-from freeze_omni.eval.runner import DecodeJob, data_of, read_records
-from freeze_omni.eval.sets import first_keys, read_jsonl, read_states, sound_batches, stack
+from freeze_omni.eval.runner import DecodeJob, Units, data_of, read_records
+from freeze_omni.eval.sets import first_keys, length_batches, read_jsonl, read_states, sound_batches, stack
 from freeze_omni.llm.cache import LlmCache
 from freeze_omni.session.reducer import decide
 from freeze_omni.shapes import valid_mask
@@ -63,12 +63,13 @@ def decode(job: DecodeJob) -> dict[str, dict[str, Any]]:
     """Write records.jsonl, the probabilities of the three states at every chunk, and `text`, the transcripts."""
     config, table = job.config.states, read_table(job.data / "wav.scp")
 
-    def work(todo: list[str]) -> Iterator[list[dict[str, Any]]]:
+    def work(todo: Units) -> Iterator[list[dict[str, Any]]]:
         model = job.load()
-        for keys, sounds in sound_batches(table, todo, model.rates.input_hz, config.batch):
+        for keys, sounds in sound_batches(table, todo, model.rates.input_hz):
             yield [{"id": key, **row} for key, row in zip(keys, stream(model, sounds), strict=True)]
 
-    records = job.run("states", first_keys(table, config.scenes), config, work)
+    batches = length_batches(table, first_keys(table, config.scenes), config.batch)
+    records = job.run("states", batches, config, work)
     job.finish({key: record["transcript"] for key, record in records.items()})
     return records
 
@@ -79,8 +80,8 @@ def stream(model: Any, sounds: Sequence[np.ndarray]) -> list[dict[str, Any]]:
     size, rows, late = model.rates.chunk_samples, len(sounds), model.listening.delay_samples
     chunks = [len(sound) // size for sound in sounds]
     wav, _ = stack([sound[: max(count, 1) * size] for sound, count in zip(sounds, chunks, strict=True)])
-    wav, chunks = nn.functional.pad(wav, (0, late)), [count + late // size for count in chunks]
-    state, cache = model.listening.initial_state(rows), model.llm.new_cache()
+    wav, chunks = nn.functional.pad(wav, (0, late)).to(model.device), [count + late // size for count in chunks]
+    state, cache = model.listening.initial_state(rows, model.device), model.llm.new_cache()
     hidden, _ = model.llm(context(model).expand(rows, -1, -1), cache=cache)
     last = hidden[:, -1]
     said: list[list[list[float]]] = [[] for _ in sounds]

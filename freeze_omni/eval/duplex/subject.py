@@ -21,7 +21,7 @@ from freeze_omni.eval.duplex.scene import FILE, KINDS, ScriptedScene, read_json,
 from freeze_omni.eval.outputs import speech_segments
 from freeze_omni.eval.question import ask
 from freeze_omni.eval.report import MISSING, Found, Report, Section, number, share, summary, table
-from freeze_omni.eval.runner import DecodeJob, data_of, session_config
+from freeze_omni.eval.runner import DecodeJob, Units, data_of, session_config
 from freeze_omni.eval.sets import write_json
 from freeze_omni.eval.suites.full_duplex_bench import as_content
 from freeze_omni.frontend.vad import Detector
@@ -51,7 +51,7 @@ def _decode(job: DecodeJob, vad: str = "", detector: Detector | None = None) -> 
     scenes, config = {scene.id: scene for scene in read_scenes(job.data)}, job.config.duplex
     script = hashlib.sha256((job.data / FILE).read_bytes()).hexdigest()
 
-    def work(todo: list[str]) -> Iterator[list[dict[str, Any]]]:
+    def work(todo: Units) -> Iterator[list[dict[str, Any]]]:
         model = job.load()
         session, hz = session_config(job, model, config.max_new_tokens), model.rates.input_hz
         if detector is not None:
@@ -61,16 +61,17 @@ def _decode(job: DecodeJob, vad: str = "", detector: Detector | None = None) -> 
             one = SpeechSession(model, session)
             return one if detector is None else ByVad(one, detector)
 
-        ask(model, Hearing.of(job.data, scenes[todo[0]], hz).heard[:hz], session, 0.0)  # first calls are slow
-        # side by side, work would take the time of all of them
-        for keys in itertools.batched(todo, config.batch if config.pace == 0 else 1):
+        ask(model, Hearing.of(job.data, scenes[todo[0][0]], hz).heard[:hz], session, 0.0)  # first calls are slow
+        for keys in todo:
             heard = {key: Hearing.of(job.data, scenes[key], hz) for key in keys}
             jobs = [playing(opened(), model.rates, heard[key], job.output / key, config.pace) for key in keys]
             lines = zip(keys, drive_together(model, jobs), strict=True)
             yield [{"id": key, "text": " ".join(line.text.split())} for key, line in lines]
 
     title = f"duplex by {vad}" if vad else "duplex"
-    records = job.run(title, scenes, (config, job.config.answers, script, vad), work)
+    timed = config.pace > 0  # side by side, work would take the time of all of them
+    units = list(itertools.batched(scenes, 1 if timed else config.batch))
+    records = job.run(title, units, (config, job.config.answers, script, vad), work, timed)
     job.finish({key: record["text"] for key, record in records.items()})
     return records
 
