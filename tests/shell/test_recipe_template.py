@@ -184,7 +184,7 @@ def test_wrong_options_are_told_before_work(recipe, options, message):
     assert message in result.stderr + result.stdout
 
 
-def stage(folder, script, **options):
+def stage(folder, script, timeout_s=60, **options):
     """Run lines of a stage in `folder`, with the template's functions and these options."""
     values = {"datadir": "data", "dumpdir": "dump", "expdir": "exp", "decode_cmd": "run.pl", "cuda_cmd": "run.pl"}
     values |= dict.fromkeys(("tag", "mine", *(f"{name}_args" for name in OVERRIDES)), "")
@@ -193,7 +193,7 @@ def stage(folder, script, **options):
     given = "".join(f"{name}='{value}'; " for name, value in values.items())
     sources = f"for file in {TEMPLATE}/stages/*.sh; do . $file; done; work_done=false; "
     path = f"export PATH={folder}/bin:{ROOT}/utils:$PATH PYTHONPATH={ROOT}; mkdir -p exp/.stages; set -euo pipefail; "
-    return run("bash", "-c", path + sources + given + script, cwd=folder)
+    return run("bash", "-c", path + sources + given + script, cwd=folder, timeout_s=timeout_s)
 
 
 def test_an_optional_set_is_used_where_it_is_and_left_out_with_a_line_where_not(tmp_path):
