@@ -197,6 +197,10 @@ def test_an_id_that_leaves_its_folder_is_refused_before_anything_is_written(tmp_
     assert not (tmp_path / "out").exists()
 
 
+def refused(*_, **__):
+    raise AssertionError("merging prepares nothing")
+
+
 TABLES = ("wav.scp", "text", "utt2spk", "spk2utt", "utt2num_samples", "skipped")
 
 
@@ -209,7 +213,7 @@ def test_an_array_of_jobs_prepares_the_same(toy_dir: Path, tmp_path: Path, monke
         prepare_dir(toy_dir, more, config, part=Part(number, jobs))
     assert not (more / "wav.scp").exists()
     made = prepare._prepare
-    monkeypatch.setattr(prepare, "_prepare", None)  # merging prepares nothing
+    monkeypatch.setattr(prepare, "_prepare", refused)
     assert prepare_dir(toy_dir, more, config) == kept and not (more / prepare.PARTS).exists()
     for name in TABLES:
         assert (more / name).read_text().replace("/more/", "/one/") == (one / name).read_text(), name
