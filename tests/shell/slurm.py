@@ -33,7 +33,7 @@ SRUN = """#!/bin/bash
 code=0
 while [[ "$1" = -* ]]; do shift; done
 export SLURM_NTASKS=${SLURM_NNODES} SLURM_STEP_NUM_NODES=${SLURM_NNODES} SLURM_STEP_NODELIST=localhost SLURM_LOCALID=0
-for ((rank = 0; rank < SLURM_NNODES; rank++)); do SLURM_PROCID=${rank} "$@" & done
+for ((rank = 0; rank < SLURM_NNODES; rank++)); do SLURM_PROCID=${rank} SLURM_NODEID=${rank} "$@" & done
 for ((rank = 0; rank < SLURM_NNODES; rank++)); do wait -n || code=1; done
 exit "${code}"
 """

@@ -210,7 +210,8 @@ def evaluate(args: argparse.Namespace, config: DecodeConfig) -> Report:
         play_scenes(args, outputs, scenes)
     notes = []
     if args.judge is not None:
-        judge = judges.Judge(args.judge, replace(config.score.judge, language=args.language))
+        how = replace(config.score.judge, language=args.language)
+        judge = judges.Judge(args.judge, how, judges.judge_device(args.device))
         transcribe(outputs, scenes, judge)
         notes.append(f"words by {judge.name}: a takeover is a second of words, or more than three")
     figures = score_outputs(outputs, scenes) if args.model is None else _score_model(outputs, scenes, config)
