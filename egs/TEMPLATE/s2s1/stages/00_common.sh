@@ -4,7 +4,7 @@
 : "${tag:=}" "${mine:=}" "${encoder:=}" "${decode_conf:=${conf:-conf}/decode.yaml}" "${result_notes:=}" "${record:=false}"
 : "${pack_args:=}" "${decode_args:=}" "${decode:=asr qa states codec tts latency duplex}" "${seed:=777}" "${tts:=}" "${lexicon:=}"
 : "${answers:=}" "${answers_url:=}" "${answers_model:=}" "${answers_opts:=}"
-: "${nj:=2}" "${nthreads:=2}" "${inference_nj:=1}" "${gpu_inference:=false}" "${device:=}" "${llm_dtype:=}" "${num_nodes:=1}"
+: "${ngpu:=0}" "${nj:=2}" "${nthreads:=2}" "${inference_nj:=1}" "${gpu_inference:=false}" "${device:=}" "${llm_dtype:=}" "${num_nodes:=1}"
 
 log() { echo -e "$(date '+%Y-%m-%dT%H:%M:%S') (${FUNCNAME[1]:-main}) $*"; }
 die() { echo "s2s.sh: error: $*" >&2; exit 1; }
