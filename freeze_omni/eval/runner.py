@@ -40,7 +40,7 @@ class Records:
     """
 
     def __init__(self, folder: str | Path, made_from: Mapping[str, Any], part: Part = WHOLE) -> None:
-        self.folder, self._alone = Path(folder), part.alone
+        self.folder, self._alone, self._twice = Path(folder), part.alone, False
         own = self.folder if part.alone else self.folder / PARTS / f"{part.number}-of-{part.count}"
         own.mkdir(parents=True, exist_ok=True)
         claim(own)
@@ -55,9 +55,9 @@ class Records:
             shutil.rmtree(self.folder / PARTS, ignore_errors=True)
 
     def settle(self, keys: Iterable[str]) -> None:
-        """All are there: write them in the order of `keys`, whoever made them. A job of an array leaves that."""
+        """All are there: write each once, in the order of `keys`, whoever made them. A job of an array leaves that."""
         ordered = {key: self.found[key] for key in keys}
-        if self._alone and list(ordered) != list(self.found):
+        if self._alone and (self._twice or list(ordered) != list(self.found)):
             self.found = ordered
             write_jsonl(self.path, ordered.values())
 
@@ -67,6 +67,7 @@ class Records:
     def add(self, records: Iterable[Mapping[str, Any]]) -> None:
         """Store finished items; each has its key under `id`."""
         for record in records:
+            self._twice |= record["id"] in self.found  # in a batch of which a kill left a part
             tables.append_jsonl(self.path, [record])
             self.found[record["id"]] = dict(record)
 
