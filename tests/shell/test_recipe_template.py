@@ -435,7 +435,7 @@ def test_stage_4_depends_on_the_judge_where_it_rejects(tmp_path, line, given):
         found = stage(tmp_path, "threads=(env); stage_4", judge=judge, **options)
         assert found.returncode == 0, found.stderr
     commands = (tmp_path / "ran").read_text().splitlines()
-    assert [command.split()[-2:] == ["--judge", "one"] for command in commands] == ([True, False] if given else [False])
+    assert ["--judge one" in command for command in commands] == ([True, False] if given else [False])
 
 
 def test_stage_4_depends_on_who_answers_and_not_on_how_it_is_asked(tmp_path):

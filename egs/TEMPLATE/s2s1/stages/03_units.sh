@@ -17,7 +17,7 @@ collect_stats() {
     command=(python -m freeze_omni.bin.train encoder --config "${conf}/$(encoder_conf).yaml" --collect_stats true --ngpu 0
         --units "${datadir}/token_list" --resume false "${pretrained[@]}" --train_dir "${train}" --valid_dir "${valid}" "$@")
     shards=$(stats_shards "${train}" "${valid}")
-    if ((shards == 1)); then
+    if ((shards <= 1)); then
         job "${dir}/collect_stats.log" "${threads[@]}" "${command[@]}" --output_dir "${dir}"
         return
     fi
@@ -35,10 +35,11 @@ collect_stats() {
 }
 
 stats_shards() { # stats_shards TRAIN VALID: each has an utterance of both
-    local count most
-    most=$(wc -l <"$2/text")
-    count=$((($(wc -l <"$1/text") + stats_shard_utterances - 1) / stats_shard_utterances))
-    echo $((count < most ? count : most))
+    local lines count
+    # none without a table, of which the collection itself complains
+    lines=("$(sed -n '$=' "$1/text" 2>/dev/null)" "$(sed -n '$=' "$2/text" 2>/dev/null)")
+    count=$(((lines[0] + stats_shard_utterances - 1) / stats_shard_utterances))
+    echo $((count < lines[1] ? count : lines[1]))
 }
 
 cut_ids() { # cut_ids TABLE OUTPUT COUNT: its ids in COUNT files of one size, OUTPUT.1 and so on
