@@ -32,7 +32,7 @@ from freeze_omni.data.tables import (
 _PAD_LEVEL = 10 ** (-66 / 20)
 _FITTING = (".wav", ".flac")  # formats that training reads as quickly as ours
 _CHUNK = 32
-_PIECE = 500  # recordings
+_PIECE = 100  # recordings
 PARTS = ".parts"  # what the jobs of an array made, until it is merged
 MADE = ".prepared"  # names of the files of wav/ that were made here; no others are removed
 _LATE_S = 0.1  # a segment may end this much after its recording
