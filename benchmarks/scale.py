@@ -13,7 +13,9 @@ import multiprocessing
 import os
 import random
 import re
+import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -22,6 +24,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
 
 from freeze_omni.provenance import provenance
@@ -29,6 +32,7 @@ from freeze_omni.provenance import provenance
 ROOT = Path(__file__).resolve().parents[1]
 EPOCH, SAVE_STEPS, NEXT = 60, 10, 20  # updates
 WAIT_S = 300.0
+RECORDINGS = 240  # of 8 s: ten seconds of one core and more
 
 
 def resume_loss_difference_shards(work: Path) -> float:
@@ -161,6 +165,38 @@ def shard_read_ratio(work: Path) -> float:
     return measured(work)
 
 
+def nj2_speedup(work: Path, recordings: int = RECORDINGS, rounds: int = 2) -> dict[str, Any]:
+    """How much faster two processes prepare data than one: stage 2 with everything it can have to do.
+
+    Recordings of 44.1 kHz are decoded, resampled, padded and written at three speeds, by the command of the stage. The
+    shortest of some runs each, in turn; what both make is compared. Wants two free cores: `load` says what ran before.
+    """
+    from freeze_omni.data.audio import write_wav
+    from freeze_omni.data.kaldi_dir import write_set
+
+    load, names = os.getloadavg()[0], [f"s{number % 9}-u{number:05d}" for number in range(recordings)]
+    for number, name in enumerate(names):
+        sound = 0.1 * np.random.default_rng(number).standard_normal(44100 * (4 + number % 9))
+        write_wav(work / "wav" / f"{name}.wav", sound.astype(np.float32), 44100)
+    tables = {name: str(work / "wav" / f"{name}.wav") for name in names}
+    write_set(work / "data", tables, dict.fromkeys(names, "words"), {name: name.split("-")[0] for name in names})
+    seconds: dict[int, list[float]] = {1: [], 2: []}
+    for nj in (1, 2) * rounds:
+        out = work / f"nj{nj}"
+        shutil.rmtree(out, ignore_errors=True)
+        words = [str(work / "data"), str(out), "--speeds", "0.9 1.0 1.1", "--pad_s", "0.1", "0.3", "--nj", str(nj)]
+        started_s = time.monotonic()
+        subprocess.run(
+            [sys.executable, "-m", "freeze_omni.bin.format_wav_scp", *words], check=True, stdout=subprocess.DEVNULL
+        )
+        seconds[nj].append(time.monotonic() - started_s)
+    one, two = ((work / f"nj{nj}/wav.scp").read_text().replace(f"/nj{nj}/", "/") for nj in (1, 2))
+    if one != two:
+        raise RuntimeError(f"{work}: two processes prepare other data than one")
+    rows = {"recordings": recordings, "seconds_nj1": seconds[1], "seconds_nj2": seconds[2], "load": load}
+    return {"nj2_speedup": min(seconds[1]) / min(seconds[2]), "nj2_runs": rows}
+
+
 FIGURES: dict[str, Callable[[Path], Any]] = {
     "resume_loss_difference": resume_loss_difference,
     "resume_loss_difference_shards": resume_loss_difference_shards,
@@ -168,6 +204,7 @@ FIGURES: dict[str, Callable[[Path], Any]] = {
     "ray_sessions_lost": ray_sessions_lost,
     "corpus": corpus,
     "shard_read_ratio": shard_read_ratio,
+    "nj2_speedup": nj2_speedup,
 }
 """Each gives the value under its name, or several by name."""
 

@@ -42,7 +42,8 @@ my ($said, $script);
 $SIG{PIPE} = 'IGNORE';
 my $sbatch = eval { open2($said, $script, @batch) }
   or die "slurm.pl: cannot start sbatch ($@); is slurm on this machine? run.pl needs none\n";
-print $script "#!/bin/bash\nexec perl ", shell_quoted($run), " $task$work\n";
+# An srun in the job does not take over --cpus-per-task by itself.
+print $script "#!/bin/bash\nexport SRUN_CPUS_PER_TASK=\${SLURM_CPUS_PER_TASK:-1}\nexec perl ", shell_quoted($run), " $task$work\n";
 close $script;
 
 # A job that is still there when slurm.pl goes is cancelled. A watcher waits for the end of a pipe that only slurm.pl

@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 from freeze_omni.bin.errors import user_errors
+from freeze_omni.bin.where import add_device, add_part, device_of, one_part
 from freeze_omni.eval import codec
 from freeze_omni.eval.config import read_config
 from freeze_omni.eval.runner import DecodeJob
@@ -53,13 +54,16 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--judge", type=Path, help=judge)
     parser.add_argument("--config", type=Path, help="decode.yaml; without it, its defaults")
     parser.add_argument("--seed", type=int, default=777, help="seed of all sampling")
+    add_device(parser)
+    add_part(parser)
     parser.add_argument("--threads", type=int, default=0, help="threads of torch; 0: as found")
     decode(parser.parse_args(arguments))
 
 
 @user_errors(name="decode")
 def decode(args: argparse.Namespace) -> None:
-    """One subject, or all whose set is given."""
+    """One subject, or all whose set is given; of an array of jobs this part, and what is timed without any."""
+    args.device = device_of(args.device, args.part)
     if args.subject != "all":
         jobs = [(args.subject, args.data, args.output)]
     else:
@@ -77,7 +81,8 @@ def decode(args: argparse.Namespace) -> None:
         jobs = [job for job in jobs if job[0] in args.only]
     config = read_config(args.config)
     for name, data, output in jobs:
-        DECODERS[name].decode(DecodeJob.of(args, config, output, data))
+        with one_part():
+            DECODERS[name].decode(DecodeJob.of(args, config, output, data))
 
 
 if __name__ == "__main__":

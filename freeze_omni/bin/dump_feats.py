@@ -5,7 +5,7 @@ training of stage 1.1, such as `--model frontend.left_s=6`."""
 import argparse
 import zlib
 from collections.abc import Sequence
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from freeze_omni.bin.errors import user_errors
 from freeze_omni.bin.stages import stage_options
+from freeze_omni.bin.where import add_device, add_part, device_of
 from freeze_omni.config import ConfigError
 from freeze_omni.data.augment import AugmentConfig, augment
 from freeze_omni.data.features import dump_features
@@ -34,21 +35,29 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument(
         "--in_use", default="false", choices=["true", "false"], help="a window for each chunk, as in use; slower"
     )
-    parser.add_argument("--device", default="cpu")
+    add_device(parser)
+    add_part(parser)
     args, training = parser.parse_known_args(arguments)
     task, options = stage_options(stage("encoder"), args.config, ["--encoder", args.encoder, *training])
     config = task.set_up(options)[0]
     if config.frontend is None:
         raise ConfigError(f"{args.config}: no `model: frontend`, which says how a pretrained encoder is used")
-    frontend = PretrainedFrontend(config.frontend)
-    load_weights(frontend, args.encoder)
-    frontend.to(args.device)
+    device, used = device_of(args.device, args.part), config.frontend
+
+    @lru_cache(maxsize=1)  # nothing is loaded if all is done
+    def frontend() -> PretrainedFrontend:
+        loaded = PretrainedFrontend(used)
+        load_weights(loaded, args.encoder)
+        return loaded.to(device)
+
     change = None
     if args.augment == "true" and config.augment is not None:
         change = partial(_changed, config=config.augment, seed=args.seed)
     in_use = 1.0 if args.in_use == "true" else config.frontend.train_in_use
-    encode = partial(features, frontend, in_use, args.seed)
-    done = dump_features(encode, Path(args.data_dir), Path(args.output_dir), change)
+    data, output = Path(args.data_dir), Path(args.output_dir)
+    done = dump_features(
+        lambda sounds: features(frontend(), in_use, args.seed, sounds), data, output, change, args.part
+    )
     print(f"dump_feats: {done} utterances in {args.output_dir}/feats.scp")
 
 

@@ -22,6 +22,7 @@ import time
 from pathlib import Path
 
 from freeze_omni.bin.errors import user_errors
+from freeze_omni.bin.where import add_device, add_part, device_of, one_part
 from freeze_omni.config import ConfigError
 from freeze_omni.eval import fields
 from freeze_omni.eval.config import read_config
@@ -66,6 +67,10 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--output", type=Path, default=Path("exp/eval"), help="folder of decodings and figures")
     parser.add_argument("--seed", type=int, default=777)
     parser.add_argument("--threads", type=int, default=0, help="threads of torch; 0: as found")
+    dtype = "with a checkpoint: type of the LLM's weights, float32 or bfloat16; a packed model has its own"
+    parser.add_argument("--llm_dtype", default="float32", help=dtype)
+    add_device(parser)
+    add_part(parser)
     evaluate(parser.parse_args(arguments))
 
 
@@ -80,6 +85,7 @@ def _header(text: str) -> tuple[str, str]:
 def evaluate(args: argparse.Namespace) -> None:
     """Decode if needed, score, print, write."""
     started_s = time.time()
+    args.device = device_of(args.device, args.part)
     if args.task != "duplex" and (args.scenes or args.server) or args.server and not args.scenes:
         raise ConfigError("--scenes is for the task duplex, and --server for --scenes")
     args.fields = fields.chosen(args.layout, args.field)
@@ -90,10 +96,11 @@ def evaluate(args: argparse.Namespace) -> None:
     config = read_config(args.config).whole_sets(args.max_new_tokens)
     args.language = args.language or config.score.judge.language
     args.normaliser = args.normaliser or config.score.normaliser
-    report = subject.evaluate(args, config)
-    print("\n".join(report.lines()))
-    name = "_".join(filter(None, (args.task, args.set or (args.data or args.scenes).stem)))
-    report.write(args.output, name, started_s, args.seed)
+    with one_part():
+        report = subject.evaluate(args, config)
+        print("\n".join(report.lines()))
+        name = "_".join(filter(None, (args.task, args.set or (args.data or args.scenes).stem)))
+        report.write(args.output, name, started_s, args.seed)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 
 from freeze_omni.bin.errors import user_errors
+from freeze_omni.bin.where import add_part
 from freeze_omni.data.prepare import AUDIO_FORMATS, PrepareConfig, prepare_dir
 from freeze_omni.data.tables import read_lines
 
@@ -24,13 +25,17 @@ def main(arguments: list[str] | None = None) -> None:
         "--audio_format", choices=AUDIO_FORMATS, default=default.audio_format, help="as ESPnet's [%(default)s]"
     )
     parser.add_argument("--shards", type=int, default=0, help="utterances of a tar shard; 0: no shards")
-    parser.add_argument("--nj", type=int, default=2)
+    parser.add_argument("--nj", type=int, default=2, help="processes")
+    add_part(parser)
     args = parser.parse_args(arguments)
     start = time.monotonic()
     speeds = tuple(float(speed) for speed in args.speeds.replace(",", " ").split())
     form = {"audio_format": args.audio_format, "shards": args.shards}
     config = PrepareConfig(args.hz, args.min_s, args.max_s, speeds, tuple(args.pad_s), **form)
-    kept = prepare_dir(args.source, args.output, config, args.nj)
+    kept = prepare_dir(args.source, args.output, config, args.nj, args.part)
+    if not args.part.alone:
+        print(f"{args.output}: {kept} utterances of part {args.part}, {time.monotonic() - start:.0f} s")
+        return
     skipped = len(read_lines(Path(args.output, "skipped")))
     left_out = f", {skipped} skipped (see {args.output}/skipped)" if skipped else ""
     print(f"{args.output}: {kept} utterances{left_out}, {time.monotonic() - start:.0f} s")

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from freeze_omni.bin.errors import user_errors
+from freeze_omni.bin.where import add_device, add_part, device_of, one_part
 from freeze_omni.config import ConfigError, build, read_yaml
 from freeze_omni.data.tts.backends import TtsError
 from freeze_omni.data.tts.synthesize import TtsFolders, default_cache, voice_of_command
@@ -34,20 +35,26 @@ def main(arguments: list[str] | None = None) -> None:
         "--judge", type=Path, help="CTranslate2 Whisper, a folder or a hub id, for `rejection` of the YAML"
     )
     parser.add_argument("--nj", type=int, default=2, help="processes for synthesis and scenes")
+    parser.add_argument("--llm_dtype", default="float32", help="of --llm, if it is asked here: float32 or bfloat16")
+    parser.add_argument("--answers_alone", action="store_true", help="only ask for all answers, which are kept")
+    add_device(parser)
+    add_part(parser)
     args = parser.parse_args(arguments)
     start = time.monotonic()
     config = build(DialogueConfig, read_yaml(args.config), args.config)
     judge = None
-    if config.rejection is not None:
+    if config.rejection is not None and not args.answers_alone:
         if args.judge is None:
             raise ConfigError(f"{args.config}: rejection needs a recogniser: give --judge, or remove the key")
         from freeze_omni.eval.round_trip import of_dialogues  # brings a recogniser, and memory
 
-        judge = of_dialogues(args.judge, config.rejection, args.nj)
+        judge = of_dialogues(args.judge, config.rejection, args.nj, args.part)
     voice, program = voice_of_command(args.tts or config.voice)
     folders = TtsFolders(cache=args.cache, program=program)
     ask = asker(args, config.answers)
-    make_dialogues(replace(config, voice=voice), args.data, args.output, ask, folders, args.nj, judge)
+    config = replace(config, voice=voice)
+    with one_part():
+        make_dialogues(config, args.data, args.output, ask, folders, args.nj, judge, args.part, args.answers_alone)
     print(f"dialogues took {time.monotonic() - start:.0f} s")
 
 
@@ -82,8 +89,8 @@ def asker(args: argparse.Namespace, config: AnswerConfig) -> Ask:
     if args.answers_url is not None:
         model = args.answers_model or loading(args.llm)[0]
         how = (args.answers_requests, args.answers_retries, args.answers_timeout_s)
-        return ask_server(Server(args.answers_url, model, *how), args.llm, config, cache)
-    return ask_frozen(args.llm, config, cache)
+        return ask_server(Server(args.answers_url, model, *how), args.llm, config, cache, args.part)
+    return ask_frozen(args.llm, config, cache, args.llm_dtype, device_of(args.device, args.part), args.part)
 
 
 if __name__ == "__main__":

@@ -6,12 +6,15 @@ from dataclasses import asdict
 from pathlib import Path
 
 from freeze_omni.bin.errors import user_errors
+from freeze_omni.bin.where import add_device, add_part, device_of
 from freeze_omni.config import ConfigError
 from freeze_omni.data.kaldi_dir import read_sources
 from freeze_omni.eval.config import read_config
+from freeze_omni.eval.judge import judge_device
 from freeze_omni.eval.results import KEYS, continuous, headline, pack_sizes, stage_seconds, wall_min
 from freeze_omni.eval.sets import write_json
 from freeze_omni.eval.subjects import score_root
+from freeze_omni.eval.tts import judge_part
 from freeze_omni.provenance import provenance, without_home
 
 
@@ -33,18 +36,25 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--stage_seconds", type=Path, help="folder with files seconds.<stage>")
     parser.add_argument("--fact", nargs="*", default=[], metavar="NAME=TEXT", help="store in the results")
     parser.add_argument("--seed", type=int, default=777, help="the seed of training and decoding")
+    add_device(parser)
+    add_part(parser)
     score(parser.parse_args(arguments))
 
 
 @user_errors()
 def score(chosen: argparse.Namespace) -> None:
-    """Score every root and write the results."""
+    """Score every root and write the results; of an array of jobs, only let the judge hear a part."""
     started_s, config = time.time(), read_config(chosen.config)
     roots, packs = pairs(chosen.root), pairs(chosen.model)
+    device = judge_device(device_of(chosen.device, chosen.part))
+    if not chosen.part.alone:
+        for folder in roots.values() if chosen.judge else ():
+            judge_part(Path(folder), config, chosen.judge, device, chosen.part)
+        return
     models = {}
     for name, folder in roots.items():
         judge = chosen.judge if (Path(folder) / "tts").exists() else None
-        models[name] = score_root(Path(folder), config, judge)
+        models[name] = score_root(Path(folder), config, judge, device)
         models[name]["headline"] = headline(models[name], chosen.seen, chosen.unseen, chosen.real, chosen.unseen_qa)
     stages = stage_seconds(chosen.stage_seconds)
     default = next(iter(models.values()))

@@ -21,7 +21,7 @@ from freeze_omni.stages import AFTER_INIT, STAGES, TUNING, Run, Stage, sources, 
 
 NAMES = [one.name for one in STAGES]
 # How and where work runs, and not what comes out of it (docs/stages.md).
-HOW_OPTIONS = ("--nj", "--threads", "--num_threads", "--ngpu")
+HOW_OPTIONS = ("--nj", "--threads", "--num_threads", "--ngpu", "--device", "--part")
 HOW_OPTIONS += ("--answers_requests", "--answers_retries", "--answers_timeout_s")
 HOW_WORDS = re.compile(r"(OMP|MKL)_NUM_THREADS=\d+|.*\.log")
 LLM_SIZE, UNIT_SIZE = 896, 5538  # of models that are only planned, unless a YAML or an option says otherwise

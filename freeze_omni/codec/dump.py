@@ -1,7 +1,7 @@
 """Tokens and voices of a data directory, batch by batch; a killed run resumes."""
 
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import batched
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from freeze_omni.codec.codec import Codec
 from freeze_omni.codec.quantiser import fixed_voice
 from freeze_omni.data.audio import read_audio
+from freeze_omni.data.parts import WHOLE, Part
 from freeze_omni.data.progress import parallel_map
 from freeze_omni.data.tables import read_table, whole_file, write_table
 from freeze_omni.shapes import pad_rows
@@ -20,30 +21,43 @@ BATCH_UTTERANCES = 64
 Found = dict[str, tuple[list[int], NDArray]]  # utterance -> its tokens, its global code
 
 
-def dump_tokens(codec: Codec, data_dir: Path, output_dir: Path, batch_s: float = 60.0) -> int:
+def dump_tokens(
+    codec: Callable[[], Codec], data_dir: Path, output_dir: Path, batch_s: float = 60.0, part: Part = WHOLE
+) -> int:
     """Write `tokens`, `voices.npz` and, with utt2spk, `speakers.npz`; returns the utterances.
 
+    codec: gives the codec, if any batch is left. part: makes its batches alone.
     Finished batches are kept in `output_dir`/parts until all are done.
     Raises TableError, AudioError: wav.scp or an utterance cannot be read.
     """
     recordings = read_table(data_dir / "wav.scp")
     parts = output_dir / "parts"
     parts.mkdir(parents=True, exist_ok=True)
-    found = _finished(parts, recordings)
-    left = [utterance for utterance in recordings if utterance not in found]
-    batches = [list(batch) for batch in batched(left, BATCH_UTTERANCES)]
+    batches = part.of([(parts / f"{number:05d}.npz", batch) for number, batch in _batches(recordings)])
+    found: Found = {}
 
-    def work(batch: list[str]) -> Found:
-        return _encode(codec, {utterance: recordings[utterance] for utterance in batch}, batch_s)
+    def work(numbered: tuple[Path, tuple[str, ...]]) -> Found:
+        kept, batch = numbered
+        made = _finished(kept)
+        if made.keys() != set(batch):
+            made = _encode(codec(), {utterance: recordings[utterance] for utterance in batch}, batch_s)
+            _keep(kept, made)
+        return {utterance: made[utterance] for utterance in batch}
 
     for batch in parallel_map(work, batches, nj=1, title="codec_dump"):
-        _keep(parts, batch)
         found |= batch
+    if not part.alone:
+        return len(found)
     _write(found, data_dir, output_dir)
     for part in parts.iterdir():
         part.unlink()
     parts.rmdir()
     return len(found)
+
+
+def _batches(recordings: dict[str, str]) -> Iterator[tuple[int, tuple[str, ...]]]:
+    """The set alone decides them: a rerun, or another number of jobs, makes the same."""
+    return enumerate(batched(recordings, BATCH_UTTERANCES))
 
 
 @torch.no_grad()
@@ -72,21 +86,18 @@ def _groups(wavs: dict[str, torch.Tensor], samples: int) -> Iterator[list[str]]:
         yield group
 
 
-def _keep(parts: Path, found: Found) -> None:
+def _keep(path: Path, found: Found) -> None:
     arrays = {f"tokens/{uid}": np.asarray(tokens) for uid, (tokens, _) in found.items()}
     arrays |= {f"voice/{uid}": voice for uid, (_, voice) in found.items()}
-    _save(parts / f"{sorted(found)[0]}.npz".replace("/", "_"), arrays)
+    _save(path, arrays)
 
 
-def _finished(parts: Path, wanted: dict[str, str]) -> Found:
-    found: Found = {}
-    for path in parts.glob("*.npz"):
-        with np.load(path) as content:
-            for key in content.files:
-                kind, _, uid = key.partition("/")
-                if kind == "tokens" and uid in wanted:
-                    found[uid] = content[key].tolist(), content[f"voice/{uid}"]
-    return found
+def _finished(path: Path) -> Found:
+    if not path.exists():
+        return {}
+    with np.load(path) as content:
+        ids = [key.removeprefix("tokens/") for key in content.files if key.startswith("tokens/")]
+        return {uid: (content[f"tokens/{uid}"].tolist(), content[f"voice/{uid}"]) for uid in ids}
 
 
 def _write(found: Found, data_dir: Path, output_dir: Path) -> None:

@@ -204,6 +204,16 @@ def read_audio(entry: str | Path, hz: int | None = None) -> tuple[Wav, int]:
     return (wav, rate) if hz is None else (resample(wav, rate, hz), hz)
 
 
+def length_s(entry: str) -> float:
+    """Seconds of a wav.scp entry; a file's header says it. Raises AudioError."""
+    place = file_of(entry)
+    if place is not None and not place[1] and os.path.exists(place[0]):
+        header = read_header(place[0])
+        return header.samples / header.rate_hz
+    wav, hz = read_audio(entry)
+    return len(wav) / hz
+
+
 def _check_samples(wav: Wav) -> None:
     if not len(wav):
         raise AudioError("no samples; remove it from wav.scp")

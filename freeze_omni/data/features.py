@@ -5,6 +5,7 @@ What a frozen frontend makes of a recording does not change in training, so trai
 
 import shutil
 from collections.abc import Callable, Sequence
+from itertools import batched
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import torch
 from omniio import kaldi
 
 from freeze_omni.data.audio import read_audio
+from freeze_omni.data.parts import WHOLE, Part
 from freeze_omni.data.progress import parallel_map
 from freeze_omni.data.tables import read_table, write_table
 
@@ -29,18 +31,18 @@ def dump_features(
     data_dir: Path,
     output_dir: Path,
     change: Callable[[str, np.ndarray], np.ndarray] | None = None,
+    part: Part = WHOLE,
 ) -> int:
     """Write feats.scp, its archives and utt2num_frames, and copy the other tables; returns the utterances.
 
     frontend: samples (S,) of some sounds to features (F, D) of each. change: (id, samples) to samples, such as noise
-    and rooms for training.
+    and rooms for training. part: writes its archives alone.
     A killed run resumes after the last finished archive. Raises TableError, AudioError: wav.scp or an utterance cannot
     be read.
     """
     recordings = read_table(data_dir / "wav.scp")
     output_dir.mkdir(parents=True, exist_ok=True)
-    ids = list(recordings)
-    shards = [ids[start : start + SHARD_UTTERANCES] for start in range(0, len(ids), SHARD_UTTERANCES)]
+    shards = part.of(list(enumerate(map(list, batched(recordings, SHARD_UTTERANCES)))))
 
     def work(numbered: tuple[int, list[str]]) -> tuple[dict[str, str], dict[str, str]]:
         number, shard = numbered
@@ -51,9 +53,11 @@ def dump_features(
 
     entries: dict[str, str] = {}
     frames: dict[str, str] = {}
-    for found, counts in parallel_map(work, list(enumerate(shards)), nj=1, title="dump_feats"):
+    for found, counts in parallel_map(work, shards, nj=1, title="dump_feats"):
         entries |= found
         frames |= counts
+    if not part.alone:
+        return len(entries)
     for table in data_dir.iterdir():
         if table.is_file() and table.name != "wav.scp":
             shutil.copy(table, output_dir)

@@ -1,8 +1,10 @@
 """Stage 2: a Kaldi directory becomes single files at one rate, cut and padded; a file that fits stays as it is."""
 
+import fcntl
 import functools
 import hashlib
 import itertools
+import json
 import math
 import os
 import shutil
@@ -25,13 +27,15 @@ from freeze_omni.data.audio import (
 )
 from freeze_omni.data.augment import coloured_noise
 from freeze_omni.data.corpora.shards import SKIPPED, merge_shards, sort_lines
+from freeze_omni.data.parts import WHOLE, Part
 from freeze_omni.data.progress import parallel_map
-from freeze_omni.data.split import PART, PARTS, ROWS, open_dir, write_parts
+from freeze_omni.data.split import PART, PARTS, ROWS, DataDir, open_dir, write_parts
 from freeze_omni.data.tables import (
     Segment,
     TableError,
     each_line,
     parse_segment,
+    read_json,
     read_jsonl,
     whole_file,
     write_jsonl,
@@ -44,6 +48,8 @@ _FITTING = (".wav", ".flac")  # formats that training reads as quickly as ours
 AUDIO_FORMATS = ("wav", "flac", "flac.ark")
 ARCHIVES = "archives"  # the folder of tar shards, or arks
 MADE = ".prepared"  # names of the sounds that were made here; no others are removed
+MADE_FROM = "made_from"  # of all parts, the last file that is written of them
+REPORT = "report.json"  # of a part, the last file that is written of it
 TABLES = ("wav.scp", "text", "utt2spk", "utt2num_samples", SKIPPED)
 _LATE_S = 0.1  # a segment may end this much after its recording
 
@@ -112,8 +118,10 @@ class Made:
         return "" if self.speed == 1 else f"sp{self.speed:g}-"
 
 
-def prepare_dir(source: str | Path, output: str | Path, config: PrepareConfig, nj: int = 1) -> int:
+def prepare_dir(source: str | Path, output: str | Path, config: PrepareConfig, nj: int = 1, part: Part = WHOLE) -> int:
     """Write `output`/{wav.scp,text,utt2spk,spk2utt,utt2num_samples} and the sounds; returns the utterances kept.
+
+    part: of an array of jobs; makes its share of the sounds alone, for the job that merges, and returns how many.
 
     Speeds other than 1 get `sp0.9-` before utterance and speaker. A rerun keeps finished files and archives. What is
     left out, as audio that cannot be used or by its length, is listed in `output`/skipped. Memory does not grow with
@@ -125,11 +133,12 @@ def prepare_dir(source: str | Path, output: str | Path, config: PrepareConfig, n
     _refuse_others(source, output)
     rows = open_dir(source)
     folder = output / PARTS
-    _keep_names(output, folder)
-    parts = write_parts(rows, folder, config.shards or PART)
+    parts = _parts(rows, output, config.shards or PART)
     (output / "wav").mkdir(parents=True, exist_ok=True)
     work = functools.partial(_prepare_part, output=output, config=config)
-    reports = list(parallel_map(work, parts, nj, output.name))
+    reports = list(parallel_map(work, part.of(parts), nj, output.name))
+    if not part.alone:
+        return sum(report["kept"] for report in reports)
     _keep_names(output, folder)
     kept, unusable = (sum(report[name] for report in reports) for name in ("kept", "unusable"))
     reason = next((report["reason"] for report in reports if report["reason"]), "")
@@ -154,6 +163,30 @@ def _refuse_others(source: Path, output: Path) -> None:
     ours = (output / MADE).exists() or earlier
     if (output / "wav.scp").exists() and not ours:
         raise TableError(f"{output}: holds a data directory that was not prepared here; give another folder")
+
+
+def _parts(rows: DataDir, output: Path, size: int) -> list[Path]:
+    """The parts of the rows: as a killed run or another job of an array left them, or new ones."""
+    folder = output / PARTS
+    tables = [table.path for table in (rows.wavs, rows.texts, rows.segments, rows.speakers) if table is not None]
+    digests = []
+    for path in tables:
+        with open(path, "rb") as stream:
+            digests.append(hashlib.file_digest(stream, "sha256").hexdigest())
+    made_from = json.dumps([size, *digests])
+    output.mkdir(parents=True, exist_ok=True)
+    lock = os.open(output, os.O_RDONLY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # one job of an array makes them
+        _keep_names(output, folder)
+        known = folder / MADE_FROM
+        if known.exists() and known.read_text(encoding="utf-8").strip() == made_from:
+            return sorted(one for one in folder.iterdir() if one.is_dir())
+        parts = write_parts(rows, folder, size)
+        write_lines(known, [made_from])
+        return parts
+    finally:
+        os.close(lock)
 
 
 def _keep_names(output: Path, folder: Path) -> None:
@@ -181,10 +214,24 @@ def _remove_earlier(output: Path, parts: Sequence[Path]) -> None:
 
 
 def _prepare_part(part: Path, output: Path, config: PrepareConfig) -> dict[str, Any]:
-    """Prepare a part's utterances and write its tables; returns its report. A finished archive is kept."""
+    """Prepare a part's utterances and write its tables; returns its report. What is finished is kept."""
     rows = [content for _, content in read_jsonl(part / ROWS)]
-    if config.in_archives:
-        return _archive_part(part, rows, output, config)
+    sources = [_fingerprint(row["entry"], None, 1.0, config) for row in rows]
+    made_from = hashlib.sha256(repr((rows, sources, config)).encode()).hexdigest()
+    if (part / REPORT).exists():
+        found = read_json(part / REPORT)
+        if found["made_from"] == made_from:
+            return found
+    made = (
+        _archived(part, rows, output, config, made_from) if config.in_archives else _filed(part, rows, output, config)
+    )
+    report = _write_tables(part, rows, made, config) | {"made_from": made_from}
+    write_lines(part / REPORT, [json.dumps(report)])
+    return report
+
+
+def _filed(part: Path, rows: list[dict[str, Any]], output: Path, config: PrepareConfig) -> list[Made]:
+    """Each sound in a file of its own."""
     with open(part / MADE, "w", encoding="utf-8") as names:
 
         def place(key: str, name: str, suffix: str, sound: Callable[[], bytes]) -> tuple[str, int]:
@@ -196,20 +243,19 @@ def _prepare_part(part: Path, output: Path, config: PrepareConfig) -> dict[str, 
                     partial.write_bytes(sound())
             return str(path), read_header(path).samples
 
-        made = [one for row in rows for one in _prepare(_entry_of(row), config, place)]
-    return _write_tables(part, rows, made, config)
+        return [one for row in rows for one in _prepare(_entry_of(row), config, place)]
 
 
-def _archive_part(part: Path, rows: list[dict[str, Any]], output: Path, config: PrepareConfig) -> dict[str, Any]:
-    """As `_prepare_part`; the name of the archive has all that it is made from."""
+def _archived(
+    part: Path, rows: list[dict[str, Any]], output: Path, config: PrepareConfig, made_from: str
+) -> list[Made]:
+    """All sounds in one archive, whose name has what it is made from."""
     entries = [_entry_of(row) for row in rows]
-    sources = [_fingerprint(one.entry, None, 1.0, config) for one in entries]
-    digest = hashlib.sha256(repr((rows, sources, config)).encode()).hexdigest()[:12]
-    archive = output / ARCHIVES / f"{part.name}-{digest}.{'tar' if config.shards else 'ark'}"
+    archive = output / ARCHIVES / f"{part.name}-{made_from[:12]}.{'tar' if config.shards else 'ark'}"
     write_lines(part / MADE, [f"{ARCHIVES}/{archive.name}", f"{ARCHIVES}/{archive.name}.jsonl"])
     index = archive.with_name(f"{archive.name}.jsonl")
     if archive.exists() and index.exists():
-        return _write_tables(part, rows, [Made(**content) for _, content in read_jsonl(index)], config)
+        return [Made(**content) for _, content in read_jsonl(index)]
     texts = {utterance: text for row in rows for utterance, text, *_ in row["utterances"]}
     with new_archive(archive) as sounds:
 
@@ -220,7 +266,7 @@ def _archive_part(part: Path, rows: list[dict[str, Any]], output: Path, config: 
 
         made = [one for entry in entries for one in _prepare(entry, config, place)]
     write_jsonl(index, [asdict(one) for one in made])
-    return _write_tables(part, rows, made, config)
+    return made
 
 
 def _entry_of(row: dict[str, Any]) -> WavEntry:

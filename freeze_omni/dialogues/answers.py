@@ -8,12 +8,16 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
+from itertools import batched
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from freeze_omni.data.tables import append_jsonl, read_jsonl
+from freeze_omni.data.parts import WHOLE, LeftToOthers, Part
+from freeze_omni.data.tables import append_jsonl, read_jsonl, write_lines
 
 if TYPE_CHECKING:
+    import torch
+
     from freeze_omni.llm.frozen import FrozenLLM
 
 _BATCH = 48
@@ -66,36 +70,83 @@ def answer_rounds(llm: FrozenLLM, asked: Sequence[Asked], config: AnswerConfig, 
     return kept_answers(llm.fingerprint(), partial(_answer_all, llm, config), asked, config, cache)
 
 
-def ask_frozen(llm_folder: str, config: AnswerConfig, cache: Path) -> Ask:
+def ask_frozen(
+    llm_folder: str,
+    config: AnswerConfig,
+    cache: Path,
+    dtype: str = "float32",
+    device: str | torch.device = "cpu",
+    part: Part = WHOLE,
+) -> Ask:
     """Asks the LLM of a folder or hub id, which is loaded with the first question."""
 
     @lru_cache(maxsize=1)
     def llm() -> FrozenLLM:
         from freeze_omni.llm.frozen import FrozenLLM
 
-        return FrozenLLM.load(llm_folder, "float32", "cpu")
+        return FrozenLLM.load(llm_folder, dtype, device)
 
-    return lambda asked: answer_rounds(llm(), asked, config, cache) if asked else {}
+    def answer(asked: Sequence[Asked], keep: Keep) -> None:
+        _answer_all(llm(), config, asked, keep)
+
+    def ask(asked: Sequence[Asked]) -> Answers:
+        if not asked:
+            return {}
+        return kept_answers(_known_llm(llm_folder, dtype, cache, llm), answer, asked, config, cache, part)
+
+    return ask
+
+
+def _known_llm(llm_folder: str, dtype: str, cache: Path, llm: Callable[[], FrozenLLM]) -> str:
+    """The fingerprint of an LLM; that of a folder is kept, so that its answers are found without loading it."""
+    folder = Path(llm_folder).resolve()
+    if not folder.is_dir():
+        return llm().fingerprint()
+    files = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in sorted(folder.glob("*"))]
+    key = json.dumps([str(folder), dtype, files])
+    known = cache / "answers" / f"{hashlib.sha256(key.encode()).hexdigest()}.llm"
+    if not known.exists():
+        known.parent.mkdir(parents=True, exist_ok=True)
+        write_lines(known, [llm().fingerprint()])
+    return known.read_text(encoding="utf-8").strip()
 
 
 def kept_answers(
-    who: str, ask: Callable[[Sequence[Asked], Keep], None], asked: Sequence[Asked], config: AnswerConfig, cache: Path
+    who: str,
+    ask: Callable[[Sequence[Asked], Keep], None],
+    asked: Sequence[Asked],
+    config: AnswerConfig,
+    cache: Path,
+    part: Part = WHOLE,
 ) -> Answers:
     """Answers, kept below `cache` by who gives them and settings, so that no question is asked twice.
 
-    ask: asks the questions that are missing, and passes on what it has as it comes.
+    ask: asks the questions that are missing, and passes on what it has as it comes. A job of an array asks its batches
+    alone, and keeps them in a file of its own, until a run without `part` merges them.
+    Raises LeftToOthers: after its part, while answers of others are missing.
     """
     key = json.dumps([who, config.system, config.max_new_tokens])
     path = cache / "answers" / f"{hashlib.sha256(key.encode()).hexdigest()}.jsonl"
-    known = _read(path)
+    own = path if part.alone else path.with_suffix(f".{part.number}-of-{part.count}.jsonl")
+    kept = _read(path)  # all jobs of an array see the same until it is merged
+    parts = sorted(path.parent.glob(f"{path.stem}.*-of-*.jsonl"))
+    known = kept | {one: answer for file in parts for one, answer in _read(file).items()}
+    missing = sorted({one for one in asked if one not in kept}, key=_size)
+    if part.alone and parts:
+        append_jsonl(path, (_row(one, known[one]) for one in missing if one in known))
+        for file in parts:
+            file.unlink()
 
     def keep(found: Mapping[Asked, LlmAnswer]) -> None:
         known.update(found)
-        append_jsonl(path, (_row(*one) for one in found.items()))
+        append_jsonl(own, (_row(*one) for one in found.items()))
 
-    if missing := sorted({one for one in asked if one not in known}, key=_size):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        ask(missing, keep)
+    batches = part.of(list(batched(missing, _BATCH)))
+    if todo := [one for batch in batches if not known.keys() >= set(batch) for one in batch]:
+        own.parent.mkdir(parents=True, exist_ok=True)
+        ask(todo, keep)
+    if not known.keys() >= set(asked):
+        raise LeftToOthers("answers")
     return {one: as_used(known[one], config) for one in asked}
 
 

@@ -17,6 +17,7 @@ import numpy as np
 
 from freeze_omni.data.archives import file_of
 from freeze_omni.data.audio import Wav, read_audio, trim_silence, write_wav
+from freeze_omni.data.parts import WHOLE, Part
 from freeze_omni.data.progress import parallel_map
 from freeze_omni.data.tables import read_jsonl, write_jsonl
 from freeze_omni.dialogues.plan import PlannedScene
@@ -36,15 +37,17 @@ class Shard:
     planned: tuple[PlannedScene, ...]
 
 
-def compose(folder: Path, planned: Sequence[PlannedScene], maker: SceneMaker, seed: int, nj: int) -> Iterator[dict]:
-    """Write wav/<id>.wav of each scene; yield, in order, its id, labels, samples and row of `scene`."""
+def compose(
+    folder: Path, planned: Sequence[PlannedScene], maker: SceneMaker, seed: int, nj: int, part: Part = WHOLE
+) -> Iterator[dict]:
+    """Write wav/<id>.wav of each scene of the part; yield, in order, its id, labels, samples and row of `scene`."""
     by_speaker = {one.recording.speaker: one.recording.audio for one in planned}
     voices = [read_audio(entry, maker.hz)[0] for entry in list(by_speaker.values())[:_BABBLE_VOICES]]
     babble = babble_of(voices, _BABBLE_S * maker.hz, np.random.default_rng(seed))
     parts = [tuple(planned[at : at + SHARD_SCENES]) for at in range(0, len(planned), SHARD_SCENES)]
     shards = [Shard(folder / _SHARDS / f"{number:05d}.jsonl", part) for number, part in enumerate(parts)]
     work = partial(_compose, folder=folder, maker=maker, babble=babble, seed=seed)
-    for rows in parallel_map(work, shards, nj, f"composing shards of {folder}"):
+    for rows in parallel_map(work, part.of(shards), nj, f"composing shards of {folder}"):
         yield from (row for number, row in read_jsonl(rows) if number > 1)
 
 

@@ -16,6 +16,7 @@ from typing import Any
 from tqdm import tqdm
 
 from freeze_omni.config import ConfigError, one_line
+from freeze_omni.data.parts import WHOLE, Part
 from freeze_omni.dialogues.answers import AnswerConfig, Ask, Asked, Keep, LlmAnswer, kept_answers
 from freeze_omni.llm.chat import ChatTemplate
 from freeze_omni.llm.source import check_source, read_tokenizer
@@ -56,7 +57,7 @@ class Server:
                 raise ConfigError(f"--answers_{name} {given}: expected {least:g} to {most:g}")
 
 
-def ask_server(server: Server, llm: str, config: AnswerConfig, cache: Path) -> Ask:
+def ask_server(server: Server, llm: str, config: AnswerConfig, cache: Path, part: Part = WHOLE) -> Ask:
     """Asks a server; llm: the same LLM here, whose chat template says what is asked. Raises AnswersError, LlmError."""
 
     @lru_cache(maxsize=1)
@@ -73,10 +74,10 @@ class Endpoint:
         self.server, self.chat, self.config = server, chat, config
         self._compared = False
 
-    def answers(self, asked: Sequence[Asked], cache: Path) -> dict[Asked, LlmAnswer]:
+    def answers(self, asked: Sequence[Asked], cache: Path, part: Part = WHOLE) -> dict[Asked, LlmAnswer]:
         """Answers as `kept_answers` keeps them. Raises AnswersError; what had come is kept."""
         who = repr([self.server.url, self.server.model, self.chat.messages("system", [("user", None)]), self._extra])
-        return kept_answers(who, self._ask_all, asked, self.config, cache)
+        return kept_answers(who, self._ask_all, asked, self.config, cache, part)
 
     @property
     def _extra(self) -> dict[str, Any]:

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from freeze_omni.data.audio import read_audio, read_header, write_wav
+from freeze_omni.data.parts import WHOLE, LeftToOthers, Part
 from freeze_omni.data.questions import read_questions, write_questions
 from freeze_omni.data.tables import TableError, read_jsonl, read_table, write_jsonl, write_speakers, write_table
 from freeze_omni.data.tts.backends import Voice
-from freeze_omni.data.tts.synthesize import Job, TtsFolders, synthesize
+from freeze_omni.data.tts.synthesize import Job, TtsFolders, spoken_paths, synthesize
 from freeze_omni.dialogues.answers import Ask, Asked
 from freeze_omni.dialogues.compose import compose, forget_shards
 from freeze_omni.dialogues.plan import DialogueConfig, Misheard, PlannedScene, later_rounds, plan_set
@@ -20,11 +21,19 @@ from freeze_omni.speech_decoder.normalise import text_styler
 
 
 def write_dialogues(
-    folder: Path, planned: Sequence[PlannedScene], answer_wavs: dict[str, Path], maker: SceneMaker, seed: int, nj: int
+    folder: Path,
+    planned: Sequence[PlannedScene],
+    answer_wavs: dict[str, Path],
+    maker: SceneMaker,
+    seed: int,
+    nj: int,
+    part: Part = WHOLE,
 ) -> dict[str, int]:
-    """Compose and write one set; returns the number of scenes by kind."""
+    """Compose and write one set, or compose a part of it; returns the number of scenes by kind."""
     planned = sorted(planned, key=lambda one: one.id)
-    _write_tables(folder, planned, list(compose(folder, planned, maker, seed, nj)), answer_wavs)
+    rows = list(compose(folder, planned, maker, seed, nj, part))
+    if part.alone:
+        _write_tables(folder, planned, rows, answer_wavs)
     return dict(Counter(one.kind for one in planned))
 
 
@@ -57,10 +66,13 @@ def make_dialogues(
     folders: TtsFolders,
     nj: int,
     misheard: Misheard | None = None,
+    part: Part = WHOLE,
+    answers_alone: bool = False,
 ) -> None:
-    """Write `output`/<set>/; ask: gives the answers; misheard: the judge.
+    """Write `output`/<set>/; ask: gives the answers; misheard: the judge. answers_alone: only ask for all.
 
-    Raises TableError, TtsError, and what `ask` raises, before long work.
+    part: speaks and composes its share; `ask` and `misheard` do theirs. Raises LeftToOthers where the next step needs
+    what other jobs make. Raises TableError, TtsError, and what `ask` raises, before long work.
     """
     for name in config.sets:
         _refuse_others(output / name)
@@ -72,24 +84,31 @@ def make_dialogues(
         plans[name] = plan_set(one, data, answers, draws[name], spoken)
     for name, one in config.sets.items():
         plans[name] += later_rounds(one, data, plans[name], ask, draws[name], spoken)
+    if answers_alone:
+        return
     rejection = config.rejection
     if rejection and rejection.questions:
         plans = _without_misheard(plans, misheard, output / "judged/questions")
     maker = SceneMaker(config.scene)
     texts = {one.answer for name, own in config.sets.items() if own.speak_answers for one in plans[name]} - {""}
-    answer_wavs = synthesize([Job(text, text, Voice.parse(config.voice)) for text in sorted(texts)], folders, nj)
-    answer_wavs = _at_rate(answer_wavs, maker.rates.output_hz, output / "answer_wav")
+    jobs = [Job(text, text, Voice.parse(config.voice)) for text in sorted(texts)]
+    synthesize(part.of(jobs), folders, nj)
+    answer_wavs = spoken_paths(jobs, folders)
+    if not all(map(Path.exists, answer_wavs.values())):
+        raise LeftToOthers("spoken answers")
+    if part.alone or (rejection and rejection.answers):
+        answer_wavs = _at_rate(answer_wavs, maker.rates.output_hz, output / "answer_wav")
     if rejection and rejection.answers and answer_wavs:
         by_id = {path.stem: text for text, path in answer_wavs.items()}
         wavs = {path.stem: path for path in answer_wavs.values()}
         for key in misheard(output / "judged/answers", wavs, by_id):
             del answer_wavs[by_id[key]]
     for name, planned in plans.items():
-        counts = write_dialogues(output / name, planned, answer_wavs, maker, config.seed, nj)
+        counts = write_dialogues(output / name, planned, answer_wavs, maker, config.seed, nj, part)
         said = ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items()))
         later = sum(bool(one.history and one.question) for one in planned)
         print(f"{output / name}: {said}" + (f"; {later} in later rounds" if later else ""), flush=True)
-    for name in plans:
+    for name in plans if part.alone else ():
         forget_shards(output / name)
 
 

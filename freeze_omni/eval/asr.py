@@ -21,8 +21,8 @@ from freeze_omni.eval.config import AsrDecodeConfig, DecodeConfig
 from freeze_omni.eval.judge import JUDGED, judged_sounds
 from freeze_omni.eval.outputs import match_texts, read_texts
 from freeze_omni.eval.report import Found, Report, Section, number, rate, table
-from freeze_omni.eval.runner import DecodeJob, data_of
-from freeze_omni.eval.sets import Outside, first_keys, sound_batches
+from freeze_omni.eval.runner import DecodeJob, Units, data_of
+from freeze_omni.eval.sets import Outside, first_keys, length_batches, sound_batches
 from freeze_omni.eval.wer import error_rate, normaliser
 from freeze_omni.llm.tuned import PART
 
@@ -35,16 +35,16 @@ def decode(job: DecodeJob) -> dict[str, dict[str, Any]]:
     table, outside = read_table(job.data / "wav.scp"), Outside.of(job.data)
     keys = sorted(table) if outside else first_keys(table, config.utterances)
 
-    def work(todo: list[str]) -> Iterator[list[dict[str, Any]]]:
+    def work(todo: Units) -> Iterator[list[dict[str, Any]]]:
         model = _load(job, config)
         hz = model.rates.input_hz
-        for batch, sounds in sound_batches(table, todo, hz, config.batch, outside.tail_s if outside else 0):
+        for batch, sounds in sound_batches(table, todo, hz, outside.tail_s if outside else 0):
             found = zip(batch, sounds, transcribe(model, sounds, config), strict=True)
             yield [{"id": key, "seconds": len(sound) / hz, "texts": texts} for key, sound, texts in found]
 
-    records = job.run("asr", keys, (config, outside), work)
     if outside:
-        judged_sounds(job, {key: table[key] for key in keys})
+        judged_sounds(job, {key: table[key] for key in keys}, needed=False)
+    records = job.run("asr", length_batches(table, keys, config.batch), (config, outside), work)
     for way in config.ways:
         write_table(job.output / f"text.{way}", {key: record["texts"][way] for key, record in records.items()})
     job.finish({key: record["texts"][config.ways[0]] for key, record in records.items()})

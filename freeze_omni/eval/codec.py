@@ -8,8 +8,8 @@ import torch
 
 from freeze_omni.data.audio import write_wav
 from freeze_omni.data.tables import read_table
-from freeze_omni.eval.runner import DecodeJob
-from freeze_omni.eval.sets import first_keys, sound_batches, stack
+from freeze_omni.eval.runner import DecodeJob, Units
+from freeze_omni.eval.sets import first_keys, length_batches, sound_batches, stack
 
 COPY, ORIGINAL = "copy", "original"
 
@@ -27,19 +27,19 @@ def decode(job: DecodeJob) -> dict[str, dict[str, Any]]:
     texts = read_table(job.data / ("answer" if dialogue else "text"), need_value=False)
     keys = first_keys({key: texts[key] for key in table if texts.get(key)}, config.utterances)
 
-    def work(todo: list[str]) -> Iterator[list[dict[str, Any]]]:
+    def work(_: Units) -> Iterator[list[dict[str, Any]]]:
         model = job.load("codec") if job.codec is None else job.load("speech_decoder")
         hz, samples = model.rates.output_hz, 0
-        for batch, sounds in sound_batches(table, keys, hz, config.batch):
+        for batch, sounds in sound_batches(table, length_batches(table, keys, config.batch), hz):
             wav, lengths = stack(sounds)
-            tokens, token_lengths, voice = model.codec.encode(wav, lengths)
-            copies = model.codec.decode(tokens, voice, token_lengths)
+            tokens, token_lengths, voice = model.codec.encode(wav.to(job.device), lengths.to(job.device))
+            copies = model.codec.decode(tokens, voice, token_lengths).cpu()
             samples += int(lengths.sum())
             for key, original, copied in zip(batch, sounds, copies, strict=True):
                 write_wav(job.output / "wav" / COPY / f"{key}.wav", copied[: len(original)].numpy(), hz)
                 write_wav(job.output / "wav" / ORIGINAL / f"{key}.wav", original, hz)
         yield [{"id": name, "keys": keys, "audio_s": samples / hz} for name in (COPY, ORIGINAL)]
 
-    records = job.run("codec copies", (COPY, ORIGINAL), config, work)
+    records = job.run("codec copies", [(COPY, ORIGINAL)], config, work)
     job.finish({key: texts[key] for key in keys}, records)
     return records

@@ -9,12 +9,15 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import batched
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from freeze_omni.data.audio import read_audio
 from freeze_omni.data.fingerprint import fingerprint
+from freeze_omni.data.parts import WHOLE, LeftToOthers, Part
 from freeze_omni.data.tables import write_table
 from freeze_omni.eval.config import JudgeConfig
 from freeze_omni.eval.runner import DecodeJob, clip_records, progress
@@ -48,7 +51,7 @@ class Judge:
     Raises FileNotFoundError, ImportError, HubError.
     """
 
-    def __init__(self, model_dir: str | Path, config: JudgeConfig | None = None) -> None:
+    def __init__(self, model_dir: str | Path, config: JudgeConfig | None = None, device: str = "cpu") -> None:
         folder = folder_of(model_dir, FILES)
         if not (folder / "model.bin").is_file():
             raise FileNotFoundError(f"{model_dir}: no model.bin of a CTranslate2 Whisper model; correct --judge")
@@ -58,8 +61,10 @@ class Judge:
             raise ImportError("the judge needs faster-whisper: pip install 'freeze-omni[eval]'") from None
         self.config = config = config or JudgeConfig()
         self.name = Path(model_dir).name
+        kind, _, index = device.partition(":")
+        options = {"device_index": int(index or 0), "compute_type": "int8" if kind == "cpu" else "int8_float16"}
         self._model = WhisperModel(
-            str(folder), device="cpu", compute_type="int8", cpu_threads=config.threads, local_files_only=True
+            str(folder), device=kind, cpu_threads=config.threads, local_files_only=True, **options
         )
 
     def transcribe(self, clips: Mapping[str, np.ndarray]) -> dict[str, str]:
@@ -100,34 +105,56 @@ class Judge:
 
 
 @lru_cache(maxsize=1)
-def _load(model_dir: Path, config: JudgeConfig) -> Judge:
-    return Judge(model_dir, config)
+def _load(model_dir: Path, config: JudgeConfig, device: str) -> Judge:
+    return Judge(model_dir, config, device)
 
 
-def judged_texts(folder: Path, model_dir: Path, config: JudgeConfig) -> dict[str, str]:
-    """What the judge hears in folder/wav.scp, also written to folder/text.judge; only new clips are judged."""
+def judged_texts(
+    folder: Path, model_dir: Path, config: JudgeConfig, device: str = "cpu", part: Part = WHOLE
+) -> dict[str, str]:
+    """What the judge hears in folder/wav.scp, also written to folder/text.judge; only new clips are judged.
+
+    device: cpu or cuda:N; CTranslate2 has no others. Raises LeftToOthers: after its part, while others are missing.
+    """
     model_dir = folder_of(model_dir, FILES)
     files = {path.name: fingerprint(path) for path in sorted(model_dir.glob("*")) if path.is_file()}
     made_from = {"judge": files, "config": repr(config)}
-    (records, table), started_s = clip_records(folder, "judge", made_from), time.time()
-    todo = records.missing(table)
-    for start in range(0, len(todo), _GROUP):
-        clips = {key: read_audio(table[key], RATE_HZ)[0] for key in todo[start : start + _GROUP]}
-        texts = _load(model_dir, config).transcribe(clips)
-        records.add({"id": key, "text": text} for key, text in texts.items())
-        progress("judged clips", len(records.found), len(table), started_s)
+    (records, table), started_s = clip_records(folder, "judge", made_from, part=part), time.time()
+    for group in part.of(list(batched(table, _GROUP))):  # by the set alone, as clips of a group share windows
+        if records.missing(group):
+            clips = {key: read_audio(table[key], RATE_HZ)[0] for key in group}
+            texts = _load(model_dir, config, device).transcribe(clips)
+            records.add({"id": key, "text": text} for key, text in texts.items())
+            progress("judged clips", len(records.found), len(table), started_s)
+    if not part.alone and records.missing(table):
+        raise LeftToOthers(f"what the judge hears in {folder}")
+    records.settle(table)
     found = {key: records.found[key]["text"] for key in table}
     write_table(folder / "text.judge", found)
     return found
 
 
-def judged_sounds(job: DecodeJob, sounds: Mapping[str, str]) -> dict[str, str]:
-    """What the judge of a decoding job hears in sound files; {} without a judge."""
+def judge_device(device: str | torch.device) -> str:
+    """A device of torch for CTranslate2, which knows CPUs and CUDA."""
+    found = torch.device(device)
+    return str(found) if found.type == "cuda" else "cpu"
+
+
+def judged_sounds(job: DecodeJob, sounds: Mapping[str, str], needed: bool = True) -> dict[str, str]:
+    """What the judge of a decoding job hears in sound files; {} without a judge.
+
+    needed: for what comes next; otherwise this raises no LeftToOthers, and gives {}.
+    """
     if job.judge is None:
         return {}
     folder = job.output / JUDGED
     write_table(folder / "wav.scp", sounds)
-    return judged_texts(folder, job.judge, job.config.score.judge)
+    try:
+        return judged_texts(folder, job.judge, job.config.score.judge, judge_device(job.device), job.part)
+    except LeftToOthers:
+        if needed:
+            raise
+        return {}
 
 
 def windows(clips: Mapping[str, np.ndarray], config: JudgeConfig) -> list[tuple[np.ndarray, list[Placed]]]:

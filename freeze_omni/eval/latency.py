@@ -16,7 +16,7 @@ from freeze_omni.eval.config import DecodeConfig
 from freeze_omni.eval.outputs import match, read_numbers, read_sounds
 from freeze_omni.eval.question import ask
 from freeze_omni.eval.report import Found, Report, Section, number, summary, table
-from freeze_omni.eval.runner import DecodeJob, read_records, session_config
+from freeze_omni.eval.runner import DecodeJob, Units, read_records, session_config
 from freeze_omni.eval.sets import first_keys, read_histories, read_jsonl
 from freeze_omni.eval.states import beginnings
 
@@ -48,12 +48,12 @@ def decode(job: DecodeJob) -> dict[str, dict[str, Any]]:
     config, table, later = job.config.latency, read_table(job.data / "wav.scp"), read_histories(job.data)
     first = {key: text for key, text in read_table(job.data / "answer").items() if key not in later}
 
-    def work(todo: list[str]) -> Iterator[list[dict[str, Any]]]:
+    def work(todo: Units) -> Iterator[list[dict[str, Any]]]:
         model = job.load()
         session = session_config(job, model, config.max_new_tokens)
-        sounds = {key: read_audio(table[key], model.rates.input_hz)[0] for key in todo}
-        ask(model, sounds[todo[0]], session, config.tail_s)  # the first call of everything is slow
-        for key in todo:
+        sounds = {key: read_audio(table[key], model.rates.input_hz)[0] for (key,) in todo}
+        ask(model, next(iter(sounds.values())), session, config.tail_s)  # the first call of everything is slow
+        for key in sounds:
             asked = ask(model, sounds[key], session, config.tail_s)
             write_wav(job.output / "wav" / f"{key}.wav", asked.audio, model.rates.output_hz)
             record = {"id": key, **{name: getattr(asked, name) for name in _KEPT}}
@@ -61,7 +61,8 @@ def decode(job: DecodeJob) -> dict[str, dict[str, Any]]:
             record["answer_s"] = len(asked.audio) / model.rates.output_hz
             yield [record | {"listened_s": len(asked.step_s) * model.rates.chunk_s}]
 
-    records = job.run("latency", first_keys(first, config.questions), (config, job.config.answers), work)
+    keys = first_keys(first, config.questions)
+    records = job.run("latency", [(key,) for key in keys], (config, job.config.answers), work, timed=True)
     spoken = [key for key, record in records.items() if record["answer_s"] > 0]
     write_table(job.output / "wav.scp", {key: job.output / "wav" / f"{key}.wav" for key in spoken})
     job.finish({key: record["answer"] for key, record in records.items()})

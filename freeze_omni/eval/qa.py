@@ -41,8 +41,16 @@ from freeze_omni.eval.config import DecodeConfig, QaDecodeConfig
 from freeze_omni.eval.judge import judged_sounds
 from freeze_omni.eval.outputs import match, read_texts
 from freeze_omni.eval.report import MISSING, Found, Report, Section, mean, number, rate, share, table
-from freeze_omni.eval.runner import DecodeJob, data_of, read_records
-from freeze_omni.eval.sets import Outside, asked, question_answers, read_histories, sound_batches, whole_dialogues
+from freeze_omni.eval.runner import DecodeJob, Units, data_of, read_records
+from freeze_omni.eval.sets import (
+    Outside,
+    asked,
+    length_batches,
+    question_answers,
+    read_histories,
+    sound_batches,
+    whole_dialogues,
+)
 from freeze_omni.eval.wer import error_rate, normaliser
 from freeze_omni.llm.generate import GenerationConfig, generate_batch
 from freeze_omni.llm.order import Rounds
@@ -63,10 +71,10 @@ def decode(job: DecodeJob) -> dict[str, dict[str, Any]]:
     keys = whole_dialogues(asked(job.data), histories, len(table) if outside else config.questions)
     heard = judged_sounds(job, {key: table[key] for key in keys})
 
-    def work(todo: list[str]) -> Iterator[list[dict[str, Any]]]:
+    def work(todo: Units) -> Iterator[list[dict[str, Any]]]:
         model = job.load()
         tail_s = outside.tail_s if outside else 0.0
-        for batch, sounds in sound_batches(table, todo, model.rates.input_hz, config.batch, tail_s):
+        for batch, sounds in sound_batches(table, todo, model.rates.input_hz, tail_s):
             rounds = [histories.get(key, ()) for key in batch]
             rows = answer(model, sounds, [questions[key] for key in batch], rounds, config)
             if heard:
@@ -79,7 +87,8 @@ def decode(job: DecodeJob) -> dict[str, dict[str, Any]]:
                 for key, before, row in zip(batch, rounds, rows, strict=True)
             ]
 
-    records = job.run("qa", keys, (config, outside, job.judge and job.judge.name), work)
+    batches = length_batches(table, keys, config.batch)
+    records = job.run("qa", batches, (config, outside, job.judge and job.judge.name), work)
     job.finish({key: record["answer"] for key, record in records.items()})
     return records
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from freeze_omni.config import ConfigError
 from freeze_omni.data.kaldi_dir import write_set
+from freeze_omni.data.parts import WHOLE, Part
 from freeze_omni.data.tables import TableError, read_table, write_lines, write_table
 from freeze_omni.dialogues.plan import Misheard, RejectionConfig
 from freeze_omni.eval.config import JudgeConfig
@@ -15,12 +16,14 @@ from freeze_omni.eval.wer import NORMALISERS, error_rate
 REJECTED = "rejected"
 
 
-def misheard(folder: Path, model_dir: Path, config: JudgeConfig, most_wer: float, normaliser: str) -> set[str]:
+def misheard(
+    folder: Path, model_dir: Path, config: JudgeConfig, most_wer: float, normaliser: str, part: Part = WHOLE
+) -> set[str]:
     """Ids of a folder's wav.scp and text whose error rate (a fraction) is above most_wer; none is heard twice.
 
     Writes `rejected`: `<id><tab><error rate><tab>text<tab>what was heard`. Raises TableError if none would be left.
     """
-    texts, heard = read_table(folder / "text"), judged_texts(folder, model_dir, config)
+    texts, heard = read_table(folder / "text"), judged_texts(folder, model_dir, config, part=part)
     rates = {key: error_rate({key: text}, {key: heard[key]}, normaliser).percent / 100 for key, text in texts.items()}
     gone = {key for key, rate in rates.items() if rate > most_wer}
     write_lines(folder / REJECTED, (f"{k}\t{rates[k]:.2f}\t{texts[k]}\t{heard[k]}" for k in texts if k in gone))
@@ -42,8 +45,11 @@ def reject_misheard(
     return len(kept), len(gone)
 
 
-def of_dialogues(model_dir: Path, config: RejectionConfig, threads: int) -> Misheard:
-    """The judge of stage 4: (folder for what was heard, sounds, texts by id) to misheard ids. Raises ConfigError."""
+def of_dialogues(model_dir: Path, config: RejectionConfig, threads: int, part: Part = WHOLE) -> Misheard:
+    """The judge of stage 4: (folder for what was heard, sounds, texts by id) to misheard ids. Raises ConfigError.
+
+    part: hears its share, and raises LeftToOthers while others' is missing.
+    """
     if config.normaliser not in NORMALISERS:
         raise ConfigError(f"rejection: normaliser '{config.normaliser}' is none of {', '.join(sorted(NORMALISERS))}")
     how = replace(JudgeConfig(), language=config.language, threads=threads)
@@ -51,7 +57,7 @@ def of_dialogues(model_dir: Path, config: RejectionConfig, threads: int) -> Mish
     def judged(folder: Path, wavs: Mapping[str, object], texts: Mapping[str, str]) -> set[str]:
         write_table(folder / "wav.scp", wavs)
         write_table(folder / "text", texts)
-        gone = misheard(folder, model_dir, how, config.most_wer, config.normaliser)
+        gone = misheard(folder, model_dir, how, config.most_wer, config.normaliser, part)
         print(f"{folder}: {len(texts) - len(gone)} kept, {len(gone)} rejected (see {folder / REJECTED})", flush=True)
         return gone
 

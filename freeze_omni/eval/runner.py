@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from freeze_omni.config import ConfigError
 from freeze_omni.data import tables
 from freeze_omni.data.fingerprint import fingerprint
 from freeze_omni.data.lock import claim
+from freeze_omni.data.parts import WHOLE, Part, PartDone
 from freeze_omni.data.tables import TableError, read_table, write_jsonl, write_lines, write_table
 from freeze_omni.eval.config import DecodeConfig
 from freeze_omni.eval.sets import first_keys
@@ -23,21 +25,41 @@ from freeze_omni.provenance import provenance
 from freeze_omni.session.answer import own_answers
 from freeze_omni.session.session import SessionConfig
 
+if TYPE_CHECKING:
+    import torch
+
+
+RECORDS, MADE_FROM = "records.jsonl", "made_from.json"
+PARTS = ".parts"  # folders of the records of an array's jobs, until they are merged
+
 
 class Records:
-    """`records.jsonl`; `found` is of earlier runs `made_from` the same. Raises ConfigError: the folder is in use."""
+    """`records.jsonl`; `found` is of earlier runs `made_from` the same. Raises ConfigError: the folder is in use.
 
-    def __init__(self, folder: str | Path, made_from: Mapping[str, Any]) -> None:
-        self.folder = Path(folder)
-        self.folder.mkdir(parents=True, exist_ok=True)
-        claim(self.folder)
-        self.path = self.folder / "records.jsonl"
+    A job of an array (`part`) has a file of its own, and knows those of the others; without a part they are merged.
+    """
+
+    def __init__(self, folder: str | Path, made_from: Mapping[str, Any], part: Part = WHOLE) -> None:
+        self.folder, self._alone, self._twice = Path(folder), part.alone, False
+        own = self.folder if part.alone else self.folder / PARTS / f"{part.number}-of-{part.count}"
+        own.mkdir(parents=True, exist_ok=True)
+        claim(own)
+        self.path = own / RECORDS
         identity = json.dumps(made_from, sort_keys=True, default=str)
-        known = self.folder / "made_from.json"
-        same = known.exists() and known.read_text(encoding="utf-8").strip() == identity
-        self.found = read_records(self.path) if same else {}
-        write_jsonl(self.path, self.found.values())  # without the half line of a killed run
-        write_lines(known, [identity])
+        found = {place: _found(place, identity) for place in (self.folder, *(self.folder / PARTS).glob("*"))}
+        self.found = {key: record for records in found.values() for key, record in records.items()}
+        # without the half line of a killed run
+        write_jsonl(self.path, (self.found if part.alone else found[own]).values())
+        write_lines(own / MADE_FROM, [identity])
+        if part.alone:
+            shutil.rmtree(self.folder / PARTS, ignore_errors=True)
+
+    def settle(self, keys: Iterable[str]) -> None:
+        """All are there: write each once, in the order of `keys`, whoever made them. A job of an array leaves that."""
+        ordered = {key: self.found[key] for key in keys}
+        if self._alone and (self._twice or list(ordered) != list(self.found)):
+            self.found = ordered
+            write_jsonl(self.path, ordered.values())
 
     def missing(self, keys: Iterable[str]) -> list[str]:
         return [key for key in keys if key not in self.found]
@@ -45,8 +67,16 @@ class Records:
     def add(self, records: Iterable[Mapping[str, Any]]) -> None:
         """Store finished items; each has its key under `id`."""
         for record in records:
+            self._twice |= record["id"] in self.found  # in a batch of which a kill left a part
             tables.append_jsonl(self.path, [record])
             self.found[record["id"]] = dict(record)
+
+
+def _found(folder: Path, identity: str) -> dict[str, dict[str, Any]]:
+    """Records of a folder, if they were made from this."""
+    known = folder / MADE_FROM
+    same = known.exists() and known.read_text(encoding="utf-8").strip() == identity
+    return read_records(folder / RECORDS) if same else {}
 
 
 def read_records(path: str | Path) -> dict[str, dict[str, Any]]:
@@ -61,14 +91,14 @@ def read_records(path: str | Path) -> dict[str, dict[str, Any]]:
 
 
 def clip_records(
-    folder: Path, name: str, made_from: Mapping[str, Any], limit: int | None = None
+    folder: Path, name: str, made_from: Mapping[str, Any], limit: int | None = None, part: Part = WHOLE
 ) -> tuple[Records, dict[str, str]]:
     """Records in folder/<name> of (at most `limit`, evenly spread) clips of folder/wav.scp; the clips' files by id."""
     table = read_table(folder / "wav.scp")
     if limit is not None:
         table = {key: table[key] for key in first_keys(table, limit)}
     clips = {key: fingerprint(path) for key, path in table.items()}
-    return Records(folder / name, {"clips": clips, **made_from}), table
+    return Records(folder / name, {"clips": clips, **made_from}, part), table
 
 
 def data_of(folder: Path) -> Path:
@@ -85,8 +115,9 @@ def progress(title: str, done: int, total: int, started_s: float) -> None:
     print(f"{title}: {done}/{total}, {time.time() - started_s:.0f} s", file=sys.stderr, end=end, flush=True)
 
 
-# ids that remain to the records of finished items, some at a time
-Work = Callable[[list[str]], Iterable[Sequence[Mapping[str, Any]]]]
+Units = Sequence[Sequence[str]]  # ids that are decoded together, by the set alone
+# units that remain to the records of finished items, some at a time
+Work = Callable[[Units], Iterable[Sequence[Mapping[str, Any]]]]
 
 
 @dataclass
@@ -94,7 +125,8 @@ class DecodeJob:
     """model: a packed folder, or a checkpoint (.pth) that the parts of `codec`, `llm`, `units` and `voice` complete.
 
     data: the test set. output: the decoding folder. seed: of all sampling. threads: of torch; 0 leaves them.
-    judge: hears the questions, too, for what its transcripts would give (eval/qa.py).
+    judge: hears the questions, too, for what its transcripts would give (eval/qa.py). device: of torch. part: of an
+    array of jobs. llm_dtype: of the LLM of a checkpoint; a packed model has its own.
     """
 
     model: Path
@@ -108,15 +140,19 @@ class DecodeJob:
     units: Path | None = None
     voice: Path | None = None
     judge: Path | None = None
+    device: str | torch.device = "cpu"
+    part: Part = WHOLE
+    llm_dtype: str = "float32"
     started_s: float = field(default_factory=time.time)
 
     @classmethod
     def of(cls, args: argparse.Namespace, config: DecodeConfig, output: Path, data: Path | None = None) -> DecodeJob:
         """The model of a command line on `data`, or on the data of the command line."""
-        parts = {name: getattr(args, name, None) for name in ("codec", "llm", "units", "voice", "judge")}
+        names = ("codec", "llm", "units", "voice", "judge", "device", "part", "llm_dtype")
+        given = {name: getattr(args, name) for name in names if hasattr(args, name)}
         from freeze_omni.pack import find
 
-        return cls(find(args.model), data or args.data, output, config, args.seed, args.threads, **parts)
+        return cls(find(args.model), data or args.data, output, config, args.seed, args.threads, **given)
 
     @property
     def partial(self) -> bool:
@@ -126,18 +162,28 @@ class DecodeJob:
     def load(self, *parts: str) -> Any:
         """The packed model, or a model of these parts of the checkpoint. Raises ConfigError."""
         if not self.partial:
-            return load_model(self.model, self.threads, self.seed)
+            return load_model(self.model, self.threads, self.seed, self.device)
         _prepare(self.threads, self.seed)
         sources = [f"{self.model}:{','.join(parts)}", *([f"{self.codec}:codec"] if self.codec else [])]
-        return _read(tuple(sources), self.llm, self.units, self.voice)
+        return _read(tuple(sources), self.llm, self.units, self.voice, self.llm_dtype, self.device)
 
-    def run(self, title: str, keys: Iterable[str], made_from: Any, work: Work) -> dict[str, dict[str, Any]]:
-        """Records of all keys; `work` is called only if some are missing or were `made_from` other settings."""
-        keys, records = list(keys), self._records(made_from)
-        if todo := records.missing(keys):
+    def run(
+        self, title: str, units: Units, made_from: Any, work: Work, timed: bool = False
+    ) -> dict[str, dict[str, Any]]:
+        """Records of all units; `work` is called only if some are missing or were `made_from` other settings.
+
+        timed: what is measured is time, so that no job beside it does the same. Raises PartDone: in a job of an array.
+        """
+        if timed and not self.part.alone:
+            raise PartDone
+        keys, records = [key for unit in units for key in unit], self._records(made_from)
+        if todo := [unit for unit in self.part.of(units) if records.missing(unit)]:
             for done in work(todo):
                 records.add(done)
                 progress(title, len(records.found), len(keys), self.started_s)
+        if not self.part.alone:
+            raise PartDone
+        records.settle(keys)
         return {key: records.found[key] for key in keys}
 
     def finish(self, texts: Mapping[str, str], names: Iterable[str] = ()) -> None:
@@ -160,7 +206,9 @@ class DecodeJob:
         read = {part.name: fingerprint(part) if part.exists() else str(part) for part in parts}
         read["test set"] = fingerprint(self.data)
         identity = {"read": read, "data": str(self.data), "config": repr(made_from), "seed": self.seed}
-        return Records(self.output, identity)
+        if self.partial and self.llm_dtype != "float32":
+            identity["llm_dtype"] = self.llm_dtype
+        return Records(self.output, identity, self.part)
 
 
 def session_config(job: DecodeJob, model: Any, max_new_tokens: int) -> SessionConfig:
@@ -170,12 +218,12 @@ def session_config(job: DecodeJob, model: Any, max_new_tokens: int) -> SessionCo
     return SessionConfig(answers=replace(answers, generation=generation), seed=job.seed)
 
 
-def load_model(folder: Path, threads: int = 0, seed: int = 0) -> Any:
+def load_model(folder: Path, threads: int = 0, seed: int = 0, device: str | torch.device = "cpu") -> Any:
     """The packed model, ready to decode, with torch's threads and seed set. A process loads it once."""
     from freeze_omni.pack import find
 
     _prepare(threads, seed)
-    return _load(find(folder).resolve())
+    return _load(find(folder).resolve(), device)
 
 
 def _prepare(threads: int, seed: int) -> None:
@@ -187,20 +235,27 @@ def _prepare(threads: int, seed: int) -> None:
 
 
 @lru_cache(maxsize=1)
-def _load(folder: Path) -> Any:
+def _load(folder: Path, device: str | torch.device) -> Any:
     from transformers.utils import logging
 
     from freeze_omni.pack import LOAD_ERRORS, load, load_fault
 
     logging.disable_progress_bar()
     try:
-        return load(folder)
+        return load(folder, device)
     except LOAD_ERRORS as error:
         raise ConfigError(load_fault(folder, error)) from None
 
 
 @lru_cache(maxsize=1)
-def _read(sources: tuple[str, ...], llm: str | None, units: Path | None, voice: Path | None) -> Any:
+def _read(
+    sources: tuple[str, ...],
+    llm: str | None,
+    units: Path | None,
+    voice: Path | None,
+    llm_dtype: str,
+    device: str | torch.device,
+) -> Any:
     from freeze_omni.checkpoint import read_model
 
-    return read_model(sources, llm=llm, units=units, voice=voice)
+    return read_model(sources, llm=llm, units=units, voice=voice, llm_dtype=llm_dtype).to(device)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import batched
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +15,14 @@ from torch import Tensor
 
 from freeze_omni.config import build
 from freeze_omni.data import tables
-from freeze_omni.data.audio import read_audio
+from freeze_omni.data.audio import length_s, read_audio
 from freeze_omni.data.ids import check_ids
 from freeze_omni.data.rows import read_objects
 from freeze_omni.data.tables import TableError, read_table
 from freeze_omni.llm.order import Rounds, parse_rounds
 from freeze_omni.shapes import pad_rows
 
-_HELD = 1000  # utterances whose sound is in memory at once
+_SORTED = 1000  # utterances that are sorted by length together
 
 
 @dataclass(frozen=True)
@@ -52,17 +53,21 @@ def first_keys(table: Mapping[str, object], limit: int) -> list[str]:
     return keys if len(keys) <= limit else [keys[i * len(keys) // limit] for i in range(limit)]
 
 
+def length_batches(table: Mapping[str, str], keys: Sequence[str], size: int) -> list[tuple[str, ...]]:
+    """Batches of ids of similar length, by the set alone. Raises AudioError."""
+    batches: list[tuple[str, ...]] = []
+    for some in batched(keys, _SORTED):
+        batches += batched(sorted(some, key=lambda key: length_s(table[key])), size)
+    return batches
+
+
 def sound_batches(
-    table: Mapping[str, str], keys: Sequence[str], hz: int, size: int, tail_s: float = 0.0
-) -> Iterator[tuple[list[str], list[np.ndarray]]]:
-    """Ids and their samples (S_i,) at `hz`, in batches of similar length. tail_s: silence to add. Raises AudioError."""
+    table: Mapping[str, str], batches: Iterable[Sequence[str]], hz: int, tail_s: float = 0.0
+) -> Iterator[tuple[Sequence[str], list[np.ndarray]]]:
+    """Ids of each batch and their samples (S_i,) at `hz`. tail_s: silence to add. Raises AudioError."""
     tail = (0, round(tail_s * hz))
-    for start in range(0, len(keys), _HELD):
-        sounds = {key: np.pad(read_audio(table[key], hz)[0], tail) for key in keys[start : start + _HELD]}
-        ordered = sorted(sounds, key=lambda key: len(sounds[key]))
-        for first in range(0, len(ordered), size):
-            batch = ordered[first : first + size]
-            yield batch, [sounds[key] for key in batch]
+    for batch in batches:
+        yield batch, [np.pad(read_audio(table[key], hz)[0], tail) for key in batch]
 
 
 def stack(sounds: Sequence[np.ndarray]) -> tuple[Tensor, Tensor]:

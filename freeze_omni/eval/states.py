@@ -31,8 +31,16 @@ from freeze_omni.eval.bootstrap import share_of, summarise
 from freeze_omni.eval.config import DecodeConfig, TakeRule
 from freeze_omni.eval.outputs import match, read_numbers, read_sounds, speech_segments
 from freeze_omni.eval.report import Found, Report, Section, number, share, summary, table
-from freeze_omni.eval.runner import DecodeJob, data_of, read_records
-from freeze_omni.eval.sets import first_keys, read_histories, read_jsonl, read_states, sound_batches, stack
+from freeze_omni.eval.runner import DecodeJob, Units, data_of, read_records
+from freeze_omni.eval.sets import (
+    first_keys,
+    length_batches,
+    read_histories,
+    read_jsonl,
+    read_states,
+    sound_batches,
+    stack,
+)
 from freeze_omni.llm.cache import LlmCache
 from freeze_omni.session.reducer import decide
 from freeze_omni.shapes import pad_rows, valid_mask
@@ -62,13 +70,14 @@ def decode(job: DecodeJob) -> dict[str, dict[str, Any]]:
     """Write records.jsonl, the probabilities of the three states at every chunk, and `text`, the transcripts."""
     config, table, histories = job.config.states, read_table(job.data / "wav.scp"), read_histories(job.data)
 
-    def work(todo: list[str]) -> Iterator[list[dict[str, Any]]]:
+    def work(todo: Units) -> Iterator[list[dict[str, Any]]]:
         model = job.load()
-        for keys, sounds in sound_batches(table, todo, model.rates.input_hz, config.batch):
+        for keys, sounds in sound_batches(table, todo, model.rates.input_hz):
             contexts = [context(model, histories.get(key, ())) for key in keys]
             yield [{"id": key, **row} for key, row in zip(keys, stream(model, sounds, contexts), strict=True)]
 
-    records = job.run("states", first_keys(table, config.scenes), config, work)
+    batches = length_batches(table, first_keys(table, config.scenes), config.batch)
+    records = job.run("states", batches, config, work)
     job.finish({key: record["transcript"] for key, record in records.items()})
     return records
 
@@ -80,8 +89,8 @@ def stream(model: Any, sounds: Sequence[np.ndarray], contexts: Sequence[Tensor])
     size, rows, late = model.rates.chunk_samples, len(sounds), model.listening.delay_samples
     chunks = [len(sound) // size for sound in sounds]
     wav, _ = stack([sound[: max(count, 1) * size] for sound, count in zip(sounds, chunks, strict=True)])
-    wav, chunks = nn.functional.pad(wav, (0, late)), [count + late // size for count in chunks]
-    state, cache = model.listening.initial_state(rows), model.llm.new_cache()
+    wav, chunks = nn.functional.pad(wav, (0, late)).to(model.device), [count + late // size for count in chunks]
+    state, cache = model.listening.initial_state(rows, model.device), model.llm.new_cache()
     last = _read(model, *pad_rows(list(contexts)), cache)
     said: list[list[list[float]]] = [[] for _ in sounds]
     units: list[list[int]] = [[] for _ in sounds]

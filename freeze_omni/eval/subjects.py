@@ -36,10 +36,13 @@ DECODERS: dict[str, Decoder] = dict(asr=asr, qa=qa, states=states, codec=codec, 
 """In the order of stage 11."""
 
 
-def score_root(root: Path, config: DecodeConfig, judge: Path | None) -> dict[str, Any]:
-    """Figures of all decoded subjects (of speech only with a judge): WER in percent, shares as fractions, seconds."""
-    found: dict[str, Any] = {}
+def score_root(root: Path, config: DecodeConfig, judge: Path | None, device: str = "cpu") -> dict[str, Any]:
+    """Figures of all decoded subjects (of speech only with a judge): WER in percent, shares as fractions, seconds.
+
+    device: of the judge.
+    """
+    found: dict[str, Any] = tts.score(root, config, judge, device)
     for name, subject in SUBJECTS.items():
-        if name in ("asr", "tts") or (root / name / "decode.json").exists():
+        if name == "asr" or name != "tts" and (root / name / "decode.json").exists():
             found |= subject.score(root, config, judge)
     return {name: figures for name, figures in found.items() if figures}

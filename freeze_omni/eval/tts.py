@@ -7,6 +7,7 @@ copies and the answers streamed by sessions are scored here, too.
 import argparse
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,16 +17,17 @@ from torch import Tensor
 
 from freeze_omni.config import ConfigError
 from freeze_omni.data.audio import write_wav
+from freeze_omni.data.parts import LeftToOthers, Part
 from freeze_omni.data.tables import read_table, write_table
 from freeze_omni.eval import codec, paper
 from freeze_omni.eval.codec import COPY, ORIGINAL
 from freeze_omni.eval.config import DecodeConfig
-from freeze_omni.eval.judge import judged_texts
+from freeze_omni.eval.judge import judge_device, judged_texts
 from freeze_omni.eval.meters import SCALES
 from freeze_omni.eval.outputs import match, read_sounds
 from freeze_omni.eval.quality import score_quality
 from freeze_omni.eval.report import MISSING, Found, Report, Section, mean, number, rate, table
-from freeze_omni.eval.runner import DecodeJob, read_records
+from freeze_omni.eval.runner import DecodeJob, Units, read_records
 from freeze_omni.eval.sets import first_keys
 from freeze_omni.eval.wer import error_rate
 from freeze_omni.session.answer import own_answers
@@ -52,11 +54,11 @@ def decode(job: DecodeJob) -> dict[str, dict[str, Any]]:
     prefixes = (False, True) if questions else (False,)
     settings = {setting_name(k, prefix): (k, prefix) for prefix in prefixes for k in config.top_k}
 
-    def work(todo: list[str]) -> Iterator[list[dict[str, Any]]]:
+    def work(todo: Units) -> Iterator[list[dict[str, Any]]]:
         if job.partial and not (job.codec and job.llm and job.voice):
             raise ConfigError(f"{job.model}: a speech decoder needs --codec, --llm and --voice, a sound file")
         sentences = {key: (texts[key], questions.get(key)) for key in keys}
-        for name in todo:
+        for (name,) in todo:
             model, (top_k, prefix) = job.load("speech_decoder"), settings[name]
             answers = job.config.answers or own_answers(model)
             served = (top_k, prefix) == (answers.sampling.top_k, answers.prefix and True in prefixes)
@@ -64,7 +66,7 @@ def decode(job: DecodeJob) -> dict[str, dict[str, Any]]:
             spoken = speak(model, sentences, prefix, drawn, folder, config.batch)
             yield [{"id": name, "served": served, **spoken}]
 
-    records = job.run("tts settings", settings, (config, job.config.answers), work)
+    records = job.run("tts settings", [(name,) for name in settings], (config, job.config.answers), work)
     job.finish({key: texts[key] for key in keys}, records)
     return records
 
@@ -85,7 +87,7 @@ def speak(
         rows = generate_batch(model.speech_decoder, texts, hidden, sampling)
         tokens, lengths = pad_rows([row if len(row) else row.new_zeros(1) for row in rows])
         voices = model.voice.expand(len(batch), *model.voice.shape[1:])
-        wavs = model.codec.decode(tokens, voices, lengths)
+        wavs = model.codec.decode(tokens, voices, lengths).cpu()
         for key, wav, row in zip(batch, wavs, rows, strict=True):
             size = len(row) * model.codec.hop_samples
             empty, seconds = empty + (size == 0), seconds + size / hz
@@ -106,18 +108,34 @@ def answer_states(model: Any, sentences: Sequence[Sentence]) -> list[Tensor]:
     return [row[start - 1 : start - 1 + size] for row, (start, size) in zip(hidden, sizes, strict=True)]
 
 
-def score(root: Path, config: DecodeConfig, judge: Path | None = None) -> dict[str, Any]:
+def score(root: Path, config: DecodeConfig, judge: Path | None = None, device: str = "cpu") -> dict[str, Any]:
     """`speech`: error rates by the judge, if any; `quality`: DNSMOS and speaker similarity, if asked for."""
-    found: dict[str, Any] = {} if judge is None else {"speech": score_speech(root, config, judge)}
+    found: dict[str, Any] = {} if judge is None else {"speech": score_speech(root, config, judge, device)}
     if (config.score.dnsmos or config.score.speaker_similarity) and (root / "codec" / "decode.json").exists():
         found["quality"] = score_quality(_spoken_folders(root, found.get("speech", {})), config.score)
     return found
 
 
-def score_speech(root: Path, config: DecodeConfig, judge: Path) -> dict[str, Any]:
+def score_speech(root: Path, config: DecodeConfig, judge: Path, device: str = "cpu") -> dict[str, Any]:
     """Error rates of every speech setting, of the codec's copies, of the originals, and of streamed answers."""
     figures: dict[str, Any] = {}
-    folders: list[tuple[str, Path, Path, dict[str, Any]]] = []  # name, clips, their texts, record
+    for name, clips, path, record in _judged_folders(root):
+        heard, texts = judged_texts(clips, judge, config.score.judge, device), read_table(path, need_value=False)
+        said = {key: texts[key] for key in heard}
+        figures[name] = _rates(said, heard, config.score.normaliser) | _speed(record)
+    return figures
+
+
+def judge_part(root: Path, config: DecodeConfig, judge: Path, device: str, part: Part) -> None:
+    """A job's share of what the judge hears for `score_speech`."""
+    for _, clips, _, _ in _judged_folders(root):
+        with suppress(LeftToOthers):
+            judged_texts(clips, judge, config.score.judge, device, part)
+
+
+def _judged_folders(root: Path) -> list[tuple[str, Path, Path, dict[str, Any]]]:
+    """Name, folder of clips, file of their texts, record."""
+    folders: list[tuple[str, Path, Path, dict[str, Any]]] = []
     for folder in (root / "codec", root / "tts"):
         if (folder / "decode.json").exists():
             records = read_records(folder / "records.jsonl")
@@ -125,11 +143,7 @@ def score_speech(root: Path, config: DecodeConfig, judge: Path) -> dict[str, Any
     streamed = root / "latency"
     if (streamed / "decode.json").exists() and _any_spoken(streamed):
         folders.append((STREAMED, streamed, streamed / "text", {}))
-    for name, clips, path, record in folders:
-        heard, texts = judged_texts(clips, judge, config.score.judge), read_table(path, need_value=False)
-        said = {key: texts[key] for key in heard}
-        figures[name] = _rates(said, heard, config.score.normaliser) | _speed(record)
-    return figures
+    return folders
 
 
 def _spoken_folders(root: Path, speech: Mapping[str, Any]) -> dict[str, Path]:
@@ -216,7 +230,9 @@ def evaluate(args: argparse.Namespace, config: DecodeConfig) -> Report:
         counts = {"utterances": len(record["keys"]), "speech_s": record["audio_s"]} if record else {}
         figures[name] = counts | _speed(record)
         if args.judge is not None:
-            heard = judged_texts(folder, args.judge, replace(config.score.judge, language=args.language))
+            heard = judged_texts(
+                folder, args.judge, replace(config.score.judge, language=args.language), judge_device(args.device)
+            )
             said = {key: heard.get(key, "") for key in references if args.model is None or key in heard}
             figures[name] |= _rates({key: references[key] for key in said}, said, args.normaliser)
     if args.judge is not None:

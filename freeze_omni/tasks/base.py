@@ -2,7 +2,6 @@
 
 import argparse
 import logging
-import os
 import sys
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -16,6 +15,7 @@ from espnet2.iterators.sequence_iter_factory import SequenceIterFactory
 from espnet2.tasks.abs_task import AbsTask, optim_classes, scheduler_classes
 from espnet2.train.collate_fn import CommonCollateFn
 from espnet2.train.dataset import ESPnetDataset
+from espnet2.train.distributed_utils import get_rank
 from espnet2.utils import config_argparse
 from espnet2.utils.nested_dict_action import NestedDictAction
 from espnet2.utils.types import float_or_none, int_or_none, str2bool, str_or_none
@@ -229,7 +229,7 @@ class BaseTask(AbsTask):
         needed = cls.needed(cls.set_up(args)[0])  # a wrong key is reported before anything else is done
         cls.settle_options(args)
         add_data_dirs(args, cls.files, tuple(set(cls.optional) - set(needed)), cls.sample_hz)
-        if int(os.environ.get("RANK", args.dist_rank or 0)) == 0:
+        if not get_rank(args.dist_rank, args.dist_launcher if args.distributed else None):
             start_records(args)
         super().main_worker(args)
 

@@ -31,3 +31,11 @@ def test_a_figure_is_written_beside_the_others(tmp_path, monkeypatch):
     assert (record["one"], record["two"]) == (1.5, 2) and set(record["made"]) == {"one", "two"}
     with pytest.raises(SystemExit):
         scale.main(["three"])
+
+
+@pytest.mark.processes
+def test_two_processes_prepare_what_one_does_and_are_timed(tmp_path):
+    found = scale.nj2_speedup(tmp_path, recordings=3, rounds=1)
+    seconds = [found["nj2_runs"][name][0] for name in ("seconds_nj1", "seconds_nj2")]
+    assert found["nj2_speedup"] == pytest.approx(seconds[0] / seconds[1]) and min(seconds) > 0
+    assert (tmp_path / "nj2/text").read_text().count("\n") == 9, "three speeds"

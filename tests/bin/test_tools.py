@@ -17,6 +17,7 @@ from freeze_omni.bin import decode as decoding
 from freeze_omni.eval import runner
 from freeze_omni.eval.duplex.compose import ComposeConfig, Composer, Pools, read_sounds
 from freeze_omni.eval.results import KEYS
+from freeze_omni.eval.runner import read_records
 from freeze_omni.pack import save
 from tests.toy import toy_system
 
@@ -86,12 +87,12 @@ def work(tmp_path_factory):
     return folder
 
 
-def decode(work):
+def decode(work, root="root", *more):
     dialogue = str(work / "qa_test")
     sets = ["--asr", str(work / "asr_test_seen"), "--qa", dialogue, "--scenes", dialogue, "--tts", dialogue]
     sets += ["--copies", dialogue, "--duplex", str(work / "duplex_scenes")]
     config = ["--config", str(work / "decode.yaml")]
-    decoding.main(["all", "--model", str(work / "pack"), "--root", str(work / "root"), *config, *sets])
+    decoding.main(["all", "--model", str(work / "pack"), "--root", str(work / root), *config, *sets, *more])
 
 
 @pytest.fixture(scope="module")
@@ -137,6 +138,26 @@ def test_decoding_again_loads_no_model_and_a_killed_run_goes_on(work, decoded, m
     records.write_text("".join(lines[:1]) + lines[1][:20])  # killed in the middle of a line
     decode(work)
     assert len(loads) == 1 and sorted(records.read_text().splitlines()) == sorted(whole.splitlines())
+
+
+def test_an_array_of_jobs_decodes_the_same(work, decoded, monkeypatch):
+    """What is timed waits for the job that merges, and nothing else does."""
+    for number in (2, 1):
+        decode(work, "array", "--part", f"{number}/2")
+        assert not list((work / "array").glob("*/decode.json"))
+    loads, load = [], runner.load_model
+    monkeypatch.setattr(runner, "load_model", lambda *a: loads.append(a) or load(*a))
+    decode(work, "array")
+    assert len(loads) == 1, "latency"
+    for name in ("asr_asr_test_seen", "qa", "states", "codec", "tts"):
+        found = [list(read_records(root / name / "records.jsonl").values()) for root in (decoded, work / "array")]
+        for record in (*found[0], *found[1]):
+            record.pop("took_s", None)
+        assert found[0] == found[1], name
+        assert (decoded / name / "text").read_text() == (work / "array" / name / "text").read_text()
+        assert not (work / "array" / name / ".parts").exists()
+    for wav in (decoded / "tts/wav").glob("*/*.wav"):
+        assert wav.read_bytes() == (work / "array" / wav.relative_to(decoded)).read_bytes()
 
 
 def test_a_subject_alone_and_only_some_of_all(work, decoded, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -101,3 +102,27 @@ def test_one_line_says_what_is_wrong(recipe: Path, capsys: pytest.CaptureFixture
     assert "a-2.wav: no such file" in capsys.readouterr().err
     assert run(recipe, "--checkpoint", str(recipe / "exp" / "none.pth")) == 1
     assert "none.pth: no such checkpoint" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("jobs", [2, 5])
+def test_an_array_of_jobs_writes_the_same(recipe: Path, monkeypatch: pytest.MonkeyPatch, jobs: int) -> None:
+    monkeypatch.setattr(dump, "BATCH_UTTERANCES", 2)
+    assert run(recipe) == 0
+    names = ("tokens", "voices.npz", "speakers.npz")
+    alone = [np.load(recipe / "dump" / name) if "npz" in name else None for name in names]
+    tokens = (recipe / "dump" / "tokens").read_bytes()
+    shutil.rmtree(recipe / "dump")
+    for number in range(1, jobs + 1):
+        assert run(recipe, f"--part={number}/{jobs}") == 0
+        assert not (recipe / "dump" / "tokens").exists()
+    monkeypatch.setattr(dump, "_encode", None)  # merging encodes nothing
+    assert run(recipe) == 0
+    assert (recipe / "dump" / "tokens").read_bytes() == tokens
+    for name, before in zip(names[1:], alone[1:], strict=True):
+        now = np.load(recipe / "dump" / name)
+        assert {key: now[key].tobytes() for key in now.files} == {key: before[key].tobytes() for key in before.files}
+
+
+def test_a_device_that_is_not_there_is_told(recipe: Path, capsys: pytest.CaptureFixture) -> None:
+    assert run(recipe, "--device=nonsense") == 1
+    assert "--device nonsense: no such kind of device" in capsys.readouterr().err

@@ -7,10 +7,12 @@ import pytest
 import soundfile
 
 from freeze_omni.bin import format_wav_scp
+from freeze_omni.data import prepare
 from freeze_omni.data.audio import AudioError, read_audio, write_wav
 from freeze_omni.data.datadir import validate
 from freeze_omni.data.datadir_fix import fix
 from freeze_omni.data.kaldi_dir import write_set
+from freeze_omni.data.parts import Part
 from freeze_omni.data.prepare import PrepareConfig, prepare_dir
 from freeze_omni.data.tables import TableError, read_table
 from tests.commands import exit_code
@@ -244,3 +246,52 @@ def test_a_wrong_format_is_said(toy_dir: Path, tmp_path: Path) -> None:
     for wrong in ({"audio_format": "mp3"}, {"shards": 3, "audio_format": "flac.ark"}, {"shards": -1}):
         with pytest.raises(ValueError, match="audio_format|shards"):
             PrepareConfig(**wrong)
+
+
+def refused(*_, **__):
+    raise AssertionError("merging prepares nothing")
+
+
+TABLES = ("wav.scp", "text", "utt2spk", "spk2utt", "utt2num_samples", "skipped")
+
+
+@pytest.mark.parametrize("jobs", [2, 3])
+def test_an_array_of_jobs_prepares_the_same(toy_dir: Path, tmp_path: Path, monkeypatch, jobs: int) -> None:
+    monkeypatch.setattr(prepare, "PART", 1)
+    config, one, more = PrepareConfig(speeds=(1.0, 0.9), min_s=0.6), tmp_path / "one", tmp_path / "more"
+    kept = prepare_dir(toy_dir, one, config)
+    for number in range(jobs, 0, -1):
+        prepare_dir(toy_dir, more, config, part=Part(number, jobs))
+    assert not (more / "wav.scp").exists()
+    made = prepare._prepare
+    monkeypatch.setattr(prepare, "_prepare", refused)
+    assert prepare_dir(toy_dir, more, config) == kept and not (more / prepare.PARTS).exists()
+    for name in TABLES:
+        assert (more / name).read_text().replace("/more/", "/one/") == (one / name).read_text(), name
+    for key in read_table(one / "wav.scp"):
+        assert path_of(more, key).read_bytes() == path_of(one, key).read_bytes()
+    monkeypatch.setattr(prepare, "_prepare", made)
+    assert prepare_dir(toy_dir, more, PrepareConfig()) == 2, "another configuration"
+    assert len(list((more / "wav").iterdir())) == 2, "files of the array are known as ours"
+
+
+def test_a_killed_array_prepares_what_is_missing(toy_dir: Path, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(prepare, "PART", 1)
+    out, made, seen = tmp_path / "out", prepare._prepare, []
+
+    def counted(recording, config, place):
+        seen.append(recording.utterances[0][0])
+        if len(seen) == 2:
+            raise KeyboardInterrupt
+        return made(recording, config, place)
+
+    monkeypatch.setattr(prepare, "_prepare", counted)
+    prepare_dir(toy_dir, out, PrepareConfig(), part=Part(1, 2))
+    with pytest.raises(KeyboardInterrupt):
+        prepare_dir(toy_dir, out, PrepareConfig(), part=Part(2, 2))
+    prepare_dir(toy_dir, out, PrepareConfig(), part=Part(1, 2))
+    prepare_dir(toy_dir, out, PrepareConfig(), part=Part(2, 2))
+    assert seen == ["spk-a", "spk-b", "spk-b"]
+    (toy_dir / "wav.scp").write_text(f"spk-a {toy_dir}/b.wav\nspk-b {toy_dir}/a.wav\n")
+    prepare_dir(toy_dir, out, PrepareConfig())
+    assert read_table(out / "utt2num_samples") == {"spk-a": "8000", "spk-b": "16000"}, "the sound has changed since"

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from freeze_omni.data.parts import WHOLE, LeftToOthers, Part
 from freeze_omni.dialogues import answers as module
 from freeze_omni.dialogues.answers import AnswerConfig, Asked, LlmAnswer, answer_questions, answer_rounds
 
@@ -81,3 +82,51 @@ def test_the_llm_reads_what_was_said_before(tmp_path: Path) -> None:
     found = answer_rounds(llm, [later, Asked("Why?")], config, tmp_path)
     assert found[later].text == llm.tokenizer.decode(expected.ids, skip_special_tokens=True).strip()
     assert found[later] != found[Asked("Why?")]
+
+
+@pytest.mark.parametrize("jobs", [2, 3])
+def test_an_array_of_jobs_asks_in_the_same_batches(tmp_path: Path, asked: list, monkeypatch, jobs: int) -> None:
+    monkeypatch.setattr(module, "_BATCH", 2)
+    questions = [Asked("q" * number + "?") for number in range(1, 8)]
+
+    def ask(cache: Path, part: Part = WHOLE):
+        def all_of(some, keep):
+            module._answer_all(None, AnswerConfig(), some, keep)
+
+        return module.kept_answers("llm", all_of, questions, AnswerConfig(), cache, part)
+
+    alone = ask(tmp_path / "one")
+    batches, asked[:] = list(asked), []
+    for number in range(jobs, 0, -1):
+        if number > 1:
+            with pytest.raises(LeftToOthers):
+                ask(tmp_path / "more", Part(number, jobs))
+        else:
+            assert ask(tmp_path / "more", Part(number, jobs)) == alone, "all others are done"
+    assert sorted(asked) == sorted(batches)
+    asked.clear()
+    for number in range(1, jobs + 1):
+        assert ask(tmp_path / "more", Part(number, jobs)) == alone, "a next turn asks nothing"
+    assert ask(tmp_path / "more") == alone and not asked
+    (one,), (more,) = ((tmp_path / name / "answers").iterdir() for name in ("one", "more"))
+    assert one.read_text() == more.read_text()
+
+
+def test_the_answers_of_a_known_llm_are_found_without_loading_it(tmp_path: Path, asked: list, monkeypatch) -> None:
+    loaded = []
+
+    def load(folder, dtype, device):
+        loaded.append(dtype)
+        return types.SimpleNamespace(fingerprint=lambda: f"weights in {dtype}")
+
+    monkeypatch.setattr("freeze_omni.llm.frozen.FrozenLLM.load", load)
+    (tmp_path / "llm").mkdir()
+    (tmp_path / "llm/model").write_text("weights")
+    for dtype in ("float32", "bfloat16", "float32"):
+        ask = module.ask_frozen(str(tmp_path / "llm"), AnswerConfig(), tmp_path, dtype)
+        assert ask([Asked("Why?")])[Asked("Why?")].text == "WHY?"
+    assert loaded == ["float32", "bfloat16"] and len(asked) == 2
+    (tmp_path / "llm/model").write_text("other weights")
+    ask([Asked("Why?")])
+    module.ask_frozen(str(tmp_path / "llm"), AnswerConfig(), tmp_path)([Asked("Why?")])
+    assert loaded == ["float32", "bfloat16", "float32"], "another LLM in the folder"

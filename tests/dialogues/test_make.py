@@ -12,6 +12,7 @@ import soundfile
 from freeze_omni.config import ConfigError, build
 from freeze_omni.data.datadir import validate
 from freeze_omni.data.kaldi_dir import write_spoken_set
+from freeze_omni.data.parts import WHOLE, LeftToOthers, Part
 from freeze_omni.data.questions import Question, read_questions, write_questions
 from freeze_omni.data.tables import TableError, read_table
 from freeze_omni.data.tts.backends import Voice
@@ -290,3 +291,33 @@ def test_processes_compose_the_same(data: Path, toy_program: str, monkeypatch: p
     for name in ("wav.scp", "answer_wav.scp"):  # paths
         one.pop(name), two.pop(name)
     assert one == two
+
+
+def test_an_array_of_jobs_makes_the_same_sets(dialogues: Path, toy_program: str, monkeypatch) -> None:
+    """Two jobs, in turns: neither goes on before the other has spoken; rounds, scenes and sounds are those of one."""
+    monkeypatch.setattr(module, "SHARD_SCENES", 2)
+    one = {**CONFIG["sets"]["train"], "rounds": 3, "answer_words": 0}
+    config = build(DialogueConfig, {**CONFIG, "sets": {"train": one, "more": {**one, "scenes": {"noise": 3}}}})
+    whole, parts, texts = dialogues / "out", dialogues / "parts", []
+
+    def make(output: Path, part: Part = WHOLE, cache: str = "cache") -> None:
+        folders = TtsFolders(cache=str(dialogues / cache), program=toy_program)
+        make_dialogues(config, dialogues, output, ask, folders, 1, part=part)
+
+    make(whole)
+    with pytest.raises(LeftToOthers, match="spoken answers"):
+        make(parts, Part(1, 2), "other")
+    for number in (2, 1):
+        make(parts, Part(number, 2), "other")
+        assert not (parts / "train/wav.scp").exists()
+    monkeypatch.setattr(module, "_compose_one", None)  # merging composes nothing
+    make(parts, cache="other")
+    for name in ("train", "more"):
+        files = sorted(path.name for path in (whole / name).iterdir() if path.is_file())
+        assert files == sorted(path.name for path in (parts / name).iterdir() if path.is_file())
+        for file in files:
+            texts = [(folder / name / file).read_text().replace(f"{folder}/", "") for folder in (whole, parts)]
+            texts = [text.replace("/other/", "/cache/") for text in texts]
+            assert texts[0] == texts[1], file
+        for wav in (whole / name / "wav").iterdir():
+            assert wav.read_bytes() == (parts / name / "wav" / wav.name).read_bytes()

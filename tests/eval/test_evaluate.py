@@ -226,7 +226,7 @@ def test_speech_is_heard_by_the_judge(data, tmp_path, monkeypatch):
     """The judge is replaced by one that knows the words; the real one is tested in test_judge.py."""
 
     class Knowing:
-        def __init__(self, folder, config):
+        def __init__(self, folder, config, device):
             assert config.language == "en"
 
         def transcribe(self, clips):

@@ -3,6 +3,10 @@
 import numpy as np
 import pytest
 
+from freeze_omni.data.audio import write_wav
+from freeze_omni.data.parts import LeftToOthers, Part
+from freeze_omni.data.tables import write_table
+from freeze_omni.eval import judge
 from freeze_omni.eval.config import JudgeConfig
 from freeze_omni.eval.judge import RATE_HZ, Judge, Placed, Word, assign, windows
 
@@ -64,3 +68,34 @@ def test_doubtful_clips_are_decoded_alone_and_silent_ones_not_at_all():
 def test_a_folder_without_a_model_is_an_error(tmp_path):
     with pytest.raises(FileNotFoundError, match="no model.bin"):
         Judge(tmp_path)
+
+
+def test_jobs_of_an_array_hear_the_same_groups(tmp_path, monkeypatch):
+    """What a clip is heard as may depend on those that share its window: groups are those of one job."""
+    groups = []
+
+    class Hears:
+        def __init__(self, model_dir, config, device):
+            assert device == "cpu"
+
+        def transcribe(self, clips):
+            groups.append(sorted(clips))
+            return {key: f"{key} of {len(clips)}" for key in clips}
+
+    monkeypatch.setattr(judge, "Judge", Hears)
+    monkeypatch.setattr(judge, "_GROUP", 2)
+    judge._load.cache_clear()
+    for name in ("one", "more"):
+        for key in "abcde":
+            write_wav(tmp_path / name / f"{key}.wav", clip(0.1), RATE_HZ)
+        write_table(tmp_path / name / "wav.scp", {key: tmp_path / name / f"{key}.wav" for key in "abcde"})
+    whole = judge.judged_texts(tmp_path / "one", tmp_path / "whisper", CONFIG)
+    alone, groups[:] = list(groups), []
+    with pytest.raises(LeftToOthers, match="what the judge hears"):
+        judge.judged_texts(tmp_path / "more", tmp_path / "whisper", CONFIG, part=Part(2, 2))
+    assert judge.judged_texts(tmp_path / "more", tmp_path / "whisper", CONFIG, part=Part(1, 2)) == whole
+    assert sorted(groups) == sorted(alone) == [["a", "b"], ["c", "d"], ["e"]]
+    assert judge.judged_texts(tmp_path / "more", tmp_path / "whisper", CONFIG) == whole and len(groups) == 3
+    texts = [(tmp_path / name / "judge/records.jsonl").read_text() for name in ("one", "more")]
+    assert texts[0] == texts[1]
+    judge._load.cache_clear()

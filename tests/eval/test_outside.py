@@ -195,7 +195,7 @@ def test_two_sets_of_one_name_are_refused(tmp_path):
 
 def test_silence_follows_each_sound(tmp_path):
     wav = sound(tmp_path / "a.wav", 0.5)
-    ((_, (heard,)),) = sound_batches({"a": str(wav)}, ["a"], 16000, 2, tail_s=1.5)
+    ((_, (heard,)),) = sound_batches({"a": str(wav)}, [["a"]], 16000, tail_s=1.5)
     assert len(heard) == 32000 and not heard[8000:].any()
     assert np.array_equal(heard[:8000], read_audio(str(wav), 16000)[0])
 

@@ -29,7 +29,7 @@ def asked(monkeypatch):
     ids = []
 
     class Fake:
-        def __init__(self, folder, config):
+        def __init__(self, folder, config, device):
             assert config.language == "en"
 
         def transcribe(self, clips):

@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[2]
 UTILS = ROOT / "utils"
 
 
-def run(*command: object, cwd: Path | None = None, env: dict[str, str] | None = None):
+def run(*command: object, cwd: Path | None = None, env: dict[str, str] | None = None, timeout_s: float = 60):
     """Run a command without stdin; the result has returncode, stdout and stderr (text)."""
     return subprocess.run(
         [str(word) for word in command],
@@ -21,7 +21,7 @@ def run(*command: object, cwd: Path | None = None, env: dict[str, str] | None = 
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=timeout_s,
     )
 
 

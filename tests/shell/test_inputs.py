@@ -150,6 +150,7 @@ USES = {
     "spoken_test_set": ("qa", {"decode_ctc"}),
     "scene_test_set": ("qa", {"duplex_scenes", "decode_ctc"}),
     "llm": ("judge", {"units", "dialogue", "durations", "system_ctc", "decode_ctc", "score", "pack"} | USE_LLM),
+    "llm_dtype": ("bfloat16", {"dialogue", "system_ctc", "pack"} | USE_LLM),
     "unit_kind": ("char", {"units"}),
     "unit_min_count": ("9", {"units"}),
     "nbpe": ("9", {"units"}),
@@ -183,7 +184,10 @@ FREE = {
     "skip_stages": "which stages run",
     "ngpu": "where a training runs",
     "num_nodes": "where a training runs",
-    "nj": "how many processes share the work",
+    "nj": "how many jobs share the work",
+    "inference_nj": "how many jobs share the work",
+    "gpu_inference": "where a network runs",
+    "device": "where a network runs",
     "nthreads": "how many threads share the work",
     "datadir": "another place, in which nothing is done yet",
     "dumpdir": "another place, in which nothing is done yet",
@@ -219,7 +223,7 @@ def test_an_option_redoes_the_works_that_use_it(base, option):
     assert redone <= expected, f"done again for nothing: {redone - expected}"
 
 
-@pytest.mark.parametrize("option", ["ngpu", "nj", "nthreads", "num_nodes"])
+@pytest.mark.parametrize("option", ["ngpu", "nj", "nthreads", "num_nodes", "inference_nj", "device"])
 def test_where_work_runs_redoes_nothing(base, option):
     assert not changed(base[1][0], prints(words_of(BASE | {option: "7"})))
 

@@ -184,7 +184,7 @@ def test_wrong_options_are_told_before_work(recipe, options, message):
     assert message in result.stderr + result.stdout
 
 
-def stage(folder, script, **options):
+def stage(folder, script, timeout_s=60, **options):
     """Run lines of a stage in `folder`, with the template's functions and these options."""
     values = {"datadir": "data", "dumpdir": "dump", "expdir": "exp", "decode_cmd": "run.pl", "cuda_cmd": "run.pl"}
     values |= dict.fromkeys(("tag", "mine", *(f"{name}_args" for name in OVERRIDES)), "")
@@ -193,7 +193,7 @@ def stage(folder, script, **options):
     given = "".join(f"{name}='{value}'; " for name, value in values.items())
     sources = f"for file in {TEMPLATE}/stages/*.sh; do . $file; done; work_done=false; "
     path = f"export PATH={folder}/bin:{ROOT}/utils:$PATH PYTHONPATH={ROOT}; mkdir -p exp/.stages; set -euo pipefail; "
-    return run("bash", "-c", path + sources + given + script, cwd=folder)
+    return run("bash", "-c", path + sources + given + script, cwd=folder, timeout_s=timeout_s)
 
 
 def test_an_optional_set_is_used_where_it_is_and_left_out_with_a_line_where_not(tmp_path):
@@ -445,7 +445,7 @@ def test_stage_4_depends_on_the_judge_where_it_rejects(tmp_path, line, given):
         found = stage(tmp_path, "threads=(env); stage_4", judge=judge, **options)
         assert found.returncode == 0, found.stderr
     commands = (tmp_path / "ran").read_text().splitlines()
-    assert [command.split()[-2:] == ["--judge", "one"] for command in commands] == ([True, False] if given else [False])
+    assert ["--judge one" in command for command in commands] == ([True, False] if given else [False])
 
 
 def test_stage_4_depends_on_who_answers_and_not_on_how_it_is_asked(tmp_path):

@@ -70,7 +70,7 @@ def test_the_lines_for_slurm_in_cmd_sh_are_ready_to_use(tmp_path):
     (tmp_path / "sbatch").chmod(0o755)
     env = {**os.environ, "PATH": f"{tmp_path}:{UTILS}:{os.environ['PATH']}"}
     asked = {"cuda": "--partition=gpu --time=48:00:00 --mem=64G --cpus-per-task=8 --gres=gpu:2"}
-    asked["decode"] = "--partition=cpu --time=12:00:00 --mem=16G --cpus-per-task=8"
+    asked["decode"] = "--partition=cpu --time=12:00:00 --mem=16G"
     for name, gpus in (("cuda", "--gpu 2"), ("decode", "")):
         script = f". ./cmd.sh; ${name}_cmd {gpus} x.log echo done"
         result = run("bash", "-c", script, cwd=tmp_path, env=env)

@@ -11,9 +11,12 @@ set -euo pipefail
 stage=1              # First stage to run.
 stop_stage=14        # Last stage to run.
 skip_stages=         # Stages to skip, as "8 9".
-ngpu=0               # GPUs for training; 0 trains on the CPU.
-num_nodes=1          # Only 1: several machines train with torchrun (docs/stages.md).
-nj=2                 # Parallel jobs of data preparation.
+ngpu=0               # GPUs of each machine for training; 0 trains on the CPU.
+num_nodes=1          # Machines for training, by slurm.pl in cmd.sh.
+nj=2                 # Parallel jobs of data preparation: processes on this machine, or an array of jobs by slurm.pl.
+inference_nj=1       # Parallel jobs of what runs networks: features, answers, codec tokens, decoding, judge; each has --nthreads.
+gpu_inference=false  # Each of these jobs on a GPU, through cuda_cmd.
+device=              # Where they compute: cpu, cuda, cuda:1, mps; by default cuda with --gpu_inference, otherwise cpu.
 nthreads=2           # Threads of a training or decoding process on the CPU.
 seed=777             # Seed of training and sampling.
 datadir=data         # Kaldi data directories.
@@ -60,6 +63,7 @@ outside_sets=        # Test sets that others made, as "DIR NAME=PATH": published
 encoder=             # A pretrained speech encoder to start from: a transformers or faster-whisper folder, or a hub id; empty: none.
 llm=                 # The frozen LLM: a folder or a hub id of any transformers causal LM.
 llm_revision=        # Commit, tag or branch of a hub id.
+llm_dtype=           # Type of its weights in all stages: float32, bfloat16, float16; each YAML's own, or float32, by default.
 unit_kind=llm        # CTC units: llm (the LLM's own tokens), bpe (sentencepiece), char, or word (letters, from which words are found).
 unit_min_count=3     # An LLM token with fewer occurrences is split into smaller ones (unit_kind=llm).
 nbpe=500             # Number of units (unit_kind=bpe).

@@ -108,19 +108,24 @@ def synthesize(jobs: Sequence[Job], folders: TtsFolders, nj: int = 1) -> dict[st
     Silence at both ends is cut to 60 ms. A killed run loses only the sentences in progress.
     Raises TtsError: a back-end or voice that is not available, or text that cannot be spoken.
     """
-    cache = Path(folders.cache) if folders.cache else default_cache()
-    known = {"kokoro": Kokoro.version, "piper": Piper.version}  # without loading a model
-    names = {job.voice.backend for job in jobs}
-    versions = {name: known.get(name) or make_backend(name, folders).version for name in names}
-    paths = {job.utterance: cached_path(job, versions[job.voice.backend], cache) for job in jobs}
+    paths = spoken_paths(jobs, folders)
     missing = {paths[job.utterance]: job for job in reversed(jobs) if not paths[job.utterance].exists()}
     work = functools.partial(_speak_into, folders=folders)
-    for name in sorted(versions):
+    for name in sorted({job.voice.backend for job in jobs}):
         todo = [(job, path) for path, job in missing.items() if job.voice.backend == name]
         todo.sort(key=lambda pair: -len(pair[0].text))  # the long ones first: no straggler at the end
         for _ in parallel_map(work, todo, nj, f"speaking with {name}", chunk=_BATCH.get(name, _QUICK_BATCH)):
             pass
     return paths
+
+
+def spoken_paths(jobs: Sequence[Job], folders: TtsFolders) -> dict[str, Path]:
+    """Utterance -> the wav file that `synthesize` writes, or has written. Raises TtsError."""
+    cache = Path(folders.cache) if folders.cache else default_cache()
+    known = {"kokoro": Kokoro.version, "piper": Piper.version}  # without loading a model
+    names = {job.voice.backend for job in jobs}
+    versions = {name: known.get(name) or make_backend(name, folders).version for name in names}
+    return {job.utterance: cached_path(job, versions[job.voice.backend], cache) for job in jobs}
 
 
 def _speak_into(todo: tuple[Job, Path], folders: TtsFolders) -> None:

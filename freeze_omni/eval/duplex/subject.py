@@ -22,7 +22,7 @@ from freeze_omni.eval.duplex.scene import FILE, KINDS, ScriptedScene, read_json,
 from freeze_omni.eval.outputs import speech_segments
 from freeze_omni.eval.question import ask
 from freeze_omni.eval.report import MISSING, Found, Report, Section, number, share, summary, table
-from freeze_omni.eval.runner import DecodeJob, data_of, session_config
+from freeze_omni.eval.runner import DecodeJob, Units, data_of, session_config
 from freeze_omni.eval.sets import write_json
 from freeze_omni.eval.suites.full_duplex_bench import as_content
 from freeze_omni.session.ops import drive_together
@@ -59,7 +59,7 @@ def _decode(job: DecodeJob, by: str = "", ends: Baseline | None = None) -> dict[
     scenes, config = {scene.id: scene for scene in read_scenes(job.data)}, job.config.duplex
     script = hashlib.sha256((job.data / FILE).read_bytes()).hexdigest()
 
-    def work(todo: list[str]) -> Iterator[list[dict[str, Any]]]:
+    def work(todo: Units) -> Iterator[list[dict[str, Any]]]:
         model = job.load()
         session, hz = session_config(job, model, config.max_new_tokens), model.rates.input_hz
         if ends is not None:
@@ -69,17 +69,18 @@ def _decode(job: DecodeJob, by: str = "", ends: Baseline | None = None) -> dict[
             one = SpeechSession(model, session)
             return one if ends is None else ends(one)
 
-        ask(model, Hearing.of(job.data, scenes[todo[0]], hz).heard[:hz], session, 0.0)  # first calls are slow
-        # side by side, work would take the time of all of them
-        for keys in itertools.batched(todo, config.batch if config.pace == 0 else 1):
+        ask(model, Hearing.of(job.data, scenes[todo[0][0]], hz).heard[:hz], session, 0.0)  # first calls are slow
+        for keys in todo:
             heard = {key: Hearing.of(job.data, scenes[key], hz) for key in keys}
             jobs = [playing(opened(), model.rates, heard[key], job.output / key, config.pace) for key in keys]
             lines = zip(keys, drive_together(model, jobs), strict=True)
             yield [{"id": key, "text": " ".join(line.text.split())} for key, line in lines]
 
     title = f"duplex by {by}" if by else "duplex"
+    timed = config.pace > 0  # side by side, work would take the time of all of them
+    units = list(itertools.batched(scenes, 1 if timed else config.batch))
     played = (config.max_new_tokens, config.pace, job.config.answers, script, by)
-    records = job.run(title, scenes, played, work)
+    records = job.run(title, units, played, work, timed)
     job.finish({key: record["text"] for key, record in records.items()})
     return records
 
@@ -224,7 +225,8 @@ def evaluate(args: argparse.Namespace, config: DecodeConfig) -> Report:
         play_scenes(args, outputs, scenes)
     notes = []
     if args.judge is not None:
-        judge = judges.Judge(args.judge, replace(config.score.judge, language=args.language))
+        how = replace(config.score.judge, language=args.language)
+        judge = judges.Judge(args.judge, how, judges.judge_device(args.device))
         transcribe(outputs, scenes, judge)
         notes.append(f"words by {judge.name}: a takeover is a second of words, or more than three")
     figures = score_outputs(outputs, scenes) if args.model is None else _score_model(outputs, scenes, config)

@@ -12,7 +12,7 @@ from freeze_omni.eval.config import DecodeConfig
 from freeze_omni.eval.judge import Judge
 from freeze_omni.eval.outputs import has_sounds, match, read_sounds, read_texts, text_files
 from freeze_omni.eval.question import ask, ask_rounds, converse
-from freeze_omni.eval.runner import DecodeJob, session_config
+from freeze_omni.eval.runner import DecodeJob, Units, session_config
 from freeze_omni.eval.suites import base, full_duplex_bench, server
 from freeze_omni.eval.suites.base import Answer, Item, Suite
 from freeze_omni.eval.suites.sessions import answered
@@ -75,7 +75,7 @@ def by_outputs(path: Path, fields: Any, suite: Suite, items: list[Item]) -> tupl
 def by_model(job: DecodeJob, args: argparse.Namespace, suite: Suite, items: list[Item]) -> dict[str, Answer]:
     """Answers of a packed model, each question or dialogue in its own session; a killed run is resumed."""
 
-    def work(todo: list[str]) -> Iterator[list[dict[str, Any]]]:
+    def work(todo: Units) -> Iterator[list[dict[str, Any]]]:
         model = job.load()
         config = session_config(job, model, args.max_new_tokens)
 
@@ -86,8 +86,10 @@ def by_model(job: DecodeJob, args: argparse.Namespace, suite: Suite, items: list
             asked = [ask(model, sounds[0], config)] if len(sounds) == 1 else ask_rounds(model, sounds, config)
             return [(one.text, one.audio) for one in asked]
 
-        return answered(items, set(todo), job.output, model.rates.input_hz, model.rates.output_hz, answer)
+        return answered(
+            items, {id_ for (id_,) in todo}, job.output, model.rates.input_hz, model.rates.output_hz, answer
+        )
 
     made_from = ("in time" if suite.IN_TIME else "asked", args.max_new_tokens)
-    records = job.run(args.suite, [item.id for item in items], made_from, work)
+    records = job.run(args.suite, [(item.id,) for item in items], made_from, work)
     return {key: Answer(record["text"], record["sound"]) for key, record in records.items()}

@@ -39,7 +39,7 @@ class Judge:
 
     name = "knowing"
 
-    def __init__(self, folder, config):
+    def __init__(self, folder, config, device):
         assert config.language == "en"
 
     def words(self, wav):

@@ -13,6 +13,7 @@ check_options() {
     [[ "${tag}" =~ ^[A-Za-z0-9_.-]*$ ]] || die "--tag ${tag}: use letters, digits, and the characters _ . -"
     [ -z "${tag}" ] || [ -z "${init_model}" ] || die "--tag and --init_model exclude each other: use another --expdir"
     if "${record}" && [ "$(basename "${conf}")" = tiny ]; then die "--record: the scores of a toy are not recorded"; fi
+    check_devices
     check_llm_options
     check_init_model
     local free_kb
@@ -20,6 +21,29 @@ check_options() {
     free_kb=$(df -Pk "${expdir}" | awk 'NR == 2 {print $4}')
     ((free_kb > 2000000)) ||
         die "only $((free_kb / 1024)) MB are free for ${expdir}: free some space or move --expdir and --dumpdir"
+}
+
+check_devices() { # where work runs
+    local name
+    for name in nj inference_nj nthreads num_nodes; do
+        [[ "${!name}" =~ ^[1-9][0-9]*$ ]] || die "--${name} ${!name}: give a number from 1"
+    done
+    [[ "${ngpu}" =~ ^[0-9]+$ ]] || die "--ngpu ${ngpu}: give a number; 0 trains on the CPU"
+    if ((num_nodes > 1)) && [[ "${cuda_cmd%% *}" != *slurm.pl ]]; then
+        die "--num_nodes ${num_nodes}: cuda_cmd in cmd.sh is '${cuda_cmd}', which knows one machine: take slurm.pl," \
+            "or start the training with torchrun (docs/stages.md)"
+    fi
+    if "${gpu_inference}" && [ -n "${device}" ] && [[ "${device}" != cuda* ]]; then
+        die "--gpu_inference true and --device ${device} exclude each other: give one"
+    fi
+    if [[ "${device}" = cuda* ]] && ! "${gpu_inference}" && ! here "${decode_cmd}"; then
+        die "--device ${device}: '${decode_cmd}' asks for no GPU: --gpu_inference true takes cuda_cmd, with --gpu 1"
+    fi
+    case ${llm_dtype} in
+        '' | float32 | bfloat16 | float16) ;;
+        *) die "--llm_dtype ${llm_dtype}: expected float32, bfloat16 or float16; int8 is for packing:" \
+            "--pack_args \"--llm_dtype int8\"" ;;
+    esac
 }
 
 check_llm_options() {

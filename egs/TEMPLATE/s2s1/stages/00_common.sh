@@ -5,6 +5,7 @@
 : "${pack_args:=}" "${decode_args:=}" "${decode:=asr qa states codec tts latency duplex}" "${seed:=777}" "${tts:=}" "${lexicon:=}"
 : "${shards:=}" "${audio_format:=wav}"
 : "${answers:=}" "${answers_url:=}" "${answers_model:=}" "${answers_opts:=}"
+: "${ngpu:=0}" "${nj:=2}" "${nthreads:=2}" "${inference_nj:=1}" "${gpu_inference:=false}" "${device:=}" "${llm_dtype:=}" "${num_nodes:=1}"
 
 log() { echo -e "$(date '+%Y-%m-%dT%H:%M:%S') (${FUNCNAME[1]:-main}) $*"; }
 die() { echo "s2s.sh: error: $*" >&2; exit 1; }
@@ -221,20 +222,5 @@ note_time() {
     fi
 }
 
-# queue RUNNER LOG COMMAND...: run it through the queue with a log, and show its error and the fix if it fails.
-queue() {
-    local runner=$1 file=$2
-    shift 2
-    mkdir -p "$(dirname "${file}")"
-    log "log: ${file}"
-    # shellcheck disable=SC2086
-    if ! ${runner} "${file}" "$@"; then
-        show_failure "${file}" "$@"
-        return 1
-    fi
-}
-
 # first_sound DIR: the file of its first utterance; the path may have blanks.
 first_sound() { sed -n '1s/^[^ \t]*[ \t]*//p' "$1/wav.scp"; }
-
-job() { queue "${decode_cmd}" "$@"; } # job LOG COMMAND...

@@ -58,22 +58,30 @@ train() {
         log "${folder}: shared with the untagged run"
         return
     fi
+    if [ -n "${llm_dtype}" ] && [ "${task}" != encoder ] && [ "${task}" != codec ]; then set -- "$@" --llm_dtype "${llm_dtype}"; fi
     read_overrides "${task}"
     once "${folder}" "${inputs[@]}" "seed=${seed}" -- \
         train_part "${folder}" "${task}" "${config}" "$@" "${overrides[@]}"
 }
 
-# train_part FOLDER TASK CONFIG OPTION...: resumes where it was killed.
+# train_part FOLDER TASK CONFIG OPTION...: resumes where it was killed. On several nodes srun starts it on each, as
+# espnet2.bin.launch does, and the processes meet by a file on the disk that they share.
 train_part() {
-    local folder=$1 task=$2 config=$3 devices=()
+    local folder=$1 task=$2 config=$3 runner="${cuda_cmd} --gpu ${ngpu}" devices=() launcher=() meeting
     shift 3
+    if ((ngpu > 1 || num_nodes > 1)); then devices=(--multiprocessing_distributed true); fi
     if ((num_nodes > 1)); then
-        die "--num_nodes ${num_nodes}: start each node with torchrun and freeze_omni.bin.train (docs/stages.md)"
+        mkdir -p "${expdir}/${folder}"
+        meeting="$(realpath "${expdir}/${folder}")/.meeting"
+        rm -f "${meeting}"
+        runner+=" --nodes ${num_nodes} --ntasks-per-node 1"
+        launcher=(srun --export=ALL)
+        devices+=(--dist_launcher slurm --dist_init_method "file://${meeting}")
+        if ((ngpu == 0)); then devices+=(--dist_backend gloo); fi
     fi
-    if ((ngpu > 1)); then devices=(--multiprocessing_distributed true); fi
     log "curves: ${expdir}/${folder}/images"
-    queue "${cuda_cmd} --gpu ${ngpu}" "${expdir}/${folder}/run.log" "${threads[@]}" \
-        python -m freeze_omni.bin.train "${task}" --config "${config}" \
+    queue "${runner}" "${expdir}/${folder}/run.log" "${threads[@]}" \
+        "${launcher[@]}" python -m freeze_omni.bin.train "${task}" --config "${config}" \
         --output_dir "${expdir}/${folder}" --ngpu "${ngpu}" --seed "${seed}" --num_threads "${nthreads}" \
         "${devices[@]}" "$@"
 }

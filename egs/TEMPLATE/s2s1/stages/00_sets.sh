@@ -48,7 +48,7 @@ dump_feats_part() { # dump_feats_part <data dir> <output dir> OPTION...
     local dir=$1 feats=$2
     shift 2
     if "${work_changed}"; then rm -f "${feats}"/feats.* "${feats}"/utt2num_frames*; fi # of a killed run, by another encoder
-    job "${feats}/log/dump_feats.log" "${threads[@]}" python -m freeze_omni.bin.dump_feats --encoder "${encoder}" \
+    infer "${feats}/log/dump_feats.log" python -m freeze_omni.bin.dump_feats --encoder "${encoder}" \
         --config "${conf}/$(encoder_conf).yaml" --data_dir "${dir}" --output_dir "${feats}" --seed "${seed}" "$@"
 }
 

@@ -3,8 +3,8 @@
 format_set() { # format_set <set> <hz> [options]
     local set=$1 hz=$2
     shift 2
-    job "${dumpdir}/raw/${set}/log/format.log" python -m freeze_omni.bin.format_wav_scp \
-        "${datadir}/${set}" "${dumpdir}/raw/${set}" --hz "${hz}" --nj "${nj}" "$@"
+    prepare "${dumpdir}/raw/${set}/log/format.log" python -m freeze_omni.bin.format_wav_scp \
+        "${datadir}/${set}" "${dumpdir}/raw/${set}" --hz "${hz}" "$@"
 }
 
 # read_packing: how the sounds are stored, if not as one wav file each; into the array `packing`.

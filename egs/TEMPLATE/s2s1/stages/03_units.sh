@@ -6,13 +6,45 @@ stats_dir() { # with those of a tag that has its own encoder
     echo "${expdir}/$(dirname "${encoder}")/stats" | sed 's,/\./,/,'
 }
 
-collect_stats() { # collect_stats DIR: ESPnet's own collection over training and development set
-    local dir=$1
+# collect_stats DIR: ESPnet's own collection over training and development set. Large sets are cut into shards of one size,
+# of which --nj are at work at a time, so that the sums do not depend on --nj; a shard that is there is not made again.
+: "${stats_shard_utterances:=20000}"
+collect_stats() {
+    local dir=$1 train valid shards number parts=() command
     shift
-    job "${dir}/collect_stats.log" "${threads[@]}" python -m freeze_omni.bin.train encoder \
-        --config "${conf}/$(encoder_conf).yaml" --output_dir "${dir}" --collect_stats true --ngpu 0 \
-        --units "${datadir}/token_list" --resume false "${pretrained[@]}" \
-        --train_dir "$(heard "$(asr_train_dir)")" --valid_dir "$(heard "${dumpdir}/raw/${valid_set}")" "$@"
+    train=$(heard "$(asr_train_dir)")
+    valid=$(heard "${dumpdir}/raw/${valid_set}")
+    command=(python -m freeze_omni.bin.train encoder --config "${conf}/$(encoder_conf).yaml" --collect_stats true --ngpu 0
+        --units "${datadir}/token_list" --resume false "${pretrained[@]}" --train_dir "${train}" --valid_dir "${valid}" "$@")
+    shards=$(stats_shards "${train}" "${valid}")
+    if ((shards <= 1)); then
+        job "${dir}/collect_stats.log" "${threads[@]}" "${command[@]}" --output_dir "${dir}"
+        return
+    fi
+    if "${work_changed}"; then rm -rf "${dir}/shards"; fi
+    mkdir -p "${dir}/shards"
+    cut_ids "${train}/text" "${dir}/shards/train" "${shards}"
+    cut_ids "${valid}/text" "${dir}/shards/valid" "${shards}"
+    queue "${decode_cmd} --num-threads 1 --max-jobs-run ${nj} JOB=1:${shards}" "${dir}/shards/collect_stats.JOB.log" \
+        test -e "${dir}/shards/JOB/valid/stats_keys" "||" env OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 "${command[@]}" \
+        --train_shape_file "${dir}/shards/train.JOB" --valid_shape_file "${dir}/shards/valid.JOB" \
+        --output_dir "${dir}/shards/JOB"
+    for ((number = 1; number <= shards; number++)); do parts+=(--input_dir "${dir}/shards/${number}"); done
+    job "${dir}/collect_stats.log" python -m espnet2.bin.aggregate_stats_dirs "${parts[@]}" --output_dir "${dir}"
+    rm -rf "${dir}/shards"
+}
+
+stats_shards() { # stats_shards TRAIN VALID: each has an utterance of both
+    local lines count
+    # none without a table, of which the collection itself complains
+    lines=("$(sed -n '$=' "$1/text" 2>/dev/null)" "$(sed -n '$=' "$2/text" 2>/dev/null)")
+    count=$(((lines[0] + stats_shard_utterances - 1) / stats_shard_utterances))
+    echo $((count < lines[1] ? count : lines[1]))
+}
+
+cut_ids() { # cut_ids TABLE OUTPUT COUNT: its ids in COUNT files of one size, OUTPUT.1 and so on
+    awk -v count="$3" -v lines="$(wc -l <"$1")" -v output="$2" \
+        '{print $1 >(output "." (int((NR - 1) * count / lines) + 1))}' "$1"
 }
 
 stage_3() {

@@ -9,6 +9,7 @@ stage_4() {
     if [ -n "${judge}" ] && [ -n "${rejection}" ]; then judged=(--judge "${judge}"); fi
     if [ -n "${answers}" ]; then answered=(--answers "${answers}"); fi
     if [ -n "${answers_url}" ]; then answered=(--answers_url "${answers_url}" --answers_model "${answers_model}"); fi
+    if [ -n "${llm_dtype}" ]; then answered+=(--llm_dtype "${llm_dtype}"); fi
     if [ -n "${tts}" ]; then spoken=(--tts "${tts}"); fi
     for set in ${dialogue_train_set} ${dialogue_valid_set} ${qa_test_set} ${further_qa_sets} ${spoken_test_set} \
         ${scene_test_set}; do
@@ -22,7 +23,12 @@ stage_4() {
     prepare_outside_sets # here, so that hours of training do not end in a complaint
 }
 
-make_dialogues() { # make_dialogues OPTION...
-    job "${dumpdir}/dialogue/log/make_dialogue.log" "${threads[@]}" python -m freeze_omni.bin.make_dialogue \
-        --config "${dialogue_conf}" --data "${datadir}" --output "${dumpdir}/dialogue" --llm "${llm}" --nj "${nj}" "$@"
+# make_dialogues OPTION...: an LLM that answers here, on a GPU or in several jobs, does so first; the rest needs none.
+make_dialogues() {
+    local command=(python -m freeze_omni.bin.make_dialogue --config "${dialogue_conf}" --data "${datadir}"
+        --output "${dumpdir}/dialogue" --llm "${llm}" "$@")
+    if [ -z "${answers}${answers_url}" ] && { ((inference_nj > 1)) || [ "$(inference_device)" != cpu ]; }; then
+        infer "${dumpdir}/dialogue/log/answers.log" "${command[@]}" --answers_alone
+    fi
+    prepare "${dumpdir}/dialogue/log/make_dialogue.log" "${threads[@]}" "${command[@]}"
 }

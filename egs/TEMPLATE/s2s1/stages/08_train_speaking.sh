@@ -20,7 +20,7 @@ dump_of() {
 dump_codec() { # dump_codec <data dir> <output dir>
     if "${work_changed}"; then rm -rf "$2/parts"; fi # batches of a killed run, by another codec
     rm -f "${expdir}"/.stages/*durations.done        # which lie next to the tokens
-    job "$2/log/dump.log" "${threads[@]}" python -m freeze_omni.bin.codec_dump \
+    infer "$2/log/dump.log" python -m freeze_omni.bin.codec_dump \
         --checkpoint "$(codec_of)" --data_dir "$1" --output_dir "$2"
 }
 

@@ -26,7 +26,7 @@ decode_model() {
     fi
     read -r -a subjects <<<"${decode}"
     read_overrides decode
-    job "${root}/decode.log" "${threads[@]}" python -m freeze_omni.bin.decode all \
+    infer "${root}/decode.log" python -m freeze_omni.bin.decode all \
         --model "${expdir}/${mine}system_${adapter}" \
         --root "${root}" --config "${decode_conf}" --seed "${seed}" --threads "${nthreads}" \
         --only "${subjects[@]}" --asr "${sets[@]}" --qa "${dumpdir}/dialogue/${qa_test_set}" \
@@ -90,7 +90,7 @@ decode_further() {
     if [ -n "${judge}" ]; then judged=(--judge "${judge}"); fi
     read -r -a subjects <<<"${decode}"
     read_overrides decode
-    job "${root}/further.log" "${threads[@]}" python -m freeze_omni.bin.decode all \
+    infer "${root}/further.log" python -m freeze_omni.bin.decode all \
         --model "${expdir}/${mine}system_${adapter}" --root "${root}" --config "${decode_conf}" --seed "${seed}" \
         --threads "${nthreads}" --only "${subjects[@]}" --asr "${people[@]}" --questions "${questions[@]}" \
         "${judged[@]}" "${overrides[@]}"
@@ -109,8 +109,9 @@ evaluate_part() {
     shift 4
     read_overrides decode
     once "${mine}${name}_${set}" "${llm}" "${judge}" --makes "${output}/${subject}_${set}.md" -- \
-        job "${output}/${set}.log" "${threads[@]}" python -m freeze_omni.bin.evaluate "${subject}" \
+        infer "${output}/${set}.log" python -m freeze_omni.bin.evaluate "${subject}" \
         --model "${model}" --data "${dumpdir}/raw/${set}" --set "${set}" ${normaliser:+--normaliser "${normaliser}"} \
+        ${llm_dtype:+--llm_dtype "${llm_dtype}"} \
         --config "${decode_conf}" --threads "${nthreads}" --output "${output}" --seed "${seed}" "$@" \
         "${overrides[@]}"
 }
@@ -218,7 +219,7 @@ stage_11() {
         take_parts pack "${adapter}"
         once "${mine}system_${adapter}" "${parts[@]%:*}" "${llm}" "${datadir}/token_list" "${voice}" "${conf}/pack.yaml" \
             "system=${system_prompt}" "pack_args=${pack_args}" -- \
-            pack_model "${adapter}" "${expdir}/${mine}system_${adapter}" --link_llm
+            pack_model "${adapter}" "${expdir}/${mine}system_${adapter}" --link_llm ${llm_dtype:+--llm_dtype "${llm_dtype}"}
         decoded_sets "${adapter}"
         once "${mine}decode_${adapter}" "${decode_conf}" "${expdir}/${mine}system_${adapter}" "${llm}" "${sets[@]}" \
             "${judge}" "decode=${decode}" "decode_args=${decode_args}" "seed=${seed}" -- \
@@ -253,7 +254,7 @@ score_models() {
     done
     if ((${#sources[@]} > 0)); then sources=(--sources "${sources[@]}"); fi
     if [ -n "${tag}" ]; then facts=("overrides=$(all_overrides)"); fi
-    job "${expdir}/${mine}score.log" "${threads[@]}" python -m freeze_omni.bin.score --root "${roots[@]}" \
+    infer "${expdir}/${mine}score.log" python -m freeze_omni.bin.score --root "${roots[@]}" \
         --model "${packs[@]}" --output "${results}" --scale "$(label)" "${toy[@]}" "${judged[@]}" "${sources[@]}" \
         --config "${decode_conf}" --stage_seconds "${expdir}/${mine}.stages" --seed "${seed}" \
         --fact "llm=$(basename "${llm}")" "data=${local_data_opts:-as given}" "${facts[@]}"
@@ -316,7 +317,8 @@ stage_12() {
 stage_13() {
     [ -n "${dialogue_train_set}" ] || { log "no --dialogue_train_set: no whole model to pack"; return; }
     once "${mine}pack" "${results}" "${expdir}/${mine}system_${adapters%% *}" "${llm}" "pack_args=${pack_args}" -- \
-        pack_model "${adapters%% *}" "${expdir}/${mine}pack" --results "${expdir}/RESULTS.md"
+        pack_model "${adapters%% *}" "${expdir}/${mine}pack" --results "${expdir}/RESULTS.md" \
+        ${llm_dtype:+--llm_dtype "${llm_dtype}"}
 }
 
 stage_14() {
