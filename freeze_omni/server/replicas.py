@@ -231,6 +231,7 @@ def deploy(config: ServerConfig, app: str, count: int) -> DeploymentHandle:
         max_ongoing_requests=4,  # `work`, and short questions beside it
         graceful_shutdown_timeout_s=config.close_s,
         health_check_period_s=HEALTH_S,
+        logging_config={"enable_access_log": False},  # it would have a line for each question which replicas stay
         health_check_timeout_s=config.serving.hang_s,
         ray_actor_options={"num_cpus": max(1, config.threads), "num_gpus": int(on_gpu)},
     )(Replica)
