@@ -129,6 +129,12 @@ class Link(threading.Thread):
             if not self.replica and self.is_alive():
                 self._pipe.send(Working(()))
 
+    def join(self, timeout: float | None = None) -> None:
+        """Wait for the end of the replica's work, and no longer for a replica."""
+        if not self.replica:
+            self.kill()
+        super().join(timeout)
+
     def kill(self) -> None:
         """Leave the replica; one that hangs is ended by Serve."""
         self._left.set()
