@@ -206,8 +206,11 @@ def deployed(config: ServerConfig, address: str = "auto", app: str = "freeze-omn
     (device,) = config.devices
     before = signal.getsignal(signal.SIGTERM)
     try:
+        host, _, port = address.rpartition(":")
+        if host:  # Ray itself tries for minutes
+            socket.create_connection((host, int(port)), timeout=10).close()
         ray.init(address=address, logging_level="WARNING")
-    except (ConnectionError, ValueError) as error:
+    except (OSError, ValueError) as error:
         text = f"no Ray cluster at {address}: {error}; start one by `ray start --head`, or give --ray_address"
         raise ConfigError(text) from None
     try:
