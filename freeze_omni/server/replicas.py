@@ -129,6 +129,12 @@ class Link(threading.Thread):
             if not self.replica and self.is_alive():
                 self._pipe.send(Working(()))
 
+    def join(self, timeout: float | None = None) -> None:
+        """Wait for the end of the replica's work, and no longer for a replica."""
+        if not self.replica:
+            self.kill()
+        super().join(timeout)
+
     def kill(self) -> None:
         """Leave the replica; one that hangs is ended by Serve."""
         self._left.set()
@@ -200,8 +206,11 @@ def deployed(config: ServerConfig, address: str = "auto", app: str = "freeze-omn
     (device,) = config.devices
     before = signal.getsignal(signal.SIGTERM)
     try:
+        host, _, port = address.rpartition(":")
+        if host:  # Ray itself tries for minutes
+            socket.create_connection((host, int(port)), timeout=10).close()
         ray.init(address=address, logging_level="WARNING")
-    except (ConnectionError, ValueError) as error:
+    except (OSError, ValueError) as error:
         text = f"no Ray cluster at {address}: {error}; start one by `ray start --head`, or give --ray_address"
         raise ConfigError(text) from None
     try:
@@ -231,6 +240,7 @@ def deploy(config: ServerConfig, app: str, count: int) -> DeploymentHandle:
         max_ongoing_requests=4,  # `work`, and short questions beside it
         graceful_shutdown_timeout_s=config.close_s,
         health_check_period_s=HEALTH_S,
+        logging_config={"enable_access_log": False},  # it would have a line for each question which replicas stay
         health_check_timeout_s=config.serving.hang_s,
         ray_actor_options={"num_cpus": max(1, config.threads), "num_gpus": int(on_gpu)},
     )(Replica)
