@@ -9,7 +9,7 @@ from pathlib import Path
 from freeze_omni.data.corpora.shards import sort_lines
 from freeze_omni.data.ids import check_ids
 from freeze_omni.data.table_file import TableFile, joined
-from freeze_omni.data.tables import Segment, TableError, only_in, parse_segment, write_lines
+from freeze_omni.data.tables import Segment, TableError, each_line, only_in, parse_segment, write_lines
 
 PARTS, ROWS = ".parts", "rows.jsonl"
 PART = 1000  # utterances, if no shard says how many
@@ -111,13 +111,12 @@ def _recordings(rows: DataDir, folder: Path) -> Iterator[tuple[str, list[Utteran
             stream.write(f"{cut.split()[0]}\t{json.dumps([uid, text, speaker, cut])}\n")
     sort_lines([str(by_recording)], by_recording)
     name, utterances = "", []
-    with open(by_recording, encoding="utf-8") as stream:
-        for line in stream:
-            recording, _, row = line.partition("\t")
-            if utterances and recording != name:
-                yield rows.wavs[name], utterances
-                utterances = []
-            name = recording
-            utterances.append(json.loads(row))
+    for line in each_line(by_recording):
+        recording, _, row = line.partition("\t")
+        if utterances and recording != name:
+            yield rows.wavs[name], utterances
+            utterances = []
+        name = recording
+        utterances.append(json.loads(row))
     if utterances:
         yield rows.wavs[name], utterances
