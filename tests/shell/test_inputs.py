@@ -136,6 +136,8 @@ USES = {
     "speed_perturb_factors": ("0.9 1.0", {"raw_a", "raw_more"}),
     "min_wav_duration_s": ("0.5", {"raw_a", "raw_more", "raw_tts"}),
     "max_wav_duration_s": ("15", {"raw_a", "raw_more", "raw_tts"}),
+    "audio_format": ("flac.ark", {f"raw_{name}" for name in ("a", "more", "dev", "test", "tts", "ttsdev", "ttstest")}),
+    "shards": ("100", {f"raw_{name}" for name in ("a", "more", "dev", "test", "tts", "ttsdev", "ttstest")}),
     "asr_pad_s": ("0 0", {"raw_a", "raw_more", "raw_dev", "raw_test"}),
     "tts_train_set": ("ttstest", {"raw_ttstest_and_answers", "codec_ttstest_and_answers", "durations", *VOICES}),
     "tts_valid_set": ("ttstest", {"codec_ttstest", "2.1_codec", "durations", "2.2_speech_decoder", "system_ctc"}),
