@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import multiprocessing
 import os
-from collections.abc import Iterator
+import traceback
+from collections.abc import Callable, Iterator
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +27,40 @@ from tests.toy import toy_system
 NODES, SESSIONS = 2, 30
 STORE_BYTES = 80_000_000  # of Ray's objects, of which there are none
 WAIT_S = 120.0
+LONGEST_S = 900.0
+
+
+def apart[R](work: Callable[..., R], *arguments: Any) -> R:
+    """The result of work(*arguments) in a process of its own, which ends with it, whatever Ray still waits for.
+
+    Raises RuntimeError: it raised, ended, or took too long.
+    """
+    spawn = multiprocessing.get_context("spawn")
+    receiving, sending = spawn.Pipe(duplex=False)
+    process = spawn.Process(target=_tell, args=(sending, work, arguments))
+    process.start()
+    sending.close()
+    try:
+        if not receiving.poll(LONGEST_S):
+            raise RuntimeError(f"{work.__name__} was not done after {LONGEST_S:.0f} s")
+        done, found = receiving.recv()
+    except EOFError:
+        raise RuntimeError(f"{work.__name__}: its process has ended") from None
+    finally:
+        process.kill()
+        process.join()
+    if not done:
+        raise RuntimeError(found)
+    return found
+
+
+def _tell(sending: Connection, work: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+    try:
+        sending.send((True, work(*arguments)))
+    except BaseException:
+        sending.send((False, traceback.format_exc()))
+    finally:
+        os._exit(0)
 
 
 @contextlib.contextmanager
@@ -50,6 +87,10 @@ def toy_server(work: Path, sessions: int, **options: Any) -> ServerConfig:
 
 def sessions_lost(work: Path, sessions: int = SESSIONS) -> int:
     """Raises RuntimeError if the node that was killed had no session, as nothing was measured then."""
+    return apart(_sessions_lost, work, sessions)
+
+
+def _sessions_lost(work: Path, sessions: int) -> int:
     from freeze_omni.server.replicas import deployed
 
     with cluster() as ray_nodes:

@@ -149,7 +149,8 @@ class Replicas:
 
     def __init__(self, handle: DeploymentHandle) -> None:
         self._handle, self._links, self._ended = handle, list[Link](), threading.Event()
-        threading.Thread(target=self._watch, daemon=True).start()
+        self._watcher = threading.Thread(target=self._watch, daemon=True)
+        self._watcher.start()
 
     def __call__(self, config: WorkerConfig, pipe: Connection) -> Link:
         link = Link(self._handle.options(stream=True), config, pipe)
@@ -158,7 +159,12 @@ class Replicas:
         return link
 
     def close(self) -> None:
+        """Leave all replicas. What still asks Ray when that is shut down never hears, and the process would not end."""
         self._ended.set()
+        for link in self._links:
+            link.kill()
+        for thread in (*self._links, self._watcher):
+            thread.join(3 * HEALTH_S)
 
     def _watch(self) -> None:
         while not self._ended.wait(HEALTH_S):

@@ -8,6 +8,7 @@ import multiprocessing
 import queue
 import threading
 import time
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,7 +16,7 @@ import numpy as np
 import pytest
 
 from benchmarks.load.server import running
-from benchmarks.scale_ray import STORE_BYTES, cluster, toy_server
+from benchmarks.scale_ray import STORE_BYTES, apart, cluster, toy_server
 from freeze_omni.bin import serve
 from freeze_omni.client.realtime import Realtime, ServerError
 from freeze_omni.engine import worker as msg
@@ -40,11 +41,15 @@ async def answered(talk):
 @pytest.mark.processes
 def test_a_replica_that_serve_takes_away_ends_with_its_sessions(tmp_path):
     """A full replica sends clients to the other, then they are refused; on update each open session has its time."""
+    apart(serve_and_take_away, tmp_path)
+
+
+def serve_and_take_away(folder):
     from freeze_omni.server.replicas import deploy, deployed
 
     with cluster() as nodes:
         nodes.add_node(num_cpus=1, object_store_memory=STORE_BYTES)
-        config = toy_server(tmp_path, sessions=1, close_s=WAIT_S)
+        config = toy_server(folder, sessions=1, close_s=WAIT_S)
         with deployed(config, nodes.address) as router:
 
             async def scenario():
@@ -165,13 +170,18 @@ def test_a_replica_that_serve_does_not_name_any_more_is_leaving():
     from freeze_omni.server.replicas import Replicas
 
     replicas = Replicas(None)
-    links = [SimpleNamespace(replica=name, leaving=False) for name in ("r1", "r2", "")]
+    left, asked = [], {"is_alive": lambda: True, "still_waits": lambda: None}
+    links = [
+        SimpleNamespace(replica=name, leaving=False, kill=partial(left.append, name), join=lambda _: None, **asked)
+        for name in ("r1", "r2", "")
+    ]
     replicas._links = links
     replicas._mark(["r1", "r2"])
     assert not any(link.leaving for link in links)
     replicas._mark(["r2"])
     assert [link.leaving for link in links] == [True, False, False], "one that waits for a replica has none to lose"
     replicas.close()
+    assert left == ["r1", "r2", ""] and not replicas._watcher.is_alive(), "nothing asks Ray when it is shut down"
 
 
 def test_without_a_replica_the_router_is_told():
