@@ -57,6 +57,7 @@ make_answer_dir() {
     rm -f "${dir}/history" # an empty table would count as broken
     if grep -qs . "${dialogue}/history"; then
         filter_scp.pl "${dir}/wav.scp" "${dialogue}/history" >"${dir}/history"
+        [ -s "${dir}/history" ] || rm "${dir}/history" # scenes without an answer have one, too
     fi
 }
 
