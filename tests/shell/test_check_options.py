@@ -33,6 +33,11 @@ def recipe(tmp_path):
     [
         ("asr1", ["--unit_kind", "words"], "--unit_kind words: expected llm, bpe, char or word"),
         ("asr1", [], "--llm is empty: --unit_kind llm takes its tokens"),
+        (
+            "asr1",
+            ["--unit_kind", "bpe", "--llm", "x/y", "--adapters", "ctc words"],
+            "--adapters words: stage 11 scores it",
+        ),
         ("s2s1", ["--unit_kind", "bpe"], "--llm is empty: stage 4 and later stages need a frozen LLM"),
         ("asr1", ["--llm", "./hybrid", "--llm_revision", "v1"], "--llm_revision v1: --llm ./hybrid is a folder"),
         ("asr1", ["--llm_revision", "v1"], "--llm_revision v1: give the hub id"),

@@ -16,6 +16,7 @@ check_options() {
     check_devices
     check_llm_options
     check_init_model
+    check_listening
     local free_kb
     mkdir -p "${expdir}" "${dumpdir}" || die "cannot create ${expdir} or ${dumpdir}: check permissions and disk"
     free_kb=$(df -Pk "${expdir}" | awk 'NR == 2 {print $4}')
@@ -68,6 +69,17 @@ check_llm_options() {
     if [ -n "${train_set}" ] && [ "${unit_kind}" = llm ] && runs 3; then
         die "--llm is empty: --unit_kind llm takes its tokens. Give one, or --unit_kind bpe"
     fi
+}
+
+# A recipe of speech input alone scores checkpoints of 1.2, and those of `words` and `pool` leave the encoder to 1.1.
+check_listening() {
+    local name
+    if [ -n "${dialogue_train_set}" ] || [ -z "${train_set}" ] || [ -z "${llm}" ] || ! runs 11; then return; fi
+    for name in ${adapters}; do
+        case ${name} in
+            words | pool) die "--adapters ${name}: stage 11 scores it in a recipe with dialogues alone; give --stop_stage 10" ;;
+        esac
+    done
 }
 
 check_answers() { # where the answers of stage 4 come from, if not from --llm
