@@ -26,7 +26,7 @@ from freeze_omni.data.audio import (
     read_header,
 )
 from freeze_omni.data.augment import coloured_noise
-from freeze_omni.data.corpora.shards import SKIPPED, merge_shards, sort_lines
+from freeze_omni.data.corpora.shards import REPORT, SKIPPED, merge_shards, sort_lines
 from freeze_omni.data.parts import WHOLE, Part
 from freeze_omni.data.progress import parallel_map
 from freeze_omni.data.split import PART, PARTS, ROWS, DataDir, open_dir, write_parts
@@ -49,7 +49,6 @@ AUDIO_FORMATS = ("wav", "flac", "flac.ark")
 ARCHIVES = "archives"  # the folder of tar shards, or arks
 MADE = ".prepared"  # names of the sounds that were made here; no others are removed
 MADE_FROM = "made_from"  # of all parts, the last file that is written of them
-REPORT = "report.json"  # of a part, the last file that is written of it
 TABLES = ("wav.scp", "text", "utt2spk", "utt2num_samples", SKIPPED)
 _LATE_S = 0.1  # a segment may end this much after its recording
 
@@ -191,7 +190,6 @@ def _parts(rows: DataDir, output: Path, size: int) -> list[Path]:
 
 def _keep_names(output: Path, folder: Path) -> None:
     """Add the files that parts have begun to `output`/MADE, so that those of a killed run are known, too."""
-    output.mkdir(parents=True, exist_ok=True)
     with open(output / MADE, "a", encoding="utf-8") as ours:
         for names in sorted(folder.glob(f"*/{MADE}")):
             ours.write(names.read_text(encoding="utf-8"))
@@ -226,7 +224,7 @@ def _prepare_part(part: Path, output: Path, config: PrepareConfig) -> dict[str, 
         _archived(part, rows, output, config, made_from) if config.in_archives else _filed(part, rows, output, config)
     )
     report = _write_tables(part, rows, made, config) | {"made_from": made_from}
-    write_lines(part / REPORT, [json.dumps(report)])
+    write_lines(part / REPORT, [json.dumps(report)])  # the last: with it the part is finished
     return report
 
 
