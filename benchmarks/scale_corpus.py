@@ -27,22 +27,28 @@ READ_S = 12  # seconds of an utterance that is read for speed: 384 kB
 STATS_UTTERANCES = 2000
 HZ = 16000
 ROUNDS = 3
+PYTHON = (sys.executable, "-m")
 WORDS = ("one", "spider", "has", "eight", "legs", "and", "a", "blue", "whale", "none", "please", "Paris")
 
 
 def corpus(work: Path, utterances: int = UTTERANCES) -> dict[str, float | dict[str, float]]:
-    """corpus_peak_mb: the largest process of stage 2, of the statistics (of a part of the utterances, with the tables
-    of all), and of a training's first updates. epoch_start_s: from the first table that is opened to the first batch.
+    """corpus_peak_mb: the largest process of fix_data_dir.sh, validate_data_dir.sh and stage 2, of the statistics (of a
+    part of the utterances, with the tables of all), and of a training's first updates. epoch_start_s: from the first
+    table that is opened to the first batch.
     """
     raw, dump = work / "raw", work / "dump"
     write_corpus(raw, utterances)
     words = [str(raw), str(dump), "--nj", "2"]
-    peaks = {"preparation": run([sys.executable, "-m", "freeze_omni.bin.format_wav_scp", *words])[1]}
+    peaks = {
+        name: run([*PYTHON, f"freeze_omni.bin.{name}_data_dir", *options])[1]
+        for name, options in (("fix", [str(raw)]), ("validate", ["--role", "asr", str(raw)]))
+    }
+    peaks["preparation"] = run([*PYTHON, "freeze_omni.bin.format_wav_scp", *words])[1]
     in_shards(dump, utterances)
     train = training(work, dump)
     peaks["statistics"] = run([*train, "--collect_stats", "true", "--output_dir", str(work / "stats")])[1]
     peaks["training"] = run([*train, "--output_dir", str(work / "exp")])[1]
-    start = [sys.executable, "-m", "benchmarks.scale_corpus", *train[4:], "--output_dir", str(work / "start")]
+    start = [*PYTHON, "benchmarks.scale_corpus", *train[4:], "--output_dir", str(work / "start")]
     seconds = subprocess.run(start, check=True, capture_output=True, text=True).stdout
     peaks = {name: round(peak, 1) for name, peak in peaks.items()}
     return {
@@ -111,7 +117,7 @@ def training(work: Path, dump: Path) -> list[str]:
     (work / "train.yaml").write_text(yaml.safe_dump(conf), encoding="utf-8")
     words = ["--config", str(work / "train.yaml"), "--units", str(work / "units"), "--train_dir", str(dump)]
     words += ["--valid_dir", str(write_toy(work / "valid"))]
-    return [sys.executable, "-m", "freeze_omni.bin.train", "encoder", *words]
+    return [*PYTHON, "freeze_omni.bin.train", "encoder", *words]
 
 
 def first_batch_s(arguments: Sequence[str]) -> float:

@@ -2,74 +2,15 @@
 
 import os
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Container, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from freeze_omni.data.archives import file_of
 from freeze_omni.data.audio import AudioError, read_header
+from freeze_omni.data.checked_table import CheckedTable, Problem
 from freeze_omni.data.ids import id_fault
-from freeze_omni.data.tables import TableError, parse_json, parse_segment, read_lines, split_id
-
-
-@dataclass(frozen=True)
-class Problem:
-    """One thing that is wrong. `line` counts from 1; 0 means the file as a whole. mended: `fix` loses nothing by it."""
-
-    file: Path
-    line: int
-    text: str
-    mended: bool = False
-
-    def __str__(self) -> str:
-        where = f"{self.file}:{self.line}" if self.line else f"{self.file}"
-        return f"{where}: {self.text}"
-
-
-@dataclass
-class Table:
-    """A file of lines `<id> <value>`: values and line numbers by id, in the file's order."""
-
-    path: Path
-    values: dict[str, str] = field(default_factory=dict)
-    lines: dict[str, int] = field(default_factory=dict)
-
-    def problem(self, key: str, text: str) -> Problem:
-        return Problem(self.path, self.lines[key], text)
-
-
-def read_table(path: Path, problems: list[Problem]) -> Table:
-    """Read a table and add broken, duplicate and unsorted lines to `problems`."""
-    table, last = Table(path), ""
-    for number, raw in enumerate(path.read_bytes().removesuffix(b"\n").split(b"\n"), 1):
-        if not raw.strip():
-            problems.append(Problem(path, number, "empty line", mended=True))
-            continue
-        try:
-            line = raw.decode("utf-8")
-        except UnicodeDecodeError:
-            problems.append(Problem(path, number, "not UTF-8; convert it with iconv"))
-            continue
-        if line.startswith("\ufeff"):  # not only of the first line: files may have been joined
-            problems.append(Problem(path, number, "byte-order mark; remove it with dos2unix", mended=True))
-            line = line[1:]
-        if line.endswith("\r"):
-            problems.append(Problem(path, number, "Windows line end; convert it with dos2unix", mended=True))
-        key, value = split_id(line)
-        if fault := id_fault(key):
-            problems.append(Problem(path, number, f"{key!r}: {fault}; rename it"))
-            continue
-        if key in table.values:
-            problems.append(Problem(path, number, f"id {key} was already given in line {table.lines[key]}"))
-            continue
-        if key < last:
-            text = f"not sorted: {key} comes after {last}; sort with LC_ALL=C sort"
-            problems.append(Problem(path, number, text, mended=True))
-        last = max(key, last)
-        table.values[key], table.lines[key] = value, number
-    return table
-
+from freeze_omni.data.tables import TableError, each_line, parse_json, parse_segment
 
 ROLES = ("asr", "tts", "qa", "dialogue")
 PER_UTTERANCE = ("feats.scp", "utt2corpus", "utt2dur", "utt2lang", "utt2num_samples", "utt2uniq", "answer")
@@ -116,8 +57,8 @@ def validate(
     tables = {}
     for name in SCENES if role == "dialogue" else SPOKEN:
         if (folder / name).is_file():
-            tables[name] = read_table(folder / name, problems)
-            if not tables[name].values:
+            tables[name] = CheckedTable(folder / name, problems)
+            if not tables[name]:
                 problems.append(Problem(folder / name, 0, "is empty: there is no utterance in it"))
         elif required.get(name):
             problems.append(Problem(folder / name, 0, "is missing"))
@@ -135,9 +76,10 @@ def validate(
     return problems
 
 
-def check_audio(table: Table) -> Iterator[Problem]:
+def check_audio(table: CheckedTable) -> Iterator[Problem]:
     """Every file named in wav.scp must exist and be whole; commands (ending in |) are not run."""
-    for key, value in table.values.items():
+    for row in table.rows():
+        key, value, _ = row
         place = file_of(value)
         if place is None:
             continue
@@ -150,19 +92,21 @@ def check_audio(table: Table) -> Iterator[Problem]:
             except AudioError as error:
                 reason = f"{value}: {error}"
         if reason:
-            yield table.problem(key, f"{key}: {reason}")
+            yield table.problem(row, f"{key}: {reason}")
 
 
-def check_segments(table: Table, recordings: Table | None) -> Iterator[Problem]:
+def check_segments(table: CheckedTable, recordings: CheckedTable | None) -> Iterator[Problem]:
     """Each line `<id> <recording> <start s> <end s>` names a recording and ends after its start, or at -1: its end."""
-    for key, value in table.values.items():
+    find = recordings.finder() if recordings is not None else lambda _: 0
+    name = recordings.path.name if recordings is not None else ""
+    for row in table.rows():
         try:
-            recording = parse_segment(value).recording
+            recording = parse_segment(row.value).recording
         except ValueError as error:
-            yield table.problem(key, f"{key} {error}")
+            yield table.problem(row, f"{row.key} {error}")
             continue
-        if recordings is not None and recording not in recordings.values:
-            yield table.problem(key, f"recording {recording} is not in {recordings.path.name}")
+        if find(recording) is None:
+            yield table.problem(row, f"recording {recording} is not in {name}")
 
 
 def unprintable(text: str) -> str | None:
@@ -172,55 +116,61 @@ def unprintable(text: str) -> str | None:
     return f"U+{ord(found):04X}" if found else None
 
 
-def check_text(table: Table, non_print: bool) -> Iterator[Problem]:
+def check_text(table: CheckedTable, non_print: bool) -> Iterator[Problem]:
     """No transcript may be empty or (unless allowed) hold characters that cannot be printed."""
-    for key, value in table.values.items():
-        bad = None if non_print else unprintable(value)
-        if not value:
-            yield table.problem(key, f"{key} has no transcript")
+    for row in table.rows():
+        bad = None if non_print else unprintable(row.value)
+        if not row.value:
+            yield table.problem(row, f"{row.key} has no transcript")
         elif bad:
-            yield table.problem(key, f"{key} has the unprintable character {bad} (allowed with --non-print)")
+            yield table.problem(row, f"{row.key} has the unprintable character {bad} (allowed with --non-print)")
 
 
-def check_ids(tables: dict[str, Table]) -> Iterator[Problem]:
+def check_ids(tables: dict[str, CheckedTable]) -> Iterator[Problem]:
     """All files must have the same utterances as the one that defines them."""
     bases = [tables[name] for name in ("segments", "wav.scp", "utt2spk") if name in tables]
     for name, table in tables.items() if bases else ():
         if table is not bases[0] and not (name == "wav.scp" and "segments" in tables):
-            yield from _missing(bases[0], table.values, name)
-            yield from _missing(table, bases[0].values, bases[0].path.name)
+            yield from _missing(bases[0], table, name)
+            yield from _missing(table, bases[0], bases[0].path.name)
 
 
-def _missing(table: Table, known: Iterable[str], name: str) -> Iterator[Problem]:
+def _missing(table: CheckedTable, known: CheckedTable | Container[str], name: str) -> Iterator[Problem]:
     """Ids of the table that are not among the `known` ones of the file `name`."""
-    for key in table.values:
-        if key not in known:
-            yield table.problem(key, f"{key} is not in {name}")
+    find = known.finder() if isinstance(known, CheckedTable) else lambda key: 0 if key in known else None
+    for row in table.rows():
+        if find(row.key) is None:
+            yield table.problem(row, f"{row.key} is not in {name}")
 
 
-def check_names(utt2spk: Table) -> Iterator[Problem]:
+def check_names(utt2spk: CheckedTable) -> Iterator[Problem]:
     """utt2spk has one speaker an utterance, whose name follows the rule for ids."""
-    for key, speaker in utt2spk.values.items():
-        if len(speaker.split()) != 1:
-            yield utt2spk.problem(key, f"{key}: wanted one speaker, found {speaker!r}")
-        elif fault := id_fault(speaker):
-            yield utt2spk.problem(key, f"{key}: speaker {speaker!r}: {fault}; rename it")
+    for row in utt2spk.rows():
+        if len(row.value.split()) != 1:
+            yield utt2spk.problem(row, f"{row.key}: wanted one speaker, found {row.value!r}")
+        elif fault := id_fault(row.value):
+            yield utt2spk.problem(row, f"{row.key}: speaker {row.value!r}: {fault}; rename it")
 
 
-def check_speakers(utt2spk: Table, path: Path) -> Iterator[Problem]:
+def check_speakers(utt2spk: CheckedTable, path: Path) -> Iterator[Problem]:
     """utt2spk needs one speaker an utterance, and spk2utt must be its inverse."""
     yield from check_names(utt2spk)
     if not path.is_file():
         yield Problem(path, 0, "is missing; utils/fix_data_dir.sh makes it")
         return
     problems: list[Problem] = []
-    spk2utt = read_table(path, problems)
+    spk2utt, find, given = CheckedTable(path, problems), utt2spk.finder(), bytearray(len(utt2spk))
     yield from problems
-    given = {key: speaker for speaker, keys in spk2utt.values.items() for key in keys.split()}
-    for key, speaker in given.items():
-        if utt2spk.values.get(key) != speaker:
-            yield spk2utt.problem(speaker, f"{key} of speaker {speaker} is not so in utt2spk")
-    yield from _missing(utt2spk, given, "spk2utt")
+    for row in spk2utt.rows():
+        for key in row.value.split():
+            place = find(key)
+            if place is not None:
+                given[place] = 1
+            if place is None or utt2spk.item(place)[1] != row.key:
+                yield spk2utt.problem(row, f"{key} of speaker {row.key} is not so in utt2spk")
+    for utterance, there in zip(utt2spk.rows(), given, strict=True):
+        if not there:
+            yield utt2spk.problem(utterance, f"{utterance.key} is not in spk2utt")
 
 
 def check_questions(path: Path) -> Iterator[Problem]:
@@ -248,31 +198,32 @@ def check_questions(path: Path) -> Iterator[Problem]:
 def _rows(path: Path) -> Iterator[tuple[int, Any]]:
     """Line numbers and objects of a JSON lines file; a Problem for each line that is no object."""
     try:
-        lines = read_lines(path)
+        for number, line in enumerate(each_line(path), start=1):
+            yield number, _object(line, path, number)
     except TableError as error:
         yield 0, Problem(path, 0, str(error).removeprefix(f"{path}: "))
-        return
-    for number, line in enumerate(lines, start=1):
-        try:
-            item = parse_json(line, "")
-        except TableError as error:
-            yield number, Problem(path, number, str(error).removeprefix(": "))
-            continue
-        yield number, item if isinstance(item, dict) else Problem(path, number, "not a JSON object in braces")
 
 
-def check_dialogue(folder: Path, recordings: Table) -> list[Problem]:
+def _object(line: str, path: Path, number: int) -> dict[str, Any] | Problem:
+    try:
+        item = parse_json(line, "")
+    except TableError as error:
+        return Problem(path, number, str(error).removeprefix(": "))
+    return item if isinstance(item, dict) else Problem(path, number, "not a JSON object in braces")
+
+
+def check_dialogue(folder: Path, recordings: CheckedTable) -> list[Problem]:
     """Problems of states, scene, answered scenes, history, questions.jsonl; `recordings` (wav.scp) has the scenes."""
     needed = (folder / name for name in ("states", "scene"))
     problems = [Problem(path, 0, "is missing; stage 4 writes it") for path in needed if not path.is_file()]
     if (folder / "states").is_file():
-        problems += _check_states(read_table(folder / "states", problems), recordings)
+        problems += _check_states(CheckedTable(folder / "states", problems), recordings)
     if (folder / "scene").is_file():
         problems += _check_scenes(folder / "scene", recordings)
     given = [folder / name for name in (*ANSWERED, "history") if (folder / name).is_file()]
-    tables = {path.name: read_table(path, problems) for path in given}
+    tables = {path.name: CheckedTable(path, problems) for path in given}
     for table in tables.values():
-        problems += _missing(table, recordings.values, recordings.path.name)
+        problems += _missing(table, recordings, recordings.path.name)
     if "history" in tables:
         problems += _check_history(tables["history"])
     if "utt2question" in tables:
@@ -281,25 +232,26 @@ def check_dialogue(folder: Path, recordings: Table) -> list[Problem]:
     return problems
 
 
-def _check_states(table: Table, recordings: Table) -> Iterator[Problem]:
-    for key, value in table.values.items():
-        if strange := [word for word in value.split() if word not in STATES]:
-            yield table.problem(key, f"{key} has the state {strange[0]!r}, which is none of {' '.join(STATES)}")
-    yield from _missing(recordings, table.values, table.path.name)
+def _check_states(table: CheckedTable, recordings: CheckedTable) -> Iterator[Problem]:
+    for row in table.rows():
+        if strange := [word for word in row.value.split() if word not in STATES]:
+            yield table.problem(row, f"{row.key} has the state {strange[0]!r}, which is none of {' '.join(STATES)}")
+    yield from _missing(recordings, table, table.path.name)
 
 
-def _check_history(table: Table) -> Iterator[Problem]:
+def _check_history(table: CheckedTable) -> Iterator[Problem]:
     """Each value is a JSON list of [user text, answer] pairs."""
-    for key, value in table.values.items():
+    for row in table.rows():
         try:
-            good = all(isinstance(text, str) for user, answer in parse_json(value, key) for text in (user, answer))
+            pairs = parse_json(row.value, row.key)
+            good = all(isinstance(text, str) for user, answer in pairs for text in (user, answer))
         except (ValueError, TypeError):
             good = False
         if not good:
-            yield table.problem(key, f"{key} has no JSON list of [user text, answer] pairs")
+            yield table.problem(row, f"{row.key} has no JSON list of [user text, answer] pairs")
 
 
-def _check_scenes(path: Path, recordings: Table) -> Iterator[Problem]:
+def _check_scenes(path: Path, recordings: CheckedTable) -> Iterator[Problem]:
     """One JSON object a line: id, and segments with kind, start_s and end_s."""
     found = set()
     for number, scene in _rows(path):
@@ -317,10 +269,10 @@ def _check_scenes(path: Path, recordings: Table) -> Iterator[Problem]:
     yield from _missing(recordings, found, path.name)
 
 
-def _check_named(named: Table, path: Path) -> Iterator[Problem]:
+def _check_named(named: CheckedTable, path: Path) -> Iterator[Problem]:
     """Every question of utt2question must be one of questions.jsonl."""
     if path.is_file():
         known = {row["id"] for _, row in _rows(path) if isinstance(row, Mapping) and "id" in row}
-        for key, question in named.values.items():
-            if question not in known:
-                yield named.problem(key, f"{key} asks {question}, which is not in {path.name}")
+        for row in named.rows():
+            if row.value not in known:
+                yield named.problem(row, f"{row.key} asks {row.value}, which is not in {path.name}")

@@ -1,31 +1,101 @@
-"""A table of any size: its lines stay in the file, and memory holds eight bytes for each."""
+"""Tables of any size: their lines stay in the file, and memory holds eight bytes for each."""
 
 import mmap
 import re
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from freeze_omni.data.tables import TableError, parse_line, twice
 
-_USUAL = re.compile(rb"([!-~]+) ([!-~](?:[ -~]*[!-~])?)\n")  # id and value of a line that needs no closer look
+USUAL = re.compile(rb"([!-~]+) ([!-~](?:[ -~]*[!-~])?)\n")  # id and value of a line that needs no closer look
 _ID = re.compile(rb"([!-~]+) ")
 _ID_BYTES = 256  # of a line, in which its id mostly ends
 
 
-class TableFile(Mapping[str, str]):
+class FileLines:
+    """Lines `id value` of a file by number and by id. Memory holds where each begins, and their order if it is another
+    than C order of the ids (eight bytes a line, and four)."""
+
+    path: Path
+
+    def __init__(self) -> None:
+        self._starts = array("Q")
+        self._order: Sequence[int] | None = None  # lines by id, if that is not their order
+        self._map: Any = b""
+
+    def __len__(self) -> int:
+        return len(self._starts)
+
+    def item(self, line: int) -> tuple[str, str]:
+        """Id and value of a line, counted from 0."""
+        raw = self._raw(line)
+        if usual := USUAL.fullmatch(raw):
+            return usual[1].decode(), usual[2].decode()
+        return self._parsed(raw, line)
+
+    def by_id(self) -> Sequence[int]:
+        """The lines in C order of their ids."""
+        return range(len(self)) if self._order is None else self._order
+
+    def sorted_items(self) -> Iterator[tuple[str, str]]:
+        """All, in C order of the ids."""
+        return map(self.item, self.by_id())
+
+    def finder(self) -> Callable[[str], int | None]:
+        """A function that finds the line of an id; an id that comes right after the last one found costs no search."""
+        lines, last = self.by_id(), -1
+
+        def find(key: str) -> int | None:
+            nonlocal last
+            wanted = key.encode(errors="surrogatepass")
+            for place in (last + 1, max(last, 0)):
+                if place < len(lines) and self._key(lines[place]) == wanted:
+                    last = place
+                    return lines[place]
+            place = bisect_left(lines, wanted, key=self._key)
+            if place == len(lines) or self._key(lines[place]) != wanted:
+                return None
+            last = place
+            return lines[place]
+
+        return find
+
+    def _parsed(self, raw: bytes, line: int) -> tuple[str, str]:
+        """Id and value of a line that needs a closer look."""
+        raise NotImplementedError
+
+    def _raw(self, line: int) -> bytes:
+        start = self._starts[line]
+        return self._map[start : self._map.find(b"\n", start) + 1 or None]
+
+    def _key(self, line: int) -> bytes:
+        start = self._starts[line]
+        found = _ID.match(self._map[start : start + _ID_BYTES])
+        return found[1] if found else self.item(line)[0].encode()
+
+    def _sort(self) -> list[tuple[int, int]]:
+        """Find the order by id; returns the lines that have the id of an earlier one, each after that one."""
+        order = sorted(range(len(self)), key=self._key)
+        self._order, doubled = array("I", order), []
+        for before, line in pairwise(order):
+            if self._key(before) == self._key(line):
+                doubled.append((doubled[-1][0] if doubled and doubled[-1][1] == before else before, line))
+        return doubled
+
+
+class TableFile(FileLines, Mapping[str, str]):
     """Value by id of an `id value` file; a drop-in for `read_table` that does not grow with the values.
 
-    Iterates in the order of the file. A file that is not sorted by id (C order) takes four more bytes a line.
-    Raises TableError as `read_table` does.
+    Iterates in the order of the file. Raises TableError as `read_table` does.
     """
 
     def __init__(self, path: str | Path, need_value: bool = True):
+        super().__init__()
         self.path, self.need_value = Path(path), need_value
-        self._starts = array("Q", [0])
-        self._order: Sequence[int] | None = None  # lines by id, if that is not their order
         self._open()
 
     def __getstate__(self) -> tuple[Path, bool]:
@@ -34,49 +104,26 @@ class TableFile(Mapping[str, str]):
     def __setstate__(self, state: tuple[Path, bool]) -> None:
         self.__init__(*state)  # type: ignore[misc]
 
-    def __len__(self) -> int:
-        return len(self._starts) - 1
-
     def __iter__(self) -> Iterator[str]:
-        return (key for key, _ in self._in_file_order())
+        return (self.item(line)[0] for line in range(len(self)))
 
     def __contains__(self, key: object) -> bool:
-        return isinstance(key, str) and self._find(key) is not None
+        return isinstance(key, str) and self.finder()(key) is not None
 
     def __getitem__(self, key: str) -> str:
-        line = self._find(key)
+        line = self.finder()(key)
         if line is None:
             raise KeyError(key)
         return self.item(line)[1]
 
-    def item(self, line: int) -> tuple[str, str]:
-        """Id and value of a line, counted from 0."""
-        return self._parsed(self._map[self._starts[line] : self._starts[line + 1]], line)
-
-    def sorted_items(self) -> Iterator[tuple[str, str]]:
-        """All, in C order of the ids."""
-        if self._order is not None:
-            return map(self.item, self._order)
-        return self._in_file_order()
-
-    def _in_file_order(self) -> Iterator[tuple[str, str]]:
-        position = 0
-        for line in range(len(self)):
-            self._map.seek(position)
-            raw = self._map.readline()
-            position += len(raw)
-            yield self._parsed(raw, line)
-
     def _parsed(self, raw: bytes, line: int) -> tuple[str, str]:
-        if usual := _USUAL.fullmatch(raw):
-            return usual[1].decode(), usual[2].decode()
         return parse_line(raw, self.path, line + 1, False)
 
     def _open(self) -> None:
         try:
             with open(self.path, "rb") as file:
                 self._index(file)
-                self._map: Any = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+                self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         except FileNotFoundError:
             raise TableError(f"{self.path}: no such file; run the stage that makes it") from None
         except ValueError as error:  # an empty file cannot be mapped
@@ -85,14 +132,14 @@ class TableFile(Mapping[str, str]):
             raise TableError(f"{self.path}: empty; run the stage that makes it again") from None
         except OSError as error:
             raise TableError(f"{self.path}: {error.strerror}; give a file that can be read") from None
-        if self._order is not None:
-            self._sort()
+        if self._order is not None and (doubled := self._sort()):
+            raise twice(self.path, doubled[0][1] + 1, self.item(doubled[0][1])[0])
 
     def _index(self, lines: Iterator[bytes]) -> None:
         """Where each line begins. Ids that come in order are no double ones."""
-        end, last = 0, b""
+        start, last = 0, b""
         for number, raw in enumerate(lines, start=1):
-            if usual := _USUAL.fullmatch(raw):
+            if usual := USUAL.fullmatch(raw):
                 key = usual[1]
             else:
                 key = parse_line(raw, self.path, number, self.need_value)[0].encode()
@@ -100,28 +147,11 @@ class TableFile(Mapping[str, str]):
                 if key == last:
                     raise twice(self.path, number, key.decode())
                 self._order = ()
-            end, last = end + len(raw), key
-            self._starts.append(end)
-
-    def _sort(self) -> None:
-        order = sorted(range(len(self)), key=self._key)
-        for before, line in zip(order, order[1:], strict=False):
-            if self._key(before) == self._key(line):
-                raise twice(self.path, line + 1, self._key(line).decode())
-        self._order = array("I", order)
-
-    def _key(self, line: int) -> bytes:
-        start = self._starts[line]
-        found = _ID.match(self._map[start : start + _ID_BYTES])
-        return found[1] if found else self.item(line)[0].encode()
-
-    def _find(self, key: str) -> int | None:
-        wanted, lines = key.encode(errors="surrogatepass"), range(len(self)) if self._order is None else self._order
-        place = bisect_left(lines, wanted, key=self._key)
-        return lines[place] if place < len(lines) and self._key(lines[place]) == wanted else None
+            self._starts.append(start)
+            start, last = start + len(raw), key
 
 
-def joined(tables: Sequence[TableFile], also: TableFile | None = None) -> Iterator[tuple[str, list[str], str | None]]:
+def joined(tables: Sequence[FileLines], also: FileLines | None = None) -> Iterator[tuple[str, list[str], str | None]]:
     """Ids that all tables have, in C order, with their values, and that of a further table, None where it has none.
 
     Reads each table once from its beginning to its end.

@@ -152,9 +152,9 @@ def write_table(path: str | Path, table: Mapping[str, object]) -> None:
 
 def write_lines(path: str | Path, lines: Iterable[str]) -> None:
     """Write a text file, whole or not at all."""
-    with whole_file(path) as partial:
+    with whole_file(path) as partial, open(partial, "wb") as file:
         try:
-            partial.write_bytes("".join(f"{line}\n" for line in lines).encode())
+            file.writelines(f"{line}\n".encode() for line in lines)
         except UnicodeEncodeError as error:  # half a character, or a file name that is not UTF-8
             raise TableError(f"{path}: a text is not Unicode ({error}); correct it where it is made") from None
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from freeze_omni.config import ConfigError
+from freeze_omni.data.checked_table import CheckedTable
 from freeze_omni.data.corpora.base import CorpusError
 from freeze_omni.data.corpora.json_dialogue import JsonDialogue
-from freeze_omni.data.datadir import read_table as read_checked
 from freeze_omni.data.datadir import validate
 from freeze_omni.data.datadir_fix import fix
 from freeze_omni.data.kaldi_dir import read_sources
@@ -114,7 +114,7 @@ def test_tables_and_lines_keep_every_text(seed: int, memory_path: Path) -> None:
     write_table(memory_path / "text", table)
     read = read_table(memory_path / "text", need_value=False)
     assert {key: value.strip() for key, value in table.items()} == read
-    assert read_checked(memory_path / "text", []).values == read
+    assert dict(CheckedTable(memory_path / "text", []).sorted_items()) == read
     write_lines(memory_path / "x", texts)
     assert read_lines(memory_path / "x") == [text.removesuffix("\r") for text in texts]
     write_jsonl(memory_path / "x.jsonl", texts)

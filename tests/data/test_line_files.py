@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from freeze_omni.data.checked_table import CheckedTable
 from freeze_omni.data.corpora.aishell import read_transcripts
 from freeze_omni.data.corpora.aishell3 import Aishell3
 from freeze_omni.data.corpora.an4 import An4
@@ -24,7 +25,6 @@ from freeze_omni.data.corpora.moss_003_sft import Moss003Sft
 from freeze_omni.data.corpora.prepare import PrepareOptions, prepare_corpus
 from freeze_omni.data.corpora.vctk import Vctk
 from freeze_omni.data.corpora.wenetspeech import WenetSpeech
-from freeze_omni.data.datadir import read_table as read_checked
 from freeze_omni.data.datadir import validate
 from freeze_omni.data.kaldi_dir import read_sources
 from freeze_omni.data.questions import read_published
@@ -62,7 +62,7 @@ def first(items) -> str:
 READERS: dict[str, tuple[str, list[str], Callable[[Path], str]]] = {
     "lines": ("x", [TEXT], lambda d: read_lines(d / "x")[0]),
     "table": ("text", [f"a {TEXT}"], lambda d: read_table(d / "text")["a"]),
-    "checked table": ("text", [f"a {TEXT}"], lambda d: read_checked(d / "text", []).values["a"]),
+    "checked table": ("text", [f"a {TEXT}"], lambda d: CheckedTable(d / "text", []).item(0)[1]),
     "segments": ("segments", [f"a {TEXT[:3]} 0 1"], lambda d: read_segments(d / "segments")["a"].recording + TEXT[3:]),
     "JSON lines": ("x.jsonl", [QUESTION], lambda d: next(read_jsonl(d / "x.jsonl"))[1]["question"]),
     "questions": ("questions.jsonl", [QUESTION], lambda d: read_published(d)[0].question),

@@ -162,11 +162,16 @@ def merge_shards(folders: Sequence[Path], output: Path, tables: Sequence[str] = 
         if (output / table).is_file():
             _refuse_doubled(output / table)
     if (output / "utt2spk").is_file():
-        by_speaker = output / ".utt2spk.by_speaker"
-        sort_lines(["-k2,2", "-k1,1", str(output / "utt2spk")], by_speaker)
-        groups = groupby(map(str.split, each_line(by_speaker)), key=lambda pair: pair[1])
-        write_lines(output / "spk2utt", (f"{who} {' '.join(key for key, _ in pairs)}" for who, pairs in groups))
-        by_speaker.unlink()
+        write_spk2utt(output)
+
+
+def write_spk2utt(folder: Path) -> None:
+    """Write the inverse of utt2spk. Raises CorpusError: sort fails."""
+    by_speaker = folder / ".utt2spk.by_speaker"
+    sort_lines(["-k2,2", "-k1,1", str(folder / "utt2spk")], by_speaker)
+    groups = groupby(map(str.split, each_line(by_speaker)), key=lambda pair: pair[1])
+    write_lines(folder / "spk2utt", (f"{who} {' '.join(key for key, _ in pairs)}" for who, pairs in groups))
+    by_speaker.unlink()
 
 
 def sort_lines(arguments: list[str], output: Path) -> None:
