@@ -32,9 +32,9 @@ WORDS = ("one", "spider", "has", "eight", "legs", "and", "a", "blue", "whale", "
 
 
 def corpus(work: Path, utterances: int = UTTERANCES) -> dict[str, float | dict[str, float]]:
-    """corpus_peak_mb: the largest process of fix_data_dir.sh, validate_data_dir.sh and stage 2, of the statistics (of a
-    part of the utterances, with the tables of all), and of a training's first updates. epoch_start_s: from the first
-    table that is opened to the first batch.
+    """corpus_peak_mb: the largest process of fix_data_dir.sh, validate_data_dir.sh, stage 2 and the units, of the
+    statistics (of a part of the utterances, with the tables of all), and of a training's first updates. epoch_start_s:
+    from the first table that is opened to the first batch.
     """
     raw, dump = work / "raw", work / "dump"
     write_corpus(raw, utterances)
@@ -44,6 +44,8 @@ def corpus(work: Path, utterances: int = UTTERANCES) -> dict[str, float | dict[s
         for name, options in (("fix", [str(raw)]), ("validate", ["--role", "asr", str(raw)]))
     }
     peaks["preparation"] = run([*PYTHON, "freeze_omni.bin.format_wav_scp", *words])[1]
+    units = ["--text", str(dump / "text"), "--kind", "bpe", "--size", "30", "--output", str(work / "bpe")]
+    peaks["units"] = run([*PYTHON, "freeze_omni.bin.make_units", *units])[1]
     in_shards(dump, utterances)
     train = training(work, dump)
     peaks["statistics"] = run([*train, "--collect_stats", "true", "--output_dir", str(work / "stats")])[1]

@@ -1,5 +1,5 @@
-"""Write `tokens` (one line for each utterance), `voices.npz` (global codes by utterance) and, with utt2spk,
-`speakers.npz` (the voice of each speaker). A killed run resumes where it stopped."""
+"""Write the tables `tokens`, `voices` (the global code of each utterance) and, with utt2spk, `speakers` (the voice of
+each speaker). A killed run resumes where it stopped."""
 
 import argparse
 from functools import lru_cache

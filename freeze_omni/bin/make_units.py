@@ -1,11 +1,12 @@
 """Make the CTC units from the transcripts of the training set (stage 3)."""
 
 import argparse
+from collections.abc import Iterator
 from pathlib import Path
 
 from freeze_omni.bin.errors import user_errors
 from freeze_omni.config import ConfigError
-from freeze_omni.data.tables import read_table
+from freeze_omni.data.table_file import TableFile
 from freeze_omni.encoder.lexicon import WordCounts
 from freeze_omni.llm.source import check_source
 from freeze_omni.llm.units import CtcUnits, spelled_words, written_forms
@@ -28,22 +29,25 @@ def main() -> None:
 
 
 def make_units(args: argparse.Namespace) -> CtcUnits:
-    """The units of the given kind. Raises ConfigError for an unusable LLM or text."""
-    texts = [line for path in args.text for line in read_table(path).values()]
-    if not texts:
-        raise ConfigError(f"{args.text[0]}: no transcript in it; run stage 1 and 2 again")
+    """The units of the given kind. Raises ConfigError for an unusable LLM, TableError for unusable text."""
+    tables = [TableFile(path) for path in args.text]
+
+    def texts() -> Iterator[str]:
+        """Of all files; the memory of a run does not grow with them."""
+        return (text for table in tables for _, text in table.sorted_items())
+
     if args.kind == "char":
-        return CtcUnits.from_characters(texts)
+        return CtcUnits.from_characters(texts())
     if args.kind == "bpe":
-        return CtcUnits.from_bpe(texts, args.size)
+        return CtcUnits.from_bpe(texts(), args.size)
     if args.kind == "word":
-        counts = WordCounts.load(args.lexicon).with_texts([spelled_words(text) for text in texts])
-        return CtcUnits.from_words(counts, written_forms(texts))
+        counts = WordCounts.load(args.lexicon).with_texts(map(spelled_words, texts()))
+        return CtcUnits.from_words(counts, written_forms(texts()))
     if not args.llm:
         raise ConfigError("--kind llm needs --llm, the LLM whose tokens become units")
     from freeze_omni.llm.source import read_tokenizer
 
-    return CtcUnits.from_llm(texts, read_tokenizer(check_source(args.llm)), args.min_count)
+    return CtcUnits.from_llm(texts(), read_tokenizer(check_source(args.llm)), args.min_count)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
 """Tokens and voices of a data directory, batch by batch; a killed run resumes."""
 
+import shutil
 import zipfile
-from collections.abc import Callable, Iterator
-from itertools import batched
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain, groupby
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +13,11 @@ from numpy.typing import NDArray
 from freeze_omni.codec.codec import Codec
 from freeze_omni.codec.quantiser import fixed_voice
 from freeze_omni.data.audio import read_audio
+from freeze_omni.data.corpora.shards import write_sorted
 from freeze_omni.data.parts import WHOLE, Part
 from freeze_omni.data.progress import parallel_map
-from freeze_omni.data.tables import read_table, whole_file, write_table
+from freeze_omni.data.table_file import TableFile
+from freeze_omni.data.tables import each_line, whole_file
 from freeze_omni.shapes import pad_rows
 
 BATCH_UTTERANCES = 64
@@ -24,40 +27,34 @@ Found = dict[str, tuple[list[int], NDArray]]  # utterance -> its tokens, its glo
 def dump_tokens(
     codec: Callable[[], Codec], data_dir: Path, output_dir: Path, batch_s: float = 60.0, part: Part = WHOLE
 ) -> int:
-    """Write `tokens`, `voices.npz` and, with utt2spk, `speakers.npz`; returns the utterances.
+    """Write the tables `tokens`, `voices` and, with utt2spk, `speakers`; returns the utterances.
 
-    codec: gives the codec, if any batch is left. part: makes its batches alone.
+    codec: gives the codec, if any batch is left. part: makes its batches alone. Memory grows with the utterances of a
+    speaker, not with the set.
     Finished batches are kept in `output_dir`/parts until all are done.
     Raises TableError, AudioError: wav.scp or an utterance cannot be read.
     """
-    recordings = read_table(data_dir / "wav.scp")
+    recordings = TableFile(data_dir / "wav.scp")
     parts = output_dir / "parts"
     parts.mkdir(parents=True, exist_ok=True)
-    batches = part.of([(parts / f"{number:05d}.npz", batch) for number, batch in _batches(recordings)])
-    found: Found = {}
+    batches = part.of(recordings.pieces(BATCH_UTTERANCES))
 
-    def work(numbered: tuple[Path, tuple[str, ...]]) -> Found:
-        kept, batch = numbered
-        made = _finished(kept)
-        if made.keys() != set(batch):
-            made = _encode(codec(), {utterance: recordings[utterance] for utterance in batch}, batch_s)
-            _keep(kept, made)
-        return {utterance: made[utterance] for utterance in batch}
+    def work(lines: range) -> int:
+        kept, batch = _kept(parts, lines), dict(map(recordings.item, lines))
+        if _finished(kept).keys() != batch.keys():
+            _keep(kept, _encode(codec(), batch, batch_s))
+        return len(batch)
 
-    for batch in parallel_map(work, batches, nj=1, title="codec_dump"):
-        found |= batch
+    done = sum(parallel_map(work, batches, nj=1, title="codec_dump"))
     if not part.alone:
-        return len(found)
-    _write(found, data_dir, output_dir)
-    for part in parts.iterdir():
-        part.unlink()
-    parts.rmdir()
-    return len(found)
+        return done
+    _write([_kept(parts, lines) for lines in batches], data_dir, output_dir)
+    shutil.rmtree(parts)
+    return done
 
 
-def _batches(recordings: dict[str, str]) -> Iterator[tuple[int, tuple[str, ...]]]:
-    """The set alone decides them: a rerun, or another number of jobs, makes the same."""
-    return enumerate(batched(recordings, BATCH_UTTERANCES))
+def _kept(parts: Path, lines: range) -> Path:
+    return parts / f"{lines.start:08d}-{lines.stop:08d}.npz"
 
 
 @torch.no_grad()
@@ -100,16 +97,37 @@ def _finished(path: Path) -> Found:
         return {uid: (content[f"tokens/{uid}"].tolist(), content[f"voice/{uid}"]) for uid in ids}
 
 
-def _write(found: Found, data_dir: Path, output_dir: Path) -> None:
-    _save(output_dir / "voices.npz", {uid: voice for uid, (_, voice) in found.items()})
+def _write(batches: Sequence[Path], data_dir: Path, output_dir: Path) -> None:
+    def each() -> Iterator[tuple[str, tuple[list[int], NDArray]]]:
+        return chain.from_iterable(_finished(path).items() for path in batches)
+
+    write_sorted(output_dir / "voices", (f"{uid} {_written(voice)}" for uid, (_, voice) in each()))
     if (data_dir / "utt2spk").exists():
-        speakers: dict[str, list[NDArray]] = {}
-        for uid, speaker in read_table(data_dir / "utt2spk").items():
-            if uid in found:
-                speakers.setdefault(speaker, []).append(found[uid][1])
-        codes = {speaker: torch.from_numpy(np.stack(voices)) for speaker, voices in speakers.items()}
-        _save(output_dir / "speakers.npz", {key: fixed_voice(voices)[0].numpy() for key, voices in codes.items()})
-    write_table(output_dir / "tokens", {uid: " ".join(map(str, tokens)) for uid, (tokens, _) in found.items()})
+        voices, speakers = TableFile(output_dir / "voices"), TableFile(data_dir / "utt2spk")
+        write_sorted(output_dir / "speakers", _speakers(voices, speakers, output_dir))
+    tokens = (f"{uid} {' '.join(map(str, tokens))}" for uid, (tokens, _) in each())
+    write_sorted(output_dir / "tokens", tokens)  # the last: with it the set is whole
+
+
+def _speakers(voices: TableFile, speakers: TableFile, folder: Path) -> Iterator[str]:
+    """A line for each speaker: the fixed voice of its utterances."""
+    pairs = folder / ".spk2utt"
+    write_sorted(pairs, (f"{speaker} {uid}" for uid, speaker in speakers.sorted_items()))
+    for speaker, rows in groupby(map(str.split, each_line(pairs)), key=lambda row: row[0]):
+        codes = [read_voice(voices[uid]) for _, uid in rows if uid in voices]
+        if codes:
+            yield f"{speaker} {_written(fixed_voice(torch.stack(codes))[0].numpy())}"
+    pairs.unlink()
+
+
+def _written(voice: NDArray) -> str:
+    floating = voice.dtype.kind == "f"
+    return " ".join(f"{value:#.9g}" if floating else str(value) for value in voice.tolist())
+
+
+def read_voice(line: str) -> torch.Tensor:
+    """The global code (N,) that a line of `voices` or `speakers` holds: long, or float."""
+    return torch.tensor([float(word) if "." in word else int(word) for word in line.split()])
 
 
 def _save(path: Path, arrays: dict[str, NDArray]) -> None:

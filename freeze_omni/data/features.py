@@ -5,7 +5,7 @@ What a frozen frontend makes of a recording does not change in training, so trai
 
 import shutil
 from collections.abc import Callable, Sequence
-from itertools import batched
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +13,11 @@ import torch
 from omniio import kaldi
 
 from freeze_omni.data.audio import read_audio
+from freeze_omni.data.corpora.shards import write_sorted
 from freeze_omni.data.parts import WHOLE, Part
 from freeze_omni.data.progress import parallel_map
-from freeze_omni.data.tables import read_table, write_table
+from freeze_omni.data.table_file import TableFile
+from freeze_omni.data.tables import each_line, read_table, write_table
 
 FEATS, FRAMES = "feats.scp", "utt2num_frames"
 SHARD_UTTERANCES = 200
@@ -37,33 +39,30 @@ def dump_features(
 
     frontend: samples (S,) of some sounds to features (F, D) of each. change: (id, samples) to samples, such as noise
     and rooms for training. part: writes its archives alone.
-    A killed run resumes after the last finished archive. Raises TableError, AudioError: wav.scp or an utterance cannot
-    be read.
+    A killed run resumes after the last finished archive. Memory does not grow with the set.
+    Raises TableError, AudioError: wav.scp or an utterance cannot be read.
     """
-    recordings = read_table(data_dir / "wav.scp")
+    recordings = TableFile(data_dir / "wav.scp")
     output_dir.mkdir(parents=True, exist_ok=True)
-    shards = part.of(list(enumerate(map(list, batched(recordings, SHARD_UTTERANCES)))))
+    shards = part.of(recordings.pieces(SHARD_UTTERANCES))
 
-    def work(numbered: tuple[int, list[str]]) -> tuple[dict[str, str], dict[str, str]]:
-        number, shard = numbered
-        scp, lengths = (output_dir / f"{name}.{number}" for name in (FEATS, FRAMES))
-        if not lengths.exists() or list(read_table(lengths)) != shard:
-            _write_shard(frontend, {uid: recordings[uid] for uid in shard}, scp, lengths, change)
-        return read_table(scp), read_table(lengths)
+    def work(lines: range) -> int:
+        scp, lengths = (output_dir / f"{name}.{lines.start // SHARD_UTTERANCES}" for name in (FEATS, FRAMES))
+        shard = dict(map(recordings.item, lines))
+        if not lengths.exists() or read_table(lengths).keys() != shard.keys():
+            _write_shard(frontend, shard, scp, lengths, change)
+        return len(shard)
 
-    entries: dict[str, str] = {}
-    frames: dict[str, str] = {}
-    for found, counts in parallel_map(work, shards, nj=1, title="dump_feats"):
-        entries |= found
-        frames |= counts
+    done = sum(parallel_map(work, shards, nj=1, title="dump_feats"))
     if not part.alone:
-        return len(entries)
+        return done
     for table in data_dir.iterdir():
         if table.is_file() and table.name != "wav.scp":
             shutil.copy(table, output_dir)
-    write_table(output_dir / FRAMES, frames)
-    write_table(output_dir / FEATS, entries)
-    return len(entries)
+    for name in (FRAMES, FEATS):
+        made = (output_dir / f"{name}.{number}" for number in range(len(shards)))
+        write_sorted(output_dir / name, chain.from_iterable(map(each_line, made)))
+    return done
 
 
 def _write_shard(

@@ -41,6 +41,10 @@ class FileLines:
         """The lines in C order of their ids."""
         return range(len(self)) if self._order is None else self._order
 
+    def pieces(self, size: int) -> list[range]:
+        """The lines in pieces of `size`, as a map over them makes its work of."""
+        return [range(start, min(start + size, len(self))) for start in range(0, len(self), size)]
+
     def sorted_items(self) -> Iterator[tuple[str, str]]:
         """All, in C order of the ids."""
         return map(self.item, self.by_id())

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -44,12 +44,14 @@ class WordCounts:
         pairs = _read(folder / PAIRS_FILE, 2) if (folder / PAIRS_FILE).exists() else []
         return cls(words, {(key[0], key[1]): value for key, value in pairs})
 
-    def with_texts(self, texts: Sequence[Sequence[str]]) -> WordCounts:
+    def with_texts(self, texts: Iterable[Sequence[str]]) -> WordCounts:
         """With what else these texts, lists of words, say: new words, each as rare as the rarest; and their pairs,
         mixed with the pairs here, the more so the more often the first word is said (as Witten and Bell 1991)."""
-        new = sorted({word for text in texts for word in text} - set(self.words))
-        words = {**self.words, **dict.fromkeys(new, min(self.words.values()))}
-        counts = Counter(pair for text in texts for pair in pairwise(text))
+        seen, counts = set[str](), Counter[tuple[str, str]]()
+        for text in texts:
+            seen.update(text)
+            counts.update(pairwise(text))
+        words = {**self.words, **dict.fromkeys(sorted(seen - set(self.words)), min(self.words.values()))}
         said, followers = Counter[str](), Counter[str]()
         for (first, _), count in counts.items():
             said[first] += count

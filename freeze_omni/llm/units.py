@@ -31,6 +31,7 @@ INCOMPLETE = "\ufffd"  # what a decoder gives for half a character
 Kind = Literal["llm", "char", "bpe", "word"]
 LETTERS = "'abcdefghijklmnopqrstuvwxyz"
 FORMS_FILE = "forms.tsv"
+BPE_TEXTS = 1_000_000
 _INSIDE = re.compile(r"(?<=[a-z',\d] )[A-Za-z']*[A-Za-z]", re.I)  # a word that another word comes before
 
 
@@ -55,11 +56,14 @@ class CtcUnits:
 
     @classmethod
     def from_characters(cls, texts: Iterable[str]) -> CtcUnits:
-        return cls("char", CharSpeller([SPACE, *sorted(set().union(*map(_tidy, texts)) - {" "})]))
+        seen = set[str]()
+        for text in map(_tidy, texts):
+            seen.update(text)
+        return cls("char", CharSpeller([SPACE, *sorted(seen - {" "})]))
 
     @classmethod
     def from_bpe(cls, texts: Iterable[str], size: int) -> CtcUnits:
-        """At most `size` sentencepiece BPE pieces."""
+        """At most `size` sentencepiece BPE pieces, of `BPE_TEXTS` of the texts at most, drawn at random."""
         return cls("bpe", BpeSpeller.from_texts(map(_tidy, texts), size))
 
     @classmethod
@@ -332,7 +336,13 @@ class BpeSpeller:
     def from_texts(cls, texts: Iterable[str], size: int) -> BpeSpeller:
         model = io.BytesIO()
         how = {"model_type": "bpe", "vocab_size": size, "hard_vocab_limit": False, "character_coverage": 1.0}
-        how |= {"bos_id": -1, "eos_id": -1, "minloglevel": 2}
+        how |= {
+            "input_sentence_size": BPE_TEXTS,
+            "shuffle_input_sentence": True,
+            "bos_id": -1,
+            "eos_id": -1,
+            "minloglevel": 2,
+        }
         _sentencepiece().SentencePieceTrainer.train(sentence_iterator=iter(texts), model_writer=model, **how)
         return cls(model.getvalue())
 

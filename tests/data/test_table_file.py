@@ -65,6 +65,15 @@ def test_memory_does_not_hold_the_values(tmp_path: Path) -> None:
     tracemalloc.stop()
 
 
+def test_pieces_have_all_lines(tmp_path: Path) -> None:
+    table = TableFile(write(tmp_path / "t", "c 3\na 1\nb 2\nd 4\ne 5\n"))
+    assert [dict(map(table.item, piece)) for piece in table.pieces(2)] == [
+        {"c": "3", "a": "1"},
+        {"b": "2", "d": "4"},
+        {"e": "5"},
+    ]
+
+
 def test_tables_are_joined_by_id(tmp_path: Path) -> None:
     texts = ["c 3\na 1\nb 2\ne 5\n", "a x\nb y\nd z\ne w\n", "b only\nf no\n"]
     one, two, three = (TableFile(write(tmp_path / str(number), text)) for number, text in enumerate(texts))

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import weakref
+
 import pytest
 
 from freeze_omni.config import ConfigError
 from freeze_omni.data.tables import TableError
 from freeze_omni.encoder.lexicon import WordCounts
 from freeze_omni.encoder.search import SearchConfig
-from freeze_omni.llm.units import CtcUnits, written_forms
+from freeze_omni.llm.units import CtcUnits, spelled_words, written_forms
 from tests.toy import TEXTS, toy_tokenizer
 
 WORDS = WordCounts({"don't": 0.1, "quick": 0.2, "fox": 0.1}, {("quick", "fox"): 0.3})
@@ -146,6 +148,24 @@ def test_words_of_a_transcript_have_numbers():
 def test_names_are_written_as_in_the_middle_of_the_texts():
     texts = ["Is Paris in France?", "I think I'm in paris.", "Paris, in May. May I? It may.", "So may Paris."]
     assert written_forms(texts) == {"france": "France", "i": "I", "i'm": "I'm", "paris": "Paris"}
+
+
+def test_texts_are_read_one_by_one():
+    held: list[weakref.ref] = []
+
+    class Text(str):
+        pass
+
+    def texts():
+        for number in range(50):
+            text = Text(TEXTS[number % len(TEXTS)])
+            held.append(weakref.ref(text))
+            yield text
+            assert sum(one() is not None for one in held) <= 3
+
+    CtcUnits.from_characters(texts())
+    CtcUnits.from_llm(texts(), toy_tokenizer())
+    CtcUnits.from_words(WORDS.with_texts(map(spelled_words, texts())), written_forms(texts()))
 
 
 def test_written_forms_are_kept_and_sent(tmp_path):

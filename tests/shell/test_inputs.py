@@ -69,7 +69,7 @@ def recipe(tmp_path_factory):
     for name in ("dtrain", "ddev"):
         data_dir(Path("dump/dialogue", name, "answers"), answer="u Yes.")
     for name in ("tts_and_answers", "ttsdev", "dtrain", "ddev"):
-        write(f"dump/codec/{name}/tokens", f"dump/codec/{name}/voices.npz", f"dump/codec/{name}/durations")
+        write(f"dump/codec/{name}/tokens", f"dump/codec/{name}/voices", f"dump/codec/{name}/durations")
     for name in TRAININGS:
         write(f"exp/{name}/valid.loss.ave.pth")
     write("local/data.sh", "corpus/a.flac", "llm/tokenizer.json", "judge/model.bin", "notes.md")
@@ -276,9 +276,9 @@ READS = {
     "codec_ttsdev": [*sets("dump/raw", "ttsdev"), "exp/2.1_codec/valid.loss.ave.pth"],
     "durations": [*SPOKEN, *ANSWERS, LLM, "conf/2.2_speech_decoder.yaml", "dump/codec/ddev/tokens"],
     "2.2_speech_decoder": [
-        *SPOKEN, LLM, "dump/codec/ttsdev/tokens", "dump/codec/ttsdev/voices.npz", "dump/codec/ttsdev/durations",
+        *SPOKEN, LLM, "dump/codec/ttsdev/tokens", "dump/codec/ttsdev/voices", "dump/codec/ttsdev/durations",
     ],
-    "2.3_prefix": [*ANSWERS, LLM, "dump/codec/ddev/voices.npz", "exp/2.2_speech_decoder/valid.loss.ave.pth"],
+    "2.3_prefix": [*ANSWERS, LLM, "dump/codec/ddev/voices", "exp/2.2_speech_decoder/valid.loss.ave.pth"],
     "duplex_scenes": sets("dump/dialogue", "scenes", tables=DIALOGUE),
     "system_ctc": [
         LLM, UNITS, "conf/pack.yaml", "dump/raw/ttsdev/x y.wav", *(f"exp/{name}/valid.loss.ave.pth" for name in PACKED),

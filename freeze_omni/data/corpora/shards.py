@@ -10,7 +10,7 @@ import re
 import shutil
 import subprocess
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
@@ -172,6 +172,14 @@ def write_spk2utt(folder: Path) -> None:
     groups = groupby(map(str.split, each_line(by_speaker)), key=lambda pair: pair[1])
     write_lines(folder / "spk2utt", (f"{who} {' '.join(key for key, _ in pairs)}" for who, pairs in groups))
     by_speaker.unlink()
+
+
+def write_sorted(output: Path, lines: Iterable[str]) -> None:
+    """Lines that come in any order as a table in C order; memory does not grow with them. Raises CorpusError."""
+    unsorted = output.with_name(f".{output.name}.unsorted")
+    write_lines(unsorted, lines)
+    sort_lines([str(unsorted)], output)
+    unsorted.unlink()
 
 
 def sort_lines(arguments: list[str], output: Path) -> None:

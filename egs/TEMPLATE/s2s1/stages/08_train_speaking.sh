@@ -38,7 +38,7 @@ link_tokens() { # link_tokens <folder> <set>
     local file shared
     shared=$(dump_of codec codec)/$2
     mkdir -p "$1/$2"
-    for file in tokens voices.npz speakers.npz; do
+    for file in tokens voices speakers; do
         if [ -e "${shared}/${file}" ]; then ln -sfn "$(realpath "${shared}/${file}")" "$1/$2/${file}"; fi
     done
 }
