@@ -4,6 +4,7 @@ import argparse
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 from freeze_omni.bin.errors import user_errors
 from freeze_omni.bin.where import add_device, add_part, device_of, one_part
@@ -12,7 +13,7 @@ from freeze_omni.data.tts.backends import TtsError
 from freeze_omni.data.tts.synthesize import TtsFolders, default_cache, voice_of_command
 from freeze_omni.dialogues.answers import AnswerConfig, Ask, ask_frozen
 from freeze_omni.dialogues.endpoint import KEY, Server, ask_server
-from freeze_omni.dialogues.make import make_dialogues
+from freeze_omni.dialogues.make import Step, make_dialogues
 from freeze_omni.dialogues.plan import DialogueConfig
 from freeze_omni.eval.answer_file import OPTION, ask_file
 from freeze_omni.eval.fields import ID, chosen
@@ -36,25 +37,29 @@ def main(arguments: list[str] | None = None) -> None:
     )
     parser.add_argument("--nj", type=int, default=2, help="processes for synthesis and scenes")
     parser.add_argument("--llm_dtype", default="float32", help="of --llm, if it is asked here: float32 or bfloat16")
-    parser.add_argument("--answers_alone", action="store_true", help="only ask for all answers, which are kept")
+    steps = (
+        "the last step to do: the LLM's answers and what the judge hears in questions, spoken answers, what it hears in"
+    )
+    parser.add_argument("--until", choices=get_args(Step), default="scenes", help=f"{steps} these, or all [scenes]")
     add_device(parser)
     add_part(parser)
     args = parser.parse_args(arguments)
     start = time.monotonic()
     config = build(DialogueConfig, read_yaml(args.config), args.config)
     judge = None
-    if config.rejection is not None and not args.answers_alone:
+    device = device_of(args.device, args.part)
+    if config.rejection is not None:
         if args.judge is None:
             raise ConfigError(f"{args.config}: rejection needs a recogniser: give --judge, or remove the key")
         from freeze_omni.eval.round_trip import of_dialogues  # brings a recogniser, and memory
 
-        judge = of_dialogues(args.judge, config.rejection, args.nj, args.part)
+        judge = of_dialogues(args.judge, config.rejection, args.nj, device, args.part)
     voice, program = voice_of_command(args.tts or config.voice)
     folders = TtsFolders(cache=args.cache, program=program)
     ask = asker(args, config.answers)
     config = replace(config, voice=voice)
     with one_part():
-        make_dialogues(config, args.data, args.output, ask, folders, args.nj, judge, args.part, args.answers_alone)
+        make_dialogues(config, args.data, args.output, ask, folders, args.nj, judge, args.part, args.until)
     print(f"dialogues took {time.monotonic() - start:.0f} s")
 
 

@@ -9,20 +9,21 @@ from freeze_omni.config import ConfigError
 from freeze_omni.data.table_file import TableFile
 from freeze_omni.encoder.lexicon import WordCounts
 from freeze_omni.llm.source import check_source
-from freeze_omni.llm.units import CtcUnits, spelled_words, written_forms
+from freeze_omni.llm.units import BPE_TEXTS, CtcUnits, spelled_words, written_forms
 
 
 @user_errors(OSError, ValueError)
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     options = argparse.ArgumentParser(description=__doc__)
+    drawn = f"learned from at most {BPE_TEXTS:,} of the texts, drawn at random"
     options.add_argument("--text", nargs="+", required=True, help="Kaldi text files: id, then words")
     options.add_argument("--kind", choices=("llm", "bpe", "char", "word"), default="llm", help="see docs/stages.md")
     options.add_argument("--llm", help="folder or hub id of the LLM whose tokens are taken (kind llm)")
     options.add_argument("--min_count", type=int, default=3, help="rarer LLM tokens are spelled (kind llm)")
-    options.add_argument("--size", type=int, default=500, help="number of units (kind bpe)")
+    options.add_argument("--size", type=int, default=500, help=f"number of units (kind bpe), {drawn}")
     options.add_argument("--lexicon", help="folder with words.tsv and pairs.tsv (kind word)")
     options.add_argument("--output", required=True, help="folder for tokens.txt and units.json")
-    args = options.parse_args()
+    args = options.parse_args(arguments)
     units = make_units(args)
     units.save(args.output)
     print(f"{Path(args.output)}: {len(units)} units of kind {args.kind}")

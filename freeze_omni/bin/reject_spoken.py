@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from freeze_omni.bin.errors import user_errors
+from freeze_omni.bin.where import add_device, device_of
 from freeze_omni.eval.config import JudgeConfig
 from freeze_omni.eval.round_trip import REJECTED, reject_misheard
 from freeze_omni.eval.wer import NORMALISERS
@@ -21,10 +22,12 @@ def main(arguments: list[str] | None = None) -> None:
     most = "error rate above which an utterance is removed [0.2]"
     parser.add_argument("--most_wer", type=float, default=0.2, help=most)
     parser.add_argument("--threads", type=int, default=2)
+    add_device(parser)
     args = parser.parse_args(arguments)
+    device = device_of(args.device)
     config = replace(JudgeConfig(), language=args.language, threads=args.threads)
     for folder in args.folders:
-        kept, rejected = reject_misheard(folder, args.judge, config, args.most_wer, args.normaliser)
+        kept, rejected = reject_misheard(folder, args.judge, config, args.most_wer, args.normaliser, device)
         print(f"{folder}: {kept} kept, {rejected} rejected" + (f" (see {folder / REJECTED})" if rejected else ""))
 
 

@@ -5,7 +5,7 @@ import random
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from freeze_omni.data.audio import read_audio, read_header, write_wav
 from freeze_omni.data.parts import WHOLE, LeftToOthers, Part
@@ -18,6 +18,9 @@ from freeze_omni.dialogues.compose import compose, forget_shards
 from freeze_omni.dialogues.plan import DialogueConfig, Misheard, PlannedScene, later_rounds, plan_set
 from freeze_omni.duplex.scenes import SceneMaker
 from freeze_omni.speech_decoder.normalise import text_styler
+
+Step = Literal["answers", "speech", "judged", "scenes"]
+"""Asked, and questions judged; answers spoken; spoken answers judged; all composed."""
 
 
 def write_dialogues(
@@ -67,9 +70,9 @@ def make_dialogues(
     nj: int,
     misheard: Misheard | None = None,
     part: Part = WHOLE,
-    answers_alone: bool = False,
+    until: Step = "scenes",
 ) -> None:
-    """Write `output`/<set>/; ask: gives the answers; misheard: the judge. answers_alone: only ask for all.
+    """Write `output`/<set>/; ask: gives the answers; misheard: the judge. until: the last step that is done.
 
     part: speaks and composes its share; `ask` and `misheard` do theirs. Raises LeftToOthers where the next step needs
     what other jobs make. Raises TableError, TtsError, and what `ask` raises, before long work.
@@ -84,11 +87,11 @@ def make_dialogues(
         plans[name] = plan_set(one, data, answers, draws[name], spoken)
     for name, one in config.sets.items():
         plans[name] += later_rounds(one, data, plans[name], ask, draws[name], spoken)
-    if answers_alone:
-        return
     rejection = config.rejection
     if rejection and rejection.questions:
         plans = _without_misheard(plans, misheard, output / "judged/questions")
+    if until == "answers":
+        return
     maker = SceneMaker(config.scene)
     texts = {one.answer for name, own in config.sets.items() if own.speak_answers for one in plans[name]} - {""}
     jobs = [Job(text, text, Voice.parse(config.voice)) for text in sorted(texts)]
@@ -96,6 +99,8 @@ def make_dialogues(
     answer_wavs = spoken_paths(jobs, folders)
     if not all(map(Path.exists, answer_wavs.values())):
         raise LeftToOthers("spoken answers")
+    if until == "speech":
+        return
     if part.alone or (rejection and rejection.answers):
         answer_wavs = _at_rate(answer_wavs, maker.rates.output_hz, output / "answer_wav")
     if rejection and rejection.answers and answer_wavs:
@@ -103,6 +108,8 @@ def make_dialogues(
         wavs = {path.stem: path for path in answer_wavs.values()}
         for key in misheard(output / "judged/answers", wavs, by_id):
             del answer_wavs[by_id[key]]
+    if until == "judged":
+        return
     for name, planned in plans.items():
         counts = write_dialogues(output / name, planned, answer_wavs, maker, config.seed, nj, part)
         said = ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items()))

@@ -7,7 +7,7 @@ although it is not silent, far more words than a voice can say), the clips conce
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import batched
 from pathlib import Path
@@ -118,7 +118,8 @@ def judged_texts(
     """
     model_dir = folder_of(model_dir, FILES)
     files = {path.name: fingerprint(path) for path in sorted(model_dir.glob("*")) if path.is_file()}
-    made_from = {"judge": files, "config": repr(config)}
+    heard_by = replace(config, threads=JudgeConfig.threads)  # a job of an array has others than the one that merges
+    made_from = {"judge": files, "config": repr(heard_by)}
     (records, table), started_s = clip_records(folder, "judge", made_from, part=part), time.time()
     for group in part.of(list(batched(table, _GROUP))):  # by the set alone, as clips of a group share windows
         if records.missing(group):

@@ -14,6 +14,7 @@ def test_shards_are_read_and_compared(tmp_path):
 @pytest.mark.processes
 def test_the_steps_run_and_say_their_memory(tmp_path):
     found = scale_corpus.corpus(tmp_path, 3000)
-    assert set(found["corpus_peaks_mb"]) == {"preparation", "statistics", "training"}
+    steps = {"fix", "validate", "preparation", "units", "statistics", "training"}
+    assert set(found["corpus_peaks_mb"]) == steps
     assert found["corpus_peak_mb"] == max(found["corpus_peaks_mb"].values()) > 50
     assert 0 < found["epoch_start_s"] < 60

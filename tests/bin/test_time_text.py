@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from freeze_omni.bin.time_text import main
+from freeze_omni.speech_decoder.timing import durations
 from tests.commands import exit_code
 from tests.tasks.conftest import toy  # noqa: F401
 from tests.tasks.corpus import DECODER, write_corpus
@@ -63,3 +64,35 @@ def test_a_decoder_that_needs_none_leaves_none(told, tmp_path):
     assert {uid: sum(map(int, row.split())) for uid, row in rows.items()} == {
         uid: len(row.split()) for uid, row in tokens.items()
     }
+
+
+@pytest.mark.parametrize("jobs", [2, 5])
+def test_an_array_of_jobs_writes_the_same(told, monkeypatch, capsys, jobs):
+    """In two turns: what rows sound like is learned by the first job, for all."""
+    monkeypatch.setattr(durations, "PIECE_UTTERANCES", 1)
+    data, options = told
+    assert exit_code(main, options) == 0
+    alone = (data / "durations").read_bytes()
+    (data / "durations").unlink()
+    for turn in (1, 2):
+        for number in range(jobs, 0, -1):
+            assert exit_code(main, [*options, "--part", f"{number}/{jobs}"]) == 0
+        waits = "left to the next turn" in capsys.readouterr().out
+        assert waits == (turn == 1) and not (data / "durations").exists()
+    monkeypatch.setattr(durations, "features_of", None)  # merging hears nothing
+    assert exit_code(main, options) == 0
+    assert (data / "durations").read_bytes() == alone and not (data / ".durations").exists()
+
+
+def test_what_was_timed_of_other_texts_is_not_taken(told, monkeypatch):
+    """A killed array has timed some; the text that is changed then has fewer rows."""
+    monkeypatch.setattr(durations, "PIECE_UTTERANCES", 1)
+    data, options = told
+    for _ in range(2):
+        assert exit_code(main, [*options, "--part", "1/2"]) == 0
+    before = (data / ".durations/00000000-00000001").read_text().split()
+    text = (data / "text").read_text()
+    (data / "text").write_text(text.replace("Hello, my", "My"))
+    assert exit_code(main, options) == 0
+    after = (data / "durations").read_text().splitlines()[0].split()
+    assert before[0] == after[0] == "utt0" and len(after) < len(before)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from freeze_omni.bin.codec_dump import main
 from freeze_omni.checkpoint import read_model
 from freeze_omni.codec import dump
 from freeze_omni.config import as_mapping
-from freeze_omni.data.tables import read_table
+from freeze_omni.data.tables import read_table, write_table
 from tests.commands import exit_code
 from tests.contract.parts.codec import toy_codec
 
@@ -117,6 +118,27 @@ def test_an_array_of_jobs_writes_the_same(recipe: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(dump, "_encode", None)  # merging encodes nothing
     assert run(recipe) == 0
     assert [(recipe / "dump" / name).read_bytes() for name in names] == alone
+
+
+def test_memory_does_not_grow_with_the_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An utterance that is held takes 1300 bytes; numpy's archives are freed some time after they were read."""
+    found = ([1, 2, 3, 4] * 10, np.arange(32))
+    monkeypatch.setattr(dump, "_encode", lambda codec, batch, batch_s: dict.fromkeys(batch, found))
+    monkeypatch.setattr(dump, "BATCH_UTTERANCES", 20)
+    peaks, counts = [], (60, 60, 400)  # the first one imports
+    for number, count in enumerate(counts):
+        data, output = tmp_path / f"data{number}", tmp_path / f"out{number}"
+        ids = [f"speaker{at // 10:04d}-utterance-{at:06d}" for at in range(count)]
+        data.mkdir()
+        write_table(data / "wav.scp", {uid: f"/sounds/{uid}.wav" for uid in ids})
+        write_table(data / "utt2spk", {uid: uid.split("-")[0] for uid in ids})
+        tracemalloc.start()
+        assert dump.dump_tokens(lambda: None, data, output) == count  # type: ignore[arg-type,return-value]
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+        lines = [(output / name).read_text().count("\n") for name in ("tokens", "voices", "speakers")]
+        assert lines == [count, count, count // 10]
+    assert peaks[2] < peaks[1] + 500 * counts[2]
 
 
 def test_a_device_that_is_not_there_is_told(recipe: Path, capsys: pytest.CaptureFixture) -> None:

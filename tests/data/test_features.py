@@ -1,5 +1,6 @@
 """Features of a directory by an array of jobs are those of one job."""
 
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -66,3 +67,20 @@ def test_a_killed_array_makes_only_what_is_missing(data, tmp_path):
     for number in (1, 2):
         dump_features(dies, data, tmp_path / "more", part=Part(number, 2))
     assert seen == [2, 2, 2, 2, 1], "one shard before the kill, the one that died again, two of the other job"
+
+
+def test_memory_does_not_grow_with_the_set(tmp_path, monkeypatch):
+    """A few bytes an utterance, of which each has more than a hundred in the tables."""
+    monkeypatch.setattr(features, "read_audio", lambda entry, hz: (np.full(400, 0.1, np.float32), hz))
+    monkeypatch.setattr(features, "SHARD_UTTERANCES", 50)
+    peaks, counts = [], (100, 100, 3000)  # the first one imports
+    for run, count in enumerate(counts):
+        data = tmp_path / f"data{run}"
+        data.mkdir()
+        write_table(data / "wav.scp", {f"speaker-utterance-{at:06d}": f"/sounds/{at}.wav" for at in range(count)})
+        tracemalloc.start()
+        assert dump_features(frontend, data, tmp_path / f"out{run}") == count
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+        assert (tmp_path / f"out{run}/feats.scp").read_text().count("\n") == count
+    assert peaks[2] < peaks[1] + 40 * counts[2]

@@ -184,6 +184,28 @@ def test_what_is_misheard_is_left_out(data: Path, toy_program: str) -> None:
     assert len(read_table(out / "answer")) == 2 and not (out / "answer_wav.scp").exists()
 
 
+def test_it_ends_after_the_step_that_is_asked_for(data: Path, toy_program: str, monkeypatch) -> None:
+    """Networks are asked in the first and the third step; what they say is kept elsewhere (`ask`, `misheard`)."""
+    heard: list[str] = []
+
+    def misheard(folder, wavs, texts):
+        heard.append(folder.name)
+        return set()
+
+    config, out = build(DialogueConfig, {**CONFIG, "rejection": {}}), data / "out"
+    folders = TtsFolders(cache=str(data / "other"), program=toy_program)
+    steps = ("answers", "speech", "judged", "scenes")
+    for until in steps:
+        make_dialogues(config, data, out, ask, folders, 1, misheard, until=until)
+        heard.append(until)
+        assert any((data / "other").rglob("*.wav")) == (until != "answers")
+        assert (out / "train/wav.scp").exists() == (until == "scenes")
+    found = " ".join(heard).split("questions ")[1:]
+    assert [one.split() for one in found] == [
+        ["answers"], ["speech"], ["answers", "judged"], ["answers", "scenes"],
+    ]  # fmt: skip
+
+
 def test_rounds_and_rejection_are_checked() -> None:
     for wrong in ({"sets": {"a": {"speech": "asr", "rounds": 0}}}, {"sets": {}, "rejection": {"most_wer": -1}}):
         with pytest.raises(ConfigError, match="rounds 0|most_wer -1"):

@@ -1,6 +1,7 @@
 """Synthetic speech that is misheard is taken out, and heard only once."""
 
 import pytest
+import torch
 
 from freeze_omni.bin import make_dialogue, reject_spoken
 from freeze_omni.config import ConfigError
@@ -73,10 +74,31 @@ def test_stage_4_hears_a_clip_once_and_lists_what_is_misheard(folder, asked, tmp
         assert misheard(tmp_path / "judged/answers", wavs, texts) == {"s-b"}
     assert (tmp_path / "judged/answers/rejected").read_text() == "s-b\t1.00\tStart.\tNo, start.\n"
     assert sorted(asked) == sorted(HEARD)
+    misheard = round_trip.of_dialogues(tmp_path, RejectionConfig(), threads=3)
+    assert misheard(tmp_path / "judged/answers", wavs, texts) == {"s-b"} and len(asked) == 3, "by other threads, too"
     lenient = round_trip.of_dialogues(tmp_path, RejectionConfig(most_wer=1.0), threads=1)
     assert lenient(tmp_path / "judged/answers", wavs, texts) == set()
     with pytest.raises(ConfigError, match="normaliser 'klingon' is none of"):
         round_trip.of_dialogues(tmp_path, RejectionConfig(normaliser="klingon"), threads=1)
+
+
+@pytest.mark.parametrize(("device", "taken"), [("cpu", "cpu"), ("cuda:1", "cuda:1"), ("mps", "cpu")])
+def test_the_judge_has_the_device_that_it_is_given(folder, tmp_path, monkeypatch, device, taken):
+    devices = []
+
+    class Fake:
+        def __init__(self, folder, config, device):
+            devices.append(device)
+
+        def transcribe(self, clips):
+            return {key: HEARD[key] for key in clips}
+
+    monkeypatch.setattr("freeze_omni.eval.judge.Judge", Fake)
+    wavs, texts = read_table(folder / "wav.scp"), read_table(folder / "text")
+    round_trip.of_dialogues(tmp_path, RejectionConfig(), 1, torch.device(device))(tmp_path / "judged", wavs, texts)
+    monkeypatch.setattr(reject_spoken, "device_of", torch.device)
+    reject_spoken.main([str(folder), "--judge", str(tmp_path), "--device", device])
+    assert devices == [taken, taken]
 
 
 def test_stage_4_does_not_pass_over_a_rejection_without_a_judge(tmp_path, capsys):

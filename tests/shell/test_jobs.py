@@ -147,11 +147,41 @@ def test_an_answer_of_the_llm_here_comes_before_the_rest_if_it_has_a_gpu_or_jobs
     logs = tmp_path / "dump/dialogue/log"
     assert [path.name for path in logs.iterdir()] == ["make_dialogue.log"]
     recipe("make_dialogues", inference_nj="2", **options)
-    assert "--answers_alone --device cpu --part 2/2\n" in (logs / "answers.2.log").read_text()
-    assert "--answers_alone" not in (logs / "make_dialogue.log").read_text()
+    assert "--until answers --device cpu --part 2/2\n" in (logs / "answers.2.log").read_text()
+    assert "--until" not in (logs / "make_dialogue.log").read_text() and not (logs / "judged.log").exists()
     (logs / "answers.log").unlink()
     recipe("make_dialogues", inference_nj="2", answers_url="http://h/v1", **options)
     assert not (logs / "answers.log").exists()
+
+
+def test_the_judge_of_stage_4_has_the_device_of_networks(recipe, tmp_path):
+    """Speech is made before it hears the answers, by jobs without a GPU; so are scenes, which need no judge."""
+    options = {"dialogue_conf": "d.yaml", "llm": "llm", "threads": "env", "answers_url": "http://h/v1", "nj": "2"}
+    recipe("make_dialogues --judge J", gpu_inference="true", **options, **SLURM)
+    logs = tmp_path / "dump/dialogue/log"
+    for name, until in (("answers", "answers"), ("judged", "judged")):
+        assert f"--judge J --until {until} --device cuda\n" in (logs / f"{name}.log").read_text()
+    assert "--until speech --nj 2\n" in (logs / "speech.log").read_text()
+    assert "--judge J --nj 2\n" in (logs / "make_dialogue.log").read_text()
+    gpus = ["--gres=gpu:1" in line for line in asked(tmp_path)]
+    assert gpus == [True, False, False, True, False, False], "arrays of speech and scenes, and their merging, have none"
+
+
+def test_durations_are_an_array_on_a_queue(recipe, tmp_path):
+    """Texts are timed by --nj jobs of one thread, which wait for the first of them, and merged."""
+    fake_python(
+        tmp_path,
+        'case "$*" in\n'
+        '*"--part 1/2"*) if [ ! -e known ]; then touch known; echo "left to the next turn: x"; else touch 1; fi ;;\n'
+        '*--part*) if [ -e known ]; then touch 2; else echo "left to the next turn: x"; fi ;;\n'
+        "*) cat 1 2 && touch merged ;;\nesac",
+    )
+    sets = {"tts_valid_set": "dev", "dialogue_train_set": "", "dialogue_valid_set": "", "llm": "L", "conf": "c"}
+    (tmp_path / "dump/codec/dev").mkdir(parents=True)
+    found = recipe("threads=(env); time_texts dump/codec/ train", nj="2", speech_decoder_args="", **sets, **SLURM)
+    assert found.returncode == 0 and (tmp_path / "merged").exists(), found.stderr
+    assert all("--partition=cpu --mem=16G --cpus-per-task=1 --array=1-2" in line for line in asked(tmp_path)[:-1])
+    assert "--token_dir" in (tmp_path / "dump/codec/log/time_text.2.log").read_text()
 
 
 def test_help_lists_where_work_runs(tmp_path):

@@ -19,6 +19,7 @@ from freeze_omni.shapes import pad_rows
 
 VARIANCE_FLOOR = 0.05  # of features whose variance is one
 FEWEST_FRAMES = 30.0  # a state with fewer leans on the mean of all
+FRAMES_AT_ONCE = 2048  # of which all states are scored: a text of many signs has thousands
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,10 @@ class Mixtures:
         constant = self.log_weights - 0.5 * (rest + self.means.shape[-1] * math.log(2 * math.pi))
         return (cross - 0.5 * square).unflatten(1, self.log_weights.shape) + constant
 
+    def of(self, states: Tensor) -> Mixtures:
+        """Those of some states (S,) alone."""
+        return Mixtures(self.means[states], self.variances[states], self.log_weights[states])
+
     def split(self) -> Mixtures:
         """Twice the components, each pair slightly apart."""
         apart = 0.2 * self.variances.sqrt()
@@ -50,8 +55,9 @@ class Mixtures:
 
 def reestimate(mixtures: Mixtures, frames: Tensor, states: Tensor) -> Mixtures:
     """The mixtures after one step of EM on frames (F, D) that are in states (F,)."""
-    shares = mixtures.components(frames)[torch.arange(len(frames)), states].softmax(-1)
-    return _estimate(frames, states, shares, len(mixtures.means))
+    pieces = zip(frames.split(FRAMES_AT_ONCE), states.split(FRAMES_AT_ONCE), strict=True)
+    own = [mixtures.components(some)[torch.arange(len(some)), state] for some, state in pieces]
+    return _estimate(frames, states, torch.cat(own).softmax(-1), len(mixtures.means))
 
 
 def _estimate(frames: Tensor, states: Tensor, shares: Tensor, count: int) -> Mixtures:
@@ -148,7 +154,6 @@ MUTE_LETTER = math.log(0.01)
 SILENCE_DB = 30.0  # below the utterance's loudest frame: silence, to begin with
 PASSES = ((1, 8), (2, 3), (4, 3), (8, 4))  # components, and passes over the data with them
 BATCH = 32
-ENOUGH_FRAMES = 60_000  # ten minutes teach what some forty letters sound like
 
 
 @dataclass(frozen=True)
@@ -160,20 +165,21 @@ class Spoken:
     kinds: Tensor
 
 
-def row_starts(utterances: Sequence[Spoken], passes: Sequence[tuple[int, int]] = PASSES) -> list[Tensor]:
-    """First frames (N + 1,) of the rows and of what follows. Raises ValueError: no utterance has a spoken row."""
-    if not any(bool((one.kinds != SILENT).any()) for one in utterances):
-        raise ValueError("no text has a letter in it")
-    count = 2 * (1 + max(int(one.kinds.max()) for one in utterances if len(one.kinds)))
-    every = max(1, sum(len(one.features) for one in utterances) // ENOUGH_FRAMES)
-    mixtures = train(utterances[::every], passes, count)
+def row_starts(mixtures: Mixtures, utterances: Sequence[Spoken]) -> list[Tensor]:
+    """First frames (N + 1,) of the rows of each utterance and of what follows them, with trained mixtures."""
     timed = zip(utterances, _paths(mixtures, utterances), strict=True)
     # a skipped row begins with the next one
     return [torch.searchsorted(path // 2, torch.arange(1, len(one.kinds) + 2)) for one, path in timed]
 
 
-def train(utterances: Sequence[Spoken], passes: Sequence[tuple[int, int]], count: int) -> Mixtures:
-    """The mixtures of `count` states, from repeated alignments of texts and speech."""
+def train(utterances: Sequence[Spoken], kinds: int, passes: Sequence[tuple[int, int]] = PASSES) -> Mixtures:
+    """The mixtures of the states of silence and of kinds 1 to `kinds`, from repeated alignments of texts and speech.
+
+    A kind that is not there is the mean of all. Raises ValueError: no utterance has a spoken row.
+    """
+    if not any(bool((one.kinds != SILENT).any()) for one in utterances):
+        raise ValueError("no text has a letter in it")
+    count = 2 * (1 + kinds)
     frames = torch.cat([one.features for one in utterances])
     first_guess = torch.cat([_flat(one) for one in utterances])
     mixtures = _estimate(frames, first_guess, torch.ones(len(frames), 1), count)
@@ -219,11 +225,15 @@ def _paths(mixtures: Mixtures, utterances: Sequence[Spoken]) -> list[Tensor]:
 
 
 def _batch_paths(mixtures: Mixtures, batch: Sequence[Spoken]) -> list[Tensor]:
-    feats, frames = pad_rows([one.features for one in batch])
-    states, _ = pad_rows([_states(one) for one in batch])
     slots, counts = pad_rows([_slots(one) for one in batch])
-    scores = mixtures.components(feats.flatten(0, 1)).logsumexp(-1).unflatten(0, feats.shape[:2])
-    scores = scores.gather(2, states[:, None].expand(-1, feats.shape[1], -1))
+    widths = [2 * slots.shape[1] - 2 * len(_slots(one)) for one in batch]
+    scores, frames = pad_rows([F.pad(_scores(mixtures, one), (0, w)) for one, w in zip(batch, widths, strict=True)])
     prices = torch.where(slots == SILENT, SILENT_ROW, MUTE_LETTER)
     found = best_path(scores, frames, prices, counts)
     return [path[:size] for path, size in zip(found, frames.tolist(), strict=True)]
+
+
+def _scores(mixtures: Mixtures, one: Spoken) -> Tensor:
+    """Log likelihood (F, 2 N) of each frame in each state of the utterance's N slots."""
+    used, place = _states(one).unique(return_inverse=True)
+    return mixtures.of(used).components(one.features).logsumexp(-1)[:, place]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from freeze_omni.speech_decoder.timing.aligner import SILENT, Spoken, row_starts
+from freeze_omni.speech_decoder.timing.aligner import SILENT, Spoken, row_starts, train
 
 
 def speak(draw: torch.Generator, sounds: torch.Tensor) -> tuple[Spoken, list[int]]:
@@ -29,7 +29,8 @@ def test_rows_are_found_where_they_are_spoken():
     draw = torch.Generator().manual_seed(1)
     sounds = torch.randn(6, 5, generator=draw)
     spoken = [speak(draw, sounds) for _ in range(60)]
-    found = row_starts([one for one, _ in spoken], passes=((1, 6), (2, 2)))
+    utterances = [one for one, _ in spoken]
+    found = row_starts(train(utterances, 5, passes=((1, 6), (2, 2))), utterances)
     off = torch.cat([(starts - torch.tensor(truth)).abs() for starts, (_, truth) in zip(found, spoken, strict=True)])
     assert off.float().mean() < 1.0 and (off > 6).float().mean() < 0.03
 
@@ -37,4 +38,4 @@ def test_rows_are_found_where_they_are_spoken():
 def test_a_corpus_without_letters_is_refused():
     silent = Spoken(torch.zeros(4, 2), torch.zeros(4), torch.tensor([SILENT]))
     with pytest.raises(ValueError, match="no text has a letter"):
-        row_starts([silent])
+        train([silent], 1)

@@ -23,12 +23,19 @@ stage_4() {
     prepare_outside_sets # here, so that hours of training do not end in a complaint
 }
 
-# make_dialogues OPTION...: an LLM that answers here, on a GPU or in several jobs, does so first; the rest needs none.
+# make_dialogues OPTION...: an LLM that answers here, and the judge, do their part by themselves if they have a GPU or
+# several jobs: what they found is kept, and the rest needs neither.
 make_dialogues() {
-    local command=(python -m freeze_omni.bin.make_dialogue --config "${dialogue_conf}" --data "${datadir}"
+    local log="${dumpdir}/dialogue/log" command=(python -m freeze_omni.bin.make_dialogue --config "${dialogue_conf}" --data "${datadir}"
         --output "${dumpdir}/dialogue" --llm "${llm}" "$@")
-    if [ -z "${answers}${answers_url}" ] && { ((inference_nj > 1)) || [ "$(inference_device)" != cpu ]; }; then
-        infer "${dumpdir}/dialogue/log/answers.log" "${command[@]}" --answers_alone
+    if ((inference_nj > 1)) || [ "$(inference_device)" != cpu ]; then
+        if [ -z "${answers}${answers_url}" ] || [[ " $* " = *" --judge "* ]]; then
+            infer "${log}/answers.log" "${command[@]}" --until answers
+        fi
+        if [[ " $* " = *" --judge "* ]]; then
+            prepare "${log}/speech.log" "${threads[@]}" "${command[@]}" --until speech
+            infer "${log}/judged.log" "${command[@]}" --until judged
+        fi
     fi
-    prepare "${dumpdir}/dialogue/log/make_dialogue.log" "${threads[@]}" "${command[@]}"
+    prepare "${log}/make_dialogue.log" "${threads[@]}" "${command[@]}"
 }

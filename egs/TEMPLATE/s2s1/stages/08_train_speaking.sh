@@ -132,8 +132,8 @@ time_texts() { # time_texts <folder of tokens> <train set>
     if [ -z "${tag}" ] || [ -n "$(of_dump "$1")" ]; then read_overrides speech_decoder; fi
     once "$(of_dump "$1")durations" "${conf}/2.2_speech_decoder.yaml" "${tokens[@]/%//tokens}" "${llm}" \
         --makes "${tokens[@]}" -- \
-        job "$1/log/time_text.log" "${threads[@]}" python -m freeze_omni.bin.time_text \
-        --config "${conf}/2.2_speech_decoder.yaml" --llm "${llm}" --nj "${nj}" \
+        prepare "$1/log/time_text.log" "${threads[@]}" python -m freeze_omni.bin.time_text \
+        --config "${conf}/2.2_speech_decoder.yaml" --llm "${llm}" \
         --data_dir "${data[@]}" --text "${texts[@]}" --token_dir "${tokens[@]}" "${overrides[@]}"
 }
 
