@@ -26,7 +26,8 @@ stage_4() {
 # make_dialogues OPTION...: an LLM that answers here, and the judge, do their part by themselves if they have a GPU or
 # several jobs: what they found is kept, and the rest needs neither.
 make_dialogues() {
-    local log="${dumpdir}/dialogue/log" command=(python -m freeze_omni.bin.make_dialogue --config "${dialogue_conf}" --data "${datadir}"
+    local log="${dumpdir}/dialogue/log"
+    local command=(python -m freeze_omni.bin.make_dialogue --config "${dialogue_conf}" --data "${datadir}"
         --output "${dumpdir}/dialogue" --llm "${llm}" "$@")
     if ((inference_nj > 1)) || [ "$(inference_device)" != cpu ]; then
         if [ -z "${answers}${answers_url}" ] || [[ " $* " = *" --judge "* ]]; then
