@@ -7,6 +7,7 @@ the frequencies of words and of pairs of words, as in any hybrid recogniser.
 from __future__ import annotations
 
 import math
+import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,6 +25,8 @@ BACKOFF = math.log(0.4)
 """Of a pair that was not counted ("stupid backoff", Brants et al. 2007)."""
 TEXTS = 0.5
 """The most that the pairs of training texts count next to those of the lexicon."""
+MOST_PAIRS = 2_000_000
+"""Pairs of words that are counted at once, about 400 MB."""
 LOWEST = -20.0
 """Log probability of a word without a count."""
 
@@ -46,11 +49,17 @@ class WordCounts:
 
     def with_texts(self, texts: Iterable[Sequence[str]]) -> WordCounts:
         """With what else these texts, lists of words, say: new words, each as rare as the rarest; and their pairs,
-        mixed with the pairs here, the more so the more often the first word is said (as Witten and Bell 1991)."""
+        mixed with the pairs here, the more so the more often the first word is said (as Witten and Bell 1991).
+
+        Of very many texts, the rarest pairs are forgotten from time to time: memory has a bound (MOST_PAIRS).
+        """
         seen, counts = set[str](), Counter[tuple[str, str]]()
         for text in texts:
-            seen.update(text)
-            counts.update(pairwise(text))
+            words_of_text = [sys.intern(word) for word in text]  # one object a word, however many pairs have it
+            seen.update(words_of_text)
+            counts.update(pairwise(words_of_text))
+            if len(counts) > MOST_PAIRS:
+                counts = _frequent(counts, MOST_PAIRS // 2)
         words = {**self.words, **dict.fromkeys(sorted(seen - set(self.words)), min(self.words.values()))}
         said, followers = Counter[str](), Counter[str]()
         for (first, _), count in counts.items():
@@ -68,6 +77,15 @@ class WordCounts:
         pairs = (f"{first}\t{second}\t{value:.4g}" for (first, second), value in self.pairs.items())
         write_lines(Path(folder) / WORDS_FILE, words)
         write_lines(Path(folder) / PAIRS_FILE, pairs)
+
+
+def _frequent(counts: Counter[tuple[str, str]], most: int) -> Counter[tuple[str, str]]:
+    """At most so many pairs: without those of the lowest counts."""
+    least = 1
+    while len(counts) > most:
+        least += 1
+        counts = Counter({pair: count for pair, count in counts.items() if count >= least})
+    return counts
 
 
 def _read(path: Path, keys: int) -> list[tuple[list[str], float]]:

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from freeze_omni.data.tables import TableError
+from freeze_omni.encoder import lexicon
 from freeze_omni.encoder.lexicon import BACKOFF, LOWEST, TEXTS, Lexicon, WordCounts
 
 COUNTS = WordCounts({"a": 0.5, "an": 0.2, "no": 0.1, "naïve": 0.1}, {("no", "an"): 0.25, ("no", "naïve"): 0.3})
@@ -56,6 +57,14 @@ def test_a_broken_line_is_named(line, tmp_path):
     (tmp_path / "words.tsv").write_text(f"a\t0.1\n{line}\n")
     with pytest.raises(TableError, match=r"words.tsv, line 2: expected 1 word\(s\) and a probability"):
         WordCounts.load(tmp_path)
+
+
+def test_of_many_pairs_the_frequent_ones_are_kept(monkeypatch):
+    monkeypatch.setattr(lexicon, "MOST_PAIRS", 40)
+    texts = [["a", f"b{number}"] for number in range(400)]
+    texts = [text for number, text in enumerate(texts) for text in (text, *([["x", "y"]] if number % 10 else []))]
+    counts = WordCounts({"a": 0.5}).with_texts(texts)
+    assert ("x", "y") in counts.pairs and len(counts.pairs) <= 41 and len(counts.words) == 403
 
 
 def test_texts_add_words_and_mix_their_pairs_in():
