@@ -104,7 +104,7 @@ def stage_seconds(folder: Path | None) -> dict[str, float]:
 
 
 def wall_min(stages: Mapping[str, float], scoring_s: float) -> float | None:
-    """Minutes from data to RESULTS.md: stages 1 to 11, and the scoring under way."""
+    """Minutes from data to RESULTS.md: stages 1 to 11 without test sets of others, and the scoring under way."""
     before = [seconds for stage, seconds in stages.items() if int(stage) < 12]
     return round((sum(before) + scoring_s) / 60, 2) if before else None
 

@@ -170,7 +170,7 @@ USES = {
     "inference_model": ("train.loss.ave", {"1.2_adapter_ctc", "1.3_dialogue_ctc", "2.3_prefix", "system_ctc"} | DUMPS),
     "init_model": ("exp/pack", {"1.2_adapter_ctc", "1.3_dialogue_init", "2.3_prefix", "system_ctc"} | DUMPS),
     "encoder": ("judge", {"stats", "1.1_encoder", "1.2_adapter_ctc", "1.3_dialogue_ctc", *FEATS}),
-    "outside_sets": ("notes.md", {"outside_sets", "decode_further"}),
+    "outside_sets": ("notes.md", {"outside_sets", "decode_outside"}),
     "further_qa_sets": ("qa", {"decode_further"}),
     "decode": ("qa", {"decode_ctc"}),
     "decode_conf": ("notes.yaml", {"decode_ctc", "score"}),

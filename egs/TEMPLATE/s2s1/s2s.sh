@@ -134,10 +134,10 @@ main() {
             continue
         fi
         start=$(date +%s)
-        work_done=false work_skipped=false
+        work_done=false work_skipped=false aside_s=0
         banner "Stage ${n}: ${names[n]}"
         "stage_${n}"
-        note_time "${n}" "$(($(date +%s) - start))"
+        note_time "${n}" "$(($(date +%s) - start - aside_s))"
     done
     log "Finished in $(elapsed)"
 }

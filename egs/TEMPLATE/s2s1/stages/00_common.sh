@@ -222,5 +222,13 @@ note_time() {
     fi
 }
 
+# uncounted COMMAND...: what only some runs do, as test sets of others, takes no part in the seconds of the stage.
+uncounted() {
+    local start
+    start=$(date +%s)
+    "$@"
+    aside_s=$((aside_s + $(date +%s) - start))
+}
+
 # first_sound DIR: the file of its first utterance; the path may have blanks.
 first_sound() { sed -n '1s/^[^ \t]*[ \t]*//p' "$1/wav.scp"; }

@@ -20,7 +20,7 @@ stage_4() {
     split_words "${answers_opts}"
     once dialogue "${from[@]/#/${datadir}/}" "${dialogue_conf}" "${llm}" "${judged[@]}" "${answered[@]}" \
         --makes "${sets[@]}" -- make_dialogues "${judged[@]}" "${answered[@]}" "${words[@]}" "${spoken[@]}"
-    prepare_outside_sets # here, so that hours of training do not end in a complaint
+    uncounted prepare_outside_sets # here, so that hours of training do not end in a complaint
 }
 
 # make_dialogues OPTION...: an LLM that answers here, and the judge, do their part by themselves if they have a GPU or

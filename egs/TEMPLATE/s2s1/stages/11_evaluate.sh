@@ -80,17 +80,18 @@ prepare_outside_sets() {
     grep '^warning' "${folder}/prepare.log" || true
 }
 
-# decode_further ADAPTER ROOT: further sets of questions and those of others, with what a judge would have heard.
+# decode_further ADAPTER LOG SET...: further sets, of questions or of speech alone, with what a judge would have heard.
 decode_further() {
-    local adapter=$1 root=$2 set overrides people=() questions=() subjects=() judged=()
-    for set in ${further_qa_sets}; do questions+=("${dumpdir}/dialogue/${set}"); done
-    for set in $(outside_dirs); do
+    local adapter=$1 log=$2 root overrides set people=() questions=() subjects=() judged=()
+    root=$(dirname "${log}")
+    shift 2
+    for set in "$@"; do
         if [ -f "${set}/questions.jsonl" ]; then questions+=("${set}"); else people+=("${set}"); fi
     done
     if [ -n "${judge}" ]; then judged=(--judge "${judge}"); fi
     read -r -a subjects <<<"${decode}"
     read_overrides decode
-    infer "${root}/further.log" python -m freeze_omni.bin.decode all \
+    infer "${log}" python -m freeze_omni.bin.decode all \
         --model "${expdir}/${mine}system_${adapter}" --root "${root}" --config "${decode_conf}" --seed "${seed}" \
         --threads "${nthreads}" --only "${subjects[@]}" --asr "${people[@]}" --questions "${questions[@]}" \
         "${judged[@]}" "${overrides[@]}"
@@ -208,7 +209,7 @@ stage_11() {
         return
     fi
     need llm qa_test_set scene_test_set spoken_test_set
-    local adapter set sets parts root voice further=()
+    local adapter set sets parts voice further=()
     asr_test_sets >/dev/null # says which optional sets are left out
     if ((duplex_scenes > 0)) && wanted duplex; then
         once duplex_scenes "${dumpdir}/dialogue/${scene_test_set}" "count=${duplex_scenes}" "seed=${seed}" \
@@ -225,15 +226,26 @@ stage_11() {
             "${judge}" "decode=${decode}" "decode_args=${decode_args}" "seed=${seed}" -- \
             decode_model "${adapter}" "${expdir}/${mine}decode_${adapter}"
     done
+    for set in ${further_qa_sets}; do further+=("${dumpdir}/dialogue/${set}"); done
+    if ((${#further[@]} > 0)); then decode_once further scene "${further[@]}"; fi
+    uncounted decode_outside
+}
+
+# decode_once NAME FILES SET...: decode_further with the default model, if the model or the sets' FILES have changed.
+decode_once() {
+    local name=$1 of_each=$2 adapter=${adapters%% *} file log files=()
+    shift 2
+    for file in ${of_each}; do files+=("${@/%//${file}}"); done
+    log="${expdir}/${mine}decode_${adapter}/${name}.log"
+    once "${mine}decode_${name}" "${decode_conf}" "${expdir}/${mine}system_${adapter}" "${files[@]}" "${judge}" \
+        "${decode}" "${decode_args}" --makes "${log}" -- decode_further "${adapter}" "${log}" "$@"
+}
+
+decode_outside() {
+    local sets
     prepare_outside_sets
-    adapter=${adapters%% *}
-    root="${expdir}/${mine}decode_${adapter}"
-    for set in $(outside_dirs); do further+=("${set}/text" "${set}/outside.json"); done
-    for set in ${further_qa_sets}; do further+=("${dumpdir}/dialogue/${set}/scene"); done
-    if ((${#further[@]} > 0)); then
-        once "${mine}decode_further" "${decode_conf}" "${expdir}/${mine}system_${adapter}" "${further[@]}" "${judge}" \
-            "${decode}" "${decode_args}" --makes "${root}/further.log" -- decode_further "${adapter}" "${root}"
-    fi
+    mapfile -t sets < <(outside_dirs)
+    if ((${#sets[@]} > 0)); then decode_once outside "text outside.json" "${sets[@]}"; fi
 }
 
 is_toy() { [ "$(basename "${conf}")" = tiny ]; }
@@ -307,7 +319,7 @@ stage_12() {
     for adapter in ${adapters}; do
         found=$(find "${expdir}/${mine}decode_${adapter}" -maxdepth 2 -name records.jsonl 2>/dev/null | LC_ALL=C sort || true)
         mapfile -t found <<<"${found}"
-        inputs+=("${expdir}/${mine}decode_${adapter}"/{decode,further}.log "${found[@]}")
+        inputs+=("${expdir}/${mine}decode_${adapter}"/{decode,further,outside}.log "${found[@]}")
     done
     once "${mine}score" "${inputs[@]}" "label=$(label)" "llm=$(basename "${llm}")" "data=${local_data_opts}" \
         "overrides=$(all_overrides)" "seed=${seed}" "record=${record}" \
