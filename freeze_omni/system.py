@@ -60,7 +60,8 @@ class SystemConfig:
     does, cut at quiet points; None is ours, exact. notice: licence notice of the weights. llm_tuning: what was learned
     with the LLM, for ablations; None is the paper's way. search: from letters to words, for CTC units of kind word.
     early: sessions begin an answer where the user has probably finished (state 1 likelier than this) and say it once
-    that is decided; None: only then. Without an effect for an adapter that goes on sending in silence.
+    that is decided; None: only then. Without an effect for an adapter that goes on sending in silence. no_answer_above:
+    a probability of state 2 above it ends a turn without an answer (published server: 0.5); what was heard is gone.
     """
 
     adapter: AdapterChoice | None = None
@@ -89,8 +90,11 @@ class SystemConfig:
     llm_tuning: LlmTuningConfig | None = None
     search: SearchConfig = field(default_factory=SearchConfig)
     early: float | None = 0.15
+    no_answer_above: float = 0.5
 
     def __post_init__(self) -> None:
+        if not 0 <= self.no_answer_above <= 1:
+            raise ValueError(f"no_answer_above: a probability, not {self.no_answer_above}")
         if self.early is not None and not 0 <= self.early < 1:
             raise ValueError(f"early: a probability from 0 to below 1, or null, not {self.early}")
         unknown = set(self.parts or ()) - set(PARTS)

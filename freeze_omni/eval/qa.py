@@ -101,7 +101,8 @@ def answer(
     heard, contexts = hear(model, sounds), [context(model, before) for before in rounds]
     adapted, order = heard.adapted, model.llm.order
     read = read_turns(model, heard, contexts)
-    decisions = [first_answer(row) for row in state_probabilities(model, heard, read)]
+    above = model.config.no_answer_above
+    decisions = [first_answer(row, above) for row in state_probabilities(model, heard, read)]
     rows, last, own = [], [], []
     for index, chunk in enumerate(decisions):
         sizes = [int(adapted.lengths[index])]
@@ -137,10 +138,10 @@ def written_answers(model: Any, texts: Sequence[str], rounds: Sequence[Rounds], 
     return [decoded(model.llm, reply.ids) for reply in replies]
 
 
-def first_answer(probabilities: Sequence[Sequence[float]]) -> int | None:
+def first_answer(probabilities: Sequence[Sequence[float]], no_answer_above: float = 0.5) -> int | None:
     """The first chunk that decides 1; None if 2 comes first, or neither."""
     for chunk, said in enumerate(probabilities):
-        state = decide(tuple(said))
+        state = decide(tuple(said), no_answer_above=no_answer_above)
         if state:
             return chunk if state == ANSWER else None
     return None

@@ -56,7 +56,7 @@ _MEASURES = {
 @dataclass(frozen=True)
 class LabelledScene:
     """What should happen, and what the model said. paused: whether each segment has a pause inside. labels: state of
-    every chunk, -1 without label. probabilities: of the states 0, 1, 2 at every chunk.
+    every chunk, -1 without label. probabilities: of the states 0, 1, 2 at every chunk. no_answer_above: of the model.
     """
 
     key: str
@@ -64,6 +64,7 @@ class LabelledScene:
     paused: Sequence[bool]
     labels: Sequence[int]
     probabilities: Probabilities
+    no_answer_above: float = 0.5
 
 
 def decode(job: DecodeJob) -> dict[str, dict[str, Any]]:
@@ -74,7 +75,8 @@ def decode(job: DecodeJob) -> dict[str, dict[str, Any]]:
         model = job.load()
         for keys, sounds in sound_batches(table, todo, model.rates.input_hz):
             contexts = [context(model, histories.get(key, ())) for key in keys]
-            yield [{"id": key, **row} for key, row in zip(keys, stream(model, sounds, contexts), strict=True)]
+            said, above = stream(model, sounds, contexts), {"no_answer_above": model.config.no_answer_above}
+            yield [{"id": key, **row, **above} for key, row in zip(keys, said, strict=True)]
 
     batches = length_batches(table, first_keys(table, config.scenes), config.batch)
     records = job.run("states", batches, config, work)
@@ -119,14 +121,13 @@ def _read(model: Any, embeds: Tensor, lengths: Tensor, cache: LlmCache, last: Te
     return found if last is None else torch.where(lengths[:, None] > 0, found, last)
 
 
-def decision_times(
-    probabilities: Probabilities, state: int, rule: TakeRule, start_s: float, end_s: float
-) -> list[float]:
+def decision_times(scene: LabelledScene, state: int, rule: TakeRule, start_s: float, end_s: float) -> list[float]:
     """Ends, in seconds, of the chunks in (start_s, end_s] that decide `state`."""
     return [
         number * rule.chunk_s
-        for number, said in enumerate(probabilities, start=1)
-        if start_s < number * rule.chunk_s <= end_s and decide(tuple(said), rule.threshold) == state
+        for number, said in enumerate(scene.probabilities, start=1)
+        if start_s < number * rule.chunk_s <= end_s
+        and decide(tuple(said), rule.threshold, scene.no_answer_above) == state
     ]
 
 
@@ -137,19 +138,19 @@ def score_scenes(scenes: Iterable[LabelledScene], rule: TakeRule | None = None) 
     others: dict[str, list[bool]] = {}
     delays: list[float] = []
     for scene, segment, paused, limit_s in _segments(scenes):
-        said, start_s, end_s = scene.probabilities, segment.start_s, segment.end_s
+        start_s, end_s = segment.start_s, segment.end_s
         late_s = min(limit_s, end_s + rule.late_s)
         if segment.kind == "complete":
-            early = decision_times(said, ANSWER, rule, start_s, end_s - rule.early_s)
-            timely = decision_times(said, ANSWER, rule, end_s - rule.early_s, late_s)
+            early = decision_times(scene, ANSWER, rule, start_s, end_s - rule.early_s)
+            timely = decision_times(scene, ANSWER, rule, end_s - rule.early_s, late_s)
             hits["take"].append(bool(timely) and not early)
-            hits["turns_dropped"].append(bool(decision_times(said, IGNORE, rule, start_s, late_s)))
+            hits["turns_dropped"].append(bool(decision_times(scene, IGNORE, rule, start_s, late_s)))
             delays += [timely[0] - end_s] if hits["take"][-1] else []
             hits["false_pause"] += [bool(early)] if paused else []
         elif segment.kind == "cutoff":
-            hits["false_pause"].append(bool(decision_times(said, ANSWER, rule, start_s, limit_s)))
+            hits["false_pause"].append(bool(decision_times(scene, ANSWER, rule, start_s, limit_s)))
         else:
-            others.setdefault(segment.kind, []).append(bool(decision_times(said, ANSWER, rule, start_s, late_s)))
+            others.setdefault(segment.kind, []).append(bool(decision_times(scene, ANSWER, rule, start_s, late_s)))
     return {
         **{name: share_of(found) for name, found in hits.items()},
         "false_other": share_of([hit for found in others.values() for hit in found]),
@@ -204,7 +205,8 @@ def read_labelled(data: Path, records: Mapping[str, Mapping[str, Any]]) -> list[
         segments = [Segment(part["kind"], part["start_s"], part["end_s"]) for part in scenes[key]["segments"]]
         pauses = [pause["start_s"] for pause in scenes[key].get("pauses", ())]
         paused = [any(segment.start_s < at < segment.end_s for at in pauses) for segment in segments]
-        found.append(LabelledScene(key, segments, paused, labels[key], record["probabilities"]))
+        above = record.get("no_answer_above", 0.5)  # without it: takes of a system, that has no state 2
+        found.append(LabelledScene(key, segments, paused, labels[key], record["probabilities"], above))
     return found
 
 

@@ -34,7 +34,7 @@ class TurnConfig:
     interrupt: a user's turn stops the answer that is being spoken. Otherwise it is kept and answered once the answer
     is over and the user is silent. MANUAL always interrupts.
     pre_roll_chunks: audio from before the gate opened that belongs to the turn.
-    threshold: a probability of the state head above it decides (released server: 0.5).
+    threshold, no_answer_above: probabilities of states 1 and 2 above them decide (released server: 0.5 each).
     max_turn_chunks: a user who never stops is answered then.
     silent_chunks: with STATE_HEAD, a turn without a decision ends this long after the gate closed. It is answered if
     words were heard, else dropped.
@@ -49,6 +49,7 @@ class TurnConfig:
     chunk_s: float = 0.16
     pre_roll_chunks: int = 6
     threshold: float = 0.5
+    no_answer_above: float = 0.5
     max_turn_chunks: int = 188
     silent_chunks: int = 12
     transcribed: bool = True
@@ -189,7 +190,7 @@ def _heard(config: TurnConfig, event: ev.Heard, state: TurnState) -> Out:
         out.append(ev.TranscriptDelta(event.transcript))
         state = replace(state, words=True)
     by_head = config.detection is TurnDetection.STATE_HEAD
-    decided = decide(event.probabilities, config.threshold) if by_head else ev.LISTEN_ON
+    decided = decide(event.probabilities, config.threshold, config.no_answer_above) if by_head else ev.LISTEN_ON
     out.append(ev.StateDecision(decided, event.probabilities, state.chunks * config.chunk_s))
     if state.kept:
         return state, out
@@ -204,9 +205,9 @@ def _heard(config: TurnConfig, event: ev.Heard, state: TurnState) -> Out:
     return state, out + more
 
 
-def decide(probabilities: tuple[float, float, float], threshold: float = 0.5) -> int:
+def decide(probabilities: tuple[float, float, float], threshold: float = 0.5, no_answer_above: float = 0.5) -> int:
     """The state of a chunk: 2 before 1 before 0, as the released server asks."""
-    if probabilities[ev.NO_ANSWER] > threshold:
+    if probabilities[ev.NO_ANSWER] > no_answer_above:
         return ev.NO_ANSWER
     return ev.ANSWER if probabilities[ev.ANSWER] > threshold else ev.LISTEN_ON
 

@@ -63,6 +63,7 @@ class SessionConfig:
             pre_roll_chunks=round(self.pre_roll_ms / model.rates.chunk_ms),
             transcribed=model.transcribes,
             early=model.early if self.early else None,
+            no_answer_above=model.config.no_answer_above,
             **{name: getattr(self, name) for name in same},
         )
 

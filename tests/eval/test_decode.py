@@ -120,6 +120,8 @@ def test_the_first_decision_counts():
     assert first_answer([goes, answers, ignores]) == 1
     assert first_answer([goes, ignores, answers]) is None
     assert first_answer([goes, goes]) is None
+    unsure = [0.0, 0.2, 0.8]
+    assert first_answer([unsure, answers]) is None and first_answer([unsure, answers], no_answer_above=0.9) == 1
 
 
 def test_records_continue_and_start_afresh_for_other_settings(tmp_path):

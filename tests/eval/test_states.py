@@ -1,5 +1,7 @@
 """Turn taking on hand-made scenes, chunks of one second."""
 
+from dataclasses import replace
+
 import pytest
 
 from freeze_omni.duplex.labels import Segment
@@ -20,10 +22,12 @@ def scene(states, kind="complete", end_s=3.0, paused=False, labels=(), more=()):
 
 
 def test_decisions_need_the_threshold_and_2_goes_before_1():
-    said = [[0.1, 0.8, 0.1], [0.2, 0.4, 0.4], [0.0, 0.0, 1.0], [0.1, 0.8, 0.1]]
-    assert decision_times(said, 1, RULE, 0, 9) == [1.0, 4.0]
-    assert decision_times(said, 1, RULE, 1, 3.9) == []
-    assert decision_times(said, 2, RULE, 0, 9) == [3.0]
+    said = [[0.1, 0.8, 0.1], [0.2, 0.4, 0.4], [0.0, 0.2, 0.8], [0.1, 0.8, 0.1]]
+    one = LabelledScene("a", [], [], [], said)
+    assert decision_times(one, 1, RULE, 0, 9) == [1.0, 4.0]
+    assert decision_times(one, 1, RULE, 1, 3.9) == []
+    assert decision_times(one, 2, RULE, 0, 9) == [3.0]
+    assert decision_times(replace(one, no_answer_above=0.9), 2, RULE, 0, 9) == []
 
 
 def test_turns_taken_in_time_late_early_and_never():

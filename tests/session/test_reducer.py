@@ -98,6 +98,13 @@ def test_state_2_drops_the_turn_and_speaking_goes_on():
     assert state.answering and not state.listening
 
 
+def test_what_is_hardly_state_2_is_listened_to():
+    unsure = (0.1, 0.1, 0.8)
+    for above, dropped in ((0.5, True), (0.9, False)):
+        _, out = run([CHUNK, Heard("the capital of", unsure)], TurnConfig(no_answer_above=above))
+        assert (DropTurn() in out[1]) == dropped
+
+
 def test_state_1_while_speaking_stops_at_once_and_keeps_what_was_played():
     _, out = run([CHUNK, Heard("stop", ANSWER)], state=answering(played=24000))
     assert out[1][-4:] == [StopAudio(), StopAnswer(5), AnswerEnded("interrupted"), AnswerTurn()]
