@@ -1,6 +1,5 @@
 """A table as it was given, for the checks of a data directory: what is wrong with its lines, and the good ones."""
 
-import mmap
 from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -48,10 +47,8 @@ class CheckedTable(FileLines):
         self.path = path
         self._numbers = array("I")  # of each good line, counted from 1
         found: list[Problem] = []
-        with open(path, "rb") as file:
-            self._index(file, _Found(path, found))
-            if self._starts:
-                self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        self._file = open(path, "rb")  # it closes with the table
+        self._index(self._file, _Found(path, found))
         if self._order is not None:
             doubled = self._sort()
             for first, line in doubled:
@@ -62,7 +59,7 @@ class CheckedTable(FileLines):
 
     def rows(self) -> Iterator[Row]:
         """All, in the order of the file."""
-        return (Row(*self.item(place), self._numbers[place]) for place in range(len(self)))
+        return (Row(*item, number) for item, number in zip(self._items(), self._numbers, strict=True))
 
     def values(self) -> Iterator[str]:
         """Of all, in the order of the file."""

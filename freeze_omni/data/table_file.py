@@ -1,6 +1,6 @@
 """Tables of any size: their lines stay in the file, and memory holds eight bytes for each."""
 
-import mmap
+import os
 import re
 from array import array
 from bisect import bisect_left
@@ -14,28 +14,27 @@ from freeze_omni.data.tables import TableError, parse_line, twice
 USUAL = re.compile(rb"([!-~]+) ([!-~](?:[ -~]*[!-~])?)\n")  # id and value of a line that needs no closer look
 _ID = re.compile(rb"([!-~]+) ")
 _ID_BYTES = 256  # of a line, in which its id mostly ends
+_AT_ONCE = 4096  # lines of one read
 
 
 class FileLines:
     """Lines `id value` of a file by number and by id. Memory holds where each begins, and their order if it is another
-    than C order of the ids (eight bytes a line, and four)."""
+    than C order of the ids (eight bytes a line, and four). Lines are read where they are, so that none stays in memory,
+    and from the file as it was when it was opened."""
 
     path: Path
 
     def __init__(self) -> None:
         self._starts = array("Q")
         self._order: Sequence[int] | None = None  # lines by id, if that is not their order
-        self._map: Any = b""
+        self._file: Any = None
 
     def __len__(self) -> int:
         return len(self._starts)
 
     def item(self, line: int) -> tuple[str, str]:
         """Id and value of a line, counted from 0."""
-        raw = self._raw(line)
-        if usual := USUAL.fullmatch(raw):
-            return usual[1].decode(), usual[2].decode()
-        return self._parsed(raw, line)
+        return self._split(self._raw(line), line)
 
     def by_id(self) -> Sequence[int]:
         """The lines in C order of their ids."""
@@ -47,7 +46,7 @@ class FileLines:
 
     def sorted_items(self) -> Iterator[tuple[str, str]]:
         """All, in C order of the ids."""
-        return map(self.item, self.by_id())
+        return self._items() if self._order is None else map(self.item, self._order)
 
     def finder(self) -> Callable[[str], int | None]:
         """A function that finds the line of an id; an id that comes right after the last one found costs no search."""
@@ -68,17 +67,39 @@ class FileLines:
 
         return find
 
+    def _items(self) -> Iterator[tuple[str, str]]:
+        """All, in the order of the file: some thousand lines are read at once."""
+        for first in range(0, len(self), _AT_ONCE):
+            last = min(first + _AT_ONCE, len(self))
+            begin = self._starts[first]
+            some = self._read(begin, self._end(last - 1))
+            for line in range(first, last):
+                start = self._starts[line] - begin
+                yield self._split(some[start : some.find(b"\n", start) + 1 or None], line)
+
+    def _split(self, raw: bytes, line: int) -> tuple[str, str]:
+        if usual := USUAL.fullmatch(raw):
+            return usual[1].decode(), usual[2].decode()
+        return self._parsed(raw, line)
+
     def _parsed(self, raw: bytes, line: int) -> tuple[str, str]:
         """Id and value of a line that needs a closer look."""
         raise NotImplementedError
 
     def _raw(self, line: int) -> bytes:
-        start = self._starts[line]
-        return self._map[start : self._map.find(b"\n", start) + 1 or None]
+        some = self._read(self._starts[line], self._end(line))
+        return some[: some.find(b"\n") + 1 or None]
+
+    def _end(self, line: int) -> int:
+        """Where the next line begins, or the file ends."""
+        return self._starts[line + 1] if line + 1 < len(self) else os.fstat(self._file.fileno()).st_size
+
+    def _read(self, start: int, end: int) -> bytes:
+        return os.pread(self._file.fileno(), end - start, start)
 
     def _key(self, line: int) -> bytes:
         start = self._starts[line]
-        found = _ID.match(self._map[start : start + _ID_BYTES])
+        found = _ID.match(self._read(start, start + _ID_BYTES))
         return found[1] if found else self.item(line)[0].encode()
 
     def _sort(self) -> list[tuple[int, int]]:
@@ -109,7 +130,7 @@ class TableFile(FileLines, Mapping[str, str]):
         self.__init__(*state)  # type: ignore[misc]
 
     def __iter__(self) -> Iterator[str]:
-        return (self.item(line)[0] for line in range(len(self)))
+        return (key for key, _ in self._items())
 
     def __contains__(self, key: object) -> bool:
         return isinstance(key, str) and self.finder()(key) is not None
@@ -125,17 +146,14 @@ class TableFile(FileLines, Mapping[str, str]):
 
     def _open(self) -> None:
         try:
-            with open(self.path, "rb") as file:
-                self._index(file)
-                self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            self._file = open(self.path, "rb")  # it closes with the table
+            self._index(self._file)
         except FileNotFoundError:
             raise TableError(f"{self.path}: no such file; run the stage that makes it") from None
-        except ValueError as error:  # an empty file cannot be mapped
-            if isinstance(error, TableError):
-                raise
-            raise TableError(f"{self.path}: empty; run the stage that makes it again") from None
         except OSError as error:
             raise TableError(f"{self.path}: {error.strerror}; give a file that can be read") from None
+        if not len(self):
+            raise TableError(f"{self.path}: empty; run the stage that makes it again")
         if self._order is not None and (doubled := self._sort()):
             raise twice(self.path, doubled[0][1] + 1, self.item(doubled[0][1])[0])
 
