@@ -10,15 +10,16 @@ from __future__ import annotations
 import ctypes
 import importlib.util
 import logging
+import os
 from ctypes import POINTER, c_bool, c_char_p, c_float, c_int, c_int8, c_int32, c_int64, c_size_t, c_uint32, c_void_p
 from functools import lru_cache
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from freeze_omni.llm.source import LlmError
 
 PACKAGE, EXTRA = "xllamacpp", "pip install 'freeze_omni[llama]'"
+OWN = "FREEZE_OMNI_LLAMA_LIBRARY"  # a libllama.so that was compiled for this machine, in place of the wheel's
 MOST_SEQUENCES = 256  # LLAMA_MAX_SEQ
 NO_ROOM = 1  # what llama_decode says if its positions do not suffice; nothing was read
 _CANARY, _ROOM = 0xA5, 1024
@@ -166,25 +167,32 @@ def errors() -> str:
 @lru_cache(maxsize=1)
 def library() -> Any:
     """The library, once for a process. Raises LlmError: not installed, or of a version that is not known here."""
-    found = importlib.util.find_spec(PACKAGE)
-    paths = sorted(Path(found.origin).parent.glob("xllamacpp*.so")) if found and found.origin else []
-    if not paths or not importlib.util.find_spec("gguf"):
-        raise LlmError(f"a GGUF file is read by llama.cpp, which is not installed: {EXTRA}")
-    loaded = ctypes.CDLL(str(paths[0]))
-    other = f"{PACKAGE} {version(PACKAGE)} is not the version that this is written for: {EXTRA}"
+    path = _path()
+    other = f"{path}: not the llama.cpp that this is written for: {EXTRA}"
     try:
+        loaded = ctypes.CDLL(path)
         for name, (result, arguments) in _FUNCTIONS.items():
             function = getattr(loaded, name)
             function.restype, function.argtypes = result, arguments
         loaded.llama_log_set(_log, None)
         _check(loaded)
-    except (AttributeError, ValueError) as error:
+    except (OSError, AttributeError, ValueError) as error:
         raise LlmError(f"{other} ({error})") from None
     for name, kind in (("model", ModelParams), ("context", ContextParams)):
         defaults = getattr(loaded, f"llama_{name}_default_params")
         defaults.restype, defaults.argtypes = kind, []
     loaded.llama_backend_init()
     return loaded
+
+
+def _path() -> str:
+    if own := os.environ.get(OWN):
+        return own
+    found = importlib.util.find_spec(PACKAGE)
+    paths = sorted(Path(found.origin).parent.glob("xllamacpp*.so")) if found and found.origin else []
+    if not paths or not importlib.util.find_spec("gguf"):
+        raise LlmError(f"a GGUF file is read by llama.cpp, which is not installed: {EXTRA}")
+    return str(paths[0])
 
 
 def _check(loaded: Any) -> None:
@@ -221,5 +229,5 @@ def open_context(model: int, positions: int, batch: int, sequences: int, threads
     asked = {"n_batch": batch, "n_ubatch": batch, "n_seq_max": sequences, "n_threads": threads, "pooling_type": 0}
     for name, value in asked.items():
         if (found := getattr(lib, f"llama_{name}")(context)) != value:
-            raise LlmError(f"{PACKAGE} {version(PACKAGE)}: {name} is {found}, not {value} as asked: {EXTRA}")
+            raise LlmError(f"{_path()}: {name} is {found}, not {value} as asked: {EXTRA}")
     return context

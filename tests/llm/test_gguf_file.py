@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from pathlib import Path
 
 import pytest
 import torch
@@ -96,5 +97,18 @@ def test_the_extra_is_named_if_it_is_missing(file, again, monkeypatch):
 
 def test_a_library_with_other_structures_is_refused(file, again, monkeypatch):
     monkeypatch.setattr(llama_library, "_DEFAULTS", {"n_ctx": 512, "n_batch": 1})
-    with pytest.raises(LlmError, match=r"is not the version .*other defaults of n_batch"):
+    with pytest.raises(LlmError, match=r"not the llama.cpp that this is written for: pip .*other defaults of n_batch"):
         GgufFile(file)
+
+
+def test_a_library_of_ones_own_is_taken(file, again, monkeypatch, tmp_path):
+    monkeypatch.setenv("FREEZE_OMNI_LLAMA_LIBRARY", str(tmp_path / "libllama.so"))
+    with pytest.raises(LlmError, match=r"libllama.so: not the llama.cpp that this is written for"):
+        GgufFile(file)
+    (tmp_path / "libllama.so").symlink_to(wheel_library())
+    library.cache_clear()
+    assert GgufFile(file).vocab_size
+
+
+def wheel_library():
+    return next(Path(importlib.util.find_spec("xllamacpp").origin).parent.glob("xllamacpp*.so"))
