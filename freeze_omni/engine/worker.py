@@ -145,6 +145,7 @@ class Worker:
         measured: dict[int, Cost] = {}
         if not self._limit:
             self._limit, measured = capacity(self._model, self._config.load, self._config.late_ms / 1000)
+        self._limit = min(self._limit, self._model.llm.most_dialogues)
         facts = {
             "system_prompt": self._model.system_prompt,
             "longest_answer": min(4096, self._model.llm.context_positions // 4),

@@ -53,6 +53,10 @@ class LlmEngine(Protocol):
         """Positions that a dialogue may take."""
 
     @property
+    def most_dialogues(self) -> int:
+        """Sessions that there are caches for."""
+
+    @property
     def order(self) -> ReadingOrder:
         """The order in which a dialogue is read."""
 

@@ -35,6 +35,7 @@ class FrozenLLM(nn.Module):
     saves no key of it, and loads strictly all the same.
     """
 
+    most_dialogues = 2**31  # caches take memory as they grow
     own_positions = 0  # of the context, taken before anything is read
     packing = True  # of passes over rows of different lengths: only their real positions are computed
     checkpointing = False  # of passes with gradient: layers keep their input alone, and are computed again

@@ -69,6 +69,8 @@ class GgufFile:
             lib.gguf_get_tensor_size(self._contents, number),
             lib.gguf_get_tensor_ne(self._contents, number)[1],
         )
+        if start + size > self.path.stat().st_size:
+            raise LlmError(f"{self.path}: is cut off in {name}; fetch it again")
         data = np.memmap(self.path, mode="r", offset=start, shape=(count, size // count))
         return _Table(data, lib.gguf_get_tensor_type(self._contents, number))
 

@@ -44,7 +44,7 @@ class SequenceRow:
 
 
 class LlamaContext:
-    """Up to `MOST_SEQUENCES` sequences share positions, which double as they are needed up to `most_positions`.
+    """Up to `MOST_SEQUENCES` sequences share positions, which double as they are needed.
 
     A fork shares the positions of what it was forked from. One thread at a time reads.
     """
@@ -102,7 +102,7 @@ class LlamaContext:
                 starts = [size - 1 if quiet else 0 for size in sizes]
                 pieces = [(row, start, one[start:]) for row, start, one in zip(rows, starts, inputs, strict=True)]
                 hidden, scores = self._decode(pieces, logits=logits)
-            except LlmError:
+            except Exception:
                 for row in rows:
                     self.forget(row.id, row.length)
                 raise

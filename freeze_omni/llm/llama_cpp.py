@@ -18,7 +18,7 @@ from freeze_omni.llm.engine import LlmOutput, context_positions, end_ids, scaled
 from freeze_omni.llm.frozen import FrozenLLM, read_config, read_generation
 from freeze_omni.llm.gguf_file import GgufFile
 from freeze_omni.llm.llama_context import LlamaContext, SequenceRow
-from freeze_omni.llm.llama_library import errors, library
+from freeze_omni.llm.llama_library import MOST_SEQUENCES, errors, library
 from freeze_omni.llm.order import ReadingOrder
 from freeze_omni.llm.source import LlmError, check_source, read_tokenizer
 
@@ -71,6 +71,7 @@ class LlamaCppLLM:
     """See `llm.engine.LlmEngine`. Frozen by its nature; embeddings and logits are those of the file."""
 
     own_positions = 0
+    most_dialogues = MOST_SEQUENCES // 3  # a dialogue's, its open turn's and a draft's
 
     def __init__(self, file: GgufFile, config: Any, tokenizer: Any, source: str, chat: ChatTexts | None = None):
         """Opens the model. Raises LlmError if llama.cpp cannot."""

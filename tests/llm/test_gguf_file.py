@@ -51,8 +51,11 @@ def test_what_is_no_gguf_file_is_said(tmp_path):
 
 def test_a_file_that_was_cut_off_is_refused(file, folders):
     content = file.read_bytes()
-    file.write_bytes(content[: len(content) * 3 // 4])
-    with pytest.raises(LlmError, match="toy.gguf"):
+    file.write_bytes(content[: len(content) // 3])
+    with pytest.raises(LlmError, match=r"toy.gguf: is cut off in .*weight; fetch it again"):
+        GgufFile(file)
+    file.write_bytes(content[:-9000])
+    with pytest.raises(LlmError, match=r"toy.gguf: llama.cpp cannot read it: .+"):
         LlamaCppLLM.load(file, folders["qwen2"])
 
 
