@@ -80,7 +80,8 @@ class LlmEngine(Protocol):
         """Token ids (...) to input embeddings (..., E)."""
 
     def read_rows(self, embeds: Sequence[Tensor], caches: Sequence[Any]) -> list[Tensor]:
-        """Dialogues of any age at once: (P_i, E) to hidden states (P_i, E), each after its own cache, as alone."""
+        """Dialogues of any age at once: (P_i, E) to hidden states (P_i, E), each after its own cache, as alone but for
+        rounding."""
 
     def follow_rows(self, embeds: Sequence[Tensor], caches: Sequence[Any], asked: Sequence[bool]) -> list[LlmOutput]:
         """As `read_rows`, of the last position of each row; with logits where `asked`."""

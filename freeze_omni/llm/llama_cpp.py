@@ -149,6 +149,8 @@ class LlamaCppLLM:
         sizes = [size] * len(embeds) if mask is None else mask.sum(1).tolist()
         rows = (self.new_cache() if cache is None else cache).rows(len(embeds))
         read = [number for number, count in enumerate(sizes) if count]
+        if not read:
+            return torch.zeros_like(embeds), cache
         found = self.context.read(
             [rows[number] for number in read], [_plain(embeds[number, : sizes[number]]) for number in read], last=False
         )[0]

@@ -119,6 +119,17 @@ def test_a_batch_keeps_the_rows_that_are_picked(engine):
     assert same(engine, hidden[0], read(engine, embeds(engine)[4:])[4:])
 
 
+def test_a_row_without_new_positions_stays_as_it_is(engine):
+    cache = engine.new_cache()
+    both = torch.stack([embeds(engine)[:4], embeds(engine)[4:8]])
+    engine(both, None, cache)
+    engine(both, torch.tensor([[True] * 4, [False] * 4]), cache)
+    engine(both, torch.zeros(2, 4, dtype=torch.bool), cache)
+    hidden, _ = engine(embeds(engine)[None, 8:].repeat(2, 1, 1), None, cache)
+    assert same(engine, hidden[1], read(engine, embeds(engine)[4:])[4:])
+    assert same(engine, hidden[0], read(engine, torch.cat([both[0], both[0], embeds(engine)[8:]]))[8:])
+
+
 def test_answers_of_many_are_those_of_single_runs(engine):
     prompts = [list(IDS), list(IDS[3:7]), list(IDS[5:])]
     config = GenerationConfig(6)

@@ -1,4 +1,7 @@
-"""Sessions whose LLM is computed by llama.cpp: several together are as each alone, also after an interruption."""
+"""Sessions whose LLM is computed by llama.cpp: all are answered, also after an interruption, and leave nothing.
+
+Their states are held to those of a row alone, within what 16 and 8 bits round, by tests/llm/test_engine.py.
+"""
 
 from __future__ import annotations
 
@@ -37,8 +40,7 @@ def talk(model, *keys):
     return {key: rig.text(key) for key in keys}
 
 
-def test_sessions_together_are_as_alone_and_leave_no_sequence(model):
-    alone = {key: talk(model, key)[key] for key in ("a", "bb")}
-    assert talk(model, "a", "bb") == alone and all(alone.values())
+def test_sessions_are_answered_and_leave_no_sequence(model):
+    assert all(talk(model, "a", "bb").values())
     gc.collect()
     assert len(model.llm.context.released) + len(model.llm.context._free) == MOST_SEQUENCES
