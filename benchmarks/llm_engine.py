@@ -1,10 +1,11 @@
 """How fast is the LLM with its weights in few bits, and does it say the same?
 
-    python -m benchmarks.llm_engine --llm FOLDER --questions dump/dialogue/test/questions.jsonl
+    python -m benchmarks.llm_engine --llm FOLDER --questions dump/dialogue/test/questions.jsonl [--gguf FILE]
 
-Both types take turns in one process: tokens a second of 1, 4 and 8 rows, each with its own cache, and the answers to
-the questions in text. Writes docs/benchmarks/speed.json with all that it measured: `llm_tokens_s_ratio` (one row, over
-float32), `llm_answer_equal` (share of answers with the same words, or right where those of float32 are).
+All take turns in one process: tokens a second of 1, 4 and 8 rows, each with its own cache, and the answers to the
+questions in text. Writes docs/benchmarks/speed.json with all that it measured: `llm_tokens_s_ratio` (one row, over
+float32), `llm_answer_equal` (share of answers with the same words, or right where those of float32 are); the same of
+llama.cpp with a GGUF file under `gguf`.
 """
 
 from __future__ import annotations
@@ -22,8 +23,10 @@ import torch
 from freeze_omni.bin.errors import user_errors
 from freeze_omni.data.questions import Question, read_questions
 from freeze_omni.eval.qa import is_right
+from freeze_omni.llm.engine import LlmEngine
 from freeze_omni.llm.frozen import FrozenLLM
 from freeze_omni.llm.generate import GenerationConfig, generate_batch
+from freeze_omni.llm.llama_cpp import LlamaCppLLM
 from freeze_omni.provenance import provenance
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -37,6 +40,7 @@ def main(arguments: list[str] | None = None) -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--llm", required=True, help="folder or hub id")
     options.add_argument("--dtype", default="int8", help="what is compared with float32, as of FrozenLLM.load")
+    options.add_argument("--gguf", type=Path, help="a GGUF file of the LLM: llama.cpp as well")
     options.add_argument("--questions", required=True, type=Path, help="questions.jsonl with reference answers")
     options.add_argument("--limit", type=int, default=100, help="questions")
     options.add_argument("--tokens", type=int, default=40, help="of a measurement, and of the longest answer")
@@ -45,13 +49,20 @@ def main(arguments: list[str] | None = None) -> None:
     chosen = options.parse_args(arguments)
     torch.set_num_threads(chosen.threads)
     started_s = time.time()
-    llms = {dtype: FrozenLLM.load(chosen.llm, dtype) for dtype in ("float32", chosen.dtype)}
+    llms: dict[str, LlmEngine] = {dtype: FrozenLLM.load(chosen.llm, dtype) for dtype in ("float32", chosen.dtype)}
+    if chosen.gguf:
+        llms["gguf"] = LlamaCppLLM.load(chosen.gguf, chosen.llm)
     speeds = measure_speeds(llms, chosen.tokens)
     questions = read_questions(chosen.questions)[: chosen.limit]
     said = {dtype: answers(llm, questions, chosen.tokens) for dtype, llm in llms.items()}
+
+    def beside_float32(name: str) -> dict[str, Any]:
+        ratio = round(speeds[name]["1"] / speeds["float32"]["1"], 2)
+        return {"llm_tokens_s_ratio": ratio, **agreement(questions, said["float32"], said[name])}
+
     found = {
-        "llm_tokens_s_ratio": round(speeds[chosen.dtype]["1"] / speeds["float32"]["1"], 2),
-        **agreement(questions, said["float32"], said[chosen.dtype]),
+        **beside_float32(chosen.dtype),
+        **({"gguf": {"file": chosen.gguf.name, **beside_float32("gguf")}} if chosen.gguf else {}),
         "tokens_per_s": speeds,
         "dtype": chosen.dtype,
         "questions": len(questions),
@@ -62,7 +73,7 @@ def main(arguments: list[str] | None = None) -> None:
     print(json.dumps({key: value for key, value in found.items() if key != "made"}, indent=1))
 
 
-def measure_speeds(llms: Mapping[str, FrozenLLM], tokens: int) -> dict[str, dict[str, float]]:
+def measure_speeds(llms: Mapping[str, LlmEngine], tokens: int) -> dict[str, dict[str, float]]:
     """Tokens a second of each LLM by the number of rows, the median of some turns that they take."""
     found: dict[str, dict[str, list[float]]] = {name: {str(rows): [] for rows in ROWS} for name in llms}
     for _ in range(TURNS):
@@ -73,21 +84,22 @@ def measure_speeds(llms: Mapping[str, FrozenLLM], tokens: int) -> dict[str, dict
 
 
 @torch.no_grad()
-def speed(llm: FrozenLLM, rows: int, tokens: int) -> float:
+def speed(llm: LlmEngine, rows: int, tokens: int) -> float:
     """Tokens a second, all rows together, after `READ_TOKENS` that each has read."""
     generator = torch.Generator().manual_seed(rows)
     ids = torch.randint(0, llm.vocab_size, (rows, READ_TOKENS), generator=generator)
     caches = [llm.new_cache() for _ in range(rows)]
-    llm.read_rows(list(llm.embed(ids)), caches)
+    everyone = [True] * rows
+    llm.follow_rows(list(llm.embed(ids)), caches, everyone)
     next_ids = ids[:, -1:]
     begin = time.perf_counter()
     for _ in range(tokens):
-        hidden = torch.cat(llm.read_rows(list(llm.embed(next_ids)), caches))
-        next_ids = llm.logits(hidden).argmax(-1, keepdim=True)
+        outputs = llm.follow_rows(list(llm.embed(next_ids)), caches, everyone)
+        next_ids = torch.stack([output.logits for output in outputs]).argmax(-1, keepdim=True)
     return rows * tokens / (time.perf_counter() - begin)
 
 
-def answers(llm: FrozenLLM, questions: Sequence[Question], tokens: int) -> list[str]:
+def answers(llm: LlmEngine, questions: Sequence[Question], tokens: int) -> list[str]:
     """What the LLM says to each question in text, the likeliest token each time."""
     prompts = [llm.order.before_answer(SYSTEM, (), one.question) for one in questions]
     replies = [generate_batch(llm, [prompt], GenerationConfig(tokens))[0] for prompt in prompts]

@@ -2,7 +2,7 @@
 
 config.yaml         SystemConfig
 model.safetensors   our weights, by the prefixes of the parts, and the voice
-llm/                the frozen LLM (or a path or hub id in config.yaml instead)
+llm/                the frozen LLM (or a path or hub id in config.yaml instead), and its GGUF file, if any
 units/              the CTC units
 RESULTS.md          what the model reached, if it was scored
 NOTICE.txt          the licence notice of the weights, if any
@@ -26,6 +26,7 @@ from freeze_omni.adapter.words import no_words
 from freeze_omni.config import ConfigError, as_mapping, build, read_yaml
 from freeze_omni.hub import folder_of
 from freeze_omni.llm.frozen import FrozenLLM, LlmError
+from freeze_omni.llm.llama_cpp import LlamaCppLLM
 from freeze_omni.llm.units import CtcUnits
 from freeze_omni.streaming import part_state
 from freeze_omni.system import FreezeOmni, SystemConfig, build_parts, empty_voice
@@ -35,23 +36,33 @@ CONFIG, WEIGHTS, RESULTS, NOTICE = "config.yaml", "model.safetensors", "RESULTS.
 LLM, UNITS = "llm", "units"
 OURS = (CONFIG, WEIGHTS, RESULTS, NOTICE, LLM, UNITS)  # all that `save` writes, and replaces
 LLM_FILES = ("*.json", "*.jinja", "*.safetensors", "*.model", "*.txt", "LICENSE*", "NOTICE*")
-FILES = (CONFIG, WEIGHTS, RESULTS, NOTICE, f"{UNITS}/*", *(f"{LLM}/{pattern}" for pattern in LLM_FILES))
+FILES = (CONFIG, WEIGHTS, RESULTS, NOTICE, f"{UNITS}/*", *(f"{LLM}/{pattern}" for pattern in (*LLM_FILES, "*.gguf")))
 
 
 class PackError(ConfigError):
     """A packed folder that cannot be written or used: names it, what is wrong, and the fix."""
 
 
-def save(model: FreezeOmni, folder: str | Path, results: str | Path | None = None, copy_llm: bool = True) -> Path:
+def save(
+    model: FreezeOmni,
+    folder: str | Path,
+    results: str | Path | None = None,
+    copy_llm: bool = True,
+    gguf: str | Path | None = None,
+) -> Path:
     """Write a packed folder; it appears whole or not at all, in place of an older pack, whose other files stay.
 
-    copy_llm: False refers to the LLM where it is. Raises PackError if `folder` holds something that is no pack.
+    copy_llm: False refers to the LLM where it is. gguf: a file by which the packed model's LLM computes; its states are
+    compared with the model's own first. Raises PackError if `folder` holds something that is no pack, or the LLM is one
+    of a GGUF file itself; LlmError for a GGUF file that does not do.
     """
+    if not isinstance(model.llm.plain, FrozenLLM):
+        raise PackError(f"{folder}: only a model with its LLM's own weights is packed: load it with gguf=''")
     folder = Path(folder)
     check_replaceable(folder)
     new, old = (folder.with_name(f".{folder.name}.{os.getpid()}.{name}") for name in ("new", "old"))
     try:
-        _write(model, new, results, copy_llm)
+        _write(model, new, results, copy_llm, gguf)
         if folder.exists():
             folder.rename(old)
         new.rename(folder)
@@ -73,11 +84,13 @@ def check_replaceable(folder: Path) -> None:
         raise PackError(f"{folder}: holds files of something else than a packed model; give another folder")
 
 
-def _write(model: FreezeOmni, new: Path, results: str | Path | None, copy_llm: bool) -> None:
+def _write(model: FreezeOmni, new: Path, results: str | Path | None, copy_llm: bool, gguf: str | Path | None) -> None:
     """Write all files of a pack into a folder that does not exist yet."""
     new.mkdir(parents=True)
     path = _put_llm(model.llm, new / LLM, copy_llm)
-    llm = dataclasses.replace(model.config.llm, path=path, fingerprint=model.llm.fingerprint())
+    llm = dataclasses.replace(model.config.llm, path=path, fingerprint=model.llm.fingerprint(), **_NO_GGUF)
+    if gguf:
+        llm = dataclasses.replace(llm, **_put_gguf(model, gguf, new, copy_llm))
     config = dataclasses.replace(model.config, llm=llm)
     text = yaml.safe_dump(as_mapping(config), sort_keys=False, allow_unicode=True)
     (new / CONFIG).write_text(text, encoding="utf-8")
@@ -91,22 +104,32 @@ def _write(model: FreezeOmni, new: Path, results: str | Path | None, copy_llm: b
 
 
 def load(
-    folder: str | Path, device: str | torch.device = "cpu", llm: str | Path | None = None, verify: bool = True
+    folder: str | Path,
+    device: str | torch.device = "cpu",
+    llm: str | Path | None = None,
+    verify: bool = True,
+    gguf: str | Path | None = None,
 ) -> FreezeOmni:
     """Read a packed folder, or one of the hub: USER/NAME, or USER/NAME@REVISION.
 
     llm: read the LLM from this folder or hub id instead. verify: check that the LLM's weights are those the model was
-    trained with (reads them once more). Raises PackError, before memory is taken, for tensors that are missing, extra
-    or of another shape than the configuration says; for another LLM than the one trained with. Raises HubError.
+    trained with, or its GGUF file the packed one (reads them once more). gguf: a GGUF file by which the LLM computes;
+    '' for its weights, None as packed. Raises PackError, before memory is taken, for tensors that are missing, extra or
+    of another shape than the configuration says; for another LLM than the one trained with. Raises HubError, LlmError.
     """
     folder = find(folder)
     config = check(folder, llm)
     source = llm or llm_source(folder, config)
     units = CtcUnits.load(folder / UNITS)
-    frozen = FrozenLLM.load(source, dtype=config.llm.dtype, device=device, texts=config.chat)
-    wanted = config.llm.fingerprint
+    file = gguf_file(folder, config) if gguf is None else gguf
+    if file:
+        frozen: FrozenLLM | LlamaCppLLM = _load_gguf(config, file, source, device)
+        wanted = config.llm.gguf_fingerprint if gguf is None else ""
+    else:
+        frozen = FrozenLLM.load(source, dtype=config.llm.dtype, device=device, texts=config.chat)
+        wanted = config.llm.fingerprint
     if verify and wanted and frozen.fingerprint() != wanted:
-        differs = f"{source}: not the LLM that this model was trained with (its weights differ)"
+        differs = f"{file or source}: not the LLM that this model was trained with (its weights differ)"
         raise PackError(f"{differs}; give that one, or verify=False")
     try:
         model = FreezeOmni(config, frozen, units, load_file(folder / WEIGHTS))
@@ -208,6 +231,35 @@ def _check_weights(config: SystemConfig, path: Path, llm: str | Path) -> None:
         if keys:
             more = f" and {len(keys) - 5} more" if len(keys) > 5 else ""
             raise PackError(f"{path}: tensors {problem}: {', '.join(keys[:5])}{more}")
+
+
+_NO_GGUF = {"gguf": "", "gguf_fingerprint": ""}
+
+
+def gguf_file(folder: str | Path, config: SystemConfig) -> str:
+    """Path of the GGUF file by which the LLM of a packed folder computes; '' for none."""
+    return str(Path(folder) / config.llm.gguf) if config.llm.gguf else ""
+
+
+def _load_gguf(config: SystemConfig, file: str | Path, source: str | Path, device: str | torch.device) -> LlamaCppLLM:
+    if torch.device(device).type != "cpu":
+        raise PackError(f"{file}: a GGUF file is computed on the CPU; on {device} give none")
+    if config.llm_tuning is not None:
+        raise PackError(f"{file}: llama.cpp does not compute with what was learned with the LLM; give no GGUF file")
+    return LlamaCppLLM.load(file, source, config.chat)
+
+
+def _put_gguf(model: FreezeOmni, file: str | Path, new: Path, copy: bool) -> dict[str, str]:
+    """Check the file, copy it or say where it is: the keys of LlmConfig."""
+    file = Path(file).expanduser()
+    found = _load_gguf(model.config, file, model.llm.source, model.device)
+    found.check_same(model.llm)
+    path = file.resolve()
+    if copy:
+        (new / LLM).mkdir(exist_ok=True)
+        path = Path(LLM) / file.name
+        shutil.copy(file, new / path)
+    return {"gguf": str(path), "gguf_fingerprint": found.fingerprint()}
 
 
 def _put_llm(llm: FrozenLLM, folder: Path, copy: bool) -> str:

@@ -54,6 +54,8 @@ def card(folder: str | Path, name: str, licence: str, part_licences: Mapping[str
     outside = "" if config.llm.path == LLM else config.llm.path
     if Path(outside).is_absolute():
         raise PackError(f"{folder}: its LLM is a folder of this machine: pack the model again without --link_llm")
+    if Path(config.llm.gguf).is_absolute():
+        raise PackError(f"{folder}: its GGUF file is outside: pack the model again without --link_llm")
     facts: dict[str, Any] = {"library_name": "freeze_omni", "license": licence, "pipeline_tag": "audio-to-audio"}
     facts |= {"base_model": outside.partition("@")[0]} if outside else {}
     facts["tags"] = ["freeze-omni", "speech", "spoken-dialogue"]

@@ -22,8 +22,10 @@ from freeze_omni.frontend.fbank import Fbank, FbankConfig
 from freeze_omni.frontend.pretrained import PretrainedConfig, PretrainedFrontend
 from freeze_omni.listening import Listening
 from freeze_omni.llm.chat import ChatTexts
+from freeze_omni.llm.engine import LlmEngine
 from freeze_omni.llm.frozen import FrozenLLM
 from freeze_omni.llm.generate import GenerationConfig
+from freeze_omni.llm.llama_cpp import LlamaCppLLM
 from freeze_omni.llm.tuned import PART, LlmTuningConfig, build_tuning, tuned
 from freeze_omni.llm.units import CtcUnits
 from freeze_omni.rates import Rates
@@ -38,11 +40,14 @@ from freeze_omni.weights import fill, without_weights
 @dataclass(frozen=True)
 class LlmConfig:
     """path: a folder, relative to the packed one, or a hub id. dtype: as `FrozenLLM.load` takes it. fingerprint: of the
-    weights trained with, or ''."""
+    weights trained with, or ''. gguf: a GGUF file, relative to the packed folder, by which llm.llama_cpp computes in
+    place of these weights; '' for none. gguf_fingerprint: of that file."""
 
     path: str = "llm"
     dtype: str = "float32"
     fingerprint: str = ""
+    gguf: str = ""
+    gguf_fingerprint: str = ""
 
 
 @dataclass(frozen=True)
@@ -181,14 +186,14 @@ class FreezeOmni(nn.Module):
     the voice that answers; with a codec.
     """
 
-    llm: Any  # FrozenLLM, if any
+    llm: Any  # LlmEngine, if any: FrozenLLM in training
     units: Any  # CtcUnits, if any
     voice: Tensor
 
     def __init__(
         self,
         config: SystemConfig,
-        llm: FrozenLLM | None = None,
+        llm: FrozenLLM | LlamaCppLLM | None = None,
         units: CtcUnits | None = None,
         state: Mapping[str, Tensor] | None = None,
     ) -> None:
@@ -205,7 +210,7 @@ class FreezeOmni(nn.Module):
         self.search = units.search(config.search) if units and config.has("ctc") else None
         words = word_tokens(units, llm) if config.has("adapter") else None
         with nullcontext() if state is None else without_weights():
-            parts = build_parts(config, embeds, llm, words)
+            parts = build_parts(config, embeds, llm if isinstance(llm, FrozenLLM) else None, words)
         self.trained_parts = tuple(parts)
         for name, part in parts.items():
             self.add_module(name, part)
@@ -266,7 +271,7 @@ class FreezeOmni(nn.Module):
         if self.adapter.punctuates:
             return [""] * len(last)
         marks = self.llm.order.marks
-        scores = self.llm.logits(last)[:, [ids[0] for ids in marks.values()]]
+        scores = self.llm.logits(last, [ids[0] for ids in marks.values()])
         return [list(marks)[best] for best in scores.argmax(-1).tolist()]
 
     def turn_end(self, mark: str) -> list[int]:
@@ -280,7 +285,7 @@ class FreezeOmni(nn.Module):
         self.voice = self.codec.global_code(wav[None], lengths).to(self.voice.device)
 
 
-def word_tokens(units: CtcUnits | None, llm: FrozenLLM | None) -> WordTokens | None:
+def word_tokens(units: CtcUnits | None, llm: LlmEngine | None) -> WordTokens | None:
     """For the adapters `words` and `pool`; None without units of kind word."""
     if units is None or llm is None or units.kind != "word":
         return None
@@ -296,7 +301,7 @@ def _check_frontend(config: SystemConfig, frontend: PretrainedFrontend) -> None:
             raise ValueError(f"{name} is {found}, and that of the frontend {expected}")
 
 
-def _check_sizes(config: SystemConfig, llm: FrozenLLM | None, units: CtcUnits | None) -> None:
+def _check_sizes(config: SystemConfig, llm: LlmEngine | None, units: CtcUnits | None) -> None:
     if config.needs_llm and llm is None:
         raise ValueError(f"the parts {', '.join(config.own_parts)} work with the LLM: give it")
     has_units = config.has("ctc") and config.ctc_units

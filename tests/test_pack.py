@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,7 +12,11 @@ from safetensors.torch import load_file, save_file
 
 import freeze_omni
 from freeze_omni.config import ConfigError
+from freeze_omni.llm.frozen import FrozenLLM
+from freeze_omni.llm.llama_cpp import LlamaCppLLM
+from freeze_omni.llm.source import LlmError
 from freeze_omni.pack import PackError, expected_shapes, load, save
+from tests.llm.gguf_toy import need_llama_cpp, write_gguf
 from tests.toy import TUNINGS, toy_llm, toy_system
 
 
@@ -136,3 +141,49 @@ def test_a_folder_of_something_else_is_left_alone(model, tmp_path, files):
     assert sorted(path.name for path in folder.iterdir()) == files
     assert all((folder / name).read_text() == "mine" for name in files)
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+
+
+@pytest.fixture(scope="module")
+def with_gguf(model, tmp_path_factory):
+    """The toy, packed with a GGUF file of its LLM."""
+    need_llama_cpp()
+    root = tmp_path_factory.mktemp("gguf")
+    return save(model, root / "model", gguf=write_gguf(Path(model.llm.source), root / "toy.gguf"))
+
+
+def test_a_gguf_file_is_packed_and_computes_the_llm(model, with_gguf, tmp_path):
+    copy = shutil.copytree(with_gguf, tmp_path / "copy")
+    again = load(copy)
+    assert isinstance(again.llm, LlamaCppLLM) and again.llm.file.path == copy / "llm" / "toy.gguf"
+    ids = torch.tensor(again.llm.order.before_turn(again.system_prompt))
+    ours, theirs = (one.llm.read_rows([one.llm.embed(ids)], [one.llm.new_cache()])[0] for one in (again, model))
+    assert float((ours - theirs).norm() / theirs.norm()) < 5e-3
+    assert isinstance(load(copy, gguf="").llm, FrozenLLM)
+    (copy / "llm" / "toy.gguf").write_bytes(Path(with_gguf / "llm" / "toy.gguf").read_bytes() + b"more")
+    with pytest.raises(PackError, match=r"toy.gguf: not the LLM that this model was trained with"):
+        load(copy)
+
+
+def test_a_gguf_file_may_be_given_for_a_model_that_has_none(model, packed, with_gguf):
+    file = with_gguf / "llm" / "toy.gguf"
+    assert load(packed, gguf=file).llm.file.path == file
+    with pytest.raises(PackError, match="is computed on the CPU; on cuda give none"):
+        load(packed, device="cuda", gguf=file)
+    with pytest.raises(PackError, match="only a model with its LLM's own weights is packed"):
+        save(load(packed, gguf=file), packed.parent / "again")
+
+
+def test_a_gguf_file_of_other_weights_is_not_packed(model, tmp_path):
+    need_llama_cpp()
+    file = write_gguf(toy_llm(tmp_path / "other", seed=8), tmp_path / "other.gguf")
+    with pytest.raises(LlmError, match="its states are not those of"):
+        save(model, tmp_path / "pack", gguf=file)
+    assert not (tmp_path / "pack").exists()
+
+
+def test_what_was_learned_with_the_llm_is_not_left_out_unsaid(tmp_path):
+    need_llama_cpp()
+    model = toy_system(tmp_path / "llm", llm_tuning=TUNINGS["lora"])
+    file = write_gguf(tmp_path / "llm", tmp_path / "toy.gguf")
+    with pytest.raises(PackError, match="does not compute with what was learned with the LLM"):
+        save(model, tmp_path / "pack", gguf=file)

@@ -18,7 +18,7 @@ venv=$root/tools/venv
 log=$root/tools/install.log
 stamp=$venv/.freeze_omni_stamp
 constraints=$root/tools/constraints.txt
-extras=${FREEZE_OMNI_EXTRAS:-train,eval,synth,serve,recipes,chinese,dev,docs,completion}
+extras=${FREEZE_OMNI_EXTRAS:-train,eval,synth,serve,recipes,llama,chinese,dev,docs,completion}
 torch_index=${FREEZE_OMNI_TORCH_INDEX:-}
 needed_gb=12
 python="" force=false

@@ -20,6 +20,8 @@ def main(arguments: list[str] | None = None) -> None:
     """Exits with 1 and one line for a sound or a model that cannot be used, with 3 if no answer was spoken."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", required=True, type=Path, help="packed model: a folder or a hub id")
+    gguf = "GGUF file by which llama.cpp computes the LLM, on a CPU"
+    parser.add_argument("--llm_gguf", type=Path, metavar="FILE", help=gguf)
     parser.add_argument("--input", required=True, type=Path, help="question: wav, flac, ogg")
     parser.add_argument("--output", type=Path, help="where the spoken answer goes (24 kHz wav)")
     stream = "print everything as it comes, with its time, 160 ms of the question at a time"
@@ -28,7 +30,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=0, help="seed of all sampling")
     parser.add_argument("--threads", type=int, default=0, help="threads of torch; 0: as found")
     chosen = parser.parse_args(arguments)
-    model = load_model(chosen.model, chosen.threads, chosen.seed)
+    model = load_model(chosen.model, chosen.threads, chosen.seed, gguf=chosen.llm_gguf)
     sound, notes = read_question(chosen.input, model.rates.input_hz)
     for note in notes:
         print(f"note: {chosen.input}: {note}", file=sys.stderr)

@@ -69,6 +69,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--threads", type=int, default=0, help="threads of torch; 0: as found")
     dtype = "with a checkpoint: type of the LLM's weights, float32 or bfloat16; a packed model has its own"
     parser.add_argument("--llm_dtype", default="float32", help=dtype)
+    gguf = "with a packed model: GGUF file by which llama.cpp computes the LLM, on a CPU"
+    parser.add_argument("--llm_gguf", type=Path, metavar="FILE", help=gguf)
     add_device(parser)
     add_part(parser)
     evaluate(parser.parse_args(arguments))

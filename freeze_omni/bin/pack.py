@@ -12,7 +12,7 @@ from freeze_omni.config import ConfigError, as_mapping, build, read_yaml
 from freeze_omni.data.audio import read_audio
 from freeze_omni.llm.source import pinned
 from freeze_omni.llm.tuned import PART as LLM_TUNING
-from freeze_omni.pack import check_replaceable, load, save
+from freeze_omni.pack import check_replaceable, find, gguf_file, load, save
 from freeze_omni.streaming import join_parts
 from freeze_omni.system import PARTS, FreezeOmni, SystemConfig
 
@@ -25,6 +25,8 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--llm", help="folder or hub id of the frozen LLM; needed without --base")
     options.add_argument("--llm_revision", help="commit, tag or branch of a hub id")
     options.add_argument("--llm_dtype", default="float32", help="float32, bfloat16, float16, or int8 (faster on a CPU)")
+    gguf = "GGUF file of the LLM, by which llama.cpp computes in sessions on a CPU (extra `llama`)"
+    options.add_argument("--llm_gguf", type=Path, metavar="FILE", help=f"{gguf}; default: that of --base")
     options.add_argument("--units", help="folder of the CTC units; needed without --base")
     options.add_argument("--parts", required=True, nargs="+", metavar="PATH:PART,PART", help=parts)
     options.add_argument("--base", help=base)
@@ -57,7 +59,7 @@ def assemble(args: argparse.Namespace) -> FreezeOmni:
 def replace_parts(base: str, sources: list[PartsSource], system: str | None = None) -> FreezeOmni:
     """The packed model with some parts from elsewhere. Raises ConfigError or ValueError for what does not fit."""
     require_tuning(sources)
-    model, found = load(base), load_parts(sources)
+    model, found = load(base, gguf=""), load_parts(sources)
     mapping = as_mapping(model.config)
     for source in sources:
         mapping |= described_parts(source)
@@ -77,7 +79,8 @@ def main() -> None:
     model = assemble(args)
     if args.voice:
         model.set_voice(torch.from_numpy(read_audio(Path(args.voice), model.rates.output_hz)[0]))
-    folder = save(model, args.output, args.results, copy_llm=not args.link_llm)
+    gguf = args.llm_gguf or args.base and gguf_file(find(args.base), model.config)
+    folder = save(model, args.output, args.results, copy_llm=not args.link_llm, gguf=gguf)
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     print(f"{folder}: {size / 1e6:.0f} MB")
 

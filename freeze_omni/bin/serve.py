@@ -23,6 +23,9 @@ KEY = "FREEZE_OMNI_API_KEY"
 def parser() -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     options.add_argument("--model", required=True, type=Path, help="packed model: a folder or a hub id")
+    options.add_argument(
+        "--llm_gguf", type=Path, metavar="FILE", help="GGUF file by which llama.cpp computes the LLM, on a CPU"
+    )
     options.add_argument("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 for all")
     options.add_argument("--port", type=int, default=8765)
     options.add_argument("--devices", nargs="+", default=["cpu"], help="one worker each: cpu, cuda:0, ...")
@@ -74,7 +77,7 @@ def main(arguments: list[str] | None = None) -> None:
     kinds = {"serving": ServingConfig, "limits": Limits}
     for name in given.keys() - kinds.keys():
         raise ConfigError(f"{chosen.config}: '{name}' is neither `serving` nor `limits`")
-    as_given = ("model", "host", "port", "threads", "tls_cert", "tls_key", "close_s", "record")
+    as_given = ("model", "host", "port", "threads", "tls_cert", "tls_key", "close_s", "record", "llm_gguf")
     api_key = chosen.api_key or os.environ.get(KEY, "")
     if problem := refused_listening(chosen.host, api_key, chosen.no_api_key):
         raise ConfigError(problem)

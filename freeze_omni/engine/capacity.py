@@ -88,8 +88,9 @@ def cost(model: FreezeOmni, sessions: int) -> Cost:
 
 
 def capacity(model: FreezeOmni, load: float, step_s: float, most: int = MOST) -> tuple[int, dict[int, Cost]]:
-    """The largest number of sessions that stay under `load` and `step_s`, at least 1; and what was measured."""
-    seen: dict[int, Cost] = {}
+    """The largest number of sessions that stay under `load` and `step_s`, and that the LLM has caches for, at least 1;
+    and what was measured."""
+    most, seen = min(most, model.llm.most_dialogues), dict[int, Cost]()
 
     def fits(sessions: int) -> bool:
         seen[sessions] = cost(model, sessions)

@@ -85,13 +85,15 @@ class Measured(Value):
 
 @dataclass(frozen=True)
 class WorkerConfig:
-    """device: torch's name. threads: torch's; 0 as found. record: a folder for session logs, for replay."""
+    """device: torch's name. threads: torch's; 0 as found. record: a folder for session logs, for replay. llm_gguf: as
+    `gguf` of `pack.load`."""
 
     folder: Path
     serving: ServingConfig = field(default_factory=ServingConfig)
     device: str = "cpu"
     threads: int = 0
     record: Path | None = None
+    llm_gguf: Path | None = None
 
 
 def threads_each(threads: int, workers: int) -> int:
@@ -143,6 +145,7 @@ class Worker:
         measured: dict[int, Cost] = {}
         if not self._limit:
             self._limit, measured = capacity(self._model, self._config.load, self._config.late_ms / 1000)
+        self._limit = min(self._limit, self._model.llm.most_dialogues)
         facts = {
             "system_prompt": self._model.system_prompt,
             "longest_answer": min(4096, self._model.llm.context_positions // 4),
@@ -209,7 +212,7 @@ def load_worker(config: WorkerConfig, pipe: Connection) -> Worker | None:
     try:
         if config.threads:
             torch.set_num_threads(config.threads)
-        model = load(config.folder, config.device)
+        model = load(config.folder, config.device, gguf=config.llm_gguf)
         return Worker(model, config.serving, pipe, config.record)
     except LOAD_ERRORS as error:
         pipe.send(Unusable(load_fault(config.folder, error)))

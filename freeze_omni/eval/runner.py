@@ -126,7 +126,8 @@ class DecodeJob:
 
     data: the test set. output: the decoding folder. seed: of all sampling. threads: of torch; 0 leaves them.
     judge: hears the questions, too, for what its transcripts would give (eval/qa.py). device: of torch. part: of an
-    array of jobs. llm_dtype: of the LLM of a checkpoint; a packed model has its own.
+    array of jobs. llm_dtype: of the LLM of a checkpoint; a packed model has its own. llm_gguf: by which the LLM of a
+    packed model computes, in place of its own way.
     """
 
     model: Path
@@ -143,12 +144,13 @@ class DecodeJob:
     device: str | torch.device = "cpu"
     part: Part = WHOLE
     llm_dtype: str = "float32"
+    llm_gguf: Path | None = None
     started_s: float = field(default_factory=time.time)
 
     @classmethod
     def of(cls, args: argparse.Namespace, config: DecodeConfig, output: Path, data: Path | None = None) -> DecodeJob:
         """The model of a command line on `data`, or on the data of the command line."""
-        names = ("codec", "llm", "units", "voice", "judge", "device", "part", "llm_dtype")
+        names = ("codec", "llm", "units", "voice", "judge", "device", "part", "llm_dtype", "llm_gguf")
         given = {name: getattr(args, name) for name in names if hasattr(args, name)}
         from freeze_omni.pack import find
 
@@ -162,7 +164,9 @@ class DecodeJob:
     def load(self, *parts: str) -> Any:
         """The packed model, or a model of these parts of the checkpoint. Raises ConfigError."""
         if not self.partial:
-            return load_model(self.model, self.threads, self.seed, self.device)
+            return load_model(self.model, self.threads, self.seed, self.device, self.llm_gguf)
+        if self.llm_gguf is not None:
+            raise ConfigError(f"--llm_gguf {self.llm_gguf}: is for a packed model, and {self.model} is a checkpoint")
         _prepare(self.threads, self.seed)
         sources = [f"{self.model}:{','.join(parts)}", *([f"{self.codec}:codec"] if self.codec else [])]
         return _read(tuple(sources), self.llm, self.units, self.voice, self.llm_dtype, self.device)
@@ -202,7 +206,11 @@ class DecodeJob:
                 raise ConfigError(f"{path}: no such checkpoint; train that stage first")
         files = [self.model] if self.partial else sorted(self.model.iterdir())
         model = [one for one in files if self.partial or one.is_dir() or one.suffix in (".safetensors", ".yaml")]
-        parts = [Path(part) for part in (*model, self.codec, self.llm, self.units, self.voice) if part is not None]
+        parts = [
+            Path(part)
+            for part in (*model, self.codec, self.llm, self.units, self.voice, self.llm_gguf)
+            if part is not None
+        ]
         read = {part.name: fingerprint(part) if part.exists() else str(part) for part in parts}
         read["test set"] = fingerprint(self.data)
         identity = {"read": read, "data": str(self.data), "config": repr(made_from), "seed": self.seed}
@@ -218,12 +226,15 @@ def session_config(job: DecodeJob, model: Any, max_new_tokens: int) -> SessionCo
     return SessionConfig(answers=replace(answers, generation=generation), seed=job.seed)
 
 
-def load_model(folder: Path, threads: int = 0, seed: int = 0, device: str | torch.device = "cpu") -> Any:
-    """The packed model, ready to decode, with torch's threads and seed set. A process loads it once."""
+def load_model(
+    folder: Path, threads: int = 0, seed: int = 0, device: str | torch.device = "cpu", gguf: Path | None = None
+) -> Any:
+    """The packed model, ready to decode, with torch's threads and seed set. A process loads it once. gguf: as of
+    `pack.load`."""
     from freeze_omni.pack import find
 
     _prepare(threads, seed)
-    return _load(find(folder).resolve(), device)
+    return _load(find(folder).resolve(), device, gguf)
 
 
 def _prepare(threads: int, seed: int) -> None:
@@ -235,14 +246,14 @@ def _prepare(threads: int, seed: int) -> None:
 
 
 @lru_cache(maxsize=1)
-def _load(folder: Path, device: str | torch.device) -> Any:
+def _load(folder: Path, device: str | torch.device, gguf: Path | None) -> Any:
     from transformers.utils import logging
 
     from freeze_omni.pack import LOAD_ERRORS, load, load_fault
 
     logging.disable_progress_bar()
     try:
-        return load(folder, device)
+        return load(folder, device, gguf=gguf)
     except LOAD_ERRORS as error:
         raise ConfigError(load_fault(folder, error)) from None
 

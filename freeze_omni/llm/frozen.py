@@ -11,13 +11,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
-from transformers import AutoConfig, AutoModelForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig
 
 from freeze_omni.hub import loading
-from freeze_omni.llm.batch import read_packed
+from freeze_omni.llm.batch import filling, read_packed
 from freeze_omni.llm.cache import LlmCache, PassLayer, cache_argument
 from freeze_omni.llm.chat import ChatTemplate, ChatTexts
 from freeze_omni.llm.check import check_architecture, check_reading, check_weights
+from freeze_omni.llm.engine import LlmOutput, context_positions, end_ids, scaled
 from freeze_omni.llm.order import ReadingOrder
 from freeze_omni.llm.quantised import quantise
 from freeze_omni.llm.recompute import recomputed
@@ -34,6 +35,7 @@ class FrozenLLM(nn.Module):
     saves no key of it, and loads strictly all the same.
     """
 
+    most_dialogues = 2**31  # caches take memory as they grow
     own_positions = 0  # of the context, taken before anything is read
     packing = True  # of passes over rows of different lengths: only their real positions are computed
     checkpointing = False  # of passes with gradient: layers keep their input alone, and are computed again
@@ -114,13 +116,17 @@ class FrozenLLM(nn.Module):
     @property
     def context_positions(self) -> int:
         """Positions that a dialogue may take; practically endless for an LLM that names no limit."""
-        return (getattr(self.config, "max_position_embeddings", None) or 2**31) - self.own_positions
+        return context_positions(self.config) - self.own_positions
 
     @property
     def window(self) -> int:
         """Positions that a layer with a sliding window looks back, padding between them included; else endless."""
         slides = any(layer.is_sliding for layer in self.new_cache().layers)
         return (slides and getattr(self.config, "sliding_window", None)) or 2**31
+
+    @property
+    def device(self) -> torch.device:
+        return self.model.device
 
     @property
     def order(self) -> ReadingOrder:
@@ -139,13 +145,7 @@ class FrozenLLM(nn.Module):
     @property
     def end_ids(self) -> frozenset[int]:
         """Tokens that end an answer: of template, tokenizer and generation config, or of a given template alone."""
-        if self.given_chat:
-            return frozenset([self.chat.end_id])
-        generation = getattr(self.model.generation_config, "eos_token_id", None)
-        found = list(generation) if isinstance(generation, list | tuple) else [generation]
-        if self.tokenizer is not None:
-            found += [self.chat.end_id, self.tokenizer.eos_token_id]
-        return frozenset(token for token in found if token is not None)
+        return end_ids(self.chat, self.tokenizer, self.model.generation_config, self.given_chat)
 
     def train(self, mode: bool = True) -> FrozenLLM:
         """Stays in evaluation mode: no dropout in a frozen model."""
@@ -187,6 +187,20 @@ class FrozenLLM(nn.Module):
         with self.applied():
             return read_packed(self.model, embeds, caches)
 
+    @torch.no_grad()
+    def follow_rows(
+        self, embeds: Sequence[Tensor], caches: Sequence[LlmCache], asked: Sequence[bool]
+    ) -> list[LlmOutput]:
+        """As `read_rows`, of each row's last position: its hidden state, and where `asked` the logits."""
+        hidden = [rows[-1].clone() for rows in self.read_rows(embeds, caches)]
+        wanted = [row for row, ask in enumerate(asked) if ask]
+        logits: dict[int, Tensor] = {}
+        if wanted:
+            last = torch.stack([hidden[row] for row in wanted])
+            fill = last.new_zeros(filling(len(last)), last.shape[1])
+            logits = dict(zip(wanted, self.logits(torch.cat([last, fill])), strict=False))
+        return [LlmOutput(state, logits.get(row)) for row, state in enumerate(hidden)]
+
     def applied(self) -> AbstractContextManager[None]:
         """Inside, the layers compute with what was learned with them, if anything (see `llm/tuned.py`)."""
         return nullcontext()
@@ -217,13 +231,10 @@ class FrozenLLM(nn.Module):
             output = decoder(inputs_embeds=embeds.to(self.model.dtype), use_cache=use_cache, **arguments)
         return output.last_hidden_state
 
-    def logits(self, hidden: Tensor) -> Tensor:
-        """Hidden states (..., E) after the final norm to scaled and capped logits (..., vocab_size)."""
-        logits = self.model.get_output_embeddings()(hidden.to(self.model.dtype))
-        logits = logits / (getattr(self.config, "logits_scaling", None) or 1)  # Granite
-        logits = logits * (getattr(self.config, "logit_scale", None) or 1)  # Cohere
-        cap = getattr(self.config, "final_logit_softcapping", None)  # Gemma
-        return logits if cap is None else cap * torch.tanh(logits / cap)
+    def logits(self, hidden: Tensor, ids: Sequence[int] | None = None) -> Tensor:
+        """Hidden states (..., E) after the final norm to scaled and capped logits (..., V); ids: of these alone."""
+        logits = scaled(self.model.get_output_embeddings()(hidden.to(self.model.dtype)), self.config)
+        return logits if ids is None else logits[..., list(ids)]
 
     @torch.no_grad()
     def check_logits(self) -> None:
@@ -281,6 +292,15 @@ def read_config(source: str) -> Any:
         config = AutoConfig.from_pretrained(name, **options)
         check_architecture(config, source)
     return config
+
+
+def read_generation(source: str) -> Any:
+    """The generation configuration of a checked source; None without one."""
+    name, options = loading(source)
+    try:
+        return GenerationConfig.from_pretrained(name, **options)
+    except OSError:
+        return None
 
 
 def width_of(path_or_id: str | Path) -> int:

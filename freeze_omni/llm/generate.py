@@ -1,12 +1,13 @@
 """Tokens out of the frozen LLM, greedy or sampled: one answer as a stream, or many at once."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from freeze_omni.llm.cache import LlmCache
+from freeze_omni.llm.engine import Cache, LlmEngine
 from freeze_omni.llm.frozen import FrozenLLM
 from freeze_omni.shapes import pad_rows, valid_mask
 
@@ -70,25 +71,58 @@ class Answer:
 
 
 def generate_batch(
-    llm: FrozenLLM, prompts: Sequence[Sequence[int]], config: GenerationConfig, keep_hidden: bool = False
+    llm: LlmEngine, prompts: Sequence[Sequence[int]], config: GenerationConfig, keep_hidden: bool = False
 ) -> list[Answer]:
     """Answer many prompts (token ids each) at once, as `generate_rows`."""
-    rows = [llm.embed(torch.tensor(prompt, device=llm.model.device)) for prompt in prompts]
+    rows = [llm.embed(torch.tensor(prompt, device=llm.device)) for prompt in prompts]
     return generate_rows(llm, rows, config, keep_hidden)
 
 
 @torch.no_grad()
 def generate_rows(
-    llm: FrozenLLM, prompts: Sequence[Tensor], config: GenerationConfig, keep_hidden: bool = False
+    llm: LlmEngine, prompts: Sequence[Tensor], config: GenerationConfig, keep_hidden: bool = False
 ) -> list[Answer]:
     """Answer many prompts (positions (P_i, E) each) at once; rows that have ended leave the batch.
 
-    In float32 greedy answers are those of single runs. Prompts of like length cost least padding. What exceeds a
-    sliding window, which would count the padding, is answered one by one.
-    keep_hidden: otherwise `hidden` of every answer is (0, E).
+    In float32 greedy answers are those of single runs. keep_hidden: otherwise `hidden` of every answer is (0, E).
     """
+    if isinstance(llm, FrozenLLM):
+        return _answer_padded(llm, prompts, config, keep_hidden)
+    rows = [_Row(llm.new_cache()) for _ in prompts]
+    alive, reading = rows, list(prompts)
+    for step in range(config.max_new_tokens):
+        outputs = llm.follow_rows(reading, [row.cache for row in alive], [True] * len(alive))
+        drawn = choose(torch.stack([output.logits for output in outputs]), config).tolist()
+        for row, output, token in zip(alive, outputs, drawn, strict=True):
+            row.ended = token in llm.end_ids
+            if not row.ended:
+                row.ids.append(token)
+                row.states += [output.hidden] if keep_hidden else []
+        alive = [row for row in alive if not row.ended]
+        if not alive or step + 1 == config.max_new_tokens:
+            break
+        reading = list(llm.embed(torch.tensor([row.ids[-1:] for row in alive], device=llm.device)))
+    empty = torch.zeros(0, llm.hidden_size, device=llm.device)
+    return [Answer(row.ids, torch.stack(row.states) if row.states else empty, row.ended) for row in rows]
+
+
+@dataclass(eq=False)
+class _Row:
+    """One answer of many, in the making."""
+
+    cache: Cache
+    ids: list[int] = field(default_factory=list)
+    states: list[Tensor] = field(default_factory=list)
+    ended: bool = False
+
+
+def _answer_padded(
+    llm: FrozenLLM, prompts: Sequence[Tensor], config: GenerationConfig, keep_hidden: bool
+) -> list[Answer]:
+    """By padded batches. Prompts of like length cost least padding. What exceeds a sliding window, which would count
+    the padding, is answered one by one."""
     if len(prompts) > 1 and max(map(len, prompts)) + config.max_new_tokens > llm.window:
-        return [generate_rows(llm, [prompt], config, keep_hidden)[0] for prompt in prompts]
+        return [_answer_padded(llm, [prompt], config, keep_hidden)[0] for prompt in prompts]
     embeds, lengths = pad_rows(prompts)
     cache = llm.new_cache()
     hidden = llm(embeds, valid_mask(lengths), cache)[0]

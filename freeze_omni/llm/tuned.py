@@ -227,6 +227,10 @@ class TunedLLM(FrozenLLM):
         return self._run(embeds, use_cache=True, cache=self.pass_cache(rows), **arguments)
 
 
-def tuned(llm: FrozenLLM, tuning: nn.Module | None) -> FrozenLLM:
-    """The LLM with what was learned, or as it is if that is None."""
-    return llm if tuning is None else TunedLLM(llm, tuning)
+def tuned[L](llm: L, tuning: nn.Module | None) -> L | TunedLLM:
+    """The LLM with what was learned, or as it is if that is None. Raises ValueError: an LLM that is no FrozenLLM."""
+    if tuning is None:
+        return llm
+    if not isinstance(llm, FrozenLLM):
+        raise ValueError(f"{PART}: {type(llm).__name__} does not compute with what was learned with the LLM")
+    return TunedLLM(llm, tuning)

@@ -21,7 +21,7 @@ from freeze_omni.llm.chat import ChatTemplate
 from freeze_omni.shapes import pad_rows
 
 if TYPE_CHECKING:
-    from freeze_omni.llm.frozen import FrozenLLM
+    from freeze_omni.llm.engine import LlmEngine
 
 BLANK, UNKNOWN = "<blank>", "<unk>"
 LIST_FILE, JSON_FILE, BPE_FILE, TOKENIZER_FOLDER = "tokens.txt", "units.json", "bpe.model", "tokenizer"
@@ -115,7 +115,7 @@ class CtcUnits:
         return ids.reshape(2, len(words), -1)
 
     @torch.no_grad()
-    def embeddings(self, llm: FrozenLLM) -> Tensor:
+    def embeddings(self, llm: LlmEngine) -> Tensor:
         """(V, E): the LLM's embeddings, zeros for blank and unknown. Raises ConfigError: other units or tokenizer."""
         if self.kind != "llm":
             raise ConfigError(
@@ -123,7 +123,7 @@ class CtcUnits:
                 "the adapter's posterior: false"
             )
         self.check_tokenizer(llm.tokenizer, llm.source)
-        return torch.nn.functional.pad(llm.embed(self.llm_ids[2:].to(llm.model.device)), (0, 0, 2, 0))
+        return torch.nn.functional.pad(llm.embed(self.llm_ids[2:].to(llm.device)), (0, 0, 2, 0))
 
     def check_tokenizer(self, tokenizer: Any, source: str) -> None:
         """Raises ConfigError for units of kind llm that were made with another LLM's tokenizer; source: of this one."""

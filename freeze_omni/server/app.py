@@ -171,7 +171,10 @@ class GracefulServer(uvicorn.Server):
 def make(config: ServerConfig, router: Router | None = None, log_level: str = "info") -> GracefulServer:
     """The server, ready to `run`. router: None makes one of processes."""
     threads = threads_each(config.threads, len(config.devices))
-    workers = [WorkerConfig(config.model, config.serving, device, threads, config.record) for device in config.devices]
+    workers = [
+        WorkerConfig(config.model, config.serving, device, threads, config.record, config.llm_gguf)
+        for device in config.devices
+    ]
     server = Server(config, router or Router(workers))
     settings = uvicorn.Config(
         server.application,

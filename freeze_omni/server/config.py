@@ -39,7 +39,8 @@ class Limits:
 
 @dataclass(frozen=True)
 class ServerConfig:
-    """devices: one worker each. api_key: empty asks for none. close_s: time for sessions to end at shutdown.
+    """devices: one worker each. api_key: empty asks for none. close_s: time for sessions to end at shutdown. llm_gguf:
+    in place of the LLM's weights, or of the file packed.
 
     allowed_hosts: names of this server beyond those that it knows itself (`server.door`); `*` for any.
     """
@@ -55,6 +56,7 @@ class ServerConfig:
     tls_key: Path | None = None
     close_s: float = 5.0
     record: Path | None = None
+    llm_gguf: Path | None = None
     limits: Limits = field(default_factory=Limits)
     serving: ServingConfig = field(default_factory=ServingConfig)
 

@@ -225,9 +225,10 @@ def deployed(config: ServerConfig, address: str = "auto", app: str = "freeze-omn
         replicas = Replicas(deploy(config, app, count))
         logging.info("Ray Serve starts %d replicas of the application %s, on %s", count, app, device)
         folder = config.model.resolve() if config.model.exists() else config.model  # replicas work in another folder
-        record = config.record and config.record.resolve()
+        record, gguf = config.record and config.record.resolve(), config.llm_gguf and config.llm_gguf.resolve()
+        worker = WorkerConfig(folder, config.serving, device, config.threads, record, gguf)
         try:
-            yield Router([WorkerConfig(folder, config.serving, device, config.threads, record)] * count, replicas)
+            yield Router([worker] * count, replicas)
         finally:
             replicas.close()
             serve.delete(app, _blocking=False)

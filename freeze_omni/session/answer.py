@@ -7,11 +7,11 @@ import torch
 from torch import Tensor
 
 from freeze_omni.codec.fifo import FifoState, TokenFifo
-from freeze_omni.llm.cache import LlmCache
+from freeze_omni.llm.engine import Cache, LlmOutput
 from freeze_omni.llm.generate import GenerationConfig, choose
 from freeze_omni.session.events import AnswerMade, Result, Spoke, Wrote
 from freeze_omni.session.history import embed
-from freeze_omni.session.ops import DrawToken, Job, LlmOutput, MakeSound, Read, StartSpeech
+from freeze_omni.session.ops import DrawToken, Job, MakeSound, Read, StartSpeech
 from freeze_omni.speech_decoder.sampling import SamplingConfig
 from freeze_omni.speech_decoder.segment import SegmentConfig, SegmentState, TextSegment, finish, push
 from freeze_omni.streaming import State
@@ -82,7 +82,7 @@ class Writer:
     """
 
     model: FreezeOmni
-    cache: LlmCache
+    cache: Cache
     last: LlmOutput
     config: AnswerConfig
     generator: torch.Generator
@@ -106,7 +106,7 @@ class Writer:
             segments, self._waiting = finish(self._waiting)
             return "", segments
         self.ids.append(token)
-        self.hidden.append(self.last.hidden[-1].clone())
+        self.hidden.append(self.last.hidden)
         self._unshown += 1
         text = self.model.llm.tokenizer.decode(self.ids, skip_special_tokens=True)
         if text.endswith(INCOMPLETE):  # half a character

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from freeze_omni.llm.cache import LlmCache
+from freeze_omni.llm.engine import Cache, LlmOutput
 from freeze_omni.session import history as past
 from freeze_omni.session.answer import Answer, AnswerConfig, Writer
 from freeze_omni.session.events import Result
@@ -48,7 +48,7 @@ def turn_ends(model: FreezeOmni, body: Tensor, mark: str) -> tuple[Tensor, Tenso
 
 
 def closing(
-    model: FreezeOmni, history: History, turn: Turn, mark: str, cache: LlmCache, config: AnswerConfig, draws: Generators
+    model: FreezeOmni, history: History, turn: Turn, mark: str, cache: Cache, config: AnswerConfig, draws: Generators
 ) -> Job[Begun]:
     """The answer to a turn that `cache` has read, after `history`, but for what closes the turn."""
     whole, suffix = turn_ends(model, torch.cat(turn.body), mark)
@@ -56,7 +56,7 @@ def closing(
     return begun(model, history.add_turn(cache, whole), last, config, draws)
 
 
-def begun(model: FreezeOmni, history: History, last: past.LlmOutput, config: AnswerConfig, draws: Generators) -> Begun:
+def begun(model: FreezeOmni, history: History, last: LlmOutput, config: AnswerConfig, draws: Generators) -> Begun:
     """After a history that ends in the user's turn; last: the LLM's output for its last position."""
     text, speech = draws
     answer = Answer(model, config, Writer(model, history.cache, last, config, text), speech)

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from freeze_omni.llm.cache import LlmCache
+from freeze_omni.llm.engine import Cache, LlmOutput
 from freeze_omni.session.events import Heard
-from freeze_omni.session.ops import Hear, Job, LlmOutput, Read
+from freeze_omni.session.ops import Hear, Job, Read
 from freeze_omni.streaming import State
 from freeze_omni.system import FreezeOmni
 
@@ -23,14 +23,14 @@ class History:
     """System prompt and turns, each the positions (P, E) after its prefix; `cache` holds exactly these."""
 
     system: str
-    cache: LlmCache
+    cache: Cache
     turns: tuple[Tensor, ...] = ()
 
     def prefix(self, model: FreezeOmni) -> list[int]:
         """LLM ids that open the next user turn."""
         return model.llm.order.prefix(first=not self.turns)
 
-    def add_turn(self, cache: LlmCache, turn: Tensor) -> History:
+    def add_turn(self, cache: Cache, turn: Tensor) -> History:
         """With one more turn (P, E), which `cache` has read."""
         return replace(self, cache=cache, turns=(*self.turns, turn))
 
@@ -55,7 +55,7 @@ def embed(model: FreezeOmni, ids: list[int]) -> Tensor:
         return model.llm.embed(torch.tensor(ids, dtype=torch.long, device=model.device))
 
 
-def reading(embeds: Tensor, cache: LlmCache, predict: bool = False) -> Job[LlmOutput]:
+def reading(embeds: Tensor, cache: Cache, predict: bool = False) -> Job[LlmOutput]:
     """Read positions (P, E), P > 0, piece by piece; the output of the last piece."""
     *pieces, last = embeds.split(READ_POSITIONS)
     for piece in pieces:
@@ -115,7 +115,7 @@ class Turn:
     """
 
     listening: State
-    cache: LlmCache
+    cache: Cache
     unread: Tensor | None
     last: Tensor | None = None
     units: tuple[int, ...] = ()
@@ -123,7 +123,7 @@ class Turn:
     body: tuple[Tensor, ...] = ()
 
 
-def open_turn(model: FreezeOmni, cache: LlmCache, prefix: list[int]) -> Turn:
+def open_turn(model: FreezeOmni, cache: Cache, prefix: list[int]) -> Turn:
     """A turn that has heard nothing; LLM ids `prefix` and the prompt are yet to be read into `cache`."""
     start = embed(model, prefix)
     prompt = model.prompt.weight.detach().to(start.dtype)
@@ -141,7 +141,7 @@ def hearing(model: FreezeOmni, samples: np.ndarray, turn: Turn) -> Job[tuple[Hea
     embeds = heard.embeds if turn.unread is None else torch.cat([turn.unread, heard.embeds.to(turn.unread.dtype)])
     last, body = turn.last, turn.body
     if len(embeds):
-        last = (yield Read(embeds, turn.cache)).hidden[-1].clone()
+        last = (yield Read(embeds, turn.cache)).hidden
     if len(heard.embeds):
         body = (*body, heard.embeds)
     with torch.no_grad():

@@ -11,8 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from freeze_omni.llm.batch import filling
-from freeze_omni.llm.cache import LlmCache
+from freeze_omni.llm.engine import Cache, LlmOutput
 from freeze_omni.session.events import Value
 from freeze_omni.shapes import pad_rows
 from freeze_omni.speech_decoder.generate import advance_rows, begin
@@ -30,13 +29,6 @@ class Listened(NamedTuple):
     state: State
 
 
-class LlmOutput(NamedTuple):
-    """Hidden states (P, E) of the positions read; logits (V,) of what follows the last, if asked for."""
-
-    hidden: Tensor
-    logits: Tensor | None
-
-
 class Hear(Value):
     """Whole chunks (k * chunk_samples,) through the model's `listening` -> Listened."""
 
@@ -48,7 +40,7 @@ class Read(Value):
     """The LLM reads positions (P, E), P > 0, after those in `cache` -> LlmOutput."""
 
     embeds: Tensor
-    cache: LlmCache
+    cache: Cache
     predict: bool = False
 
 
@@ -146,18 +138,11 @@ def _hear(model: FreezeOmni, ops: Sequence[Hear]) -> list[Listened]:
 def _read(model: FreezeOmni, ops: Sequence[Read]) -> list[LlmOutput]:
     ages = [op.cache.length for op in ops]
     try:
-        hidden = model.llm.read_rows([op.embeds for op in ops], [op.cache for op in ops])
+        return model.llm.follow_rows([op.embeds for op in ops], [op.cache for op in ops], [op.predict for op in ops])
     except Exception:
         for op, age in zip(ops, ages, strict=True):  # the other sessions of the batch may read again
             op.cache.cut(age)
         raise
-    asked = [row for row, op in enumerate(ops) if op.predict]
-    logits: dict[int, Tensor] = {}
-    if asked:
-        last = torch.stack([hidden[row][-1] for row in asked])
-        fill = last.new_zeros(filling(len(last)), last.shape[1])
-        logits = dict(zip(asked, model.llm.logits(torch.cat([last, fill])), strict=False))
-    return [LlmOutput(rows, logits.get(row)) for row, rows in enumerate(hidden)]
 
 
 def _start_speech(model: FreezeOmni, ops: Sequence[StartSpeech]) -> list[State]:

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from freeze_omni.llm.engine import LlmOutput
 from freeze_omni.session import events as ev
 from freeze_omni.session import history as past
 from freeze_omni.session.answer import Answer, AnswerConfig, own_answers
@@ -349,7 +350,7 @@ class SpeechSession:
         self._heard_after = None  # the cache from before the turn is not needed any more
         self._said, self.kept_text = [], ""
 
-    def _reading_turn(self, turn: Tensor, predict: bool = False) -> Job[past.LlmOutput]:
+    def _reading_turn(self, turn: Tensor, predict: bool = False) -> Job[LlmOutput]:
         """A whole turn (P, E) after its prefix becomes history."""
         self.history = yield from past.making_room(self.model, self.history, len(turn) + self._answer_room())
         unread = torch.cat([embed(self.model, self.history.prefix(self.model)), turn])

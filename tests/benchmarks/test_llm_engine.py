@@ -7,6 +7,7 @@ import json
 from benchmarks import llm_engine
 from benchmarks.llm_engine import agreement, main
 from freeze_omni.data.questions import Question, write_questions
+from tests.llm.gguf_toy import need_llama_cpp, write_gguf
 from tests.toy import toy_llm
 
 QUESTIONS = [Question(str(n), f"What is {n}?", (word,), "fact", "a", str(n)) for n, word in enumerate(["one", "two"])]
@@ -23,7 +24,14 @@ def test_it_writes_what_it_measured(tmp_path, monkeypatch):
     monkeypatch.setattr(llm_engine, "TURNS", 1)
     write_questions(tmp_path / "questions.jsonl", QUESTIONS)
     where = ["--questions", str(tmp_path / "questions.jsonl"), "--output", str(tmp_path / "speed.json")]
-    main(["--llm", str(toy_llm(tmp_path / "llm")), *where, "--tokens", "3", "--threads", "1"])
+    need_llama_cpp()
+    gguf = write_gguf(toy_llm(tmp_path / "llm"), tmp_path / "toy.gguf")
+    main(["--llm", str(tmp_path / "llm"), "--gguf", str(gguf), *where, "--tokens", "3", "--threads", "1"])
     found = json.loads((tmp_path / "speed.json").read_text())
     assert found["llm_tokens_s_ratio"] > 0 and 0 <= found["llm_answer_equal"] <= 1 and found["questions"] == 2
-    assert set(found["tokens_per_s"]) == {"float32", "int8"} and set(found["tokens_per_s"]["int8"]) == {"1", "4", "8"}
+    assert found["gguf"]["file"] == "toy.gguf" and found["gguf"]["llm_tokens_s_ratio"] > 0
+    assert set(found["tokens_per_s"]) == {"float32", "int8", "gguf"} and set(found["tokens_per_s"]["int8"]) == {
+        "1",
+        "4",
+        "8",
+    }

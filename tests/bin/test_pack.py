@@ -11,7 +11,10 @@ import yaml
 from freeze_omni.bin import pack
 from freeze_omni.checkpoint import config_keys
 from freeze_omni.config import ConfigError, as_mapping
-from freeze_omni.pack import load
+from freeze_omni.eval.runner import load_model
+from freeze_omni.llm.llama_cpp import LlamaCppLLM
+from freeze_omni.pack import load, read_config
+from tests.llm.gguf_toy import need_llama_cpp, write_gguf
 from tests.toy import toy_system
 
 STAGES = {
@@ -72,3 +75,21 @@ def test_errors_are_one_line(trained, monkeypatch):
     with pytest.raises(SystemExit) as error:
         pack.main()
     assert str(error.value).startswith("pack: error: /no/where: no such folder")
+
+
+def test_a_gguf_file_is_packed_and_kept_when_parts_are_replaced(trained, monkeypatch, tmp_path):
+    need_llama_cpp()
+    root, _ = trained
+    file = write_gguf(root / "llm", tmp_path / "toy.gguf")
+    monkeypatch.setattr("sys.argv", ["pack", *arguments(root, STAGES, "--llm_gguf", str(file))])
+    pack.main()
+    config = yaml.safe_load((root / "packed" / "config.yaml").read_text())["llm"]
+    assert config["gguf"] == "llm/toy.gguf" and len(config["gguf_fingerprint"]) == 64
+    again = ["--base", str(root / "packed"), "--parts", f"{root / 'packed'}:prompt", "--link_llm"]
+    monkeypatch.setattr("sys.argv", ["pack", "--output", str(tmp_path / "again"), *again])
+    pack.main()
+    linked = read_config(tmp_path / "again").llm
+    assert linked.gguf == str(root / "packed" / "llm" / "toy.gguf")
+    assert (linked.gguf_fingerprint, linked.fingerprint) == (config["gguf_fingerprint"], config["fingerprint"])
+    assert isinstance(load_model(tmp_path / "again").llm, LlamaCppLLM)
+    assert not isinstance(load(tmp_path / "again", gguf="").llm, LlamaCppLLM)

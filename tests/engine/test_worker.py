@@ -14,6 +14,7 @@ from freeze_omni.engine import worker as msg
 from freeze_omni.engine.capacity import capacity
 from freeze_omni.engine.config import ServingConfig
 from freeze_omni.engine.worker import Worker, detector
+from freeze_omni.llm.frozen import FrozenLLM
 from freeze_omni.session import events as ev
 from freeze_omni.session.log import read_log
 from freeze_omni.session.reducer import TurnDetection
@@ -74,11 +75,13 @@ def test_choices_that_cannot_be_followed_end_the_session(pipe):
     assert failed.key == "a" and "top_p" in failed.reason
 
 
-def test_more_load_serves_more_sessions(model):
+def test_more_load_serves_more_sessions(model, monkeypatch):
     few, seen = capacity(model, load=1e-9, step_s=1e9)
     assert few == 1 and 0 < seen[2].step_s < seen[2].work_per_s
     assert capacity(model, load=1e9, step_s=1e-9)[0] == 1
     assert capacity(model, load=1e9, step_s=1e9, most=4)[0] == 4
+    monkeypatch.setattr(FrozenLLM, "most_dialogues", 2)
+    assert capacity(model, load=1e9, step_s=1e9, most=4)[0] == 2
 
 
 def test_workers_share_the_cores_unless_told_otherwise():

@@ -82,7 +82,7 @@ def test_a_turn_of_words_ends_in_the_mark_that_the_llm_expects(model, monkeypatc
 
 def test_the_likelier_mark_is_chosen(model, monkeypatch):
     scores = torch.zeros(model.llm.vocab_size)
-    monkeypatch.setattr(model.llm, "logits", lambda hidden: scores.expand(len(hidden), -1))
+    monkeypatch.setattr(model.llm, "logits", lambda hidden, ids: scores.expand(len(hidden), -1)[:, ids])
     for mark, ids in model.llm.order.marks.items():
         scores[ids[0]] = scores.max() + 1
         assert model.turn_marks(torch.zeros(2, model.llm.hidden_size)) == [mark, mark]
