@@ -15,7 +15,6 @@ from typing import Any
 
 MOVED = {
     "data.audio_header": "data.audio",
-    "data.checked_table": "data.datadir",
     "data.corpora.json_stream": "data.corpora.json_files",
     "data.corpora.jsonl": "data.corpora.json_files",
     "data.corpora.merge": "data.corpora.shards",

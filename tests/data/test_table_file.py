@@ -17,6 +17,7 @@ GOOD = [
     f"{'x' * 400} long\ny {'words ' * 500}\n",
     "Z 1\na 2\né 3\nß 4\n",
 ]
+GOOD += ["a 1\nb\t2 two\nc 3\n", "a 1\n b 2\nc 3\n", "a 1\nb 2\r\nc 3\n", "a 1\nb two three\nc 3 \n"]
 BROKEN = ["a x\na y\n", "b 1\na x\nb y\n", "a x\nb\n", "a x\n\nb y\n", "", "a\x0bb c\n"]
 
 
@@ -83,3 +84,4 @@ def test_tables_are_joined_by_id(tmp_path: Path) -> None:
         ("e", ["5", "w"], None),
     ]
     assert [uid for uid, _, _ in joined([one])] == ["a", "b", "c", "e"]
+    assert list(joined([one, two])) == [(uid, values, None) for uid, values, _ in joined([one, two], three)]

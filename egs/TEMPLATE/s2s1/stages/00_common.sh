@@ -10,6 +10,7 @@
 log() { echo -e "$(date '+%Y-%m-%dT%H:%M:%S') (${FUNCNAME[1]:-main}) $*"; }
 die() { echo "s2s.sh: error: $*" >&2; exit 1; }
 elapsed() { printf '%dm%02ds' $((SECONDS / 60)) $((SECONDS % 60)); }
+aside_s=0 # seconds of a stage that do not count as its own (see `uncounted`)
 # `set -e` ends the run at the first failure; this says what failed and how to resume.
 current_work=
 report_failure() {
