@@ -398,8 +398,8 @@ def test_duplex_scenes_are_composed_once_and_played_to_the_default_model(tmp_pat
 
 
 def test_sets_of_others_are_made_before_training_and_decoded_once_with_the_default_model(tmp_path):
-    makes = "mkdir -p dump/outside/{q,people} dump/dialogue/unseen; touch dump/outside/{sources.jsonl,q/questions.jsonl}"
-    makes += "; touch dump/dialogue/unseen/questions.jsonl"
+    makes = "mkdir -p dump/outside/{q,people} dump/dialogue/unseen; touch dump/outside/{sources.jsonl,q/questions.jsonl} "
+    makes += "dump/dialogue/unseen/questions.jsonl"
     fake_python(tmp_path, f'echo "$@" >>{tmp_path}/ran; case $* in *outside_sets*) {makes}; echo warning: q ;; esac')
     (tmp_path / "bin/python").write_text((tmp_path / "bin/python").read_text().replace("#!/bin/sh", "#!/bin/bash"))
     (tmp_path / "dialogue.yaml").write_text("seed: 1\n")
@@ -419,7 +419,8 @@ def test_sets_of_others_are_made_before_training_and_decoded_once_with_the_defau
     ran = (tmp_path / "ran").read_text().splitlines()
     made = [number for number, line in enumerate(ran) if "bin.outside_sets" in line]
     decoded = [line for line in ran if "--questions" in line]
-    assert len(made) == 1 and len(decoded) == 2 and made[0] < min(n for n, line in enumerate(ran) if "bin.decode" in line)
+    assert len(made) == 1 and len(decoded) == 2
+    assert made[0] < min(number for number, line in enumerate(ran) if "bin.decode" in line)
     assert "q=their/q.tsv their/people/ --output dump/outside" in ran[made[0]]
     given = "--training data/a data/b dump/dialogue/train dump/dialogue/dev --speaking data/t data/tts_dev"
     assert given in ran[made[0]]
