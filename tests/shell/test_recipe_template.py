@@ -398,8 +398,8 @@ def test_duplex_scenes_are_composed_once_and_played_to_the_default_model(tmp_pat
 
 
 def test_sets_of_others_are_made_before_training_and_decoded_once_with_the_default_model(tmp_path):
-    makes = "mkdir -p dump/outside/{q,people} dump/dialogue/unseen; touch dump/outside/{sources.jsonl,q/questions.jsonl} "
-    makes += "dump/dialogue/unseen/questions.jsonl"
+    makes = "mkdir -p dump/outside/{q,people} dump/dialogue/unseen; touch dump/outside/sources.jsonl"
+    makes += "; touch dump/{outside/q,dialogue/unseen}/questions.jsonl"
     fake_python(tmp_path, f'echo "$@" >>{tmp_path}/ran; case $* in *outside_sets*) {makes}; echo warning: q ;; esac')
     (tmp_path / "bin/python").write_text((tmp_path / "bin/python").read_text().replace("#!/bin/sh", "#!/bin/bash"))
     (tmp_path / "dialogue.yaml").write_text("seed: 1\n")
