@@ -68,13 +68,19 @@ class FileLines:
                 if place < len(lines) and self._key(lines[place]) == wanted:
                     last = place
                     return lines[place]
-            place = bisect_left(lines, wanted, key=self._key)
-            if place == len(lines) or self._key(lines[place]) != wanted:
+            found = self._place(wanted)
+            if found is None:
                 return None
-            last = place
-            return lines[place]
+            last = found
+            return lines[found]
 
         return find
+
+    def _place(self, wanted: bytes) -> int | None:
+        """Where in C order an id is."""
+        lines = self.by_id()
+        place = bisect_left(lines, wanted, key=self._key)
+        return place if place < len(lines) and self._key(lines[place]) == wanted else None
 
     def _items(self) -> Iterator[tuple[str, str]]:
         """All, in the order of the file: some hundred lines are read at once."""
@@ -145,13 +151,13 @@ class TableFile(FileLines, Mapping[str, str]):
         return (key for key, _ in self._items())
 
     def __contains__(self, key: object) -> bool:
-        return isinstance(key, str) and self.finder()(key) is not None
+        return isinstance(key, str) and self._place(key.encode(errors="surrogatepass")) is not None
 
     def __getitem__(self, key: str) -> str:
-        line = self.finder()(key)
-        if line is None:
+        place = self._place(key.encode(errors="surrogatepass"))
+        if place is None:
             raise KeyError(key)
-        return self.item(line)[1]
+        return self.item(self.by_id()[place])[1]
 
     def _parsed(self, raw: bytes, line: int) -> tuple[str, str]:
         return parse_line(raw, self.path, line + 1, False)

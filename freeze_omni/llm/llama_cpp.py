@@ -198,7 +198,7 @@ class LlamaCppLLM:
         row, other = SequenceRow(self.context), SequenceRow(self.context)
         (by_id,), (scores,) = self.context.read([row], [ids.int()], last=True, logits=True)
         (by_embedding,), _ = self.context.read([other], [self.embed(ids)], last=True)
-        size = torch.tensor([width for width in (len(scores[0]), self.vocab_size)]).min()
+        size = min(scores.shape[-1], self.vocab_size)
         for what, found, expected in (
             ("reads embeddings not as their tokens", by_embedding, by_id),
             ("has logits of its own", self.logits(by_id)[:, :size], scores[:, :size]),
