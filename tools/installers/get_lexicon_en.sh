@@ -6,12 +6,11 @@
 set -euo pipefail
 # shellcheck source=tools/installers/fetch.sh
 source "$(dirname "$0")/fetch.sh"
-part_begin lexicon_en 2 FREEZE_OMNI_LEXICON_EN_DIR words.tsv pairs.tsv
+part_begin lexicon_en 1 FREEZE_OMNI_LEXICON_EN_DIR words.tsv pairs.tsv
 
 words=$("$(dirname "$0")/get_wordfreq.sh" | tail -n 1) ||
   die "the words could not be fetched, as said above. Set FREEZE_OMNI_LEXICON_EN_DIR=DIR, a folder with words.tsv and pairs.tsv."
-# Of single letters, texts have far more than people say: initials, list marks, and the halves of "it's" and "don't".
-awk -F '\t' 'BEGIN { OFS = FS } /^[b-hj-z]\t/ { $2 = sprintf("%.3e", $2 / 100) } 1' "$words/words.tsv" >"$new/words.tsv"
+cp "$words/words.tsv" "$new"
 
 from_pypi wordsegment 1.3.1 wordsegment-1.3.1-py2.py3-none-any.whl \
   dd10e32fdb890079532ddffc1d179f839627af8345ecf52b84627a536449648d
