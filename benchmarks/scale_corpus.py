@@ -57,7 +57,7 @@ def corpus(work: Path, utterances: int = UTTERANCES) -> dict[str, float | dict[s
         "corpus_peak_mb": max(peaks.values()),
         "corpus_peaks_mb": peaks,
         "corpus_utterances": utterances,
-        "epoch_start_s": round(float(seconds.split()[-1]), 1),
+        "epoch_start_s": round(float(seconds.split()[-1]), 3),
     }
 
 
