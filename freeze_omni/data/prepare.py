@@ -29,7 +29,7 @@ from freeze_omni.data.augment import coloured_noise
 from freeze_omni.data.corpora.shards import REPORT, SKIPPED, merge_shards, sort_lines
 from freeze_omni.data.parts import WHOLE, Part
 from freeze_omni.data.progress import parallel_map
-from freeze_omni.data.split import PART, PARTS, ROWS, DataDir, open_dir, write_parts
+from freeze_omni.data.split import PARTS, ROWS, DataDir, open_dir, part_size, write_parts
 from freeze_omni.data.tables import (
     Segment,
     TableError,
@@ -132,7 +132,7 @@ def prepare_dir(source: str | Path, output: str | Path, config: PrepareConfig, n
     _refuse_others(source, output)
     rows = open_dir(source)
     folder = output / PARTS
-    parts = _parts(rows, output, config.shards or PART)
+    parts = _parts(rows, output, config.shards or part_size(len(rows.texts)))
     (output / "wav").mkdir(parents=True, exist_ok=True)
     work = functools.partial(_prepare_part, output=output, config=config)
     reports = list(parallel_map(work, part.of(parts), nj, output.name))

@@ -12,10 +12,15 @@ from freeze_omni.data.table_file import TableFile, joined
 from freeze_omni.data.tables import Segment, TableError, each_line, only_in, parse_segment, write_lines
 
 PARTS, ROWS = ".parts", "rows.jsonl"
-PART = 1000  # utterances, if no shard says how many
+MOST_IN_PART, FEWEST_PARTS = 1000, 32  # if no shard says how many utterances
 
 type Utterance = list[str]
 """Id, text, speaker, and its line of segments, if any."""
+
+
+def part_size(utterances: int) -> int:
+    """Utterances of a part: few enough that a small directory, too, is work for several processes."""
+    return max(1, min(MOST_IN_PART, utterances // FEWEST_PARTS))
 
 
 @dataclass(frozen=True)

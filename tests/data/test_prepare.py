@@ -257,7 +257,6 @@ TABLES = ("wav.scp", "text", "utt2spk", "spk2utt", "utt2num_samples", "skipped")
 
 @pytest.mark.parametrize("jobs", [2, 3])
 def test_an_array_of_jobs_prepares_the_same(toy_dir: Path, tmp_path: Path, monkeypatch, jobs: int) -> None:
-    monkeypatch.setattr(prepare, "PART", 1)
     config, one, more = PrepareConfig(speeds=(1.0, 0.9), min_s=0.6), tmp_path / "one", tmp_path / "more"
     kept = prepare_dir(toy_dir, one, config)
     for number in range(jobs, 0, -1):
@@ -276,7 +275,6 @@ def test_an_array_of_jobs_prepares_the_same(toy_dir: Path, tmp_path: Path, monke
 
 
 def test_a_killed_array_prepares_what_is_missing(toy_dir: Path, tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(prepare, "PART", 1)
     out, made, seen = tmp_path / "out", prepare._prepare, []
 
     def counted(recording, config, place):

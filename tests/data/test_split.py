@@ -4,12 +4,16 @@ from pathlib import Path
 
 import pytest
 
-from freeze_omni.data.split import open_dir, write_parts
+from freeze_omni.data.split import open_dir, part_size, write_parts
 from freeze_omni.data.tables import TableError, read_jsonl, read_table
 
 
 def utterances(part: Path) -> list[tuple[str, list[str]]]:
     return [(row["entry"], [one[0] for one in row["utterances"]]) for _, row in read_jsonl(part / "rows.jsonl")]
+
+
+def test_a_small_directory_too_is_work_for_several_processes() -> None:
+    assert [part_size(utterances) for utterances in (1, 240, 32_000, 2_000_000)] == [1, 7, 1000, 1000]
 
 
 def test_parts_of_single_files(toy_dir: Path, tmp_path: Path) -> None:

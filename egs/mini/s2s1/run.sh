@@ -9,7 +9,7 @@ if [ "${1:-}" = --scale ]; then scale=$2 && shift 2; fi
 size=${scale%_scratch}
 suffix=$([ "${scale}" = mini ] || echo "_${scale}")
 duplex_scenes=1 adapters=words unit_kind=word open_share=1 llm="" judge="" encoder="" lexicon=""
-if [ "${size}" = base ]; then duplex_scenes=4; fi
+if [ "${size}" = base ]; then duplex_scenes=10; fi
 if [ "${size}" != "${scale}" ]; then adapters=ctc unit_kind=llm open_share=0; fi
 if [ "${scale}" = tiny ]; then duplex_scenes=0 adapters="ctc conv" unit_kind=llm open_share=0; fi
 # shellcheck source=egs/mini/s2s1/local/parts.sh
