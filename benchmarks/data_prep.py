@@ -37,13 +37,7 @@ STEPS = {
     "format_wav_scp (stage 2)": ["format_wav_scp", "{data}/train_clean_100", "{dump}/raw", "--min_s", "0.1"],
 }
 TAKES_NJ = ("prepare_corpus", "format_wav_scp")
-# Runs a command and prints its most KB. A separate small process: a child's figure begins with its parent's size.
-METER = """
-import resource, subprocess, sys
-code = subprocess.call(sys.argv[1:], stdout=subprocess.DEVNULL)
-print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
-sys.exit(code)
-"""
+METER = Path(__file__).with_name("meter.py")
 AIMS = {"utterances_per_s": 2000, "whole_s": 60}
 
 
@@ -85,9 +79,16 @@ def measure(work: Path, utterances: int, nj: int) -> list[dict[str, Any]]:
 def run(command: Sequence[str]) -> tuple[float, float]:
     """Seconds, and MB of the largest of the command's processes. Raises CalledProcessError."""
     start = time.monotonic()
-    meter = [sys.executable, "-S", "-c", METER, *command]
+    most_mb, _ = memory_mb(command)
+    return time.monotonic() - start, most_mb
+
+
+def memory_mb(command: Sequence[str]) -> tuple[float, float]:
+    """MB of the largest of the command's processes, and without mapped files. Raises CalledProcessError."""
+    meter = [sys.executable, "-S", str(METER), *command]
     run = subprocess.run(meter, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-    return time.monotonic() - start, int(run.stdout) / 1024
+    resident, own = (int(kb) / 1024 for kb in run.stdout.split())
+    return resident, own
 
 
 def markdown(figures: Mapping[str, Any]) -> str:

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from benchmarks.data_prep import run
+from benchmarks.data_prep import memory_mb
 from freeze_omni.data.archives import new_archive
 from freeze_omni.data.audio import encode_audio, write_wav
 from freeze_omni.data.tables import write_lines
@@ -33,29 +33,31 @@ WORDS = ("one", "spider", "has", "eight", "legs", "and", "a", "blue", "whale", "
 
 def corpus(work: Path, utterances: int = UTTERANCES) -> dict[str, float | dict[str, float]]:
     """corpus_peak_mb: the largest process of fix_data_dir.sh, validate_data_dir.sh, stage 2 and the units, of the
-    statistics (of a part of the utterances, with the tables of all), and of a training's first updates. epoch_start_s:
-    from the first table that is opened to the first batch.
+    statistics (of a part of the utterances, with the tables of all), and of a training's first updates: what it holds
+    itself; corpus_resident_mb: with the libraries that are mapped into it. epoch_start_s: from the first table that is
+    opened to the first batch.
     """
     raw, dump = work / "raw", work / "dump"
     write_corpus(raw, utterances)
     words = [str(raw), str(dump), "--nj", "2"]
-    peaks = {
-        name: run([*PYTHON, f"freeze_omni.bin.{name}_data_dir", *options])[1]
+    most = {
+        name: memory_mb([*PYTHON, f"freeze_omni.bin.{name}_data_dir", *options])
         for name, options in (("fix", [str(raw)]), ("validate", ["--role", "asr", str(raw)]))
     }
-    peaks["preparation"] = run([*PYTHON, "freeze_omni.bin.format_wav_scp", *words])[1]
+    most["preparation"] = memory_mb([*PYTHON, "freeze_omni.bin.format_wav_scp", *words])
     units = ["--text", str(dump / "text"), "--kind", "bpe", "--size", "30", "--output", str(work / "bpe")]
-    peaks["units"] = run([*PYTHON, "freeze_omni.bin.make_units", *units])[1]
+    most["units"] = memory_mb([*PYTHON, "freeze_omni.bin.make_units", *units])
     in_shards(dump, utterances)
     train = training(work, dump)
-    peaks["statistics"] = run([*train, "--collect_stats", "true", "--output_dir", str(work / "stats")])[1]
-    peaks["training"] = run([*train, "--output_dir", str(work / "exp")])[1]
+    most["statistics"] = memory_mb([*train, "--collect_stats", "true", "--output_dir", str(work / "stats")])
+    most["training"] = memory_mb([*train, "--output_dir", str(work / "exp")])
     start = [*PYTHON, "benchmarks.scale_corpus", *train[4:], "--output_dir", str(work / "start")]
     seconds = subprocess.run(start, check=True, capture_output=True, text=True).stdout
-    peaks = {name: round(peak, 1) for name, peak in peaks.items()}
+    resident, own = ({name: round(both[which], 1) for name, both in most.items()} for which in (0, 1))
     return {
-        "corpus_peak_mb": max(peaks.values()),
-        "corpus_peaks_mb": peaks,
+        "corpus_peak_mb": max(own.values()),
+        "corpus_peaks_mb": own,
+        "corpus_resident_mb": resident,
         "corpus_utterances": utterances,
         "epoch_start_s": round(float(seconds.split()[-1]), 3),
     }

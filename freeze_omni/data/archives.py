@@ -3,12 +3,13 @@
 An entry of wav.scp is `FILE:OFFSET`, where the sound begins: any sound can be read alone, and all in a row.
 """
 
+import contextlib
 import io
 import os
 import re
 import tarfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+import threading
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
@@ -77,7 +78,7 @@ class AudioArk:
         """Nothing follows the last sound."""
 
 
-@contextmanager
+@contextlib.contextmanager
 def new_archive(path: Path) -> Iterator[Archive]:
     """A .tar or .ark, whole or not at all."""
     with whole_file(path) as partial, open(partial, "wb") as stream:
@@ -115,8 +116,18 @@ def _exactly(stream: BinaryIO, size: int, path: str | Path) -> bytes:
     return content
 
 
-def read_ahead(path: str | Path) -> None:
-    """Ask the system to read a whole file into its cache, in one run from the disk; the process holds none of it."""
-    with open(path, "rb") as stream:
-        if hasattr(os, "posix_fadvise"):
-            os.posix_fadvise(stream.fileno(), 0, 0, os.POSIX_FADV_WILLNEED)
+def read_ahead(paths: Sequence[str]) -> threading.Thread:
+    """Ask the system to read whole files into its cache, in one run from the disk; the process holds none of it.
+
+    It is a thread that asks, as an answer comes when the disk has most of it, and the first sounds are wanted before.
+    """
+
+    def ask() -> None:
+        for path in paths:
+            with contextlib.suppress(OSError), open(path, "rb") as stream:  # who reads it will say what is wrong
+                os.posix_fadvise(stream.fileno(), 0, 0, os.POSIX_FADV_WILLNEED)
+
+    thread = threading.Thread(target=ask, daemon=True)
+    if hasattr(os, "posix_fadvise"):
+        thread.start()
+    return thread

@@ -25,6 +25,7 @@ _MOST_CHUNKS = 1000  # of a wav file before its audio
 _MOST_SAMPLES = 1 << 40  # libsndfile's word for an unknown length is larger
 _BEYOND_FULL_SCALE = ("FLOAT", "DOUBLE", "VORBIS", "OPUS", "MPEG_LAYER_I", "MPEG_LAYER_II", "MPEG_LAYER_III")
 _PCM, _FLOAT, _ALAW, _MULAW, _EXTENSIBLE = 1, 3, 6, 7, 0xFFFE
+_PLAIN = struct.Struct("<4sI4s4sIHHIIHH4sI")  # the header of a wav file that has its format and its data, no more
 # Programs that write a wav file into a pipe cannot go back to the header: sox writes 0x7ffff000, arecord 0x7fffff00,
 # ffmpeg 0xffffffff, others something near 2 or 4 GiB, less the bytes of the header.
 _UNKNOWN_LENGTHS = (range(0x7FFF0000, 0x80010000), range(0xFFFF0000, 0x100000000))
@@ -295,8 +296,26 @@ def _decode(entry: str | Path) -> tuple[Wav, int]:
 def load_entry(entry: str) -> Wav:
     """Samples (S,) or (S, channels) of a prepared entry, a file or a place in an archive, as they are."""
     path, offset = file_of(entry) or (entry, 0)
-    source = io.BytesIO(read_member(path, offset)) if offset else path
-    return soundfile.read(source, dtype="float32")[0]
+    if not offset:
+        return soundfile.read(path, dtype="float32")[0]
+    content = read_member(path, offset)
+    wav = _plain_wav(content)
+    return soundfile.read(io.BytesIO(content), dtype="float32")[0] if wav is None else wav
+
+
+def _plain_wav(content: bytes) -> Wav | None:
+    """Samples of a wav file of 16 bits with the shortest header; None: it is another file.
+
+    As soundfile's in half the time, which is what a training's reader spends when it reads shards as fast as disks do.
+    """
+    if len(content) < _PLAIN.size:
+        return None
+    riff, _, wave, fmt, size, code, channels, _, _, _, bits, data, length = _PLAIN.unpack_from(content)
+    if (riff, wave, fmt, size, code, bits, data) != (b"RIFF", b"WAVE", b"fmt ", 16, _PCM, 16, b"data") or not channels:
+        return None
+    count = min(length, len(content) - _PLAIN.size) // (2 * channels) * channels
+    wav = np.multiply(np.frombuffer(content, "<i2", count, _PLAIN.size), np.float32(2**-15), dtype=np.float32)
+    return wav if channels == 1 else wav.reshape(-1, channels)
 
 
 def _decode_stream(content: bytes) -> tuple[Wav, int]:

@@ -228,8 +228,7 @@ class RowDataset:
         window = int(self.sampler.windows[number])
         if window != self._window:
             self._window = window
-            for path in self.sampler.shards_in(window):
-                read_ahead(path)
+            read_ahead(self.sampler.shards_in(window))
         return [self.ids.item(int(row))[0] for row in self.sampler.rows(number)[self.rank :: self.world]]
 
     def __getitem__(self, uid: str) -> Any:

@@ -17,4 +17,6 @@ def test_the_steps_run_and_say_their_memory(tmp_path):
     steps = {"fix", "validate", "preparation", "units", "statistics", "training"}
     assert set(found["corpus_peaks_mb"]) == steps
     assert found["corpus_peak_mb"] == max(found["corpus_peaks_mb"].values()) > 50
+    own, resident = found["corpus_peaks_mb"], found["corpus_resident_mb"]
+    assert all(5 < own[step] < resident[step] for step in steps)
     assert 0 < found["epoch_start_s"] < 60

@@ -10,7 +10,7 @@ import soundfile
 from omniio import kaldi
 
 from freeze_omni.data.archives import file_of, new_archive, read_ahead, read_member
-from freeze_omni.data.audio import AudioError, encode_audio, entry_header, read_audio
+from freeze_omni.data.audio import AudioError, encode_audio, entry_header, load_entry, read_audio
 
 SOUNDS = {f"a.{number}": np.sin(np.arange(1000 + 300 * number) / 9).astype(np.float32) / 2 for number in range(4)}
 
@@ -30,7 +30,21 @@ def test_each_sound_is_read_alone(tmp_path: Path, name: str, kind: str) -> None:
         assert rate == 16000 and np.abs(wav - SOUNDS[key]).max() < 1e-4 and len(wav) == len(SOUNDS[key])
         header = entry_header(entry)
         assert (header.rate_hz, header.samples, header.channels) == (16000, len(SOUNDS[key]), 1)
-    read_ahead(tmp_path / name)
+    reading = read_ahead([str(tmp_path / name), str(tmp_path / "missing.tar")])
+    reading.join(10)
+    assert not reading.is_alive()
+
+
+@pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24", "FLOAT", "ULAW"])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_training_reads_what_soundfile_reads(tmp_path: Path, subtype: str, channels: int) -> None:
+    sound = np.random.default_rng(1).uniform(-1, 1, (500, channels)).astype(np.float32)
+    content = io.BytesIO()
+    soundfile.write(content, sound, 16000, subtype=subtype, format="WAV")
+    with new_archive(tmp_path / "s.tar") as sounds:
+        entry = f"{tmp_path}/s.tar:{sounds.add('u', content.getvalue(), 'wav', 'x')}"
+    wav, expected = load_entry(entry), soundfile.read(io.BytesIO(content.getvalue()), dtype="float32")[0]
+    assert wav.dtype == np.float32 and wav.shape == expected.shape and (wav == expected).all()
 
 
 def test_a_shard_is_a_tar_as_webdataset_names_it(tmp_path: Path) -> None:
