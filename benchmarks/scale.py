@@ -32,7 +32,7 @@ from freeze_omni.provenance import provenance
 ROOT = Path(__file__).resolve().parents[1]
 EPOCH, SAVE_STEPS, NEXT = 60, 10, 20  # updates
 WAIT_S = 300.0
-RECORDINGS = 240  # of 8 s: ten seconds of one core and more
+RECORDINGS = 600  # of 8 s: a minute of one core
 
 
 def resume_loss_difference_shards(work: Path) -> float:
