@@ -76,7 +76,8 @@ class GgufFile:
 
     def embeddings(self, ids: Tensor) -> Tensor:
         """Ids (...) to rows (..., E) of the embedding, float32."""
-        return self._embedding.unpacked(ids.reshape(-1).numpy()).reshape(*ids.shape, -1)
+        rows = self._embedding.unpacked(ids.reshape(-1).numpy())
+        return rows.reshape(*ids.shape, rows.shape[-1])
 
     def products(self, hidden: Tensor, ids: Sequence[int] | None) -> Tensor:
         """Hidden states (..., E) times the output matrix, or times its rows `ids`. All rows take a good part of a

@@ -142,6 +142,7 @@ def test_answers_of_many_are_those_of_single_runs(engine):
 def test_it_says_what_a_session_asks(engine):
     assert engine.end_ids and engine.hidden_size == 48 and engine.context_positions == 2048
     assert engine.embed(torch.tensor([[1, 2]])).shape == (1, 2, 48)
+    assert engine.embed(torch.zeros(0, dtype=torch.long)).shape == (0, 48)  # a chunk without words
     assert engine.device.type == "cpu" and engine.own_positions == 0 and len(engine.fingerprint()) == 64
     assert engine.order.prefix(first=True) and engine.tokenizer.decode([70])
 
