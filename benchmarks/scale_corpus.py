@@ -7,6 +7,7 @@ lead: the shards of the training are one file under many names. What is read for
 from __future__ import annotations
 
 import os
+import statistics
 import subprocess
 import sys
 import time
@@ -26,7 +27,7 @@ READ_SHARDS, READ_UTTERANCES = 16, 250
 READ_S = 12  # seconds of an utterance that is read for speed: 384 kB
 STATS_UTTERANCES = 2000
 HZ = 16000
-ROUNDS = 3
+ROUNDS = 7
 PYTHON = (sys.executable, "-m")
 WORDS = ("one", "spider", "has", "eight", "legs", "and", "a", "blue", "whale", "none", "please", "Paris")
 
@@ -144,7 +145,7 @@ def first_batch_s(arguments: Sequence[str]) -> float:
 def shard_read_ratio(work: Path, shards: int = READ_SHARDS, utterances: int = READ_UTTERANCES) -> float:
     """Bytes a second of what a training reads from shards, sounds decoded, to those of plain reading of the same files.
 
-    Neither finds the files in the system's cache. The best of three rounds of each, in turns.
+    Neither finds the files in the system's cache. The medians of some rounds, in turns: disks are not always as fast.
     """
     folder = work / "dump"
     write_read_corpus(folder, shards, utterances)
@@ -157,7 +158,7 @@ def shard_read_ratio(work: Path, shards: int = READ_SHARDS, utterances: int = RE
             begin_s = time.monotonic()
             read()
             speeds[name].append(size / (time.monotonic() - begin_s))
-    return round(max(speeds["training"]) / max(speeds["plain"]), 3)
+    return round(statistics.median(speeds["training"]) / statistics.median(speeds["plain"]), 3)
 
 
 def write_read_corpus(folder: Path, shards: int, utterances: int) -> None:

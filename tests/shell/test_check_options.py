@@ -54,6 +54,12 @@ def recipe(tmp_path):
         ("asr1", ["--gpu_inference", "true", "--device", "cpu"], "--gpu_inference true and --device cpu exclude"),
         ("asr1", ["--gpu_inference", "yes"], "--gpu_inference"),
         ("asr1", ["--llm_dtype", "int8"], "--llm_dtype int8: expected float32, bfloat16 or float16"),
+        ("asr1", ["--llm_gguf", "none.gguf"], "--llm_gguf none.gguf: no such file"),
+        (
+            "asr1",
+            ["--llm_gguf", "run.sh", "--gpu_inference", "true"],
+            "--llm_gguf run.sh: llama.cpp computes on the CPU: give --llm_gguf ''",
+        ),
         ("s2s1", ["--init_model", "hybrid"], "--init_model hybrid: no packed model"),
         ("s2s1", ["--init_model", "hybrid", "--tag", "x"], "exclude each other"),
     ],

@@ -152,6 +152,7 @@ USES = {
     "spoken_test_set": ("qa", {"decode_ctc"}),
     "scene_test_set": ("qa", {"duplex_scenes", "decode_ctc"}),
     "llm": ("judge", {"units", "dialogue", "durations", "system_ctc", "decode_ctc", "score", "pack"} | USE_LLM),
+    "llm_gguf": ("notes.md", {"system_ctc", "pack"}),
     "llm_dtype": ("bfloat16", {"dialogue", "system_ctc", "pack"} | USE_LLM),
     "unit_kind": ("char", {"units"}),
     "unit_min_count": ("9", {"units"}),

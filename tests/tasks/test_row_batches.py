@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,6 +18,7 @@ from freeze_omni.config import ConfigError
 from freeze_omni.data.kaldi_dir import write_set
 from freeze_omni.data.prepare import PrepareConfig, prepare_dir
 from freeze_omni.data.table_file import TableFile
+from freeze_omni.tasks import row_batches
 from freeze_omni.tasks.batches import SeededIterFactory
 from freeze_omni.tasks.data_dirs import add_data_dirs
 from freeze_omni.tasks.encoder import EncoderTask
@@ -83,6 +86,18 @@ def test_a_pass_reads_each_utterance_once_and_window_after_window():
         assert len({int(row) // 20 for row in sampler.rows(number)}) <= 2
         assert len(sampler.rows(number)) * LENGTHS[sampler.rows(number)].max() < 200 + 60
     assert len(sampler.shards_in(int(windows[0]))) == 2
+
+
+def test_the_shards_of_the_next_window_are_read_ahead_once(monkeypatch):
+    sampler, asked = shard_sampler(), []
+    monkeypatch.setattr(row_batches, "read_ahead", asked.append)
+    ids = SimpleNamespace(item=lambda row: (f"u{row}", ""))
+    data, order = RowDataset({}, ids, sampler), sampler.generate(3)
+    for number in order:
+        data.batch(number)
+    windows = [int(window) for window, _ in itertools.groupby(sampler.windows[order])]
+    shards = [sampler.shards_in(window) for window in windows]
+    assert asked == [shards[0] + shards[1], *shards[2:], []]
 
 
 def test_weights_say_how_often_a_corpus_is_read():

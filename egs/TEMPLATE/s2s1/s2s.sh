@@ -64,6 +64,7 @@ encoder=             # A pretrained speech encoder to start from: a transformers
 llm=                 # The frozen LLM: a folder or a hub id of any transformers causal LM.
 llm_revision=        # Commit, tag or branch of a hub id.
 llm_dtype=           # Type of its weights in all stages: float32, bfloat16, float16; each YAML's own, or float32, by default.
+llm_gguf=            # GGUF file of it: by llama.cpp the packed model's LLM is several times as fast on a CPU (stages 11 to 14).
 unit_kind=llm        # CTC units: llm (the LLM's own tokens), bpe (sentencepiece), char, or word (letters, from which words are found).
 unit_min_count=3     # An LLM token with fewer occurrences is split into smaller ones (unit_kind=llm).
 nbpe=500             # Number of units (unit_kind=bpe).

@@ -55,6 +55,12 @@ check_llm_options() {
         [ ! -e "${llm}" ] || die "--llm_revision ${llm_revision}: --llm ${llm} is a folder, which has none"
         llm="${llm}@${llm_revision}" # all commands take it so
     fi
+    if [ -n "${llm_gguf}" ]; then
+        [ -f "${llm_gguf}" ] || die "--llm_gguf ${llm_gguf}: no such file; give a GGUF file that was made of --llm"
+        if "${gpu_inference}" || [[ "${device}" = cuda* ]]; then
+            die "--llm_gguf ${llm_gguf}: llama.cpp computes on the CPU: give --llm_gguf '' on a GPU"
+        fi
+    fi
     case ${unit_kind} in
         llm | bpe | char) ;;
         word) [ -f "${lexicon}/words.tsv" ] || die "--unit_kind word: --lexicon '${lexicon}' has no words.tsv;" \

@@ -5,7 +5,7 @@
 : "${pack_args:=}" "${decode_args:=}" "${decode:=asr qa states codec tts latency duplex}" "${seed:=777}" "${tts:=}" "${lexicon:=}"
 : "${shards:=}" "${audio_format:=wav}"
 : "${answers:=}" "${answers_url:=}" "${answers_model:=}" "${answers_opts:=}"
-: "${ngpu:=0}" "${nj:=2}" "${nthreads:=2}" "${inference_nj:=1}" "${gpu_inference:=false}" "${device:=}" "${llm_dtype:=}" "${num_nodes:=1}"
+: "${ngpu:=0}" "${nj:=2}" "${nthreads:=2}" "${inference_nj:=1}" "${gpu_inference:=false}" "${device:=}" "${llm_dtype:=}" "${llm_gguf:=}" "${num_nodes:=1}"
 
 log() { echo -e "$(date '+%Y-%m-%dT%H:%M:%S') (${FUNCNAME[1]:-main}) $*"; }
 die() { echo "s2s.sh: error: $*" >&2; exit 1; }

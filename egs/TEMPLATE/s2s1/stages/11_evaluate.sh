@@ -10,7 +10,8 @@ pack_model() {
     read_overrides pack
     job "${folder}.log" "${threads[@]}" python -m freeze_omni.bin.pack --output "${folder}" --llm "${llm}" \
         --units "${datadir}/token_list" --voice "${voice}" --system "${system_prompt}" \
-        --parts "${parts[@]}" ${init_model:+--base "${init_model}"} "${further[@]}" "$@" "${overrides[@]}"
+        --parts "${parts[@]}" ${init_model:+--base "${init_model}"} "${further[@]}" \
+        ${llm_gguf:+--llm_gguf "${llm_gguf}"} "$@" "${overrides[@]}"
 }
 
 wanted() { [[ " ${decode} " == *" $1 "* ]]; } # wanted SUBJECT: whether stage 11 decodes it
@@ -218,7 +219,8 @@ stage_11() {
     voice=$(first_sound "${dumpdir}/raw/${tts_valid_set}")
     for adapter in ${adapters}; do
         take_parts pack "${adapter}"
-        once "${mine}system_${adapter}" "${parts[@]%:*}" "${llm}" "${datadir}/token_list" "${voice}" "${conf}/pack.yaml" \
+        once "${mine}system_${adapter}" "${parts[@]%:*}" "${llm}" "${llm_gguf}" "${datadir}/token_list" "${voice}" \
+            "${conf}/pack.yaml" \
             "system=${system_prompt}" "pack_args=${pack_args}" -- \
             pack_model "${adapter}" "${expdir}/${mine}system_${adapter}" --link_llm ${llm_dtype:+--llm_dtype "${llm_dtype}"}
         decoded_sets "${adapter}"
@@ -328,8 +330,8 @@ stage_12() {
 
 stage_13() {
     [ -n "${dialogue_train_set}" ] || { log "no --dialogue_train_set: no whole model to pack"; return; }
-    once "${mine}pack" "${results}" "${expdir}/${mine}system_${adapters%% *}" "${llm}" "pack_args=${pack_args}" -- \
-        pack_model "${adapters%% *}" "${expdir}/${mine}pack" --results "${expdir}/RESULTS.md" \
+    once "${mine}pack" "${results}" "${expdir}/${mine}system_${adapters%% *}" "${llm}" "${llm_gguf}" \
+        "pack_args=${pack_args}" -- pack_model "${adapters%% *}" "${expdir}/${mine}pack" --results "${expdir}/RESULTS.md" \
         ${llm_dtype:+--llm_dtype "${llm_dtype}"}
 }
 
