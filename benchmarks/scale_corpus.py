@@ -23,7 +23,7 @@ from freeze_omni.data.audio import encode_audio, write_wav
 from freeze_omni.data.tables import write_lines
 
 UTTERANCES, SHARD = 2_000_000, 1000
-READ_SHARDS, READ_UTTERANCES = 16, 250
+READ_SHARDS, READ_UTTERANCES = 40, 250
 READ_S = 12  # seconds of an utterance that is read for speed: 384 kB
 STATS_UTTERANCES = 2000
 HZ = 16000
