@@ -7,6 +7,7 @@ libraries (those of CUDA come with torch, also where there is no GPU): all proce
 and the system drops them when it needs the place. The rest is a process's own, and is looked at every 20 ms.
 """
 
+import re
 import resource
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 EVERY_S = 0.02
-OWN = ("RssAnon:", "RssShmem:")
+OWN = re.compile(r"^Rss(?:Anon|Shmem):\s+(\d+) kB$", re.MULTILINE)
 
 
 def processes(pid: int) -> Iterator[int]:
@@ -29,10 +30,10 @@ def processes(pid: int) -> Iterator[int]:
 def own_kb(pid: int) -> int:
     """0 if it has ended."""
     try:
-        rows = [line.split() for line in Path(f"/proc/{pid}/status").read_text().splitlines()]
+        status = Path(f"/proc/{pid}/status").read_text()
     except OSError:
         return 0
-    return sum(int(row[1]) for row in rows if row and row[0] in OWN)
+    return sum(map(int, OWN.findall(status)))
 
 
 def most_own_kb(pid: int) -> int:
