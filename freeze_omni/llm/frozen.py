@@ -20,9 +20,9 @@ from freeze_omni.llm.chat import ChatTemplate, ChatTexts
 from freeze_omni.llm.check import check_architecture, check_reading, check_weights
 from freeze_omni.llm.engine import LlmOutput, context_positions, end_ids, scaled
 from freeze_omni.llm.order import ReadingOrder
-from freeze_omni.llm.quantised import quantise
 from freeze_omni.llm.recompute import recomputed
 from freeze_omni.llm.source import LlmError, check_source, read_tokenizer, told
+from freeze_omni.quantised import quantise
 
 QUANTISED = "int8"
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
