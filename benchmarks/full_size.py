@@ -38,7 +38,7 @@ from freeze_omni.speech_decoder.decoder import SpeechDecoder
 from freeze_omni.system import FEW_BITS
 
 OUTPUT = ROOT / "docs/benchmarks/speed.json"
-BYTES = 5  # of a weight: in float32, and in 8 bits
+BYTES = 4 + 2 + 1  # of a weight: in float32, float16 and 8 bits
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     ):
         found[name] = measure(sizes)
         print(f"{name}: {json.dumps(found[name])}", flush=True)
-    ratios = {name: one.get(chosen.bits, one["int8"])["ratio"] for name, one in found.items()}
+    ratios = {name: one[chosen.bits]["ratio"] for name, one in found.items()}
     details = {**found, "size": chosen.size, "bits": chosen.bits, "llm_layers": layers}
     put_figures(chosen.output, ratios | {"full_size": details | {"made": provenance(chosen.seed, started_s)}})
     print(json.dumps(ratios, indent=1))
@@ -106,7 +106,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def encoder_step(sizes: Sizes) -> Figures:
     """A step of 160 ms of one stream whose cache is full."""
     encoder = SpeechEncoder(sizes.encoder).eval()
-    ours, errors = both_kinds(encoder, "encoder"), Errors()
+    ours, errors = both_kinds(encoder, FEW_BITS["encoder"]), Errors()
     return figures(encoder_steps(ours, encoder, sizes.repeats, errors.note), errors)
 
 
@@ -114,7 +114,7 @@ def speech_second(sizes: Sizes) -> Figures:
     """40 times a token after 48 + 48 rows; the error is that of the first token's logits."""
     width = sizes.llm["hidden_size"]
     decoder = SpeechDecoder(sizes.speech_decoder, width).eval()
-    ours, errors = both_kinds(decoder, "speech_decoder"), Errors()
+    ours, errors = both_kinds(decoder, FEW_BITS["speech_decoder"]), Errors()
     text, hidden = torch.randn(2, 1, ROWS, width).unbind()
     sos = torch.tensor([sizes.speech_decoder.sos])
     every = ours | {RELEASED: decoder}
@@ -126,10 +126,9 @@ def speech_second(sizes: Sizes) -> Figures:
 def llm_token(sizes: Sizes, layers: int) -> Figures:
     """A token after `context` positions, through `layers` layers."""
     config = AutoConfig.for_model("qwen2", **(dict(sizes.llm) | {"num_hidden_layers": layers}))
-    llm, errors = FrozenLLM(AutoModelForCausalLM.from_config(config)), Errors()
-    ours = {"int8": in_few_bits(llm, "int8")}
-    spent = llm_tokens(ours, llm, sizes.context, sizes.repeats, errors.note)
-    return figures(spent, errors)
+    llm = FrozenLLM(AutoModelForCausalLM.from_config(config))
+    ours, errors = both_kinds(llm), Errors()
+    return figures(llm_tokens(ours, llm, sizes.context, sizes.repeats, errors.note), errors)
 
 
 class Errors:
@@ -143,9 +142,13 @@ class Errors:
             self.most[name] = max(self.most.get(name, 0.0), apart(found[name], found[RELEASED]))
 
 
-def both_kinds[M: nn.Module](part: M, name: str) -> dict[str, M]:
-    """A part in each kind of few bits, as a packed model of that name has it."""
-    return {bits: in_few_bits(part, bits, FEW_BITS[name]) for bits in get_args(FewBits)}
+def both_kinds[M: nn.Module](part: M, keep: Sequence[str] = ()) -> dict[str, M]:
+    """Copies in each kind of few bits that share all other weights. keep: as of `quantise`."""
+    copies = {}
+    for bits in get_args(FewBits):
+        copies[bits] = copy.deepcopy(part, {id(weight): weight for weight in part.parameters()})
+        quantise(copies[bits], bits, keep)
+    return copies
 
 
 def figures(spent: Spent, errors: Errors, times: int = 1) -> Figures:
@@ -158,15 +161,8 @@ def figures(spent: Spent, errors: Errors, times: int = 1) -> Figures:
     }
 
 
-def in_few_bits[M: nn.Module](part: M, bits: FewBits, keep: Sequence[str] = ()) -> M:
-    """A copy in few bits that shares all other weights."""
-    small = copy.deepcopy(part, {id(weight): weight for weight in part.parameters()})
-    quantise(small, bits, keep)
-    return small
-
-
 def fitting_layers(llm: Mapping[str, int], room_bytes: int) -> int:
-    """Layers of an LLM, at least one and not more than it has, that fit in both forms."""
+    """Layers of an LLM, at least one and not more than it has, that fit in all three forms."""
     with torch.device("meta"):
         config = AutoConfig.for_model("qwen2", **(dict(llm) | {"num_hidden_layers": 1}))
         layer = AutoModelForCausalLM.from_config(config).model.layers[0]

@@ -25,7 +25,8 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--output", required=True, help="folder to write")
     options.add_argument("--llm", help="folder or hub id of the frozen LLM; needed without --base")
     options.add_argument("--llm_revision", help="commit, tag or branch of a hub id")
-    options.add_argument("--llm_dtype", default="float32", help="float32, bfloat16, float16, or int8 (faster on a CPU)")
+    dtypes = "float32, bfloat16, float16; faster on a CPU: float16_weights or int8"
+    options.add_argument("--llm_dtype", default="float32", help=dtypes)
     gguf = "GGUF file of the LLM, by which llama.cpp computes in sessions on a CPU (extra `llama`)"
     options.add_argument("--llm_gguf", type=Path, metavar="FILE", help=f"{gguf}; default: that of --base")
     few_bits = "encoder, speech_decoder: matrices that a CPU keeps in float16 or int8; packed weights stay in float32"
