@@ -3,7 +3,7 @@
     python -m benchmarks.llm_engine --llm FOLDER --questions dump/dialogue/test/questions.jsonl [--gguf FILE]
 
 All take turns in one process: tokens a second of 1, 4 and 8 rows, each with its own cache, and the answers to the
-questions in text. Writes docs/benchmarks/speed.json with all that it measured: `llm_tokens_s_ratio` (one row, over
+questions in text. Writes all that it measured into docs/benchmarks/speed.json: `llm_tokens_s_ratio` (one row, over
 float32), `llm_answer_equal` (share of answers with the same words, or right where those of float32 are); the same of
 llama.cpp with a GGUF file under `gguf`.
 """
@@ -20,6 +20,7 @@ from typing import Any
 
 import torch
 
+from benchmarks.generated import put_figures
 from freeze_omni.bin.errors import user_errors
 from freeze_omni.data.questions import Question, read_questions
 from freeze_omni.eval.qa import is_right
@@ -68,8 +69,7 @@ def main(arguments: list[str] | None = None) -> None:
         "questions": len(questions),
         "made": provenance(0, started_s),
     }
-    chosen.output.parent.mkdir(parents=True, exist_ok=True)
-    chosen.output.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    put_figures(chosen.output, found)
     print(json.dumps({key: value for key, value in found.items() if key != "made"}, indent=1))
 
 

@@ -10,36 +10,32 @@ from __future__ import annotations
 import argparse
 import ctypes
 import os
-import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from benchmarks.baseline import EncoderBaseline, LlmBaseline, SpeechBaseline
 from benchmarks.generated import put
+from benchmarks.turns import RELEASED, ROWS, TOKENS, Spent, encoder_steps, llm_tokens, median_ms, speech_tokens
 from freeze_omni.data.tables import read_lines
 from freeze_omni.eval.question import ask
 from freeze_omni.pack import load
 from freeze_omni.provenance import provenance
 from freeze_omni.session.answer import own_answers
 from freeze_omni.session.session import SessionConfig
-from freeze_omni.speech_decoder.generate import advance, begin
-from freeze_omni.speech_decoder.sampling import SamplingConfig
 from freeze_omni.streaming import state_bytes
 from freeze_omni.system import FreezeOmni
 from tests.released.make import FULL, write_checkpoint
 from tests.toy import toy_llm
 
 CONTEXT = 512  # positions that the LLM has read before the token that is measured
-ROWS = 12  # LLM tokens of a segment: 48 rows
-TOKENS = 40  # one second
+OURS = "ours"
 USERS = 8
 MB = 1e6
 
@@ -115,64 +111,26 @@ def answered(model: FreezeOmni, seed: int) -> Row:
 
 def listening(model: FreezeOmni, repeats: int) -> Row:
     """One 160 ms step of a stream whose cache is full."""
-    encoder, baseline = model.encoder, EncoderBaseline(model.encoder)
-    feats = [torch.randn(1, model.rates.chunk_feats, model.rates.mel_bins) + 12 for _ in range(24 + repeats)]
-    state, ours, theirs = encoder.initial_state(1), [], []
-    for number, chunk in enumerate(feats):
-        order = [0, 1] if number % 2 else [1, 0]
-        found: dict[int, Any] = {}
-        for which in order:
-            started = time.perf_counter()
-            found[which] = encoder.step(chunk, state) if which == 0 else baseline.step(chunk)
-            (ours, theirs)[which].append(time.perf_counter() - started)
-        mine, state = found[0]
-        _same("encoder step", mine, found[1])
-    return _compared("streaming step of the encoder", ours[-repeats:], theirs[-repeats:])
+    spent = encoder_steps({OURS: model.encoder}, model.encoder, repeats, partial(_same, "encoder step"))
+    return _compared("streaming step of the encoder", spent)
 
 
 def writing(model: FreezeOmni, repeats: int) -> Row:
     """One token of the LLM after a dialogue."""
-    llm = model.llm
-    read = torch.randn(1, CONTEXT, llm.hidden_size)
-    cache, baseline = llm.new_cache(), LlmBaseline(llm, read)
-    llm(read, cache=cache)
-    token, ours, theirs = torch.randn(1, 1, llm.hidden_size), [], []
-    for number in range(repeats + 5):
-        ways: list[tuple[list[float], Callable[[], Any]]] = [
-            (ours, lambda: llm(token, cache=cache)[0]),
-            (theirs, lambda: baseline.step(token)),
-        ]
-        found = {}
-        for spent, way in ways if number % 2 else reversed(ways):
-            started = time.perf_counter()
-            found[id(spent)] = way()
-            spent.append(time.perf_counter() - started)
-        _same("LLM token", found[id(ours)], found[id(theirs)])
-    return _compared(f"LLM token after {CONTEXT} positions", ours[-repeats:], theirs[-repeats:])
+    spent = llm_tokens({OURS: model.llm}, model.llm, CONTEXT, repeats, partial(_same, "LLM token"))
+    return _compared(f"LLM token after {CONTEXT} positions", spent)
 
 
 def speaking(model: FreezeOmni, repeats: int) -> Row:
     """Speech tokens after 48 + 48 rows, in turns token by token; a second is 40 times the median."""
-    decoder, size = model.speech_decoder, model.llm.hidden_size
-    # the end is forbidden, so that random weights speak for a whole second
-    sampling = SamplingConfig(top_k=1, penalty_window=0, min_tokens_per_row=TOKENS)
-    spent: dict[str, list[float]] = {"ours": [], "theirs": []}
-    for _ in range(max(3, repeats // 5)):
-        text, hidden = torch.randn(1, ROWS, size), torch.randn(1, ROWS, size)
-        state, baseline = begin(decoder, sampling, text, hidden), SpeechBaseline(decoder, text, hidden)
-        for number in range(TOKENS):
-            found = {}
-            for way in ("ours", "theirs") if number % 2 else ("theirs", "ours"):
-                started = time.perf_counter()
-                if way == "ours":
-                    token, state = advance(decoder, sampling, state)
-                    found[way] = int(token)
-                else:
-                    found[way] = baseline.step()
-                spent[way].append(TOKENS * (time.perf_counter() - started))
-            if found["ours"] != found["theirs"]:
-                sys.exit("speech tokens: the baseline says something else")
-    return _compared(f"second of speech tokens ({TOKENS} times the median token)", spent["ours"], spent["theirs"])
+
+    def same(found: dict[str, int]) -> None:
+        if found[OURS] != found[RELEASED]:
+            sys.exit("speech tokens: the baseline says something else")
+
+    decoder = model.speech_decoder
+    spent = speech_tokens({OURS: decoder}, decoder, model.llm.hidden_size, max(3, repeats // 5), same)
+    return _compared(f"second of speech tokens ({TOKENS} times the median token)", spent, TOKENS)
 
 
 def further_user(model: FreezeOmni) -> Row:
@@ -210,13 +168,14 @@ def _resident() -> int:
     sys.exit("this benchmark reads RssAnon from /proc/self/status: run it on Linux")
 
 
-def _same(what: str, ours: torch.Tensor, theirs: torch.Tensor) -> None:
-    if (ours - theirs).abs().max() > 1e-3 * theirs.abs().max():
+def _same(what: str, found: dict[str, torch.Tensor]) -> None:
+    if (found[OURS] - found[RELEASED]).abs().max() > 1e-3 * found[RELEASED].abs().max():
         sys.exit(f"{what}: the baseline computes something else")
 
 
-def _compared(what: str, ours: list[float], theirs: list[float]) -> Row:
-    mine, other = (1000 * statistics.median(spent) for spent in (ours, theirs))
+def _compared(what: str, spent: Spent, times: int = 1) -> Row:
+    found = median_ms(spent)
+    mine, other = times * found[OURS], times * found[RELEASED]
     return Row(what, f"{mine:.1f} ms", f"{other:.1f} ms", mine / other, "<= 1")
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -28,6 +28,7 @@ from freeze_omni.hub import folder_of
 from freeze_omni.llm.frozen import FrozenLLM, LlmError
 from freeze_omni.llm.llama_cpp import LlamaCppLLM
 from freeze_omni.llm.units import CtcUnits
+from freeze_omni.quantised import FewBits, is_quantised
 from freeze_omni.streaming import part_state
 from freeze_omni.system import FreezeOmni, SystemConfig, build_parts, empty_voice
 from freeze_omni.weights import state_shapes
@@ -53,11 +54,13 @@ def save(
     """Write a packed folder; it appears whole or not at all, in place of an older pack, whose other files stay.
 
     copy_llm: False refers to the LLM where it is. gguf: a file by which the packed model's LLM computes; its states are
-    compared with the model's own first. Raises PackError if `folder` holds something that is no pack, or the LLM is one
-    of a GGUF file itself; LlmError for a GGUF file that does not do.
+    compared with the model's own first. Raises PackError if `folder` holds something that is no pack, the LLM is one of
+    a GGUF file itself, or parts are in few bits; LlmError for a GGUF file that does not do.
     """
     if not isinstance(model.llm.plain, FrozenLLM):
         raise PackError(f"{folder}: only a model with its LLM's own weights is packed: load it with gguf=''")
+    if any(is_quantised(getattr(model, part)) for part in model.trained_parts):
+        raise PackError(f"{folder}: only a model with its parts' own weights is packed: load it with few_bits={{}}")
     folder = Path(folder)
     check_replaceable(folder)
     new, old = (folder.with_name(f".{folder.name}.{os.getpid()}.{name}") for name in ("new", "old"))
@@ -109,13 +112,15 @@ def load(
     llm: str | Path | None = None,
     verify: bool = True,
     gguf: str | Path | None = None,
+    few_bits: Mapping[str, FewBits] | None = None,
 ) -> FreezeOmni:
     """Read a packed folder, or one of the hub: USER/NAME, or USER/NAME@REVISION.
 
     llm: read the LLM from this folder or hub id instead. verify: check that the LLM's weights are those the model was
     trained with, or its GGUF file the packed one (reads them once more). gguf: a GGUF file by which the LLM computes;
-    '' for its weights, None as packed. Raises PackError, before memory is taken, for tensors that are missing, extra or
-    of another shape than the configuration says; for another LLM than the one trained with. Raises HubError, LlmError.
+    '' for its weights, None as packed. few_bits: on a CPU, as of SystemConfig; None as packed. Raises PackError, before
+    memory is taken, for tensors that are missing, extra or of another shape than the configuration says; for another
+    LLM than the one trained with. Raises HubError, LlmError.
     """
     folder = find(folder)
     config = check(folder, llm)
@@ -133,6 +138,8 @@ def load(
         raise PackError(f"{differs}; give that one, or verify=False")
     try:
         model = FreezeOmni(config, frozen, units, load_file(folder / WEIGHTS))
+        if torch.device(device).type == "cpu":
+            model.keep_in_few_bits(config.few_bits if few_bits is None else few_bits)
     except ValueError as error:
         raise PackError(f"{folder}: {error}") from None
     return model.to(device)

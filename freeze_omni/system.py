@@ -28,6 +28,7 @@ from freeze_omni.llm.generate import GenerationConfig
 from freeze_omni.llm.llama_cpp import LlamaCppLLM
 from freeze_omni.llm.tuned import PART, LlmTuningConfig, build_tuning, tuned
 from freeze_omni.llm.units import CtcUnits
+from freeze_omni.quantised import FewBits, quantise
 from freeze_omni.rates import Rates
 from freeze_omni.speech_decoder.config import SpeechDecoderConfig
 from freeze_omni.speech_decoder.decoder import SpeechDecoder
@@ -67,6 +68,7 @@ class SystemConfig:
     early: sessions begin an answer where the user has probably finished (state 1 likelier than this) and say it once
     that is decided; None: only then. Without an effect for an adapter that goes on sending in silence. no_answer_above:
     a probability of state 2 above it ends a turn without an answer (published server: 0.5); what was heard is gone.
+    few_bits: parts (encoder, speech_decoder) whose matrices a CPU keeps in float16 or int8; packed are float32's.
     """
 
     adapter: AdapterChoice | None = None
@@ -96,12 +98,15 @@ class SystemConfig:
     search: SearchConfig = field(default_factory=SearchConfig)
     early: float | None = 0.15
     no_answer_above: float = 0.5
+    few_bits: dict[str, FewBits] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not 0 <= self.no_answer_above <= 1:
             raise ValueError(f"no_answer_above: a probability, not {self.no_answer_above}")
         if self.early is not None and not 0 <= self.early < 1:
             raise ValueError(f"early: a probability from 0 to below 1, or null, not {self.early}")
+        if whole := set(self.few_bits) - set(FEW_BITS):
+            raise ValueError(f"few_bits: {min(whole)} is not one of {', '.join(FEW_BITS)}")
         unknown = set(self.parts or ()) - set(PARTS)
         if unknown:
             raise ValueError(f"parts: no part '{min(unknown)}'; there are {', '.join(PARTS)}")
@@ -151,6 +156,8 @@ PARTS = (
     "frontend", "encoder", "ctc", "adapter", "prompt", "state_head", "speech_decoder", "codec", "task_tokens", PART
 )  # fmt: skip
 """All parts, by the prefixes of their checkpoints."""
+FEW_BITS = {"encoder": ("place",), "speech_decoder": ()}
+"""Parts whose matrices may be kept in few bits, and names of those whose weights are also read by others."""
 
 
 def build_parts(
@@ -251,6 +258,13 @@ class FreezeOmni(nn.Module):
     @property
     def device(self) -> torch.device:
         return next(self.parameters()).device
+
+    def keep_in_few_bits(self, chosen: Mapping[str, FewBits]) -> None:
+        """Parts -> float16 or int8, of those in `FEW_BITS`; on a CPU. The state dict lacks these matrices from then on.
+        Raises ValueError as `quantise`."""
+        for part, bits in chosen.items():
+            if self.has(part):
+                quantise(getattr(self, part), bits, FEW_BITS[part])
 
     def spoken_ids(self, text: str) -> list[int]:
         """LLM ids by which the speech decoder speaks a text: cleaned, in its own text units."""

@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).parents[1] / "freeze_omni"
 
 # Bottom up; a name is a package or a module of freeze_omni.
 FLOORS: dict[str, str] = {
-    "ground": "autocast config hub moved provenance rates shapes streaming weights attention",
+    "ground": "autocast config hub moved provenance quantised rates shapes streaming weights attention",
     "signals and tables": "frontend data",
     "parts": "encoder adapter llm speech_decoder codec duplex listening",
     "system": "system pack publish checkpoint stages dialogues",

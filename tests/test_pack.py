@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,8 @@ from freeze_omni.llm.frozen import FrozenLLM
 from freeze_omni.llm.llama_cpp import LlamaCppLLM
 from freeze_omni.llm.source import LlmError
 from freeze_omni.pack import PackError, expected_shapes, load, save
+from freeze_omni.quantised import is_quantised
+from freeze_omni.system import FreezeOmni
 from tests.llm.gguf_toy import need_llama_cpp, write_gguf
 from tests.toy import TUNINGS, toy_llm, toy_system
 
@@ -187,3 +190,34 @@ def test_what_was_learned_with_the_llm_is_not_left_out_unsaid(tmp_path):
     file = write_gguf(tmp_path / "llm", tmp_path / "toy.gguf")
     with pytest.raises(PackError, match="does not compute with what was learned with the LLM"):
         save(model, tmp_path / "pack", gguf=file)
+
+
+@pytest.mark.parametrize("bits", ["float16", "int8"])
+def test_parts_in_few_bits_are_packed_in_float32_and_hear_and_speak_nearly_the_same(bits, model, tmp_path):
+    chosen = dict.fromkeys(["encoder", "speech_decoder"], bits)
+    small_model = FreezeOmni(replace(model.config, few_bits=chosen), model.llm, model.units, model.state_dict())
+    folder = save(small_model, tmp_path / "small")
+    small, whole = load(folder), load(folder, few_bits={})
+    assert all(torch.equal(value, whole.state_dict()[key]) for key, value in model.state_dict().items())
+    assert is_quantised(small.encoder) and is_quantised(small.speech_decoder) and not is_quantised(small.adapter)
+    feats, lengths = torch.randn(2, 32, model.rates.mel_bins), torch.tensor([32, 16])
+    text, hidden = torch.randn(2, 1, 5, model.llm.hidden_size).unbind()
+    frames, logits = zip(*[_heard_and_spoken(one, feats, lengths, text, hidden) for one in (small, whole)], strict=True)
+    for found, exact in (frames, logits):
+        assert 0 < float((found - exact).norm() / exact.norm()) < (0.002 if bits == "float16" else 0.05)
+    with pytest.raises(PackError, match="few_bits={}"):
+        save(small, tmp_path / "again")
+
+
+@torch.no_grad()
+def _heard_and_spoken(model, feats, lengths, text, hidden):
+    decoder = model.speech_decoder
+    token = torch.tensor([decoder.config.sos])
+    return model.encoder(feats, lengths)[0], decoder.step(token, decoder.start(text, hidden))[0]
+
+
+def test_parts_without_few_bits_are_named(copy):
+    config = yaml.safe_load((copy / "config.yaml").read_text()) | {"few_bits": {"codec": "int8"}}
+    (copy / "config.yaml").write_text(yaml.safe_dump(config))
+    with pytest.raises(ConfigError, match="few_bits: codec is not one of encoder, speech_decoder"):
+        load(copy)

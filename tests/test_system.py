@@ -10,14 +10,17 @@ from freeze_omni.adapter.choice import AdapterChoice
 from freeze_omni.adapter.conv import ConvAdapterConfig
 from freeze_omni.checkpoint import fill_parts
 from freeze_omni.config import ConfigError, as_mapping, build
+from freeze_omni.encoder.config import EncoderConfig
+from freeze_omni.encoder.encoder import SpeechEncoder
 from freeze_omni.llm.units import CtcUnits
+from freeze_omni.quantised import quantise
 from freeze_omni.session import events as ev
 from freeze_omni.session.answer import AnswerConfig
 from freeze_omni.session.history import hearing, open_turn
 from freeze_omni.session.ops import drive
 from freeze_omni.session.session import SessionConfig, SpeechSession
 from freeze_omni.speech_decoder.sampling import SamplingConfig
-from freeze_omni.system import FreezeOmni, SystemConfig, build_parts
+from freeze_omni.system import FEW_BITS, FreezeOmni, SystemConfig, build_parts
 from tests.toy import TEXTS, toy_config, toy_system
 
 PREFIXES = {"encoder", "ctc", "adapter", "prompt", "state_head", "speech_decoder", "codec", "voice"}
@@ -105,3 +108,18 @@ def test_the_voice_comes_from_a_reference(model):
     before = model.voice.clone()
     model.set_voice(torch.randn(12000))
     assert model.voice.shape == before.shape and not torch.equal(model.voice, before)
+
+
+@pytest.mark.parametrize("bits", ["float16", "int8"])
+def test_an_encoder_in_few_bits_hears_in_steps_as_at_once(bits):
+    """With released positions, too, one of whose matrices is read by another way than its layer."""
+    config = EncoderConfig(size=32, layers=2, heads=2, ffn_size=64, positions="released")
+    encoder = SpeechEncoder(config).eval()
+    quantise(encoder, bits, FEW_BITS["encoder"])
+    feats, state, steps = torch.randn(1, 64, config.input_size), encoder.initial_state(1), []
+    with torch.no_grad():
+        at_once, _ = encoder(feats, torch.tensor([64]))
+        for chunk in feats.split(16, dim=1):
+            frames, state = encoder.step(chunk, state)
+            steps.append(frames)
+    torch.testing.assert_close(torch.cat(steps, 1), at_once, atol=0.02, rtol=0)

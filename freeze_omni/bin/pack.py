@@ -1,6 +1,7 @@
 """Pack the trained parts, the LLM and the units into one folder (stage 13)."""
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +25,12 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--output", required=True, help="folder to write")
     options.add_argument("--llm", help="folder or hub id of the frozen LLM; needed without --base")
     options.add_argument("--llm_revision", help="commit, tag or branch of a hub id")
-    options.add_argument("--llm_dtype", default="float32", help="float32, bfloat16, float16, or int8 (faster on a CPU)")
+    dtypes = "float32, bfloat16, float16; faster on a CPU: float16_weights or int8"
+    options.add_argument("--llm_dtype", default="float32", help=dtypes)
     gguf = "GGUF file of the LLM, by which llama.cpp computes in sessions on a CPU (extra `llama`)"
     options.add_argument("--llm_gguf", type=Path, metavar="FILE", help=f"{gguf}; default: that of --base")
+    few_bits = "encoder, speech_decoder: matrices that a CPU keeps in float16 or int8; packed weights stay in float32"
+    options.add_argument("--few_bits", type=pair, nargs="+", default=[], metavar="PART=BITS", help=few_bits)
     options.add_argument("--units", help="folder of the CTC units; needed without --base")
     options.add_argument("--parts", required=True, nargs="+", metavar="PATH:PART,PART", help=parts)
     options.add_argument("--base", help=base)
@@ -38,17 +42,26 @@ def parser() -> argparse.ArgumentParser:
     return options
 
 
+def pair(text: str) -> tuple[str, str]:
+    """Of a word PART=BITS. Raises ArgumentTypeError for others."""
+    part, equals, bits = text.partition("=")
+    if not equals:
+        raise argparse.ArgumentTypeError(f"'{text}' is no PART=BITS, such as encoder=int8")
+    return part, bits
+
+
 def assemble(args: argparse.Namespace) -> FreezeOmni:
     """The model of the command line. Raises ConfigError or ValueError for what does not fit."""
     sources = [PartsSource.parse(text) for text in args.parts]
+    chosen: dict[str, Any] = {} if args.system is None else {"system_prompt": args.system}
+    if args.few_bits:
+        chosen["few_bits"] = dict(args.few_bits)
     if args.base:
-        return replace_parts(args.base, sources, args.system)
+        return replace_parts(args.base, sources, chosen)
     for name in ("llm", "units"):
         if getattr(args, name) is None:
             raise ConfigError(f"--{name} is missing: give it, or --base PACK")
-    mapping: dict[str, Any] = read_yaml(args.config) if args.config else {}
-    if args.system is not None:
-        mapping["system_prompt"] = args.system
+    mapping: dict[str, Any] = (read_yaml(args.config) if args.config else {}) | chosen
     llm = pinned(args.llm, args.llm_revision)
     model = read_model(sources, llm, args.units, None, mapping, args.llm_dtype, args.config or "--parts")
     if missing := set(PARTS) - {"frontend", "task_tokens", LLM_TUNING} - set(model.trained_parts):
@@ -56,17 +69,17 @@ def assemble(args: argparse.Namespace) -> FreezeOmni:
     return model
 
 
-def replace_parts(base: str, sources: list[PartsSource], system: str | None = None) -> FreezeOmni:
-    """The packed model with some parts from elsewhere. Raises ConfigError or ValueError for what does not fit."""
+def replace_parts(base: str, sources: list[PartsSource], chosen: Mapping[str, Any]) -> FreezeOmni:
+    """The packed model with some parts from elsewhere. chosen: keys of SystemConfig in place of its own. Raises
+    ConfigError or ValueError for what does not fit."""
     require_tuning(sources)
-    model, found = load(base, gguf=""), load_parts(sources)
+    model, found = load(base, gguf="", few_bits={}), load_parts(sources)
     mapping = as_mapping(model.config)
     for source in sources:
         mapping |= described_parts(source)
     if mapping["parts"]:
         mapping["parts"] = sorted({*mapping["parts"], *found})
-    if system is not None:
-        mapping["system_prompt"] = system
+    mapping |= chosen
     kept = {name: value for name, value in model.state_dict().items() if name.split(".")[0] not in found}
     return FreezeOmni(build(SystemConfig, mapping, where=base), model.llm, model.units, kept | join_parts(found))
 

@@ -20,11 +20,11 @@ from freeze_omni.llm.chat import ChatTemplate, ChatTexts
 from freeze_omni.llm.check import check_architecture, check_reading, check_weights
 from freeze_omni.llm.engine import LlmOutput, context_positions, end_ids, scaled
 from freeze_omni.llm.order import ReadingOrder
-from freeze_omni.llm.quantised import quantise
 from freeze_omni.llm.recompute import recomputed
 from freeze_omni.llm.source import LlmError, check_source, read_tokenizer, told
+from freeze_omni.quantised import FewBits, quantise
 
-QUANTISED = "int8"
+QUANTISED: dict[str, FewBits] = {"int8": "int8", "float16_weights": "float16"}
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -63,21 +63,21 @@ class FrozenLLM(nn.Module):
     ) -> FrozenLLM:
         """Load from a folder, or from the hub if `path_or_id` is not a path, as USER/NAME or USER/NAME@REVISION.
 
-        dtype: float32, bfloat16, float16, auto (as stored), or int8: float32 with its matrices in 8 bits or 4, for
-            sessions on a CPU. texts: a chat template in place of its own.
+        dtype: float32, bfloat16, float16, auto (as stored); for sessions on a CPU int8, float32 with its matrices in 8
+            bits or 4, or float16_weights, in 16. texts: a chat template in place of its own.
         Raises, before the weights are read, LlmError for a wrong path, a GGUF file, a model that is no causal LM, or
         whose cache is none of keys and values; ChatTemplateError for a tokenizer without chat template. Then LlmError
         for missing weights, or an LLM that `check_reading` refuses.
         """
         source = check_source(path_or_id)
-        if dtype not in (*DTYPES, "auto", QUANTISED):
-            raise LlmError(f"unknown LLM dtype '{dtype}', expected {', '.join(DTYPES)}, {QUANTISED} or auto")
-        if dtype == QUANTISED and torch.device(device).type != "cpu":
-            raise LlmError(f"LLM dtype {QUANTISED} is for CPUs; on {device} take bfloat16")
+        if dtype not in (*DTYPES, "auto", *QUANTISED):
+            raise LlmError(f"unknown LLM dtype '{dtype}', expected {', '.join((*DTYPES, *QUANTISED))} or auto")
+        if dtype in QUANTISED and torch.device(device).type != "cpu":
+            raise LlmError(f"LLM dtype {dtype} is for CPUs; on {device} take bfloat16")
         config, tokenizer = read_config(source), read_tokenizer(source)
         chat = ChatTemplate.from_tokenizer(tokenizer) if texts is None else ChatTemplate(tokenizer, texts)
         name, options = loading(source)
-        plain = "float32" if dtype == QUANTISED else dtype
+        plain = "float32" if dtype in QUANTISED else dtype
         with told(source):
             model, report = AutoModelForCausalLM.from_pretrained(
                 name, config=config, dtype=DTYPES.get(plain, plain), output_loading_info=True, **options
@@ -87,9 +87,9 @@ class FrozenLLM(nn.Module):
         with told(source):
             llm.check_logits()
             check_reading(llm)
-            if dtype == QUANTISED:
+            if dtype in QUANTISED:
                 llm._fingerprint = llm.fingerprint()  # of what it was trained with
-                quantise(llm.model)
+                quantise(llm.model, QUANTISED[dtype])
         return llm
 
     @classmethod

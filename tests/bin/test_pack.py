@@ -14,6 +14,7 @@ from freeze_omni.config import ConfigError, as_mapping
 from freeze_omni.eval.runner import load_model
 from freeze_omni.llm.llama_cpp import LlamaCppLLM
 from freeze_omni.pack import load, read_config
+from freeze_omni.quantised import is_quantised
 from tests.llm.gguf_toy import need_llama_cpp, write_gguf
 from tests.toy import toy_system
 
@@ -93,3 +94,32 @@ def test_a_gguf_file_is_packed_and_kept_when_parts_are_replaced(trained, monkeyp
     assert (linked.gguf_fingerprint, linked.fingerprint) == (config["gguf_fingerprint"], config["fingerprint"])
     assert isinstance(load_model(tmp_path / "again").llm, LlamaCppLLM)
     assert not isinstance(load(tmp_path / "again", gguf="").llm, LlamaCppLLM)
+
+
+def test_few_bits_are_packed_and_kept_or_changed_when_parts_are_replaced(trained, monkeypatch, tmp_path):
+    root, model = trained
+    monkeypatch.setattr("sys.argv", ["pack", *arguments(root, STAGES, "--few_bits", "encoder=int8")])
+    pack.main()
+    assert read_config(root / "packed").few_bits == {"encoder": "int8"}
+    assert is_quantised(load_model(root / "packed").encoder)
+    base = ["pack", "--base", str(root / "packed"), "--parts", f"{root / 'packed'}:prompt", "--link_llm"]
+    monkeypatch.setattr("sys.argv", [*base, "--output", str(tmp_path / "kept")])
+    pack.main()
+    assert read_config(tmp_path / "kept").few_bits == {"encoder": "int8"}
+    more = ["--few_bits", "encoder=float16", "speech_decoder=int8"]
+    monkeypatch.setattr("sys.argv", [*base, "--output", str(tmp_path / "other"), *more])
+    pack.main()
+    assert read_config(tmp_path / "other").few_bits == {"encoder": "float16", "speech_decoder": "int8"}
+    exact = load(tmp_path / "other", few_bits={}).encoder.state_dict()
+    assert all(torch.equal(exact[key], value) for key, value in model.encoder.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("word", "said"), [("encoder", "is no PART=BITS"), ("encoder=int4", "few_bits: encoder: 'int4' is not one of")]
+)
+def test_other_bits_are_errors(trained, monkeypatch, capsys, word, said):
+    root, _ = trained
+    monkeypatch.setattr("sys.argv", ["pack", *arguments(root, STAGES, "--few_bits", word)])
+    with pytest.raises(SystemExit) as error:
+        pack.main()
+    assert said in f"{error.value} {capsys.readouterr().err}"

@@ -12,8 +12,8 @@ from benchmarks.load.memory import held_bytes
 from freeze_omni.llm.generate import GenerationConfig
 from freeze_omni.session import events as ev
 from freeze_omni.session.answer import AnswerConfig
-from freeze_omni.session.history import starting
-from freeze_omni.session.ops import drive, drive_together
+from freeze_omni.session.history import hearing, open_turn, starting
+from freeze_omni.session.ops import drive, drive_together, execute
 from freeze_omni.session.reducer import TurnDetection
 from freeze_omni.session.session import SessionConfig, SpeechSession
 from freeze_omni.speech_decoder.sampling import SamplingConfig
@@ -64,6 +64,29 @@ def test_pieces_of_any_size_are_heard_as_whole_chunks(session):
     decisions = [a for a in actions if isinstance(a, ev.StateDecision)]
     assert [d.time_s for d in decisions] == pytest.approx([0.16, 0.32, 0.48])
     assert all(sum(d.probabilities) == pytest.approx(1) for d in decisions)
+
+
+def test_a_transcript_is_spelled_again_only_when_it_grows(model, monkeypatch):
+    sizes, decode = [], model.units.decode
+    monkeypatch.setattr(model.units, "decode", lambda ids: sizes.append(len(ids)) or decode(ids))
+    turn, texts = open_turn(model, model.llm.new_cache(), model.llm.order.prefix(first=True)), []
+    for units in ([4], [], [], [6, 5], []):
+        job = hearing(model, noise(1), turn)
+        result = execute(model, [next(job)])[0]._replace(units=units)
+        _, turn = drive(model, sending(job, result))
+        texts.append(turn.text)
+    assert sizes == [1, 3]
+    assert texts == [decode([4])] * 3 + [decode([4, 6, 5])] * 2 and len(set(texts)) == 2
+
+
+def sending(job, result):
+    """The rest of a job, whose operation has this result."""
+    try:
+        op = job.send(result)
+        while True:
+            op = job.send((yield op))
+    except StopIteration as end:
+        return end.value
 
 
 def test_an_answer_is_written_and_spoken_and_remembered(session):
