@@ -133,7 +133,8 @@ class AdapterModel(ListeningModel):
         answered = batch["answer_lengths"] > 0
         positions, lengths = out.adapted.embeds, out.adapted.lengths
         nothing = torch.full((), float("nan"), device=lengths.device)  # which the reporter leaves out
-        stats = dict.fromkeys(("acc", "loss_answer", "acc_answer"), nothing)
+        names = ("acc", "loss_answer", "acc_answer", *(["kl"] if self.config.kl_weight else []))
+        stats = dict.fromkeys(names, nothing)  # the same in all processes, which average them
         loss = 0.0 * self.task_tokens.weight.sum()
         if answered.any():
             turn = TurnIds(*((ids[answered], sizes[answered]) for ids, sizes in turn_of(batch)))

@@ -22,7 +22,7 @@ from freeze_omni.pack import save
 from tests.toy import toy_system
 
 DECODE = """
-asr: {utterances: 3, chunk_sizes: [4, 0], batch: 2, llm: true, llm_max_tokens: 4}
+asr: {utterances: 3, chunk_sizes: [4, 0], batch: 2, llm: true, llm_utterances: 2, llm_max_tokens: 4}
 qa: {questions: 2, batch: 2, max_new_tokens: 4}
 tts: {sentences: 2, top_k: [1, 2], batch: 2, draws: 2}
 codec: {utterances: 2}
@@ -116,8 +116,8 @@ def scored(work, decoded, monkeypatch, capsys):
 
 
 def test_decoding_writes_kaldi_texts_and_records(decoded):
-    for name in ("text", "text.chunk4", "text.chunk_inf", "text.llm"):
-        assert len((decoded / "asr_asr_test_seen" / name).read_text().splitlines()) == 3
+    for name, count in (("text", 3), ("text.chunk4", 3), ("text.chunk_inf", 3), ("text.llm", 2)):
+        assert len((decoded / "asr_asr_test_seen" / name).read_text().splitlines()) == count
     states = [json.loads(line) for line in (decoded / "states" / "records.jsonl").open()]
     assert {record["id"]: len(record["probabilities"]) for record in states} == {"u1": 4, "u2": 5, "u3": 6}
     assert sorted(path.name for path in (decoded / "tts" / "wav").iterdir()) == sorted(

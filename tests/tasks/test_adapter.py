@@ -86,7 +86,7 @@ def test_rows_with_an_answer_are_answered_and_others_transcribed(spoken, name):
     assert {"acc", "acc_answer", "loss_answer", "kl"} <= set(stats)
     rows = {name: value[1::2] for name, value in batch.items()}
     silent, found, _ = model(**rows)
-    assert not torch.isnan(found["acc"]) and torch.isnan(found["loss_answer"])
+    assert not torch.isnan(found["acc"]) and torch.isnan(found["loss_answer"]) and torch.isnan(found["kl"])
     answered = {name: value[::2] for name, value in batch.items()}
     own, found, _ = model(**answered)
     assert torch.isnan(found["acc"]) and float(found["kl"]) > 0
