@@ -57,9 +57,10 @@ STAGES = (
         keeps=("frontend",), only_if={"frontend": "frontend", "spelling": "spelling"},
     ),
     Stage(
-        "1.2", "adapter", "AdapterTask", ("encoder", "adapter", "task_tokens", "ctc", TUNING),
+        "1.2", "adapter", "AdapterTask", ("encoder", "adapter", "task_tokens", "filler", "ctc", TUNING),
         takes=("frontend", "encoder", "ctc"), keeps=("frontend",),
-        only_if={"frontend": "frontend", "ctc": "ctc_weight", TUNING: TUNING}, unless={"encoder": "still_encoder"},
+        only_if={"frontend": "frontend", "filler": "learned_filler", "ctc": "ctc_weight", TUNING: TUNING},
+        unless={"encoder": "still_encoder"},
         adapters=(True, True),
     ),
     Stage(

@@ -176,7 +176,7 @@ def test_a_stage_is_what_its_task_says(name, changed):
     one, _ = FILES[name]
     if changed:  # the other way of each condition
         for key in set(one.only_if.values()) - {"frontend"}:  # which --encoder decides
-            values = {"ctc_weight": 0.0, "spelling": None, "llm_tuning": None, "gan": {}}
+            values = {"ctc_weight": 0.0, "spelling": None, "llm_tuning": None, "gan": {}, "learned_filler": False}
             args.model = args.model | {key: values[key]}
     args.dry_run = True  # no weights are read
     config, resources = task.set_up(args)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from freeze_omni.adapter.conv import STRIDE, ConvAdapter, ConvAdapterConfig
+from freeze_omni.adapter.conv import ConvAdapter, ConvAdapterConfig
 from freeze_omni.adapter.ctc import CtcAdapter, CtcAdapterConfig
 from freeze_omni.adapter.output import Adapter
 from freeze_omni.adapter.pool import PoolAdapter, PoolAdapterConfig
@@ -37,7 +37,7 @@ class AdapterChoice:
     @property
     def positions_per_chunk(self) -> int | None:
         """Positions that every chunk sends to the LLM; None if they follow the words."""
-        return None if self.conv is None else self.conv.chunk_frames // STRIDE
+        return None if self.conv is None else self.conv.chunk_frames // self.conv.stride
 
     @property
     def silent(self) -> bool:

@@ -1,4 +1,4 @@
-"""The paper's adapter: causal convolutions that halve the rate, two positions a chunk."""
+"""The paper's adapter: causal convolutions that halve the rate, two positions a chunk; or a quarter of it, and one."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -12,7 +12,6 @@ from freeze_omni.encoder.search import Said
 from freeze_omni.shapes import silence_padding, valid_mask
 from freeze_omni.streaming import State
 
-STRIDE = 2
 NORM_EPS = 1e-3
 
 
@@ -21,10 +20,12 @@ class ConvAdapterConfig:
     """The defaults are the published ones: kernel 5, GELU, LayerNorm.
 
     convolutions: 1 or 2; 0 takes two if the LLM is more than 4 times as wide as the encoder, as the released code does.
+    stride: encoder frames of a position; 2 is the paper's (12.5 Hz), 4 sends half as many (ours, 6.25 Hz).
     chunk_frames: encoder frames of a streaming step.
     """
 
     kernel: int = 5
+    stride: Literal[2, 4] = 2
     norm: Literal["layer", "batch"] = "layer"
     activation: Literal["gelu", "relu"] = "gelu"
     convolutions: int = 0
@@ -33,8 +34,10 @@ class ConvAdapterConfig:
     def __post_init__(self) -> None:
         if self.convolutions not in (0, 1, 2):
             raise ValueError(f"convolutions is 0 (by size), 1 or 2, not {self.convolutions}")
-        if self.chunk_frames % STRIDE:
-            raise ValueError(f"chunk_frames {self.chunk_frames} is not a multiple of {STRIDE}")
+        if self.chunk_frames % self.stride:
+            raise ValueError(f"chunk_frames {self.chunk_frames} is not a multiple of {self.stride}, the stride")
+        if self.stride > 2 and self.kernel < self.stride:
+            raise ValueError(f"kernel {self.kernel} would leave out frames at stride {self.stride}")
 
 
 class CausalLayer(nn.Module):
@@ -65,14 +68,14 @@ class CausalLayer(nn.Module):
 
 
 class ConvAdapter(Adapter):
-    """One or two causal convolutions, the last of stride 2, then a projection: ceil(T / 2) positions of T frames."""
+    """One or two causal convolutions, the last with the stride, then a projection: T frames to ceil(T / stride)."""
 
     def __init__(self, config: ConvAdapterConfig, input_size: int, llm_size: int):
         super().__init__()
         self.config, self.input_size = config, input_size
         two = config.convolutions == 2 or (config.convolutions == 0 and 4 * input_size < llm_size)
         sizes = [input_size * 2**power for power in range(3 if two else 2)]
-        shapes = zip(sizes, sizes[1:], [1, STRIDE] if two else [STRIDE], strict=False)
+        shapes = zip(sizes, sizes[1:], [1, config.stride] if two else [config.stride], strict=False)
         self.layers = nn.ModuleList(CausalLayer(config, *shape) for shape in shapes)
         self.project = nn.Linear(sizes[-1], llm_size)
 
@@ -89,6 +92,7 @@ class ConvAdapter(Adapter):
         for i, layer in enumerate(self.layers):
             x, after[f"conv{i}"], counts = layer(x, state[f"conv{i}"], counts)
         chunk = self.config.chunk_frames
-        ends = (chunk_ends(lengths, enc.shape[1], chunk) + STRIDE - 1) // STRIDE
+        stride = self.config.stride
+        ends = (chunk_ends(lengths, enc.shape[1], chunk) + stride - 1) // stride
         embeds = silence_padding(self.project(x), counts)
         return AdapterOutput(embeds, counts, ends, chunk_means(enc, lengths, chunk)), after

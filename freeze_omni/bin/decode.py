@@ -52,6 +52,8 @@ def main(arguments: list[str] | None = None) -> None:
         parser.add_argument("--only", nargs="+", choices=DECODERS, default=[*DECODERS], help="decode these subjects")
     judge = "CTranslate2 Whisper folder: also the same LLM's answers to what it hears in the questions"
     parser.add_argument("--judge", type=Path, help=judge)
+    cascade = "also the same LLM's answers to the CTC head's transcripts of the questions, typed"
+    parser.add_argument("--cascade", action="store_true", help=cascade)
     parser.add_argument("--config", type=Path, help="decode.yaml; without it, its defaults")
     parser.add_argument("--seed", type=int, default=777, help="seed of all sampling")
     add_device(parser)

@@ -4,6 +4,7 @@ With a judge, sets that were made elsewhere are transcribed by it, too: what cou
 """
 
 import argparse
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +18,7 @@ from freeze_omni.config import ConfigError
 from freeze_omni.data.tables import TableError, read_table, write_table
 from freeze_omni.eval import paper
 from freeze_omni.eval.batch import decoded, greedy_answers, hear, texts
-from freeze_omni.eval.config import AsrDecodeConfig, DecodeConfig
+from freeze_omni.eval.config import LLM, AsrDecodeConfig, DecodeConfig
 from freeze_omni.eval.judge import JUDGED, judged_sounds
 from freeze_omni.eval.outputs import match_texts, read_texts
 from freeze_omni.eval.report import Found, Report, Section, number, rate, table
@@ -30,23 +31,32 @@ JUDGE = "judge"  # the way of a transcript that is not the model's
 
 
 def decode(job: DecodeJob) -> dict[str, dict[str, Any]]:
-    """Write records.jsonl, `text.<way>` for each way of `config.ways`, and `text`, a copy of the first."""
+    """Write records.jsonl, `text.<way>` for each of `config.ways` that there is, and `text`, a copy of the first."""
     config = replace(job.config.asr, llm=job.llm is not None) if job.partial else job.config.asr
     table, outside = read_table(job.data / "wav.scp"), Outside.of(job.data)
     keys = sorted(table) if outside else first_keys(table, config.utterances)
+    by_llm = set(first_keys(dict.fromkeys(keys), config.llm_utterances)) if config.llm else set()
 
     def work(todo: Units) -> Iterator[list[dict[str, Any]]]:
         model = _load(job, config)
         hz = model.rates.input_hz
         for batch, sounds in sound_batches(table, todo, hz, outside.tail_s if outside else 0):
-            found = zip(batch, sounds, transcribe(model, sounds, config), strict=True)
+            texts = transcribe(model, sounds, config)
+            if model.has("task_tokens"):
+                chosen = [index for index, key in enumerate(batch) if key in by_llm]
+                written = written_transcripts(model, [sounds[index] for index in chosen], config.llm_max_tokens)
+                for index, text in zip(chosen, written, strict=True):
+                    texts[index][LLM] = text
+            found = zip(batch, sounds, texts, strict=True)
             yield [{"id": key, "seconds": len(sound) / hz, "texts": texts} for key, sound, texts in found]
 
     if outside:
         judged_sounds(job, {key: table[key] for key in keys}, needed=False)
     records = job.run("asr", length_batches(table, keys, config.batch), (config, outside), work)
     for way in config.ways:
-        write_table(job.output / f"text.{way}", {key: record["texts"][way] for key, record in records.items()})
+        said = {key: record["texts"][way] for key, record in records.items() if way in record["texts"]}
+        if said:
+            write_table(job.output / f"text.{way}", said)
     job.finish({key: record["texts"][config.ways[0]] for key, record in records.items()})
     return records
 
@@ -62,25 +72,32 @@ def _load(job: DecodeJob, config: AsrDecodeConfig) -> Any:
     if not model.transcribes:
         raise ConfigError(f"{job.model}: no CTC head (an imported model?), so no transcripts: leave ASR out")
     if config.llm and not model.has("task_tokens"):
-        raise ConfigError(f"{job.model}: has no task_tokens; pack them, too, or set asr.llm: false")
+        print(f"{job.model}: has no task tokens, so the LLM writes no transcripts (asr: llm)", file=sys.stderr)
     return model
 
 
 @torch.no_grad()
 def transcribe(model: Any, sounds: Sequence[np.ndarray], config: AsrDecodeConfig) -> list[dict[str, str]]:
-    """The transcripts of each sound (S,) by the names of the ways."""
+    """The CTC head's transcripts of each sound (S,) by the names of the ways."""
     if model.encoder.knows_chunks:
         found = [texts(model, hear(model, sounds, size)) for size in config.chunk_sizes]
     else:
         found = [texts(model, hear(model, sounds))] * len(config.chunk_sizes)
-    if config.llm:  # what it writes after task tokens and speech, as trained in stage 1.2
-        adapted, tasks = hear(model, sounds).adapted, model.task_tokens.weight
-        rows = [
-            torch.cat([tasks, embeds[:size].to(tasks.dtype)])
-            for embeds, size in zip(adapted.embeds, adapted.lengths, strict=True)
-        ]
-        found.append([decoded(model.llm, ids) for ids in greedy_answers(model.llm, rows, config.llm_max_tokens)])
-    return [dict(zip(config.ways, row, strict=True)) for row in zip(*found, strict=True)]
+    ways = [way for way in config.ways if way != LLM]
+    return [dict(zip(ways, row, strict=True)) for row in zip(*found, strict=True)]
+
+
+@torch.no_grad()
+def written_transcripts(model: Any, sounds: Sequence[np.ndarray], max_new_tokens: int) -> list[str]:
+    """What the LLM writes after task tokens and each sound (S,), as trained in stage 1.2."""
+    if not sounds:
+        return []
+    adapted, tasks = hear(model, sounds).adapted, model.task_tokens.weight
+    rows = [
+        torch.cat([tasks, embeds[:size].to(tasks.dtype)])
+        for embeds, size in zip(adapted.embeds, adapted.lengths, strict=True)
+    ]
+    return [decoded(model.llm, ids) for ids in greedy_answers(model.llm, rows, max_new_tokens)]
 
 
 def score(root: Path, config: DecodeConfig, judge: Path | None = None) -> dict[str, Any]:
@@ -91,6 +108,8 @@ def score(root: Path, config: DecodeConfig, judge: Path | None = None) -> dict[s
         clean = normaliser(config.score.normaliser)
         figures[folder.name.removeprefix("asr_")] = found
         files = {way: folder / f"text.{way}" for way in config.asr.ways}
+        if not files.get(LLM, folder).exists():  # a model without task tokens
+            del files[LLM]
         if (judged := folder / JUDGED / "text.judge").exists():
             files[JUDGE] = judged
         for way, file in files.items():
@@ -104,7 +123,7 @@ def score(root: Path, config: DecodeConfig, judge: Path | None = None) -> dict[s
 
 
 def _rows(models: Found) -> list[str]:
-    rows, ways = [], ("chunk4", "chunk_inf", "llm", JUDGE)
+    rows, ways = [], ("chunk4", "chunk_inf", LLM, JUDGE)
     for model, asr in models:
         for test_set, found in asr.items():
             others = ", ".join(f"{name} {rate(one)}" for name, one in found.items() if name not in ways)
@@ -127,7 +146,7 @@ def evaluate(args: argparse.Namespace, config: DecodeConfig) -> Report:
     if args.model is not None:
         records = decode(DecodeJob.of(args, config, args.output / f"asr_{name}"))
         ways = sorted({way for record in records.values() for way in record["texts"]})
-        found = {way: {key: record["texts"][way] for key, record in records.items()} for way in ways}
+        found = {way: {key: record["texts"].get(way, "") for key, record in records.items()} for way in ways}
     else:
         found = {"given": read_texts(args.outputs, list(references), args.fields)}
         notes = match_texts(references, found["given"], args.outputs, args.data / "text")

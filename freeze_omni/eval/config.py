@@ -9,24 +9,28 @@ from typing import Literal
 from freeze_omni.config import build, read_yaml
 from freeze_omni.session.answer import AnswerConfig
 
+LLM = "llm"  # the way of a transcript that the LLM writes
 _ALL = 10**9
 
 
 @dataclass(frozen=True)
 class AsrDecodeConfig:
-    """chunk_sizes: encoder frames of a chunk, 0 for infinite. llm: the transcript by task tokens, too."""
+    """chunk_sizes: encoder frames of a chunk, 0 for infinite. llm: the transcript by the LLM, too, if the model has
+    task tokens; llm_utterances: of so many, evenly from the set.
+    """
 
     utterances: int = 60
     chunk_sizes: tuple[int, ...] = (4, 0)
     batch: int = 16
     llm: bool = False
     llm_max_tokens: int = 48
+    llm_utterances: int = _ALL
 
     @property
     def ways(self) -> list[str]:
         """Names of the transcripts of an utterance: `chunk4`, `chunk_inf` for 0, `llm`."""
         chunks = [f"chunk{size}" if size else "chunk_inf" for size in self.chunk_sizes]
-        return [*chunks, "llm"] if self.llm else chunks
+        return [*chunks, LLM] if self.llm else chunks
 
 
 @dataclass(frozen=True)
@@ -53,9 +57,16 @@ class OutsideConfig:
 
 @dataclass(frozen=True)
 class TtsDecodeConfig:
+    """draws: how often each top-k above 1 is spoken, each time by another seed; figures are of all of them."""
+
     sentences: int = 24
     top_k: tuple[int, ...] = (1, 2, 3, 4, 5)
     batch: int = 24
+    draws: int = 1
+
+    def __post_init__(self) -> None:
+        if self.draws < 1:
+            raise ValueError("tts: draws is 1 or more")
 
 
 @dataclass(frozen=True)
@@ -151,7 +162,7 @@ class DecodeConfig:
         """The same settings without limits on how much is decoded. max_new_tokens: longest text of the LLM."""
         return replace(
             self,
-            asr=replace(self.asr, utterances=_ALL, llm_max_tokens=max_new_tokens),
+            asr=replace(self.asr, utterances=_ALL, llm_utterances=_ALL, llm_max_tokens=max_new_tokens),
             qa=replace(self.qa, questions=_ALL, max_new_tokens=max_new_tokens),
             tts=replace(self.tts, sentences=_ALL),
             codec=replace(self.codec, utterances=_ALL),

@@ -5,7 +5,7 @@ own state head ended the turn; empty if it never did. A later round of a dialogu
 of the earlier ones, so that rounds do not depend on each other.
 
 `answer_judged`, with a judge, is the same LLM's answer to what the judge hears in the same sound: what a user could
-build instead, from a recogniser and an LLM.
+build instead, from a recogniser and an LLM. `answer_cascade`, if asked for, is its answer to the CTC head's transcript.
 
 An answer is right if one of the reference answers occurs in it as a run of whole words, both normalised, without an
 article before the reference. This is the rule of Web Questions and Trivia QA for generative models, as in the paper.
@@ -60,6 +60,7 @@ from freeze_omni.session.reducer import decide
 Asked = Mapping[str, Mapping[str, Any]]
 References = Mapping[str, Sequence[str]]
 _WAYS = {"spoken": "answer", "own": "answer_own", "text": "answer_text", "judged": "answer_judged"}
+_WAYS["cascade"] = "answer_cascade"
 _ARTICLE = re.compile(r"^(the|a|an) (?=\S)")
 
 
@@ -77,6 +78,10 @@ def decode(job: DecodeJob) -> dict[str, dict[str, Any]]:
         for batch, sounds in sound_batches(table, todo, model.rates.input_hz, tail_s):
             rounds = [histories.get(key, ()) for key in batch]
             rows = answer(model, sounds, [questions[key] for key in batch], rounds, config)
+            if job.cascade and model.transcribes:
+                typed = typed_answers(model, rows, [questions[key] for key in batch], rounds, config)
+                for row, reply in zip(rows, typed, strict=True):
+                    row["answer_cascade"] = reply
             if heard:
                 judged = [heard[key] for key in batch]
                 said = written_answers(model, judged, rounds, config)
@@ -88,7 +93,8 @@ def decode(job: DecodeJob) -> dict[str, dict[str, Any]]:
             ]
 
     batches = length_batches(table, keys, config.batch)
-    records = job.run("qa", batches, (config, outside, job.judge and job.judge.name), work)
+    made_from = (config, outside, job.judge and job.judge.name, *(["cascade"] if job.cascade else []))
+    records = job.run("qa", batches, made_from, work)
     job.finish({key: record["answer"] for key, record in records.items()})
     return records
 
@@ -136,6 +142,20 @@ def written_answers(model: Any, texts: Sequence[str], rounds: Sequence[Rounds], 
     ]
     replies = generate_batch(model.llm, prompts, GenerationConfig(config.max_new_tokens))
     return [decoded(model.llm, reply.ids) for reply in replies]
+
+
+def typed_answers(
+    model: Any,
+    rows: Sequence[Mapping[str, Any]],
+    questions: Sequence[str],
+    rounds: Sequence[Rounds],
+    config: QaDecodeConfig,
+) -> list[str]:
+    """The LLM's answers to the transcripts of `answer` in its place; one that is the question itself has its answer."""
+    other = [index for index, row in enumerate(rows) if row["transcript"] != questions[index]]
+    said = [rows[index]["transcript"] for index in other]
+    replies = dict(zip(other, written_answers(model, said, [rounds[i] for i in other], config), strict=True))
+    return [replies.get(index, row["answer_text"]) for index, row in enumerate(rows)]
 
 
 def first_answer(probabilities: Sequence[Sequence[float]], no_answer_above: float = 0.5) -> int | None:
@@ -200,18 +220,19 @@ def score_rounds(records: Asked, references: References, normalise: str) -> dict
 def score_records(records: Asked, references: References, normalise: str) -> dict[str, Any]:
     """Figures of questions asked in speech (whole, and up to the model's own end of turn) and in text.
 
-    spoken, own, text, judged: accuracies, if there are reference answers. ratio: of spoken over text; ratios: of the
-    others, too, with intervals. constant, echo: accuracy of the one best answer to all, and of the question itself.
-    as_text: error rate of the spoken questions' answers against the LLM's answers to the text; heard_as_text: where
-    the transcript has no error. transcript: that of what was heard, judged_transcript: by the judge. ended: by the
-    model's state 1.
+    spoken, own, text, judged, cascade: accuracies, if there are reference answers. ratio: of spoken over text; ratios:
+    of the others, too, with intervals. constant, echo: accuracy of the one best answer to all, and of the question
+    itself. as_text: error rate of the spoken questions' answers against the LLM's answers to the text; heard_as_text:
+    where the transcript has no error. transcript: that of what was heard, judged_transcript: by the judge. ended: by
+    the model's state 1.
     """
     ended = sum(record["decision_chunk"] is not None for record in records.values())
     figures: dict[str, Any] = {"questions": len(records), "ended": ended}
     known = {key: references[key] for key in records if references.get(key)}
     judged = all("judged" in record for record in records.values())
     if known:
-        for name, field in _WAYS.items() if judged else list(_WAYS.items())[:-1]:
+        ways = {way: field for way, field in _WAYS.items() if all(field in record for record in records.values())}
+        for name, field in ways.items():
             figures[name] = accuracy({key: records[key][field] for key in known}, known, normalise)
         hits = {name: [key not in figures[name]["wrong"] for key in known] for name in _WAYS if name in figures}
         figures["ratios"] = {name: mean_of(own, hits["text"]) for name, own in hits.items() if name != "text"}
@@ -298,7 +319,8 @@ def _outside_rows(models: Found) -> list[str]:
 
 
 def _set_rows(models: Found, outside: bool) -> list[str]:
-    """One row for each model and set; after it, if there is a judge, that of its transcript and the same LLM."""
+    """One row for each model and set; after it those of the same LLM on the judge's transcript, and on the CTC head's,
+    if there are such answers."""
     rows = []
     for model, qa in models:
         for one in (qa, *qa.get("sets", {}).values()):
@@ -311,6 +333,10 @@ def _set_rows(models: Found, outside: bool) -> list[str]:
                 cells = [share(one["judged"], "accuracy"), MISSING, share(one["text"], "accuracy")]
                 cells += [_ratio(one, "judged"), MISSING, rate(one["judged_transcript"])]
                 rows.append([f"{model}: {CEILING}", name, *cells])
+            if "cascade" in one:
+                cells = [share(one["cascade"], "accuracy"), MISSING, share(one["text"], "accuracy")]
+                cells += [_ratio(one, "cascade"), MISSING, rate(one["transcript"])]
+                rows.append([f"{model}: {CASCADE}", name, *cells])
     head = ["model", "test set", "spoken", "spoken, ended by its own state 1", "LLM on text", "ratio"]
     return table([*head, "ratio, ended by its own state 1", "WER of the questions"], rows)
 
@@ -329,6 +355,7 @@ SECTIONS = (
     Section("Questions that were made elsewhere: accuracy in percent", "qa", _outside_rows, _PAPER),
 )
 SPOKEN, WRITTEN, CEILING = "spoken", "its LLM on text", "the same LLM on the judge's transcript"
+CASCADE = "a cascade: the CTC head's transcript, typed to the same LLM"
 
 
 def evaluate(args: argparse.Namespace, config: DecodeConfig) -> Report:

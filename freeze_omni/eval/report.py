@@ -10,7 +10,12 @@ from freeze_omni.eval.sets import write_json
 from freeze_omni.provenance import provenance
 
 MISSING = "-"
-NAMES = {"pool": "continuous, token rate"}  # of adapters in tables, where theirs says little
+NAMES = {  # of adapters in tables
+    "ctc": "CTC tokens (a cascade)",
+    "words": "CTC tokens of words (a cascade)",
+    "pool": "continuous, token rate",
+    "conv": "convolution (the paper)",
+}
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[str]:

@@ -25,6 +25,7 @@ HEADLINE = {
     "qa_accuracy_text": "qa/text/accuracy",
     "qa_ratio": "qa/ratio",
     "qa_ratio_unseen": "qa/sets/{unseen_qa}/ratio",
+    "qa_ratio_cascade": "qa/ratios/cascade/mean",
     "answer_wer_to_text": "qa/heard_as_text/percent",
     "turns_dropped": "states/turns_dropped/share",
     "llama_questions_wer": "qa/sets/{llama_questions}/transcript/percent",
@@ -32,6 +33,7 @@ HEADLINE = {
     "webquestions_ratio": "qa/sets/{web_questions}/ratio",
     "codec_wer": "speech/copy/percent",
     "speech_wer": "speech/{served}/percent",
+    "prefix_gain": "prefix/gain",
     "speech_wer_streamed": f"speech/{STREAMED}/percent",
     "dnsmos_streamed": f"quality/rows/{STREAMED}/overall/mean",
     "state_take": "states/take/share",
@@ -50,7 +52,7 @@ HEADLINE = {
     "first_audio_s": "latency/first_audio_s/p50",
 }
 CONTINUOUS = ("pool", "conv")  # adapters that send no embedding of a recognised token
-CONTINUOUS_KEYS = ("qa_ratio_continuous", "asr_wer_llm_seen")
+CONTINUOUS_KEYS = ("qa_ratio_continuous", "qa_ratio_conv", "asr_wer_llm_seen")
 KEYS = (*HEADLINE, *CONTINUOUS_KEYS, "wall_min")
 CLOSED = "closed_"  # figures of scripted scenes
 FEWEST_SCENES = 10  # of a kind: a share of fewer is no headline
@@ -86,12 +88,14 @@ def continuous(models: Mapping[str, Mapping[str, Any]], seen: str) -> dict[str, 
     """Figures of the adapter, of those in CONTINUOUS, with which most spoken questions are answered as in text; None
     without one. models: by the adapter's name, each with figures of `score_root`.
 
-    qa_ratio_continuous: its qa_ratio; asr_wer_llm_seen: WER of the transcripts that the LLM writes of what it sends.
+    qa_ratio_continuous: its qa_ratio; qa_ratio_conv: that of the paper's adapter, be it the best or not;
+    asr_wer_llm_seen: WER of the transcripts that the LLM writes of what the best sends.
     """
     mine = [models[name] for name in CONTINUOUS if name in models]
     best = max(mine, key=lambda one: (one.get("qa") or {}).get("ratio") or 0.0, default={})
     written = best.get("asr", {}).get(seen, {}).get("llm", {})
-    found = (best.get("qa") or {}).get("ratio"), written.get("percent")
+    ratios = [(one.get("qa") or {}).get("ratio") for one in (best, models.get("conv", {}))]
+    found = *ratios, written.get("percent")
     return {key: None if value is None else round(value, 4) for key, value in zip(CONTINUOUS_KEYS, found, strict=True)}
 
 

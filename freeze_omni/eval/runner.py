@@ -125,9 +125,9 @@ class DecodeJob:
     """model: a packed folder, or a checkpoint (.pth) that the parts of `codec`, `llm`, `units` and `voice` complete.
 
     data: the test set. output: the decoding folder. seed: of all sampling. threads: of torch; 0 leaves them.
-    judge: hears the questions, too, for what its transcripts would give (eval/qa.py). device: of torch. part: of an
-    array of jobs. llm_dtype: of the LLM of a checkpoint; a packed model has its own. llm_gguf: by which the LLM of a
-    packed model computes, in place of its own way.
+    judge: hears the questions, too, for what its transcripts would give; cascade: the CTC head's (eval/qa.py).
+    device: of torch. part: of an array of jobs. llm_dtype: of the LLM of a checkpoint; a packed model has its own.
+    llm_gguf: by which the LLM of a packed model computes, in place of its own way.
     """
 
     model: Path
@@ -141,6 +141,7 @@ class DecodeJob:
     units: Path | None = None
     voice: Path | None = None
     judge: Path | None = None
+    cascade: bool = False
     device: str | torch.device = "cpu"
     part: Part = WHOLE
     llm_dtype: str = "float32"
@@ -150,7 +151,7 @@ class DecodeJob:
     @classmethod
     def of(cls, args: argparse.Namespace, config: DecodeConfig, output: Path, data: Path | None = None) -> DecodeJob:
         """The model of a command line on `data`, or on the data of the command line."""
-        names = ("codec", "llm", "units", "voice", "judge", "device", "part", "llm_dtype", "llm_gguf")
+        names = ("codec", "llm", "units", "voice", "judge", "cascade", "device", "part", "llm_dtype", "llm_gguf")
         given = {name: getattr(args, name) for name in names if hasattr(args, name)}
         from freeze_omni.pack import find
 

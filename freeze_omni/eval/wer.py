@@ -130,6 +130,13 @@ def error_rate(references: Mapping[str, str], hypotheses: Mapping[str, str], nor
     )
 
 
+def utterance_errors(references: Mapping[str, str], hypotheses: Mapping[str, str], normalise: str) -> dict[str, int]:
+    """Wrong words of each utterance, as `error_rate` counts them."""
+    clean = normaliser(normalise)
+    counts = {key: _counts(clean(text), clean(hypotheses.get(key, ""))) for key, text in references.items()}
+    return {key: sum(one[:3]) for key, one in counts.items()}
+
+
 def _counts(reference: str, hypothesis: str) -> tuple[int, int, int, int]:
     """Substitutions, deletions, insertions and reference words of one utterance."""
     if not reference:  # jiwer refuses an empty reference

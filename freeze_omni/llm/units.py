@@ -91,12 +91,19 @@ class CtcUnits:
         names = [self.tokens[i] for i in ids if i > 1]
         return self.speller.join(names) if names else ""
 
+    @property
+    def space(self) -> int:
+        """The unit that ends a word. Raises ConfigError: units of a kind without."""
+        if SPACE not in self._ids:
+            raise ConfigError(f"units of kind '{self.kind}' have no space: make units of kind 'word' (stage 3)")
+        return self._ids[SPACE]
+
     def search(self, config: SearchConfig) -> WordSearch | None:
         """From letters to words; None for other kinds than word."""
         if not isinstance(self.speller, WordSpeller):
             return None
         labels = [self._ids[letter] for letter in LETTERS]
-        return WordSearch(config, self.speller.lexicon, labels, self._ids[SPACE], self._ids[BLANK])
+        return WordSearch(config, self.speller.lexicon, labels, self.space, self._ids[BLANK])
 
     def word_numbers(self, text: str) -> list[int]:
         """Numbers of a transcript's words in the lexicon, as `decode` takes them; -1 for a word that is not in it."""

@@ -174,6 +174,8 @@ def to_released(ours: Mapping[str, Tensor], config: ListenConfig) -> dict[str, T
         raise ValueError("encoder: only positions: released with start: zero_features can be expressed")
     if encoder.conv_kernel or encoder.channels != encoder.size:
         raise ValueError("encoder: conv_kernel and subsampling_channels cannot be expressed")
+    if adapter.stride != 2:
+        raise ValueError(f"adapter: stride {adapter.stride} cannot be expressed, only 2")
     two = 4 * encoder.size < config.llm_size
     if adapter.convolutions not in (0, 2 if two else 1):
         raise ValueError(f"adapter: the widths {encoder.size} and {config.llm_size} make {1 + two} convolutions there")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -11,7 +12,9 @@ from torch.nn import functional as F
 
 from freeze_omni.adapter.output import AdapterOutput, chunk_ends
 from freeze_omni.encoder.search import Said
+from freeze_omni.llm.frozen import FrozenLLM
 from freeze_omni.shapes import pad_rows, silence_padding, valid_mask
+from freeze_omni.tasks.llm_pass import Written, text_losses
 
 
 @dataclass(frozen=True)
@@ -21,7 +24,8 @@ class WarmStartConfig:
     share: of the training (0 to 1). filler_weight: of a position between tokens, where one that ends a token has 1.
     contrast_weight: of the cross entropy over the distances to all units' embeddings, next to the squared error.
     temperature: of those distances, as a share of the embeddings' mean square. later: weight of this loss after the
-    warm start, next to that of the LLM; for the adapter `pool`, whose positions stay the tokens'.
+    warm start, next to that of the LLM; for the adapter `pool`, whose positions stay the tokens'. filler_share: of the
+    warm start, in which a learned filler learns, before the adapter does.
     """
 
     share: float = 0.5
@@ -29,8 +33,11 @@ class WarmStartConfig:
     contrast_weight: float = 1.0
     temperature: float = 0.2
     later: float = 0.0
+    filler_share: float = 0.2
 
     def __post_init__(self) -> None:
+        if not 0 < self.filler_share < 1:
+            raise ValueError("filler_share must be between 0 and 1")
         if not 0 < self.share <= 1 or self.temperature <= 0:
             raise ValueError("share must be above 0 and at most 1, temperature above 0")
 
@@ -101,6 +108,55 @@ def aligned_units(ends: Tensor, units: Tensor, lengths: Tensor, frames_per_posit
         wanted[rows[fits], position[fits]] = units[fits, column]
         free = torch.where(fits, position + 1, free)
     return wanted
+
+
+class WarmTargets(NamedTuple):
+    """What positions learn to be. table (V, E): the LLM's embeddings, the filler's first; ids (V - 1,): its tokens
+    of the others. words (2, W, M), space: tokens of a lexicon's words, and the CTC unit that ends a word, if the CTC
+    units are letters and a position is to be a token of a word; ids are sorted then, otherwise row u is CTC unit u."""
+
+    table: Tensor
+    ids: Tensor
+    words: Tensor | None = None
+    space: int = -1
+
+
+def aligned_tokens(spelled: Tensor, until: Tensor, ids: Tensor, lengths: Tensor, stride: int, size: int) -> Tensor:
+    """As `aligned_units`, of the tokens of words: those of a word stand from where its end is heard, one a position.
+
+    spelled (B, N, M): tokens of each word, -1 after its last; until (B, N): the frame after a word; ids (V - 1,): of
+    the table. Returns: (B, size) rows of the table.
+    """
+    real = spelled >= 0
+    tokens = pad_rows([row[some] for row, some in zip(spelled, real, strict=True)])[0]
+    ends = (until - 1)[..., None].expand_as(spelled)
+    ends = pad_rows([row[some] for row, some in zip(ends, real, strict=True)], -1)[0]
+    rows = torch.searchsorted(ids, tokens.contiguous()).clamp_max(len(ids) - 1) + 1
+    return aligned_units(ends, rows, lengths, stride, size)
+
+
+def filler_loss(llm: FrozenLLM, filler: Tensor, wanted: Tensor, lengths: Tensor, targets: WarmTargets) -> Tensor:
+    """How much the LLM minds the filler: KL of what it expects as each next token of a text, without and with fillers.
+
+    filler (E,); wanted (B, P), lengths (B,): rows of the table at each position, 0 for a filler, as an adapter is to
+    send them. The first token of a text has nothing before it, and does not count.
+    """
+    valid = valid_mask(lengths, wanted.shape[1])
+    said = (wanted > 0) & valid
+    table = torch.cat([filler[None].to(targets.table.dtype), targets.table[1:]])
+    hidden, _ = llm(silence_padding(table[wanted], lengths), valid)
+    texts, sizes = pad_rows([row[some] for row, some in zip(wanted, said, strict=True)])
+    states = hidden.roll(1, dims=1)[said & (said.cumsum(1) > 1)]
+    none = states.new_zeros(0)
+    ids = targets.ids[(texts - 1).clamp_min(0)]
+    later = valid_mask(sizes, texts.shape[1])
+    later[:, :1] = False
+    with torch.no_grad():
+        read, _ = llm.plain(silence_padding(targets.table[texts], sizes), valid_mask(sizes, texts.shape[1]))
+        teacher = Written(none, none, read.roll(1, dims=1)[later], ids[later])
+    divergence = text_losses(llm, Written(none, none, states, ids[later]), teacher).divergence
+    assert divergence is not None
+    return divergence
 
 
 def alignment_loss(

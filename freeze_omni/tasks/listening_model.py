@@ -74,8 +74,8 @@ class ListeningModel(PartsModel):
 
 
 def search_part(config: ListeningModelConfig, resources: Resources) -> dict[str, nn.Module]:
-    """The word search, which is neither trained nor saved, for CTC units of kind word."""
-    if not resources.loads or resources.units_path is None:
+    """The word search, which is neither trained nor saved, for adapters that need it and CTC units of kind word."""
+    if not resources.loads or resources.units_path is None or not config.adapter.needs_words:
         return {}
     search = resources.units.search(config.search)
     return {} if search is None else {"search": search}

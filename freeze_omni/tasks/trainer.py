@@ -106,13 +106,18 @@ class BudgetCosine(AbsBatchStepScheduler):
             group["lr"] = group["initial_lr"] * self.scale()
 
 
-def until_spent[T](batches: Iterable[T], schedulers: Iterable[object], model: Any) -> Iterator[T]:
-    """The batches, until the budget of any of the schedulers has run out; `model.progress` is set before each."""
+def until_spent[T](
+    batches: Iterable[T], schedulers: Iterable[object], model: Any, by_epochs: float = 0.0
+) -> Iterator[T]:
+    """The batches, until the budget of any of the schedulers has run out; `model.progress` is set before each.
+
+    by_epochs: share of the epochs that are over, which is the progress if no scheduler has a budget.
+    """
     budgets = _budgets(schedulers)
     for batch in batches:
         if any(budget.finished for budget in budgets):
             return
-        model.progress = max((budget.progress for budget in budgets), default=0.0)
+        model.progress = max((budget.progress for budget in budgets), default=by_epochs)
         yield batch
 
 
@@ -159,7 +164,8 @@ class BudgetTraining:
         model, schedulers, resumed = kwargs["model"], kwargs["schedulers"], cls.inside is not None
         cls.saver, cls.inside = EpochSaver(kwargs, cls.caught, cls.inside), None
         batches = cls.saver.train(kwargs["iterator"])
-        kwargs["iterator"] = until_spent(batches, schedulers, getattr(model, "module", model))
+        by_epochs = (kwargs["reporter"].epoch - 1) / kwargs["options"].max_epoch
+        kwargs["iterator"] = until_spent(batches, schedulers, getattr(model, "module", model), by_epochs)
         stopped = super().train_one_epoch(**kwargs)  # type: ignore[misc]
         if any(budget.finished for budget in _budgets(schedulers)):
             logging.info("The budget is spent: this epoch is the last")

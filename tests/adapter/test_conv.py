@@ -22,6 +22,18 @@ def test_two_frames_give_a_position_and_chunks_know_their_ends() -> None:
     assert not output.summary[2, 1:].any() and not output.embeds[2, 2:].any()
 
 
+def test_a_stride_of_four_sends_half_as_many_and_streams_the_same() -> None:
+    enc, lengths = torch.randn(2, 12, 8), torch.tensor([12, 7])
+    adapter = ConvAdapter(ConvAdapterConfig(stride=4), 8, 12)
+    output = adapter(enc, lengths)
+    assert output.lengths.tolist() == [3, 2] and output.ends.tolist() == [[1, 2, 3], [1, 2, 2]]
+    state, parts = adapter.initial_state(2), []
+    for start in range(0, 12, 4):
+        part, state = adapter.step(enc[:, start : start + 4], state)
+        parts.append(part.embeds)
+    assert torch.allclose(torch.cat(parts, 1)[0], output.embeds[0], atol=1e-5)
+
+
 @pytest.mark.parametrize("norm", ["layer", "batch"])
 def test_training_is_blind_to_the_padding(norm: str) -> None:
     config = ConvAdapterConfig(norm=norm, convolutions=2)

@@ -22,9 +22,9 @@ from freeze_omni.pack import save
 from tests.toy import toy_system
 
 DECODE = """
-asr: {utterances: 3, chunk_sizes: [4, 0], batch: 2, llm: true, llm_max_tokens: 4}
+asr: {utterances: 3, chunk_sizes: [4, 0], batch: 2, llm: true, llm_utterances: 2, llm_max_tokens: 4}
 qa: {questions: 2, batch: 2, max_new_tokens: 4}
-tts: {sentences: 2, top_k: [1, 2], batch: 2}
+tts: {sentences: 2, top_k: [1, 2], batch: 2, draws: 2}
 codec: {utterances: 2}
 states: {scenes: 3, batch: 2}
 duplex: {max_new_tokens: 4, pace: 0}
@@ -90,7 +90,7 @@ def work(tmp_path_factory):
 def decode(work, root="root", *more):
     dialogue = str(work / "qa_test")
     sets = ["--asr", str(work / "asr_test_seen"), "--qa", dialogue, "--scenes", dialogue, "--tts", dialogue]
-    sets += ["--copies", dialogue, "--duplex", str(work / "duplex_scenes")]
+    sets += ["--cascade", "--copies", dialogue, "--duplex", str(work / "duplex_scenes")]
     config = ["--config", str(work / "decode.yaml")]
     decoding.main(["all", "--model", str(work / "pack"), "--root", str(work / root), *config, *sets, *more])
 
@@ -116,12 +116,12 @@ def scored(work, decoded, monkeypatch, capsys):
 
 
 def test_decoding_writes_kaldi_texts_and_records(decoded):
-    for name in ("text", "text.chunk4", "text.chunk_inf", "text.llm"):
-        assert len((decoded / "asr_asr_test_seen" / name).read_text().splitlines()) == 3
+    for name, count in (("text", 3), ("text.chunk4", 3), ("text.chunk_inf", 3), ("text.llm", 2)):
+        assert len((decoded / "asr_asr_test_seen" / name).read_text().splitlines()) == count
     states = [json.loads(line) for line in (decoded / "states" / "records.jsonl").open()]
     assert {record["id"]: len(record["probabilities"]) for record in states} == {"u1": 4, "u2": 5, "u3": 6}
     assert sorted(path.name for path in (decoded / "tts" / "wav").iterdir()) == sorted(
-        ["no_prefix_top1", "no_prefix_top2", "prefix_top1", "prefix_top2"]
+        f"{prefix}_top{rest}" for prefix in ("prefix", "no_prefix") for rest in ("1", "2", "2_draw2")
     )
     assert json.loads((decoded / "qa" / "decode.json").read_text())["commit"]
 
@@ -180,7 +180,9 @@ def test_scoring_gives_every_key(scored):
         "asr_wer_real",
         "state_false_other",
         "qa_ratio",
+        "qa_ratio_cascade",
         "qa_ratio_continuous",
+        "qa_ratio_conv",
         "asr_wer_llm_seen",
         "answer_wer_to_text",
         "dnsmos_streamed",
@@ -189,7 +191,11 @@ def test_scoring_gives_every_key(scored):
     assert found["wall_min"] >= 1.0 and found["facts"] == {"voices": "two", "judge": "judge"}
     assert found["sizes"]["conv"]["parameters"]["encoder"] > 0
     assert found["provenance"]["machine"]["cores"] >= 1
-    assert found["models"]["conv"]["speech"]["prefix_top1"]["percent"] > 0
+    speech = found["models"]["conv"]["speech"]
+    assert speech["prefix_top1"]["percent"] > 0 and "draws" not in speech["prefix_top1"]
+    assert speech["prefix_top2"]["draws"] == 2 and speech["prefix_top2"]["utterances"] == 4
+    assert found["prefix_gain"] == 0.0 and found["models"]["conv"]["prefix"]["top_k"] == [1, 2]
+    assert "cascade" in found["models"]["conv"]["qa"]
     assert found["models"]["conv"]["duplex"]["kinds"]["turn"]["scenes"] == 1
 
 

@@ -14,9 +14,9 @@ from freeze_omni.adapter.conv import ConvAdapterConfig
 from freeze_omni.adapter.ctc import CtcAdapterConfig
 from freeze_omni.data.audio import write_wav
 from freeze_omni.data.tables import TableError, write_table
-from freeze_omni.eval import qa, runner, sets, states
+from freeze_omni.eval import asr, qa, runner, sets, states
 from freeze_omni.eval.batch import context, greedy_answers, hear, read_turns, state_probabilities
-from freeze_omni.eval.config import DecodeConfig, QaDecodeConfig
+from freeze_omni.eval.config import AsrDecodeConfig, DecodeConfig, QaDecodeConfig
 from freeze_omni.eval.qa import first_answer
 from freeze_omni.eval.runner import Records, progress, read_records
 from freeze_omni.llm.generate import GenerationConfig, generate_batch
@@ -93,6 +93,26 @@ def test_rounds_of_a_batch_do_not_hang_on_each_other(model, sounds):
         without = qa.answer(model, sounds, questions, [()] * 3, config)
     assert together[1] == without[1], "the first turn"
     assert all(together[later]["answer_text"] != without[later]["answer_text"] for later in (0, 2))
+
+
+def test_a_cascade_types_what_the_ctc_head_wrote(model):
+    config = QaDecodeConfig(max_new_tokens=4)
+    rows = [{"transcript": text, "answer_text": "known"} for text in ("Why?", "What does a cow say?", "")]
+    found = qa.typed_answers(model, rows, ["Why?", "And a cat?", "Hi"], [()] * 3, config)
+    assert found == ["known", *qa.written_answers(model, ["What does a cow say?", ""], [()] * 2, config)]
+
+
+def test_a_model_without_task_tokens_writes_no_transcripts(tmp_path, model, sounds, monkeypatch, capsys):
+    data = tmp_path / "data"
+    write_wav(data / "a.wav", sounds[0], 16000)
+    write_table(data / "wav.scp", {"a": data / "a.wav"})
+    write_table(data / "text", {"a": "Hello"})
+    (tmp_path / "model").mkdir()
+    monkeypatch.setattr(runner, "load_model", lambda *_: model)
+    config = DecodeConfig(asr=AsrDecodeConfig(llm=True))
+    asr.decode(runner.DecodeJob(tmp_path / "model", data, tmp_path / "asr_a", config))
+    assert "has no task tokens" in capsys.readouterr().err
+    assert set(asr.score(tmp_path, config)["asr"]["a"]) == {"chunk4", "chunk_inf"}
 
 
 def test_all_rounds_of_a_dialogue_are_asked_and_scored(tmp_path, model, sounds, monkeypatch):

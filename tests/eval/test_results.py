@@ -25,6 +25,7 @@ OVER = (  # stopped and answered; held the floor
     Outcome("side-0", "side", True, overlapped=True, stop_s=0.75, overlap_s=0.75, behaviour="respond"),
     Outcome("side-1", "side", False, overlapped=True, overlap_s=1.0, behaviour="resume"),
 )
+CTC, CONV = "mini, CTC tokens (a cascade) (default)", "mini, convolution (the paper)"
 ACCURACY = {"accuracy": 0.5, "low": 0.3, "high": 0.7, "questions": 20}
 
 
@@ -123,9 +124,11 @@ def test_the_better_adapter_without_recognised_tokens_is_a_figure_of_its_own():
     pool, conv, words = ({"qa": {"ratio": ratio}, "asr": {"seen": {"llm": RATE}}} for ratio in (0.8, 0.3, 0.9))
     assert continuous({"words": words, "pool": pool, "conv": conv}, "seen") == {
         "qa_ratio_continuous": 0.8,
+        "qa_ratio_conv": 0.3,
         "asr_wer_llm_seen": 50.0,
     }
-    assert continuous({"conv": conv}, "other") == {"qa_ratio_continuous": 0.3, "asr_wer_llm_seen": None}
+    alone = {"qa_ratio_continuous": 0.3, "qa_ratio_conv": 0.3, "asr_wer_llm_seen": None}
+    assert continuous({"conv": conv}, "other") == alone
     assert set(continuous({"words": words}, "seen").values()) == {None}
     assert "| mini, continuous, token rate |" in render("Mini", [results() | {"models": {"pool": model()}}], [])
 
@@ -133,19 +136,19 @@ def test_the_better_adapter_without_recognised_tokens_is_a_figure_of_its_own():
 def test_every_table_is_there_with_both_adapters():
     text = render("Mini", [results()], [("WER by chunk size", "results/mini/chunk_wer.png")])
     assert "| `asr_wer_seen` | 50.000 |" in text and "| `asr_wer_unseen` | - |" in text
-    assert "| `asr_wer_real` | 70.000 |" in text and "| mini, ctc (default) | real | 70.0" in text
-    assert "| mini, ctc (default) | seen | 50.0 (50.0-50.0) |" in text and "| mini, conv | seen |" in text
-    assert "| mini, ctc (default) | no prefix | 30.0 (50.0-50.0) | - |" in text
-    assert "| mini, ctc (default) | with prefix | - | 40.0 (50.0-50.0) |" in text
+    assert "| `asr_wer_real` | 70.000 |" in text and f"| {CTC} | real | 70.0" in text
+    assert f"| {CTC} | seen | 50.0 (50.0-50.0) |" in text and f"| {CONV} | seen |" in text
+    assert f"| {CTC} | no prefix | 30.0 (50.0-50.0) | - |" in text
+    assert f"| {CTC} | with prefix | - | 40.0 (50.0-50.0) |" in text
     assert "400 / 400 / 400" in text and "28 of kokoro-js" in text and "The paper" in text
     assert "![WER by chunk size](results/mini/chunk_wer.png)" in text
     assert "90.0 (80.0-100.0), 10" in text and "encoder 5.30" in text
     assert "| 50.0 (50.0-50.0) | 9 of 12 | " in text and "(paris) | " in text
     half = "50.0 (0.0-100.0), 2"
-    side = f"| mini, ctc (default) | side | {half} | low | - | 2 of 2 | {half} | 0.75 / 0.75 / 0.75 | {half} | {half} |"
+    side = f"| {CTC} | side | {half} | low | - | 2 of 2 | {half} | 0.75 / 0.75 / 0.75 | {half} | {half} |"
     assert "## Talking at once" in text and side in text
     assert "| turn | 100.0 (100.0-100.0), 1 | high | 0.50 / 0.50 / 0.50 | - | - | - | 100.0 (100.0-100.0), 1 |" in text
-    assert "- mini, ctc (default): the model's work took no time" in text
+    assert f"- {CTC}: the model's work took no time" in text
     assert not any(word in text for word in ("None", "nan"))
 
 
@@ -156,8 +159,8 @@ def test_rounds_are_a_table_where_there_are_several():
     found["models"]["conv"]["qa"] = {**one, "rounds": {"1": one | {"spoken": ACCURACY}, "2": one}}
     text = render("Mini", [found], [])
     rates = "50.0 (50.0-50.0) | 50.0 (50.0-50.0) | 3 of 4 |"
-    assert f"| mini, conv | 1 | 50.0 (30.0-70.0), 20 | - | {rates}" in text
-    assert f"| mini, conv | 2 | - | - | {rates}" in text and f"| mini, conv | all | - | - | {rates}" in text
+    assert f"| {CONV} | 1 | 50.0 (30.0-70.0), 20 | - | {rates}" in text
+    assert f"| {CONV} | 2 | - | - | {rates}" in text and f"| {CONV} | all | - | - | {rates}" in text
 
 
 def test_a_toy_says_so_and_is_never_compared_with_the_paper():
@@ -204,8 +207,8 @@ def test_quality_is_a_table_where_it_was_measured():
     assert "## Speech output: quality" not in render("Mini", [found], [])
     found["models"]["ctc"]["quality"] = quality
     text = render("Mini", [found], [])
-    row = "| mini, ctc (default) | copy | 3.25 (3.00-3.50) | - | - | - | 0.90 (3.00-3.50) | 8 |"
-    assert row in text and "- mini, ctc (default): DNSMOS was not" in text
+    row = f"| {CTC} | copy | 3.25 (3.00-3.50) | - | - | - | 0.90 (3.00-3.50) | 8 |"
+    assert row in text and f"- {CTC}: DNSMOS was not" in text
 
 
 def test_sources_and_the_recipes_notes_are_shown():

@@ -323,3 +323,14 @@ def test_logs_and_what_is_made_redo_nothing(base):
     for made in ("dump/dialogue/dtrain/answers/spoken/text", "exp/stats/collect_stats.log"):
         write(made)
     assert not changed(base[1][0], prints(works))
+
+
+@pytest.mark.parametrize("encoder", ["", "judge"])
+def test_answers_in_stage_6_bring_the_dialogues_into_it(recipe, encoder):
+    works = words_of(BASE | {"adapter_args": "--model targets=both", "encoder": encoder})
+    here = "dump/feats/" if encoder else "dump/"
+    train, joined = works["1.2_adapter_ctc"][0], works["questions_a_and_more"][0]
+    assert train[train.index("--train_dir") + 1] == f"{here}raw/a_and_more_and_questions"
+    assert train[train.index("--valid_dir") + 1] == f"{here}raw/dev_and_questions"
+    assert joined[-2:] == [f"{here}raw/a_and_more", f"{here}dialogue/dtrain"]
+    assert "questions_dev" in works and ("feats_dtrain" in works) == bool(encoder)

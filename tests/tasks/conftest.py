@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ import yaml
 from transformers import AutoConfig, AutoModel
 
 from freeze_omni.bin.train import load_task, main
-from freeze_omni.llm.units import CtcUnits
+from freeze_omni.encoder.lexicon import WordCounts
+from freeze_omni.llm.units import CtcUnits, spelled_words
 from freeze_omni.tasks.data_dirs import add_data_dirs
 from tests.contract.parts.pretrained import MODELS as SPEECH_MODELS
 from tests.tasks.corpus import DECODER, ENCODER, TEXTS, write_corpus
@@ -58,6 +60,15 @@ STAGES = {
     ),
     "2.3_prefix": ("prefix", {}, {"2.2": "speech_decoder", "1.3_prefix": "llm_tuning"}),
 }
+WARM = {"share": 0.5, "later": 0.5}
+POOL = {"adapter": {"pool": {"size": 16, "heads": 2, "layers": 1, "dropout": 0.0}}, "still_encoder": True}
+CONV = {"adapter": {"conv": {}}, "still_encoder": True, "warm_start": {"share": 0.5}, "learned_filler": True}
+SPOKEN = {  # with CTC units of kind word
+    "1.2_pool": ("adapter", POOL | {"warm_start": WARM}, {"1.1": "encoder,ctc"}),
+    "1.3_pool": ("dialogue", {"prompt": 5}, {"1.2_pool": "adapter", "1.1": "encoder,ctc"}),
+    "1.2_conv_words": ("adapter", CONV, {"1.1": "encoder,ctc"}),
+    "1.3_conv_words": ("dialogue", {"prompt": 5}, {"1.2_conv_words": "adapter", "1.1": "encoder,ctc"}),
+}
 
 
 @dataclass
@@ -65,10 +76,11 @@ class Toy:
     """A corpus, an LLM and units in one folder, and the stages made with them."""
 
     folder: Path
+    stages: Mapping[str, tuple[str, dict[str, Any], dict[str, str]]] = field(default_factory=lambda: STAGES)
 
     def options(self, name: str, **more: Any) -> list[str]:
         """Command-line options of a stage, its YAML written to the folder."""
-        _, model, sources = STAGES[name]
+        _, model, sources = self.stages[name]
         content = {
             "optim_conf": {"lr": "2e-3"},
             "batch_type": "unsorted",
@@ -105,7 +117,7 @@ class Toy:
 
     def build(self, name: str, **more: Any) -> tuple[torch.nn.Module, argparse.Namespace]:
         """The model of a stage and its options."""
-        task = load_task(STAGES[name][0])
+        task = load_task(self.stages[name][0])
         args = task.get_parser().parse_args(self.options(name, **more))
         return task.build_model(args), args
 
@@ -113,7 +125,7 @@ class Toy:
         """All of the corpus as the stage's model takes it."""
         from espnet2.train.dataset import ESPnetDataset
 
-        task = load_task(STAGES[name][0])
+        task = load_task(self.stages[name][0])
         add_data_dirs(args, task.files, task.optional, task.sample_hz)
         data = ESPnetDataset(args.train_data_path_and_name_and_type, preprocess=task.build_preprocess_fn(args, True))
         ids = [line.split()[0] for line in open(args.train_shape_file[0], encoding="utf-8")]
@@ -128,6 +140,17 @@ def toy(tmp_path_factory) -> Toy:
     toy_llm(folder / "llm")
     CtcUnits.from_llm(TEXTS, toy_tokenizer(), min_count=1).save(folder / "units")
     return Toy(folder)
+
+
+@pytest.fixture(scope="session")
+def spoken(tmp_path_factory):
+    """The toy corpus with units of kind word, and the stages of SPOKEN."""
+    folder = tmp_path_factory.mktemp("spoken")
+    write_corpus(folder / "data")
+    toy_llm(folder / "llm")
+    words = {word for text in TEXTS for word in spelled_words(text)}
+    CtcUnits.from_words(WordCounts(dict.fromkeys(sorted(words), 0.01))).save(folder / "units")
+    return Toy(folder, STAGES | SPOKEN)
 
 
 @pytest.fixture

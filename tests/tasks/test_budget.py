@@ -74,7 +74,7 @@ def test_stops_the_batches_and_tells_the_model_how_far_it_is():
         seen.append((batch, model.progress))
         scheduler.step()
     assert seen == [(0, 0.0), (1, 0.25), (2, 0.5), (3, 0.75)]
-    assert list(until_spent(range(3), [None], model)) == [0, 1, 2]
+    assert list(until_spent(range(3), [None], model, by_epochs=0.25)) == [0, 1, 2] and model.progress == 0.25
 
 
 def test_needs_an_end():

@@ -6,32 +6,9 @@ import pytest
 import torch
 
 from freeze_omni.adapter.words import spell
-from freeze_omni.encoder.lexicon import WordCounts
-from freeze_omni.llm.units import CtcUnits, spelled_words
-from tests.tasks.conftest import STAGES, Toy
-from tests.tasks.corpus import TEXTS, write_corpus
-from tests.toy import toy_llm
-
-WARM = {"share": 0.5, "later": 0.5}
-POOL = {"adapter": {"pool": {"size": 16, "heads": 2, "layers": 1, "dropout": 0.0}}, "still_encoder": True}
-MINE = {
-    "1.2_pool": ("adapter", POOL | {"warm_start": WARM}, {"1.1": "encoder,ctc"}),
-    "1.3_pool": ("dialogue", {"prompt": 5}, {"1.2_pool": "adapter", "1.1": "encoder,ctc"}),
-}
-
-
-@pytest.fixture(scope="module")
-def spoken(tmp_path_factory) -> Toy:
-    """The toy corpus with units of kind word."""
-    folder = tmp_path_factory.mktemp("pool")
-    write_corpus(folder / "data")
-    toy_llm(folder / "llm")
-    words = {word for text in TEXTS for word in spelled_words(text)}
-    CtcUnits.from_words(WordCounts(dict.fromkeys(sorted(words), 0.01))).save(folder / "units")
-    with pytest.MonkeyPatch.context() as patch:
-        for name, one in MINE.items():
-            patch.setitem(STAGES, name, one)
-        yield Toy(folder)
+from freeze_omni.llm.units import spelled_words
+from tests.tasks.conftest import POOL, WARM
+from tests.tasks.corpus import TEXTS
 
 
 def test_positions_are_the_tokens_of_the_words(spoken):

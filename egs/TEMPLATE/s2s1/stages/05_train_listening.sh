@@ -11,17 +11,67 @@ stage_5() {
         --units "${datadir}/token_list" --cmvn "${stats}/train/feats_stats.npz"
 }
 
+# answers_too ADAPTER: whether its stage 1.2 has `targets: both`, in its YAML or in --adapter_args.
+answers_too() {
+    [[ " ${adapter_args} " == *" targets=both "* ]] ||
+        [[ "$(ask_python key "${conf}/1.2_adapter_$1.yaml" model)" == *'"targets": "both"'* ]]
+}
+
+# with_questions DATA: the directory that has its utterances, and answered questions.
+with_questions() { echo "$(heard "$1")_and_questions"; }
+
+# The answered questions of a dialogue set, whose text is what is said in them, next to utterances without an answer.
+join_questions() { # join_questions TO DATA DIALOGUE
+    local joined=$1 data=$2 dialogue=$3 name
+    mkdir -p "${joined}"
+    for name in wav.scp feats.scp text utt2spk utt2num_samples utt2num_frames; do
+        rm -f "${joined}/${name}"
+        [ -f "${data}/${name}" ] && [ -f "${dialogue}/${name}" ] || continue
+        { cat "${data}/${name}"; filter_scp.pl "${dialogue}/answer" "${dialogue}/${name}"; } |
+            LC_ALL=C sort >"${joined}/${name}"
+    done
+    {
+        if [ -f "${data}/utt2corpus" ]; then cat "${data}/utt2corpus"; else awk '{print $1, "speech"}' "${data}/text"; fi
+        awk '{print $1, "questions"}' "${dialogue}/answer"
+    } | LC_ALL=C sort >"${joined}/utt2corpus" # for corpus_weights
+    cp "${dialogue}/answer" "${joined}/answer"
+    rm -f "${joined}/history" # an empty table would count as broken
+    if grep -qs . "${dialogue}/history"; then
+        filter_scp.pl "${dialogue}/answer" "${dialogue}/history" >"${joined}/history"
+        [ -s "${joined}/history" ] || rm "${joined}/history"
+    fi
+}
+
+join_questions_once() { # join_questions_once DATA DIALOGUE
+    local joined
+    joined=$(with_questions "$1")
+    once "$(of_dump "${joined}")questions_$(basename "$1")" --makes "${joined}" -- \
+        join_questions "${joined}" "$(heard "$1")" "$(heard "$2")"
+}
+
 stage_6() {
     [ -n "${train_set}" ] || { log "no --train_set: nothing to do"; return; }
     [ -n "${llm}${dialogue_train_set}" ] || { log "no --llm: the adapter is skipped"; return; }
     need llm
-    local adapter folder parts
+    local adapter folder parts train_dir valid_dir data="${dumpdir}/dialogue/${dialogue_train_set}"
+    local valid="${dumpdir}/dialogue/${dialogue_valid_set}"
     for adapter in ${adapters}; do
         folder=$(folder_of adapter "${adapter}")
         take_parts adapter "${adapter}"
+        train_dir=$(asr_train_dir) valid_dir="${dumpdir}/raw/${valid_set}"
+        if answers_too "${adapter}"; then
+            need dialogue_train_set dialogue_valid_set
+            dump_feats "${data}"
+            dump_feats "${valid}" --in_use true
+            join_questions_once "${train_dir}" "${data}"
+            join_questions_once "${valid_dir}" "${valid}"
+            train_dir=$(with_questions "${train_dir}") valid_dir=$(with_questions "${valid_dir}")
+        else
+            train_dir=$(heard "${train_dir}") valid_dir=$(heard "${valid_dir}")
+        fi
         train "${folder}" adapter "1.2_adapter_${adapter}" "${parts[@]%:*}" "${llm}" -- \
             --init_parts "${parts[@]}" --units "${datadir}/token_list" --llm "${llm}" --system "${system_prompt}" \
-            --train_dir "$(heard "$(asr_train_dir)")" --valid_dir "$(heard "${dumpdir}/raw/${valid_set}")"
+            --train_dir "${train_dir}" --valid_dir "${valid_dir}"
     done
 }
 

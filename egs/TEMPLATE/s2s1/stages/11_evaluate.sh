@@ -21,7 +21,7 @@ decode_model() {
     local adapter=$1 root=$2 set overrides sets=() subjects=() voice=()
     for set in $(asr_test_sets 2>/dev/null); do sets+=("${dumpdir}/raw/${set}"); done
     if [ "${adapter}" = "${adapters%% *}" ]; then
-        voice=(--tts "${dumpdir}/dialogue/${spoken_test_set}")
+        voice=(--cascade --tts "${dumpdir}/dialogue/${spoken_test_set}")
         if ((duplex_scenes > 0)) && wanted duplex; then voice+=(--duplex "${dumpdir}/duplex_scenes"); fi
         if [ -n "${judge}" ]; then voice+=(--judge "${judge}"); fi
     fi
