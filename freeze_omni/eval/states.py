@@ -27,10 +27,10 @@ from freeze_omni.data.tables import read_table
 from freeze_omni.duplex.labels import Segment
 from freeze_omni.duplex.state_head import ANSWER, IGNORE, NO_LABEL, STATES
 from freeze_omni.eval.batch import context
-from freeze_omni.eval.bootstrap import share_of, summarise
+from freeze_omni.eval.bootstrap import mean_of, share_of, summarise
 from freeze_omni.eval.config import DecodeConfig, TakeRule
 from freeze_omni.eval.outputs import match, read_numbers, read_sounds, speech_segments
-from freeze_omni.eval.report import Found, Report, Section, number, share, summary, table
+from freeze_omni.eval.report import Found, Report, Section, mean, number, share, summary, table
 from freeze_omni.eval.runner import DecodeJob, Units, data_of, read_records
 from freeze_omni.eval.sets import (
     first_keys,
@@ -51,6 +51,7 @@ _MEASURES = {
     "false_pause": "false takes in pauses %",
     "false_other": "replies to other sounds %",
 }
+DROPPED = "turns dropped %"
 
 
 @dataclass(frozen=True)
@@ -161,28 +162,34 @@ def score_scenes(scenes: Iterable[LabelledScene], rule: TakeRule | None = None) 
     }
 
 
-def state_f1(scenes: Iterable[LabelledScene]) -> dict[str, dict[str, float | int]]:
-    """Precision, recall and F1 of each state over labelled chunks, where a model hears them: look-ahead comes later."""
-    pairs = [
-        (label, max(range(STATES), key=lambda state: said[state]))
-        for scene in scenes
-        for label, said in zip(
-            scene.labels, scene.probabilities[max(len(scene.probabilities) - len(scene.labels), 0) :], strict=False
-        )
-        if label != NO_LABEL
-    ]
-    result: dict[str, dict[str, float | int]] = {}
+def state_f1(scenes: Iterable[LabelledScene]) -> dict[str, dict[str, Any]]:
+    """Precision, recall (with their 95 % intervals over scenes) and F1 of each state over labelled chunks, where a
+    model hears them: look-ahead comes later."""
+    pairs = [_pairs(scene) for scene in scenes]
+    result: dict[str, dict[str, Any]] = {}
     for state in range(STATES):
-        hits = sum(label == guess == state for label, guess in pairs)
-        labelled = sum(label == state for label, _ in pairs)
-        guessed = sum(guess == state for _, guess in pairs)
+        hits = [sum(label == guess == state for label, guess in one) for one in pairs]
+        labelled = [sum(label == state for label, _ in one) for one in pairs]
+        guessed = [sum(guess == state for _, guess in one) for one in pairs]
+        rates = {"precision": mean_of(hits, guessed), "recall": mean_of(hits, labelled)}
+        chunks = sum(labelled)
         result[str(state)] = {
-            "precision": round(hits / guessed, 4) if guessed else 0.0,
-            "recall": round(hits / labelled, 4) if labelled else 0.0,
-            "f1": round(2 * hits / (labelled + guessed), 4) if labelled + guessed else 0.0,
-            "chunks": labelled,
+            **{name: one["mean"] or 0.0 for name, one in rates.items()},
+            "f1": round(2 * sum(hits) / (chunks + sum(guessed)), 4) if chunks + sum(guessed) else 0.0,
+            "chunks": chunks,
+            "intervals": {name: [one["low"], one["high"]] for name, one in rates.items() if one["mean"] is not None},
         }
     return result
+
+
+def _pairs(scene: LabelledScene) -> list[tuple[int, int]]:
+    """Label and likeliest state of every labelled chunk."""
+    heard = scene.probabilities[max(len(scene.probabilities) - len(scene.labels), 0) :]
+    return [
+        (label, max(range(STATES), key=lambda state: said[state]))
+        for label, said in zip(scene.labels, heard, strict=False)
+        if label != NO_LABEL
+    ]
 
 
 def _segments(scenes: Iterable[LabelledScene]) -> Iterator[tuple[LabelledScene, Segment, bool, float]]:
@@ -213,11 +220,24 @@ def read_labelled(data: Path, records: Mapping[str, Mapping[str, Any]]) -> list[
 def _rows(models: Found) -> list[str]:
     rows = []
     for model, states in models:
-        rows.append([model, *(share(states[name]) for name in _MEASURES), summary(states["delay_s"], 2)])
-        rows += [[f"- {kind}", "", "", share(one), ""] for kind, one in states["false_other_by_kind"].items()]
-    f1_rows = [[model, *(number(states["f1"][state]["f1"], 3) for state in "012")] for model, states in models]
-    head = ["model", *_MEASURES.values(), "delay s"]
-    return [*table(head, rows), *table(["F1 of the states", "0", "1", "2"], f1_rows)]
+        shares = [share(states.get(name)) for name in (*_MEASURES, "turns_dropped")]
+        rows.append([model, *shares, summary(states["delay_s"], 2)])
+        rows += [[f"- {kind}", "", "", share(one), "", ""] for kind, one in states["false_other_by_kind"].items()]
+    head = ["model", *_MEASURES.values(), DROPPED, "delay s"]
+    by_state = [
+        [model, state, *(_percent(one, name) for name in ("precision", "recall")), number(one["f1"], 3), one["chunks"]]
+        for model, states in models
+        for state, one in states["f1"].items()
+    ]
+    return [*table(head, rows), *table(["model", "state", "precision %", "recall %", "F1", "chunks"], by_state)]
+
+
+def _percent(figures: Mapping[str, Any], name: str) -> str:
+    """A share of chunks in percent, with its interval; of results without intervals the share alone."""
+    low, high = figures.get("intervals", {}).get(name, (None, None))
+    if low is None:
+        return number(100 * figures[name], 1)
+    return mean({"mean": 100 * figures[name], "low": 100 * low, "high": 100 * high}, 1)
 
 
 SECTIONS = (Section("Turn taking", "states", _rows),)
@@ -243,7 +263,7 @@ def evaluate(args: argparse.Namespace, config: DecodeConfig) -> Report:
         notes.append("a take is where the system begins to speak; the paper's head decides before that")
     found = read_labelled(args.data, records)
     figures = score_scenes(found, rule)
-    measures = {**_MEASURES, "turns_dropped": "turns dropped %"}
+    measures = {**_MEASURES, "turns_dropped": DROPPED}
     rows = [[share(figures[name]) for name in measures] + [summary(figures["delay_s"], 2)]]
     title = f"Turn taking, {args.set or args.data.name}, {len(found)} scenes"
     return Report(title, [*measures.values(), "delay s"], rows, {"duplex": figures}, notes)
