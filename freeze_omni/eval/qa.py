@@ -54,7 +54,7 @@ from freeze_omni.eval.sets import (
 from freeze_omni.eval.wer import error_rate, normaliser
 from freeze_omni.llm.generate import GenerationConfig, generate_batch
 from freeze_omni.llm.order import Rounds
-from freeze_omni.session.events import ANSWER
+from freeze_omni.session.events import ANSWER, NO_ANSWER
 from freeze_omni.session.reducer import decide
 
 Asked = Mapping[str, Mapping[str, Any]]
@@ -142,7 +142,7 @@ def first_answer(probabilities: Sequence[Sequence[float]], no_answer_above: floa
     """The first chunk that decides 1; None if 2 comes first, or neither."""
     for chunk, said in enumerate(probabilities):
         state = decide(tuple(said), no_answer_above=no_answer_above)
-        if state:
+        if state in (ANSWER, NO_ANSWER):
             return chunk if state == ANSWER else None
     return None
 

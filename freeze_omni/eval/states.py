@@ -7,7 +7,9 @@ take            share of complete turns that were decided 1 between `early_s` be
                 and not earlier
 false pause     share of complete turns with a pause, and of turns that break off, that were decided 1 before
                 their end (a turn that breaks off has none before the next segment)
-false other     share of backchannels, noises, side talks and echoes that were decided 1, up to `late_s` after them
+wait            share of requests to wait that were decided 3 up to `late_s` after them, of a head with that state
+false other     share of backchannels, noises, side talks, echoes and requests to wait that were decided 1, up to
+                `late_s` after them
 delay           seconds from the end of a taken turn to the end of the chunk with the decision
 f1              of every state over the labelled chunks, each chunk alone, the likeliest state taken
 """
@@ -25,7 +27,7 @@ from torch import Tensor, nn
 from freeze_omni.data.audio import read_audio
 from freeze_omni.data.tables import read_table
 from freeze_omni.duplex.labels import Segment
-from freeze_omni.duplex.state_head import ANSWER, IGNORE, NO_LABEL, STATES
+from freeze_omni.duplex.state_head import ANSWER, IGNORE, NO_LABEL, STATES, WAIT
 from freeze_omni.eval.batch import context
 from freeze_omni.eval.bootstrap import mean_of, share_of, summarise
 from freeze_omni.eval.config import DecodeConfig, TakeRule
@@ -57,7 +59,7 @@ DROPPED = "turns dropped %"
 @dataclass(frozen=True)
 class LabelledScene:
     """What should happen, and what the model said. paused: whether each segment has a pause inside. labels: state of
-    every chunk, -1 without label. probabilities: of the states 0, 1, 2 at every chunk. no_answer_above: of the model.
+    every chunk, -1 without label. probabilities: of the head's states at every chunk. no_answer_above: of the model.
     """
 
     key: str
@@ -69,7 +71,7 @@ class LabelledScene:
 
 
 def decode(job: DecodeJob) -> dict[str, dict[str, Any]]:
-    """Write records.jsonl, the probabilities of the three states at every chunk, and `text`, the transcripts."""
+    """Write records.jsonl, the probabilities of the states at every chunk, and `text`, the transcripts."""
     config, table, histories = job.config.states, read_table(job.data / "wav.scp"), read_histories(job.data)
 
     def work(todo: Units) -> Iterator[list[dict[str, Any]]]:
@@ -87,7 +89,7 @@ def decode(job: DecodeJob) -> dict[str, dict[str, Any]]:
 
 @torch.no_grad()
 def stream(model: Any, sounds: Sequence[np.ndarray], contexts: Sequence[Tensor]) -> list[dict[str, Any]]:
-    """Probabilities (chunks, 3), rounded, and the transcript of each sound (S_i,), heard step by step to its end.
+    """Probabilities (chunks, states), rounded, and the transcript of each sound (S_i,), heard step by step to its end.
     contexts: the positions (P_i, E) before each."""
     size, rows, late = model.rates.chunk_samples, len(sounds), model.listening.delay_samples
     chunks = [len(sound) // size for sound in sounds]
@@ -135,7 +137,7 @@ def decision_times(scene: LabelledScene, state: int, rule: TakeRule, start_s: fl
 def score_scenes(scenes: Iterable[LabelledScene], rule: TakeRule | None = None) -> dict[str, Any]:
     """All measures over the scenes; a share of nothing is None."""
     rule, scenes = rule or TakeRule(), list(scenes)
-    hits: dict[str, list[bool]] = {"take": [], "turns_dropped": [], "false_pause": []}
+    hits: dict[str, list[bool]] = {"take": [], "turns_dropped": [], "false_pause": [], "wait": []}
     others: dict[str, list[bool]] = {}
     delays: list[float] = []
     for scene, segment, paused, limit_s in _segments(scenes):
@@ -152,6 +154,8 @@ def score_scenes(scenes: Iterable[LabelledScene], rule: TakeRule | None = None) 
             hits["false_pause"].append(bool(decision_times(scene, ANSWER, rule, start_s, limit_s)))
         else:
             others.setdefault(segment.kind, []).append(bool(decision_times(scene, ANSWER, rule, start_s, late_s)))
+            if segment.kind == "wait" and any(len(said) > WAIT for said in scene.probabilities):
+                hits["wait"].append(bool(decision_times(scene, WAIT, rule, start_s, late_s)))
     return {
         **{name: share_of(found) for name, found in hits.items()},
         "false_other": share_of([hit for found in others.values() for hit in found]),
@@ -165,9 +169,11 @@ def score_scenes(scenes: Iterable[LabelledScene], rule: TakeRule | None = None) 
 def state_f1(scenes: Iterable[LabelledScene]) -> dict[str, dict[str, Any]]:
     """Precision, recall (with their 95 % intervals over scenes) and F1 of each state over labelled chunks, where a
     model hears them: look-ahead comes later."""
-    pairs = [_pairs(scene) for scene in scenes]
+    scenes = list(scenes)
+    states = max((len(said) for scene in scenes for said in scene.probabilities), default=STATES)
+    pairs = [_pairs(scene, states) for scene in scenes]
     result: dict[str, dict[str, Any]] = {}
-    for state in range(STATES):
+    for state in range(states):
         hits = [sum(label == guess == state for label, guess in one) for one in pairs]
         labelled = [sum(label == state for label, _ in one) for one in pairs]
         guessed = [sum(guess == state for _, guess in one) for one in pairs]
@@ -182,11 +188,11 @@ def state_f1(scenes: Iterable[LabelledScene]) -> dict[str, dict[str, Any]]:
     return result
 
 
-def _pairs(scene: LabelledScene) -> list[tuple[int, int]]:
-    """Label and likeliest state of every labelled chunk."""
+def _pairs(scene: LabelledScene, states: int) -> list[tuple[int, int]]:
+    """Label and likeliest state of every labelled chunk; a head without a state 3 learns that as 2."""
     heard = scene.probabilities[max(len(scene.probabilities) - len(scene.labels), 0) :]
     return [
-        (label, max(range(STATES), key=lambda state: said[state]))
+        (min(label, states - 1), max(range(len(said)), key=lambda state: said[state]))
         for label, said in zip(scene.labels, heard, strict=False)
         if label != NO_LABEL
     ]
@@ -229,7 +235,13 @@ def _rows(models: Found) -> list[str]:
         for model, states in models
         for state, one in states["f1"].items()
     ]
-    return [*table(head, rows), *table(["model", "state", "precision %", "recall %", "F1", "chunks"], by_state)]
+    waits = [
+        f"- {model}: requests to wait that were heard as such: {share(states['wait'])}"
+        for model, states in models
+        if states.get("wait", {}).get("count")
+    ]
+    tables = [*table(head, rows), *table(["model", "state", "precision %", "recall %", "F1", "chunks"], by_state)]
+    return [*tables, *waits, *([""] if waits else [])]
 
 
 def _percent(figures: Mapping[str, Any], name: str) -> str:

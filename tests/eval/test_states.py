@@ -105,3 +105,16 @@ def test_results_show_dropped_turns_and_each_state():
     for one in figures["f1"].values():
         del one["intervals"]  # of results recorded before there were any
     assert "| mine | 1 | 100.0 | 50.0 | 0.667 | 2 |" in "\n".join(SECTIONS[0].lines([("mine", figures)]))
+
+
+def test_requests_to_wait_are_judged_of_a_head_that_knows_them():
+    heard = [[0.1, 0.1, 0.1, 0.7]]
+    four = replace(
+        scene([0, 0, 0], kind="wait", end_s=2.0, labels=[0, 0, 3]), probabilities=[[0.7, 0.1, 0.1, 0.1]] * 2 + heard
+    )
+    three = scene([0, 0, 2], kind="wait", end_s=2.0, labels=[0, 0, 3])
+    found = score_scenes([four], RULE)
+    assert found["wait"]["share"] == 1 and found["f1"]["3"]["recall"] == 1.0
+    assert "requests to wait that were heard as such: 100.0" in "\n".join(SECTIONS[0].lines([("mine", found)]))
+    found = score_scenes([three], RULE)
+    assert found["wait"]["count"] == 0 and list(found["f1"]) == ["0", "1", "2"] and found["f1"]["2"]["recall"] == 1.0
