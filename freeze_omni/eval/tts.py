@@ -27,7 +27,7 @@ from freeze_omni.eval.meters import SCALES
 from freeze_omni.eval.outputs import match, read_sounds
 from freeze_omni.eval.quality import score_quality
 from freeze_omni.eval.report import MISSING, Found, Report, Section, mean, number, rate, table
-from freeze_omni.eval.runner import DecodeJob, Units, read_records
+from freeze_omni.eval.runner import DecodeJob, Units, data_of, read_records
 from freeze_omni.eval.sets import first_keys
 from freeze_omni.eval.wer import error_rate
 from freeze_omni.session.answer import own_answers
@@ -120,17 +120,18 @@ def score_speech(root: Path, config: DecodeConfig, judge: Path, device: str = "c
     """Error rates of every speech setting, of the codec's copies, of the originals, and of streamed answers."""
     figures: dict[str, Any] = {}
     for name, clips, path, record in _judged_folders(root):
-        heard, texts = judged_texts(clips, judge, config.score.judge, device), read_table(path, need_value=False)
+        own = config.score.of(data_of(path.parent).name)
+        heard, texts = judged_texts(clips, judge, own.judge, device), read_table(path, need_value=False)
         said = {key: texts[key] for key in heard}
-        figures[name] = _rates(said, heard, config.score.normaliser) | _speed(record)
+        figures[name] = _rates(said, heard, own.normaliser) | _speed(record)
     return figures
 
 
 def judge_part(root: Path, config: DecodeConfig, judge: Path, device: str, part: Part) -> None:
     """A job's share of what the judge hears for `score_speech`."""
-    for _, clips, _, _ in _judged_folders(root):
+    for _, clips, path, _ in _judged_folders(root):
         with suppress(LeftToOthers):
-            judged_texts(clips, judge, config.score.judge, device, part)
+            judged_texts(clips, judge, config.score.of(data_of(path.parent).name).judge, device, part)
 
 
 def _judged_folders(root: Path) -> list[tuple[str, Path, Path, dict[str, Any]]]:
