@@ -3,8 +3,8 @@
     freeze-omni duplex-scenes --data dump/dialogue/duplex_test --output dump/duplex_scenes --count 10
     freeze-omni duplex-scenes --data data/questions data/others --output scenes
 
-Dialogue sets of stage 4 know their kinds of sound. In other directories utterances whose ids begin with backchannel- or
-side- are of that kind; all others are a user's questions.
+Dialogue sets of stage 4 know their kinds of sound. In other directories utterances whose ids begin with backchannel-,
+side- or wait- are of that kind; all others are a user's questions.
 """
 
 import argparse
@@ -13,7 +13,7 @@ from pathlib import Path
 from freeze_omni.bin.errors import user_errors
 from freeze_omni.config import build, read_yaml
 from freeze_omni.data.tables import TableError
-from freeze_omni.eval.duplex.compose import NOT_FOR_IT, ComposeConfig, Composer, Pools, read_sounds
+from freeze_omni.eval.duplex.compose import NAMED, ComposeConfig, Composer, Pools, read_sounds
 from freeze_omni.eval.duplex.scene import KINDS
 
 
@@ -38,7 +38,7 @@ def main(arguments: list[str] | None = None) -> None:
     scenes = Composer(pools, config).write(chosen.output, kinds, chosen.count, chosen.seed)
     seconds = sum(scene.seconds for scene in scenes)
     print(f"{chosen.output}: {len(scenes)} scenes, {chosen.count} each of {', '.join(kinds)}; {seconds:.0f} s")
-    for kind in [kind for kind in NOT_FOR_IT if kind not in pools.kinds()]:
+    for kind in [kind for kind in NAMED if kind not in pools.kinds()]:
         print(f"no {kind} scenes: --data has no utterance {kind}-*")
 
 

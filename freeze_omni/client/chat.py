@@ -11,7 +11,8 @@ import numpy as np
 
 from freeze_omni.client.realtime import HZ, Realtime, decode
 
-STATE_NAMES = ("listening on", "answer", "nothing to answer")  # as `session.events` has them, which no client imports
+# as `session.events` has them, which no client imports
+STATE_NAMES = ("listening on", "answer", "nothing to answer", "wait")
 
 
 @dataclass

@@ -24,8 +24,8 @@ FILES = {
     "qa": ("questions.jsonl",),
     "dialogue": (*SCENES, "spk2utt", "states", "scene", *ANSWERED, "history", "questions.jsonl"),
 }
-STATES = ("0", "1", "2", "-1")
-SEGMENT_KINDS = ("complete", "cutoff", "backchannel", "noise", "side", "echo")
+STATES = ("0", "1", "2", "3", "-1")
+SEGMENT_KINDS = ("complete", "cutoff", "backchannel", "noise", "side", "echo", "wait")
 QUESTION_KEYS = {"id": str, "question": str, "answers": list, "kind": str, "phrasing": (str, int)}
 UNPRINTABLE = ("Cc", "Co", "Cn", "Cs")  # Unicode: control, private, unassigned, surrogate
 

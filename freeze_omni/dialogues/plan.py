@@ -186,7 +186,7 @@ def plan_set(
     turns = [r for r in recordings if r.text in texts]
     pools = {"complete": turns, "paused": turns, "cutoff": turns or recordings, "noise": recordings}
     others = read_set(data / config.duplex) if config.duplex else []
-    pools |= {kind: [r for r in others if r.id.startswith(f"{kind}-")] for kind in ("backchannel", "side")}
+    pools |= {kind: [r for r in others if r.id.startswith(f"{kind}-")] for kind in ("backchannel", "side", "wait")}
     pools["echo"] = read_set(data / config.own_voice) if config.own_voice else []
     earlier = [(one.recording.text, one.answer) for one in planned]
     for kind, count in config.scenes.items():

@@ -5,12 +5,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from freeze_omni.duplex.state_head import ANSWER, IGNORE, NO_LABEL, SPEAKING
+from freeze_omni.duplex.state_head import ANSWER, IGNORE, NO_LABEL, SPEAKING, WAIT
 
-Kind = Literal["complete", "cutoff", "backchannel", "noise", "side", "echo"]
+Kind = Literal["complete", "cutoff", "backchannel", "noise", "side", "echo", "wait"]
 # after a cutoff the user will go on: nothing is decided
-DECISIONS = {"complete": ANSWER, "cutoff": None} | dict.fromkeys(("backchannel", "noise", "side", "echo"), IGNORE)
-TO_SYSTEM = ("complete", "cutoff")
+DECISIONS = {"complete": ANSWER, "cutoff": None, "wait": WAIT}
+DECISIONS |= dict.fromkeys(("backchannel", "noise", "side", "echo"), IGNORE)
+TO_SYSTEM = ("complete", "cutoff", "wait")
+GOES_ON = ("cutoff", "wait")  # the turn is not over
 ROUNDING_S = 1e-6
 
 
@@ -19,7 +21,7 @@ class Segment:
     """One stretch of sound on the user's side, its inner pauses included, from its true start to its true end.
 
     kind: complete (a turn for the system, said to its end), cutoff (a turn that breaks off), backchannel ("uh-huh"),
-    noise, side (speech that is not for the system), echo (of what the system says).
+    noise, side (speech that is not for the system), echo (of what the system says), wait ("hold on a moment").
     """
 
     kind: Kind
@@ -57,12 +59,12 @@ def needed_s(segments: Sequence[Segment], config: LabelConfig) -> float:
 
 
 def chunk_labels(segments: Sequence[Segment], chunks: int, config: LabelConfig | None = None) -> list[int]:
-    """One label for each of `chunks` chunks: 0, 1, 2, or -1 for none.
+    """One label for each of `chunks` chunks: 0, 1, 2, 3, or -1 for none.
 
-    0 wherever nothing has been decided: in speech, in pauses, after a cut-off turn. 1 or 2 on the decision chunk of a
-    segment and in the silence after it, until the next segment starts: a head that misses the first chunk is to decide
-    later. -1 where another sound goes on. A decision is void if the user speaks to the system before its chunk has
-    ended; one of nothing to answer also if any other sound is heard, or while a cut-off turn waits.
+    0 wherever nothing has been decided: in speech, in pauses, after a cut-off turn. 1, 2 or 3 on the decision chunk of
+    a segment and in the silence after it, until the next segment starts: a head that misses the first chunk is to
+    decide later. -1 where another sound goes on. A decision is void if the user speaks to the system before its chunk
+    has ended; one of 2 or 3 also if any other sound is heard; one of 2 also while a turn waits, cut off or by a `wait`.
     """
     config = config or LabelConfig()
     labels = [SPEAKING] * chunks
@@ -83,5 +85,7 @@ def _void(segment: Segment, segments: Sequence[Segment], chunk: int, config: Lab
     over = [x for x in segments if x.end_s > segment.end_s and x.start_s < heard_s]
     if segment.kind == "complete":
         return any(other.kind in TO_SYSTEM for other in over)
+    if segment.kind == "wait":
+        return bool(over)
     before = [x for x in segments if x.end_s <= segment.end_s and x.kind in TO_SYSTEM]
-    return bool(over) or bool(before) and max(before, key=lambda other: other.end_s).kind == "cutoff"
+    return bool(over) or bool(before) and max(before, key=lambda other: other.end_s).kind in GOES_ON

@@ -9,7 +9,7 @@ from freeze_omni.data.augment import coloured_noise, reverberate, room_response
 from freeze_omni.duplex.labels import LabelConfig, Segment, chunk_labels, needed_s
 from freeze_omni.rates import Rates
 
-KINDS = ("complete", "paused", "cutoff", "backchannel", "noise", "side", "echo")
+KINDS = ("complete", "paused", "cutoff", "backchannel", "noise", "side", "echo", "wait")
 _FADE_S = 0.01
 _DIP_S = 0.03
 

@@ -105,7 +105,7 @@ def score(root: Path, config: DecodeConfig, judge: Path | None = None) -> dict[s
     figures: dict[str, dict[str, Any]] = {}
     for folder in [path.parent for path in sorted(root.glob("asr_*/decode.json"))]:
         references, found = read_table(data_of(folder) / "text"), {}
-        clean = normaliser(config.score.normaliser)
+        clean = normaliser(config.score.of(data_of(folder).name).normaliser)
         figures[folder.name.removeprefix("asr_")] = found
         files = {way: folder / f"text.{way}" for way in config.asr.ways}
         if not files.get(LLM, folder).exists():  # a model without task tokens

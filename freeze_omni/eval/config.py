@@ -132,8 +132,17 @@ class JudgeConfig:
 
 
 @dataclass(frozen=True)
+class SetScoreConfig:
+    """Of one test set in another language: what it has in place of `normaliser` and of the judge's `language`."""
+
+    normaliser: str | None = None
+    language: str | None = None
+
+
+@dataclass(frozen=True)
 class ScoreConfig:
-    """normaliser: of eval/wer.py. dnsmos, speaker_similarity: see eval/quality.py, on `quality_clips` of each kind."""
+    """normaliser: of eval/wer.py. sets: what some sets, by the name of their folder, have of their own. dnsmos,
+    speaker_similarity: see eval/quality.py, on `quality_clips` of each kind."""
 
     normaliser: str = "english"
     dnsmos: bool = False
@@ -141,6 +150,13 @@ class ScoreConfig:
     quality_clips: int = 12
     judge: JudgeConfig = field(default_factory=JudgeConfig)
     takes: TakeRule = field(default_factory=TakeRule)
+    sets: dict[str, SetScoreConfig] = field(default_factory=dict)
+
+    def of(self, name: str) -> ScoreConfig:
+        """How the set of that name is scored."""
+        own = self.sets.get(name, SetScoreConfig())
+        judge = replace(self.judge, language=own.language or self.judge.language)
+        return replace(self, normaliser=own.normaliser or self.normaliser, judge=judge)
 
 
 @dataclass(frozen=True)

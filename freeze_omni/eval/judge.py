@@ -151,7 +151,8 @@ def judged_sounds(job: DecodeJob, sounds: Mapping[str, str], needed: bool = True
     folder = job.output / JUDGED
     write_table(folder / "wav.scp", sounds)
     try:
-        return judged_texts(folder, job.judge, job.config.score.judge, judge_device(job.device), job.part)
+        how = job.config.score.of(job.data.name).judge
+        return judged_texts(folder, job.judge, how, judge_device(job.device), job.part)
     except LeftToOthers:
         if needed:
             raise

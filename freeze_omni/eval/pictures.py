@@ -9,13 +9,14 @@ import numpy as np
 
 from freeze_omni.data.audio import read_audio
 from freeze_omni.data.tables import read_table
+from freeze_omni.duplex.state_head import STATES as STATES_OF_PAPER
 from freeze_omni.eval.codec import COPY, ORIGINAL
 from freeze_omni.eval.runner import data_of, read_records
 from freeze_omni.eval.sets import read_states
 
 Picture = tuple[str, Path]
-COLOURS = ("tab:gray", "tab:green", "tab:red")
-STATES = ("0 goes on", "1 answer", "2 do not answer")
+COLOURS = ("tab:gray", "tab:green", "tab:red", "tab:purple")
+STATES = ("0 goes on", "1 answer", "2 do not answer", "3 wait")
 _WINDOW_S = 0.032
 _RANGE_DB = 80.0
 # part of a bar: the marks between which it lies (`end` is the end of the question's sound)
@@ -74,14 +75,16 @@ def states(folder: Path, output: Path, count: int = 3) -> list[Picture]:
 
 
 def draw_states(axes: Any, wav: np.ndarray, hz: int, said: np.ndarray, labels: Sequence[int]) -> None:
-    """Wave (S,), probabilities (C, 3) as lines at the chunks' ends, decisions in the labels as bars."""
+    """Wave (S,), probabilities (C, states) as lines at the chunks' ends, decisions in the labels as bars."""
     chunk_s = 0.16
     peak = max(float(np.abs(wav).max()), 1e-6)
     step = max(len(wav) // 4000, 1)
     axes.plot(np.arange(0, len(wav), step) / hz, wav[::step] / peak / 2 + 0.5, color="0.8", lw=0.5)
     ends = (np.arange(len(said)) + 1) * chunk_s
     for state, (colour, name) in enumerate(zip(COLOURS, STATES, strict=True)):
-        if len(said):
+        if state >= STATES_OF_PAPER and not (said.shape[-1] > state or state in labels):
+            continue
+        if len(said) and said.shape[1] > state:
             axes.plot(ends, said[:, state], color=colour, label=name, lw=1.2)
         for chunk, label in enumerate(labels):
             if label == state and label > 0:

@@ -37,7 +37,7 @@ from freeze_omni.eval.batch import (
     texts,
 )
 from freeze_omni.eval.bootstrap import mean_of, ratio_interval
-from freeze_omni.eval.config import DecodeConfig, QaDecodeConfig
+from freeze_omni.eval.config import DecodeConfig, QaDecodeConfig, ScoreConfig
 from freeze_omni.eval.judge import judged_sounds
 from freeze_omni.eval.outputs import match, read_texts
 from freeze_omni.eval.report import MISSING, Found, Report, Section, mean, number, rate, share, table
@@ -54,7 +54,7 @@ from freeze_omni.eval.sets import (
 from freeze_omni.eval.wer import error_rate, normaliser
 from freeze_omni.llm.generate import GenerationConfig, generate_batch
 from freeze_omni.llm.order import Rounds
-from freeze_omni.session.events import ANSWER
+from freeze_omni.session.events import ANSWER, NO_ANSWER
 from freeze_omni.session.reducer import decide
 
 Asked = Mapping[str, Mapping[str, Any]]
@@ -162,7 +162,7 @@ def first_answer(probabilities: Sequence[Sequence[float]], no_answer_above: floa
     """The first chunk that decides 1; None if 2 comes first, or neither."""
     for chunk, said in enumerate(probabilities):
         state = decide(tuple(said), no_answer_above=no_answer_above)
-        if state:
+        if state in (ANSWER, NO_ANSWER):
             return chunk if state == ANSWER else None
     return None
 
@@ -256,15 +256,16 @@ def score_records(records: Asked, references: References, normalise: str) -> dic
 
 def score(root: Path, config: DecodeConfig, judge: Path | None = None) -> dict[str, Any]:
     """Answers to spoken and written questions, in all and by round; sets: the same of sets decoded to qa_<set>."""
-    figures = score_set(root / "qa", config.score.normaliser)
+    figures = score_set(root / "qa", config.score)
     further = [path.parent for path in sorted(root.glob("qa_*/decode.json"))]
-    found = {folder.name.removeprefix("qa_"): score_set(folder, config.score.normaliser) for folder in further}
+    found = {folder.name.removeprefix("qa_"): score_set(folder, config.score) for folder in further}
     return {"qa": figures | ({"sets": found} if found else {})}
 
 
-def score_set(folder: Path, normalise: str) -> dict[str, Any]:
+def score_set(folder: Path, config: ScoreConfig) -> dict[str, Any]:
     """Figures of one decoding folder, its `set`, and where its `sound` is from if it was made elsewhere."""
     data = data_of(folder)
+    normalise = config.of(data.name).normaliser
     figures = score_rounds(read_records(folder / "records.jsonl"), question_answers(data), normalise)
     outside = Outside.of(data)
     made = {"sound": outside.sound, "left_out": len(outside.left_out)} if outside else {}

@@ -7,7 +7,9 @@ take            share of complete turns that were decided 1 between `early_s` be
                 and not earlier
 false pause     share of complete turns with a pause, and of turns that break off, that were decided 1 before
                 their end (a turn that breaks off has none before the next segment)
-false other     share of backchannels, noises, side talks and echoes that were decided 1, up to `late_s` after them
+wait            share of requests to wait that were decided 3 up to `late_s` after them, of a head with that state
+false other     share of backchannels, noises, side talks, echoes and requests to wait that were decided 1, up to
+                `late_s` after them
 delay           seconds from the end of a taken turn to the end of the chunk with the decision
 f1              of every state over the labelled chunks, each chunk alone, the likeliest state taken
 """
@@ -25,12 +27,12 @@ from torch import Tensor, nn
 from freeze_omni.data.audio import read_audio
 from freeze_omni.data.tables import read_table
 from freeze_omni.duplex.labels import Segment
-from freeze_omni.duplex.state_head import ANSWER, IGNORE, NO_LABEL, STATES
+from freeze_omni.duplex.state_head import ANSWER, IGNORE, NO_LABEL, STATES, WAIT
 from freeze_omni.eval.batch import context
-from freeze_omni.eval.bootstrap import share_of, summarise
+from freeze_omni.eval.bootstrap import mean_of, share_of, summarise
 from freeze_omni.eval.config import DecodeConfig, TakeRule
 from freeze_omni.eval.outputs import match, read_numbers, read_sounds, speech_segments
-from freeze_omni.eval.report import Found, Report, Section, number, share, summary, table
+from freeze_omni.eval.report import Found, Report, Section, mean, number, share, summary, table
 from freeze_omni.eval.runner import DecodeJob, Units, data_of, read_records
 from freeze_omni.eval.sets import (
     first_keys,
@@ -51,12 +53,13 @@ _MEASURES = {
     "false_pause": "false takes in pauses %",
     "false_other": "replies to other sounds %",
 }
+DROPPED = "turns dropped %"
 
 
 @dataclass(frozen=True)
 class LabelledScene:
     """What should happen, and what the model said. paused: whether each segment has a pause inside. labels: state of
-    every chunk, -1 without label. probabilities: of the states 0, 1, 2 at every chunk. no_answer_above: of the model.
+    every chunk, -1 without label. probabilities: of the head's states at every chunk. no_answer_above: of the model.
     """
 
     key: str
@@ -68,7 +71,7 @@ class LabelledScene:
 
 
 def decode(job: DecodeJob) -> dict[str, dict[str, Any]]:
-    """Write records.jsonl, the probabilities of the three states at every chunk, and `text`, the transcripts."""
+    """Write records.jsonl, the probabilities of the states at every chunk, and `text`, the transcripts."""
     config, table, histories = job.config.states, read_table(job.data / "wav.scp"), read_histories(job.data)
 
     def work(todo: Units) -> Iterator[list[dict[str, Any]]]:
@@ -86,7 +89,7 @@ def decode(job: DecodeJob) -> dict[str, dict[str, Any]]:
 
 @torch.no_grad()
 def stream(model: Any, sounds: Sequence[np.ndarray], contexts: Sequence[Tensor]) -> list[dict[str, Any]]:
-    """Probabilities (chunks, 3), rounded, and the transcript of each sound (S_i,), heard step by step to its end.
+    """Probabilities (chunks, states), rounded, and the transcript of each sound (S_i,), heard step by step to its end.
     contexts: the positions (P_i, E) before each."""
     size, rows, late = model.rates.chunk_samples, len(sounds), model.listening.delay_samples
     chunks = [len(sound) // size for sound in sounds]
@@ -134,7 +137,7 @@ def decision_times(scene: LabelledScene, state: int, rule: TakeRule, start_s: fl
 def score_scenes(scenes: Iterable[LabelledScene], rule: TakeRule | None = None) -> dict[str, Any]:
     """All measures over the scenes; a share of nothing is None."""
     rule, scenes = rule or TakeRule(), list(scenes)
-    hits: dict[str, list[bool]] = {"take": [], "turns_dropped": [], "false_pause": []}
+    hits: dict[str, list[bool]] = {"take": [], "turns_dropped": [], "false_pause": [], "wait": []}
     others: dict[str, list[bool]] = {}
     delays: list[float] = []
     for scene, segment, paused, limit_s in _segments(scenes):
@@ -151,6 +154,8 @@ def score_scenes(scenes: Iterable[LabelledScene], rule: TakeRule | None = None) 
             hits["false_pause"].append(bool(decision_times(scene, ANSWER, rule, start_s, limit_s)))
         else:
             others.setdefault(segment.kind, []).append(bool(decision_times(scene, ANSWER, rule, start_s, late_s)))
+            if segment.kind == "wait" and any(len(said) > WAIT for said in scene.probabilities):
+                hits["wait"].append(bool(decision_times(scene, WAIT, rule, start_s, late_s)))
     return {
         **{name: share_of(found) for name, found in hits.items()},
         "false_other": share_of([hit for found in others.values() for hit in found]),
@@ -161,28 +166,36 @@ def score_scenes(scenes: Iterable[LabelledScene], rule: TakeRule | None = None) 
     }
 
 
-def state_f1(scenes: Iterable[LabelledScene]) -> dict[str, dict[str, float | int]]:
-    """Precision, recall and F1 of each state over labelled chunks, where a model hears them: look-ahead comes later."""
-    pairs = [
-        (label, max(range(STATES), key=lambda state: said[state]))
-        for scene in scenes
-        for label, said in zip(
-            scene.labels, scene.probabilities[max(len(scene.probabilities) - len(scene.labels), 0) :], strict=False
-        )
-        if label != NO_LABEL
-    ]
-    result: dict[str, dict[str, float | int]] = {}
-    for state in range(STATES):
-        hits = sum(label == guess == state for label, guess in pairs)
-        labelled = sum(label == state for label, _ in pairs)
-        guessed = sum(guess == state for _, guess in pairs)
+def state_f1(scenes: Iterable[LabelledScene]) -> dict[str, dict[str, Any]]:
+    """Precision, recall (with their 95 % intervals over scenes) and F1 of each state over labelled chunks, where a
+    model hears them: look-ahead comes later."""
+    scenes = list(scenes)
+    states = max((len(said) for scene in scenes for said in scene.probabilities), default=STATES)
+    pairs = [_pairs(scene, states) for scene in scenes]
+    result: dict[str, dict[str, Any]] = {}
+    for state in range(states):
+        hits = [sum(label == guess == state for label, guess in one) for one in pairs]
+        labelled = [sum(label == state for label, _ in one) for one in pairs]
+        guessed = [sum(guess == state for _, guess in one) for one in pairs]
+        rates = {"precision": mean_of(hits, guessed), "recall": mean_of(hits, labelled)}
+        chunks = sum(labelled)
         result[str(state)] = {
-            "precision": round(hits / guessed, 4) if guessed else 0.0,
-            "recall": round(hits / labelled, 4) if labelled else 0.0,
-            "f1": round(2 * hits / (labelled + guessed), 4) if labelled + guessed else 0.0,
-            "chunks": labelled,
+            **{name: one["mean"] or 0.0 for name, one in rates.items()},
+            "f1": round(2 * sum(hits) / (chunks + sum(guessed)), 4) if chunks + sum(guessed) else 0.0,
+            "chunks": chunks,
+            "intervals": {name: [one["low"], one["high"]] for name, one in rates.items() if one["mean"] is not None},
         }
     return result
+
+
+def _pairs(scene: LabelledScene, states: int) -> list[tuple[int, int]]:
+    """Label and likeliest state of every labelled chunk; a head without a state 3 learns that as 2."""
+    heard = scene.probabilities[max(len(scene.probabilities) - len(scene.labels), 0) :]
+    return [
+        (min(label, states - 1), max(range(len(said)), key=lambda state: said[state]))
+        for label, said in zip(scene.labels, heard, strict=False)
+        if label != NO_LABEL
+    ]
 
 
 def _segments(scenes: Iterable[LabelledScene]) -> Iterator[tuple[LabelledScene, Segment, bool, float]]:
@@ -213,11 +226,30 @@ def read_labelled(data: Path, records: Mapping[str, Mapping[str, Any]]) -> list[
 def _rows(models: Found) -> list[str]:
     rows = []
     for model, states in models:
-        rows.append([model, *(share(states[name]) for name in _MEASURES), summary(states["delay_s"], 2)])
-        rows += [[f"- {kind}", "", "", share(one), ""] for kind, one in states["false_other_by_kind"].items()]
-    f1_rows = [[model, *(number(states["f1"][state]["f1"], 3) for state in "012")] for model, states in models]
-    head = ["model", *_MEASURES.values(), "delay s"]
-    return [*table(head, rows), *table(["F1 of the states", "0", "1", "2"], f1_rows)]
+        shares = [share(states.get(name)) for name in (*_MEASURES, "turns_dropped")]
+        rows.append([model, *shares, summary(states["delay_s"], 2)])
+        rows += [[f"- {kind}", "", "", share(one), "", ""] for kind, one in states["false_other_by_kind"].items()]
+    head = ["model", *_MEASURES.values(), DROPPED, "delay s"]
+    by_state = [
+        [model, state, *(_percent(one, name) for name in ("precision", "recall")), number(one["f1"], 3), one["chunks"]]
+        for model, states in models
+        for state, one in states["f1"].items()
+    ]
+    waits = [
+        f"- {model}: requests to wait that were heard as such: {share(states['wait'])}"
+        for model, states in models
+        if states.get("wait", {}).get("count")
+    ]
+    tables = [*table(head, rows), *table(["model", "state", "precision %", "recall %", "F1", "chunks"], by_state)]
+    return [*tables, *waits, *([""] if waits else [])]
+
+
+def _percent(figures: Mapping[str, Any], name: str) -> str:
+    """A share of chunks in percent, with its interval; of results without intervals the share alone."""
+    low, high = figures.get("intervals", {}).get(name, (None, None))
+    if low is None:
+        return number(100 * figures[name], 1)
+    return mean({"mean": 100 * figures[name], "low": 100 * low, "high": 100 * high}, 1)
 
 
 SECTIONS = (Section("Turn taking", "states", _rows),)
@@ -243,7 +275,7 @@ def evaluate(args: argparse.Namespace, config: DecodeConfig) -> Report:
         notes.append("a take is where the system begins to speak; the paper's head decides before that")
     found = read_labelled(args.data, records)
     figures = score_scenes(found, rule)
-    measures = {**_MEASURES, "turns_dropped": "turns dropped %"}
+    measures = {**_MEASURES, "turns_dropped": DROPPED}
     rows = [[share(figures[name]) for name in measures] + [summary(figures["delay_s"], 2)]]
     title = f"Turn taking, {args.set or args.data.name}, {len(found)} scenes"
     return Report(title, [*measures.values(), "delay s"], rows, {"duplex": figures}, notes)

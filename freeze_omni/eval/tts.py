@@ -28,7 +28,7 @@ from freeze_omni.eval.meters import SCALES
 from freeze_omni.eval.outputs import match, read_sounds
 from freeze_omni.eval.quality import score_quality
 from freeze_omni.eval.report import MISSING, Found, Report, Section, mean, number, rate, table
-from freeze_omni.eval.runner import DecodeJob, Units, read_records
+from freeze_omni.eval.runner import DecodeJob, Units, data_of, read_records
 from freeze_omni.eval.sets import first_keys
 from freeze_omni.eval.wer import error_rate, utterance_errors
 from freeze_omni.session.answer import own_answers
@@ -131,18 +131,19 @@ def score_speech(root: Path, config: DecodeConfig, judge: Path, device: str = "c
     and of streamed answers. prefix: `prefix_gain` of the settings, if some have a prefix."""
     found: dict[str, dict[str, Any]] = {}
     for name, clips, path, record in _judged_folders(root):
-        heard, texts = judged_texts(clips, judge, config.score.judge, device), read_table(path, need_value=False)
-        one = found.setdefault(name.split(DRAW)[0], {"said": {}, "heard": {}, "draws": [], "speed": _speed(record)})
+        own = config.score.of(data_of(path.parent).name)
+        heard, texts = judged_texts(clips, judge, own.judge, device), read_table(path, need_value=False)
+        new = {"said": {}, "heard": {}, "draws": [], "speed": _speed(record), "clean": own.normaliser}
+        one = found.setdefault(name.split(DRAW)[0], new)
         one["said"] |= {f"{name} {key}": texts[key] for key in heard}
         one["heard"] |= {f"{name} {key}": text for key, text in heard.items()}
         one["draws"].append(name)
-    clean = config.score.normaliser
-    speech = {name: _rates(one["said"], one["heard"], clean) | one["speed"] for name, one in found.items()}
+    speech = {name: _rates(one["said"], one["heard"], one["clean"]) | one["speed"] for name, one in found.items()}
     for name, one in found.items():
         if len(one["draws"]) > 1:
             speech[name]["draws"] = len(one["draws"])
     errors = {
-        name: (utterance_errors(one["said"], one["heard"], clean), len(one["draws"]))
+        name: (utterance_errors(one["said"], one["heard"], one["clean"]), len(one["draws"]))
         for name, one in found.items()
         if "_top" in name
     }
@@ -176,9 +177,9 @@ def prefix_gain(settings: Mapping[str, tuple[Mapping[str, int], int]]) -> dict[s
 
 def judge_part(root: Path, config: DecodeConfig, judge: Path, device: str, part: Part) -> None:
     """A job's share of what the judge hears for `score_speech`."""
-    for _, clips, _, _ in _judged_folders(root):
+    for _, clips, path, _ in _judged_folders(root):
         with suppress(LeftToOthers):
-            judged_texts(clips, judge, config.score.judge, device, part)
+            judged_texts(clips, judge, config.score.of(data_of(path.parent).name).judge, device, part)
 
 
 def _judged_folders(root: Path) -> list[tuple[str, Path, Path, dict[str, Any]]]:

@@ -84,11 +84,14 @@ def chat_template(texts: ChatTexts, system: str) -> str:
 
 
 def to_released(prompt: nn.Embedding, state_head: StateHead) -> dict[str, Tensor]:
-    """Their names for our prompt and state head. Raises ValueError: the head reads summaries or has a hidden layer."""
+    """Their names for our prompt and state head. Raises ValueError: the head reads summaries, has a hidden
+    layer or a fourth state."""
     if state_head.config.summary:
         raise ValueError("the published layout has no chunk summary: train with summary: false")
     if state_head.config.hidden:
         raise ValueError("the published state head is one linear layer: train with hidden: 0")
+    if state_head.config.wait:
+        raise ValueError("the published state head has three states: train with wait: false")
     weight, bias = state_head.output.weight.detach(), state_head.output.bias.detach()
     rows = STATES + 1 - len(weight)  # the fourth logit, which is always left out
     return {

@@ -9,9 +9,10 @@ from typing import dataclass_transform
 
 import numpy as np
 
-LISTEN_ON, ANSWER, NO_ANSWER = 0, 1, 2
-"""The three states of the head: the user still speaks; has finished, answer; has finished, do not answer."""
-STATE_NAMES = ("listening on", "answer", "nothing to answer")
+LISTEN_ON, ANSWER, NO_ANSWER, WAIT = 0, 1, 2, 3
+"""The states of the head: the user still speaks; has finished, answer; has finished, do not answer; and, of a head with
+`wait`, asks the system to wait."""
+STATE_NAMES = ("listening on", "answer", "nothing to answer", "wait")
 
 
 @dataclass_transform(frozen_default=True)
@@ -89,11 +90,11 @@ class Result(Value):
 
 
 class Heard(Result):
-    """Of `Listen`: new words of the CTC head, the state head's probabilities of (0, 1, 2), and how many positions the
+    """Of `Listen`: new words of the CTC head, the probabilities of the state head's states, and how many positions the
     LLM has read of it."""
 
     transcript: str
-    probabilities: tuple[float, float, float]
+    probabilities: tuple[float, ...]
     positions: int = 0
 
 
@@ -122,7 +123,7 @@ class StateDecision(Action):
     """The state head's decision on a chunk that ended `time_s` after the session's start."""
 
     state: int
-    probabilities: tuple[float, float, float]
+    probabilities: tuple[float, ...]
     time_s: float
 
 

@@ -1,7 +1,8 @@
 """A dialogue as a pure function: step(config, event, state) -> (state, actions). No clock, thread, socket or model.
 
 Time is counted in audio chunks. The system listens while it speaks: state 1 stops the speech within the same step and
-leaves only what was heard in the history, state 2 lets it go on (paper section 3.4).
+leaves only what was heard in the history, state 2 lets it go on (paper section 3.4). State 3, wait, stops it, too, and
+keeps the user's turn open, however long the silence, until the user has gone on.
 
 An answer may be begun before it is decided that the turn is over, as a draft: what comes of it is held back, said at
 once with the decision, and thrown away as soon as the LLM reads more of the user.
@@ -35,7 +36,7 @@ class TurnConfig:
     is over and the user is silent. MANUAL always interrupts.
     pre_roll_chunks: audio from before the gate opened that belongs to the turn.
     threshold, no_answer_above: probabilities of states 1 and 2 above them decide (released server: 0.5 each).
-    max_turn_chunks: a user who never stops is answered then.
+    max_turn_chunks: a user who never stops is answered then; a turn in which the system waits is dropped.
     silent_chunks: with STATE_HEAD, a turn without a decision ends this long after the gate closed. It is answered if
     words were heard, else dropped.
     transcribed: words tell a turn from silence. Without a CTC head (imported models) every turn counts as worded.
@@ -82,6 +83,7 @@ class TurnState:
     listening: bool = False
     turn_chunks: int = 0
     words: bool = False
+    waiting: bool = False  # the user has asked for it, and has not gone on
     kept: bool = False  # the open turn is answered once the present answer is over
     drafts: int = 0  # of the open turn so far
     drafting: bool = False  # what comes of an answer is that of a draft
@@ -166,6 +168,7 @@ def _listening(state: TurnState) -> Out:
     work: Todo = []
     if not state.listening:
         state = replace(state, listening=True, turn_chunks=0, words=False, kept=False, closed_chunks=0, drafts=0)
+        state = replace(state, waiting=False)
         work.append(ev.OpenTurn())
     if state.pre_roll:
         work.append(ev.Listen(np.concatenate(state.pre_roll)))
@@ -188,33 +191,48 @@ def _heard(config: TurnConfig, event: ev.Heard, state: TurnState) -> Out:
     state, out = drop_draft(state) if event.positions else (state, [])
     if event.transcript:
         out.append(ev.TranscriptDelta(event.transcript))
-        state = replace(state, words=True)
+        state = replace(state, words=True, waiting=False)
     by_head = config.detection is TurnDetection.STATE_HEAD
     decided = decide(event.probabilities, config.threshold, config.no_answer_above) if by_head else ev.LISTEN_ON
     out.append(ev.StateDecision(decided, event.probabilities, state.chunks * config.chunk_s))
     if state.kept:
         return state, out
-    if decided == ev.LISTEN_ON:
+    if decided == ev.LISTEN_ON and not config.transcribed:
+        state = replace(state, waiting=False)  # without words, the state head alone says that the user has gone on
+    if decided == ev.WAIT:
+        state, stopped = _wait(config, state)
+        out += stopped
+    if decided in (ev.LISTEN_ON, ev.WAIT):
         endless = state.turn_chunks >= config.max_turn_chunks
-        silent = by_head and not state.gate_open and state.closed_chunks >= config.silent_chunks
+        silent = by_head and not state.waiting and not state.gate_open and state.closed_chunks >= config.silent_chunks
         if not endless and not silent:
             state, begun = _maybe_draft(config, event, state)
             return state, out + begun
-        decided = _worth_an_answer(config, state)
+        decided = ev.NO_ANSWER if state.waiting else _worth_an_answer(config, state)
     state, more = _turn_over(config, state, decided)
     return state, out + more
 
 
-def decide(probabilities: tuple[float, float, float], threshold: float = 0.5, no_answer_above: float = 0.5) -> int:
-    """The state of a chunk: 2 before 1 before 0, as the released server asks."""
+def decide(probabilities: tuple[float, ...], threshold: float = 0.5, no_answer_above: float = 0.5) -> int:
+    """The state of a chunk: 2 before 1 before 0, as the released server asks; of a head with four states, 3 above one
+    half before 0."""
     if probabilities[ev.NO_ANSWER] > no_answer_above:
         return ev.NO_ANSWER
-    return ev.ANSWER if probabilities[ev.ANSWER] > threshold else ev.LISTEN_ON
+    if probabilities[ev.ANSWER] > threshold:
+        return ev.ANSWER
+    return ev.WAIT if len(probabilities) > ev.WAIT and probabilities[ev.WAIT] > 0.5 else ev.LISTEN_ON
+
+
+def _wait(config: TurnConfig, state: TurnState) -> Out:
+    """The user asks for time: silence, and what was said stays for when the user goes on."""
+    state, out = drop_draft(state)
+    state, stop = _stop(config, state) if config.interrupt else (state, [])
+    return replace(state, waiting=True), out + stop
 
 
 def _maybe_draft(config: TurnConfig, event: ev.Heard, state: TurnState) -> Out:
     """Begin the answer if the turn seems to be over. Not while another is spoken, whose end changes the history."""
-    if config.early is None or config.detection is TurnDetection.MANUAL or state.drafts >= MOST_DRAFTS:
+    if state.waiting or config.early is None or config.detection is TurnDetection.MANUAL or state.drafts >= MOST_DRAFTS:
         return state, []
     if state.drafting or state.answering or _worth_an_answer(config, state) != ev.ANSWER:
         return state, []

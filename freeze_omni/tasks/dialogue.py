@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from freeze_omni.config import ConfigError
 from freeze_omni.data.tables import read_table
 from freeze_omni.duplex.state_head import ANSWER as ANSWER_STATE
-from freeze_omni.duplex.state_head import NO_LABEL, STATES, StateHead, StateHeadConfig, chunk_hidden
+from freeze_omni.duplex.state_head import NO_LABEL, WAIT, StateHead, StateHeadConfig, chunk_hidden
 from freeze_omni.listening import ListeningOutput
 from freeze_omni.llm.chat import tokenise
 from freeze_omni.llm.order import ReadingOrder, parse_rounds
@@ -103,10 +103,12 @@ class DialogueModel(ListeningModel):
         labels = states.masked_fill(~real, NO_LABEL)[:, :chunks]
         if self.config.adapter.positions_per_chunk is None:
             unheard = ends[:, :chunks] < out.adapted.lengths[:, None]
-            labels = labels.masked_fill(unheard & (labels == ANSWER_STATE), NO_LABEL)
-        guesses = logits.argmax(-1)
+            labels = labels.masked_fill(unheard & ((labels == ANSWER_STATE) | (labels == WAIT)), NO_LABEL)
+        labels, guesses = self.state_head.labels(labels), logits.argmax(-1)
         # a mean over nothing is not a number, which the reporter leaves out
-        recalls = {f"recall_{state}": (guesses == state)[labels == state].float().mean() for state in range(STATES)}
+        recalls = {
+            f"recall_{state}": (guesses == state)[labels == state].float().mean() for state in range(logits.shape[-1])
+        }
         return self.state_head.loss(logits, labels), recalls
 
 

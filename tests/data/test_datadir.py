@@ -204,7 +204,7 @@ def test_a_whole_dialogue_set_has_no_problem(scenes):
 @pytest.mark.parametrize(
     ("name", "line", "new", "problem"),
     [
-        ("states", 2, "s0-u2 0 3", "states:2: s0-u2 has the state '3'"),
+        ("states", 2, "s0-u2 0 4", "states:2: s0-u2 has the state '4'"),
         ("states", 1, None, "wav.scp:1: s0-u0 is not in states"),
         ("scene", 1, "{}", "scene:1: no JSON object with id"),
         ("scene", 1, None, "wav.scp:1: s0-u0 is not in scene"),

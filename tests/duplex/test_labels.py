@@ -74,3 +74,14 @@ def test_segments_that_cannot_be_are_errors():
     for bad in (("speech", 0, 1), ("noise", 1, 1), ("noise", -1, 1)):
         with pytest.raises(ValueError):
             Segment(*bad)
+
+
+def test_a_request_to_wait_is_three_also_after_a_turn_that_broke_off():
+    assert labels(6, ("wait", 0.0, 0.4)) == [0, 0, 0, 3, 3, 3]
+    assert labels(8, ("cutoff", 0.0, 0.3), ("wait", 0.4, 0.8)) == [0] * 6 + [3, 3]
+    assert labels(8, ("complete", 0.0, 0.4), ("wait", 0.5, 0.8)) == [0] * 6 + [3, 3]
+
+
+def test_nothing_ends_the_turn_in_which_the_system_waits_but_the_user():
+    found = labels(14, ("wait", 0.0, 0.3), ("noise", 0.8, 1.0), ("complete", 1.3, 1.6))
+    assert found == [0, 0, 0, 3, 3, 0, 0, 0, 0, 0, 0, 1, 1, 1]

@@ -4,7 +4,7 @@ import pytest
 from freeze_omni.duplex.scenes import KINDS, SceneConfig, SceneMaker, babble_of, quietest
 from tests.data.conftest import tone
 
-LAST = {"complete": 1, "paused": 1, "cutoff": 0, "backchannel": 2, "noise": 2, "side": 2, "echo": 2}
+LAST = {"complete": 1, "paused": 1, "cutoff": 0, "backchannel": 2, "noise": 2, "side": 2, "echo": 2, "wait": 3}
 
 
 def two_words() -> np.ndarray:

@@ -77,3 +77,21 @@ def test_dropout_is_for_training_alone():
     assert torch.equal(head.eval()(hidden), plain(hidden))
     with pytest.raises(ValueError, match="dropout"):
         StateHeadConfig(dropout=1.0)
+
+
+def test_a_fourth_state_is_an_option():
+    head = StateHead(StateHeadConfig(wait=True, class_weights=(1.0, 1.0, 1.0, 2.0)), llm_size=6, summary_size=4)
+    logits = head(torch.randn(2, 3, 6), torch.randn(2, 3, 4))
+    assert logits.shape == (2, 3, 4) and torch.isfinite(head.loss(logits, torch.full((2, 3), 3)))
+    with pytest.raises(ValueError, match="4 numbers"):
+        StateHeadConfig(wait=True, class_weights=(1.0, 1.0, 1.0))
+    with pytest.raises(ValueError, match="wait: false"):
+        StateHeadConfig(wait=True, summary=False, released=True)
+
+
+def test_a_head_without_wait_learns_that_as_nothing_to_answer():
+    head = StateHead(StateHeadConfig(summary=False), llm_size=6)
+    logits = head(torch.randn(4, 6))
+    torch.testing.assert_close(
+        head.loss(logits, torch.tensor([3, 0, 3, -1])), head.loss(logits, torch.tensor([2, 0, 2, -1]))
+    )

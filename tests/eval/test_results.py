@@ -62,7 +62,7 @@ def model():
             "false_other": SHARE,
             "false_other_by_kind": {"noise": SHARE},
             "delay_s": {"average": 0.3, "p50": 0.2, "p90": 0.5, "count": 9},
-            "f1": {state: {"f1": 0.75} for state in "012"},
+            "f1": {one: {"precision": 0.8, "recall": 0.7, "f1": 0.75, "chunks": 40} for one in "012"},
         },
         "latency": score_latency([timed()]),
         "duplex": summarise_outcomes([Outcome("turn-0", "turn", True, True, 0.5), *OVER]) | {"pace": 0.0},

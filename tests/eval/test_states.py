@@ -6,7 +6,7 @@ import pytest
 
 from freeze_omni.duplex.labels import Segment
 from freeze_omni.eval.config import TakeRule
-from freeze_omni.eval.states import LabelledScene, decision_times, score_scenes, state_f1
+from freeze_omni.eval.states import SECTIONS, LabelledScene, decision_times, score_scenes, state_f1
 
 RULE = TakeRule(chunk_s=1.0, early_s=0.5, late_s=2.0)
 
@@ -84,6 +84,37 @@ def test_replies_to_what_is_not_for_the_system():
 
 def test_f1_over_labelled_chunks_only():
     f1 = state_f1([scene([0, 0, 1, 2], labels=[0, 1, 1, -1])])
-    assert f1["0"] == {"precision": 0.5, "recall": 1.0, "f1": pytest.approx(0.6667), "chunks": 1}
-    assert f1["1"] == {"precision": 1.0, "recall": 0.5, "f1": pytest.approx(0.6667), "chunks": 2}
-    assert f1["2"]["chunks"] == 0 and f1["2"]["f1"] == 0.0
+    assert f1["0"] == f1["0"] | {"precision": 0.5, "recall": 1.0, "f1": pytest.approx(0.6667), "chunks": 1}
+    assert f1["1"] == f1["1"] | {"precision": 1.0, "recall": 0.5, "f1": pytest.approx(0.6667), "chunks": 2}
+    assert f1["2"]["chunks"] == 0 and f1["2"]["f1"] == 0.0 and f1["2"]["intervals"] == {}
+
+
+def test_precision_and_recall_have_intervals_over_scenes():
+    good, bad = scene([0, 1], labels=[0, 1]), scene([1, 1], labels=[0, 1])
+    one = state_f1([good, bad] * 20)["1"]
+    low, high = one["intervals"]["precision"]
+    assert one["precision"] == pytest.approx(2 / 3, abs=1e-4) and 0.55 < low < 2 / 3 < high < 0.8
+    assert one["intervals"]["recall"] == [1.0, 1.0]
+
+
+def test_results_show_dropped_turns_and_each_state():
+    figures = score_scenes([scene([0, 0, 2], labels=[0, 0, 1]), scene([0, 0, 1], labels=[0, 0, 1])], RULE)
+    text = "\n".join(SECTIONS[0].lines([("mine", figures)]))
+    assert "turns dropped %" in text and "50.0 (0.0-100.0), 2" in text
+    assert "| mine | 1 | 100.0 (100.0-100.0) | 50.0 (0.0-100.0) | 0.667 | 2 |" in text
+    for one in figures["f1"].values():
+        del one["intervals"]  # of results recorded before there were any
+    assert "| mine | 1 | 100.0 | 50.0 | 0.667 | 2 |" in "\n".join(SECTIONS[0].lines([("mine", figures)]))
+
+
+def test_requests_to_wait_are_judged_of_a_head_that_knows_them():
+    heard = [[0.1, 0.1, 0.1, 0.7]]
+    four = replace(
+        scene([0, 0, 0], kind="wait", end_s=2.0, labels=[0, 0, 3]), probabilities=[[0.7, 0.1, 0.1, 0.1]] * 2 + heard
+    )
+    three = scene([0, 0, 2], kind="wait", end_s=2.0, labels=[0, 0, 3])
+    found = score_scenes([four], RULE)
+    assert found["wait"]["share"] == 1 and found["f1"]["3"]["recall"] == 1.0
+    assert "requests to wait that were heard as such: 100.0" in "\n".join(SECTIONS[0].lines([("mine", found)]))
+    found = score_scenes([three], RULE)
+    assert found["wait"]["count"] == 0 and list(found["f1"]) == ["0", "1", "2"] and found["f1"]["2"]["recall"] == 1.0

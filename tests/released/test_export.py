@@ -73,6 +73,7 @@ def test_a_trained_model_survives_the_journey(tmp_path, capsys):
         ({"encoder": replace(SWITCHES["encoder"], conv_kernel=3)}, "conv_kernel"),
         ({"state_head": StateHeadConfig(summary=True)}, "summary: false"),
         ({"state_head": StateHeadConfig(summary=False, hidden=8)}, "hidden: 0"),
+        ({"state_head": StateHeadConfig(summary=False, wait=True)}, "wait: false"),
         ({"speech_decoder": replace(TOY, codes=16)}, "text_rows: reshape"),
         ({"speech_decoder": replace(TOY, codes=16, text_rows="reshape", pre_layers=0)}, "pre_layers"),
     ],

@@ -501,3 +501,47 @@ def test_a_draft_is_dropped_once():
     state, _ = drafting()
     state, dropped = drop_draft(state)
     assert dropped == [DropDraft()] and drop_draft(state) == (state, [])
+
+
+WAIT = (0.1, 0.1, 0.1, 0.7)
+
+
+def test_a_request_to_wait_stops_the_answer_and_keeps_the_turn_open():
+    state, out = run([CHUNK, Heard("hold on", WAIT), CHUNK, Heard("", WAIT)], state=answering(played=24000))
+    assert names(out[1]) == ["TranscriptDelta", "StateDecision", "StopAudio", "StopAnswer", "AnswerEnded"]
+    assert names(out[3]) == ["StateDecision"] and out[3][0].state == 3
+    assert state.listening and not state.answering
+    _, out = run([CHUNK, Heard("a question", (0.1, 0.7, 0.1, 0.1))], state=state)
+    assert "AnswerTurn" in names(out[1])
+
+
+@pytest.mark.parametrize("transcribed", [True, False])
+def test_silence_does_not_end_a_turn_in_which_the_system_waits(transcribed):
+    config = TurnConfig(gated=True, silent_chunks=2, transcribed=transcribed, early=0.1)
+    quiet = [CHUNK, Heard("", (0.3, 0.3, 0.1, 0.3) if transcribed else WAIT)]
+    state, out = run([VadOpened(), CHUNK, Heard("hold on", WAIT), VadClosed(), *quiet * 5], config)
+    assert state.listening and state.waiting
+    assert not {"AnswerTurn", "DropTurn", "DraftAnswer"} & {name for found in out for name in names(found)}
+    on = [
+        VadOpened(),
+        CHUNK,
+        Heard("so", (0.9, 0.05, 0.05, 0.0)),
+        VadClosed(),
+        *[CHUNK, Heard("", (0.9, 0.0, 0.1, 0.0))] * 2,
+    ]
+    state, out = run(on, config, state)
+    assert "AnswerTurn" in names(out[-1])  # the user has gone on: now silence ends the turn
+
+
+def test_a_system_that_waits_for_long_drops_the_turn():
+    config = TurnConfig(max_turn_chunks=3)
+    state, out = run([CHUNK, Heard("hold on", WAIT), *[CHUNK, Heard("", WAIT)] * 2], config)
+    assert not state.listening and "DropTurn" in names(out[-1]) and "AnswerTurn" not in names(out[-1])
+
+
+def test_a_request_to_wait_drops_the_draft_and_leaves_an_answer_that_is_not_to_be_interrupted():
+    config = TurnConfig(early=0.15)
+    _, out = run([CHUNK, Heard("who", (0.6, 0.3, 0.1, 0.0)), CHUNK, Heard("", WAIT)], config)
+    assert "DraftAnswer" in names(out[1]) and "DropDraft" in names(out[3])
+    state, out = run([CHUNK, Heard("hold on", WAIT)], TurnConfig(interrupt=False), answering())
+    assert state.answering and "StopAudio" not in names(out[1])

@@ -15,9 +15,10 @@ from freeze_omni.duplex.scenes import SceneConfig, SceneMaker, babble_of
 from freeze_omni.eval.duplex.scene import KINDS, OVER_ANSWER, Echo, Said, ScriptedScene, write_scenes
 from freeze_omni.eval.sets import read_jsonl
 
-NOT_FOR_IT = ("backchannel", "side")  # utterances of these kinds begin with them: side-0003
+NAMED = ("backchannel", "side", "wait")  # utterances of these kinds begin with them: side-0003
 _QUESTION = "question"
-_DIALOGUE_KINDS = {"complete": _QUESTION, "backchannel": "backchannel", "side": "side"}
+_DIALOGUE_KINDS = {"complete": _QUESTION, "backchannel": "backchannel", "side": "side", "wait": "wait"}
+_EXPECTED = {"interruption": "stop", "wait": "wait"}  # of sounds over the answer; all others: go_on
 _MAKER_KIND = {"turn": "complete", "pause": "paused", "background": "side"}
 _BACKGROUND_S = 3.0
 
@@ -47,7 +48,7 @@ def read_sounds(folder: Path) -> list[Sound]:
         raise TableError(f"{folder / 'text'}: {missing[0]} of wav.scp is not in it; add its words")
     speakers = read_table(folder / "utt2spk") if (folder / "utt2spk").is_file() else {}
     if not (folder / "scene").is_file():
-        kinds = {key: next((kind for kind in NOT_FOR_IT if key.startswith(f"{kind}-")), _QUESTION) for key in wavs}
+        kinds = {key: next((kind for kind in NAMED if key.startswith(f"{kind}-")), _QUESTION) for key in wavs}
         return [Sound(kinds[key], entry, texts[key], None, speakers.get(key, "")) for key, entry in wavs.items()]
     sounds = []
     for key, scene in read_jsonl(folder / "scene").items():
@@ -71,11 +72,11 @@ class Pools:
         self.questions = [one for one in sounds if one.kind == _QUESTION]
         if not self.questions:
             raise TableError("--data: no user's question in it; add a directory with some")
-        self.of = {kind: [one for one in sounds if one.kind == kind] for kind in NOT_FOR_IT}
+        self.of = {kind: [one for one in sounds if one.kind == kind] for kind in NAMED}
         self.of |= {"background": self.of["side"] or self.questions, "noise": self.questions}
 
     def kinds(self) -> list[str]:
-        return [kind for kind in KINDS if kind not in NOT_FOR_IT or self.of[kind]]
+        return [kind for kind in KINDS if kind not in NAMED or self.of[kind]]
 
 
 @dataclass(frozen=True)
@@ -132,7 +133,7 @@ class Composer:
             into_s = _drawn(config.into_answer_s, rng)
             text, event = self._event(kind, asked, rng)
             start_s = round(said[0].end_s + config.wait_s, 3)
-            expect = "stop" if kind == "interruption" else "go_on"
+            expect = _EXPECTED.get(kind, "go_on")
             said.append(Said(kind, start_s, self._end_s(start_s, event), expect, text))
             tail_s += into_s  # it may begin that much later than planned
         elif kind == "echo":
@@ -152,7 +153,7 @@ class Composer:
             taken = _any(_by(others, asked, same=True), rng)
             return taken.text, self._clip("turn", taken, rng)[0]
         pool = self.pools.of[kind]
-        taken = _any(_by(pool, asked, same=kind == "backchannel"), rng)
+        taken = _any(_by(pool, asked, same=kind in ("backchannel", "wait")), rng)
         if kind != "background":
             return "" if kind == "noise" else taken.text, self._clip(kind, taken, rng)[0]
         voices = [_any(_by(pool, asked, same=False), rng).read(self.hz) for _ in range(2)]

@@ -25,9 +25,9 @@ from freeze_omni.eval.outputs import MERGE_S, Span, speech_segments
 from freeze_omni.eval.sets import json_lines, write_json
 from freeze_omni.rates import Rates
 
-KINDS = ("turn", "pause", "interruption", "backchannel", "side", "background", "noise", "echo")
-OVER_ANSWER = ("interruption", "backchannel", "side", "background", "noise")  # a sound while the system speaks
-EXPECTED = ("respond", "stop", "go_on")
+KINDS = ("turn", "pause", "interruption", "backchannel", "side", "background", "noise", "echo", "wait")
+OVER_ANSWER = ("interruption", "backchannel", "side", "background", "noise", "wait")  # a sound while the system speaks
+EXPECTED = ("respond", "stop", "go_on", "wait")
 FILE = "scenes.jsonl"
 _ROUND_S = 0.01
 
@@ -36,7 +36,8 @@ _ROUND_S = 0.01
 class Said:
     """A sound of the user's side, in seconds of the scene. what: `turn` or one of OVER_ANSWER. pauses: inside it.
 
-    expect of the system: `respond` to it, `stop` and respond to it, `go_on` as if it had not sounded.
+    expect of the system: `respond` to it, `stop` and respond to it, `go_on` as if it had not sounded, `wait`: stop
+    and say no more.
     """
 
     what: str

@@ -126,6 +126,16 @@ def test_duplex_recordings_are_told_apart_by_their_ids() -> None:
     assert not {job.text for job in test} & {*sentences.train, *sentences.backchannels}
 
 
+def test_requests_to_wait_come_by_their_number_alone() -> None:
+    config = scale("mini")
+    sentences = make_sentences(LOCAL / "facts", config)
+    without = plan_duplex(sentences, ALL_VOICES, config)
+    sets = plan_duplex(sentences, ALL_VOICES, replace(config, duplex=replace(config.duplex, waits=20)))
+    said = {name: {job.text for job in jobs if job.utterance.startswith("wait-")} for name, jobs in sets.items()}
+    assert said["duplex_train"] and said["duplex_test"] and not said["duplex_train"] & said["duplex_test"]
+    assert without["duplex_train"] == sets["duplex_train"][: len(without["duplex_train"])]
+
+
 def test_recorded_prompts_are_plain_sentences(tmp_path: Path) -> None:
     (tmp_path / "wav").mkdir()
     for name in ("good", "sound", "short"):

@@ -15,7 +15,7 @@ from freeze_omni.session import events as ev
 from freeze_omni.session.ops import Job, drive
 
 RATES = Rates()
-IDS = ("q1", "q2", "backchannel-1", "side-1")
+IDS = ("q1", "q2", "backchannel-1", "side-1", "wait-1")
 LOUD = 0.02  # of what is heard: speech is above it
 
 

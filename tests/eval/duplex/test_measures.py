@@ -15,12 +15,14 @@ from tests.eval.duplex.rig import spoken
 
 TURN = Said("turn", 0.5, 2.5, "respond", "what is it", ((1.2, 1.8),))
 OVER = Said("backchannel", 5.0, 5.5, "go_on")
+WAIT = Said("wait", 5.0, 6.0, "wait")
 CUT = Said("interruption", 5.0, 6.5, "stop")
 SCENES = {
     "turn": ScriptedScene("turn-0", "turn", 8.0, (TURN,)),
     "pause": ScriptedScene("pause-0", "pause", 8.0, (TURN,)),
     "backchannel": ScriptedScene("backchannel-0", "backchannel", 12.0, (TURN, OVER), 0.5),
     "interruption": ScriptedScene("interruption-0", "interruption", 12.0, (TURN, CUT), 0.5),
+    "wait": ScriptedScene("wait-0", "wait", 12.0, (TURN, WAIT), 0.5),
     "echo": ScriptedScene("echo-0", "echo", 8.0, (TURN,), echo=Echo(0.1, -20.0)),
 }
 
@@ -71,6 +73,8 @@ def test_taking_a_turn(speech, responded, response_s):
         ("backchannel", [(3.5, 5.75), (6.5, 8.0)], [], "respond", 0.75, True),
         ("backchannel", [(5.75, 8.0)], [], None, None, True),  # it was silent, and answers
         ("backchannel", [(3.5, 4.5)], [], None, None, False),
+        ("wait", [(3.5, 6.25)], [], "silent", 1.25, False),
+        ("wait", [(3.5, 6.25), (8.0, 9.5)], [], "respond", 1.25, True),
     ],
 )
 def test_a_sound_over_the_answer(kind, speech, ends, behaviour, stop_s, takeover):
@@ -124,7 +128,7 @@ def test_outputs_of_another_system_are_sound_alone(tmp_path):
     write(tmp_path, SCENES["turn"], (3.0, 5.0))
     write(tmp_path, SCENES["interruption"], (3.0, 5.4), (7.0, 9.0))
     figures = score_outputs(tmp_path, list(SCENES.values()))
-    assert figures["missing"] == ["backchannel-0", "echo-0", "pause-0"]
+    assert figures["missing"] == ["backchannel-0", "echo-0", "pause-0", "wait-0"]
     turn, cut = figures["kinds"]["turn"], figures["kinds"]["interruption"]
     assert turn["takeover"]["share"] == 1.0 and turn["response_s"]["average"] == pytest.approx(0.5, abs=0.02)
     assert cut["stop_s"]["average"] == pytest.approx(0.4, abs=0.02) and cut["respond"]["count"] == 1

@@ -58,7 +58,8 @@ def test_a_waiting_sound_is_not_in_the_bed(scenes):
         start, size = round(scene.event.start_s * 16000), len(event)
         assert size == pytest.approx((scene.event.end_s - scene.event.start_s) * 16000, abs=16)
         assert np.abs(whole[start : start + size] - bed[start : start + size] - event).max() < 1e-4
-        assert scene.event.expect == ("stop" if scene.kind == "interruption" else "go_on")
+        expect = {"interruption": "stop", "wait": "wait"}
+        assert scene.event.expect == expect.get(scene.kind, "go_on")
         assert scene.event.end_s + scene.into_answer_s + 4 < scene.seconds
 
 
@@ -67,7 +68,7 @@ def test_kinds_without_sentences_are_left_out_or_refused(tmp_path, capsys):
     words = ["--data", str(data), "--output", str(tmp_path / "out"), "--count", "1"]
     duplex_scenes.main(words)
     assert "no side scenes: --data has no utterance side-*" in capsys.readouterr().out
-    assert {scene.kind for scene in read_scenes(tmp_path / "out")} == set(KINDS) - {"backchannel", "side"}
+    assert {scene.kind for scene in read_scenes(tmp_path / "out")} == set(KINDS) - {"backchannel", "side", "wait"}
     with pytest.raises(SystemExit, match=r"no utterance side-\* for scenes of kind 'side'; add"):
         duplex_scenes.main([*words, "--kinds", "side"])
     with pytest.raises(SystemExit, match="no user's question"):

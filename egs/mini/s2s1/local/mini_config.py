@@ -46,6 +46,7 @@ class DuplexSizes:
     backchannels: int
     side_talk: int
     held_out: int
+    waits: int = 0  # requests to wait, for a state head with `wait: true`
 
 
 @dataclass(frozen=True)

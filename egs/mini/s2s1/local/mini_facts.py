@@ -51,12 +51,14 @@ class SideTalk:
 
 @dataclass(frozen=True)
 class Phrases:
-    """What people say that the system should not answer; held_out: for test scenes alone."""
+    """What people say that the system should not answer, and requests to wait; held_out: for test scenes alone."""
 
     backchannels: tuple[str, ...]
     side_talk: tuple[SideTalk, ...]
     held_out_backchannels: tuple[str, ...]
     held_out_side_talk: tuple[str, ...]
+    waits: tuple[str, ...] = ()
+    held_out_waits: tuple[str, ...] = ()
 
     def said(self, folder: Path) -> list[str]:
         """Side talk with its slots filled, each sentence once. Raises TableError."""

@@ -17,7 +17,7 @@ from freeze_omni.data.questions import Question
 @dataclass(frozen=True)
 class Sentences:
     """Questions by split; statements and side talk, those for training and those held out; what else is said in duplex
-    scenes: backchannels, and in those of the test alone."""
+    scenes: backchannels and requests to wait, and in those of the test alone."""
 
     questions: dict[str, list[Question]]
     statements: list[str]
@@ -27,6 +27,8 @@ class Sentences:
     backchannels: list[str]
     test_backchannels: list[str]
     test_side_talk: list[str]
+    waits: list[str]
+    test_waits: list[str]
 
     @property
     def train(self) -> list[str]:
@@ -64,6 +66,8 @@ def make_sentences(facts: Path, config: MiniConfig) -> Sentences:
         list(phrases.backchannels),
         list(phrases.held_out_backchannels),
         list(phrases.held_out_side_talk),
+        list(phrases.waits),
+        list(phrases.held_out_waits),
     )
 
 
