@@ -14,6 +14,8 @@ from tqdm import tqdm
 
 from freeze_omni.config import ConfigError
 
+EVERY_S = 60.0  # from line to line in a log
+
 
 def parallel_map[Item, Result](
     work: Callable[[Item], Result], items: Sequence[Item], nj: int, title: str, chunk: int = 1
@@ -54,8 +56,13 @@ def _end_with_parent() -> None:
 
 
 def _show[Result](results: Iterable[Result], total: int, title: str) -> Iterator[Result]:
-    """A bar on a terminal, one line at the end in a log."""
-    start = time.monotonic()
-    yield from tqdm(results, desc=title, total=total, disable=None)  # None: without a terminal
-    if total and not sys.stderr.isatty():
-        print(f"{title}: {total} in {time.monotonic() - start:.1f} s", file=sys.stderr)
+    """A bar on a terminal; in a log a line each minute, and at the end."""
+    start = said = time.monotonic()
+    logged = not sys.stderr.isatty()
+    for done, result in enumerate(tqdm(results, desc=title, total=total, disable=None), start=1):
+        now = time.monotonic()
+        if logged and (done == total or now - said >= EVERY_S):
+            said = now
+            how_many = f"{total}" if done == total else f"{done} of {total}"
+            print(f"{title}: {how_many} in {now - start:.1f} s", file=sys.stderr, flush=True)
+        yield result

@@ -9,6 +9,7 @@ import time
 import pytest
 
 from freeze_omni.config import ConfigError
+from freeze_omni.data import progress
 from freeze_omni.data.progress import parallel_map
 
 
@@ -28,6 +29,13 @@ def _fails(number: int) -> int:
 
 def test_results_come_in_order():
     assert list(parallel_map(_double, range(9), 2, "doubling", chunk=2)) == [2 * number for number in range(9)]
+
+
+def test_a_log_has_a_line_now_and_then_and_at_the_end(capsys, monkeypatch):
+    monkeypatch.setattr(progress, "EVERY_S", 0.05)
+    assert list(parallel_map(lambda item: time.sleep(0.03) or item, range(6), 1, "sleeping")) == list(range(6))
+    lines = [line.rsplit(" in ", 1)[0] for line in capsys.readouterr().err.splitlines()]
+    assert lines[-1] == "sleeping: 6" and 1 <= len(lines) - 1 < 5 and "of 6" in lines[0]
 
 
 def test_a_killed_helper_is_an_error():

@@ -253,9 +253,12 @@ def test_they_are_decoded_scored_and_shown(tmp_path, speaks, training, monkeypat
     assert found["asr_wer_people"] == people_["chunk4"]["percent"] and found["asr_wer_real"] is None
     results.main(["--results", str(tmp_path / "mini.json"), "--output", str(tmp_path / "RESULTS.md")])
     text = (tmp_path / "RESULTS.md").read_text()
-    assert "| `asr_wer_people` |" in text and "| mini, ctc | people |" in text
-    assert "| mini, ctc | llama_questions, published recordings |" in text
-    assert "| mini, ctc: the same LLM on the judge's transcript | webquestions, spoken by flite:slt |" in text
+    assert "| `asr_wer_people` |" in text and "| mini, CTC tokens (a cascade) | people |" in text
+    assert "| mini, CTC tokens (a cascade) | llama_questions, published recordings |" in text
+    assert (
+        "| mini, CTC tokens (a cascade): the same LLM on the judge's transcript | webquestions, spoken by flite:slt |"
+        in text
+    )
     assert "- llama_questions, left out as they are in training texts: 1 questions" in text
     assert "| mini, llama_questions | published recordings | - | 1 |" in text
     assert ASKED["1"][0] not in text and ASKED["1"][0] not in (tmp_path / "mini.json").read_text()
