@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import copy
 import json
+import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -172,9 +173,9 @@ def fitting_layers(llm: Mapping[str, int], room_bytes: int) -> int:
 
 def free_bytes() -> int:
     """Memory that programs may still take. Raises OSError where /proc/meminfo is missing: give --layers."""
-    for line in Path("/proc/meminfo").read_text(encoding="utf-8").splitlines():
-        if line.startswith("MemAvailable"):
-            return int(line.split()[1]) * 1024
+    found = re.search(r"^MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text(encoding="utf-8"), re.MULTILINE)
+    if found:
+        return int(found[1]) * 1024
     raise OSError("/proc/meminfo names no MemAvailable: give --layers")
 
 
