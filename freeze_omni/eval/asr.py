@@ -5,7 +5,7 @@ With a judge, sets that were made elsewhere are transcribed by it, too: what cou
 
 import argparse
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from freeze_omni.eval.report import Found, Report, Section, number, rate, table
 from freeze_omni.eval.runner import DecodeJob, Units, data_of
 from freeze_omni.eval.sets import Outside, first_keys, length_batches, sound_batches
 from freeze_omni.eval.wer import error_rate, normaliser
+from freeze_omni.listening import ListeningOutput
 from freeze_omni.llm.tuned import PART
 
 JUDGE = "judge"  # the way of a transcript that is not the model's
@@ -41,11 +42,14 @@ def decode(job: DecodeJob) -> dict[str, dict[str, Any]]:
         model = _load(job, config)
         hz = model.rates.input_hz
         for batch, sounds in sound_batches(table, todo, hz, outside.tail_s if outside else 0):
-            texts = transcribe(model, sounds, config)
-            if model.has("task_tokens"):
-                chosen = [index for index, key in enumerate(batch) if key in by_llm]
-                written = written_transcripts(model, [sounds[index] for index in chosen], config.llm_max_tokens)
-                for index, text in zip(chosen, written, strict=True):
+            heard = None if model.encoder.knows_chunks else hear(model, sounds)
+            texts = transcribe(model, sounds, heard, config)
+            chosen = [index for index, key in enumerate(batch) if key in by_llm and model.has("task_tokens")]
+            if chosen:
+                some, at = (heard, chosen) if heard else (hear(model, [sounds[i] for i in chosen]), range(len(chosen)))
+                for index, text in zip(
+                    chosen, written_transcripts(model, some, at, config.llm_max_tokens), strict=True
+                ):
                     texts[index][LLM] = text
             found = zip(batch, sounds, texts, strict=True)
             yield [{"id": key, "seconds": len(sound) / hz, "texts": texts} for key, sound, texts in found]
@@ -77,26 +81,21 @@ def _load(job: DecodeJob, config: AsrDecodeConfig) -> Any:
 
 
 @torch.no_grad()
-def transcribe(model: Any, sounds: Sequence[np.ndarray], config: AsrDecodeConfig) -> list[dict[str, str]]:
-    """The CTC head's transcripts of each sound (S,) by the names of the ways."""
-    if model.encoder.knows_chunks:
-        found = [texts(model, hear(model, sounds, size)) for size in config.chunk_sizes]
-    else:
-        found = [texts(model, hear(model, sounds))] * len(config.chunk_sizes)
+def transcribe(
+    model: Any, sounds: Sequence[np.ndarray], heard: ListeningOutput | None, config: AsrDecodeConfig
+) -> list[dict[str, str]]:
+    """The CTC head's transcripts of each sound (S,) by the names of the ways. heard: what the model heard, if that does
+    not depend on the size of a chunk."""
+    found = [texts(model, heard or hear(model, sounds, size)) for size in config.chunk_sizes]
     ways = [way for way in config.ways if way != LLM]
     return [dict(zip(ways, row, strict=True)) for row in zip(*found, strict=True)]
 
 
 @torch.no_grad()
-def written_transcripts(model: Any, sounds: Sequence[np.ndarray], max_new_tokens: int) -> list[str]:
-    """What the LLM writes after task tokens and each sound (S,), as trained in stage 1.2."""
-    if not sounds:
-        return []
-    adapted, tasks = hear(model, sounds).adapted, model.task_tokens.weight
-    rows = [
-        torch.cat([tasks, embeds[:size].to(tasks.dtype)])
-        for embeds, size in zip(adapted.embeds, adapted.lengths, strict=True)
-    ]
+def written_transcripts(model: Any, heard: ListeningOutput, chosen: Iterable[int], max_new_tokens: int) -> list[str]:
+    """What the LLM writes after task tokens and each sound whose number is chosen, as trained in stage 1.2."""
+    adapted, tasks = heard.adapted, model.task_tokens.weight
+    rows = [torch.cat([tasks, adapted.embeds[index, : adapted.lengths[index]].to(tasks.dtype)]) for index in chosen]
     return [decoded(model.llm, ids) for ids in greedy_answers(model.llm, rows, max_new_tokens)]
 
 

@@ -18,6 +18,7 @@ from freeze_omni.data.kaldi_dir import write_set
 from freeze_omni.data.tables import read_table, write_table
 from freeze_omni.encoder.config import EncoderConfig
 from freeze_omni.eval import asr, batch
+from freeze_omni.eval.batch import hear
 from freeze_omni.eval.config import AsrDecodeConfig
 from freeze_omni.eval.states import as_probabilities, beginnings
 from freeze_omni.llm.tuned import PART, LearnedPrefixConfig, LlmTuningConfig
@@ -143,8 +144,9 @@ def test_what_stage_1_2_trains_is_heard_by_the_llm(data, tmp_path, tuning):
     words = ("asr", "--data", data, "--units", tmp_path / "units", "--max_new_tokens", 6)
     run(tmp_path, *words, "--model", path, "--llm", tmp_path / "llm")
     sounds = [read_audio(str(data / f"{key}.wav"), 16000)[0] for key in TEXTS]
-    expected = asr.transcribe(model, sounds, AsrDecodeConfig())
-    for row, text in zip(expected, asr.written_transcripts(model, sounds, 6), strict=True):
+    expected = asr.transcribe(model, sounds, None, AsrDecodeConfig())
+    written = asr.written_transcripts(model, hear(model, sounds), range(len(sounds)), 6)
+    for row, text in zip(expected, written, strict=True):
         row["llm"] = text
     for way in ("llm", "chunk4", "chunk_inf"):
         written = read_table(tmp_path / f"out/asr_test_clean/text.{way}", need_value=False)
