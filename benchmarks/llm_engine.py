@@ -4,8 +4,8 @@
 
 All take turns in one process: tokens a second of 1, 4 and 8 rows, each with its own cache, and the answers to the
 questions in text. Writes all that it measured into docs/benchmarks/speed.json: `llm_tokens_s_ratio` (one row, over
-float32), `llm_answer_equal` (share of answers with the same words, or right where those of float32 are); the same of
-llama.cpp with a GGUF file under `gguf`.
+float32), `llm_answer_equal` (share of answers with the same words, or right where those of float32 are). They are those
+of llama.cpp if a GGUF file is given, as the recipe's packs have one; those of --dtype are beside them then.
 """
 
 from __future__ import annotations
@@ -62,10 +62,10 @@ def main(arguments: list[str] | None = None) -> None:
         return {"llm_tokens_s_ratio": ratio, **agreement(questions, said["float32"], said[name])}
 
     found = {
-        **beside_float32(chosen.dtype),
-        **({"gguf": {"file": chosen.gguf.name, **beside_float32("gguf")}} if chosen.gguf else {}),
+        **beside_float32("gguf" if chosen.gguf else chosen.dtype),
+        "of": chosen.gguf.name if chosen.gguf else chosen.dtype,
+        **({chosen.dtype: beside_float32(chosen.dtype)} if chosen.gguf else {}),
         "tokens_per_s": speeds,
-        "dtype": chosen.dtype,
         "questions": len(questions),
         "made": provenance(0, started_s),
     }

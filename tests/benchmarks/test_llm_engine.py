@@ -29,7 +29,7 @@ def test_it_writes_what_it_measured(tmp_path, monkeypatch):
     main(["--llm", str(tmp_path / "llm"), "--gguf", str(gguf), *where, "--tokens", "3", "--threads", "1"])
     found = json.loads((tmp_path / "speed.json").read_text())
     assert found["llm_tokens_s_ratio"] > 0 and 0 <= found["llm_answer_equal"] <= 1 and found["questions"] == 2
-    assert found["gguf"]["file"] == "toy.gguf" and found["gguf"]["llm_tokens_s_ratio"] > 0
+    assert found["of"] == "toy.gguf" and found["int8"]["llm_tokens_s_ratio"] > 0
     assert set(found["tokens_per_s"]) == {"float32", "int8", "gguf"} and set(found["tokens_per_s"]["int8"]) == {
         "1",
         "4",

@@ -106,7 +106,7 @@ def test_all_stages_of_dialogue(tmp_path):
     for stage in (*listening, *speaking, "2.3_prefix"):
         assert (folder / f"exp/{stage}/valid.loss.ave.pth").exists()
     results = (folder / "exp/RESULTS.md").read_text()
-    assert "Scale tiny is a toy" in results and "| tiny, conv | asr_test |" in results
+    assert "Scale tiny is a toy" in results and "| tiny, convolution (the paper) | asr_test |" in results
     assert (folder / "exp/pack/RESULTS.md").read_text() == results
     assert (folder / "exp/talk/answer.txt").read_text()
 
