@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from freeze_omni.adapter.output import AdapterOutput
+from freeze_omni.duplex.reference import SIZE as REFERENCE_SIZE
+from freeze_omni.duplex.reference import EchoReference
 from freeze_omni.encoder.search import Said
 from freeze_omni.shapes import silence_padding
 from freeze_omni.streaming import Augment, State, join_parts, part_state
@@ -33,13 +35,21 @@ class ListeningOutput(NamedTuple):
 
 class Listening:
     """Features, encoder, CTC head and adapter as one streaming part, which refers to them and holds no weights.
-    search: from the head's letters to words, for CTC units of kind `word`; chunk_samples: of a streaming step."""
+    search: from the head's letters to words, for CTC units of kind `word`; chunk_samples: of a streaming step;
+    reference: of a model whose state head reads what the system plays, which comes with each chunk's summary."""
 
     def __init__(
-        self, frontend: Any, encoder: Any, ctc: Any, adapter: Any = None, search: Any = None, chunk_samples: int = 2560
+        self,
+        frontend: Any,
+        encoder: Any,
+        ctc: Any,
+        adapter: Any = None,
+        search: Any = None,
+        chunk_samples: int = 2560,
+        reference: EchoReference | None = None,
     ) -> None:
         self.frontend, self.encoder, self.ctc, self.adapter, self.search = frontend, encoder, ctc, adapter, search
-        self.chunk_samples = chunk_samples
+        self.chunk_samples, self.reference = chunk_samples, reference
 
     @property
     def delay_samples(self) -> int:
@@ -59,10 +69,13 @@ class Listening:
             parts["adapter"] = self.adapter
         if self.search is not None:
             parts["search"] = self.search
+        if self.reference is not None:
+            parts["reference"] = self.reference
         return join_parts({name: part.initial_state(batch_size, device) for name, part in parts.items()})
 
-    def step(self, wav: Tensor, state: State) -> tuple[ListeningOutput, State]:
-        """Whole chunks of samples (B, k * chunk_samples) in [-1, 1]. Raises ValueError for other sizes."""
+    def step(self, wav: Tensor, state: State, played: Tensor | None = None) -> tuple[ListeningOutput, State]:
+        """Whole chunks of samples (B, k * chunk_samples) in [-1, 1]; played: what the system played meanwhile, as many,
+        None for nothing. Raises ValueError for other sizes."""
         feats, frontend = self.frontend.step(wav, part_state(state, "frontend"))
         frames, encoder = self.encoder.step(feats, part_state(state, "encoder"))
         logits = self.ctc(frames)
@@ -74,6 +87,10 @@ class Listening:
         if self.adapter is not None:
             adapter = part_state(state, "adapter")
             adapted, after["adapter"] = self.adapter.step(frames, adapter, ctc_logits=logits, said=said)
+        if self.reference is not None:
+            played = torch.zeros_like(wav) if played is None else played
+            rows, after["reference"] = self.reference.step(wav, played, part_state(state, "reference"))
+            adapted = None if adapted is None else _with_rows(adapted, rows)
         lengths = torch.full((len(wav),), frames.shape[1], device=frames.device)
         return ListeningOutput(feats, frames, lengths, logits, adapted, before["unit"], said), join_parts(after)
 
@@ -92,6 +109,8 @@ class Listening:
         if self.search is not None:  # features, as they are computed once, need not end in silence
             said = self.search(logits, sizes, end=wav.dim() == 3)
         adapted = None if self.adapter is None else self.adapter(frames, sizes, ctc_logits=logits, said=said)
+        if self.reference is not None and adapted is not None:  # nothing is played where all is heard at once
+            adapted = _with_rows(adapted, adapted.summary.new_zeros(*adapted.summary.shape[:2], REFERENCE_SIZE))
         before = self.ctc.initial_state(len(wav), frames.device)["unit"]
         return ListeningOutput(feats, frames, sizes, logits, adapted, before, said)
 
@@ -114,3 +133,8 @@ class Listening:
         if out.said is not None:
             return [row[:size].tolist() for row, size in zip(out.said.words, out.said.lengths.tolist(), strict=True)]
         return self.ctc.units(out.logits, out.lengths, out.before)
+
+
+def _with_rows(adapted: AdapterOutput, rows: Tensor) -> AdapterOutput:
+    """The rows (B, C, SIZE) of the echo reference after each chunk's summary."""
+    return adapted._replace(summary=torch.cat([adapted.summary, rows.to(adapted.summary.dtype)], dim=-1))

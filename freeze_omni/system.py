@@ -13,6 +13,7 @@ from freeze_omni.adapter.words import WordTokens
 from freeze_omni.codec.codec import build_codec
 from freeze_omni.codec.config import CodecConfig
 from freeze_omni.codec.fifo import FifoConfig
+from freeze_omni.duplex.reference import EchoReference
 from freeze_omni.duplex.state_head import StateHead, StateHeadConfig
 from freeze_omni.encoder.config import EncoderConfig
 from freeze_omni.encoder.ctc import build_ctc
@@ -225,6 +226,10 @@ class FreezeOmni(nn.Module):
             self.frontend = Fbank(config.fbank)
         elif config.has("encoder"):
             _check_frontend(config, self.frontend)
+        self.reference: EchoReference | None = None
+        if config.has("state_head") and config.state_head.reference:
+            chunk = self.rates.chunk_samples
+            self.reference = EchoReference(chunk, self.frontend.delay_samples // chunk, self.rates.input_hz)
         self.llm = None if llm is None else tuned(llm, parts.get(PART))
         if config.has("codec"):
             self.register_buffer("voice", empty_voice(config.codec))
@@ -253,7 +258,8 @@ class FreezeOmni(nn.Module):
     def listening(self) -> Listening:
         """The chain from samples to positions of the LLM."""
         adapter = self.adapter if self.has("adapter") else None
-        return Listening(self.frontend, self.encoder, self.ctc, adapter, self.search, self.rates.chunk_samples)
+        search, chunk = self.search, self.rates.chunk_samples
+        return Listening(self.frontend, self.encoder, self.ctc, adapter, search, chunk, self.reference)
 
     @property
     def device(self) -> torch.device:

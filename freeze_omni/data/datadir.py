@@ -17,12 +17,13 @@ PER_UTTERANCE = ("feats.scp", "utt2corpus", "utt2dur", "utt2lang", "utt2num_samp
 SPOKEN = ("wav.scp", "segments", "text", "utt2spk", *PER_UTTERANCE)
 SCENES = ("wav.scp", "text", "utt2spk", "utt2num_samples")
 ANSWERED = ("answer", "answer_wav.scp", "utt2question")  # tables of those scenes that ask for an answer
+OF_SYSTEM = ("played.scp", "reference.scp")  # what the system says in a scene, and the echo reference of that
 # The files that each role checks; docs/data.md describes them.
 FILES = {
     "asr": (*SPOKEN, "spk2utt"),
     "tts": (*SPOKEN, "spk2utt"),
     "qa": ("questions.jsonl",),
-    "dialogue": (*SCENES, "spk2utt", "states", "scene", *ANSWERED, "history", "questions.jsonl"),
+    "dialogue": (*SCENES, "spk2utt", "states", "scene", *ANSWERED, "history", *OF_SYSTEM, "questions.jsonl"),
 }
 STATES = ("0", "1", "2", "3", "-1")
 SEGMENT_KINDS = ("complete", "cutoff", "backchannel", "noise", "side", "echo", "wait")
@@ -220,7 +221,7 @@ def check_dialogue(folder: Path, recordings: CheckedTable) -> list[Problem]:
         problems += _check_states(CheckedTable(folder / "states", problems), recordings)
     if (folder / "scene").is_file():
         problems += _check_scenes(folder / "scene", recordings)
-    given = [folder / name for name in (*ANSWERED, "history") if (folder / name).is_file()]
+    given = [folder / name for name in (*ANSWERED, "history", *OF_SYSTEM) if (folder / name).is_file()]
     tables = {path.name: CheckedTable(path, problems) for path in given}
     for table in tables.values():
         problems += _missing(table, recordings, recordings.path.name)

@@ -40,7 +40,8 @@ class Shard:
 def compose(
     folder: Path, planned: Sequence[PlannedScene], maker: SceneMaker, seed: int, nj: int, part: Part = WHOLE
 ) -> Iterator[dict]:
-    """Write wav/<id>.wav of each scene of the part; yield, in order, its id, labels, samples and row of `scene`."""
+    """Write wav/<id>.wav of each scene of the part, and played/<id>.wav where the system speaks meanwhile; yield, in
+    order, its id, labels, samples, whether it has the second, and row of `scene`."""
     by_speaker = {one.recording.speaker: one.recording.audio for one in planned}
     voices = [read_audio(entry, maker.hz)[0] for entry in list(by_speaker.values())[:_BABBLE_VOICES]]
     babble = babble_of(voices, _BABBLE_S * maker.hz, np.random.default_rng(seed))
@@ -68,19 +69,31 @@ def _compose(shard: Shard, folder: Path, maker: SceneMaker, babble: Wav, seed: i
 def _compose_one(one: PlannedScene, folder: Path, maker: SceneMaker, babble: Wav, seed: int) -> dict[str, Any]:
     rng = np.random.default_rng([seed, *one.id.encode()])
     speech = trim_silence(read_audio(one.recording.audio, maker.hz)[0], maker.hz, keep_s=0.0)
-    scene = maker.make(one.kind, speech, rng, babble)
+    own = None if one.own is None else read_audio(one.own.audio, maker.hz)[0]
+    scene = maker.make(one.kind, speech, rng, babble, own)
     write_wav(_wav(folder, one), scene.wav, maker.hz)
-    labels = " ".join(map(str, scene.labels))
-    return {"id": one.id, "states": labels, "samples": len(scene.wav), "scene": _scene_row(one.id, scene)}
+    if scene.played is not None:
+        write_wav(played_wav(folder, one.id), scene.played, maker.hz)
+    row = {"id": one.id, "states": " ".join(map(str, scene.labels)), "samples": len(scene.wav)}
+    return row | {"played": scene.played is not None, "scene": _scene_row(one.id, scene)}
 
 
 def _wav(folder: Path, one: PlannedScene) -> Path:
     return folder / "wav" / f"{one.id}.wav"
 
 
+def played_wav(folder: Path, key: str) -> Path:
+    """What the system plays in a scene."""
+    return folder / "played" / f"{key}.wav"
+
+
 def _made_from(shard: Shard, maker: SceneMaker, babble: Wav, seed: int) -> str:
     """A digest of all that a shard's scenes depend on; sounds count by size and time."""
-    scenes = [(one.id, one.kind, one.recording.audio, _touched(one.recording.audio)) for one in shard.planned]
+    sounds = [[one.recording.audio, *([one.own.audio] if one.own else [])] for one in shard.planned]
+    scenes = [
+        (one.id, one.kind, *((entry, _touched(entry)) for entry in entries))
+        for one, entries in zip(shard.planned, sounds, strict=True)
+    ]
     made_from = json.dumps([seed, repr(maker.config), repr(maker.rates), scenes])
     return hashlib.sha256(made_from.encode() + babble.tobytes()).hexdigest()
 

@@ -14,8 +14,9 @@ from freeze_omni.data.tables import TableError, read_jsonl, read_table, write_js
 from freeze_omni.data.tts.backends import Voice
 from freeze_omni.data.tts.synthesize import Job, TtsFolders, spoken_paths, synthesize
 from freeze_omni.dialogues.answers import Ask, Asked
-from freeze_omni.dialogues.compose import compose, forget_shards
+from freeze_omni.dialogues.compose import compose, forget_shards, played_wav
 from freeze_omni.dialogues.plan import DialogueConfig, Misheard, PlannedScene, later_rounds, plan_set
+from freeze_omni.dialogues.reference import write_reference
 from freeze_omni.duplex.scenes import SceneMaker
 from freeze_omni.speech_decoder.normalise import text_styler
 
@@ -55,7 +56,9 @@ def _write_tables(
     write_questions(folder / "questions.jsonl", {one.question.id: one.question for one in answered.values()}.values())
     later = {one.id: json.dumps(one.history, ensure_ascii=False) for one in planned if one.history}
     spoken = {key: answer_wavs[one.answer] for key, one in answered.items() if one.answer in answer_wavs}
-    for name, table in (("history", later), ("answer_wav.scp", spoken)):
+    played = {row["id"]: played_wav(folder, row["id"]).resolve() for row in rows if row["played"]}
+    write_reference(folder, played)
+    for name, table in (("history", later), ("answer_wav.scp", spoken), ("played.scp", played)):
         (folder / name).unlink(missing_ok=True)  # of an earlier run with other settings; training would read it
         if table:
             write_table(folder / name, table)

@@ -32,9 +32,10 @@ class SetConfig:
     more of each kind, without an answer; complete and paused ones among them repeat recordings of any question of the
     set, and teach the state head alone. after_answer: the share of those without an answer before which the system has
     answered another question, or has been saying so up to some word; an `echo`, of speech in the folder `own_voice`,
-    always comes while it says that. answer_words: questions whose answer is longer, or did not end, are left out
-    (0: none is). rounds: user turns of a dialogue, from its start, as far as one voice speaks them; the later ones of
-    qa/dialogues.jsonl are asked after the LLM's own answers to the earlier ones.
+    always comes while it says that. speaks: the share of the others after an answer that come while it says something
+    of `own_voice`, and may be heard with it. answer_words: questions whose answer is longer, or did not end, are left
+    out (0: none is). rounds: user turns of a dialogue, from its start, as far as one voice speaks them; the later ones
+    of qa/dialogues.jsonl are asked after the LLM's own answers to the earlier ones.
     """
 
     speech: str
@@ -49,12 +50,15 @@ class SetConfig:
     scenes: dict[str, int] = field(default_factory=dict)
     after_answer: float = 0.0
     own_voice: str = ""
+    speaks: float = 0.0
 
     def __post_init__(self) -> None:
         if self.rounds < 1:
             raise ValueError(f"rounds {self.rounds}: it counts the user's turns of a dialogue, from 1")
         if not 0 <= self.after_answer <= 1:
             raise ValueError(f"after_answer {self.after_answer}: it is a share, from 0 to 1")
+        if not 0 <= self.speaks <= 1 or self.speaks and not self.own_voice:
+            raise ValueError(f"speaks {self.speaks}: it is a share, from 0 to 1, and above 0 only with own_voice")
 
 
 @dataclass(frozen=True)
@@ -155,7 +159,8 @@ def assistant_jobs(dialogues: Sequence[dict[str, Any]], config: SpeakConfig) -> 
 
 @dataclass(frozen=True)
 class PlannedScene:
-    """One scene before it is composed; history: (user text, answer) of each earlier round of its dialogue."""
+    """One scene before it is composed; history: (user text, answer) of each earlier round of its dialogue; own: what
+    the system says meanwhile."""
 
     id: str
     kind: str
@@ -163,6 +168,7 @@ class PlannedScene:
     question: Question | None = None
     answer: str = ""
     history: tuple[tuple[str, str], ...] = ()
+    own: Utterance | None = None
 
 
 def spoken_answer(answer: LlmAnswer | None, longest_words: int, spoken: Spoken = spoken_english) -> str:
@@ -194,19 +200,29 @@ def plan_set(
             source = config.own_voice or "own_voice" if kind == "echo" else config.duplex or config.speech
             raise TableError(f"{data / source}: no recordings for '{kind}' scenes")
         added = [PlannedScene(f"{kind}-{n:04d}", kind, rng.choice(pools[kind])) for n in range(count)]
-        planned += [replace(one, history=_before(one, config, earlier, rng)) for one in added]
+        planned += [_after_round(one, config, earlier, pools["echo"], rng) for one in added]
     return planned
 
 
-def _before(
-    scene: PlannedScene, config: SetConfig, earlier: Sequence[tuple[str, str]], rng: random.Random
-) -> tuple[tuple[str, str], ...]:
-    """The round after which a scene without an answer comes, if any: its answer whole, or as far as it was said."""
+def _after_round(
+    scene: PlannedScene,
+    config: SetConfig,
+    earlier: Sequence[tuple[str, str]],
+    own_voice: Sequence[Utterance],
+    rng: random.Random,
+) -> PlannedScene:
+    """With the round after which a scene without an answer comes, if any: its answer whole, or as far as it was said,
+    which the system may be saying still."""
     if not earlier or not (config.after_answer and (scene.kind == "echo" or rng.random() < config.after_answer)):
-        return ()
+        return scene
     question, answer = rng.choice(earlier)
+    own = None
+    if config.speaks and scene.kind != "echo" and rng.random() < config.speaks:
+        own = rng.choice(own_voice)
+        answer = own.text
     words = (scene.recording.text if scene.kind == "echo" else answer).split()
-    return ((question, " ".join(words[: rng.choice([len(words), rng.randint(1, len(words))])])),)
+    said = " ".join(words[: rng.choice([len(words), rng.randint(1, len(words))])])
+    return replace(scene, history=((question, said),), own=own)
 
 
 def _plan_questions(

@@ -1,6 +1,6 @@
 """Duplex scenes: recordings on a known time line, with pauses, break-offs, noise, side talk and echoes."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -29,18 +29,22 @@ class SceneConfig:
     echo_db: tuple[float, float] = (-30.0, -12.0)  # what comes back of the system's voice
     echo_rt60_s: tuple[float, float] = (0.1, 0.4)
     echo_s: tuple[float, float] = (0.5, 3.0)
+    echo_delay_s: tuple[float, float] = (0.04, 0.2)  # from the loudspeaker to what is heard
+    own_echo: float = 0.5  # share of scenes in which the system speaks where that comes back
     decision_delay_s: float = 0.24
 
 
 @dataclass(frozen=True)
 class Scene:
-    """wav (S,) at the input rate, a whole number of chunks; its segments and pauses in s; one label for each chunk."""
+    """wav (S,) at the input rate, a whole number of chunks; its segments and pauses in s; one label for each chunk.
+    played (S,): what the system plays meanwhile, if anything."""
 
     kind: str
     wav: Wav
     segments: tuple[Segment, ...]
     pauses: tuple[tuple[float, float], ...]
     labels: tuple[int, ...]
+    played: Wav | None = None
 
 
 class SceneMaker:
@@ -50,11 +54,20 @@ class SceneMaker:
         self.config, self.rates = config, rates or Rates()
         self.hz = self.rates.input_hz
 
-    def make(self, kind: str, speech: Wav, rng: np.random.Generator, babble: Wav | None = None) -> Scene:
-        """A scene around a recording (S,); babble: other voices in some noises. Raises ValueError: unknown kind."""
+    def make(
+        self,
+        kind: str,
+        speech: Wav,
+        rng: np.random.Generator,
+        babble: Wav | None = None,
+        own: Wav | None = None,
+    ) -> Scene:
+        """A scene around a recording (S,); babble: other voices in some noises; own: what the system says meanwhile,
+        which may come back. Of an `echo` the recording is what the system says. Raises ValueError: unknown kind."""
         if kind not in KINDS:
             raise ValueError(f"scene kind '{kind}' is none of {', '.join(KINDS)}")
         pauses: list[tuple[float, float]] = []
+        played: Wav | None = None
         if kind == "paused":
             speech, pauses = self._with_pause(speech, rng)
         elif kind == "cutoff":
@@ -64,8 +77,23 @@ class SceneMaker:
         elif kind == "side":
             speech = self._in_room(speech, self.config.side_rt60_s, self.config.side_db, rng)
         elif kind == "echo":
-            speech = self._echo(speech, rng)
-        return self._place(kind, speech, pauses, rng)
+            played, speech = self._echo(speech, rng)
+        scene = self._place(kind, speech, pauses, rng)
+        if played is not None:
+            start_s = scene.segments[0].start_s - rng.uniform(*self.config.echo_delay_s)
+            return replace(scene, played=_at(played, max(round(start_s * self.hz), 0), len(scene.wav)))
+        return scene if own is None else self._over(scene, own, rng)
+
+    def _over(self, scene: Scene, own: Wav, rng: np.random.Generator) -> Scene:
+        """The scene while the system speaks, from before it on; out of a loudspeaker its voice is heard, too."""
+        begin = int(rng.integers(max(len(own) - len(scene.wav), 0) + 1))
+        played = _at(own[begin:], 0, len(scene.wav))
+        if rng.random() >= self.config.own_echo:
+            return replace(scene, played=played)
+        back = self._in_room(played, self.config.echo_rt60_s, self.config.echo_db, rng)
+        late = round(rng.uniform(*self.config.echo_delay_s) * self.hz)
+        wav = scene.wav + _at(back, late, len(scene.wav))
+        return replace(scene, wav=(wav / max(1.0, float(np.abs(wav).max()))).astype(np.float32), played=played)
 
     def _place(self, kind: str, sound: Wav, pauses: list[tuple[float, float]], rng: np.random.Generator) -> Scene:
         config, hz = self.config, self.hz
@@ -117,12 +145,12 @@ class SceneMaker:
         noise = (noise * level).astype(np.float32)
         return self._faded(self._faded(noise, end=True), end=False)
 
-    def _echo(self, speech: Wav, rng: np.random.Generator) -> Wav:
-        """A stretch of the system's own voice, out of its loudspeaker."""
+    def _echo(self, speech: Wav, rng: np.random.Generator) -> tuple[Wav, Wav]:
+        """A stretch of the system's own voice, and how it comes out of its loudspeaker."""
         size = min(round(rng.uniform(*self.config.echo_s) * self.hz), len(speech))
         begin = int(rng.integers(len(speech) - size + 1))
         part = self._faded(self._faded(speech[begin : begin + size], end=True), end=False)
-        return self._in_room(part, self.config.echo_rt60_s, self.config.echo_db, rng)
+        return part, self._in_room(part, self.config.echo_rt60_s, self.config.echo_db, rng)
 
     def _in_room(
         self, speech: Wav, rt60_s: tuple[float, float], level_db: tuple[float, float], rng: np.random.Generator
@@ -130,6 +158,14 @@ class SceneMaker:
         """From further away: at another level, in a room."""
         room = room_response(rng.uniform(*rt60_s), rng.uniform(-3, 3), self.hz, rng)
         return reverberate(speech, room) * np.float32(10 ** (rng.uniform(*level_db) / 20))
+
+
+def _at(wav: Wav, at: int, samples: int) -> Wav:
+    """(samples,) of silence with (S,) from sample `at` on, as far as it fits."""
+    placed = np.zeros(samples, np.float32)
+    part = wav[: max(samples - at, 0)]
+    placed[at : at + len(part)] = part
+    return placed
 
 
 def quietest(wav: Wav, low: int, high: int, hz: int) -> int:

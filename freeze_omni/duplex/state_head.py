@@ -7,6 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from freeze_omni.duplex.reference import SIZE as REFERENCE_SIZE
+
 SPEAKING, ANSWER, IGNORE, WAIT = 0, 1, 2, 3
 STATES = 3
 """Of the paper, and of a head without `wait`."""
@@ -18,19 +20,23 @@ class StateHeadConfig:
     """summary: the head also reads the chunk's mean encoder frame, by which it tells chunks apart in which no position
     was sent. class_weights: of the cross entropy, one for each state; none: all alike. hidden: units of a layer before
     the logits (ours; 0: none, the paper's linear head). dropout: of what the head reads, in training (ours), so that it
-    does not learn sentence ends by heart. wait: a fourth state, "hold on a moment" (ours); a head without it learns
-    that as state 2. released: the published head, four logits, the last left out; hidden state alone."""
+    does not learn sentence ends by heart. reference: it also reads what the system itself plays (ours, `reference.py`).
+    wait: a fourth state, "hold on a moment" (ours); a head without it learns that as state 2. released: the published
+    head, four logits, the last left out; hidden state alone."""
 
     summary: bool = True
     class_weights: tuple[float, ...] = ()
     hidden: int = 0
     dropout: float = 0.0
+    reference: bool = False
     wait: bool = False
     released: bool = False
 
     def __post_init__(self) -> None:
         if self.released and self.summary:
             raise ValueError("the released state head has no summary: set summary: false")
+        if self.reference and not self.summary:
+            raise ValueError("reference goes with the summary: set summary: true, or reference: false")
         if self.hidden < 0 or self.released and self.hidden:
             raise ValueError(f"hidden must be 0 or more, and 0 for the released state head, not {self.hidden}")
         if self.released and self.wait:
@@ -49,7 +55,7 @@ class StateHeadConfig:
 
 
 class StateHead(nn.Module):
-    """A logit for each state from [hidden state at the chunk's last sent position; summary of the chunk].
+    """A logit for each state from [hidden state at the chunk's last sent position; its summary; its echo reference].
 
     Linear, as in the paper, or with a layer of `hidden` units between (docs/decisions/006-state-head.md).
     A chunk in which no position was sent reads the hidden state of the last position before it.
@@ -58,19 +64,26 @@ class StateHead(nn.Module):
     def __init__(self, config: StateHeadConfig, llm_size: int, summary_size: int = 0) -> None:
         super().__init__()
         self.config = config
-        size = llm_size + (summary_size if config.summary else 0)
+        self._reference = REFERENCE_SIZE * config.reference
+        size = llm_size + (summary_size if config.summary else 0) + self._reference
         if config.hidden:
             self.hidden = nn.Linear(size, config.hidden)
         self.output = nn.Linear(config.hidden or size, config.states + config.released)
+        if config.reference:  # without an effect until it has learned from scenes in which the system speaks
+            first = self.hidden if config.hidden else self.output
+            nn.init.zeros_(first.weight[:, -REFERENCE_SIZE:])
 
     def forward(self, hidden: Tensor, summary: Tensor | None = None) -> Tensor:
-        """hidden (..., E), summary (..., S) to logits (..., states); an imported head's fourth is never computed."""
+        """hidden (..., E), summary (..., S), with `reference` (..., S + SIZE), to logits (..., states); an imported
+        head's fourth is never computed."""
         features = hidden.to(self.output.weight.dtype)
         if self.config.summary:
             if summary is None:
                 raise ValueError("this state head reads each chunk's summary too: pass summary")
             features = torch.cat([features, summary.to(features.dtype)], dim=-1)
-        features = F.dropout(features, self.config.dropout, self.training)
+        heard = features.shape[-1] - self._reference
+        dropped = F.dropout(features[..., :heard], self.config.dropout, self.training)
+        features = torch.cat([dropped, features[..., heard:]], dim=-1) if self._reference else dropped
         if self.config.hidden:
             features = F.gelu(self.hidden(features))
         states = self.config.states

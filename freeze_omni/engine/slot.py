@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from freeze_omni.engine.config import ServingConfig
+from freeze_omni.engine.played import PlayedLine
 from freeze_omni.frontend.vad import Detector, GateConfig
 from freeze_omni.session import events as ev
 from freeze_omni.session.answer import Answer
@@ -146,6 +147,7 @@ class Slot:
         self._paced_s, self._heard_due_s, self._chunks = float("-inf"), 0.0, 0
         self._chunker = Chunker(model.rates.chunk_samples)
         self._gate = VoiceGate(detector, self._gate_config())
+        self._played = PlayedLine(model.rates.output_hz, model.rates.input_hz)
         self._drafts = 0
         self._begin = SpeechSession.beginning(model, self.config)
 
@@ -234,11 +236,17 @@ class Slot:
             if isinstance(item, ev.AudioChunk):
                 self.waiting_chunks -= 1
                 self._heard_due_s = self._due.popleft()
-                items = [*self._gated(item), item]
+                items = [*self._gated(item), self._with_played(item, arrived_s)]
                 if self.playback and self.playback.sent:
                     items.insert(0, ev.Played(self.playback.heard(now_s)))
             self._todo.extend((part, arrived_s) for part in items)
         return self._todo.popleft()
+
+    def _with_played(self, chunk: ev.AudioChunk, arrived_s: float) -> ev.AudioChunk:
+        """With what the user's device played up to when the chunk came, for a model that reads it."""
+        if self.model.reference is None:
+            return chunk
+        return replace(chunk, played=self._played.before(arrived_s, len(chunk.samples)))
 
     def _report_played(self, now_s: float) -> None:
         """Pass on how far the answer was played, every step and at its end."""
@@ -312,7 +320,11 @@ class Slot:
                 if not self.playback.sent:
                     self.observe("first_audio_s", now_s - self.playback.asked_s)
                 self.observe("spoken_s", len(action.samples) / self.playback.output_hz)
+                if self.model.reference is not None:
+                    self._played.play(action.samples, max(self.playback.ends_s, now_s))
                 self.playback.send(len(action.samples), now_s)
+            elif isinstance(action, ev.StopAudio):
+                self._played.stop(now_s)
             elif isinstance(action, ev.AnswerEnded) and not self.session.state.answering:
                 self.playback = None
         if any(isinstance(action, ev.AnswerKept) for action in value):

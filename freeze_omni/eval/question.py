@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from freeze_omni.data.audio import speech_end_s
+from freeze_omni.data.audio import resample, speech_end_s
 from freeze_omni.rates import Rates
 from freeze_omni.session import events as ev
 from freeze_omni.session.answer import Answer
@@ -267,6 +267,15 @@ class TimeLine:
         self.wav[begin : begin + len(part)] = part
         self.played_to_s += len(samples) / self.hz
 
+    def between(self, start_s: float, end_s: float, hz: int) -> np.ndarray | None:
+        """What is played from start_s to end_s (S,) at another rate; None for silence."""
+        part = self.wav[round(start_s * self.hz) : round(end_s * self.hz)]
+        if not part.any():
+            return None
+        size = round((end_s - start_s) * hz)
+        part = resample(part, self.hz, hz)[:size]
+        return np.pad(part, (0, size - len(part)))
+
     def stop(self, now_s: float) -> None:
         """Drop what was not played yet."""
         self.wav[round(now_s * self.hz) :] = 0
@@ -301,7 +310,8 @@ def following(
             played = ev.Played(max(round(heard_s * line.hz), 0))
             _take((yield from session.handling(played)), line, clock.now_s)
         was = session.answering
-        _take((yield from clock.running(session.pushing(piece(at, size, line)))), line, clock.now_s)
+        heard, played = piece(at, size, line), line.between(at / rates.input_hz, end_s, rates.input_hz)
+        _take((yield from clock.running(session.pushing(heard, played))), line, clock.now_s)
         if session.answering is not None and session.answering is not was:
             line.answer_start_s = None
         while session.may_work and clock.now_s < end_s + rates.chunk_s:

@@ -73,12 +73,15 @@ class LabelledScene:
 def decode(job: DecodeJob) -> dict[str, dict[str, Any]]:
     """Write records.jsonl, the probabilities of the states at every chunk, and `text`, the transcripts."""
     config, table, histories = job.config.states, read_table(job.data / "wav.scp"), read_histories(job.data)
+    played = read_table(job.data / "played.scp") if (job.data / "played.scp").is_file() else {}
 
     def work(todo: Units) -> Iterator[list[dict[str, Any]]]:
         model = job.load()
         for keys, sounds in sound_batches(table, todo, model.rates.input_hz):
             contexts = [context(model, histories.get(key, ())) for key in keys]
-            said, above = stream(model, sounds, contexts), {"no_answer_above": model.config.no_answer_above}
+            hz = model.rates.input_hz
+            own = [read_audio(played[key], hz)[0] if key in played else None for key in keys]
+            said, above = stream(model, sounds, contexts, own), {"no_answer_above": model.config.no_answer_above}
             yield [{"id": key, **row, **above} for key, row in zip(keys, said, strict=True)]
 
     batches = length_batches(table, first_keys(table, config.scenes), config.batch)
@@ -88,19 +91,29 @@ def decode(job: DecodeJob) -> dict[str, dict[str, Any]]:
 
 
 @torch.no_grad()
-def stream(model: Any, sounds: Sequence[np.ndarray], contexts: Sequence[Tensor]) -> list[dict[str, Any]]:
+def stream(
+    model: Any,
+    sounds: Sequence[np.ndarray],
+    contexts: Sequence[Tensor],
+    played: Sequence[np.ndarray | None] = (),
+) -> list[dict[str, Any]]:
     """Probabilities (chunks, states), rounded, and the transcript of each sound (S_i,), heard step by step to its end.
-    contexts: the positions (P_i, E) before each."""
+    contexts: the positions (P_i, E) before each. played: what the system says meanwhile, None for nothing."""
     size, rows, late = model.rates.chunk_samples, len(sounds), model.listening.delay_samples
     chunks = [len(sound) // size for sound in sounds]
     wav, _ = stack([sound[: max(count, 1) * size] for sound, count in zip(sounds, chunks, strict=True)])
     wav, chunks = nn.functional.pad(wav, (0, late)).to(model.device), [count + late // size for count in chunks]
+    own = torch.zeros_like(wav)
+    for row, sound in enumerate(played):
+        if sound is not None:
+            own[row, : len(sound)] = torch.from_numpy(sound[: wav.shape[1]])
     state, cache = model.listening.initial_state(rows, model.device), model.llm.new_cache()
     last = _read(model, *pad_rows(list(contexts)), cache)
     said: list[list[list[float]]] = [[] for _ in sounds]
     units: list[list[int]] = [[] for _ in sounds]
     for chunk in range(max(chunks)):
-        heard, state = model.listening.step(wav[:, chunk * size : (chunk + 1) * size], state)
+        now = slice(chunk * size, (chunk + 1) * size)
+        heard, state = model.listening.step(wav[:, now], state, own[:, now])
         new_units = model.listening.units(heard)
         last = _read(model, heard.adapted.embeds, heard.adapted.lengths, cache, last)
         found = model.state_head(last[:, None], heard.adapted.summary[:, -1:])[:, 0].float().softmax(-1)

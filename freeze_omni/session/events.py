@@ -28,7 +28,11 @@ class Event(Value):
 
 
 class AudioChunk(Event):
-    samples: np.ndarray  # one step of the user's audio: (chunk_samples,) float32 in [-1, 1] at the model's input rate
+    """One step of the user's audio: (chunk_samples,) float32 in [-1, 1] at the model's input rate; played: what the
+    system played meanwhile, as many; None for nothing."""
+
+    samples: np.ndarray
+    played: np.ndarray | None = None
 
 
 class VadOpened(Event):
@@ -168,7 +172,11 @@ class OpenTurn(Work):
 
 
 class Listen(Work):
-    samples: np.ndarray  # whole chunks, read into the open turn at once; the state is decided at the end of the last
+    """Whole chunks, read into the open turn at once; the state is decided at the end of the last. played: as of
+    `AudioChunk`."""
+
+    samples: np.ndarray
+    played: np.ndarray | None = None
 
 
 class DropTurn(Work):

@@ -131,13 +131,16 @@ def open_turn(model: FreezeOmni, cache: Cache, prefix: list[int]) -> Turn:
     return Turn(state, cache, torch.cat([start, prompt]), body=(prompt,))
 
 
-def hearing(model: FreezeOmni, samples: np.ndarray, turn: Turn) -> Job[tuple[Heard, Turn]]:
-    """Hear whole chunks (k * chunk_samples,); the state decided on is that at the end of the last.
+def hearing(
+    model: FreezeOmni, samples: np.ndarray, turn: Turn, played: np.ndarray | None = None
+) -> Job[tuple[Heard, Turn]]:
+    """Hear whole chunks (k * chunk_samples,); the state decided on is that at the end of the last. played: what the
+    system played meanwhile.
 
     A chunk for which the adapter sends no position reads the state at the last position before it, and differs from
     the chunk before by its summary (mean encoder frame).
     """
-    heard = yield Hear(samples, turn.listening)
+    heard = yield Hear(samples, turn.listening, played)
     embeds = heard.embeds if turn.unread is None else torch.cat([turn.unread, heard.embeds.to(turn.unread.dtype)])
     last, body = turn.last, turn.body
     if len(embeds):

@@ -30,10 +30,12 @@ class Listened(NamedTuple):
 
 
 class Hear(Value):
-    """Whole chunks (k * chunk_samples,) through the model's `listening` -> Listened."""
+    """Whole chunks (k * chunk_samples,) through the model's `listening` -> Listened. played: what the system played
+    meanwhile, as many samples; None for nothing."""
 
     samples: np.ndarray
     state: State
+    played: np.ndarray | None = None
 
 
 class Read(Value):
@@ -126,13 +128,20 @@ def execute(model: FreezeOmni, ops: Sequence[Op]) -> list[Any]:
 
 
 def _hear(model: FreezeOmni, ops: Sequence[Hear]) -> list[Listened]:
-    wav = torch.from_numpy(np.stack([op.samples for op in ops]).astype(np.float32)).to(model.device)
-    out, state = model.listening.step(wav, _join([op.state for op in ops]))
+    wav, played = _stacked(model, [op.samples for op in ops]), None
+    if model.reference is not None and any(op.played is not None for op in ops):
+        nothing = np.zeros_like(ops[0].samples)
+        played = _stacked(model, [nothing if op.played is None else op.played for op in ops])
+    out, state = model.listening.step(wav, _join([op.state for op in ops]), played)
     units, counts, adapted = model.listening.units(out), out.adapted.lengths.tolist(), out.adapted
     return [
         Listened(units[row], adapted.embeds[row, : counts[row]].clone(), adapted.summary[row, -1:].clone(), states)
         for row, states in enumerate(_split(state))
     ]
+
+
+def _stacked(model: FreezeOmni, rows: Sequence[np.ndarray]) -> Tensor:
+    return torch.from_numpy(np.stack(rows).astype(np.float32)).to(model.device)
 
 
 def _read(model: FreezeOmni, ops: Sequence[Read]) -> list[LlmOutput]:

@@ -79,7 +79,7 @@ class TurnState:
     chunks: int = 0
     gate_open: bool = True
     closed_chunks: int = 0
-    pre_roll: tuple[np.ndarray, ...] = ()
+    pre_roll: tuple[ev.AudioChunk, ...] = ()
     listening: bool = False
     turn_chunks: int = 0
     words: bool = False
@@ -111,8 +111,8 @@ def step(config: TurnConfig, event: ev.Event | ev.Result, state: TurnState) -> O
     if not state.answering and (isinstance(event, ev.Played) or made and not state.drafting):
         return state, []  # of an answer that was stopped
     match event:
-        case ev.AudioChunk(samples):
-            return _chunk(config, samples, state)
+        case ev.AudioChunk():
+            return _chunk(config, event, state)
         case ev.VadOpened():
             return _vad_opened(config, state)
         case ev.VadClosed():
@@ -150,17 +150,27 @@ def step(config: TurnConfig, event: ev.Event | ev.Result, state: TurnState) -> O
     raise TypeError(f"{type(event).__name__} is not an event of a session")
 
 
-def _chunk(config: TurnConfig, samples: np.ndarray, state: TurnState) -> Out:
+def _chunk(config: TurnConfig, chunk: ev.AudioChunk, state: TurnState) -> Out:
     state = replace(state, chunks=state.chunks + 1)
     if state.kept and state.turn_chunks >= config.max_turn_chunks:
         return state, []
     if not state.gate_open and (state.kept or not state.listening):
         most = config.pre_roll_chunks
-        return replace(state, pre_roll=(*state.pre_roll, samples)[-most:] if most else ()), []
+        return replace(state, pre_roll=(*state.pre_roll, chunk)[-most:] if most else ()), []
     state, work = _listening(state)
     closed = 0 if state.gate_open else state.closed_chunks + 1
     state = replace(state, turn_chunks=state.turn_chunks + 1, closed_chunks=closed)
-    return state, [*work, ev.Listen(samples)]
+    return state, [*work, _listen((chunk,))]
+
+
+def _listen(chunks: tuple[ev.AudioChunk, ...]) -> ev.Listen:
+    if len(chunks) == 1:
+        return ev.Listen(chunks[0].samples, chunks[0].played)
+    samples = np.concatenate([chunk.samples for chunk in chunks])
+    if all(chunk.played is None for chunk in chunks):
+        return ev.Listen(samples)
+    played = [np.zeros_like(chunk.samples) if chunk.played is None else chunk.played for chunk in chunks]
+    return ev.Listen(samples, np.concatenate(played))
 
 
 def _listening(state: TurnState) -> Out:
@@ -171,7 +181,7 @@ def _listening(state: TurnState) -> Out:
         state = replace(state, waiting=False)
         work.append(ev.OpenTurn())
     if state.pre_roll:
-        work.append(ev.Listen(np.concatenate(state.pre_roll)))
+        work.append(_listen(state.pre_roll))
     return replace(state, pre_roll=(), turn_chunks=state.turn_chunks + len(state.pre_roll)), work
 
 

@@ -77,24 +77,30 @@ class SessionConfig:
 
 
 class Chunker:
-    """Cuts samples into whole audio chunks of `size`; the rest waits for the next call."""
+    """Cuts samples, and what was played meanwhile, into whole audio chunks of `size`; the rest waits for the next
+    call."""
 
     def __init__(self, size: int) -> None:
         self._size = size
-        self._rest = np.zeros(0, dtype=np.float32)
+        self._rest = np.zeros((2, 0), dtype=np.float32)
 
-    def __call__(self, samples: np.ndarray) -> list[ev.AudioChunk]:
-        """User audio (S,) in [-1, 1] at the model's input rate. Raises ValueError for other shapes, NaN, infinity."""
+    def __call__(self, samples: np.ndarray, played: np.ndarray | None = None) -> list[ev.AudioChunk]:
+        """User audio (S,) in [-1, 1] at the model's input rate, and what the system played meanwhile (S,), None for
+        nothing. Raises ValueError for other shapes, NaN, infinity."""
         samples = np.asarray(samples, dtype=np.float32)
-        if samples.ndim != 1 or not np.isfinite(samples).all():
-            raise ValueError(f"audio must be finite samples of shape (S,), not {samples.shape}")
-        samples = np.concatenate([self._rest, samples])
-        whole = len(samples) // self._size * self._size
-        self._rest = samples[whole:].copy()
-        return [ev.AudioChunk(samples[at : at + self._size].copy()) for at in range(0, whole, self._size)]
+        played = np.zeros_like(samples) if played is None else np.asarray(played, dtype=np.float32)
+        if samples.ndim != 1 or played.shape != samples.shape or not np.isfinite([samples, played]).all():
+            raise ValueError(f"audio must be finite samples of shape (S,), not {samples.shape} and {played.shape}")
+        sides = np.concatenate([self._rest, [samples, played]], axis=1)
+        whole = sides.shape[1] // self._size * self._size
+        self._rest = sides[:, whole:].copy()
+        return [self._chunk(*sides[:, at : at + self._size]) for at in range(0, whole, self._size)]
+
+    def _chunk(self, samples: np.ndarray, played: np.ndarray) -> ev.AudioChunk:
+        return ev.AudioChunk(samples.copy(), played.copy() if played.any() else None)
 
     def clear(self) -> None:
-        self._rest = self._rest[:0]
+        self._rest = self._rest[:, :0]
 
 
 class SpeechSession:
@@ -169,14 +175,14 @@ class SpeechSession:
             return []
         return (yield from self.handling(ev.SystemPrompt(self._system(config))))
 
-    def push(self, samples: np.ndarray) -> list[ev.Action]:
+    def push(self, samples: np.ndarray, played: np.ndarray | None = None) -> list[ev.Action]:
         """Hear samples, as `Chunker` takes them. Raises ValueError as it does."""
-        return drive(self.model, self.pushing(samples))
+        return drive(self.model, self.pushing(samples, played))
 
-    def pushing(self, samples: np.ndarray) -> Job[list[ev.Action]]:
+    def pushing(self, samples: np.ndarray, played: np.ndarray | None = None) -> Job[list[ev.Action]]:
         """`push` as a coroutine."""
         actions: list[ev.Action] = []
-        for chunk in self.chunks(samples):
+        for chunk in self.chunks(samples, played):
             actions += yield from self.handling(chunk)
         return actions
 
@@ -273,8 +279,8 @@ class SpeechSession:
         match work:
             case ev.OpenTurn():
                 yield from self._opening()
-            case ev.Listen(samples):
-                heard, self.turn = yield from hearing(self.model, samples, self.turn)
+            case ev.Listen(samples, played):
+                heard, self.turn = yield from hearing(self.model, samples, self.turn, played)
                 return [heard]
             case ev.DropTurn():
                 self.turn = None

@@ -1,6 +1,7 @@
 """Stage 1.3: prompt and state head are trained; encoder, adapter and LLM stay frozen (paper section 3.1)."""
 
 import argparse
+import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 
 from freeze_omni.config import ConfigError
 from freeze_omni.data.tables import read_table
+from freeze_omni.duplex.reference import SIZE as REFERENCE_SIZE
 from freeze_omni.duplex.state_head import ANSWER as ANSWER_STATE
 from freeze_omni.duplex.state_head import NO_LABEL, WAIT, StateHead, StateHeadConfig, chunk_hidden
 from freeze_omni.listening import ListeningOutput
@@ -60,7 +62,7 @@ class DialogueModel(ListeningModel):
 
         speech (B, S) at 16 kHz; states (B, C), one for each 160 ms chunk, -1 for no label; context (B, K) LLM ids up to
         where the user's turn opens; answer (B, N) LLM ids, none for a turn that is not to be answered; question (B, Q)
-        LLM ids of what is said, for the teacher; and their lengths.
+        LLM ids of what is said, for the teacher; reference (B, C, SIZE), of a head that reads it; and their lengths.
         """
         states = pairs(batch, "states")[0]
         with torch.no_grad():
@@ -68,7 +70,7 @@ class DialogueModel(ListeningModel):
         context = self._spoken_context(batch) if self.config.history == "speech" else None
         pieces = spoken_pieces(self.prompt, out)
         loss, answer_stats, written = answer_turn(self.llm, turn_of(batch), pieces, self.config.kl_weight, context)
-        loss_state, stats = self._state_loss(written, out, *states)
+        loss_state, stats = self._state_loss(written, out, *states, batch.get("reference"))
         stats |= answer_stats | {"loss_state": loss_state}
         return training_result(loss + self.config.state_weight * loss_state, stats, rows=len(out.lengths))
 
@@ -87,7 +89,12 @@ class DialogueModel(ListeningModel):
         return pad_rows(rows)
 
     def _state_loss(
-        self, written: Written, out: ListeningOutput, states: Tensor, states_lengths: Tensor
+        self,
+        written: Written,
+        out: ListeningOutput,
+        states: Tensor,
+        states_lengths: Tensor,
+        reference: Tensor | None = None,
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Read at the last sent position of the chunk that hears a label's sound; before any, at the prompt's.
 
@@ -97,6 +104,12 @@ class DialogueModel(ListeningModel):
         late = self.delay_chunks
         ends, summary = out.adapted.ends[:, late:], out.adapted.summary[:, late:]
         chunks = min(states.shape[1], ends.shape[1])
+        if self.config.state_head.reference:
+            rows = summary.new_zeros(len(summary), chunks, REFERENCE_SIZE)
+            if reference is not None:
+                there = min(chunks, reference.shape[1])
+                rows[:, :there] = reference[:, :there]
+            summary = torch.cat([summary[:, :chunks], rows], dim=-1)
         at_ends = chunk_hidden(written.hidden, written.starts[:, 2], ends[:, :chunks])
         logits = self.state_head(at_ends, summary[:, :chunks])
         real = valid_mask(states_lengths, states.shape[1])
@@ -148,7 +161,8 @@ class EarlierRounds:
 
 class DialogueTask(ListeningTask):
     """Reads wav.scp (16 kHz), answer (none: no answer), states, and optionally history, a JSON list of earlier
-    [user text, answer] pairs, and text, what is said, for a kl_weight; trains prompt and state head."""
+    [user text, answer] pairs, text, what is said, for a kl_weight, and reference.scp, for a head that reads what the
+    system plays (none: it never speaks); trains prompt and state head."""
 
     config_class = DialogueModelConfig
     files = {
@@ -157,8 +171,9 @@ class DialogueTask(ListeningTask):
         "states": ("states", "lazy_ints"),
         "history": ("history", "sparse_text"),
         "question": ("text", "sparse_text"),
+        "reference": ("reference.scp", "kaldi_ark"),
     }
-    optional = ("history", "question")
+    optional = ("history", "question", "reference")
 
     @classmethod
     def set_up(cls, args: argparse.Namespace) -> tuple[DialogueModelConfig, Resources]:
@@ -189,9 +204,11 @@ class DialogueTask(ListeningTask):
         config, resources = cls.set_up(args)
         augment = build_augment(config.augment, train, cls.sample_hz)
         read = Reader(cls.turn_readers(resources, question="question"), ("speech",), augment)
+        listed = getattr(args, f"{'train' if train else 'valid'}_data_path_and_name_and_type")
+        if train and config.state_head.reference and not any(name == "reference" for _, name, _ in listed):
+            logging.warning("no reference.scp: the state head does not learn from what the system plays")
         if config.history == "text":
             return read
-        listed = getattr(args, f"{'train' if train else 'valid'}_data_path_and_name_and_type")
         wav_scp = next(path for path, name, _ in listed if name == "speech")
         return EarlierRounds(read, wav_scp, resources.llm.order, resources.system, augment)
 

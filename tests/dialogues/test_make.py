@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import soundfile
+from omniio.kaldi import load_scp
 
 from freeze_omni.config import ConfigError, build
 from freeze_omni.data.datadir import validate
@@ -121,6 +122,30 @@ def test_scenes_come_after_answers_that_may_have_been_cut(data: Path, toy_progra
     assert not validate(out, "dialogue")
     with pytest.raises(TableError, match="own_voice: no recordings for 'echo' scenes"):
         made(data, toy_program, scenes={"echo": 1})
+
+
+def test_the_system_speaks_in_scenes_after_its_answer(data: Path, toy_program: str) -> None:
+    own = [Job("own-1", "Cold is the opposite of hot.", Voice.parse("program:own"))]
+    folders = TtsFolders(cache=str(data / "cache"), program=toy_program)
+    write_spoken_set(data / "own", own, synthesize(own, folders))
+    scenes = {"cutoff": 24, "echo": 3}
+    out = made(data, toy_program, scenes=scenes, after_answer=0.5, own_voice="own", speaks=0.5)
+    played, history, wavs = (read_table(out / name) for name in ("played.scp", "history", "wav.scp"))
+    said = {key: json.loads(line)[0][1] for key, line in history.items()}
+    speaks = {key for key in said if own[0].text.startswith(said[key])}
+    assert speaks == set(played) and {key for key in wavs if key.startswith("echo")} < speaks < set(said)
+    for key, path in played.items():
+        assert soundfile.info(path).frames == soundfile.info(wavs[key]).frames
+    rows = load_scp(str(out / "reference.scp"))
+    assert set(rows) == set(wavs) and {key for key in rows if rows[key].any()} == set(played)
+    assert {key: len(rows[key]) for key in rows} == {
+        key: len(line.split()) for key, line in read_table(out / "states").items()
+    }
+    assert not validate(out, "dialogue")
+    again = made(data, toy_program, scenes={"cutoff": 1})
+    assert not (again / "played.scp").exists() and not (again / "reference.scp").exists()
+    with pytest.raises(ConfigError, match="speaks 0.5"):
+        made(data, toy_program, speaks=0.5)
 
 
 @pytest.fixture

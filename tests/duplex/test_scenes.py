@@ -59,6 +59,27 @@ def test_an_echo_is_a_stretch_of_the_systems_voice_and_quieter() -> None:
     assert 0.01 < loudest < 0.1 * 0.5 * 3
 
 
+def test_an_echo_comes_after_what_is_played() -> None:
+    config = SceneConfig(echo_delay_s=(0.1, 0.1), floor_db=(-90, -90))
+    scene = SceneMaker(config).make("echo", 0.5 * tone(3.0), np.random.default_rng(6))
+    assert scene.played is not None and len(scene.played) == len(scene.wav)
+    begins_s = np.flatnonzero(np.abs(scene.played) > 0.01)[0] / 16000
+    assert begins_s == pytest.approx(scene.segments[0].start_s - 0.1, abs=0.01)
+
+
+@pytest.mark.parametrize("comes_back", [0.0, 1.0])
+def test_the_system_speaks_while_a_turn_is_said(comes_back: float) -> None:
+    config, own = SceneConfig(own_echo=comes_back, floor_db=(-90, -90)), 0.5 * tone(8.0)
+    alone, over = (
+        SceneMaker(config).make("paused", two_words(), np.random.default_rng(7), own=voice) for voice in (None, own)
+    )
+    assert alone.played is None and over.played is not None and over.labels == alone.labels
+    assert np.abs(over.played[:2560]).max() > 0.1 and np.abs(over.played[-2560:]).max() > 0.1
+    ((start_s, end_s),) = over.pauses
+    heard = np.abs(over.wav[round(start_s * 16000) + 800 : round(end_s * 16000) - 800]).max()
+    assert (heard > 1e-3) == bool(comes_back)
+
+
 def test_a_cut_falls_between_words() -> None:
     at = quietest(two_words(), 2000, 12000, 16000)
     assert 8000 <= at <= 9600

@@ -14,6 +14,7 @@ from freeze_omni.adapter.conv import ConvAdapterConfig
 from freeze_omni.adapter.ctc import CtcAdapterConfig
 from freeze_omni.data.audio import write_wav
 from freeze_omni.data.tables import TableError, write_table
+from freeze_omni.duplex.state_head import StateHeadConfig
 from freeze_omni.eval import asr, qa, runner, sets, states
 from freeze_omni.eval.batch import context, greedy_answers, hear, read_turns, state_probabilities
 from freeze_omni.eval.config import AsrDecodeConfig, DecodeConfig, QaDecodeConfig
@@ -56,6 +57,23 @@ def test_states_in_lock_step_are_those_of_one_pass_and_of_a_session(model, sound
             continue
         session = SpeechSession(model)
         said = [a for a in session.push(sound[:CHUNK]) if isinstance(a, StateDecision)]
+        np.testing.assert_allclose(said[0].probabilities, row["probabilities"][0], atol=2e-4)
+
+
+@pytest.mark.parametrize("adapter", [AdapterChoice(conv=ConvAdapterConfig()), AdapterChoice(ctc=CtcAdapterConfig())])
+def test_what_the_system_plays_is_read_in_lock_step_as_in_a_session(tmp_path, adapter, sounds):
+    model = toy_system(tmp_path / "llm", adapter=adapter, state_head=StateHeadConfig(reference=True))
+    torch.nn.init.normal_(model.state_head.output.weight)  # a fresh head makes nothing of it
+    played = [None, sounds[2], sounds[0]]
+    silent = states.stream(model, sounds, [context(model)] * 3)
+    streamed = states.stream(model, sounds, [context(model)] * 3, played)
+    assert streamed[0] == silent[0] and streamed[1]["probabilities"] != silent[1]["probabilities"]
+    heard = hear(model, sounds)  # all at once nothing is played
+    for row, whole in zip(silent, state_probabilities(model, heard, read_turns(model, heard)), strict=True):
+        np.testing.assert_allclose(row["probabilities"], whole, atol=2e-4)
+    for sound, own, row in zip(sounds, played, streamed, strict=True):
+        own = None if own is None else own[:CHUNK]
+        said = [a for a in SpeechSession(model).push(sound[:CHUNK], own) if isinstance(a, StateDecision)]
         np.testing.assert_allclose(said[0].probabilities, row["probabilities"][0], atol=2e-4)
 
 

@@ -59,8 +59,8 @@ class ByVad:
     def may_work(self) -> bool:
         return self.session.may_work
 
-    def pushing(self, samples: np.ndarray) -> Job[list[ev.Action]]:
-        """Hear samples (S,), each chunk after what the gate says of it."""
+    def pushing(self, samples: np.ndarray, played: np.ndarray | None = None) -> Job[list[ev.Action]]:
+        """Hear samples (S,), each chunk after what the gate says of it; what was played meanwhile changes nothing."""
         actions: list[ev.Action] = []
         for chunk in self.session.chunks(samples):
             if (change := self.gated(chunk)) is not None:

@@ -1,0 +1,61 @@
+"""What a user's device plays reaches a model that reads it, in the session's time."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from freeze_omni.duplex.state_head import StateHeadConfig
+from freeze_omni.engine.played import PlayedLine
+from freeze_omni.session import events as ev
+from freeze_omni.session import ops
+from freeze_omni.session.reducer import TurnDetection
+from tests.engine.rig import Rig, speech
+from tests.toy import only_words, toy_system
+
+
+def test_pieces_lie_where_they_are_played() -> None:
+    line = PlayedLine(24000, 16000)
+    line.play(np.full(12000, 0.5, np.float32), 10.0)
+    line.play(np.full(12000, 0.25, np.float32), 10.5)
+    assert line.before(9.9, 1600) is None
+    found = line.before(10.6, 3200)  # 10.4 s to 10.6 s
+    assert found is not None and len(found) == 3200
+    assert np.allclose(found[200:1400], 0.5, atol=0.02) and np.allclose(found[1800:3000], 0.25, atol=0.02)
+    line.stop(10.7)
+    last = line.before(10.8, 3200)
+    assert last is not None and last[:1500].any() and not last[1600:].any()
+    assert line.before(12.0, 3200) is None
+
+
+def test_an_unheard_line_does_not_grow() -> None:
+    line = PlayedLine(24000, 16000)
+    for second in range(500):
+        line.play(np.ones(24000, np.float32), float(second))
+    assert len(line._pieces) < 65
+
+
+@pytest.mark.parametrize("reads", [True, False])
+def test_a_session_hears_with_what_was_played(tmp_path, monkeypatch, reads: bool) -> None:
+    model = only_words(toy_system(tmp_path / "llm", state_head=StateHeadConfig(reference=reads)))
+    heard, run = [], ops._hear
+
+    def seen(model, some):
+        heard.extend(some)
+        return run(model, some)
+
+    monkeypatch.setitem(ops._RUN, ops.Hear, seen)
+    rig = Rig(model)
+    rig.open(0, turn_detection=TurnDetection.VAD, interrupt=False)
+    rig.put(0, ev.TextInput("Hello"))
+    rig.run()
+    answer = rig.audio(0)
+    for chunk in speech(1)[8000:][: 24 * 1280].reshape(-1, 1280):  # in real time, while the answer sounds
+        rig.now_s += len(chunk) / 16000
+        rig.put(0, chunk)
+        rig.run()
+    assert len(answer) >= 24000 and heard
+    played = [op.played for op in heard if op.played is not None]
+    assert bool(played) == reads
+    for one, op in zip(played, heard, strict=False):
+        assert len(one) == len(op.samples) and 0 < np.abs(one).max() <= 1.2 * np.abs(answer).max()
