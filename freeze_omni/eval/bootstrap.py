@@ -39,6 +39,21 @@ def mean_of(values: Sequence[float], over: Sequence[float] | None = None) -> dic
     return {"mean": round(mean, 4), "low": round(low, 4), "high": round(high, 4), "count": len(values)}
 
 
+def percentile_interval(values: Sequence[float], percent: float) -> tuple[float, float]:
+    """The 95 % interval of a percentile over resampled values; (nan, nan) of nothing."""
+    found = np.asarray(values, dtype=float)
+    if len(found) == 0:
+        return float("nan"), float("nan")
+    picks = np.random.default_rng(0).integers(0, len(found), size=(_DRAWS, len(found)))
+    drawn = np.percentile(found[picks], percent, axis=1)
+    return float(np.quantile(drawn, _TAIL)), float(np.quantile(drawn, 1 - _TAIL))
+
+
+def difference_of(ones: Sequence[float], others: Sequence[float]) -> dict[str, float | int | None]:
+    """The mean of one measure less another's, on the same utterances in the same order, with its interval and count."""
+    return mean_of([one - other for one, other in zip(ones, others, strict=True)])
+
+
 def summarise(values: Iterable[float], digits: int = 3) -> dict[str, Any]:
     """Average, median and 90th percentile, as in the paper's latency table; None each for nothing."""
     found = np.asarray(list(values), dtype=float)

@@ -49,6 +49,15 @@ def mean(figures: Mapping[str, Any] | None, digits: int = 2, key: str = "mean") 
     return f"{figures[key]:.{digits}f} ({figures['low']:.{digits}f}-{figures['high']:.{digits}f})"
 
 
+def difference(figures: Mapping[str, Any] | None) -> str:
+    """A difference of shares in points with its interval: `-12.5 (-20.0 to -5.0)`; none if 0 lies within that."""
+    if not figures or figures.get("mean") is None:
+        return MISSING
+    points, low, high = (100 * figures[name] for name in ("mean", "low", "high"))
+    text = f"{points:+.1f} ({low:+.1f} to {high:+.1f})"
+    return f"none: {text}" if low <= 0 <= high else text
+
+
 def summary(figures: Mapping[str, Any] | None, digits: int = 0) -> str:
     """average | 50 % | 90 %, as in the paper's latency table, with slashes."""
     if not figures or figures.get("average") is None:

@@ -145,9 +145,12 @@ def test_every_table_is_there_with_both_adapters():
     assert "90.0 (80.0-100.0), 10" in text and "encoder 5.30" in text
     assert "| 50.0 (50.0-50.0) | 9 of 12 | " in text and "(paris) | " in text
     half = "50.0 (0.0-100.0), 2"
-    side = f"| {CTC} | side | {half} | low | - | 2 of 2 | {half} | 0.75 / 0.75 / 0.75 | {half} | {half} |"
+    side = f"| {CTC} | side | {half} | low | - | 2 of 2 | {half} | 0.75 / 0.75 / 0.75 (0.75-0.75) | {half} | {half} |"
     assert "## Talking at once" in text and side in text
-    assert "| turn | 100.0 (100.0-100.0), 1 | high | 0.50 / 0.50 / 0.50 | - | - | - | 100.0 (100.0-100.0), 1 |" in text
+    assert (
+        "| turn | 100.0 (100.0-100.0), 1 | high | 0.50 / 0.50 / 0.50 (0.50-0.50) | - | - | - | 100.0 (100.0-100.0), 1 |"
+        in text
+    )
     assert f"- {CTC}: the model's work took no time" in text
     assert not any(word in text for word in ("None", "nan"))
 

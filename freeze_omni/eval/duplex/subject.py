@@ -12,7 +12,14 @@ from typing import Any
 from freeze_omni.data.audio import read_audio
 from freeze_omni.data.tables import TableError
 from freeze_omni.eval import judge as judges
-from freeze_omni.eval.bootstrap import mean_of, ratio_interval, share_of, summarise
+from freeze_omni.eval.bootstrap import (
+    difference_of,
+    mean_of,
+    percentile_interval,
+    ratio_interval,
+    share_of,
+    summarise,
+)
 from freeze_omni.eval.config import DecodeConfig
 from freeze_omni.eval.duplex.baselines import Baseline, baseline
 from freeze_omni.eval.duplex.bench import write_bench
@@ -21,7 +28,7 @@ from freeze_omni.eval.duplex.play import Hearing, playing
 from freeze_omni.eval.duplex.scene import FILE, KINDS, ScriptedScene, read_json, read_output, read_scenes
 from freeze_omni.eval.outputs import speech_segments
 from freeze_omni.eval.question import ask
-from freeze_omni.eval.report import MISSING, Found, Report, Section, number, share, summary, table
+from freeze_omni.eval.report import MISSING, Found, Report, Section, difference, number, share, summary, table
 from freeze_omni.eval.runner import DecodeJob, Units, data_of, session_config
 from freeze_omni.eval.sets import write_json
 from freeze_omni.eval.suites.full_duplex_bench import as_content
@@ -33,7 +40,7 @@ TITLES = {"vad": "by VAD", "smart_turn": "by smart-turn"}  # of baselines
 WANTED = {"turn": "high", "interruption": "high"}  # takeover; of all other kinds low
 HEAD = "scenes of, takeover %, wanted, response s, talked over, stopped %, stop s, respond %, resume %".split(", ")
 NOTES = (
-    "shares: percent (95 % bootstrap interval over scenes), count; seconds: average / 50 % / 90 %",
+    "shares: percent (95 % bootstrap interval over scenes), count; seconds: average / 50 % / 90 % (interval of that)",
     "the rules are Full-Duplex-Bench's 1.0 and 1.5, on the sound's level (docs/evaluation.md)",
 )
 
@@ -103,19 +110,42 @@ def score(root: Path, config: DecodeConfig, judge: Path | None = None) -> dict[s
 
 def _score_model(outputs: Path, scenes: Sequence[ScriptedScene], config: DecodeConfig) -> dict[str, Any]:
     """Figures of a decoding folder; baselines: those of the folders next to it."""
-    figures = score_outputs(outputs, scenes) | {"pace": config.duplex.pace}
+    own = read_outcomes(outputs, scenes)
     folders = {name: _output_of(outputs, name) for name in config.duplex.baselines}
-    figures["baselines"] = {name: score_outputs(at, scenes) for name, at in folders.items() if at.is_dir()}
-    return figures
+    others = {name: read_outcomes(at, scenes) for name, at in folders.items() if at.is_dir()}
+    baselines = {
+        name: _scored(found, scenes) | {"takeover_less": takeover_differences(own, found)}
+        for name, found in others.items()
+    }
+    return _scored(own, scenes) | {"pace": config.duplex.pace, "baselines": baselines}
+
+
+def read_outcomes(outputs: Path, scenes: Sequence[ScriptedScene]) -> list[Outcome]:
+    """Of the scenes that have an output. Raises TableError if none has."""
+    there = [scene for scene in scenes if (outputs / scene.id / "output.wav").is_file()]
+    if not there:
+        raise TableError(f"{outputs}: no <id>/output.wav in it for any scene, as {scenes[0].id}/output.wav")
+    return [measure(*read_output(outputs / scene.id, scene)) for scene in there]
 
 
 def score_outputs(outputs: Path, scenes: Sequence[ScriptedScene]) -> dict[str, Any]:
     """Figures of the outputs, a folder for each scene. Raises TableError if no scene has any."""
-    there = [scene for scene in scenes if (outputs / scene.id / "output.wav").is_file()]
-    if not there:
-        raise TableError(f"{outputs}: no <id>/output.wav in it for any scene, as {scenes[0].id}/output.wav")
-    found = summarise_outcomes(measure(*read_output(outputs / scene.id, scene)) for scene in there)
-    return found | {"missing": sorted({scene.id for scene in scenes} - {scene.id for scene in there})}
+    return _scored(read_outcomes(outputs, scenes), scenes)
+
+
+def _scored(outcomes: Sequence[Outcome], scenes: Sequence[ScriptedScene]) -> dict[str, Any]:
+    missing = sorted({scene.id for scene in scenes} - {one.id for one in outcomes})
+    return summarise_outcomes(outcomes) | {"missing": missing}
+
+
+def takeover_differences(own: Iterable[Outcome], others: Iterable[Outcome]) -> dict[str, dict[str, Any]]:
+    """By kind, the share of the scenes in which the floor was taken less that of another system, on the same scenes."""
+    taken = {one.id: one.takeover for one in others}
+    pairs: dict[str, list[tuple[bool, bool]]] = {}
+    for one in own:
+        if one.id in taken:
+            pairs.setdefault(one.kind, []).append((one.takeover, taken[one.id]))
+    return {kind: difference_of(*zip(*found, strict=True)) for kind, found in pairs.items()}
 
 
 def summarise_outcomes(outcomes: Iterable[Outcome]) -> dict[str, Any]:
@@ -143,10 +173,10 @@ def scene_rows(figures: Mapping[str, Any]) -> list[list[str]]:
             kind,
             share(found["takeover"]),
             WANTED.get(kind, "low"),
-            summary(found["response_s"], 2),
+            _with_p90(found["response_s"]),
             MISSING if found["overlapped"]["share"] is None else f"{found['overlapped']['hits']} of {found['scenes']}",
             share(found["stopped"]),
-            summary(found["stop_s"], 2),
+            _with_p90(found["stop_s"]),
             share(found["respond"]),
             share(found["resume"]),
         ]
@@ -158,6 +188,16 @@ def baseline_rows(figures: Mapping[str, Any]) -> list[list[str]]:
     """The same of its baselines, each line after the baseline's name."""
     found = figures.get("baselines", {})
     return [[TITLES[name], *row] for name, one in found.items() for row in scene_rows(one)]
+
+
+def difference_rows(figures: Mapping[str, Any]) -> list[list[str]]:
+    """For each baseline and kind, the takeovers less the baseline's."""
+    found = figures.get("baselines", {})
+    return [
+        [TITLES[name], kind, WANTED.get(kind, "low"), difference(one)]
+        for name, baseline in found.items()
+        for kind, one in baseline.get("takeover_less", {}).items()
+    ]
 
 
 def backchannel_line(figures: Mapping[str, Any]) -> list[str]:
@@ -196,10 +236,21 @@ def _figures(kind: str, ones: Sequence[Outcome]) -> dict[str, Any]:
 
 
 def _seconds(values: Iterable[float | None]) -> dict[str, Any]:
-    """Average with its interval, median and 90 % of the known values."""
+    """Average with its interval, median and 90 %, also with one, of the known values."""
     there = [value for value in values if value is not None]
-    low, high = ratio_interval(there) if there else (None, None)
-    return summarise(there) | {"low": low and round(low, 3), "high": high and round(high, 3)}
+    names = ("low", "high", "p90_low", "p90_high")
+    if not there:
+        return summarise(there) | dict.fromkeys(names)
+    ends = (*ratio_interval(there), *percentile_interval(there, 90))
+    return summarise(there) | {name: round(end, 3) for name, end in zip(names, ends, strict=True)}
+
+
+def _with_p90(figures: Mapping[str, Any]) -> str:
+    """`summary`, and the interval of its last; of results without one the summary alone."""
+    text = summary(figures, 2)
+    if figures.get("p90_low") is None:
+        return text
+    return f"{text} ({figures['p90_low']:.2f}-{figures['p90_high']:.2f})"
 
 
 def _rows(found: Found) -> list[str]:
@@ -207,6 +258,8 @@ def _rows(found: Found) -> list[str]:
     rows = [[model, *row] for model, figures in found for row in scene_rows(figures)]
     rows += [[f"{model}, {row[0]}", *row[1:]] for model, one in found for row in baseline_rows(one)]
     lines = table(["model", *HEAD], rows)
+    less = [[model, *row] for model, figures in found for row in difference_rows(figures)]
+    lines += table(["model", "takeovers less those", "scenes of", "wanted", "points (95 %)"], less)
     notes = [f"- {model}: {line}" for model, one in found for line in (*backchannel_line(one), *clock_line(one))]
     return [*lines, *notes, *(f"- {note}" for note in NOTES), ""]
 

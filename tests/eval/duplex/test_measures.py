@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -9,7 +11,14 @@ from freeze_omni.data.audio import write_wav
 from freeze_omni.data.tables import TableError
 from freeze_omni.eval.duplex.measures import distance, measure
 from freeze_omni.eval.duplex.scene import Echo, Output, Said, ScriptedScene, read_output, write_json
-from freeze_omni.eval.duplex.subject import backchannel_line, scene_rows, score_outputs, summarise_outcomes
+from freeze_omni.eval.duplex.subject import (
+    backchannel_line,
+    difference_rows,
+    scene_rows,
+    score_outputs,
+    summarise_outcomes,
+    takeover_differences,
+)
 from freeze_omni.eval.outputs import speech_segments
 from tests.eval.duplex.rig import spoken
 
@@ -135,6 +144,28 @@ def test_outputs_of_another_system_are_sound_alone(tmp_path):
     assert [row[0] for row in scene_rows(figures)] == ["turn", "interruption"] and scene_rows(figures)[1][4] == "1 of 1"
     with pytest.raises(TableError, match="no <id>/output.wav in it for any scene, as turn-0/output.wav"):
         score_outputs(tmp_path / "none", list(SCENES.values()))
+
+
+def test_takeovers_are_compared_scene_by_scene():
+    """The interval of a difference is that of pairs; one within it is called none."""
+    own = [outcome("pause", (1.5, 2.0)) for _ in range(20)]
+    own = [dataclasses.replace(one, id=f"pause-{n}", takeover=False) for n, one in enumerate(own)]
+    always = [dataclasses.replace(one, takeover=True) for one in own]
+    seldom = [dataclasses.replace(one, takeover=n == 3) for n, one in enumerate(own)]
+    less = takeover_differences(own, [*always, outcome("turn")])
+    assert less == {"pause": {"mean": -1.0, "low": -1.0, "high": -1.0, "count": 20}}
+    figures = {"baselines": {"vad": {"takeover_less": less}}}
+    assert difference_rows(figures) == [["by VAD", "pause", "low", "-100.0 (-100.0 to -100.0)"]]
+    figures = {"baselines": {"vad": {"takeover_less": takeover_differences(own, seldom)}}}
+    assert difference_rows(figures)[0][-1].startswith("none: -5.0 (")
+
+
+def test_the_slowest_stop_has_an_interval():
+    ones = [outcome("interruption", (3.5, 5.0 + share / 20), (7.0, 9.0)) for share in range(20)]
+    found = summarise_outcomes(ones)
+    stop = found["kinds"]["interruption"]["stop_s"]
+    assert stop["p90_low"] < stop["p90"] <= stop["p90_high"]
+    assert f"({stop['p90_low']:.2f}-{stop['p90_high']:.2f})" in scene_rows(found)[0][6]
 
 
 def test_a_known_new_answer_and_a_known_end_are_used(tmp_path):
