@@ -89,12 +89,12 @@ def _table(folder: Path, config: SystemConfig, licences: Mapping[str, str]) -> s
 
 
 def _figures(folder: Path) -> str:
-    """The table of figures of RESULTS.md."""
+    """The first section of RESULTS.md: what a user gets."""
     path = folder / RESULTS
     if not path.is_file():
         return "Not measured."
-    _, heading, rest = path.read_text(encoding="utf-8").partition("\n## Figures\n")
-    table = rest.partition("\n## ")[0].strip() + "\n\n" if heading else ""
+    _, heading, rest = path.read_text(encoding="utf-8").partition("\n## ")
+    table = rest.partition("\n## ")[0].partition("\n")[2].strip() + "\n\n" if heading else ""
     return f"{table}How they were measured, and all others: [{RESULTS}]({RESULTS})."
 
 

@@ -39,7 +39,9 @@ from tests.toy import toy_system
 
 pytestmark = pytest.mark.processes
 
-RESULTS = "# Results of toy\n\n## Figures\n\n| figure | toy |\n| --- | --- |\n| `qa` | 0.5 |\n\n## More\n\nlong\n"
+RESULTS = (
+    "# Results of toy\n\n## What a user gets\n\n| figure | toy |\n| --- | --- |\n| `qa` | 0.5 |\n\n## More\n\nlong\n"
+)
 UPLOAD = ["--to", "me/toy", "--licence", "cc-by-4.0", "--part_licences", "llm=apache-2.0"]
 
 

@@ -54,6 +54,46 @@ HEADLINE = {
 CONTINUOUS = ("pool", "conv")  # adapters that send no embedding of a recognised token
 CONTINUOUS_KEYS = ("qa_ratio_continuous", "qa_ratio_conv", "asr_wer_llm_seen")
 KEYS = (*HEADLINE, *CONTINUOUS_KEYS, "wall_min")
+USER = {  # what a user gets, first in RESULTS.md
+    "asr_wer_real": "recorded people: words heard wrong, %",
+    "asr_wer_unseen": "synthetic voices of no training: words heard wrong, %",
+    "llama_questions_wer": "Llama Questions, published sound: words heard wrong, %",
+    "llama_questions_ratio": "right answers to them, over those to their text",
+    "webquestions_ratio": "the same of Web Questions, spoken by a voice of no training",
+    "qa_ratio_unseen": "the same of the recipe's questions, by a voice of no training",
+    "speech_wer_streamed": "answers as sessions stream them: words that a recogniser gets wrong, %",
+    "dnsmos_streamed": "quality of that sound, DNSMOS 1 to 5",
+    "first_audio_s": "seconds from the end of a question to the first sound, median",
+    "turns_dropped": "share of whole turns that were taken for nothing to answer",
+    "closed_take": "share of turns that were answered, in closed loop",
+    "closed_false_pause": "share of pauses inside a turn into which it spoke",
+    "closed_false_backchannel": "share of backchannels to which it gave an answer",
+    "closed_false_side": "of talk to somebody else",
+    "closed_false_background": "of voices in the background",
+    "closed_false_noise": "of noises",
+    "closed_false_echo": "of its own voice, as it came back",
+    "closed_stop_s": "seconds until it was silent after an interruption, 90 % of them",
+    "closed_resume": "share of sounds not meant for it past which it spoke on",
+    "closed_scenes": "scenes of these figures",
+    "wall_min": "minutes of the whole run",
+}
+PARTS = {
+    "asr_wer_seen": "voices of training: words heard wrong, %",
+    "qa_accuracy": "share of the recipe's spoken questions with a right answer",
+    "qa_accuracy_text": "the same LLM, by their text",
+    "qa_ratio": "the first over the second",
+    "qa_ratio_cascade": "of the same by a cascade: the transcript, typed to the LLM",
+    "qa_ratio_continuous": "of the best adapter that sends no recognised token",
+    "qa_ratio_conv": "of the paper's adapter",
+    "asr_wer_llm_seen": "transcripts that the LLM writes of continuous features: wrong words, %",
+    "answer_wer_to_text": "answers to speech against those to its text: other words, %",
+    "codec_wer": "copies by the codec: words that a recogniser gets wrong, %",
+    "speech_wer": "answers spoken at once: words that a recogniser gets wrong, %",
+    "prefix_gain": "share of these wrong words that the prefix saves",
+    "state_take": "share of turns taken, by the state head alone",
+    "state_false_pause": "of pauses and broken-off turns taken",
+    "state_false_other": "of other sounds answered",
+}
 CLOSED = "closed_"  # figures of scripted scenes
 FEWEST_SCENES = 10  # of a kind: a share of fewer is no headline
 FURTHER = "asr_wer_"  # and the name of any other ASR test set
@@ -145,11 +185,10 @@ def render(title: str, results: Sequence[Results], pictures: Sequence[tuple[str,
     toys = [result["scale"] for result in results if result["toy"]]
     text = "is a toy: it proves that the stages fit together. Its figures mean nothing as results."
     lines += [line for scale in toys for line in (f"**Scale {scale} {text}**", "")]
-    keys = dict.fromkeys((*KEYS, *(key for result in results for key in result if key.startswith(FURTHER))))
-    closed = [key for key in KEYS if key.startswith(CLOSED) and all(result.get(key) is None for result in results)]
-    shown = [key for key in keys if key not in closed]
-    rows = [[f"`{key}`", *(number(result.get(key), 3) for result in results)] for key in shown]
-    lines += _section("Figures", table(["figure", *(result["scale"] for result in results)], rows))
+    further = [key for result in results for key in result if key.startswith(FURTHER) and key not in KEYS]
+    heard = {key: f"words of `{key.removeprefix(FURTHER)}` heard wrong, %" for key in further}
+    lines += _section("What a user gets", _figures(results, heard | USER))
+    lines += _section("The recipe's own test sets, and parts", _figures(results, PARTS))
     lines += _section("To be known when reading them", [notes.strip(), ""] if notes.strip() else [])
     for section in (section for subject in SUBJECTS.values() for section in subject.SECTIONS):
         paper = section.paper and not toys and f"The paper, on other data and at another size: {section.paper}."
@@ -160,6 +199,17 @@ def render(title: str, results: Sequence[Results], pictures: Sequence[tuple[str,
     lines += _section("Pictures", [line for title, path in pictures for line in (f"![{title}]({path})", "")])
     lines += _section("How these figures were made", _provenance(results))
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _figures(results: Sequence[Results], keys: Mapping[str, str]) -> list[str]:
+    """Headline figures with their meaning; a scale without closed-loop scenes need not have lines for them."""
+    closed = [key for key in keys if key.startswith(CLOSED) and all(result.get(key) is None for result in results)]
+    rows = [
+        [f"`{key}`", what, *(number(result.get(key), 3) for result in results)]
+        for key, what in keys.items()
+        if key not in closed
+    ]
+    return table(["figure", "what", *(result["scale"] for result in results)], rows)
 
 
 def _section(title: str, lines: Sequence[str], note: str = "") -> list[str]:

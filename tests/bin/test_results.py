@@ -40,15 +40,15 @@ def written(scales, *more):
 
 def test_other_scales_stand_with_it_the_quickest_first_with_their_pictures(scales):
     text = written(scales, "--beside", *map(str, scales.glob("*.json")))
-    assert "| figure | mini | base |" in text
-    assert "| `asr_wer_seen` | 7.000 | 2.000 |" in text
+    assert "| figure | what | mini | base |" in text
+    assert "voices of training: words heard wrong, % | 7.000 | 2.000 |" in text
     assert "![mini: latency](mini/latency.png)" in text
     assert "Scale mini:" in text and "Scale base:" in text
 
 
 def test_alone_it_shows_itself(scales):
     text = written(scales)
-    assert "| figure | base |" in text and "mini" not in text
+    assert "| figure | what | base |" in text and "mini" not in text
 
 
 def test_another_file_that_is_no_results_file_is_named(scales):

@@ -253,7 +253,10 @@ def test_they_are_decoded_scored_and_shown(tmp_path, speaks, training, monkeypat
     assert found["asr_wer_people"] == people_["chunk4"]["percent"] and found["asr_wer_real"] is None
     results.main(["--results", str(tmp_path / "mini.json"), "--output", str(tmp_path / "RESULTS.md")])
     text = (tmp_path / "RESULTS.md").read_text()
-    assert "| `asr_wer_people` |" in text and "| mini, CTC tokens (a cascade) | people |" in text
+    assert (
+        "| `asr_wer_people` | words of `people` heard wrong, % |" in text
+        and "| mini, CTC tokens (a cascade) | people |" in text
+    )
     assert "| mini, CTC tokens (a cascade) | llama_questions, published recordings |" in text
     assert (
         "| mini, CTC tokens (a cascade): the same LLM on the judge's transcript | webquestions, spoken by flite:slt |"

@@ -13,7 +13,17 @@ from freeze_omni.eval import pictures
 from freeze_omni.eval.duplex.measures import Outcome
 from freeze_omni.eval.duplex.subject import summarise_outcomes
 from freeze_omni.eval.latency import score_latency
-from freeze_omni.eval.results import KEYS, continuous, headline, read_results, render, stage_seconds, wall_min
+from freeze_omni.eval.results import (
+    KEYS,
+    PARTS,
+    USER,
+    continuous,
+    headline,
+    read_results,
+    render,
+    stage_seconds,
+    wall_min,
+)
 from freeze_omni.eval.wer import error_rate
 from freeze_omni.provenance import provenance
 
@@ -117,6 +127,7 @@ def test_the_headline_takes_the_setting_of_sessions_and_leaves_gaps():
     assert found["answer_wer_to_text"] == 50.0
     assert found["asr_wer_unseen"] is None and found["asr_wer_real"] == 70.0 and found["state_take"] == 0.9
     assert set(found) | set(continuous({}, "seen")) | {"wall_min"} == set(KEYS)
+    assert sorted((*USER, *PARTS)) == sorted(KEYS), "each has its place in RESULTS.md"
     assert set(headline({}, "seen", "unseen", "real").values()) == {None}
 
 
@@ -135,8 +146,9 @@ def test_the_better_adapter_without_recognised_tokens_is_a_figure_of_its_own():
 
 def test_every_table_is_there_with_both_adapters():
     text = render("Mini", [results()], [("WER by chunk size", "results/mini/chunk_wer.png")])
-    assert "| `asr_wer_seen` | 50.000 |" in text and "| `asr_wer_unseen` | - |" in text
-    assert "| `asr_wer_real` | 70.000 |" in text and f"| {CTC} | real | 70.0" in text
+    assert f"| `asr_wer_seen` | {PARTS['asr_wer_seen']} | 50.000 |" in text
+    assert f"| `asr_wer_unseen` | {USER['asr_wer_unseen']} | - |" in text
+    assert f"| `asr_wer_real` | {USER['asr_wer_real']} | 70.000 |" in text and f"| {CTC} | real | 70.0" in text
     assert f"| {CTC} | seen | 50.0 (50.0-50.0) |" in text and f"| {CONV} | seen |" in text
     assert f"| {CTC} | no prefix | 30.0 (50.0-50.0) | - |" in text
     assert f"| {CTC} | with prefix | - | 40.0 (50.0-50.0) |" in text
