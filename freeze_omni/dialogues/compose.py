@@ -68,14 +68,20 @@ def _compose(shard: Shard, folder: Path, maker: SceneMaker, babble: Wav, seed: i
 
 def _compose_one(one: PlannedScene, folder: Path, maker: SceneMaker, babble: Wav, seed: int) -> dict[str, Any]:
     rng = np.random.default_rng([seed, *one.id.encode()])
-    speech = trim_silence(read_audio(one.recording.audio, maker.hz)[0], maker.hz, keep_s=0.0)
+    speech = _without_silence(one.recording.audio, maker.hz)
     own = None if one.own is None else read_audio(one.own.audio, maker.hz)[0]
-    scene = maker.make(one.kind, speech, rng, babble, own)
+    filler = None if one.filler is None else _without_silence(one.filler.audio, maker.hz)
+    scene = maker.make(one.kind, speech, rng, babble, own, filler)
     write_wav(_wav(folder, one), scene.wav, maker.hz)
     if scene.played is not None:
         write_wav(played_wav(folder, one.id), scene.played, maker.hz)
     row = {"id": one.id, "states": " ".join(map(str, scene.labels)), "samples": len(scene.wav)}
     return row | {"played": scene.played is not None, "scene": _scene_row(one.id, scene)}
+
+
+def _without_silence(entry: str, hz: int) -> Wav:
+    """The recording (S,) but for the silence around it."""
+    return trim_silence(read_audio(entry, hz)[0], hz, keep_s=0.0)
 
 
 def _wav(folder: Path, one: PlannedScene) -> Path:
@@ -89,7 +95,7 @@ def played_wav(folder: Path, key: str) -> Path:
 
 def _made_from(shard: Shard, maker: SceneMaker, babble: Wav, seed: int) -> str:
     """A digest of all that a shard's scenes depend on; sounds count by size and time."""
-    sounds = [[one.recording.audio, *([one.own.audio] if one.own else [])] for one in shard.planned]
+    sounds = [[some.audio for some in (one.recording, one.own, one.filler) if some] for one in shard.planned]
     scenes = [
         (one.id, one.kind, *((entry, _touched(entry)) for entry in entries))
         for one, entries in zip(shard.planned, sounds, strict=True)

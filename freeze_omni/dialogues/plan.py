@@ -19,6 +19,8 @@ from freeze_omni.dialogues.answers import AnswerConfig, Ask, Asked, LlmAnswer
 from freeze_omni.duplex.scenes import SceneConfig
 from freeze_omni.speech_decoder.normalise import TextStyle, spoken_english, text_styler
 
+FILLER = "filler"  # how ids of such utterances begin
+PAUSED = ("paused", "cutoff")  # turns in which the user looks for a word
 Spoken = Callable[[str], str]  # a text to the same text as it is spoken
 # (a folder for what was heard, sound by id, text by id) -> ids of what is misheard
 Misheard = Callable[[Path, Mapping[str, object], Mapping[str, str]], set[str]]
@@ -33,9 +35,10 @@ class SetConfig:
     set, and teach the state head alone. after_answer: the share of those without an answer before which the system has
     answered another question, or has been saying so up to some word; an `echo`, of speech in the folder `own_voice`,
     always comes while it says that. speaks: the share of the others after an answer that come while it says something
-    of `own_voice`, and may be heard with it. answer_words: questions whose answer is longer, or did not end, are left
-    out (0: none is). rounds: user turns of a dialogue, from its start, as far as one voice speaks them; the later ones
-    of qa/dialogues.jsonl are asked after the LLM's own answers to the earlier ones.
+    of `own_voice`, and may be heard with it. fillers: the share of paused and broken-off turns with an "um" of the
+    folder `duplex` (ids `filler-...`) in the pause. answer_words: questions whose answer is longer, or did not end, are
+    left out (0: none is). rounds: user turns of a dialogue, from its start, as far as one voice speaks them; the later
+    ones of qa/dialogues.jsonl are asked after the LLM's own answers to the earlier ones.
     """
 
     speech: str
@@ -51,6 +54,7 @@ class SetConfig:
     after_answer: float = 0.0
     own_voice: str = ""
     speaks: float = 0.0
+    fillers: float = 0.0
 
     def __post_init__(self) -> None:
         if self.rounds < 1:
@@ -59,6 +63,8 @@ class SetConfig:
             raise ValueError(f"after_answer {self.after_answer}: it is a share, from 0 to 1")
         if not 0 <= self.speaks <= 1 or self.speaks and not self.own_voice:
             raise ValueError(f"speaks {self.speaks}: it is a share, from 0 to 1, and above 0 only with own_voice")
+        if not 0 <= self.fillers <= 1 or self.fillers and not self.duplex:
+            raise ValueError(f"fillers {self.fillers}: it is a share, from 0 to 1, and above 0 only with duplex")
 
 
 @dataclass(frozen=True)
@@ -160,7 +166,7 @@ def assistant_jobs(dialogues: Sequence[dict[str, Any]], config: SpeakConfig) -> 
 @dataclass(frozen=True)
 class PlannedScene:
     """One scene before it is composed; history: (user text, answer) of each earlier round of its dialogue; own: what
-    the system says meanwhile."""
+    the system says meanwhile; filler: what the user says in the pause."""
 
     id: str
     kind: str
@@ -169,6 +175,7 @@ class PlannedScene:
     answer: str = ""
     history: tuple[tuple[str, str], ...] = ()
     own: Utterance | None = None
+    filler: Utterance | None = None
 
 
 def spoken_answer(answer: LlmAnswer | None, longest_words: int, spoken: Spoken = spoken_english) -> str:
@@ -201,7 +208,20 @@ def plan_set(
             raise TableError(f"{data / source}: no recordings for '{kind}' scenes")
         added = [PlannedScene(f"{kind}-{n:04d}", kind, rng.choice(pools[kind])) for n in range(count)]
         planned += [_after_round(one, config, earlier, pools["echo"], rng) for one in added]
-    return planned
+    if not config.fillers:
+        return planned
+    fillers = [r for r in others if r.id.startswith(f"{FILLER}-")]
+    if not fillers:
+        raise TableError(f"{data / config.duplex}: no recordings `{FILLER}-...` for `fillers`")
+    return [_filled(one, config, fillers, rng) for one in planned]
+
+
+def _filled(scene: PlannedScene, config: SetConfig, fillers: Sequence[Utterance], rng: random.Random) -> PlannedScene:
+    """With a filler in its pause, by the same voice if there is one."""
+    if scene.kind not in PAUSED or rng.random() >= config.fillers:
+        return scene
+    own = [one for one in fillers if one.speaker == scene.recording.speaker]
+    return replace(scene, filler=rng.choice(own or fillers))
 
 
 def _after_round(

@@ -21,6 +21,7 @@ class SceneConfig:
     lead_s: tuple[float, float] = (0.2, 0.6)
     trail_s: tuple[float, float] = (0.5, 1.2)
     pause_s: tuple[float, float] = (0.4, 1.2)
+    before_filler_s: tuple[float, float] = (0.05, 0.6)
     floor_db: tuple[float, float] = (-66.0, -50.0)
     noise_s: tuple[float, float] = (0.2, 1.5)
     noise_db: tuple[float, float] = (-36.0, -18.0)
@@ -61,17 +62,21 @@ class SceneMaker:
         rng: np.random.Generator,
         babble: Wav | None = None,
         own: Wav | None = None,
+        filler: Wav | None = None,
     ) -> Scene:
         """A scene around a recording (S,); babble: other voices in some noises; own: what the system says meanwhile,
-        which may come back. Of an `echo` the recording is what the system says. Raises ValueError: unknown kind."""
+        which may come back; filler: what the user says in the pause of a paused turn, or last in one that breaks off.
+        Of an `echo` the recording is what the system says. Raises ValueError: unknown kind."""
         if kind not in KINDS:
             raise ValueError(f"scene kind '{kind}' is none of {', '.join(KINDS)}")
         pauses: list[tuple[float, float]] = []
         played: Wav | None = None
         if kind == "paused":
-            speech, pauses = self._with_pause(speech, rng)
+            speech, pauses = self._with_pause(speech, rng, filler)
         elif kind == "cutoff":
             speech = self._cut(speech, rng)[0]
+            if filler is not None:
+                speech = np.concatenate([speech, self._silence(self.config.before_filler_s, rng), filler])
         elif kind == "noise":
             speech = self._noise(rng, babble)
         elif kind == "side":
@@ -110,11 +115,19 @@ class SceneMaker:
         placed = tuple((start + at / hz, end + at / hz) for start, end in pauses)
         return Scene(kind, scene, (segment,), placed, tuple(chunk_labels([segment], chunks, labelling)))
 
-    def _with_pause(self, speech: Wav, rng: np.random.Generator) -> tuple[Wav, list[tuple[float, float]]]:
+    def _with_pause(
+        self, speech: Wav, rng: np.random.Generator, filler: Wav | None
+    ) -> tuple[Wav, list[tuple[float, float]]]:
         first, second = self._cut(speech, rng)
-        silence = np.zeros(round(rng.uniform(*self.config.pause_s) * self.hz), np.float32)
-        pause = (len(first) / self.hz, (len(first) + len(silence)) / self.hz)
-        return np.concatenate([first, silence, second]), [pause]
+        pieces = [first, self._silence(self.config.pause_s, rng), second]
+        if filler is not None:
+            pieces[1:1] = [self._silence(self.config.before_filler_s, rng), filler]
+        ends = np.cumsum([len(piece) for piece in pieces]) / self.hz
+        pauses = [(float(ends[at]), float(ends[at + 1])) for at in range(0, len(pieces) - 1, 2)]
+        return np.concatenate(pieces), pauses
+
+    def _silence(self, size_s: tuple[float, float], rng: np.random.Generator) -> Wav:
+        return np.zeros(round(rng.uniform(*size_s) * self.hz), np.float32)
 
     def _cut(self, speech: Wav, rng: np.random.Generator) -> tuple[Wav, Wav]:
         """Cut at the quietest point of a random stretch in the middle, with a fade on both sides."""

@@ -124,6 +124,23 @@ def test_scenes_come_after_answers_that_may_have_been_cut(data: Path, toy_progra
         made(data, toy_program, scenes={"echo": 1})
 
 
+def test_some_pauses_have_a_filler(data: Path, toy_program: str) -> None:
+    with pytest.raises(TableError, match="duplex: no recordings `filler-...`"):
+        made(data, toy_program, fillers=0.5, scenes={})
+    rows, wavs = read_table(data / "duplex/text"), read_table(data / "duplex/wav.scp")
+    for table, value in ((rows, "Um."), (wavs, wavs["side-1"])):
+        table["filler-1"] = value
+    speakers = read_table(data / "duplex/utt2spk") | {"filler-1": "x"}
+    for name, table in (("text", rows), ("wav.scp", wavs), ("utt2spk", speakers)):
+        (data / "duplex" / name).write_text("".join(f"{key} {table[key]}\n" for key in sorted(table)))
+    out = made(data, toy_program, fillers=0.5, scenes={"cutoff": 2, "paused": 20})
+    scenes = [json.loads(line) for line in (out / "scene").read_text().splitlines()]
+    pauses = [len(scene["pauses"]) for scene in scenes if scene["kind"] == "paused"]
+    assert set(pauses) == {1, 2}
+    with pytest.raises(ConfigError, match="fillers 2"):
+        made(data, toy_program, fillers=2)
+
+
 def test_the_system_speaks_in_scenes_after_its_answer(data: Path, toy_program: str) -> None:
     own = [Job("own-1", "Cold is the opposite of hot.", Voice.parse("program:own"))]
     folders = TtsFolders(cache=str(data / "cache"), program=toy_program)

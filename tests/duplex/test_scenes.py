@@ -41,6 +41,22 @@ def test_a_pause_is_silent_and_inside_the_turn() -> None:
     assert set(in_pause) == {0}
 
 
+@pytest.mark.parametrize("kind", ["paused", "cutoff"])
+def test_a_filler_is_said_in_the_pause(kind: str) -> None:
+    config, filler = SceneConfig(floor_db=(-80, -80), before_filler_s=(0.3, 0.3)), tone(0.2)
+    scene = SceneMaker(config).make(kind, two_words(), np.random.default_rng(3), filler=filler)
+    without = SceneMaker(config).make(kind, two_words(), np.random.default_rng(3))
+    assert {*scene.labels} == {*without.labels} and len(scene.segments) == 1
+    (segment,) = scene.segments
+    if kind == "cutoff":
+        assert np.abs(scene.wav[round(segment.end_s * 16000) - len(filler) :]).max() > 0.1
+        return
+    (first, between), (after, second) = scene.pauses
+    assert between - first == pytest.approx(0.3, abs=1e-3) and after - between == pytest.approx(0.2, abs=1e-3)
+    assert segment.start_s < first < after < second < segment.end_s and 0.4 <= second - after <= 1.2
+    assert np.abs(scene.wav[round(between * 16000) : round(after * 16000)]).max() > 0.1
+
+
 def test_a_cut_off_turn_is_shorter_and_side_talk_quieter() -> None:
     rng = np.random.default_rng(4)
     maker = SceneMaker(SceneConfig())

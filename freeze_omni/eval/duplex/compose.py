@@ -16,6 +16,7 @@ from freeze_omni.eval.duplex.scene import KINDS, OVER_ANSWER, Echo, Said, Script
 from freeze_omni.eval.sets import read_jsonl
 
 NAMED = ("backchannel", "side", "wait")  # utterances of these kinds begin with them: side-0003
+_FILLER = "filler"  # and those that are said in pauses
 _QUESTION = "question"
 _DIALOGUE_KINDS = {"complete": _QUESTION, "backchannel": "backchannel", "side": "side", "wait": "wait"}
 _EXPECTED = {"interruption": "stop", "wait": "wait"}  # of sounds over the answer; all others: go_on
@@ -48,7 +49,9 @@ def read_sounds(folder: Path) -> list[Sound]:
         raise TableError(f"{folder / 'text'}: {missing[0]} of wav.scp is not in it; add its words")
     speakers = read_table(folder / "utt2spk") if (folder / "utt2spk").is_file() else {}
     if not (folder / "scene").is_file():
-        kinds = {key: next((kind for kind in NAMED if key.startswith(f"{kind}-")), _QUESTION) for key in wavs}
+        kinds = {
+            key: next((kind for kind in (*NAMED, _FILLER) if key.startswith(f"{kind}-")), _QUESTION) for key in wavs
+        }
         return [Sound(kinds[key], entry, texts[key], None, speakers.get(key, "")) for key, entry in wavs.items()]
     sounds = []
     for key, scene in read_jsonl(folder / "scene").items():
@@ -72,7 +75,7 @@ class Pools:
         self.questions = [one for one in sounds if one.kind == _QUESTION]
         if not self.questions:
             raise TableError("--data: no user's question in it; add a directory with some")
-        self.of = {kind: [one for one in sounds if one.kind == kind] for kind in NAMED}
+        self.of = {kind: [one for one in sounds if one.kind == kind] for kind in (*NAMED, _FILLER)}
         self.of |= {"background": self.of["side"] or self.questions, "noise": self.questions}
 
     def kinds(self) -> list[str]:
@@ -82,7 +85,8 @@ class Pools:
 @dataclass(frozen=True)
 class ComposeConfig:
     """Ranges are (least, most), drawn evenly. into_answer_s: how long the system has spoken before a sound comes;
-    wait_s: how long after the turn if it is silent. tail_s: silence at the end.
+    wait_s: how long after the turn if it is silent. tail_s: silence at the end. fillers: share of the pauses in which
+    the user says one of the fillers, if the data has some.
     """
 
     lead_s: tuple[float, float] = (0.3, 0.8)
@@ -92,6 +96,7 @@ class ComposeConfig:
     echo_tail_s: float = 8.0
     echo_delay_s: tuple[float, float] = (0.06, 0.2)
     echo_db: tuple[float, float] = (-30.0, -15.0)
+    fillers: float = 0.4
     clips: SceneConfig = field(default_factory=SceneConfig)
 
 
@@ -165,9 +170,16 @@ class Composer:
         speech = sound.read(self.hz)
         if kind == "side" and sound.span_s is not None:
             return speech, []
-        made = self.maker.make(_MAKER_KIND.get(kind, kind), speech, rng)
+        filler = self._filler(sound, rng) if kind == "pause" else None
+        made = self.maker.make(_MAKER_KIND.get(kind, kind), speech, rng, filler=filler)
         start_s = made.segments[0].start_s
         return self._cut(made), [(start - start_s, end - start_s) for start, end in made.pauses]
+
+    def _filler(self, user: Sound, rng: np.random.Generator) -> Wav | None:
+        said = self.pools.of[_FILLER]
+        if not said or rng.random() >= self.config.fillers:
+            return None
+        return _any(_by(said, user, same=True), rng).read(self.hz)
 
     def _cut(self, made: Clip) -> Wav:
         (segment,) = made.segments

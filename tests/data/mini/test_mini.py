@@ -117,10 +117,10 @@ def test_duplex_recordings_are_told_apart_by_their_ids() -> None:
     sentences = make_sentences(LOCAL / "facts", config)
     sets = plan_duplex(sentences, ALL_VOICES, config)
     train, test = sets["duplex_train"], sets["duplex_test"]
-    assert {job.utterance.split("-")[0] for job in train + test} == {"backchannel", "side"}
+    assert {job.utterance.split("-")[0] for job in train + test} == {"backchannel", "side", "filler"}
     assert {job.voice.speaker for job in test} == {"piper_en_US_joe_medium"}
     heard = {job.text for name, jobs in sets.items() if name != "duplex_test" for job in jobs}
-    for kind in ("backchannel", "side"):
+    for kind in ("backchannel", "side", "filler"):
         said = [{job.text for job in jobs if job.utterance.startswith(kind)} for jobs in (train, test)]
         assert said[0] and said[1] and not said[1] & heard, "what is said in test scenes is in no training"
     assert not {job.text for job in test} & {*sentences.train, *sentences.backchannels}

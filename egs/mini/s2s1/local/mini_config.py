@@ -47,6 +47,7 @@ class DuplexSizes:
     side_talk: int
     held_out: int
     waits: int = 0  # requests to wait, for a state head with `wait: true`
+    fillers: int = 0  # "um", in the pauses of a turn
 
 
 @dataclass(frozen=True)

@@ -51,7 +51,8 @@ class SideTalk:
 
 @dataclass(frozen=True)
 class Phrases:
-    """What people say that the system should not answer, and requests to wait; held_out: for test scenes alone."""
+    """What people say that the system should not answer, requests to wait, and what fills a pause; held_out: for test
+    scenes alone."""
 
     backchannels: tuple[str, ...]
     side_talk: tuple[SideTalk, ...]
@@ -59,6 +60,8 @@ class Phrases:
     held_out_side_talk: tuple[str, ...]
     waits: tuple[str, ...] = ()
     held_out_waits: tuple[str, ...] = ()
+    fillers: tuple[str, ...] = ()
+    held_out_fillers: tuple[str, ...] = ()
 
     def said(self, folder: Path) -> list[str]:
         """Side talk with its slots filled, each sentence once. Raises TableError."""

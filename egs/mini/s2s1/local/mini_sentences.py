@@ -29,6 +29,8 @@ class Sentences:
     test_side_talk: list[str]
     waits: list[str]
     test_waits: list[str]
+    fillers: list[str]
+    test_fillers: list[str]
 
     @property
     def train(self) -> list[str]:
@@ -68,6 +70,8 @@ def make_sentences(facts: Path, config: MiniConfig) -> Sentences:
         list(phrases.held_out_side_talk),
         list(phrases.waits),
         list(phrases.held_out_waits),
+        list(phrases.fillers),
+        list(phrases.held_out_fillers),
     )
 
 

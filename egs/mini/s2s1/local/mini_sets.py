@@ -106,8 +106,8 @@ def _plan_held_out(sentences: Sentences, names: dict[str, list[str]], config: Mi
 
 
 def plan_duplex(sentences: Sentences, voices: dict[str, list[str]], config: MiniConfig) -> Sets:
-    """Backchannels, side talk and requests to wait (ids begin with their kind); those of the test are said in no
-    training, and by the unseen voice."""
+    """Backchannels, side talk, requests to wait and fillers (ids begin with their kind); those of the test are said in
+    no training, and by the unseen voice."""
     rng = random.Random(config.seed + 2)
     speakers = Speakers(rng, config.asr.speeds, "duplex")
     quick = [(b, name) for b in ("flite", "espeak") for name in voices.get(b, ())]
@@ -118,20 +118,22 @@ def plan_duplex(sentences: Sentences, voices: dict[str, list[str]], config: Mini
         "duplex_train": (
             (sentences.backchannels, config.duplex.backchannels),
             (sentences.side_talk, config.duplex.side_talk),
+            (sentences.fillers, config.duplex.fillers),
             (sentences.waits, config.duplex.waits),
             quick,
         ),
         "duplex_test": (
             (sentences.test_backchannels, config.duplex.held_out),
             (sentences.test_side_talk, config.duplex.held_out),
+            (sentences.test_fillers, config.duplex.held_out if config.duplex.fillers else 0),
             (sentences.test_waits, config.duplex.held_out if config.duplex.waits else 0),
             new,
         ),
     }
     sets: Sets = {}
-    for name, (backchannels, side_talk, waits, speaking) in plan.items():
+    for name, (*phrases, speaking) in plan.items():
         jobs = []
-        for kind, (texts, count) in (("backchannel", backchannels), ("side", side_talk), ("wait", waits)):
+        for kind, (texts, count) in zip(("backchannel", "side", "filler", "wait"), phrases, strict=True):
             for i in range(count if texts else 0):
                 job = speakers.job(texts[i % len(texts)], *speaking[rng.randrange(len(speaking))])
                 jobs.append(Job(f"{kind}-{job.utterance}", job.text, job.voice))
