@@ -69,6 +69,8 @@ class SystemConfig:
     early: sessions begin an answer where the user has probably finished (state 1 likelier than this) and say it once
     that is decided; None: only then. Without an effect for an adapter that goes on sending in silence. no_answer_above:
     a probability of state 2 above it ends a turn without an answer (published server: 0.5); what was heard is gone.
+    ahead: where the user has just fallen silent, a turn ends if state 1 is likelier than this as if the silence went
+    on, sooner by the look-ahead of a pretrained frontend and what a word search waits for; None: it is waited for.
     few_bits: parts (encoder, speech_decoder) whose matrices a CPU keeps in float16 or int8; packed are float32's.
     """
 
@@ -99,13 +101,16 @@ class SystemConfig:
     search: SearchConfig = field(default_factory=SearchConfig)
     early: float | None = 0.15
     no_answer_above: float = 0.5
+    ahead: float | None = None
     few_bits: dict[str, FewBits] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not 0 <= self.no_answer_above <= 1:
             raise ValueError(f"no_answer_above: a probability, not {self.no_answer_above}")
-        if self.early is not None and not 0 <= self.early < 1:
-            raise ValueError(f"early: a probability from 0 to below 1, or null, not {self.early}")
+        for name in ("early", "ahead"):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value < 1:
+                raise ValueError(f"{name}: a probability from 0 to below 1, or null, not {value}")
         if whole := set(self.few_bits) - set(FEW_BITS):
             raise ValueError(f"few_bits: {min(whole)} is not one of {', '.join(FEW_BITS)}")
         unknown = set(self.parts or ()) - set(PARTS)

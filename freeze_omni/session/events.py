@@ -93,13 +93,23 @@ class Result(Value):
     """What came of a piece of work."""
 
 
-class Heard(Result):
-    """Of `Listen`: new words of the CTC head, the probabilities of the state head's states, and how many positions the
-    LLM has read of it."""
+class Ahead(Value):
+    """What will be heard if the user, who has just fallen silent, stays so: as `Heard`, of the sound that is still
+    under way in the model."""
 
     transcript: str
     probabilities: tuple[float, ...]
     positions: int = 0
+
+
+class Heard(Result):
+    """Of `Listen`: new words of the CTC head, the probabilities of the state head's states, and how many positions the
+    LLM has read of it. ahead: of sessions that listen ahead, where the user has just fallen silent."""
+
+    transcript: str
+    probabilities: tuple[float, ...]
+    positions: int = 0
+    ahead: Ahead | None = None
 
 
 class Wrote(Result):
@@ -177,6 +187,10 @@ class Listen(Work):
 
     samples: np.ndarray
     played: np.ndarray | None = None
+
+
+class HearAhead(Work):
+    """The open turn is as it was heard ahead."""
 
 
 class DropTurn(Work):

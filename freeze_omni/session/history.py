@@ -9,13 +9,17 @@ import torch
 from torch import Tensor
 
 from freeze_omni.llm.engine import Cache, LlmOutput
-from freeze_omni.session.events import Heard
+from freeze_omni.session.events import Ahead, Heard
 from freeze_omni.session.ops import Hear, Job, Read
 from freeze_omni.streaming import State
 from freeze_omni.system import FreezeOmni
 
 READ_POSITIONS = 32
 """The LLM reads long texts in pieces of this many positions, so that no other session's listening waits for one."""
+AHEAD_CHUNKS = 2
+"""Chunks of a silence that are heard ahead: in the next one the head hears for itself."""
+SILENT = 0.05
+"""Below this share of the level of a turn's loudest chunk, 26 dB, is silence."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +115,9 @@ class Turn:
     """An open user turn. `body` are the positions read so far after the turn's prefix: prompt and speech.
 
     listening: state of the listening chain. cache: belongs to this turn alone. unread (P, E): what opens the turn,
-    until the LLM reads it together with the first speech. last (E,): hidden state of the last position read.
+    until the LLM reads it together with the first speech. last (E,): hidden state of the last position read. loudest:
+    level of its loudest chunk; silent: chunks since the last that was not far below. ahead: the turn as it will be if
+    the user stays silent.
     """
 
     listening: State
@@ -121,6 +127,9 @@ class Turn:
     units: tuple[int, ...] = ()
     text: str = ""
     body: tuple[Tensor, ...] = ()
+    loudest: float = 0.0
+    silent: int = 0
+    ahead: Turn | None = None
 
 
 def open_turn(model: FreezeOmni, cache: Cache, prefix: list[int]) -> Turn:
@@ -132,14 +141,37 @@ def open_turn(model: FreezeOmni, cache: Cache, prefix: list[int]) -> Turn:
 
 
 def hearing(
-    model: FreezeOmni, samples: np.ndarray, turn: Turn, played: np.ndarray | None = None
+    model: FreezeOmni, samples: np.ndarray, turn: Turn, played: np.ndarray | None = None, ahead: bool = False
 ) -> Job[tuple[Heard, Turn]]:
     """Hear whole chunks (k * chunk_samples,); the state decided on is that at the end of the last. played: what the
-    system played meanwhile.
+    system played meanwhile. ahead: where the user has just fallen silent, also as if that went on, until all that was
+    said is there.
 
     A chunk for which the adapter sends no position reads the state at the last position before it, and differs from
     the chunk before by its summary (mean encoder frame).
     """
+    heard, turn = yield from _hearing(model, samples, turn, played)
+    turn = _levelled(turn, samples.reshape(-1, model.rates.chunk_samples))
+    if not ahead or not 1 <= turn.silent <= AHEAD_CHUNKS:
+        return heard, turn
+    silence = np.zeros(model.listening.end_samples, dtype=np.float32)
+    later, end = yield from _hearing(model, silence, replace(turn, cache=turn.cache.fork()))
+    told = Ahead(later.transcript, later.probabilities, later.positions)
+    return replace(heard, ahead=told), replace(turn, ahead=end)
+
+
+def _levelled(turn: Turn, chunks: np.ndarray) -> Turn:
+    """The turn after chunks (k, chunk_samples), by their levels."""
+    loudest, silent = turn.loudest, turn.silent
+    for level in np.sqrt(np.mean(np.square(chunks, dtype=np.float64), axis=1)):
+        loudest = max(loudest, float(level))
+        silent = silent + 1 if level < SILENT * loudest else 0
+    return replace(turn, loudest=loudest, silent=silent, ahead=None)
+
+
+def _hearing(
+    model: FreezeOmni, samples: np.ndarray, turn: Turn, played: np.ndarray | None = None
+) -> Job[tuple[Heard, Turn]]:
     heard = yield Hear(samples, turn.listening, played)
     embeds = heard.embeds if turn.unread is None else torch.cat([turn.unread, heard.embeds.to(turn.unread.dtype)])
     last, body = turn.last, turn.body

@@ -42,6 +42,8 @@ class TurnConfig:
     transcribed: words tell a turn from silence. Without a CTC head (imported models) every turn counts as worded.
     samples_per_token: guess for a segment that is not spoken to its end (output samples).
     early: unless MANUAL, the answer is begun where state 1 is likelier than this, or the gate has closed; None: never.
+    ahead: with STATE_HEAD, where the user has just fallen silent, a state 1 likelier than this as if the silence went
+    on ends the turn at once; None: it ends when that silence was heard.
     """
 
     detection: TurnDetection = TurnDetection.STATE_HEAD
@@ -56,6 +58,7 @@ class TurnConfig:
     transcribed: bool = True
     samples_per_token: int = 6600
     early: float | None = None
+    ahead: float | None = None
 
     @property
     def behind_gate(self) -> bool:
@@ -203,8 +206,12 @@ def _heard(config: TurnConfig, event: ev.Heard, state: TurnState) -> Out:
         out.append(ev.TranscriptDelta(event.transcript))
         state = replace(state, words=True, waiting=False)
     by_head = config.detection is TurnDetection.STATE_HEAD
-    decided = decide(event.probabilities, config.threshold, config.no_answer_above) if by_head else ev.LISTEN_ON
-    out.append(ev.StateDecision(decided, event.probabilities, state.chunks * config.chunk_s))
+    probabilities = event.probabilities
+    decided = decide(probabilities, config.threshold, config.no_answer_above) if by_head else ev.LISTEN_ON
+    if decided == ev.LISTEN_ON and by_head and event.ahead is not None and _over_ahead(config, event.ahead):
+        state, taken = _take_ahead(event.ahead, state)
+        decided, probabilities, out = ev.ANSWER, event.ahead.probabilities, out + taken
+    out.append(ev.StateDecision(decided, probabilities, state.chunks * config.chunk_s))
     if state.kept:
         return state, out
     if decided == ev.LISTEN_ON and not config.transcribed:
@@ -221,6 +228,19 @@ def _heard(config: TurnConfig, event: ev.Heard, state: TurnState) -> Out:
         decided = ev.NO_ANSWER if state.waiting else _worth_an_answer(config, state)
     state, more = _turn_over(config, state, decided)
     return state, out + more
+
+
+def _over_ahead(config: TurnConfig, ahead: ev.Ahead) -> bool:
+    return config.ahead is not None and decide(ahead.probabilities, config.ahead, config.no_answer_above) == ev.ANSWER
+
+
+def _take_ahead(ahead: ev.Ahead, state: TurnState) -> Out:
+    """The turn as if the silence that has just begun had been heard."""
+    state, out = drop_draft(state) if ahead.positions else (state, [])
+    out.append(ev.HearAhead())
+    if ahead.transcript:
+        out.append(ev.TranscriptDelta(ahead.transcript))
+    return replace(state, words=state.words or bool(ahead.transcript)), out
 
 
 def decide(probabilities: tuple[float, ...], threshold: float = 0.5, no_answer_above: float = 0.5) -> int:

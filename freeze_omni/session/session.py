@@ -65,6 +65,7 @@ class SessionConfig:
             transcribed=model.transcribes,
             early=model.early if self.early else None,
             no_answer_above=model.config.no_answer_above,
+            ahead=model.config.ahead if model.listening.end_samples else None,
             **{name: getattr(self, name) for name in same},
         )
 
@@ -280,8 +281,11 @@ class SpeechSession:
             case ev.OpenTurn():
                 yield from self._opening()
             case ev.Listen(samples, played):
-                heard, self.turn = yield from hearing(self.model, samples, self.turn, played)
+                ahead = self.rules.ahead is not None and self.rules.detection is TurnDetection.STATE_HEAD
+                heard, self.turn = yield from hearing(self.model, samples, self.turn, played, ahead)
                 return [heard]
+            case ev.HearAhead():
+                self.turn = self.turn.ahead
             case ev.DropTurn():
                 self.turn = None
             case ev.DraftAnswer():
