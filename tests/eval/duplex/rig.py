@@ -41,7 +41,7 @@ class Scripted:
     def _now_s(self) -> float:
         return len(self.heard) * RATES.chunk_s
 
-    def pushing(self, samples: np.ndarray) -> Job[list[ev.Action]]:
+    def pushing(self, samples: np.ndarray, played: np.ndarray | None = None) -> Job[list[ev.Action]]:
         yield from ()  # it asks for no operation of a model
         self.heard.append(samples)
         loud = float(np.sqrt(np.mean(samples**2))) > LOUD
