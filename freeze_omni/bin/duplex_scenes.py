@@ -4,7 +4,7 @@
     freeze-omni duplex-scenes --data data/questions data/others --output scenes
 
 Dialogue sets of stage 4 know their kinds of sound. In other directories utterances whose ids begin with backchannel-,
-side- or wait- are of that kind; all others are a user's questions.
+side- or wait- are of that kind, those with filler- are said in pauses; all others are a user's questions.
 """
 
 import argparse
