@@ -13,7 +13,8 @@ from pathlib import Path
 from freeze_omni.bin.errors import user_errors
 from freeze_omni.config import build, read_yaml
 from freeze_omni.data.tables import TableError
-from freeze_omni.eval.duplex.compose import NAMED, ComposeConfig, Composer, Pools, read_sounds
+from freeze_omni.duplex.scenes import NAMED
+from freeze_omni.eval.duplex.compose import ComposeConfig, Composer, Pools, read_sounds
 from freeze_omni.eval.duplex.scene import KINDS
 
 

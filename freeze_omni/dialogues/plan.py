@@ -16,10 +16,9 @@ from freeze_omni.data.tables import TableError, read_jsonl
 from freeze_omni.data.tts.backends import Voice
 from freeze_omni.data.tts.synthesize import Job
 from freeze_omni.dialogues.answers import AnswerConfig, Ask, Asked, LlmAnswer
-from freeze_omni.duplex.scenes import SceneConfig
+from freeze_omni.duplex.scenes import FILLER, NAMED, SceneConfig
 from freeze_omni.speech_decoder.normalise import TextStyle, spoken_english, text_styler
 
-FILLER = "filler"  # how ids of such utterances begin
 PAUSED = ("paused", "cutoff")  # turns in which the user looks for a word
 Spoken = Callable[[str], str]  # a text to the same text as it is spoken
 # (a folder for what was heard, sound by id, text by id) -> ids of what is misheard
@@ -199,7 +198,7 @@ def plan_set(
     turns = [r for r in recordings if r.text in texts]
     pools = {"complete": turns, "paused": turns, "cutoff": turns or recordings, "noise": recordings}
     others = read_set(data / config.duplex) if config.duplex else []
-    pools |= {kind: [r for r in others if r.id.startswith(f"{kind}-")] for kind in ("backchannel", "side", "wait")}
+    pools |= {kind: [r for r in others if r.id.startswith(f"{kind}-")] for kind in NAMED}
     pools["echo"] = read_set(data / config.own_voice) if config.own_voice else []
     earlier = [(one.recording.text, one.answer) for one in planned]
     for kind, count in config.scenes.items():

@@ -12,13 +12,11 @@ from freeze_omni.data.tables import read_table
 from freeze_omni.duplex.reference import SIZE, EchoReference
 from freeze_omni.rates import Rates
 
-NAME = "reference.scp"
-
 
 def write_reference(folder: Path, played: Mapping[str, Path], rates: Rates | None = None) -> None:
     """Of all scenes of a set (wav.scp, utt2num_samples); played: the sound of the system, where there is any. A set
     without any has no such table. Raises AudioError, TableError."""
-    rates, ark, scp = rates or Rates(), folder / "reference.ark", folder / NAME
+    rates, ark, scp = rates or Rates(), folder / "reference.ark", folder / "reference.scp"
     if not played:
         ark.unlink(missing_ok=True)
         scp.unlink(missing_ok=True)

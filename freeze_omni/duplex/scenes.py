@@ -10,6 +10,8 @@ from freeze_omni.duplex.labels import LabelConfig, Segment, chunk_labels, needed
 from freeze_omni.rates import Rates
 
 KINDS = ("complete", "paused", "cutoff", "backchannel", "noise", "side", "echo", "wait")
+NAMED = ("backchannel", "side", "wait")  # utterances of these kinds begin with them: side-0003
+FILLER = "filler"  # and those that are said in pauses
 _FADE_S = 0.01
 _DIP_S = 0.03
 

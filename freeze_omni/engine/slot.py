@@ -165,13 +165,15 @@ class Slot:
                 self._forget_audio()
             self._inbox.append((item, now_s))
             return
-        for chunk in self._chunker(item / np.float32(32768) if item.dtype == np.int16 else item):
+        chunks = self._chunker(item / np.float32(32768) if item.dtype == np.int16 else item)
+        for later, chunk in zip(range(len(chunks) - 1, -1, -1), chunks, strict=True):
             if self.waiting_chunks >= self.serving.max_waiting_chunks:
                 raise Overrun(f"{self.waiting_chunks} chunks of audio wait to be heard: send less at once")
             self.waiting_chunks += 1
             self._paced_s = max(now_s, self._paced_s + self.model.rates.chunk_s)
             self._due.append(max(now_s, self._paced_s - AHEAD_S))
-            self._inbox.append((chunk, now_s))
+            played = self._with_played(chunk, now_s - later * self.model.rates.chunk_s)
+            self._inbox.append((played, now_s))
 
     def _forget_audio(self) -> None:
         """What was not heard yet is not heard any more; its time passes all the same."""
@@ -236,17 +238,17 @@ class Slot:
             if isinstance(item, ev.AudioChunk):
                 self.waiting_chunks -= 1
                 self._heard_due_s = self._due.popleft()
-                items = [*self._gated(item), self._with_played(item, arrived_s)]
+                items = [*self._gated(item), item]
                 if self.playback and self.playback.sent:
                     items.insert(0, ev.Played(self.playback.heard(now_s)))
             self._todo.extend((part, arrived_s) for part in items)
         return self._todo.popleft()
 
-    def _with_played(self, chunk: ev.AudioChunk, arrived_s: float) -> ev.AudioChunk:
-        """With what the user's device played up to when the chunk came, for a model that reads it."""
+    def _with_played(self, chunk: ev.AudioChunk, end_s: float) -> ev.AudioChunk:
+        """With what the user's device played up to the end of the chunk, for a model that reads it."""
         if self.model.reference is None:
             return chunk
-        return replace(chunk, played=self._played.before(arrived_s, len(chunk.samples)))
+        return replace(chunk, played=self._played.before(end_s, len(chunk.samples)))
 
     def _report_played(self, now_s: float) -> None:
         """Pass on how far the answer was played, every step and at its end."""

@@ -20,6 +20,7 @@ from freeze_omni.system import FreezeOmni
 NO_TRANSCRIPT = "(no transcript)"  # of a model without a CTC head, or if no words were heard
 CLOSING = "closing"  # work at a draft: reading what closes the turn
 Watch = Callable[[ev.Action, float], None] | None
+Voice = Callable[[float, float], np.ndarray]  # a sound (S,) between two times in s
 
 
 class VirtualClock:
@@ -269,17 +270,29 @@ class TimeLine:
 
     def between(self, start_s: float, end_s: float, hz: int) -> np.ndarray | None:
         """What is played from start_s to end_s (S,) at another rate; None for silence."""
-        part = self.wav[round(start_s * self.hz) : round(end_s * self.hz)]
-        if not part.any():
+        if not self.wav[round(start_s * self.hz) : round(end_s * self.hz)].any():
             return None
-        size = round((end_s - start_s) * hz)
-        part = resample(part, self.hz, hz)[:size]
-        return np.pad(part, (0, size - len(part)))
+        return resampled(self.wav, self.hz, hz)(start_s, end_s)
 
     def stop(self, now_s: float) -> None:
         """Drop what was not played yet."""
         self.wav[round(now_s * self.hz) :] = 0
         self.played_to_s = min(self.played_to_s, now_s)
+
+
+def resampled(track: np.ndarray, track_hz: int, hz: int) -> Voice:
+    """`Voice` of a track (S,) that is written while it is read: what is read must be written already."""
+    margin_s = 0.02
+
+    def voice(start_s: float, end_s: float) -> np.ndarray:
+        begin_s = max(start_s - margin_s, 0.0)
+        near = track[round(begin_s * track_hz) : max(round((end_s + margin_s) * track_hz), 0)]
+        part = resample(near, track_hz, hz) if len(near) else np.zeros(0, np.float32)
+        wanted, skip = round((end_s - start_s) * hz), round((start_s - begin_s) * hz)
+        part = np.pad(part, (max(-skip, 0), 0))[max(skip, 0) :][:wanted]
+        return np.pad(part, (0, wanted - len(part)))
+
+    return voice
 
 
 def converse(model: FreezeOmni, sound: np.ndarray, config: SessionConfig | None = None) -> TimeLine:

@@ -59,3 +59,18 @@ def test_a_session_hears_with_what_was_played(tmp_path, monkeypatch, reads: bool
     assert bool(played) == reads
     for one, op in zip(played, heard, strict=False):
         assert len(one) == len(op.samples) and 0 < np.abs(one).max() <= 1.2 * np.abs(answer).max()
+
+
+def test_chunks_that_come_at_once_have_each_its_own_time(tmp_path) -> None:
+    model = toy_system(tmp_path / "llm", state_head=StateHeadConfig(reference=True))
+    rig = Rig(model)
+    rig.open(0)
+    rig.run()
+    slot = rig.scheduler.slots[0]
+    slot._played.play(np.full(24000, 0.5, np.float32), 1.0)
+    slot.put(np.zeros(3 * 2560, np.float32), 1.16)  # from 0.68 s on
+    played = [item.played for item, _ in slot._inbox]
+    assert played[0] is None and played[1] is None and played[2] is not None
+    slot.put(np.zeros(2 * 2560, np.float32), 2.16)  # from 1.84 s on, where it ends after 2.0 s
+    first, second = [item.played for item, _ in slot._inbox][3:]
+    assert first is not None and np.abs(first[200:-200]).min() > 0.4 and (second is None or not second[400:].any())

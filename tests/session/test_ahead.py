@@ -14,8 +14,11 @@ from freeze_omni.llm.units import CtcUnits
 from freeze_omni.session import events as ev
 from freeze_omni.session.history import AHEAD_CHUNKS, hearing, open_turn, starting
 from freeze_omni.session.ops import Hear, drive
+from freeze_omni.session.reducer import TurnConfig, TurnDetection
 from freeze_omni.session.session import SessionConfig, SpeechSession
 from freeze_omni.system import FreezeOmni
+from tests.session.test_reducer import ANSWER, GO_ON, IGNORE, run
+from tests.session.test_reducer import CHUNK as SILENCE
 from tests.toy import toy_config, toy_llm, toy_system
 
 CHUNK = 2560
@@ -111,3 +114,36 @@ def test_without_it_nothing_is_heard_twice(model, monkeypatch):
 
     counted(hearing(model, speech(0, 1), drive(model, hearing(model, speech(6), opened(model)))[1]))
     assert heard.count(Hear) == 1
+
+
+@pytest.mark.parametrize(("above", "heard"), [(0.6, True), (0.8, False), (None, False)])
+def test_a_turn_may_end_by_what_is_heard_ahead(above, heard):
+    ahead = ev.Ahead(" there", ANSWER, 2)
+    state, out = run([SILENCE, ev.Heard("hi", GO_ON, 1, ahead)], TurnConfig(ahead=above))
+    assert state.answering == heard
+    if heard:
+        end = [ev.StateDecision(1, ANSWER, 0.16), ev.TranscriptDelta("", final=True), ev.AnswerTurn()]
+        assert out[1] == [ev.TranscriptDelta("hi"), ev.HearAhead(), ev.TranscriptDelta(" there"), *end]
+    else:
+        assert out[1] == [ev.TranscriptDelta("hi"), ev.StateDecision(0, GO_ON, 0.16)]
+
+
+def test_heard_ahead_only_state_1_counts_and_only_before_a_decision():
+    config = TurnConfig(ahead=0.5)
+    for ahead in (ev.Ahead("", IGNORE), ev.Ahead("", GO_ON)):
+        _, out = run([SILENCE, ev.Heard("hi", GO_ON, 1, ahead)], config)
+        assert out[1][-1] == ev.StateDecision(0, GO_ON, 0.16)
+    _, out = run([SILENCE, ev.Heard("uh", IGNORE, 1, ev.Ahead("", ANSWER))], config)
+    assert ev.DropTurn() in out[1] and ev.HearAhead() not in out[1]
+    _, out = run([SILENCE, ev.Heard("hi", GO_ON, 1, ev.Ahead("", ANSWER))], TurnConfig(TurnDetection.MANUAL, ahead=0.5))
+    assert ev.HearAhead() not in out[1]
+
+
+def test_a_draft_ends_with_words_that_are_heard_ahead():
+    """One that has read all of the turn is said with the decision."""
+    config, maybe = TurnConfig(ahead=0.5, early=0.1), (0.7, 0.2, 0.1)
+    for ahead, kept in ((ev.Ahead("", ANSWER), True), (ev.Ahead(" there", ANSWER, 1), False)):
+        log = [SILENCE, ev.Heard("hi", maybe, 1), ev.Wrote("Hello."), SILENCE, ev.Heard("", maybe, 0, ahead)]
+        _, out = run(log, config)
+        assert ev.DraftAnswer() in out[1] and ev.AnswerTurn() in out[4]
+        assert (ev.TextDelta("Hello.") in out[4]) == kept and (ev.DropDraft() in out[4]) != kept

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from freeze_omni.session.events import (
-    Ahead,
     AnswerEnded,
     AnswerMade,
     AnswerText,
@@ -18,7 +17,6 @@ from freeze_omni.session.events import (
     DraftAnswer,
     DropDraft,
     DropTurn,
-    HearAhead,
     Heard,
     Interrupt,
     KeepTurn,
@@ -105,39 +103,6 @@ def test_what_is_hardly_state_2_is_listened_to():
     for above, dropped in ((0.5, True), (0.9, False)):
         _, out = run([CHUNK, Heard("the capital of", unsure)], TurnConfig(no_answer_above=above))
         assert (DropTurn() in out[1]) == dropped
-
-
-@pytest.mark.parametrize(("above", "heard"), [(0.6, True), (0.8, False), (None, False)])
-def test_a_turn_may_end_by_what_is_heard_ahead(above, heard):
-    ahead = Ahead(" there", ANSWER, 2)
-    state, out = run([CHUNK, Heard("hi", GO_ON, 1, ahead)], TurnConfig(ahead=above))
-    assert state.answering == heard
-    if heard:
-        end = [StateDecision(1, ANSWER, 0.16), TranscriptDelta("", final=True), AnswerTurn()]
-        assert out[1] == [TranscriptDelta("hi"), HearAhead(), TranscriptDelta(" there"), *end]
-    else:
-        assert out[1] == [TranscriptDelta("hi"), StateDecision(0, GO_ON, 0.16)]
-
-
-def test_heard_ahead_only_state_1_counts_and_only_before_a_decision():
-    config = TurnConfig(ahead=0.5)
-    for ahead in (Ahead("", IGNORE), Ahead("", GO_ON)):
-        _, out = run([CHUNK, Heard("hi", GO_ON, 1, ahead)], config)
-        assert out[1][-1] == StateDecision(0, GO_ON, 0.16)
-    _, out = run([CHUNK, Heard("uh", IGNORE, 1, Ahead("", ANSWER))], config)
-    assert DropTurn() in out[1] and HearAhead() not in out[1]
-    _, out = run([CHUNK, Heard("hi", GO_ON, 1, Ahead("", ANSWER))], TurnConfig(TurnDetection.MANUAL, ahead=0.5))
-    assert HearAhead() not in out[1]
-
-
-def test_a_draft_ends_with_words_that_are_heard_ahead():
-    """One that has read all of the turn is said with the decision."""
-    config, maybe = TurnConfig(ahead=0.5, early=0.1), (0.7, 0.2, 0.1)
-    for ahead, kept in ((Ahead("", ANSWER), True), (Ahead(" there", ANSWER, 1), False)):
-        log = [CHUNK, Heard("hi", maybe, 1), Wrote("Hello."), CHUNK, Heard("", maybe, 0, ahead)]
-        _, out = run(log, config)
-        assert DraftAnswer() in out[1] and AnswerTurn() in out[4]
-        assert (TextDelta("Hello.") in out[4]) == kept and (DropDraft() in out[4]) != kept
 
 
 def test_state_1_while_speaking_stops_at_once_and_keeps_what_was_played():

@@ -10,13 +10,11 @@ import numpy as np
 from freeze_omni.data.audio import Wav, read_audio, trim_silence, write_wav
 from freeze_omni.data.augment import coloured_noise
 from freeze_omni.data.tables import TableError, read_table
+from freeze_omni.duplex.scenes import FILLER, NAMED, SceneConfig, SceneMaker, babble_of
 from freeze_omni.duplex.scenes import Scene as Clip
-from freeze_omni.duplex.scenes import SceneConfig, SceneMaker, babble_of
 from freeze_omni.eval.duplex.scene import KINDS, OVER_ANSWER, Echo, Said, ScriptedScene, write_scenes
 from freeze_omni.eval.sets import read_jsonl
 
-NAMED = ("backchannel", "side", "wait")  # utterances of these kinds begin with them: side-0003
-_FILLER = "filler"  # and those that are said in pauses
 _QUESTION = "question"
 _DIALOGUE_KINDS = {"complete": _QUESTION, "backchannel": "backchannel", "side": "side", "wait": "wait"}
 _EXPECTED = {"interruption": "stop", "wait": "wait"}  # of sounds over the answer; all others: go_on
@@ -50,7 +48,7 @@ def read_sounds(folder: Path) -> list[Sound]:
     speakers = read_table(folder / "utt2spk") if (folder / "utt2spk").is_file() else {}
     if not (folder / "scene").is_file():
         kinds = {
-            key: next((kind for kind in (*NAMED, _FILLER) if key.startswith(f"{kind}-")), _QUESTION) for key in wavs
+            key: next((kind for kind in (*NAMED, FILLER) if key.startswith(f"{kind}-")), _QUESTION) for key in wavs
         }
         return [Sound(kinds[key], entry, texts[key], None, speakers.get(key, "")) for key, entry in wavs.items()]
     sounds = []
@@ -75,7 +73,7 @@ class Pools:
         self.questions = [one for one in sounds if one.kind == _QUESTION]
         if not self.questions:
             raise TableError("--data: no user's question in it; add a directory with some")
-        self.of = {kind: [one for one in sounds if one.kind == kind] for kind in (*NAMED, _FILLER)}
+        self.of = {kind: [one for one in sounds if one.kind == kind] for kind in (*NAMED, FILLER)}
         self.of |= {"background": self.of["side"] or self.questions, "noise": self.questions}
 
     def kinds(self) -> list[str]:
@@ -176,7 +174,7 @@ class Composer:
         return self._cut(made), [(start - start_s, end - start_s) for start, end in made.pauses]
 
     def _filler(self, user: Sound, rng: np.random.Generator) -> Wav | None:
-        said = self.pools.of[_FILLER]
+        said = self.pools.of[FILLER]
         if not said or rng.random() >= self.config.fillers:
             return None
         return _any(_by(said, user, same=True), rng).read(self.hz)

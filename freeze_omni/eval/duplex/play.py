@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from freeze_omni.data.audio import read_audio, resample
+from freeze_omni.data.audio import read_audio
 from freeze_omni.eval.duplex.scene import ScriptedScene, write_output
-from freeze_omni.eval.question import TimeLine, VirtualClock, following
+from freeze_omni.eval.question import TimeLine, VirtualClock, Voice, following, resampled
 from freeze_omni.rates import Rates
 from freeze_omni.session import events as ev
 from freeze_omni.session.ops import Job
 from freeze_omni.session.session import SpeechSession
-
-Voice = Callable[[float, float], np.ndarray]  # its own sound (S,) between two times in s, at the hearing's rate
 
 
 class Hearing:
@@ -68,21 +66,6 @@ class Hearing:
         self._waiting = None
         placed = replace(event, start_s=round(start / self.hz, 3), end_s=round((start + len(part)) / self.hz, 3))
         self.scene = replace(self.scene, said=(self.scene.turn, placed))
-
-
-def resampled(track: np.ndarray, track_hz: int, hz: int) -> Voice:
-    """`Voice` of a track (S,) that is written while it is read: what is read must be written already."""
-    margin_s = 0.02
-
-    def voice(start_s: float, end_s: float) -> np.ndarray:
-        begin_s = max(start_s - margin_s, 0.0)
-        near = track[round(begin_s * track_hz) : max(round((end_s + margin_s) * track_hz), 0)]
-        part = resample(near, track_hz, hz) if len(near) else np.zeros(0, np.float32)
-        wanted, skip = round((end_s - start_s) * hz), round((start_s - begin_s) * hz)
-        part = np.pad(part, (max(-skip, 0), 0))[max(skip, 0) :][:wanted]
-        return np.pad(part, (0, wanted - len(part)))
-
-    return voice
 
 
 def playing(session: SpeechSession, rates: Rates, hearing: Hearing, folder: Path, pace: float = 1.0) -> Job[TimeLine]:

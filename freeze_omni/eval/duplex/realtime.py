@@ -15,8 +15,9 @@ from freeze_omni.client.realtime import HZ, OWN, PIECE_S, Realtime, ServerError
 from freeze_omni.client.realtime import encode as encoded
 from freeze_omni.config import ConfigError, read_yaml
 from freeze_omni.data.fingerprint import fingerprint
-from freeze_omni.eval.duplex.play import Hearing, resampled
+from freeze_omni.eval.duplex.play import Hearing
 from freeze_omni.eval.duplex.scene import ScriptedScene, write_output
+from freeze_omni.eval.question import resampled
 from freeze_omni.eval.runner import Records, progress
 
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from freeze_omni.adapter.choice import AdapterChoice
 from freeze_omni.adapter.conv import ConvAdapterConfig
+from freeze_omni.duplex.reference import EchoReference
 from freeze_omni.encoder.ctc import CtcHead, NoCtcHead
 from freeze_omni.frontend.fbank import Fbank, FbankConfig
 from freeze_omni.listening import Listening, ListeningOutput
@@ -22,16 +23,20 @@ CHUNK = 2560
 
 
 def _part(choice: AdapterChoice | None, look: str, ctc: bool = True) -> Part:
-    """look: "positions", what the adapter sends; "frames", the encoder's; or "units", of the CTC head."""
+    """look: "positions", what the adapter sends; "frames", the encoder's; "units", of the CTC head; or "summary", of
+    each chunk, with the echo reference of a system that is silent."""
     head = CtcHead(SIZE, UNITS) if ctc else NoCtcHead()
     encoder = toy_encoder(input_size=80, size=SIZE)
     search = toy_search() if choice is not None and choice.needs_words else None
     adapter = None if choice is None else toy_adapter(choice)
-    listening = Listening(Fbank(FbankConfig()), encoder, head, adapter, search)
+    reference = EchoReference(CHUNK) if look == "summary" else None
+    listening = Listening(Fbank(FbankConfig()), encoder, head, adapter, search, CHUNK, reference)
 
     def seen(out: ListeningOutput) -> Rows:
         if look == "positions":
             return rows_of(out.adapted.embeds, out.adapted.lengths)
+        if look == "summary":
+            return rows_of(out.adapted.summary, -(-out.lengths // 4))
         if look == "frames":
             return rows_of(out.frames, out.lengths)
         return [torch.tensor(row, dtype=torch.long) for row in listening.units(out)]
@@ -58,5 +63,6 @@ PARTS = {
     "listening_units": partial(_part, CHOICES["ctc"], "units"),
     "listening_words": partial(_part, WORDS, "positions"),
     "listening_pool": partial(_part, POOL, "positions"),
+    "listening_summary": partial(_part, CHOICES["conv"], "summary"),
     "listening_said": partial(_part, WORDS, "units"),
 }
