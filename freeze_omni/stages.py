@@ -14,11 +14,11 @@ Config = Mapping[str, Any]
 class Stage:
     """One training stage.
 
-    number: of the paper. name: of its task, as `freeze_omni.bin.train` takes it. task: its class, in the module
-    freeze_omni.tasks.<name>. trains: parts that learn here, and so stand in its checkpoint. takes: parts of earlier
-    stages, each from the last stage that saved it. only_if, unless: part -> key of `model:` without which, or with
-    which, the part is neither trained nor saved here. reads: stages whose output is among the training data. adapters:
-    whether there is one training, and one configuration, for each adapter.
+    number: of the paper; 1.0, of a pretrained speech encoder, is ours. name: of its task, as `freeze_omni.bin.train`
+    takes it. task: its class, in the module freeze_omni.tasks.<name>. trains: parts that learn here, and so stand in
+    its checkpoint. takes: parts of earlier stages, each from the last stage that saved it. only_if, unless: part -> key
+    of `model:` without which, or with which, the part is neither trained nor saved here. reads: stages whose output is
+    among the training data. adapters: whether there is one training, and one configuration, for each adapter.
     """
 
     number: str
@@ -52,9 +52,10 @@ class Stage:
 
 TUNING = "llm_tuning"  # learned with the LLM: it goes wherever the parts go that learned with it
 STAGES = (
+    Stage("1.0", "frontend", "FrontendTask", ("frontend",), only_if={"frontend": "frontend"}),
     Stage(
         "1.1", "encoder", "EncoderTask", ("encoder", "ctc", "spelling"),
-        keeps=("frontend",), only_if={"frontend": "frontend", "spelling": "spelling"},
+        takes=("frontend",), keeps=("frontend",), only_if={"frontend": "frontend", "spelling": "spelling"},
     ),
     Stage(
         "1.2", "adapter", "AdapterTask", ("encoder", "adapter", "task_tokens", "filler", "ctc", TUNING),
@@ -71,6 +72,7 @@ STAGES = (
     Stage("2.2", "speech_decoder", "SpeechDecoderTask", ("speech_decoder",), reads=("codec",)),
     Stage("2.3", "prefix", "PrefixTask", ("speech_decoder",), takes=("speech_decoder", TUNING), reads=("codec",)),
 )  # fmt: skip
+OF_PAPER = tuple(one for one in STAGES if one.name != "frontend")  # those of a run without --encoder
 PACKED = (
     "frontend", "encoder", "ctc", "adapter", "task_tokens", "prompt", "state_head", TUNING, "codec", "speech_decoder"
 )  # fmt: skip
@@ -88,6 +90,8 @@ def sources(name: str, model_of: Callable[[Stage], Config]) -> dict[Stage, tuple
     """Which parts the stage `name`, or the packed model ("pack"), takes from which, by the `model:` of earlier ones."""
     wanted = PACKED if name == "pack" else stage(name).takes
     earlier = STAGES if name == "pack" else STAGES[: STAGES.index(stage(name))]
+    if name != "encoder":
+        earlier = tuple(one for one in earlier if one.name != "frontend")  # 1.1 keeps the one that it was trained on
     saver = {part: one for one in earlier for part in one.saves(model_of(one)) if part in wanted}
     return {one: tuple(part for part in wanted if saver.get(part) is one) for one in earlier if one in saver.values()}
 

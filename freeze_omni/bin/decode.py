@@ -5,7 +5,8 @@
     freeze-omni decode (...)                 the same as `all`
 
 A subject alone reads --data and writes --output. `all` decodes every subject whose set is given, loads the model once,
-and writes ROOT/asr_<set>, ROOT/qa, ROOT/qa_<set>, ROOT/states, ROOT/latency, ROOT/codec, ROOT/tts, ROOT/duplex.
+and writes ROOT/asr_<set>, ROOT/qa, ROOT/qa_<set>, ROOT/states, ROOT/latency, ROOT/latency_<set>, ROOT/codec,
+ROOT/tts, ROOT/duplex.
 """
 
 import argparse
@@ -25,7 +26,7 @@ DATA = {
     "states": "dialogue set: wav.scp (16 kHz), states, scene",
     "codec": "Kaldi directory (24 kHz wav.scp, text) or dialogue set (answer_wav.scp, answer)",
     "tts": "dialogue set (text, answer) or Kaldi directory (text)",
-    "latency": "dialogue set: wav.scp (16 kHz), answer",
+    "latency": "dialogue set: wav.scp (16 kHz), answer, or text where all are questions",
     "duplex": "scripted scenes (freeze-omni duplex-scenes)",
 }
 
@@ -45,6 +46,8 @@ def main(arguments: list[str] | None = None) -> None:
         parser.add_argument("--qa", type=Path, help=f"{DATA['qa']}; also for latency")
         further = "further sets of spoken questions, each decoded to ROOT/qa_<set>"
         parser.add_argument("--questions", nargs="*", default=[], type=Path, help=further)
+        streamed = "sets of spoken questions whose answers are streamed, each to ROOT/latency_<set>"
+        parser.add_argument("--streamed", nargs="*", default=[], type=Path, help=streamed)
         parser.add_argument("--scenes", type=Path, help=f"states: {DATA['states']}")
         parser.add_argument("--duplex", type=Path, help=DATA["duplex"])
         parser.add_argument("--tts", type=Path, help=DATA["tts"])
@@ -80,6 +83,7 @@ def decode(args: argparse.Namespace) -> None:
         jobs = [("asr", data, args.root / f"asr_{data.name}") for data in args.asr]
         jobs += [(name, data, args.root / name) for name, data in sets.items() if data is not None]
         jobs += [("qa", data, args.root / f"qa_{data.name}") for data in args.questions]
+        jobs += [("latency", data, args.root / f"latency_{data.name}") for data in args.streamed]
         jobs = [job for job in jobs if job[0] in args.only]
     config = read_config(args.config)
     for name, data, output in jobs:

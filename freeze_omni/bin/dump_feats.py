@@ -1,6 +1,6 @@
 """Write what a pretrained encoder makes of the sound of a data directory, for stages 1.1 to 1.3: feats.scp and its
 archives, next to a copy of the other tables. A killed run resumes. Options that are not listed are those of the
-training of stage 1.1, such as `--model frontend.left_s=6`."""
+training of stage 1.1, such as `--model frontend.left_s=6`, or `--init_parts` with the frontend of stage 1.0."""
 
 import argparse
 import zlib
@@ -15,9 +15,11 @@ from torch import Tensor, nn
 from freeze_omni.bin.errors import user_errors
 from freeze_omni.bin.stages import stage_options
 from freeze_omni.bin.where import add_device, add_part, device_of
+from freeze_omni.checkpoint import fill_parts, load_parts
 from freeze_omni.config import ConfigError
 from freeze_omni.data.augment import AugmentConfig, augment
 from freeze_omni.data.features import dump_features
+from freeze_omni.frontend.build import build_frontend
 from freeze_omni.frontend.load import load_weights
 from freeze_omni.frontend.pretrained import PretrainedFrontend
 from freeze_omni.stages import stage
@@ -46,8 +48,9 @@ def main(arguments: list[str] | None = None) -> None:
 
     @lru_cache(maxsize=1)  # nothing is loaded if all is done
     def frontend() -> PretrainedFrontend:
-        loaded = PretrainedFrontend(used)
+        loaded = build_frontend(used)
         load_weights(loaded, args.encoder)
+        fill_parts(nn.ModuleDict({"frontend": loaded}), load_parts(task.sources(options)))
         return loaded.to(device)
 
     change = None
@@ -61,6 +64,7 @@ def main(arguments: list[str] | None = None) -> None:
     print(f"dump_feats: {done} utterances in {args.output_dir}/feats.scp")
 
 
+@torch.inference_mode()
 def features(frontend: PretrainedFrontend, in_use: float, seed: int, sounds: Sequence[Tensor]) -> list[Tensor]:
     """Samples (S,) of some sounds to features (F, D) of each, with those that come after its end.
 

@@ -148,6 +148,8 @@ def plans(chosen: argparse.Namespace, models: dict[Stage, dict[str, Any]]) -> It
     run, llm = run_of(chosen, chosen.adapters[0]), ["--llm", chosen.llm] if chosen.llm and not chosen.init else []
 
     def model_of(source: Stage) -> Mapping[str, Any]:
+        if source.name == "frontend" and not chosen.encoder:
+            return {}
         return models[source] if source in models else run.model(source)
 
     def path_of(source: Stage) -> Path:
@@ -160,11 +162,14 @@ def plans(chosen: argparse.Namespace, models: dict[Stage, dict[str, Any]]) -> It
     for one in STAGES:
         if one.name not in chosen.stages or chosen.init and one.name not in AFTER_INIT:
             continue
+        if one.name == "frontend" and not (chosen.encoder and (chosen.conf / one.config("")).exists()):
+            continue
         for adapter in reversed(chosen.adapters if one.adapters[1] else chosen.adapters[:1]):
             overrides, path = shlex.split(getattr(chosen, f"{one.name}_args")), chosen.conf / one.config(adapter)
             if one.name == "encoder":
                 path = chosen.conf / f"{chosen.encoder_conf}.yaml"
-                overrides += ["--encoder", chosen.encoder] if chosen.encoder else []
+            if one.name in ("frontend", "encoder") and chosen.encoder:
+                overrides += ["--encoder", chosen.encoder]
             parts = run.parts_of(one.name, model_of, path_of)
             task, args = stage_options(one, path, [*llm, *overrides], parts)
             if not chosen.init:

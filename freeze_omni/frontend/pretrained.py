@@ -28,6 +28,9 @@ class PretrainedConfig:
     model: the speech model's configuration in transformers' terms, with its `model_type`. Stage 1.1 reads it from what
     --encoder names and keeps it, so no later stage needs that folder.
     stack: frames of the model that become one feature, side by side: 2 frames of 20 ms give one of 40 ms.
+    context: how a chunk sees what came before it. windows: all of its window is computed anew, for any model. cached:
+    keys and values of `left_s` are kept (`CachedFrontend`), for Whisper; a step costs a third, and train_chunks and
+    train_in_use mean nothing, as training and use are the same. auto: cached for Whisper, windows for others.
     chunk_frames: features of one streaming step, as the encoder's. left_s: sound before a chunk in its window.
     lookahead_chunks: chunks after it in its window; its features come so many chunks late.
     train_chunks: most chunks of a window where features are computed for training (dump_feats). The first of them then
@@ -40,6 +43,7 @@ class PretrainedConfig:
 
     model: dict[str, Any] = field(default_factory=dict)
     stack: int = 2
+    context: Literal["auto", "windows", "cached"] = "windows"
     chunk_frames: int = 4
     left_s: float = 4.0
     lookahead_chunks: int = 2
@@ -57,6 +61,10 @@ class PretrainedConfig:
             raise ValueError("train_in_use is a share, 0 to 1")
 
     @property
+    def cached(self) -> bool:
+        return self.context == "cached" or self.context == "auto" and self.model.get("model_type") == "whisper"
+
+    @property
     def frame_ms(self) -> int:
         """Length of a feature."""
         with torch.device("meta"):
@@ -65,7 +73,8 @@ class PretrainedConfig:
 
 
 class PretrainedFrontend(nn.Module):
-    """Samples at 16 kHz to a frozen model's features, `delay_samples` late, with the interface of `Fbank`."""
+    """Samples at 16 kHz to a speech model's features, `delay_samples` late, with the interface of `Fbank`. Frozen, but
+    for stage 1.0."""
 
     def __init__(self, config: PretrainedConfig):
         """Raises ValueError: an unknown model, or windows that it cannot take."""
@@ -114,7 +123,6 @@ class PretrainedFrontend(nn.Module):
         samples = torch.cat([state["samples"], wav], dim=1)
         return self._windows(samples, 1), {"samples": samples[:, wav.shape[1] :]}
 
-    @torch.no_grad()
     def _windows(self, samples: Tensor, chunks: int) -> Tensor:
         """Samples (B, left and look-ahead + k * chunk_samples) to the features (B, k * chunk_frames, output_size), by
         windows of `chunks` chunks."""

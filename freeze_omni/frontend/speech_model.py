@@ -45,11 +45,26 @@ class LogMel(nn.Module):
         self.register_buffer("window", torch.hann_window(WINDOW), persistent=False)
 
     def forward(self, wav: Tensor) -> Tensor:
-        spectrum = torch.stft(wav.float(), WINDOW, SHIFT, window=self.window, return_complex=True)[..., :-1]
+        log = self._log(wav, centred=True)[..., :-1]
+        return _above(log, log.amax(dim=(1, 2), keepdim=True))
+
+    def running(self, wav: Tensor, ceiling: Tensor, kept: int) -> tuple[Tensor, Tensor]:
+        """Samples (B, WINDOW + n * SHIFT) to features (B, bins, n + 1) of the windows that they hold whole, each under
+        the loudest value so far: ceiling (B,) before the first, and returned as it is after `kept` of them."""
+        log = self._log(wav, centred=False)
+        tops = torch.cat([ceiling[:, None].to(log.dtype), log.amax(dim=1)], dim=1).cummax(dim=1).values
+        return _above(log, tops[:, None, 1:]), tops[:, kept].to(ceiling.dtype)
+
+    def _log(self, wav: Tensor, centred: bool) -> Tensor:
+        options = {"window": self.window, "center": centred, "return_complex": True}
+        spectrum = torch.stft(wav.float(), WINDOW, SHIFT, **options)
         power = torch.einsum("bft,fm->bmt", spectrum.abs().square(), self.mel)
-        log = power.clamp_min(1e-10).log10()
-        log = torch.maximum(log, log.amax(dim=(1, 2), keepdim=True) - 8.0)
-        return (log + 4.0) / 4.0
+        return power.clamp_min(1e-10).log10()
+
+
+def _above(log: Tensor, ceiling: Tensor) -> Tensor:
+    """Log mel, scaled as Whisper was trained: nothing is more than 80 dB below the loudest value."""
+    return (torch.maximum(log, ceiling - 8.0) + 4.0) / 4.0
 
 
 class Whisper(SpeechModel):
@@ -73,6 +88,16 @@ class Whisper(SpeechModel):
         for layer in net.layers:
             x = layer(x, None)
         return net.layer_norm(x)
+
+    def stem(self, mel: Tensor, place: Tensor) -> Tensor:
+        """Features (B, bins, 2 F + 3) to frames (B, F, size) before the layers, whose convolutions see no padding;
+        the first frame of row b has the position place[b]."""
+        net = self.net
+        x = mel.to(net.conv1.weight.dtype)
+        for conv in (net.conv1, net.conv2):
+            x = nn.functional.gelu(nn.functional.conv1d(x, conv.weight, conv.bias, conv.stride))
+        x = x.transpose(1, 2)
+        return x + net.embed_positions.weight[place[:, None] + torch.arange(x.shape[1], device=x.device)]
 
 
 class Waveform(SpeechModel):

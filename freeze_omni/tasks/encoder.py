@@ -15,10 +15,11 @@ from freeze_omni.data.augment import AugmentConfig
 from freeze_omni.encoder.config import EncoderConfig
 from freeze_omni.encoder.ctc import CtcHead
 from freeze_omni.encoder.encoder import SpeechEncoder
+from freeze_omni.frontend.build import build_frontend
 from freeze_omni.frontend.cmvn import Cmvn
 from freeze_omni.frontend.fbank import Fbank, FbankConfig
 from freeze_omni.frontend.load import describe, load_weights
-from freeze_omni.frontend.pretrained import PretrainedConfig, PretrainedFrontend
+from freeze_omni.frontend.pretrained import PretrainedConfig
 from freeze_omni.listening import Listening
 from freeze_omni.tasks.base import BaseTask, Preprocess
 from freeze_omni.tasks.join import JoinConfig, draw_groups, join_features, join_labels, join_sounds
@@ -147,7 +148,7 @@ class EncoderTask(BaseTask):
         encoder = SpeechEncoder(config.encoder)
         parts: dict[str, nn.Module] = {}
         if config.frontend is not None:
-            parts["frontend"] = frontend = PretrainedFrontend(config.frontend)
+            parts["frontend"] = frontend = build_frontend(config.frontend)
             if resources.loads:
                 load_weights(frontend, resources.encoder)
         parts |= {"encoder": encoder, "ctc": CtcHead(encoder.output_size, resources.unit_size)}
@@ -176,7 +177,7 @@ def with_speech_model(config: EncoderModelConfig, source: str | None) -> Encoder
     try:
         frontend = replace(config.frontend, model=describe(source))
         with torch.device("meta"):
-            size = PretrainedFrontend(frontend).output_size
+            size = build_frontend(frontend).output_size
         encoder = replace(config.encoder, input_size=size, subsampling="none", chunk_frames=frontend.chunk_frames)
     except ValueError as error:
         raise ConfigError(f"--encoder {source}: {error}") from None

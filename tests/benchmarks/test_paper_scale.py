@@ -11,7 +11,7 @@ from transformers import AutoModelForCausalLM
 
 from benchmarks import paper_scale
 from freeze_omni.llm.frozen import FrozenLLM
-from freeze_omni.stages import STAGES
+from freeze_omni.stages import OF_PAPER
 
 PAGE = (paper_scale.ROOT / "docs/paper_scale.md").read_text(encoding="utf-8")
 
@@ -23,7 +23,7 @@ def part(name: str) -> str:
 @pytest.mark.parametrize("scale", paper_scale.SCALES)
 def test_the_page_has_the_updates_of_every_configuration(scale):
     rows = re.findall(r"^\| ([\d.]+ \w+) \| [\d,]+ \| [\d,]+ \| [\d.]+ \| ([\d,]+) \|", part(f"{scale}_scale"), re.M)
-    options = {one: paper_scale.CONF / scale / one.config(paper_scale.ADAPTER) for one in STAGES}
+    options = {one: paper_scale.CONF / scale / one.config(paper_scale.ADAPTER) for one in OF_PAPER}
     read = {one: yaml.safe_load(path.read_text("utf-8")) for one, path in options.items()}
     updates = {
         f"{one.number} {one.name}": f"{has['max_epoch'] * has['num_iters_per_epoch'] // has.get('accum_grad', 1):,}"

@@ -143,18 +143,37 @@ def test_install_explains_a_failure_and_goes_on_later(clone, said, explained):
     assert "done" in ok(clone / "tools/install.sh")
 
 
-def test_install_without_a_new_python_says_how_to_get_one(clone, tmp_path):
+@pytest.fixture
+def bare_machine(clone, tmp_path):
+    """Runs install.sh where neither an environment nor a Python is, on a disk with so many GB free."""
     shutil.rmtree(clone / "tools/venv")
     programs = tmp_path / "bin"
     programs.mkdir()
-    for name in ("bash", "dirname", "df", "awk", "cksum", "cat", "grep", "date", "flock", "sed"):
+    for name in ("bash", "dirname", "awk", "cksum", "cat", "grep", "date", "flock", "sed"):
         if path := shutil.which(name):
             (programs / name).symlink_to(path)
-    env = {"PATH": str(programs), "HOME": str(tmp_path), "PYENV_ROOT": str(tmp_path)}
-    result = run(shutil.which("bash"), clone / "tools/install.sh", env=env)
+
+    def install(free_gb: int):
+        df = programs / "df"
+        df.write_text(f"#!{shutil.which('sh')}\necho header\necho disk 0 0 {free_gb * 1024**2} 0% /\n")
+        df.chmod(0o755)
+        env = {"PATH": str(programs), "HOME": str(tmp_path), "PYENV_ROOT": str(tmp_path)}
+        return run(shutil.which("bash"), clone / "tools/install.sh", env=env)
+
+    return install
+
+
+def test_install_without_a_new_python_says_how_to_get_one(bare_machine):
+    result = bare_machine(free_gb=100)
     assert result.returncode == 1
     assert "no Python 3.12 or 3.13" in result.stderr
     assert "uv python install 3.12" in result.stderr
+
+
+def test_install_on_a_full_disk_says_so_before_anything_is_fetched(bare_machine):
+    result = bare_machine(free_gb=3)
+    assert result.returncode == 1
+    assert "the set-up needs 12 GB, but only 3 GB are free" in result.stderr
 
 
 def test_check_install_prints_a_table():

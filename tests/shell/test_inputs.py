@@ -170,7 +170,7 @@ USES = {
     "decode_args": ("--only qa", {"decode_ctc", "score"}),
     "inference_model": ("train.loss.ave", {"1.2_adapter_ctc", "1.3_dialogue_ctc", "2.3_prefix", "system_ctc"} | DUMPS),
     "init_model": ("exp/pack", {"1.2_adapter_ctc", "1.3_dialogue_init", "2.3_prefix", "system_ctc"} | DUMPS),
-    "encoder": ("judge", {"stats", "1.1_encoder", "1.2_adapter_ctc", "1.3_dialogue_ctc", *FEATS}),
+    "encoder": ("judge", {"1.0_frontend", "stats", *LISTENING, *FEATS}),
     "outside_sets": ("notes.md", {"outside_sets", "decode_outside"}),
     "further_qa_sets": ("qa", {"decode_further"}),
     "decode": ("qa", {"decode_ctc"}),
@@ -204,6 +204,7 @@ FREE = {
     "normaliser": "the scores of a recipe with dialogues do not use it; see test_options_of_one_task",
     "adapters": "each adapter has folders of its own",
     "serve": "nothing is written",
+    "frontend_args": "of a pretrained encoder alone: test_a_pretrained_encoder_is_adapted_before_it_is_heard",
 }
 
 
@@ -323,6 +324,24 @@ def test_logs_and_what_is_made_redo_nothing(base):
     for made in ("dump/dialogue/dtrain/answers/spoken/text", "exp/stats/collect_stats.log"):
         write(made)
     assert not changed(base[1][0], prints(works))
+
+
+def test_a_pretrained_encoder_is_adapted_before_it_is_heard(recipe):
+    """Features, statistics and 1.1 take stage 1.0's checkpoint, and are made again for another."""
+    write("exp/1.0_frontend/valid.loss.ave.pth")
+    Path("exp/1.0_frontend/config.yaml").write_text("model: {frontend: {left_s: 4.0}}\n")
+    shutil.rmtree("asked", ignore_errors=True)  # answers of before that
+    options = BASE | {"encoder": "judge"}
+    works = words_of(options)
+    before = prints(works)
+    assert changed(before, prints(words_of(options | {"frontend_args": "--max_epoch 1"}))) == {"1.0_frontend", "score"}
+    for name in ("feats_a_and_more", "feats_dtrain", "1.1_encoder"):
+        words = works[name][0]
+        assert words[words.index("--init_parts") + 1] == "exp/1.0_frontend/valid.loss.ave.pth:frontend", name
+    Path("exp/1.0_frontend/valid.loss.ave.pth").write_text("another\n")
+    assert changed(before, prints(works)) == {*FEATS, "stats", "1.1_encoder"}
+    shutil.rmtree("exp/1.0_frontend")
+    shutil.rmtree("asked")
 
 
 @pytest.mark.parametrize("encoder", ["", "judge"])

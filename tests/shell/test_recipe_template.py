@@ -66,6 +66,23 @@ def test_seconds_of_a_stage_are_those_of_its_whole_work(tmp_path):
         assert found == f"{noted}\n", call
 
 
+def test_seconds_of_a_stage_that_ended_in_the_middle_count_with_the_rest(tmp_path):
+    stages = tmp_path / "exp/.stages"
+    stages.mkdir(parents=True)
+    begin = (
+        f"set -euo pipefail; . {TEMPLATE}/stages/00_common.sh; expdir=exp; mine=; stage_now=4 work_done=true; "
+        "work_changed=$0 work_skipped=true stage_start=$(($(date +%s) - $1)); "
+    )
+    for seconds in (90, 10):
+        run("bash", "-c", begin + "exit 3", "false", str(seconds), cwd=tmp_path)
+    assert 100 <= int((stages / "unfinished.4").read_text()) <= 105
+    run("bash", "-c", begin + "note_time 4 $1; stage_now=", "false", "20", cwd=tmp_path)
+    assert 120 <= int((stages / "seconds.4").read_text()) <= 125 and not (stages / "unfinished.4").exists()
+    for changed, seconds in (("false", 70), ("true", 9)):  # other inputs: it begins anew
+        run("bash", "-c", begin + "exit 3", changed, str(seconds), cwd=tmp_path)
+    assert 9 <= int((stages / "unfinished.4").read_text()) <= 12
+
+
 def test_a_skipped_part_is_noticed(tmp_path):
     script = (
         f"set -euo pipefail; . {TEMPLATE}/stages/00_common.sh; expdir=exp; mine=; mkdir -p exp/.stages exp/work; "
@@ -399,7 +416,7 @@ def test_duplex_scenes_are_composed_once_and_played_to_the_default_model(tmp_pat
 
 def test_sets_of_others_are_made_before_training_and_decoded_once_with_the_default_model(tmp_path):
     makes = "mkdir -p dump/outside/{q,people} dump/dialogue/unseen; touch dump/outside/sources.jsonl"
-    makes += "; touch dump/{outside/q,dialogue/unseen}/questions.jsonl"
+    makes += "; touch dump/outside/q/outside.json dump/{outside/q,dialogue/unseen}/questions.jsonl"
     fake_python(tmp_path, f'echo "$@" >>{tmp_path}/ran; case $* in *outside_sets*) {makes}; echo warning: q ;; esac')
     (tmp_path / "bin/python").write_text((tmp_path / "bin/python").read_text().replace("#!/bin/sh", "#!/bin/bash"))
     (tmp_path / "dialogue.yaml").write_text("seed: 1\n")
@@ -425,8 +442,8 @@ def test_sets_of_others_are_made_before_training_and_decoded_once_with_the_defau
     given = "--training data/a data/b dump/dialogue/train dump/dialogue/dev --speaking data/t data/tts_dev"
     assert given in ran[made[0]]
     assert all("--model exp/system_ctc --root exp/decode_ctc" in line for line in decoded)
-    assert "--asr --questions dump/dialogue/unseen --judge whisper" in decoded[0]
-    assert "--asr dump/outside/people --questions dump/outside/q --judge whisper" in decoded[1]
+    assert "--asr --questions dump/dialogue/unseen --streamed --judge whisper" in decoded[0]
+    assert "--asr dump/outside/people --questions dump/outside/q --streamed dump/outside/q --judge" in decoded[1]
     assert [line for line in ran if "bin.decode" in line and "--judge" in line and "system_conv" in line] == []
     (tmp_path / "their/q.tsv").write_text("more")
     stage(tmp_path, "threads=(env); stage_11", **options)

@@ -76,6 +76,7 @@ codec=               # A codec of another library instead of stage 2.1, as my_co
 codec_conf=          # YAML of its configuration.
 
 # Overrides: options added to a command, as "--optim_conf lr=1e-3 --model encoder.layers=4"
+frontend_args=       # Of the training of stage 3 (1.0), where conf has a 1.0_frontend.yaml and --encoder is given.
 encoder_args=        # Of the training of stage 5 (1.1), and of the features and statistics of stage 3.
 adapter_args=        # Of the training of stage 6 (1.2).
 dialogue_args=       # Of the training of stage 7 (1.3).
@@ -129,16 +130,17 @@ main() {
     fi
     log "${cmdline}"
     check_models
-    local n start
+    local n
     for n in "${!names[@]}"; do
         if ((n < stage || n > stop_stage)) || [[ " ${skip_stages} " == *" ${n} "* ]]; then
             continue
         fi
-        start=$(date +%s)
-        work_done=false work_skipped=false aside_s=0
+        stage_now=${n} stage_start=$(date +%s)
+        work_done=false work_skipped=false work_changed=false aside_s=0
         banner "Stage ${n}: ${names[n]}"
         "stage_${n}"
-        note_time "${n}" "$(($(date +%s) - start - aside_s))"
+        note_time "${n}" "$(($(date +%s) - stage_start - aside_s))"
+        stage_now=
     done
     log "Finished in $(elapsed)"
 }

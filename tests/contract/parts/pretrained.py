@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from freeze_omni.frontend.build import build_frontend
 from freeze_omni.frontend.pretrained import PretrainedConfig, PretrainedFrontend
 from freeze_omni.streaming import State
 from tests.contract.law import Part, Rows, rows_of
@@ -36,7 +37,7 @@ MODELS: dict[str, dict[str, Any]] = {
 def toy_frontend(kind: str = "whisper", **changes: Any) -> PretrainedFrontend:
     """A small random speech model on windows of half a second and its look-ahead."""
     torch.manual_seed(0)
-    return PretrainedFrontend(PretrainedConfig(**({"model": MODELS[kind], "left_s": 0.32} | changes)))
+    return build_frontend(PretrainedConfig(**({"model": MODELS[kind], "left_s": 0.32} | changes)))
 
 
 def _part(kind: str, **changes: Any) -> Part:
@@ -59,5 +60,8 @@ def _part(kind: str, **changes: Any) -> Part:
 PARTS = {
     **{f"pretrained_{kind}": partial(_part, kind) for kind in MODELS},
     "pretrained_without_lookahead": partial(_part, "whisper", lookahead_chunks=0, chunk_frames=2),
+    "pretrained_cached": partial(_part, "whisper", context="cached"),
+    "pretrained_cached_without_past": partial(_part, "whisper", context="cached", left_s=0.0, chunk_frames=2),
+    "pretrained_cached_short_positions": partial(_part, "whisper", context="cached", lookahead_chunks=4),
     "pretrained_first_layer": partial(_part, "whisper", layers=1, lookahead_chunks=1),
 }

@@ -113,6 +113,7 @@ runs() { # runs STAGE: whether its number is chosen
 
 trainings() { # the training stages that have something to do
     if [ -n "${train_set}" ]; then
+        if runs 3 && adapts_encoder; then echo frontend; fi
         if runs 5; then echo encoder; fi
         if runs 6 && [ -n "${llm}" ]; then echo adapter; fi
     fi

@@ -13,9 +13,11 @@ elapsed() { printf '%dm%02ds' $((SECONDS / 60)) $((SECONDS % 60)); }
 aside_s=0 # seconds of a stage that do not count as its own (see `uncounted`)
 # `set -e` ends the run at the first failure; this says what failed and how to resume.
 current_work=
+stage_now='' stage_start=0
 report_failure() {
     local code=$?
     end_owned
+    note_unfinished
     if ((code != 0)) && [ -n "${current_work}" ]; then
         echo "s2s.sh: ${current_work} failed, as said above. Fix the problem and rerun the same command:" \
             "finished work is kept" >&2
@@ -215,12 +217,22 @@ begin_work() {
 }
 
 # Seconds that a stage took when it last did its work; RESULTS.md adds them up. If a part of the work was done before,
-# they count only if they exceed the number on record.
+# they count only if they exceed the number on record. Runs that ended in the middle of it count, too.
 note_time() {
-    local file="${expdir}/${mine}.stages/seconds.$1"
-    if "${work_done}" && { ! "${work_skipped}" || (($2 > $(cat "${file}" 2>/dev/null || echo 0))); }; then
-        echo "$2" >"${file}"
+    local file="${expdir}/${mine}.stages/seconds.$1" part="${expdir}/${mine}.stages/unfinished.$1" sum
+    sum=$(($2 + $(cat "${part}" 2>/dev/null || echo 0)))
+    if "${work_done}" && { ! "${work_skipped}" || ((sum > $(cat "${file}" 2>/dev/null || echo 0))); }; then
+        echo "${sum}" >"${file}"
     fi
+    rm -f "${part}"
+}
+
+# stage_now, stage_start: of the stage under way, empty between stages.
+note_unfinished() {
+    local part="${expdir}/${mine}.stages/unfinished.${stage_now}"
+    if [ -z "${stage_now}" ] || ! "${work_done}"; then return 0; fi
+    if "${work_changed}"; then rm -f "${part}"; fi
+    echo $(($(date +%s) - stage_start - aside_s + $(cat "${part}" 2>/dev/null || echo 0))) >"${part}"
 }
 
 # uncounted COMMAND...: what only some runs do, as test sets of others, takes no part in the seconds of the stage.

@@ -26,8 +26,22 @@ asr_train_dir() {
 
 # The YAML of stage 1.1, without its suffix: with --encoder it is that of a pretrained encoder.
 encoder_conf() { echo "1.1_encoder${encoder:+_pretrained}"; }
-pretrained=()
-if [ -n "${encoder:-}" ]; then pretrained=(--encoder "${encoder}"); fi
+
+# adapts_encoder: whether the pretrained encoder is adapted to how it is used (1.0), as the scale configures it.
+adapts_encoder() { [ -n "${encoder}" ] && [ -f "${conf}/1.0_frontend.yaml" ]; }
+
+# take_pretrained: put the options for the pretrained encoder into the array `pretrained`, and the checkpoint of its stage
+# 1.0, if it has one, into `adapted`.
+take_pretrained() {
+    local parts
+    pretrained=() adapted=()
+    if [ -z "${encoder}" ]; then return; fi
+    pretrained=(--encoder "${encoder}")
+    if ! adapts_encoder; then return; fi
+    take_parts encoder
+    pretrained+=(--init_parts "${parts[@]}")
+    adapted=("${parts[@]%:*}")
+}
 
 # heard DIR: the data directory that listening is trained on in place of DIR: with --encoder, that of its features.
 heard() { if [ -n "${encoder}" ]; then echo "$(dump_of feats encoder)/${1#"${dumpdir}/"}"; else echo "$1"; fi; }
@@ -35,20 +49,21 @@ heard() { if [ -n "${encoder}" ]; then echo "$(dump_of feats encoder)/${1#"${dum
 # dump_feats DIR [OPTION...]: what the pretrained encoder makes of the sound of DIR, if it or the sound has changed.
 dump_feats() {
     [ -n "${encoder}" ] || return 0
-    local dir=$1 feats name overrides
+    local dir=$1 feats name overrides pretrained adapted
     feats=$(heard "${dir}")
     shift
     read_overrides encoder
+    take_pretrained
     name=$(of_dump "$(dump_of feats encoder)")feats_$(basename "${dir}")
-    once "${name}" "${encoder}" "${conf}/$(encoder_conf).yaml" "${dir}" "${overrides[@]}" --makes "${feats}/feats.scp" -- \
-        dump_feats_part "${dir}" "${feats}" "$@" "${overrides[@]}"
+    once "${name}" "${encoder}" "${adapted[@]}" "${conf}/$(encoder_conf).yaml" "${dir}" "${overrides[@]}" \
+        --makes "${feats}/feats.scp" -- dump_feats_part "${dir}" "${feats}" "${pretrained[@]}" "$@" "${overrides[@]}"
 }
 
 dump_feats_part() { # dump_feats_part <data dir> <output dir> OPTION...
     local dir=$1 feats=$2
     shift 2
     if "${work_changed}"; then rm -f "${feats}"/feats.* "${feats}"/utt2num_frames*; fi # of a killed run, by another encoder
-    infer "${feats}/log/dump_feats.log" python -m freeze_omni.bin.dump_feats --encoder "${encoder}" \
+    infer "${feats}/log/dump_feats.log" python -m freeze_omni.bin.dump_feats \
         --config "${conf}/$(encoder_conf).yaml" --data_dir "${dir}" --output_dir "${feats}" --seed "${seed}" "$@"
 }
 

@@ -1,4 +1,5 @@
-# Stage 3: the units of the CTC head, and the statistics that normalise features.
+# Stage 3: the units of the CTC head, a pretrained encoder as it is used (1.0) and its features, and the statistics that
+# normalise features.
 
 stats_dir() { # with those of a tag that has its own encoder
     local encoder
@@ -49,18 +50,23 @@ cut_ids() { # cut_ids TABLE OUTPUT COUNT: its ids in COUNT files of one size, OU
 
 stage_3() {
     [ -n "${train_set}" ] || { log "no --train_set: nothing to do"; return; }
-    local raw dir overrides=()
+    local raw dir overrides=() pretrained adapted valid="${dumpdir}/raw/${valid_set}"
     raw=$(asr_train_dir)
     if [ "${unit_kind}" = llm ]; then need llm; fi
     once units "${raw}/text" "${llm}" "${lexicon}" --makes "${datadir}/token_list" -- \
         job "${datadir}/token_list/log/make_units.log" python -m freeze_omni.bin.make_units \
         --text "${raw}/text" --kind "${unit_kind}" --llm "${llm}" \
         --min_count "${unit_min_count}" --size "${nbpe}" --output "${datadir}/token_list" ${lexicon:+--lexicon "${lexicon}"}
+    if adapts_encoder; then
+        train "$(folder_of frontend)" frontend 1.0_frontend "${encoder}" -- --encoder "${encoder}" \
+            --train_dir "${raw}" --valid_dir "${valid}"
+    fi
     dump_feats "${raw}" --augment true
-    dump_feats "${dumpdir}/raw/${valid_set}" --in_use true
+    dump_feats "${valid}" --in_use true
+    take_pretrained
     dir=$(stats_dir)
     if [ -z "${tag}" ] || [[ "${dir}" == *"/${mine}"* ]]; then read_overrides encoder; fi
-    once "${dir#"${expdir}/"}" "${raw}" "${dumpdir}/raw/${valid_set}" "${datadir}/token_list" "${encoder}" \
+    once "${dir#"${expdir}/"}" "${raw}" "${valid}" "${datadir}/token_list" "${encoder}" "${adapted[@]}" \
         "${conf}/$(encoder_conf).yaml" "${overrides[@]}" -- \
         collect_stats "${dir}" "${overrides[@]}"
 }

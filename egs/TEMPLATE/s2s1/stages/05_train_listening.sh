@@ -2,11 +2,12 @@
 
 stage_5() {
     [ -n "${train_set}" ] || { log "no --train_set: nothing to do"; return; }
-    local folder stats data valid="${dumpdir}/raw/${valid_set}"
+    local folder stats data pretrained adapted valid="${dumpdir}/raw/${valid_set}"
+    take_pretrained
     data=$(asr_train_dir)
     folder=$(folder_of encoder)
     stats=$(stats_dir)
-    train "${folder}" encoder "$(encoder_conf)" "${encoder}" "${data}/text" "${datadir}/token_list/units.json" -- \
+    train "${folder}" encoder "$(encoder_conf)" "${encoder}" "${adapted[@]}" "${data}/text" "${datadir}/token_list/units.json" -- \
         "${pretrained[@]}" --train_dir "$(heard "${data}")" --valid_dir "$(heard "${valid}")" \
         --units "${datadir}/token_list" --cmvn "${stats}/train/feats_stats.npz"
 }

@@ -81,13 +81,15 @@ prepare_outside_sets() {
     grep '^warning' "${folder}/prepare.log" || true
 }
 
-# decode_further ADAPTER LOG SET...: further sets, of questions or of speech alone, with what a judge would have heard.
+# decode_further ADAPTER LOG SET...: further sets, of questions or of speech alone, with what a judge would have heard;
+# answers to questions of others are streamed, too.
 decode_further() {
-    local adapter=$1 log=$2 root overrides set people=() questions=() subjects=() judged=()
+    local adapter=$1 log=$2 root overrides set people=() questions=() streamed=() subjects=() judged=()
     root=$(dirname "${log}")
     shift 2
     for set in "$@"; do
         if [ -f "${set}/questions.jsonl" ]; then questions+=("${set}"); else people+=("${set}"); fi
+        if [ -f "${set}/questions.jsonl" ] && [ -f "${set}/outside.json" ]; then streamed+=("${set}"); fi
     done
     if [ -n "${judge}" ]; then judged=(--judge "${judge}"); fi
     read -r -a subjects <<<"${decode}"
@@ -95,7 +97,7 @@ decode_further() {
     infer "${log}" python -m freeze_omni.bin.decode all \
         --model "${expdir}/${mine}system_${adapter}" --root "${root}" --config "${decode_conf}" --seed "${seed}" \
         --threads "${nthreads}" --only "${subjects[@]}" --asr "${people[@]}" --questions "${questions[@]}" \
-        "${judged[@]}" "${overrides[@]}"
+        --streamed "${streamed[@]}" "${judged[@]}" "${overrides[@]}"
 }
 
 # Scripted scenes of two voices, from the audio of the scene test set.
