@@ -31,7 +31,7 @@ from freeze_omni.config import as_mapping
 from freeze_omni.eval.report import table
 from freeze_omni.llm.frozen import FrozenLLM
 from freeze_omni.llm.recompute import decoder_layers, recomputed
-from freeze_omni.stages import STAGES, Stage, sources, words
+from freeze_omni.stages import OF_PAPER, Stage, sources, words
 from freeze_omni.tasks.parts_model import parameter_count
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -182,8 +182,8 @@ def plans(scale: Scale) -> Iterator[Plan]:
     """A plan for each training stage, with the paper's adapter."""
     models: dict[Stage, dict[str, Any]] = {}
     with TemporaryDirectory() as folder:
-        for one in STAGES:
-            taken = sources(one.name, models.__getitem__)
+        for one in OF_PAPER:
+            taken = sources(one.name, lambda source: models.get(source, {}))
             parts = words(taken, lambda source: Path(folder) / f"{source.name}.yaml")
             task, args = stage_options(one, CONF / scale.name / one.config(ADAPTER), [], parts)
             args.dry_run, args.unit_size = True, args.unit_size or 5538

@@ -19,6 +19,7 @@ from freeze_omni.encoder.config import EncoderConfig
 from freeze_omni.encoder.ctc import build_ctc
 from freeze_omni.encoder.encoder import SpeechEncoder
 from freeze_omni.encoder.search import SearchConfig
+from freeze_omni.frontend.build import build_frontend
 from freeze_omni.frontend.fbank import Fbank, FbankConfig
 from freeze_omni.frontend.pretrained import PretrainedConfig, PretrainedFrontend
 from freeze_omni.listening import Listening
@@ -176,7 +177,7 @@ def build_parts(
     them."""
     frame_size = config.encoder.size
     makers: dict[str, Callable[[], nn.Module]] = {
-        "frontend": lambda: PretrainedFrontend(config.frontend),
+        "frontend": lambda: build_frontend(config.frontend),
         "encoder": lambda: SpeechEncoder(config.encoder),
         "ctc": lambda: build_ctc(frame_size, config.ctc_units),
         "adapter": lambda: build_adapter(config.adapter, frame_size, config.llm_size, unit_embeds, words),

@@ -22,8 +22,12 @@ class Voices:
     now_s: Callable[[], float]
     answers: list[tuple[float, np.ndarray]] = field(default_factory=list)
     ends_s: float = 0.0
+    waiting: list[np.ndarray] | None = None  # in a pause: what is played after it
 
     def play(self, samples: np.ndarray) -> None:
+        if self.waiting is not None:
+            self.waiting.append(samples)
+            return
         begin_s = max(self.ends_s, self.now_s())
         self.answers.append((begin_s, samples))
         self.ends_s = begin_s + len(samples) / HZ
@@ -35,7 +39,23 @@ class Voices:
         return round(1000 * played_s)
 
     def stop(self) -> None:
+        """Nothing more is played."""
+        now_s, self.waiting = self.now_s(), None
+        self._cut(now_s)
+
+    def pause(self) -> None:
+        """What was not played yet waits, and what comes."""
         now_s = self.now_s()
+        after = [part[max(0, round((now_s - at) * HZ)) :] for at, part in self.answers]
+        self.waiting = [part for part in after if len(part)]
+        self._cut(now_s)
+
+    def resume(self) -> None:
+        waiting, self.waiting = self.waiting or [], None
+        for samples in waiting:
+            self.play(samples)
+
+    def _cut(self, now_s: float) -> None:
         kept = [(at, part[: max(0, round((now_s - at) * HZ))]) for at, part in self.answers]
         self.answers = [(at, part) for at, part in kept if len(part)]
         self.ends_s = min(self.ends_s, now_s)
@@ -56,7 +76,8 @@ def placed(pieces: list[tuple[float, np.ndarray]], size: int) -> np.ndarray:
 
 
 class Chat:
-    """Follows a session's events. `say` takes lines; `speaker` pieces of sound, or None to stop."""
+    """Follows a session's events. `say` takes lines; `speaker` pieces of sound, or None to stop; `hold` whether it
+    waits with those that it has not played."""
 
     def __init__(
         self,
@@ -64,8 +85,9 @@ class Chat:
         say: Callable[[str], None] = lambda text: print(text, flush=True),
         speaker: Callable[[np.ndarray | None], None] = lambda samples: None,
         states: bool = False,
+        hold: Callable[[bool], None] = lambda paused: None,
     ) -> None:
-        self._talk, self._say, self._speaker, self._states = talk, say, speaker, states
+        self._talk, self._say, self._speaker, self._states, self._hold = talk, say, speaker, states, hold
         self._begin_s = time.monotonic()
         self.voices = Voices(lambda: time.monotonic() - self._begin_s)
         self.responses = 0
@@ -96,6 +118,12 @@ class Chat:
                 self._play(decode(event["delta"]))
             case kind if kind == self._talk.stop and self.sounds:
                 await self._cut()
+            case "freeze_omni.paused":
+                self.voices.pause()
+                self._hold(True)
+            case "freeze_omni.resumed":
+                self.voices.resume()
+                self._hold(False)
             case "response.done":
                 note = {"cancelled": " [interrupted]", "incomplete": " [cut by length]"}
                 self._line("answer", self._text.strip() + note.get(event["response"]["status"], ""))
@@ -106,7 +134,7 @@ class Chat:
 
     @property
     def sounds(self) -> bool:
-        return self.voices.ends_s > self.voices.now_s()
+        return self.voices.waiting is not None or self.voices.ends_s > self.voices.now_s()
 
     def plays(self, event: dict[str, Any]) -> bool:
         """Whether a piece of sound is played: after a stop some may still come."""
@@ -129,6 +157,7 @@ class Chat:
             await self._talk.send("conversation.item.truncate", **place, audio_end_ms=heard_ms)
         self.voices.stop()
         self._speaker(None)
+        self._hold(False)
 
     def _line(self, name: str, text: str) -> None:
         self._say(f"{self.voices.now_s():8.2f} s  {name:<7} {text}".rstrip())

@@ -22,7 +22,8 @@ async def run(chosen: argparse.Namespace) -> None:
     """Raises ServerError, NoDevice, AudioError."""
     sounds = [read_question(path, HZ)[0] for path in chosen.input]
     async with Realtime(chosen.url, chosen.api_key, chosen.ca) as talk:
-        session = {OWN: {"states": chosen.states, "cleared": True}} if OWN in talk.session else {}
+        ours = {"states": chosen.states, "cleared": True, "pauses": True}
+        session = {OWN: ours} if OWN in talk.session else {}
         await talk.configure(**session, **({"instructions": chosen.system} if chosen.system else {}))
         if not sounds and not chosen.text:
             return await _by_microphone(talk, chosen)
@@ -70,7 +71,7 @@ async def _answered(talk: Realtime, chat: Chat, before: int, wait_s: float) -> N
 
 async def _by_microphone(talk: Realtime, chosen: argparse.Namespace) -> None:
     with devices() as (speaker, pieces):
-        chat = Chat(talk, speaker=speaker, states=chosen.states)
+        chat = Chat(talk, speaker=speaker, states=chosen.states, hold=speaker.hold)
         print("Speak; Ctrl-C ends. Wear headphones: the model hears its own voice otherwise.")
         following = asyncio.create_task(_follow(talk, chat))
         async for piece in pieces:
@@ -93,13 +94,19 @@ class Speaker:
 
     def __init__(self) -> None:
         self._waiting = np.zeros(0, dtype=np.float32)
+        self._paused = False
 
     def __call__(self, samples: np.ndarray | None) -> None:
         self._waiting = self._waiting[:0] if samples is None else np.concatenate([self._waiting, samples])
 
+    def hold(self, paused: bool) -> None:
+        """Be silent, and let all wait; or play on."""
+        self._paused = paused
+
     def fill(self, out: np.ndarray) -> None:
         """(frames, 1) float32 of a device."""
-        part, self._waiting = self._waiting[: len(out)], self._waiting[len(out) :]
+        size = 0 if self._paused else len(out)
+        part, self._waiting = self._waiting[:size], self._waiting[size:]
         out[:] = 0
         out[: len(part), 0] = part
 

@@ -15,6 +15,7 @@ from freeze_omni.streaming import State, join_parts, part_state
 SIZE = 5
 """Features of a chunk: spoke lately (0 or 1), share of the chunk in which it speaks, likeness of what is heard to what
 was played (-1 to 1), level of that against what was played, and what is heard beyond it. All are 0 in its silence."""
+LIKENESS = 2
 WINDOW_FRAMES = 64
 """0.64 s of 10 ms, over which both sides are compared."""
 DELAY_FRAMES = 48
@@ -67,6 +68,12 @@ class EchoReference(nn.Module):
     def forward(self, heard: Tensor, played: Tensor) -> Tensor:
         """All of both sides (B, k * chunk_samples) at once."""
         return self.step(heard, played, self.initial_state(len(heard), heard.device))[0]
+
+    def newest_likeness(self, row: Tensor, state: State) -> float:
+        """Of the last chunk that one dialogue has heard, by the row (SIZE,) that came with it and the state after it:
+        with look-ahead that row is of an earlier chunk."""
+        late = state["late"][0]
+        return float((late[-1] if len(late) else row)[LIKENESS])
 
     def _rows(self, heard: Tensor, played: Tensor) -> Tensor:
         """Envelopes with what was before them, (B, past + k * chunk_frames, bands), to (B, k, SIZE)."""

@@ -8,7 +8,7 @@ comes.
 
 import statistics
 import timeit
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +17,8 @@ import torch
 from freeze_omni.session.answer import own_answers
 from freeze_omni.session.ops import DrawToken, Hear, MakeSound, Op, Read, StartSpeech, execute
 from freeze_omni.session.reducer import MOST_DRAFTS
+from freeze_omni.speech_decoder.sampling import SamplingConfig
+from freeze_omni.streaming import State
 from freeze_omni.system import FreezeOmni
 
 CONTEXT_POSITIONS = 256
@@ -60,7 +62,7 @@ def cost(model: FreezeOmni, sessions: int) -> Cost:
     ]
     answering: list[Load] = [
         (LLM_TOKENS_S, lambda row: Read(context[:1], caches[row], predict=True)),
-        (rates.token_hz, lambda row: DrawToken(states[row], answers.sampling, generators[row])),
+        *_speech_tokens(model, answers.sampling, states, generators),
         (rates.token_hz / CHUNK_TOKENS, lambda row: MakeSound(tokens, None)),
     ]
 
@@ -85,6 +87,22 @@ def cost(model: FreezeOmni, sessions: int) -> Cost:
     own_s = sum(heard_times[:2])
     waits_s = max(*heard_times, *answer_times) / 2 if sessions > 1 else 0.0  # half of the batch under way
     return Cost(max(work), own_s + waits_s + HEARD_BEFORE * (sessions - 1) * own_s)
+
+
+def _speech_tokens(
+    model: FreezeOmni, sampling: SamplingConfig, states: Sequence[State], generators: Sequence[torch.Generator]
+) -> list[Load]:
+    """The first token of a pass of the speech decoder's AR, and the further ones, if it has some."""
+    passes = sampling.tokens_per_pass or model.config.speech_decoder.tokens_per_pass
+    first: Load = (
+        model.rates.token_hz / passes,
+        lambda row: DrawToken(states[row], sampling, generators[row]),
+    )
+    if passes == 1:
+        return [first]
+    read = execute(model, [first[1](row) for row in range(len(states))])
+    further = model.rates.token_hz * (passes - 1) / passes
+    return [first, (further, lambda row: DrawToken(read[row][1], sampling, generators[row]))]
 
 
 def capacity(model: FreezeOmni, load: float, step_s: float, most: int = MOST) -> tuple[int, dict[int, Cost]]:

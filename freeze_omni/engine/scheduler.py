@@ -132,7 +132,7 @@ class Scheduler:
             return FIRST_AUDIO, 0.0 if playback is None else playback.asked_s
         # text is heard once it is spoken: writing is not urgent while there is text left, and early without
         ahead_s = 0.0 if name == SPEAK else 1.0 if SPEAK in slot.lanes else -WRITING_S
-        silent_s = playback.ends_s + ahead_s
+        silent_s = playback.runs_out_s(now_s) + ahead_s
         return (ENDING if silent_s < now_s + self.config.ending_ms / 1000 else LATER), silent_s
 
     def _run(self, batch: Sequence[tuple[Key, str, Lane]]) -> None:

@@ -97,7 +97,8 @@ class Lane:
 class Playback:
     """How much of an answer its user has heard: a client plays what it is sent, as it comes.
 
-    Times are the scheduler's seconds. ends_s: when all that was sent so far has been played. sent, reported: samples.
+    Times are the scheduler's seconds. ends_s: when all that was sent so far has been played, as if no pause were on.
+    sent, reported: samples. paused_s: since when the client waits.
     """
 
     answering: Answer
@@ -106,14 +107,33 @@ class Playback:
     sent: int = 0
     ends_s: float = 0.0
     reported: int = 0
+    paused_s: float | None = None
 
     def send(self, samples: int, now_s: float) -> None:
-        self.ends_s = max(self.ends_s, now_s) + samples / self.output_hz
+        self.ends_s = self.starts_s(now_s) + samples / self.output_hz
         self.sent += samples
 
+    def starts_s(self, now_s: float) -> float:
+        """When what is sent now would be played."""
+        return max(self.ends_s, self._played_at_s(now_s))
+
+    def runs_out_s(self, now_s: float) -> float:
+        """When all that was sent has been played, if a pause ends now."""
+        return self.ends_s + now_s - self._played_at_s(now_s)
+
     def heard(self, now_s: float) -> int:
-        left = max(0.0, self.ends_s - now_s) * self.output_hz
+        left = max(0.0, self.ends_s - self._played_at_s(now_s)) * self.output_hz
         return max(0, self.sent - int(-(-left // 1)))
+
+    def pause(self, now_s: float) -> None:
+        self.paused_s = now_s
+
+    def resume(self, now_s: float) -> None:
+        self.ends_s = self.runs_out_s(now_s)
+        self.paused_s = None
+
+    def _played_at_s(self, now_s: float) -> float:
+        return now_s if self.paused_s is None else self.paused_s
 
 
 class Slot:
@@ -323,10 +343,16 @@ class Slot:
                     self.observe("first_audio_s", now_s - self.playback.asked_s)
                 self.observe("spoken_s", len(action.samples) / self.playback.output_hz)
                 if self.model.reference is not None:
-                    self._played.play(action.samples, max(self.playback.ends_s, now_s))
+                    self._played.play(action.samples, self.playback.starts_s(now_s))
                 self.playback.send(len(action.samples), now_s)
             elif isinstance(action, ev.StopAudio):
                 self._played.stop(now_s)
+            elif isinstance(action, ev.PauseAudio) and self.playback:
+                self._played.pause(now_s)
+                self.playback.pause(now_s)
+            elif isinstance(action, ev.ResumeAudio) and self.playback:
+                self._played.resume(now_s)
+                self.playback.resume(now_s)
             elif isinstance(action, ev.AnswerEnded) and not self.session.state.answering:
                 self.playback = None
         if any(isinstance(action, ev.AnswerKept) for action in value):

@@ -57,10 +57,12 @@ class OutsideConfig:
 
 @dataclass(frozen=True)
 class TtsDecodeConfig:
-    """draws: how often each top-k above 1 is spoken, each time by another seed; figures are of all of them."""
+    """draws: how often each top-k above 1 is spoken, each time by another seed; figures are of all of them.
+    tokens_per_pass: with which the setting of sessions is spoken, too, of a speech decoder that has learned them."""
 
     sentences: int = 24
     top_k: tuple[int, ...] = (1, 2, 3, 4, 5)
+    tokens_per_pass: tuple[int, ...] = ()
     batch: int = 24
     draws: int = 1
 
@@ -103,13 +105,15 @@ class LatencyDecodeConfig:
 @dataclass(frozen=True)
 class DuplexDecodeConfig:
     """pace: factor on the time of the model's work; with 0 latencies are of its decisions alone, on any machine. batch:
-    scenes in lock step, where pace is 0. baselines: also with turns that end in other ways: `vad`, after half a second
-    of silence, whatever was said; `smart_turn`, after a shorter one if that model hears the end of a turn.
+    scenes in lock step, where pace is 0. pauses: answers pause while somebody speaks. baselines: also with turns that
+    end in other ways: `vad`, after half a second of silence, whatever was said; `smart_turn`, after a shorter one if
+    that model hears the end of a turn.
     """
 
     max_new_tokens: int = 40
     pace: float = 1.0
     batch: int = 16
+    pauses: bool = True
     baselines: tuple[Literal["vad", "smart_turn"], ...] = ()
 
     def __post_init__(self) -> None:

@@ -46,7 +46,9 @@ Figure = Callable[[Mapping[str, Any]], float]
 def decode(job: DecodeJob) -> dict[str, dict[str, Any]]:
     """Write records.jsonl with one timed session a question, its audio, and `text`, the answers."""
     config, table, later = job.config.latency, read_table(job.data / "wav.scp"), read_histories(job.data)
-    first = {key: text for key, text in read_table(job.data / "answer").items() if key not in later}
+    asked = job.data / "answer"
+    asked = asked if asked.is_file() else job.data / "text"
+    first = {key: text for key, text in read_table(asked).items() if key not in later}
 
     def work(todo: Units) -> Iterator[list[dict[str, Any]]]:
         model = job.load()

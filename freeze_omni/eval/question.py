@@ -248,7 +248,10 @@ def report(found: dict[str, Any], timed: bool) -> list[str]:
 
 @dataclass
 class TimeLine:
-    """What is played: (S,) at hz, as long as the input; the text of all answers; all actions, and when, in seconds."""
+    """What is played: (S,) at hz, as long as the input; the text of all answers; all actions, and when, in seconds.
+
+    From `pause` to `resume` the line's own time stands still; what is to be played then waits.
+    """
 
     wav: np.ndarray
     hz: int
@@ -257,9 +260,19 @@ class TimeLine:
     played_to_s: float = 0.0
     starts_s: list[float] = field(default_factory=list)
     actions: list[tuple[float, ev.Action]] = field(default_factory=list)
+    paused_s: float | None = None
+    waiting: list[np.ndarray] = field(default_factory=list)
 
     def play(self, samples: np.ndarray, now_s: float) -> None:
         """After what is played already, or now; sound after the end of the input is lost."""
+        if self.paused_s is not None:
+            self.waiting.append(samples)
+            return
+        if now_s > self.played_to_s:
+            self.starts_s.append(now_s)
+        self._play(samples, now_s)
+
+    def _play(self, samples: np.ndarray, now_s: float) -> None:
         self.played_to_s = max(self.played_to_s, now_s)
         if self.answer_start_s is None:
             self.answer_start_s = self.played_to_s
@@ -267,6 +280,32 @@ class TimeLine:
         part = samples[: max(len(self.wav) - begin, 0)]
         self.wav[begin : begin + len(part)] = part
         self.played_to_s += len(samples) / self.hz
+
+    def heard_s(self, now_s: float) -> float | None:
+        """Seconds of the present answer that were played; None before it begins."""
+        if self.answer_start_s is None:
+            return None
+        now_s = now_s if self.paused_s is None else self.paused_s
+        return max(min(now_s, self.played_to_s) - self.answer_start_s, 0.0)
+
+    def pause(self, now_s: float) -> None:
+        """Fall silent; what was not played yet waits."""
+        begin, end = round(now_s * self.hz), round(self.played_to_s * self.hz)
+        left = max(end - begin, 0)
+        rest = self.wav[begin:end].copy()
+        self.waiting, self.paused_s = [np.pad(rest, (0, left - len(rest)))], now_s
+        self.wav[begin:] = 0
+        self.played_to_s = min(self.played_to_s, now_s)
+
+    def resume(self, now_s: float) -> None:
+        """Play on from where it was paused."""
+        late_s, waiting = now_s - (now_s if self.paused_s is None else self.paused_s), self.waiting
+        self.paused_s, self.waiting = None, []
+        self.played_to_s += late_s
+        if self.answer_start_s is not None:
+            self.answer_start_s += late_s
+        for samples in waiting:
+            self._play(samples, now_s)
 
     def between(self, start_s: float, end_s: float, hz: int) -> np.ndarray | None:
         """What is played from start_s to end_s (S,) at another rate; None for silence."""
@@ -276,6 +315,7 @@ class TimeLine:
 
     def stop(self, now_s: float) -> None:
         """Drop what was not played yet."""
+        self.paused_s, self.waiting = None, []
         self.wav[round(now_s * self.hz) :] = 0
         self.played_to_s = min(self.played_to_s, now_s)
 
@@ -318,9 +358,8 @@ def following(
     for at in range(0, samples, size):
         end_s = (at + size) / rates.input_hz
         clock.wait_until(end_s)
-        if line.answer_start_s is not None:
-            heard_s = min(clock.now_s, line.played_to_s) - line.answer_start_s
-            played = ev.Played(max(round(heard_s * line.hz), 0))
+        if (heard_s := line.heard_s(clock.now_s)) is not None:
+            played = ev.Played(round(heard_s * line.hz))
             _take((yield from session.handling(played)), line, clock.now_s)
         was = session.answering
         heard, played = piece(at, size, line), line.between(at / rates.input_hz, end_s, rates.input_hz)
@@ -335,11 +374,14 @@ def following(
 def _take(actions: list[ev.Action], line: TimeLine, now_s: float) -> None:
     for action in actions:
         line.actions.append((now_s, action))
-        if isinstance(action, ev.PlayAudio):
-            if now_s > line.played_to_s:
-                line.starts_s.append(now_s)
-            line.play(action.samples, now_s)
-        elif isinstance(action, ev.StopAudio):
-            line.stop(now_s)
-        elif isinstance(action, ev.TextDelta):
-            line.text += action.text
+        match action:
+            case ev.PlayAudio(samples):
+                line.play(samples, now_s)
+            case ev.StopAudio():
+                line.stop(now_s)
+            case ev.PauseAudio():
+                line.pause(now_s)
+            case ev.ResumeAudio():
+                line.resume(now_s)
+            case ev.TextDelta(text):
+                line.text += text

@@ -5,6 +5,7 @@ copies and the answers streamed by sessions are scored here, too.
 """
 
 import argparse
+import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -22,7 +23,7 @@ from freeze_omni.data.tables import read_table, write_table
 from freeze_omni.eval import codec, paper
 from freeze_omni.eval.bootstrap import mean_of
 from freeze_omni.eval.codec import COPY, ORIGINAL
-from freeze_omni.eval.config import DecodeConfig
+from freeze_omni.eval.config import DecodeConfig, TtsDecodeConfig
 from freeze_omni.eval.judge import judge_device, judged_texts
 from freeze_omni.eval.meters import SCALES
 from freeze_omni.eval.outputs import match, read_sounds
@@ -38,13 +39,49 @@ from freeze_omni.speech_decoder.generate import generate_batch
 from freeze_omni.speech_decoder.sampling import SamplingConfig
 
 STREAMED = "streamed"
-DRAW = "_draw"
+DRAW, PASS = "_draw", "served_pass"
 Sentence = tuple[str, str | None]  # a text, and the question that it answers
 
 
 def setting_name(top_k: int, prefix: bool, draw: int = 0) -> str:
     """The folder of a setting, or of a further draw of it."""
-    return f"{'prefix' if prefix else 'no_prefix'}_top{top_k}" + (f"{DRAW}{draw + 1}" if draw else "")
+    return f"{'prefix' if prefix else 'no_prefix'}_top{top_k}" + _drawn(draw)
+
+
+def top_k_of(name: str) -> int | None:
+    """Of a setting by its name without the draw; None for what is no setting, whatever a test set is called."""
+    found = re.fullmatch(r"(?:no_)?prefix_top(\d+)", name)
+    return int(found[1]) if found else None
+
+
+def _without_draw(name: str) -> str:
+    """The setting of a folder; other names stay."""
+    found = re.fullmatch(rf"((?:no_)?prefix_top\d+|{PASS}\d+){DRAW}\d+", name)
+    return found[1] if found else name
+
+
+def _drawn(draw: int) -> str:
+    return f"{DRAW}{draw + 1}" if draw else ""
+
+
+Setting = tuple[int | None, bool, int, int]
+"""Top-k (None: that of sessions, and their prefix), prefix, tokens a pass (0: as in sessions), draw."""
+
+
+def settings_of(config: TtsDecodeConfig, prefixes: Sequence[bool]) -> dict[str, Setting]:
+    """By name all settings that are spoken; that of sessions with each number of tokens a pass, too."""
+    found: dict[str, Setting] = {
+        setting_name(k, prefix, draw): (k, prefix, 0, draw)
+        for prefix in prefixes
+        for k in config.top_k
+        for draw in range(config.draws if k > 1 else 1)  # nothing is drawn from one
+    }
+    served: dict[str, Setting] = {
+        f"{PASS}{n}{_drawn(draw)}": (None, True in prefixes, n, draw)
+        for n in config.tokens_per_pass
+        for draw in range(config.draws)
+    }
+    return found | served
 
 
 def decode(job: DecodeJob) -> dict[str, dict[str, Any]]:
@@ -54,25 +91,22 @@ def decode(job: DecodeJob) -> dict[str, dict[str, Any]]:
     if (job.data / "answer").is_file():
         texts, questions = read_table(job.data / "answer"), texts
     keys = first_keys(texts, config.sentences)
-    prefixes = (False, True) if questions else (False,)
-    settings = {
-        setting_name(k, prefix, draw): (k, prefix, draw)
-        for prefix in prefixes
-        for k in config.top_k
-        for draw in range(config.draws if k > 1 else 1)  # nothing is drawn from one
-    }
+    settings = settings_of(config, (False, True) if questions else (False,))
+    sentences = {key: (texts[key], questions.get(key)) for key in keys}
 
     def work(todo: Units) -> Iterator[list[dict[str, Any]]]:
         if job.partial and not (job.codec and job.llm and job.voice):
             raise ConfigError(f"{job.model}: a speech decoder needs --codec, --llm and --voice, a sound file")
-        sentences = {key: (texts[key], questions.get(key)) for key in keys}
         for (name,) in todo:
-            model, (top_k, prefix, draw) = job.load("speech_decoder"), settings[name]
+            model, (top_k, prefix, passes, draw) = job.load("speech_decoder"), settings[name]
             torch.manual_seed(job.seed + draw)
             answers = job.config.answers or own_answers(model)
-            served = (top_k, prefix) == (answers.sampling.top_k, answers.prefix and True in prefixes)
-            drawn, folder = replace(answers.sampling, top_k=top_k), job.output / "wav" / name
-            spoken = speak(model, sentences, prefix, drawn, folder, config.batch)
+            own = answers.sampling.top_k, answers.prefix and bool(questions)
+            served = (top_k, prefix) == own
+            if top_k is None:
+                top_k, prefix = own
+            drawn = replace(answers.sampling, top_k=top_k, tokens_per_pass=passes or answers.sampling.tokens_per_pass)
+            spoken = speak(model, sentences, prefix, drawn, job.output / "wav" / name, config.batch)
             yield [{"id": name, "served": served, **spoken}]
 
     records = job.run("tts settings", [(name,) for name in settings], (config, job.config.answers), work)
@@ -128,13 +162,14 @@ def score(root: Path, config: DecodeConfig, judge: Path | None = None, device: s
 
 def score_speech(root: Path, config: DecodeConfig, judge: Path, device: str = "cpu") -> dict[str, Any]:
     """speech: error rates of every speech setting (of all its draws together), of the codec's copies, of the originals,
-    and of streamed answers. prefix: `prefix_gain` of the settings, if some have a prefix."""
+    and of streamed answers, those to a further set as `streamed_<set>`. prefix: `prefix_gain` of the settings, if some
+    have a prefix."""
     found: dict[str, dict[str, Any]] = {}
     for name, clips, path, record in _judged_folders(root):
         own = config.score.of(data_of(path.parent).name)
         heard, texts = judged_texts(clips, judge, own.judge, device), read_table(path, need_value=False)
         new = {"said": {}, "heard": {}, "draws": [], "speed": _speed(record), "clean": own.normaliser}
-        one = found.setdefault(name.split(DRAW)[0], new)
+        one = found.setdefault(_without_draw(name), new)
         one["said"] |= {f"{name} {key}": texts[key] for key in heard}
         one["heard"] |= {f"{name} {key}": text for key, text in heard.items()}
         one["draws"].append(name)
@@ -145,7 +180,7 @@ def score_speech(root: Path, config: DecodeConfig, judge: Path, device: str = "c
     errors = {
         name: (utterance_errors(one["said"], one["heard"], one["clean"]), len(one["draws"]))
         for name, one in found.items()
-        if "_top" in name
+        if top_k_of(name) is not None
     }
     gain = prefix_gain(errors)
     return {"speech": speech} | ({"prefix": gain} if gain else {})
@@ -158,7 +193,7 @@ def prefix_gain(settings: Mapping[str, tuple[Mapping[str, int], int]]) -> dict[s
     .1 is a tenth fewer errors; low, high: 95 % over sentences, those with and without drawn in pairs. None without both
     ways, or without an error.
     """
-    top_ks = sorted(int(name.split("_top")[1]) for name in settings if name.startswith("prefix"))
+    top_ks = sorted(top_k_of(name) or 0 for name in settings if name.startswith("prefix"))
     top_ks = [k for k in top_ks if setting_name(k, False) in settings]
     sums: dict[bool, dict[str, float]] = {True: {}, False: {}}
     for prefix, of_key in sums.items():
@@ -189,9 +224,9 @@ def _judged_folders(root: Path) -> list[tuple[str, Path, Path, dict[str, Any]]]:
         if (folder / "decode.json").exists():
             records = read_records(folder / "records.jsonl")
             folders += [(name, folder / name, folder / "text", record) for name, record in records.items()]
-    streamed = root / "latency"
-    if (streamed / "decode.json").exists() and _any_spoken(streamed):
-        folders.append((STREAMED, streamed, streamed / "text", {}))
+    for streamed in (root / "latency", *sorted(root.glob("latency_*"))):
+        if (streamed / "decode.json").exists() and _any_spoken(streamed):
+            folders.append((STREAMED + streamed.name.removeprefix("latency"), streamed, streamed / "text", {}))
     return folders
 
 
@@ -226,7 +261,8 @@ def _speed(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _speech_rows(found: Found) -> list[str]:
-    top_ks = sorted({int(name.split("_top")[1]) for _, speech in found for name in speech if "_top" in name})
+    named = {top_k_of(name) for _, speech in found for name in speech}
+    top_ks = sorted(k for k in named if k is not None)
     rows, notes = [], []
     for model, speech in found:
         for prefix, label in ((False, "no prefix"), (True, "with prefix")):
@@ -237,10 +273,24 @@ def _speech_rows(found: Found) -> list[str]:
             f"- {model}: original speech {rate(speech.get(ORIGINAL))}, copies by the codec {rate(speech.get(COPY))}, "
             f"the setting of its sessions {served_setting(speech) or MISSING}; answers streamed in segments "
             f"{rate(speech.get(STREAMED))}"
+            + "".join(
+                f", to {name.removeprefix(STREAMED + '_')} {rate(one)}"
+                for name, one in speech.items()
+                if name.startswith(STREAMED + "_")
+            )
         )
         draws = max((one.get("draws", 1) for one in speech.values()), default=1)
         notes += [f"- {model}: each top-k above 1 was spoken {draws} times, by other seeds"] if draws > 1 else []
     return [*table(["model", "", *(f"top-k {k}" for k in top_ks)], rows), *notes, ""]
+
+
+def _pass_rows(models: Found) -> list[str]:
+    rows = []
+    for model, speech in models:
+        passes = sorted(int(name.removeprefix(PASS)) for name in speech if name.startswith(PASS))
+        for one in (speech[f"{PASS}{n}"] | {"n": n} for n in passes):
+            rows.append([model, str(one["n"]), rate(one), number(one["real_time_factor"], 3)])
+    return table(["model", "speech tokens a pass", "WER", "computing s : speech s, in batches"], rows) if rows else []
 
 
 def _prefix_rows(models: Found) -> list[str]:
@@ -267,6 +317,7 @@ _PAPER = "CER at top-k 1 to 5: 3.11 2.75 2.77 2.84 2.94 without, 2.19 1.69 1.85 
 _QUALITY = "Speech output: quality estimated from the sound (DNSMOS, 1 to 5), and likeness to the voice (cosine)"
 SECTIONS = (
     Section("Speech output: WER in percent, heard by an independent recogniser", "speech", _speech_rows, _PAPER),
+    Section("Speech output: several tokens of one pass, as sessions speak otherwise", "speech", _pass_rows),
     Section("What the NAR prefix brings", "prefix", _prefix_rows, "about .4: 2.94 to 1.99 at top-k 5, and alike"),
     Section(_QUALITY, "quality", _quality_rows),
 )

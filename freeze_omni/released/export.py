@@ -106,6 +106,7 @@ def _left_out(model: FreezeOmni) -> list[str]:
     config = model.config
     left = {
         "ctc: the layout has no CTC head, so the model will not say what it heard": model.transcribes,
+        "multi_token: the published server reads one speech token a pass": config.speech_decoder.tokens_per_pass > 1,
         "task embeddings: this model has none; zeros stand for them, which nothing reads": not config.task_tokens,
         "segments: the published server cuts answers by its own rule (rule: released)": config.segments.rule
         != "released",

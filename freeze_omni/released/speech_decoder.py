@@ -108,7 +108,9 @@ def from_released(theirs: Mapping[str, Tensor], config: SpeechDecoderConfig) -> 
 
 
 def to_released(ours: Mapping[str, Tensor], config: SpeechDecoderConfig) -> dict[str, Tensor]:
-    """Their state dict from ours. Raises ValueError for a model that the published layout cannot hold."""
+    """Their state dict from ours, without `multi_token`, which their server has no use for. Raises ValueError for a
+    model that the published layout cannot hold."""
+    ours = {name: tensor for name, tensor in ours.items() if not name.startswith("multi_token.")}
     plain = (config.text_rows, config.positions, config.text_units) == ("reshape", "plain", "tokens")
     if not plain or config.pre_layers != config.layers // 2:
         raise ValueError(

@@ -302,6 +302,9 @@ class RealtimeProtocol:
                 self._tell(*self._input.release())
                 if self.session["freeze_omni"]["cleared"]:
                     self._tell({"type": "output_audio_buffer.cleared", "response_id": response.id})
+            case ev.PauseAudio() | ev.ResumeAudio() if response:
+                kind = "paused" if isinstance(output, ev.PauseAudio) else "resumed"
+                self._tell({"type": f"freeze_omni.{kind}", "response_id": response.id})
             case Counted() if response and not response.done:
                 response.usage = usage(**vars(output), by_voice=response.by_voice)
             case ev.AnswerKept(text, reason) if self._last:

@@ -21,10 +21,11 @@ SERVER_VAD = {
     "interrupt_response": True,
     "idle_timeout_ms": None,
 }
-OWN = {"temperature": None, "top_k": None, "top_p": None, "seed": 0, "states": False, "cleared": False}
+OWN = {"temperature": None, "top_k": None, "top_p": None, "seed": 0, "states": False, "cleared": False, "pauses": False}
 """Ours, under `freeze_omni`: sampling, and which events are sent that a client of OpenAI's WebSocket may not know:
-`freeze_omni.state`, and `output_audio_buffer.cleared`, which OpenAI sends over WebRTC alone. Next to them the server
-writes `refused`: fields of the last update that were left out, and why."""
+`freeze_omni.state`, `output_audio_buffer.cleared`, which OpenAI sends over WebRTC alone, and with `pauses`
+`freeze_omni.paused` and `freeze_omni.resumed`, which the client follows. Next to them the server writes `refused`:
+fields of the last update that were left out, and why."""
 _EVENTS = ("states", "cleared")
 _TURN_NAMES = {
     "interrupt": "interrupt_response",
@@ -261,6 +262,7 @@ _TURN_CHECKS: dict[str, Check] = {
 _OWN_CHECKS: dict[str, Check] = {
     "states": _SWITCH,
     "cleared": _SWITCH,
+    "pauses": _SWITCH,
     "temperature": lambda value, path: number(value, path, 0, 5),
     "top_k": lambda value, path: number(value, path, 0, 10**6, whole=True),
     "top_p": lambda value, path: number(value, path, 1e-6, 1),

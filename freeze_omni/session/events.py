@@ -104,12 +104,14 @@ class Ahead(Value):
 
 class Heard(Result):
     """Of `Listen`: new words of the CTC head, the probabilities of the state head's states, and how many positions the
-    LLM has read of it. ahead: of sessions that listen ahead, where the user has just fallen silent."""
+    LLM has read of it. ahead: of sessions that listen ahead, where the user has just fallen silent. echo: how alike the
+    newest chunk is to what the system plays, -1 to 1; 0 of models that do not read that."""
 
     transcript: str
     probabilities: tuple[float, ...]
     positions: int = 0
     ahead: Ahead | None = None
+    echo: float = 0.0
 
 
 class Wrote(Result):
@@ -156,6 +158,14 @@ class PlayAudio(Action):
 
 class StopAudio(Action):
     """Drop what has not been played."""
+
+
+class PauseAudio(Action):
+    """Fall silent, and keep what has not been played, and what still comes, for later."""
+
+
+class ResumeAudio(Action):
+    """Play on from where it was paused."""
 
 
 class AnswerBegun(Action):

@@ -8,10 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from freeze_omni.duplex.reference import SIZE as REFERENCE_SIZE
 from freeze_omni.llm.engine import Cache, LlmOutput
 from freeze_omni.session.events import Ahead, Heard
-from freeze_omni.session.ops import Hear, Job, Read
-from freeze_omni.streaming import State
+from freeze_omni.session.ops import Hear, Job, Listened, Read
+from freeze_omni.streaming import State, part_state
 from freeze_omni.system import FreezeOmni
 
 READ_POSITIONS = 32
@@ -186,4 +187,12 @@ def _hearing(
     # nothing new if a unit changed the text before it (a byte of a character)
     new = text[len(turn.text) :] if text.startswith(turn.text) else ""
     turn = replace(turn, listening=heard.state, unread=None, last=last, units=units, text=turn.text + new, body=body)
-    return Heard(new, tuple(states[0, -1].float().softmax(-1).tolist()), len(heard.embeds)), turn
+    probabilities = tuple(states[0, -1].float().softmax(-1).tolist())
+    return Heard(new, probabilities, len(heard.embeds), echo=_echo(model, heard)), turn
+
+
+def _echo(model: FreezeOmni, heard: Listened) -> float:
+    if model.reference is None:
+        return 0.0
+    state = part_state(heard.state, "reference")
+    return model.reference.newest_likeness(heard.summary[0, -REFERENCE_SIZE:], state)

@@ -4,6 +4,9 @@ Time is counted in audio chunks. The system listens while it speaks: state 1 sto
 leaves only what was heard in the history, state 2 lets it go on (paper section 3.4). State 3, wait, stops it, too, and
 keeps the user's turn open, however long the silence, until the user has gone on.
 
+A state is decided at the end of what the user says. So that the system does not talk over all of that, it may pause
+where a voice is heard, and play on if that was not meant for it.
+
 An answer may be begun before it is decided that the turn is over, as a draft: what comes of it is held back, said at
 once with the decision, and thrown away as soon as the LLM reads more of the user.
 """
@@ -44,6 +47,9 @@ class TurnConfig:
     early: unless MANUAL, the answer is begun where state 1 is likelier than this, or the gate has closed; None: never.
     ahead: with STATE_HEAD, where the user has just fallen silent, a state 1 likelier than this as if the silence went
     on ends the turn at once; None: it ends when that silence was heard.
+    pauses: with STATE_HEAD, `gated` and `interrupt`, the answer pauses, once each time that the gate opens, unless what
+    is heard is as alike to what is played as `echo_above`, which cannot be told of its first `echo_chunks`
+    (docs/duplex.md).
     """
 
     detection: TurnDetection = TurnDetection.STATE_HEAD
@@ -59,6 +65,9 @@ class TurnConfig:
     samples_per_token: int = 6600
     early: float | None = None
     ahead: float | None = None
+    pauses: bool = False
+    echo_above: float = 0.45
+    echo_chunks: int = 4
 
     @property
     def behind_gate(self) -> bool:
@@ -92,6 +101,9 @@ class TurnState:
     drafting: bool = False  # what comes of an answer is that of a draft
     held: tuple[ev.Action, ...] = ()  # what the draft has to say
     answering: bool = False
+    may_pause: bool = False  # for the sound at which the gate has opened last
+    paused: bool = False
+    sounded_chunks: int = 0  # of the answer since it began to sound, or was resumed
     answers: int = 0  # begun so far
     made: str = ""  # why the making of the answer ended; empty while it goes on
     played: int = 0
@@ -120,7 +132,9 @@ def step(config: TurnConfig, event: ev.Event | ev.Result, state: TurnState) -> O
             return _vad_opened(config, state)
         case ev.VadClosed():
             state = replace(state, gate_open=not config.behind_gate, closed_chunks=0)
-            return _timeout(config, state) if config.detection is TurnDetection.VAD else (state, [])
+            if config.detection is TurnDetection.VAD:
+                return _timeout(config, state)
+            return _resume(state) if _worth_an_answer(config, state) == ev.NO_ANSWER else (state, [])
         case ev.Heard():
             return _heard(config, event, state)
         case ev.TextInput(text):
@@ -154,7 +168,8 @@ def step(config: TurnConfig, event: ev.Event | ev.Result, state: TurnState) -> O
 
 
 def _chunk(config: TurnConfig, chunk: ev.AudioChunk, state: TurnState) -> Out:
-    state = replace(state, chunks=state.chunks + 1)
+    sounds = state.answering and state.spoken and not state.paused
+    state = replace(state, chunks=state.chunks + 1, sounded_chunks=state.sounded_chunks + 1 if sounds else 0)
     if state.kept and state.turn_chunks >= config.max_turn_chunks:
         return state, []
     if not state.gate_open and (state.kept or not state.listening):
@@ -194,7 +209,7 @@ def _vad_opened(config: TurnConfig, state: TurnState) -> Out:
     stopped: Todo = []
     if config.detection is TurnDetection.VAD and config.interrupt:
         state, stopped = _interrupt(config, state)
-    state, work = _listening(replace(state, gate_open=True, closed_chunks=0))
+    state, work = _listening(replace(state, gate_open=True, closed_chunks=0, may_pause=config.pauses))
     return state, stopped + work
 
 
@@ -223,11 +238,26 @@ def _heard(config: TurnConfig, event: ev.Heard, state: TurnState) -> Out:
         endless = state.turn_chunks >= config.max_turn_chunks
         silent = by_head and not state.waiting and not state.gate_open and state.closed_chunks >= config.silent_chunks
         if not endless and not silent:
+            state, paused = _maybe_pause(config, event, state)
             state, begun = _maybe_draft(config, event, state)
-            return state, out + begun
+            return state, out + paused + begun
         decided = ev.NO_ANSWER if state.waiting else _worth_an_answer(config, state)
     state, more = _turn_over(config, state, decided)
     return state, out + more
+
+
+def _maybe_pause(config: TurnConfig, event: ev.Heard, state: TurnState) -> Out:
+    """Fall silent while somebody speaks, until it is known whether to the system."""
+    over = state.answering and state.gate_open and config.interrupt and config.detection is TurnDetection.STATE_HEAD
+    told = state.sounded_chunks > config.echo_chunks and event.echo < config.echo_above
+    if not over or not state.may_pause or not told:
+        return state, []
+    return replace(state, may_pause=False, paused=True), [ev.PauseAudio()]
+
+
+def _resume(state: TurnState) -> Out:
+    """It was not meant for the system."""
+    return replace(state, paused=False), [ev.ResumeAudio()] if state.paused else []
 
 
 def _over_ahead(config: TurnConfig, ahead: ev.Ahead) -> bool:
@@ -307,7 +337,8 @@ def _end_turn(config: TurnConfig, state: TurnState, decided: int) -> Out:
     state = replace(state, listening=False, turn_chunks=0, pre_roll=(), kept=False)
     if decided == ev.NO_ANSWER:
         state, dropped = drop_draft(state)
-        return state, [*out, *dropped, ev.DropTurn()]
+        state, resumed = _resume(replace(state, may_pause=False))
+        return state, [*out, *dropped, ev.DropTurn(), *resumed]
     state, stop = _stop(config, state)
     return _begin_answer(state), [*out, *stop, ev.AnswerTurn(), *state.held]
 
@@ -319,7 +350,7 @@ def _answer_text(config: TurnConfig, text: str, state: TurnState) -> Out:
 
 def _begin_answer(state: TurnState) -> TurnState:
     """`spoken` is what a draft has said so far, else nothing."""
-    state = replace(state, answering=True, answers=state.answers + 1, made="", played=0, said=())
+    state = replace(state, answering=True, may_pause=False, answers=state.answers + 1, made="", played=0, said=())
     return replace(state, drafting=False, held=())
 
 
@@ -334,7 +365,8 @@ def _stop(config: TurnConfig, state: TurnState) -> Out:
 def _over(state: TurnState, out: Todo) -> Out:
     """After `out`, which ends the answer: read the system prompt that waited for it."""
     read: Todo = [] if state.system is None else [ev.ReadSystem(state.system)]
-    return replace(state, answering=False, said=state.spoken, spoken=(), played=0, system=None), out + read
+    state = replace(state, answering=False, paused=False, said=state.spoken, spoken=(), played=0, system=None)
+    return state, out + read
 
 
 def heard_tokens(spoken: tuple[Spoken, ...], played: int, samples_per_token: int) -> int:
@@ -352,7 +384,8 @@ def heard_tokens(spoken: tuple[Spoken, ...], played: int, samples_per_token: int
 def _drop(state: TurnState) -> Out:
     state, dropped = drop_draft(state)
     dropped += [ev.DropTurn()] if state.listening else []
-    return replace(state, listening=False, turn_chunks=0, kept=False), dropped
+    state, resumed = _resume(replace(state, listening=False, turn_chunks=0, kept=False))
+    return state, dropped + resumed
 
 
 def _drop_and_stop(config: TurnConfig, state: TurnState) -> Out:

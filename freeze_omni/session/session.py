@@ -32,6 +32,8 @@ class SessionConfig:
 
     open_above: probability of speech at which the gate opens. silence_ms: with VAD, silence after which it closes.
     early: answers are begun before the decision where the model says so (`SystemConfig.early`), with the same words.
+    pauses: whoever plays the answers follows `PauseAudio` and `ResumeAudio`, so that they may pause while somebody
+    speaks.
     answers: how answers are written, cut and spoken; max_new_tokens to top_p change its generation.
     speech: spoken answers; False for text alone. seed: of all sampling.
     """
@@ -47,6 +49,7 @@ class SessionConfig:
     max_turn_chunks: int = 188
     silent_chunks: int = 12
     early: bool = True
+    pauses: bool = False
     answers: AnswerConfig | None = None
     speech: bool = True
     max_new_tokens: int | None = None
@@ -57,7 +60,7 @@ class SessionConfig:
 
     def turn_rules(self, model: FreezeOmni) -> TurnConfig:
         """The rules for the reducer, in chunks. Without a transcript, words cannot tell a turn from silence."""
-        same = ("gated", "interrupt", "threshold", "max_turn_chunks", "silent_chunks")
+        same = ("gated", "interrupt", "pauses", "threshold", "max_turn_chunks", "silent_chunks")
         return TurnConfig(
             detection=self.turn_detection,
             chunk_s=model.rates.chunk_s,

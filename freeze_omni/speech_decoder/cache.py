@@ -5,6 +5,7 @@ A state holds
     length    (B,)  slots in use
     position  (B,)  rotary position of the next speech token
     script, ends    (B, N + 3, D), (B, N)  what `reading` looks up, with `reading: told`
+    hidden, waiting, waited  of `multi_token`, with several tokens a pass
 A token is written after `length` without a copy of the rest. An older state stays valid until another continuation of
 it is computed, which overwrites the slots (clone `cache` to keep both).
 """
@@ -45,14 +46,16 @@ def with_room(cache: Tensor, slots: int) -> Tensor:
 
 
 def write(cache: Tensor, layer: int, slots: Tensor | int, key: Tensor, value: Tensor) -> None:
-    """Put one key and value (B, H, 1, d) into each row's slot (B,), or into the one of all rows, in place."""
+    """Put keys and values (B, H, K, d) into each row's slots from (B,) on, or from that of all rows, in place."""
+    size = key.shape[2]
     if isinstance(slots, int):
-        cache[:, layer, 0, :, slots : slots + 1] = key
-        cache[:, layer, 1, :, slots : slots + 1] = value
+        cache[:, layer, 0, :, slots : slots + size] = key
+        cache[:, layer, 1, :, slots : slots + size] = value
         return
-    rows = torch.arange(len(slots), device=slots.device)
+    rows = torch.arange(len(slots), device=slots.device)[:, None]
+    places = slots[:, None] + torch.arange(size, device=slots.device)
     for which, new in enumerate((key, value)):
-        cache[:, layer, which].transpose(1, 2)[rows, slots] = new[:, :, 0].to(cache.dtype)
+        cache[:, layer, which].transpose(1, 2)[rows, places] = new.transpose(1, 2).to(cache.dtype)
 
 
 def join(states: Sequence[State]) -> State:

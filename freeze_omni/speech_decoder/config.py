@@ -28,6 +28,8 @@ class SpeechDecoderConfig:
     reading: "attended" (published): attention finds the row that a speech token says; "told": the NAR's output for the
         row spoken now, and the place in it, are added to each token's embedding. The times are the `durations` that
         stage 9 aligns in training, and predicted afterwards; needs positions: progress, length: predicted.
+    tokens_per_pass: speech tokens of one pass of the AR (published: 1); each further one has a small module of its own,
+        learned in stage 2.2 (`multi_token`), and costs a fraction of a pass.
     guide_weight, guide_layer, guide_heads, guide_width: auxiliary guided-attention loss that makes the first heads of
         one AR layer attend along the diagonal of text and speech.
     """
@@ -50,6 +52,7 @@ class SpeechDecoderConfig:
     length_noise: float = 0.1
     reading: Literal["attended", "told"] = "attended"
     label_smoothing: float = 0.0
+    tokens_per_pass: int = 1
     guide_weight: float = 0.0
     guide_layer: int = 0
     guide_heads: int = 1
@@ -58,8 +61,9 @@ class SpeechDecoderConfig:
     def __post_init__(self) -> None:
         if self.size % self.heads or self.size // self.heads % 2:
             raise ValueError(f"size {self.size} must be an even multiple of heads {self.heads} (rotary pairs)")
-        if min(self.layers, self.codes, self.max_positions) < 1 or self.pre_layers < 0:
-            raise ValueError("layers, codes and max_positions must be at least 1, pre_layers at least 0")
+        if min(self.layers, self.codes, self.max_positions, self.tokens_per_pass) < 1 or self.pre_layers < 0:
+            counts = "layers, codes, max_positions and tokens_per_pass"
+            raise ValueError(f"{counts} must be at least 1, pre_layers at least 0")
         if not 0 <= self.token_dropout < 1:
             raise ValueError(f"token_dropout is a share, below 1, not {self.token_dropout}")
         if self.tokens_per_row <= 0:

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from freeze_omni.attention import Rotary, rotary_tables
 from freeze_omni.shapes import valid_mask
 from freeze_omni.speech_decoder import cache as kv
+from freeze_omni.speech_decoder import multi_token
 from freeze_omni.speech_decoder.config import SpeechDecoderConfig
 from freeze_omni.speech_decoder.layer import NORM_EPS, Layer, key_mask
 from freeze_omni.speech_decoder.rows import (
@@ -74,6 +75,8 @@ class SpeechDecoder(nn.Module):
         self.ar = stack(config.layers)
         self.norm = nn.RMSNorm(config.size, eps=NORM_EPS)
         self.output = nn.Linear(config.size, config.vocabulary)
+        further = (config.size, config.ffn_size, config.dropout)
+        self.multi_token = nn.ModuleList(multi_token.MultiToken(*further) for _ in range(config.tokens_per_pass - 1))
         self.dropout = nn.Dropout(config.dropout)
         if config.length == "predicted":
             self.nar_length = LengthHead(config.size, config.tokens_per_row)
@@ -108,7 +111,7 @@ class SpeechDecoder(nn.Module):
         Raises ValueError: more than `max_positions` rows and tokens.
         """
         condition = self.condition(text, text_lengths, hidden, hidden_lengths, token_lengths)
-        return self.speech(condition, tokens, token_lengths)[0]
+        return self.speech(condition, tokens, token_lengths)
 
     def loss(
         self,
@@ -123,18 +126,20 @@ class SpeechDecoder(nn.Module):
         """Mean cross entropy of tokens and eos (and the optional parts), arguments as in `forward`.
 
         row_tokens: (B, N) how many of its tokens each row takes, if known.
-        Returns: the loss, and detached stats: loss, ce, acc and acc10 (top 1, top 10), length, guide.
+        Returns: the loss, and detached stats: loss, ce, acc and acc10 (top 1, top 10) of the AR, ce_further of the
+        other tokens of a pass, length, guide.
         """
         config = self.config
         condition = self.condition(text, text_lengths, hidden, hidden_lengths, token_lengths, row_tokens)
-        logits, guide = self.speech(condition, tokens, token_lengths)
-        step = torch.arange(logits.shape[1], device=tokens.device)
+        states, guide = self._speak(condition, tokens, token_lengths)
+        step = torch.arange(tokens.shape[1] + 1, device=tokens.device)
         targets = F.pad(tokens, (0, 1)).where(step < token_lengths[:, None], config.eos)
         real = step <= token_lengths[:, None]
-        logits, targets = logits[real].float(), targets[real]
-        loss = ce = F.cross_entropy(logits, targets, label_smoothing=config.label_smoothing)
-        best = logits.detach().topk(min(10, logits.shape[1]), dim=-1).indices == targets[:, None]
-        stats = {"ce": ce, "acc": best[:, 0].float().mean(), "acc10": best.any(dim=-1).float().mean()}
+        loss, stats = self._token_loss(states[0], targets, real)
+        if len(states) > 1:
+            further = [self._token_loss(state, targets[:, k:], real[:, k:])[0] for k, state in enumerate(states[1:], 1)]
+            stats["ce_further"] = torch.stack(further).mean()
+            loss = torch.stack([loss, *further]).mean()
         if condition.durations is not None:
             if row_tokens is None:
                 stats["length"] = LengthHead.loss(condition.durations, token_lengths)
@@ -145,6 +150,13 @@ class SpeechDecoder(nn.Module):
             stats["guide"] = guide
             loss = loss + config.guide_weight * guide
         return loss, {"loss": loss.detach()} | {key: value.detach() for key, value in stats.items()}
+
+    def _token_loss(self, states: Tensor, targets: Tensor, real: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Cross entropy of targets (B, T) that states (B, T, D) predict, where they are real, and its stats."""
+        logits, targets = self.output(self.norm(states[real])).float(), targets[real]
+        ce = F.cross_entropy(logits, targets, label_smoothing=self.config.label_smoothing)
+        best = logits.detach().topk(min(10, logits.shape[1]), dim=-1).indices == targets[:, None]
+        return ce, {"ce": ce, "acc": best[:, 0].float().mean(), "acc10": best.any(dim=-1).float().mean()}
 
     def condition(
         self,
@@ -189,12 +201,15 @@ class SpeechDecoder(nn.Module):
         text_lengths: Tensor | None = None,
         hidden_lengths: Tensor | None = None,
         token_lengths: Tensor | None = None,
+        tokens_per_pass: int = 0,
     ) -> State:
         """Read text (B, N, E) and hidden states (B, M, E) of a segment; `step` then takes the sos.
 
         text_lengths, hidden_lengths: (B,), default everything. token_lengths: (B,) speech tokens to plan for with
             progress positions; default: as predicted.
-        Returns: a state (see `cache`) that any others can be joined with.
+        tokens_per_pass: 0 for as many as it has learned.
+        Returns: a state (see `cache`) that any others of as many tokens a pass can be joined with.
+        Raises ValueError: more tokens a pass than it has learned.
         """
         if text_lengths is None:
             text_lengths = torch.full((len(text),), text.shape[1], device=text.device)
@@ -209,29 +224,75 @@ class SpeechDecoder(nn.Module):
             x = layer.attend(x, query, *pairs[-1], mask)
         cache, length = kv.pack(pairs, valid)
         state = {"cache": cache, "length": length, "position": condition.places.sos.clone()}
+        if (passes := self._passes(tokens_per_pass)) > 1:
+            state |= multi_token.initial_turn(len(x), passes, x)
         return state if condition.script is None else state | {"script": condition.script, "ends": condition.ends}
 
     @torch.no_grad()
     def step(self, token: Tensor, state: State) -> tuple[Tensor, State]:
         """Logits (B, V + 4) of what follows `token` (B,), at first the sos. Writes in the cache."""
-        slots = state["length"]
-        used = int(slots.max()) + 1
-        cache = kv.with_room(state["cache"], used)
-        even = int(slots.min()) + 1 == used  # all rows have the same length
-        mask = None if even else valid_mask(slots + 1, used)[:, None, None]
-        x = self.embedding(token)[:, None]
+        if "waited" not in state:
+            hidden, after = self._read(token[:, None], state)
+        else:
+            after = self._step_by_turns(token, state)
+            hidden = after["hidden"]
+        return self.output(self.norm(hidden)), after | {"position": state["position"] + 1}
+
+    def _step_by_turns(self, token: Tensor, state: State) -> State:
+        """A step with `multi_token`: rows of a batch may have waited for different times."""
+        waited = state["waited"].unique()
+        if len(waited) == 1:
+            return self._step_alike(token, state)
+        most = int(state["length"].max()) + state["waiting"].shape[1] + 1
+        state = state | {"cache": kv.with_room(state["cache"], most)}
+        after = {key: value if key == "cache" else value.clone() for key, value in state.items()}
+        for one in waited:
+            rows = state["waited"] == one
+            some = self._step_alike(token[rows], {key: value[rows] for key, value in state.items()})
+            for key, value in some.items():
+                after[key][rows] = value
+        return after
+
+    def _step_alike(self, token: Tensor, state: State) -> State:
+        tokens = multi_token.due(token, state)
+        if tokens is not None:
+            hidden, after = self._read(tokens, state)
+            return after | {"hidden": hidden, "waited": torch.zeros_like(state["waited"])}
+        module = self.multi_token[int(state["waited"][0])]
+        hidden = module(state["hidden"], self._inputs(token[:, None], state)[0][:, 0])
+        return state | {"hidden": hidden} | multi_token.wait(token, state)
+
+    def _inputs(self, tokens: Tensor, state: State) -> tuple[Tensor, Tensor]:
+        """What the AR reads (B, K, D) of tokens (B, K), and their positions (B, K)."""
+        x, clock = self.embedding(tokens), clock_of(tokens, state)
         if "script" in state:
-            x = x + self.reading(state["script"], state["ends"], state["position"][:, None])
-        rotary = self._rotary(state["position"][:, None])
+            x = x + self.reading(state["script"], state["ends"], clock)
+        return x, clock
+
+    def _read(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
+        """The AR reads tokens (B, K): its last state (B, D), and the state with a longer cache."""
+        slots, count = state["length"], tokens.shape[1]
+        used = int(slots.max()) + count
+        cache = kv.with_room(state["cache"], used)
+        even = int(slots.min()) + count == used  # all rows have the same length
+        mask = None
+        if count > 1 or not even:
+            seen = slots[:, None] + torch.arange(1, count + 1, device=slots.device)
+            mask = valid_mask(seen.flatten(), used).view(len(slots), 1, count, used)
+        x, clock = self._inputs(tokens, state)
+        rotary = self._rotary(clock)
         for index, layer in enumerate(self.ar):
             query, key, value = layer.project(x, rotary)
-            kv.write(cache, index, used - 1 if even else slots, key, value)
+            kv.write(cache, index, used - count if even else slots, key, value)
             x = layer.attend(x, query, *cache[:, index, :, :, :used].unbind(1), mask)
-        logits = self.output(self.norm(x[:, 0]))
-        return logits, {**state, "cache": cache, "length": slots + 1, "position": state["position"] + 1}
+        return x[:, -1], state | {"cache": cache, "length": slots + count}
 
-    def speech(self, condition: Condition, tokens: Tensor, token_lengths: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Logits (B, T + 1, V + 4) of tokens (B, T) with lengths (B,), and the guided-attention loss if it is on."""
+    def speech(self, condition: Condition, tokens: Tensor, token_lengths: Tensor) -> Tensor:
+        """Logits (B, T + 1, V + 4) of tokens (B, T) with lengths (B,)."""
+        return self.output(self.norm(multi_token.in_turn(self._speak(condition, tokens, token_lengths)[0])))
+
+    def _speak(self, condition: Condition, tokens: Tensor, token_lengths: Tensor) -> tuple[list[Tensor], Tensor | None]:
+        """States (B, T + 1 - k, D) of depth k (`multi_token.depths`), and the guided-attention loss if it is on."""
         config, rows, steps = self.config, condition.rows.shape[1], tokens.shape[1] + 1
         self._check_size(rows + steps)
         read = valid_mask(token_lengths, steps - 1)
@@ -242,7 +303,8 @@ class SpeechDecoder(nn.Module):
         spoken = self.embedding(inputs).to(condition.rows.dtype)
         if condition.script is not None:
             spoken = spoken + self.reading(condition.script, condition.ends, clock)
-        x = torch.cat([condition.rows, self.dropout(spoken)], dim=1)
+        spoken = self.dropout(spoken)
+        x = torch.cat([condition.rows, spoken], dim=1)
         rotary = self._rotary(torch.cat([condition.places.text, clock], dim=1))
         mask = self._mask(condition, steps)
         guide = None
@@ -252,7 +314,7 @@ class SpeechDecoder(nn.Module):
                 asking, asked = query[:, : config.guide_heads, rows:], key[:, : config.guide_heads, 1:rows]
                 guide = guided_attention(asking, asked, token_lengths, condition.row_lengths, config.guide_width)
             x = layer.attend(x, query, *_after_prefix(condition.prefix, index, key, value), mask)
-        return self.output(self.norm(x[:, rows:])), guide
+        return list(multi_token.depths(self.multi_token, x[:, rows:], spoken)), guide
 
     def _mask(self, condition: Condition, steps: int) -> Tensor:
         """(B, 1, rows + steps, prefix + rows + steps), as the head of this file says."""
@@ -293,10 +355,22 @@ class SpeechDecoder(nn.Module):
     def _rotary(self, places: Tensor) -> Rotary:
         return rotary_tables(places, self.head_size)
 
+    def _passes(self, wanted: int) -> int:
+        """Speech tokens of a pass, of those learned."""
+        learned = self.config.tokens_per_pass
+        if wanted > learned:
+            raise ValueError(f"tokens_per_pass: {wanted}, but this speech decoder has learned {learned}")
+        return wanted or learned
+
     def _check_size(self, size: int) -> None:
         if size > self.config.max_positions:
             most = f"max_positions is {self.config.max_positions}: cut the segment or filter longer utterances"
             raise ValueError(f"{size} text rows and speech tokens in one segment, but {most}")
+
+
+def clock_of(tokens: Tensor, state: State) -> Tensor:
+    """Positions (B, K) of tokens (B, K), the last of which is at the state's."""
+    return state["position"][:, None] + torch.arange(1 - tokens.shape[1], 1, device=tokens.device)
 
 
 def _after_prefix(prefix: list[KeyValue], layer: int, key: Tensor, value: Tensor) -> KeyValue:

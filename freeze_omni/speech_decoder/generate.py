@@ -4,12 +4,12 @@ from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-from freeze_omni.attention import rotary_tables
-from freeze_omni.shapes import pad_rows
+from freeze_omni.attention import attend, rotary_tables
+from freeze_omni.shapes import pad_rows, valid_mask
 from freeze_omni.speech_decoder import cache as kv
-from freeze_omni.speech_decoder.decoder import SpeechDecoder
+from freeze_omni.speech_decoder.decoder import SpeechDecoder, clock_of
+from freeze_omni.speech_decoder.multi_token import due, wait
 from freeze_omni.speech_decoder.sampling import OF_SAMPLING, Generators, SamplingConfig, initial_sampling, sample
 from freeze_omni.streaming import State, join_states, split_state
 
@@ -26,7 +26,7 @@ def begin(
     """Flat state of decoder and sampling for text (B, N, E), hidden (B, M, E), before any token."""
     if text_lengths is None:
         text_lengths = torch.full((len(text),), text.shape[1], device=text.device)
-    state = decoder.start(text, hidden, text_lengths, hidden_lengths)
+    state = decoder.start(text, hidden, text_lengths, hidden_lengths, tokens_per_pass=sampling.tokens_per_pass)
     drawn = initial_sampling(text_lengths * getattr(decoder.nar_rows, "rows", 1), decoder.config, sampling)
     return state | drawn | {"last": torch.full_like(text_lengths, decoder.config.sos)}
 
@@ -58,29 +58,71 @@ def advance_rows(
 
 def _step_rows(decoder: SpeechDecoder, states: Sequence[State]) -> tuple[Tensor, list[State]]:
     """Logits (B, V + 4) of what follows each row's last token, and the rows' decoder states."""
-    slots = [int(state["length"]) for state in states]
-    caches = [kv.with_room(state["cache"], slot + 1) for state, slot in zip(states, slots, strict=True)]
-    x = decoder.embedding(torch.cat([state["last"] for state in states]))[:, None]
-    if decoder.config.reading == "told":
-        heard = [decoder.reading(one["script"], one["ends"], one["position"][:, None]) for one in states]
-        x = x + torch.cat(heard)
-    positions = torch.cat([state["position"] for state in states])
-    rotary = rotary_tables(positions[:, None], decoder.head_size)
+    if "waited" not in states[0]:
+        hidden, after = _read_rows(decoder, [state["last"][:, None] for state in states], states)
+    else:
+        kinds: dict[int, list[int]] = {}
+        for row, state in enumerate(states):
+            kinds.setdefault(int(state["waited"]), []).append(row)
+        found: dict[int, State] = {}
+        for rows in kinds.values():
+            found |= zip(rows, _step_alike(decoder, [states[row] for row in rows]), strict=True)
+        after = [found[row] for row in range(len(states))]
+        hidden = torch.cat([state["hidden"] for state in after])
+    after = [state | {"position": state["position"] + 1} for state in after]
+    return decoder.output(decoder.norm(hidden)), after
+
+
+def _step_alike(decoder: SpeechDecoder, states: Sequence[State]) -> list[State]:
+    """States that have waited alike, after their last token: all read by the AR, or all by one module."""
+    tokens = [due(state["last"], state) for state in states]
+    if tokens[0] is None:
+        spoken, _ = _inputs(decoder, [state["last"][:, None] for state in states], states)
+        module = decoder.multi_token[int(states[0]["waited"])]
+        hidden = module(torch.cat([state["hidden"] for state in states]), spoken[:, 0])
+        return [
+            state | {"hidden": row} | wait(state["last"], state)
+            for state, row in zip(states, hidden.split(1), strict=True)
+        ]
+    hidden, after = _read_rows(decoder, tokens, states)
+    return [
+        state | {"hidden": row, "waited": torch.zeros_like(state["waited"])}
+        for state, row in zip(after, hidden.split(1), strict=True)
+    ]
+
+
+def _read_rows(decoder: SpeechDecoder, tokens: Sequence[Tensor], states: Sequence[State]) -> tuple[Tensor, list[State]]:
+    """The AR reads tokens (1, K) of each row, in its own cache: last states (B, D), and the rows' states."""
+    count = tokens[0].shape[1]
+    ends = [int(state["length"]) + count for state in states]
+    caches = [kv.with_room(state["cache"], end) for state, end in zip(states, ends, strict=True)]
+    x, clock = _inputs(decoder, tokens, states)
+    rotary = rotary_tables(clock, decoder.head_size)
+    own = torch.arange(1 - count, 1, device=x.device)
+    masks = [None if count == 1 else valid_mask(end + own, end) for end in ends]  # one token sees everything
     for index, layer in enumerate(decoder.ar):
         query, key, value = layer.project(x, rotary)
         contexts = []
-        for row, (cache, slot) in enumerate(zip(caches, slots, strict=True)):
-            cache[0, index, 0, :, slot] = key[row, :, 0].to(cache.dtype)
-            cache[0, index, 1, :, slot] = value[row, :, 0].to(cache.dtype)
-            seen = cache[:, index, :, :, : slot + 1]
-            contexts.append(F.scaled_dot_product_attention(query[row : row + 1], seen[:, 0], seen[:, 1]))
+        for row, (cache, end) in enumerate(zip(caches, ends, strict=True)):
+            cache[0, index, 0, :, end - count : end] = key[row].to(cache.dtype)
+            cache[0, index, 1, :, end - count : end] = value[row].to(cache.dtype)
+            seen = cache[:, index, :, :, :end]
+            contexts.append(attend(query[row : row + 1], seen[:, 0], seen[:, 1], masks[row]))
         x = layer.finish(x, torch.cat(contexts))
-    logits = decoder.output(decoder.norm(x[:, 0]))
     after = [
-        {**state, "cache": cache, "length": state["length"] + 1, "position": state["position"] + 1}
-        for state, cache in zip(states, caches, strict=True)
+        state | {"cache": cache, "length": state["length"] + count} for state, cache in zip(states, caches, strict=True)
     ]
-    return logits, after
+    return x[:, -1], after
+
+
+def _inputs(decoder: SpeechDecoder, tokens: Sequence[Tensor], states: Sequence[State]) -> tuple[Tensor, Tensor]:
+    """What the AR reads (B, K, D) of tokens (1, K) of each row, and their positions (B, K)."""
+    clocks = [clock_of(*row) for row in zip(tokens, states, strict=True)]
+    x = decoder.embedding(torch.cat(list(tokens)))
+    if decoder.config.reading == "told":
+        timed = zip(states, clocks, strict=True)
+        x = x + torch.cat([decoder.reading(state["script"], state["ends"], clock) for state, clock in timed])
+    return x, torch.cat(clocks)
 
 
 @torch.inference_mode()

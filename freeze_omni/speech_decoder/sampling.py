@@ -22,6 +22,7 @@ class SamplingConfig:
         each time it occurs; a window of 0 switches it off.
     min_tokens_per_row, max_tokens_per_row: guards against an early or a missing end: the eos comes neither before nor
         after this many tokens for each text row; 0 switches a guard off.
+    tokens_per_pass: of one pass of the AR; 0 for as many as the speech decoder has learned.
     """
 
     top_k: int = 2
@@ -31,10 +32,11 @@ class SamplingConfig:
     min_tokens_per_row: float = 0.0
     max_tokens_per_row: float = 0.0
     max_tokens: int = 1500
+    tokens_per_pass: int = 0
 
     def __post_init__(self) -> None:
-        if self.top_k < 1 or self.temperature <= 0 or self.max_tokens < 1:
-            raise ValueError("top_k and max_tokens must be at least 1, temperature above 0")
+        if self.top_k < 1 or self.temperature <= 0 or self.max_tokens < 1 or self.tokens_per_pass < 0:
+            raise ValueError("top_k, max_tokens must be at least 1, temperature above 0, tokens_per_pass at least 0")
         if self.penalty_window > 0 and self.penalty <= 0:
             raise ValueError("penalty must be above 0; switch it off with penalty_window: 0")
 

@@ -40,14 +40,17 @@ class DialogueModelConfig(ListeningModelConfig):
     """Keys under `model:` of stage 1.3; encoder, fbank and adapter come with the parts of stage 1.2.
 
     prompt: number of prompt vectors, the same in all turns (published: 25). state_weight: of the state loss; that of
-    the answer has 1. augment: without a change of speed. history: how the LLM, also the packed model's, reads earlier
-    rounds: as text (the default with a CTC head) or as the speech, which makes rows longer than the sampler counts.
+    the answer has 1. state_prompt: the prompt learns from the states, too, as in the paper; otherwise from answers
+    alone, and turns without one cost no backward pass. augment: without a change of speed. history: how the LLM, also
+    the packed model's, reads earlier rounds: as text (the default with a CTC head) or as the speech, which makes rows
+    longer than the sampler counts.
     """
 
     prompt: int = 25
     history: Literal["text", "speech"] | None = None
     state_head: StateHeadConfig = field(default_factory=StateHeadConfig)
     state_weight: float = 1.0
+    state_prompt: bool = True
 
     def __post_init__(self) -> None:
         if self.augment is not None and self.augment.speed != (1.0, 1.0):
@@ -69,7 +72,8 @@ class DialogueModel(ListeningModel):
             out = self.listen(*sound_of(batch))
         context = self._spoken_context(batch) if self.config.history == "speech" else None
         pieces = spoken_pieces(self.prompt, out)
-        loss, answer_stats, written = answer_turn(self.llm, turn_of(batch), pieces, self.config.kl_weight, context)
+        weight, only_answers = self.config.kl_weight, not self.config.state_prompt
+        loss, answer_stats, written = answer_turn(self.llm, turn_of(batch), pieces, weight, context, only_answers)
         loss_state, stats = self._state_loss(written, out, *states, batch.get("reference"))
         stats |= answer_stats | {"loss_state": loss_state}
         return training_result(loss + self.config.state_weight * loss_state, stats, rows=len(out.lengths))
@@ -110,7 +114,8 @@ class DialogueModel(ListeningModel):
                 there = min(chunks, reference.shape[1])
                 rows[:, :there] = reference[:, :there]
             summary = torch.cat([summary[:, :chunks], rows], dim=-1)
-        at_ends = chunk_hidden(written.hidden, written.starts[:, 2], ends[:, :chunks])
+        hidden = written.hidden if self.config.state_prompt else written.hidden.detach()
+        at_ends = chunk_hidden(hidden, written.starts[:, 2], ends[:, :chunks])
         logits = self.state_head(at_ends, summary[:, :chunks])
         real = valid_mask(states_lengths, states.shape[1])
         labels = states.masked_fill(~real, NO_LABEL)[:, :chunks]

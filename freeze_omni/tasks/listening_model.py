@@ -15,8 +15,9 @@ from freeze_omni.encoder.config import EncoderConfig
 from freeze_omni.encoder.ctc import build_ctc
 from freeze_omni.encoder.encoder import SpeechEncoder
 from freeze_omni.encoder.search import SearchConfig
+from freeze_omni.frontend.build import build_frontend
 from freeze_omni.frontend.fbank import Fbank, FbankConfig
-from freeze_omni.frontend.pretrained import PretrainedConfig, PretrainedFrontend
+from freeze_omni.frontend.pretrained import PretrainedConfig
 from freeze_omni.listening import Listening, ListeningOutput
 from freeze_omni.llm.frozen import FrozenLLM
 from freeze_omni.llm.tuned import LlmTuningConfig
@@ -97,7 +98,7 @@ class ListeningTask(BaseTask):
     @classmethod
     def build_parts(cls, config: Any, resources: Resources) -> dict[str, nn.Module]:
         encoder, embeds = SpeechEncoder(config.encoder), None
-        frontend = {} if config.frontend is None else {"frontend": PretrainedFrontend(config.frontend)}
+        frontend = {} if config.frontend is None else {"frontend": build_frontend(config.frontend)}
         if config.adapter.needs_unit_embeds:
             sizes = (resources.unit_size, resources.llm_size)
             embeds = resources.units.embeddings(resources.llm) if resources.loads else torch.empty(sizes)

@@ -82,13 +82,32 @@ class Written(NamedTuple):
     targets: Tensor
 
 
-def write(llm: FrozenLLM, opening: Sequence[Piece], targets: Tensor, lengths: Tensor) -> Written:
-    """Teacher forcing: read embeddings `opening`, then targets (B, N) but the last; lengths (B,), 0 for no text."""
+def write(
+    llm: FrozenLLM, opening: Sequence[Piece], targets: Tensor, lengths: Tensor, learning: Tensor | None = None
+) -> Written:
+    """Teacher forcing: read embeddings `opening`, then targets (B, N) but the last; lengths (B,), 0 for no text.
+    learning (B,) bool: rows with a gradient, None for all; the others cost no backward pass."""
     joined = join([*opening, (llm.embed(targets), (lengths - 1).clamp(min=0))])
-    hidden, _ = llm(joined.embeds, joined.mask)
+    hidden = _read(llm, joined, learning)
     states = predicting(hidden, joined.starts[:, -1], torch.full_like(lengths, targets.shape[1]))
     real = valid_mask(lengths, targets.shape[1])
     return Written(hidden, joined.starts, states[real], targets[real])
+
+
+def _read(llm: FrozenLLM, joined: Joined, learning: Tensor | None) -> Tensor:
+    """Hidden states (B, P, E) of all positions."""
+    if learning is None or learning.all():
+        return llm(joined.embeds, joined.mask)[0]
+    found = []
+    for rows, has_gradient in ((learning, torch.is_grad_enabled()), (~learning, False)):
+        if not rows.any():
+            continue
+        longest = int(joined.lengths[rows].max())
+        with torch.set_grad_enabled(has_gradient):
+            hidden = llm(joined.embeds[rows, :longest], joined.mask[rows, :longest])[0]
+        found.append(F.pad(hidden, (0, 0, 0, joined.embeds.shape[1] - longest)))
+    order = torch.cat([learning.nonzero()[:, 0], (~learning).nonzero()[:, 0]])
+    return torch.cat(found)[order.argsort()]
 
 
 class TextLosses(NamedTuple):
@@ -139,15 +158,22 @@ _sums_again = partial(checkpoint, _sums, use_reentrant=False, preserve_rng_state
 
 
 def answer_turn(
-    llm: FrozenLLM, turn: TurnIds, heard: Sequence[Piece], kl_weight: float = 0.0, context: Piece | None = None
+    llm: FrozenLLM,
+    turn: TurnIds,
+    heard: Sequence[Piece],
+    kl_weight: float = 0.0,
+    context: Piece | None = None,
+    only_answers: bool = False,
 ) -> tuple[Tensor, dict[str, Tensor], Written]:
     """Cross entropy of the answer to what was heard, and kl_weight times the divergence from the teacher.
 
     The teacher (ours) is the same LLM, which reads the question in text and has nothing learned. heard: embeddings
     between the context and the turn's end. context: embeddings in place of the turn's context, for all but the teacher.
+    only_answers: turns without an answer are read without a gradient.
     Returns: the loss; loss_answer (the cross entropy), acc, and kl if it has a weight; what was written.
     """
-    written = _write_answer(llm, [context or embedded(llm, turn.context), *heard], turn.answer)
+    learning = turn.answer[1] > 0 if only_answers else None
+    written = _write_answer(llm, [context or embedded(llm, turn.context), *heard], turn.answer, learning)
     read = None
     if kl_weight:
         with torch.no_grad():
@@ -161,11 +187,11 @@ def answer_turn(
     return loss, stats, written
 
 
-def _write_answer(llm: FrozenLLM, opening: Sequence[Piece], answer: Piece) -> Written:
+def _write_answer(llm: FrozenLLM, opening: Sequence[Piece], answer: Piece, learning: Tensor | None = None) -> Written:
     """Read `opening`; then, if there is an answer, the turn's end, and write the answer."""
     ids, lengths = answer
     answered = (lengths > 0).long()
     targets, lengths = with_end(ids, lengths, llm.chat.end_id)
     suffix = torch.tensor(llm.order.suffix(), device=ids.device).expand(len(ids), -1)
     closing = (llm.embed(suffix), suffix.shape[1] * answered)
-    return write(llm, [*opening, closing], targets, lengths * answered)
+    return write(llm, [*opening, closing], targets, lengths * answered, learning)

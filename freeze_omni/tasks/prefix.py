@@ -12,10 +12,11 @@ import numpy as np
 from torch import Tensor, nn
 
 from freeze_omni.llm.tuned import LlmTuningConfig
-from freeze_omni.shapes import pad_rows, silence_padding
+from freeze_omni.shapes import pad_rows
 from freeze_omni.speech_decoder.config import SpeechDecoderConfig
 from freeze_omni.speech_decoder.normalise import TextStyle
 from freeze_omni.speech_decoder.segment import SegmentConfig, SegmentState, TextSegment, finish, push
+from freeze_omni.tasks.answer_states import AnswerStates
 from freeze_omni.tasks.base import Preprocess
 from freeze_omni.tasks.llm_pass import Piece, embedded, join, predicting
 from freeze_omni.tasks.parts_model import pairs
@@ -30,7 +31,8 @@ class PrefixModelConfig:
 
     prefix_from_ar: start the prefix from the trained AR layers, which read its keys and values. segments: how a session
     cuts answers; training then speaks one segment of each answer, not the whole, for which its rows need durations.
-    llm_tuning: of stage 1.3, if it had one: it stays frozen here.
+    llm_tuning: of stage 1.3, if it had one: it stays frozen here. keep_mb: memory of a process for the answers' hidden
+    states, which are computed once; answers that have no room are read in every epoch.
     """
 
     speech_decoder: SpeechDecoderConfig
@@ -38,24 +40,39 @@ class PrefixModelConfig:
     prefix_from_ar: bool = True
     segments: SegmentConfig | None = None
     llm_tuning: LlmTuningConfig | None = None
+    keep_mb: int = 1024
 
 
 class PrefixModel(SpeechDecoderModel):
     """The LLM's answer, its hidden states and its words, to speech tokens. Only speech_decoder.prefix* is trained."""
 
+    def __init__(self, parts: Mapping[str, nn.Module], trained: tuple[str, ...], llm: nn.Module, keep_mb: int):
+        super().__init__(parts, trained, llm)
+        self.computed = AnswerStates(keep_mb * 2**20)
+
     def condition(self, batch: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
         """context (B, K) LLM ids up to where the answer starts, answer (B, N) its LLM ids, perhaps segment (B, 2): the
         first of them that is spoken, and the one after the last."""
-        states, lengths = self.answer_states(*pairs(batch, "context", "answer")), batch["answer_lengths"]
+        states, lengths = self.answer_states(*pairs(batch, "context", "answer"))
         if "segment" not in batch:
             return states, lengths
         return pad_rows([row[start:end] for row, (start, end) in zip(states, batch["segment"].tolist(), strict=True)])
 
-    def answer_states(self, context: Piece, answer: Piece) -> Tensor:
-        """Hidden states (B, N, E) of the answering pass: for each token the state that predicted it."""
-        joined = join([embedded(self.llm, context), embedded(self.llm, answer)])
-        hidden, _ = self.llm(joined.embeds, joined.mask)
-        return silence_padding(predicting(hidden, joined.starts[:, 1], answer[1]), answer[1])
+    def answer_states(self, context: Piece, answer: Piece) -> tuple[Tensor, Tensor]:
+        """Hidden states (B, N, E) of the answering pass, of each token that which predicted it, and lengths (B,)."""
+
+        def read(numbers: list[int]) -> list[Tensor]:
+            before, own = ((ids[numbers], sizes[numbers]) for ids, sizes in (context, answer))
+            joined = join([embedded(self.llm, before), embedded(self.llm, own)])
+            hidden, _ = self.llm(joined.embeds, joined.mask)
+            states = predicting(hidden, joined.starts[:, 1], own[1])
+            return [row[:size] for row, size in zip(states, own[1].tolist(), strict=True)]
+
+        written = [
+            [tuple(row[:size]) for row, size in zip(ids.tolist(), sizes.tolist(), strict=True)]
+            for ids, sizes in (context, answer)
+        ]
+        return pad_rows(self.computed.of(list(zip(*written, strict=True)), read, answer[0].device))
 
 
 class PrefixTask(SpeechDecoderTask):
@@ -79,7 +96,7 @@ class PrefixTask(SpeechDecoderTask):
     def assemble(cls, config: PrefixModelConfig, parts: dict[str, Any], resources: Resources) -> PrefixModel:
         if config.prefix_from_ar:
             parts["speech_decoder"].copy_ar_to_prefix()
-        return PrefixModel(parts, cls.trained(config, parts), stage_llm(parts, resources))
+        return PrefixModel(parts, cls.trained(config, parts), stage_llm(parts, resources), config.keep_mb)
 
     @classmethod
     def preprocess(cls, config: PrefixModelConfig, resources: Resources, train: bool) -> Preprocess:

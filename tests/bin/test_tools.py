@@ -24,7 +24,7 @@ from tests.toy import toy_system
 DECODE = """
 asr: {utterances: 3, chunk_sizes: [4, 0], batch: 2, llm: true, llm_utterances: 2, llm_max_tokens: 4}
 qa: {questions: 2, batch: 2, max_new_tokens: 4}
-tts: {sentences: 2, top_k: [1, 2], batch: 2, draws: 2}
+tts: {sentences: 2, top_k: [1, 2], batch: 2, draws: 2, tokens_per_pass: [1]}
 codec: {utterances: 2}
 states: {scenes: 3, batch: 2}
 duplex: {max_new_tokens: 4, pace: 0}
@@ -121,7 +121,8 @@ def test_decoding_writes_kaldi_texts_and_records(decoded):
     states = [json.loads(line) for line in (decoded / "states" / "records.jsonl").open()]
     assert {record["id"]: len(record["probabilities"]) for record in states} == {"u1": 4, "u2": 5, "u3": 6}
     assert sorted(path.name for path in (decoded / "tts" / "wav").iterdir()) == sorted(
-        f"{prefix}_top{rest}" for prefix in ("prefix", "no_prefix") for rest in ("1", "2", "2_draw2")
+        [f"{prefix}_top{rest}" for prefix in ("prefix", "no_prefix") for rest in ("1", "2", "2_draw2")]
+        + ["served_pass1", "served_pass1_draw2"]
     )
     assert json.loads((decoded / "qa" / "decode.json").read_text())["commit"]
 
@@ -175,6 +176,7 @@ def test_scoring_gives_every_key(scored):
     assert set(KEYS) <= set(found)
     missing = [key for key in KEYS if found[key] is None]
     other_sets = {"qa_ratio_unseen", "llama_questions_wer", "llama_questions_ratio", "webquestions_ratio"}
+    other_sets |= {"speech_wer_streamed_open"}
     assert set(missing) <= {
         "asr_wer_unseen",
         "asr_wer_real",
@@ -194,6 +196,7 @@ def test_scoring_gives_every_key(scored):
     speech = found["models"]["conv"]["speech"]
     assert speech["prefix_top1"]["percent"] > 0 and "draws" not in speech["prefix_top1"]
     assert speech["prefix_top2"]["draws"] == 2 and speech["prefix_top2"]["utterances"] == 4
+    assert speech["served_pass1"]["draws"] == 2 and speech["served_pass1"]["real_time_factor"] > 0
     assert found["prefix_gain"] == 0.0 and found["models"]["conv"]["prefix"]["top_k"] == [1, 2]
     assert "cascade" in found["models"]["conv"]["qa"]
     assert found["models"]["conv"]["duplex"]["kinds"]["turn"]["scenes"] == 1

@@ -60,5 +60,12 @@ def test_voices_on_one_time_line():
     voices.play(np.ones(24000, dtype=np.float32))
     now[0] = 1.5
     assert voices.heard_ms(0) == 1500 and voices.heard_ms(1) == 500
+    voices.pause()
+    voices.play(np.ones(24000, dtype=np.float32))
+    now[0] = 3.0
+    assert voices.ends_s == 1.5 and voices.heard_ms(0) == 1500
+    voices.resume()
+    assert voices.ends_s == 4.5 and voices.track()[72000:108000].all() and not voices.track()[36000:72000].any()
+    now[0] = 3.5
     voices.stop()
-    assert voices.ends_s == 1.5 and voices.track().sum() == 36000
+    assert voices.ends_s == 3.5 and voices.track().sum() == 48000

@@ -24,7 +24,11 @@ CONFIGS = {
     "progress": replace(TOY, positions="progress"),
     "predicted": replace(TOY, positions="progress", length="predicted"),
     "told": replace(TOY, positions="progress", length="predicted", reading="told"),
+    "three a pass": replace(TOY, tokens_per_pass=3),
+    "two a pass, told": replace(TOY, positions="progress", length="predicted", reading="told", tokens_per_pass=2),
 }
+
+STEPS = 6  # after which the AR has read all of them, with one, two or three tokens a pass
 
 
 def make_part(config: SpeechDecoderConfig) -> law.Part:
@@ -36,7 +40,7 @@ def make_part(config: SpeechDecoderConfig) -> law.Part:
         size = len(tokens)
         text, prefix = (told.text[:size], told.text_lengths[:size]), told.hidden[:size]
         condition = decoder.condition(*text, prefix, told.hidden_lengths[:size])
-        return law.rows_of(decoder.speech(condition, tokens, lengths)[0][:, 1:], lengths)
+        return law.rows_of(decoder.speech(condition, tokens, lengths)[:, 1:], lengths)
 
     def initial_state(batch: int) -> State:
         pairs = (told.text_lengths[:batch], told.hidden_lengths[:batch])
@@ -96,14 +100,14 @@ def test_growing_capacity_keeps_the_law(part, monkeypatch):
 def test_a_step_writes_after_the_slots_in_use_only(part):
     state = part.initial_state(3)
     before = {key: value.clone() for key, value in state.items()}
-    _, after = part.step(part.make_input(3, 1), state)
+    _, after = part.step(part.make_input(3, STEPS), state)
     assert torch.equal(state["length"], before["length"])
-    assert torch.equal(after["length"], before["length"] + 1)
+    assert torch.equal(after["length"], before["length"] + STEPS)
     for row, length in enumerate(before["length"].tolist()):
         for used in (state, after):
             rows = [state["cache"][row, ..., :length, :] for state in (used, before)]
             assert torch.equal(*rows)
-        assert not after["cache"][row, ..., length + 1 :, :].any()
+        assert not after["cache"][row, ..., length + STEPS :, :].any()
 
 
 @torch.no_grad()

@@ -58,3 +58,15 @@ def test_both_sides_have_whole_chunks() -> None:
     for heard, played in ((sound[:, 1:], sound[:, 1:]), (sound, sound[:, :0]), (sound[:, :0], sound[:, :0])):
         with pytest.raises(ValueError, match="multiple of 2560"):
             reference.step(heard, played, reference.initial_state(1))
+
+
+@pytest.mark.parametrize("late_chunks", [0, 2])
+def test_the_newest_chunk_is_told_whatever_the_look_ahead(late_chunks: int) -> None:
+    part = EchoReference(CHUNK, late_chunks)
+    heard, played = torch.from_numpy(0.1 * talk(4))[None], torch.from_numpy(talk(4))[None]
+    heard[:, : 15 * CHUNK] = torch.from_numpy(talk(5))[: 15 * CHUNK]
+    state, found = part.initial_state(1), []
+    for at in range(0, heard.shape[1], CHUNK):
+        out, state = part.step(heard[:, at : at + CHUNK], played[:, at : at + CHUNK], state)
+        found.append(part.newest_likeness(out[0, -1], state))
+    assert np.mean(found[5:15]) < 0.45 and min(found[-2:]) > 0.8

@@ -7,6 +7,7 @@ import pytest
 
 from freeze_omni.duplex.state_head import StateHeadConfig
 from freeze_omni.engine.played import PlayedLine
+from freeze_omni.engine.slot import Playback
 from freeze_omni.session import events as ev
 from freeze_omni.session import ops
 from freeze_omni.session.reducer import TurnDetection
@@ -26,6 +27,34 @@ def test_pieces_lie_where_they_are_played() -> None:
     last = line.before(10.8, 3200)
     assert last is not None and last[:1500].any() and not last[1600:].any()
     assert line.before(12.0, 3200) is None
+
+
+def test_what_is_paused_sounds_later():
+    line = PlayedLine(24000, 16000)
+    line.play(np.full(24000, 0.5, np.float32), 1.0)
+    line.pause(1.5)
+    line.play(np.full(24000, 0.25, np.float32), 2.0)
+    assert line.before(1.5, 3200) is not None and line.before(3.0, 3200) is None
+    line.resume(3.0)
+    found = line.before(4.0, 16000)  # half a second of each
+    assert found is not None
+    assert np.allclose(found[200:7800], 0.5, atol=0.02) and np.allclose(found[8200:], 0.25, atol=0.02)
+    line.pause(4.2)
+    line.stop(5.0)
+    assert line.before(4.2, 1600) is not None and line.before(5.5, 16000) is None
+
+
+def test_a_pause_is_not_heard() -> None:
+    playback = Playback(None, 24000, 0.0)
+    playback.send(24000, 1.0)
+    playback.pause(1.5)
+    playback.send(12000, 2.5)
+    assert playback.heard(3.0) == 12000 and playback.starts_s(3.0) == 2.5 and playback.runs_out_s(3.0) == 4.0
+    playback.resume(3.0)
+    assert playback.heard(3.0) == 12000 and playback.heard(3.5) == 24000 and playback.heard(9.0) == 36000
+    playback.pause(9.0)
+    playback.resume(10.0)
+    assert playback.heard(10.0) == 36000
 
 
 def test_an_unheard_line_does_not_grow() -> None:

@@ -233,10 +233,12 @@ def test_they_are_decoded_scored_and_shown(tmp_path, speaks, training, monkeypat
     save(toy_system(tmp_path / "llm", adapter=adapter), tmp_path / "pack")
     sets = ["--qa", str(outside / "test"), "--asr", str(outside / "people")]
     sets += ["--questions", str(outside / "llama_questions"), str(outside / "webquestions")]
+    sets += ["--streamed", str(outside / "llama_questions")]
     decode.main(
         ["all", "--model", str(tmp_path / "pack"), "--root", str(root), "--judge", str(tmp_path / "whisper"), *config]
-        + [*sets, "--only", "asr", "qa"]
+        + [*sets, "--only", "asr", "qa", "latency"]
     )
+    assert (root / "latency_llama_questions/decode.json").is_file()
     score.main(
         ["--root", f"ctc={root}", "--output", str(tmp_path / "mini.json"), "--scale", "mini", *config]
         + ["--sources", str(outside / "sources.jsonl")]

@@ -124,11 +124,19 @@ def test_latency_of_nothing_is_none():
 def test_the_headline_takes_the_setting_of_sessions_and_leaves_gaps():
     found = headline(model(), "seen", "unseen", "real")
     assert found["speech_wer"] == 40.0 and found["speech_wer_streamed"] == 5.0 and found["codec_wer"] == 50.0
-    assert found["answer_wer_to_text"] == 50.0
+    assert found["answer_wer_to_text"] == 50.0 and found["speech_wer_streamed_open"] is None
     assert found["asr_wer_unseen"] is None and found["asr_wer_real"] == 70.0 and found["state_take"] == 0.9
     assert set(found) | set(continuous({}, "seen")) | {"wall_min"} == set(KEYS)
     assert sorted((*USER, *PARTS)) == sorted(KEYS), "each has its place in RESULTS.md"
     assert set(headline({}, "seen", "unseen", "real").values()) == {None}
+
+
+def test_answers_to_open_questions_have_a_figure_of_their_own():
+    figures = model()
+    figures["qa"]["sets"] = {"llama-questions": {"ratio": 0.5}}
+    figures["speech"]["streamed_llama-questions"] = RATE | {"percent": 50.0}
+    found = headline(figures, "seen", "unseen", "real")
+    assert (found["speech_wer_streamed_open"], found["speech_wer_streamed"]) == (50.0, 5.0)
 
 
 def test_the_better_adapter_without_recognised_tokens_is_a_figure_of_its_own():

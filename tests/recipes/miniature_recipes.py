@@ -22,6 +22,7 @@ BPE = ("--nbpe", "30")
 CHAR = ("--unit_kind", "char")
 ZH = ("--conf", "conf/zh/tiny")
 SPOKEN = ("--voices", "{voices}", "--voice", "{voice}", "--speak_opts", "--dialogues=2,--sentences=3")
+MOST_S = 1500  # a recipe that hangs ends here
 
 
 @dataclass(frozen=True)
@@ -135,6 +136,7 @@ def run_recipe(
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
+        timeout=MOST_S,
     )
 
 

@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 from freeze_omni.data.audio import read_audio
-from freeze_omni.stages import STAGES
+from freeze_omni.stages import OF_PAPER
 from tests.recipes.miniature_recipes import EGS, run_miniature, run_recipe, toy_dialogue
 from tests.toy import toy_llm
 
@@ -111,7 +111,7 @@ def test_all_stages(tmp_path):
         "test_sets": "test_clean",
         "dialogue_conf": dialogue_conf(tmp_path),
         "local_data_opts": " ".join(f"--{key} {value}" for key, value in data.items()),
-        **{f"{one.name}_args": " --model ".join([STEPS, *SMALL.get(one.name, ())]) for one in STAGES},
+        **{f"{one.name}_args": " --model ".join([STEPS, *SMALL.get(one.name, ())]) for one in OF_PAPER},
     }
     words = [str(word) for key, value in options.items() for word in (f"--{key}", value)]
     path = {"PATH": f"{two_processes(tmp_path)}:{Path(sys.executable).parent}:{os.environ['PATH']}"}
@@ -120,7 +120,7 @@ def test_all_stages(tmp_path):
     exp = folder / "exp"
     (tmp_path / "run.log").write_text(run.stdout + run.stderr)
     assert run.returncode == 0, run.stdout[-5000:] + run.stderr[-3000:]
-    for one in STAGES:
+    for one in OF_PAPER:
         trained = exp / one.folder("conv")
         assert (trained / "valid.loss.ave.pth").exists()
         options = yaml.safe_load((trained / "config.yaml").read_text())

@@ -13,7 +13,8 @@ from freeze_omni.server.protocol import RealtimeProtocol
 from freeze_omni.server.wire import parse
 
 OPENAI = TypeAdapter(RealtimeServerEvent)
-OURS = ("freeze_omni.state", "output_audio_buffer.cleared")  # of WebSockets; sent to those who ask for them
+# of WebSockets; sent to those who ask for them
+OURS = ("freeze_omni.state", "freeze_omni.paused", "freeze_omni.resumed", "output_audio_buffer.cleared")
 
 
 class Talk:

@@ -103,6 +103,36 @@ def test_a_spoken_turn_through_the_microphone_and_a_typed_one(model, tmp_path):
     assert voices <= set(value["colours"]) and states & set(value["colours"])
 
 
+def test_what_is_paused_is_heard_after_the_pause(model, tmp_path):
+    soundfile.write(tmp_path / "silence.wav", quiet(1.0, hz=48000), 48000)
+    with serving(model) as (place, _), chromium(tmp_path, tmp_path / "silence.wav") as port:
+        value, said = shown(
+            place,
+            port,
+            "pause",
+            """
+            const { Player, RATE } = await import("./audio.js");
+            const context = new AudioContext({ sampleRate: RATE });
+            await context.resume();
+            const player = new Player(context, () => {}), sleep = (ms) => new Promise((done) => setTimeout(done, ms));
+            const samples = (length_s) => new Int16Array(length_s * RATE).fill(1000);
+            player.play(samples(1));
+            await until("heard", () => player.heard() > 200);
+            player.pause();
+            const paused = player.heard(), begin = player.play(samples(0.5));
+            await sleep(400);
+            const still = player.heard(), busy = player.busy(), pieces = player.resume().length;
+            await until("heard on", () => player.heard() > paused);
+            await until("over", () => !player.busy());
+            return { paused, begin, still, busy, pieces, end: player.heard() };
+            """,
+            tmp_path,
+        )
+    assert not said and value["busy"] and value["begin"] is None and value["pieces"] == 2
+    assert 200 < value["paused"] < 1000 and value["still"] == value["paused"]
+    assert value["end"] == pytest.approx(1500, abs=2)
+
+
 def test_a_sound_file_is_asked_without_a_microphone(model, tmp_path):
     wav = tmp_path / "question.wav"
     sound = np.concatenate([quiet(0.3, hz=44100), loud(1.0, hz=44100), quiet(0.3, hz=44100)])

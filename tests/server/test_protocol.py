@@ -60,6 +60,18 @@ def test_events_of_our_own_come_to_those_who_ask_for_them():
     assert {"freeze_omni.state", "output_audio_buffer.cleared"} <= set(kinds(talk.seen))
 
 
+def test_a_client_that_follows_pauses_is_told_of_them():
+    talk = Talk()
+    talk.update(freeze_omni={"pauses": True})
+    assert talk.told[0].pauses
+    talk.text("Hello")
+    talk.send("response.create")
+    created = talk.work(*ANSWER)[0]["response"]
+    told = talk.work(ev.PauseAudio(), ev.ResumeAudio())
+    assert kinds(told) == ["freeze_omni.paused", "freeze_omni.resumed"]
+    assert {event["response_id"] for event in told} == {created["id"]}
+
+
 def test_a_response_that_is_done_has_a_usage():
     talk = Talk()
     typed_turn(talk)

@@ -19,9 +19,11 @@ def fresh(decoder, batch, sampling):
 
 
 PREDICTED = replace(TOY, positions="progress", length="predicted")
+TOLD = replace(PREDICTED, reading="told")
+SEVERAL = replace(TOY, tokens_per_pass=2), replace(TOLD, tokens_per_pass=3)
 
 
-@pytest.mark.parametrize("config", [TOY, PREDICTED, replace(PREDICTED, reading="told")])
+@pytest.mark.parametrize("config", [TOY, PREDICTED, TOLD, *SEVERAL])
 @pytest.mark.parametrize("top_k", [1, 4])
 def test_rows_get_the_tokens_that_they_get_alone(config, top_k):
     decoder, batch, sampling = toy_decoder(config), toy_batch(), SamplingConfig(top_k=top_k)

@@ -33,7 +33,7 @@ def test_durations_reach_the_tokens_they_are_of():
 
     def logits(row_tokens):
         condition = decoder.condition(*batch.all()[:2], row_tokens=row_tokens)
-        return decoder.speech(condition, batch.tokens, batch.token_lengths)[0]
+        return decoder.speech(condition, batch.tokens, batch.token_lengths)
 
     before = logits(durations)
     durations[0, 3] += 1  # every later row comes a token later; earlier ones stay

@@ -38,6 +38,8 @@ STAGES = {
         {"prompt": 5, "llm_tuning": {"prefix": {"positions": 3}}},
         {"1.2_ctc": "encoder,adapter", "1.1": "ctc"},
     ),
+    "1.0": ("frontend", {"frontend": {"context": "cached", "left_s": 0.32, "lookahead_chunks": 1}}, {}),
+    "1.1_adapted": ("encoder", {"frontend": {}, "encoder": ENCODER}, {"1.0": "frontend"}),
     "1.1_pretrained": (
         "encoder",
         {
@@ -90,8 +92,9 @@ class Toy:
         }
         if "frontend" in model:
             content["encoder"] = str(self.speech_model())
-        path = self.folder / f"{name}.yaml"
-        path.write_text(yaml.safe_dump(content | more), encoding="utf-8")
+        path, new = (self.folder / f"{name}.{end}" for end in ("yaml", "yaml.new"))
+        new.write_text(yaml.safe_dump(content | more), encoding="utf-8")
+        new.replace(path)  # at once: a training that was just started may be reading it
         data, llm, units = (str(self.folder / part) for part in ("data", "llm", "units"))
         sources = ["--train_dir", data, "--valid_dir", data, "--llm", llm, "--units", units]
         return ["--config", str(path), "--output_dir", str(self.folder / name), *sources]

@@ -10,6 +10,8 @@ from tests.tasks.conftest import STAGES
 
 # Exactly what changes in an optimiser step, by prefix.
 LEARNS = {
+    "1.0": {"frontend"},
+    "1.1_adapted": {"encoder", "ctc"},
     "1.1": {"encoder", "ctc", "spelling"},
     "1.2_ctc": {"encoder", "ctc", "adapter", "task_tokens"},
     "1.2_conv": {"encoder", "adapter", "task_tokens"},
@@ -62,7 +64,7 @@ def test_only_the_named_parts_change(trained):
 def test_llm_is_never_touched(trained):
     stage, model, _, mark = trained
     llm = getattr(model, "llm", None)
-    if stage.startswith("1.1"):
+    if stage.startswith(("1.0", "1.1")):
         assert llm is None
         return
     model.train()
@@ -78,7 +80,7 @@ def test_frozen_parts_stay_in_eval_mode(trained):
     tops = {name.split(".")[0] for name in LEARNS[stage]}
     for name, part in model.named_children():
         if any(True for _ in part.parameters()):
-            assert part.training == (name in tops), name
+            assert part.training == (name in tops and stage != "1.0"), name  # 1.0 draws no dropout
     if stage == "2.3":
         assert not any(module.training for module in model.speech_decoder.ar.modules())
         assert all(module.training for module in model.speech_decoder.prefix.modules())
@@ -87,7 +89,9 @@ def test_frozen_parts_stay_in_eval_mode(trained):
 def test_checkpoint_holds_what_was_trained_and_fits_again(trained, toy):
     stage, model, _, _ = trained
     state = model.state_dict()
-    kept = {"frontend"} if stage in ("1.1_pretrained", "1.2_pretrained") else set()  # frozen, for later stages
+    kept = (
+        {"frontend"} if stage in ("1.1_adapted", "1.1_pretrained", "1.2_pretrained") else set()
+    )  # frozen, for later stages
     assert {key.split(".")[0] for key in state} == {name.split(".")[0] for name in LEARNS[stage]} | kept
     other, _ = toy.build(stage)
     other.load_state_dict(state)

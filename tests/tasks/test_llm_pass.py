@@ -54,6 +54,28 @@ def test_who_hears_what_the_teacher_reads_has_nothing_to_learn(llm, turn):
     assert noisy[0].grad[0].abs().sum() > 0 and noisy[0].grad[1].abs().sum() == 0
 
 
+@pytest.mark.parametrize("order", [[0, 1], [1, 0], [0, 0], [1, 1]])
+def test_turns_without_an_answer_may_be_read_without_a_gradient(llm, turn, order):
+    turn = TurnIds(*((ids[order], lengths[order]) for ids, lengths in turn))
+    heard = embedded(llm, turn.question)
+    grads, found = [], []
+    for only_answers in (False, True):
+        learned = heard[0].detach().clone().requires_grad_()
+        loss, _, written = answer_turn(llm, turn, [(learned, heard[1])], only_answers=only_answers)
+        if 0 in order:
+            grads.append(torch.autograd.grad(loss, learned, retain_graph=True)[0])
+        found.append((loss.detach(), written.hidden.detach(), written.states.detach()))
+        silent = [row for row, one in enumerate(order) if one == 1]
+        of_silent = written.hidden[silent].sum()
+        if 0 in order and silent:
+            moved = torch.autograd.grad(of_silent, learned)[0][silent].abs().sum()
+            assert (moved > 0) != only_answers
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-4)
+    if grads:
+        torch.testing.assert_close(*grads, atol=1e-4, rtol=1e-3)
+
+
 def test_the_teacher_is_the_llm_as_it_was(llm, turn):
     changed = tuned(llm, as_if_learned(build_tuning(TUNINGS["lora"], llm)))
     _, stats, _ = answer_turn(changed, turn, [embedded(llm, turn.question)], kl_weight=1.0)

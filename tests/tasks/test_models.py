@@ -140,5 +140,18 @@ def test_hidden_states_are_those_of_the_llm_while_it_answers(toy):
     config = GenerationConfig(max_new_tokens=6)
     answer, states = zip(*generate(llm, hidden[0, -1], cache, config), strict=True)
     context = context, batch["context_lengths"][:1]
-    found = model.answer_states(context, (torch.tensor([answer]), torch.tensor([len(answer)])))
+    found, _ = model.answer_states(context, (torch.tensor([answer]), torch.tensor([len(answer)])))
     torch.testing.assert_close(found[0], torch.stack(states), rtol=1e-3, atol=1e-4)
+
+
+def test_hidden_states_of_an_answer_are_computed_once(toy, monkeypatch):
+    model, args = toy.build("2.3")
+    model.eval()
+    batch, read = toy.batch("2.3", args), []
+    monkeypatch.setattr(model.llm, "forward", lambda *some, forward=model.llm.forward: read.append(0) or forward(*some))
+    losses = [float(model(**batch)[0]) for _ in range(2)]
+    assert len(read) == 1 and losses[0] == losses[1]
+    rows = {name: value[1:] for name, value in batch.items()}
+    rows["context"] = torch.cat([rows["context"][:1] + 1, rows["context"][1:]])  # another question before the answer
+    model(**rows)
+    assert len(read) == 2

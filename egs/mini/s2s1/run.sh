@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The default recipe: a spoken dialogue model on two CPU cores, in an hour. It hears through a frozen Whisper tiny.en.
+# The default recipe: a spoken dialogue model on two CPU cores, in an hour. It hears through Whisper tiny.en.
 # --scale mini (default) | base (better, some hours) | mini_scratch, base_scratch (the whole encoder is trained here, on
 # the fact tables alone) | tiny (a toy that only shows that the stages fit together)
 set -euo pipefail

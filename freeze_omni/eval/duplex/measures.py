@@ -7,6 +7,7 @@ overlapped  the system was speaking when that sound began; what follows is of th
 ended       its answer was over before it could have been stopped: nothing is known of that
 stop_s      from the beginning of the sound to where the system fell silent, if it did not end by itself
 overlap_s   how long both sounded: the stop latency of get_timing.py of 1.5
+paused_s    how long it was silent in between where it spoke on, as an answer that pauses while somebody speaks
 behaviour   `respond`: it speaks anew after the sound's beginning; `resume`: it spoke on past the sound, or to its own
             end; `silent`: it stopped and said no more
 backchannels, user_s    utterances shorter than a second in the user's turn, and that turn's seconds
@@ -43,6 +44,7 @@ class Outcome:
     stop_s: float | None = None
     overlap_s: float | None = None
     behaviour: str | None = None
+    paused_s: float | None = None
     backchannels: int = 0
     user_s: float = 0.0
     jsd: float | None = None
@@ -119,6 +121,8 @@ def _over_answer(event: Said, output: Output) -> dict[str, Any]:
     found |= {"overlapped": True, "overlap_s": round(min(cut[1], event.end_s) - event.start_s, 3), "ended": ended}
     found["stop_s"] = round(cut[1] - event.start_s, 3) if stopped else None
     found["behaviour"] = "respond" if responded else "silent" if stopped else "resume"
+    if found["behaviour"] == "resume":
+        found["paused_s"] = round(sum(end - start for start, end in output.pauses if end > event.start_s), 3)
     return found
 
 

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 
 from freeze_omni.data.audio import read_audio
+from freeze_omni.eval.duplex.gated import GatedSession
 from freeze_omni.eval.duplex.scene import ScriptedScene, write_output
 from freeze_omni.eval.question import TimeLine, VirtualClock, Voice, following, resampled
 from freeze_omni.rates import Rates
 from freeze_omni.session import events as ev
 from freeze_omni.session.ops import Job
-from freeze_omni.session.session import SpeechSession
 
 
 class Hearing:
@@ -68,7 +68,7 @@ class Hearing:
         self.scene = replace(self.scene, said=(self.scene.turn, placed))
 
 
-def playing(session: SpeechSession, rates: Rates, hearing: Hearing, folder: Path, pace: float = 1.0) -> Job[TimeLine]:
+def playing(session: GatedSession, rates: Rates, hearing: Hearing, folder: Path, pace: float = 1.0) -> Job[TimeLine]:
     """The whole scene, and its folder of outputs. hearing: at the session's input rate. pace: of the clock."""
 
     def piece(at: int, size: int, line: TimeLine) -> np.ndarray:
@@ -98,5 +98,9 @@ def as_events(actions: Iterable[tuple[float, ev.Action]]) -> Iterator[dict[str, 
                 yield at | {"event": "speaks"}
             case ev.StopAudio():
                 yield at | {"event": "stops"}
+            case ev.PauseAudio():
+                yield at | {"event": "pauses"}
+            case ev.ResumeAudio():
+                yield at | {"event": "resumes"}
             case ev.AnswerEnded(reason=reason):
                 yield at | {"event": "ended", "reason": reason, "text": " ".join(text.split())}

@@ -41,7 +41,7 @@ def play_scenes(args: argparse.Namespace, outputs: Path, scenes: Sequence[Script
 async def _one(args: argparse.Namespace, session: dict[str, Any], hearing: Hearing, folder: Path) -> None:
     async with Realtime(args.server, args.api_key, args.ca, dict(args.header)) as talk:
         if OWN in talk.session:
-            session = session | {OWN: {"states": True, "cleared": True, **session.get(OWN, {})}}
+            session = session | {OWN: {"states": True, "cleared": True, "pauses": True, **session.get(OWN, {})}}
         if session:
             await talk.configure(**session)
             await talk.until("session.updated")
@@ -74,6 +74,7 @@ class Log:
     events: list[dict[str, Any]] = field(default_factory=list)
     begins_s: list[float] = field(default_factory=list)
     _silent: bool = True
+    _paused_s: float | None = None
 
     @property
     def now_s(self) -> float:
@@ -101,18 +102,30 @@ class Log:
             case "response.output_audio.delta" if self.chat.plays(event):
                 if self._silent:
                     self._tell(max(now_s, voices.ends_s), "speaks")
-                if voices.ends_s <= now_s:
+                if voices.waiting is None and voices.ends_s <= now_s:
                     self.begins_s.append(now_s)
                 self._silent = False
+            case "freeze_omni.paused":
+                self._tell(now_s, "pauses")
+                self._paused_s = now_s
+            case "freeze_omni.resumed" if self._paused_s is not None:
+                self._tell(now_s, "resumes")
+                for one in self._ends_after(self._paused_s):
+                    one["time_s"] = round(one["time_s"] + now_s - self._paused_s, 3)
+                self._paused_s = None
             case kind if kind == self.stop and self.chat.sounds:
                 # a finished answer that is cleared did not end by itself
-                self.events = [one for one in self.events if one["event"] != "ended" or one["time_s"] <= now_s]
+                gone = self._ends_after(now_s if self._paused_s is None else self._paused_s)
+                self.events, self._paused_s = [one for one in self.events if one not in gone], None
                 self._tell(now_s, "stops")
             case "response.done" if event["response"]["status"] in ("completed", "incomplete"):
                 reason = "done" if event["response"]["status"] == "completed" else "length"
                 self._tell(max(now_s, voices.ends_s), "ended", reason=reason)
             case "error":
                 self._tell(now_s, "error", message=event["error"]["message"])
+
+    def _ends_after(self, time_s: float) -> list[dict[str, Any]]:
+        return [one for one in self.events if one["event"] == "ended" and one["time_s"] > time_s]
 
     def _tell(self, time_s: float, event: str, **more: Any) -> None:
         self.events.append({"time_s": round(time_s, 3), "event": event, **more})

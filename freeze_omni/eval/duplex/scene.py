@@ -8,6 +8,7 @@ The output of a system is a folder for each scene: input.wav and output.wav in t
 and scene.json, with the waiting sound where it was played. Of another system output.wav is enough.
 """
 
+import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -147,12 +148,14 @@ OWN_ENDS = ("done", "length")
 
 @dataclass(frozen=True)
 class Output:
-    """ends: when an answer was over and whether by itself, if reported. words: with times, None if not transcribed."""
+    """ends: when an answer was over and whether by itself, pauses: after which it went on, if reported. words: with
+    times, None if not transcribed."""
 
     seconds: float
     speech: list[Span]
     ends: list[tuple[float, bool]] = field(default_factory=list)
     words: list[tuple[str, float, float]] | None = None
+    pauses: list[Span] = field(default_factory=list)
 
 
 def write_output(
@@ -179,9 +182,15 @@ def read_output(folder: Path, planned: ScriptedScene) -> tuple[ScriptedScene, Ou
     merge_s = math.inf if begins_s else MERGE_S
     over = [event for event in events if event["event"] in ("stops", "ended")]
     ends = [(event["time_s"], event.get("reason") in OWN_ENDS) for event in over]
+    turns = [event for event in events if event["event"] in ("pauses", "resumes", "stops")]
+    pauses = [
+        (one["time_s"], after["time_s"])
+        for one, after in itertools.pairwise(turns)
+        if (one["event"], after["event"]) == ("pauses", "resumes")
+    ]
     chunks = content.get("chunks")
     words = None if chunks is None else [(one["text"], *map(float, one["timestamp"])) for one in chunks]
-    return scene, Output(len(wav) / hz, speech_segments(wav, hz, merge_s, begins_s), ends, words)
+    return scene, Output(len(wav) / hz, speech_segments(wav, hz, merge_s, begins_s), ends, words, pauses)
 
 
 def read_json(path: Path) -> dict[str, Any]:

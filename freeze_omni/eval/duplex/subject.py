@@ -23,6 +23,7 @@ from freeze_omni.eval.bootstrap import (
 from freeze_omni.eval.config import DecodeConfig
 from freeze_omni.eval.duplex.baselines import Baseline, baseline
 from freeze_omni.eval.duplex.bench import write_bench
+from freeze_omni.eval.duplex.gated import GatedSession, best_detector
 from freeze_omni.eval.duplex.measures import Outcome, measure
 from freeze_omni.eval.duplex.play import Hearing, playing
 from freeze_omni.eval.duplex.scene import FILE, KINDS, ScriptedScene, read_json, read_output, read_scenes
@@ -39,6 +40,7 @@ from freeze_omni.session.session import SpeechSession
 TITLES = {"vad": "by VAD", "smart_turn": "by smart-turn"}  # of baselines
 WANTED = {"turn": "high", "interruption": "high"}  # takeover; of all other kinds low
 HEAD = "scenes of, takeover %, wanted, response s, talked over, stopped %, stop s, respond %, resume %".split(", ")
+HEAD.append("paused s")
 NOTES = (
     "shares: percent (95 % bootstrap interval over scenes), count; seconds: average / 50 % / 90 % (interval of that)",
     "the rules are Full-Duplex-Bench's 1.0 and 1.5, on the sound's level (docs/evaluation.md)",
@@ -69,12 +71,15 @@ def _decode(job: DecodeJob, by: str = "", ends: Baseline | None = None) -> dict[
     def work(todo: Units) -> Iterator[list[dict[str, Any]]]:
         model = job.load()
         session, hz = session_config(job, model, config.max_new_tokens), model.rates.input_hz
-        if ends is not None:
+        if ends is None:
+            _, detector = best_detector()
+            session = replace(session, gated=True, pauses=config.pauses)
+        else:
             session = replace(session, turn_detection=TurnDetection.VAD)
 
-        def opened() -> Any:
+        def opened() -> GatedSession:
             one = SpeechSession(model, session)
-            return one if ends is None else ends(one)
+            return GatedSession(one, detector) if ends is None else ends(one)
 
         ask(model, Hearing.of(job.data, scenes[todo[0][0]], hz).heard[:hz], session, 0.0)  # first calls are slow
         for keys in todo:
@@ -86,7 +91,7 @@ def _decode(job: DecodeJob, by: str = "", ends: Baseline | None = None) -> dict[
     title = f"duplex by {by}" if by else "duplex"
     timed = config.pace > 0  # side by side, work would take the time of all of them
     units = list(itertools.batched(scenes, 1 if timed else config.batch))
-    played = (config.max_new_tokens, config.pace, job.config.answers, script, by)
+    played = (config.max_new_tokens, config.pace, config.pauses, job.config.answers, script, by)
     records = job.run(title, units, played, work, timed)
     job.finish({key: record["text"] for key, record in records.items()})
     return records
@@ -179,6 +184,7 @@ def scene_rows(figures: Mapping[str, Any]) -> list[list[str]]:
             _with_p90(found["stop_s"]),
             share(found["respond"]),
             share(found["resume"]),
+            summary(found["paused_s"], 2) if "paused_s" in found else MISSING,
         ]
         for kind, found in figures["kinds"].items()
     ]
@@ -231,6 +237,7 @@ def _figures(kind: str, ones: Sequence[Outcome]) -> dict[str, Any]:
         "resume": share_of([one.behaviour == "resume" for one in over]),
         "response_s": _seconds([one.response_s for one in ones]),
         "stop_s": _seconds([one.stop_s for one in ones]),
+        "paused_s": _seconds([one.paused_s for one in ones]),
         "overlap_s": _seconds([one.overlap_s for one in ones]),
     }
 

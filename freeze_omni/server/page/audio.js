@@ -51,14 +51,46 @@ export class Player {
   }
 
   clear() {
-    (this.sources || []).forEach((source) => source.stop());
-    this.sources = [];
+    this.silence();
+    this.waiting = null; // samples that are played after a pause
     this.ends = 0;
     this.sent = 0;
   }
 
-  // Plays 16-bit samples after those before; returns the time at which they begin, in the context's seconds.
+  silence() {
+    (this.playing || []).forEach(({ source }) => source.stop());
+    this.playing = [];
+  }
+
+  busy() {
+    return this.playing.length > 0 || (this.waiting || []).length > 0;
+  }
+
+  // What was not heard yet waits, and what comes.
+  pause() {
+    if (this.waiting) return;
+    const now = this.context.currentTime;
+    const left = this.playing.map(({ samples, begin }) => samples.subarray(Math.max(0, Math.round((now - begin) * RATE))));
+    this.waiting = left.filter((samples) => samples.length);
+    this.silence();
+    this.sent = Math.max(0, this.sent - Math.max(0, this.ends - now));
+    this.ends = now;
+  }
+
+  // Plays on; returns the samples that waited, each with the time at which it begins.
+  resume() {
+    const waiting = this.waiting || [];
+    this.waiting = null;
+    return waiting.map((samples) => [samples, this.play(samples)]);
+  }
+
+  // Plays 16-bit samples after those before; returns the time at which they begin, in the context's seconds, or null in
+  // a pause.
   play(samples) {
+    if (this.waiting) {
+      this.waiting.push(samples);
+      return null;
+    }
     const buffer = this.context.createBuffer(1, samples.length, RATE);
     buffer.copyToChannel(Float32Array.from(samples, (sample) => sample / 32768), 0);
     const source = new AudioBufferSourceNode(this.context, { buffer });
@@ -66,10 +98,10 @@ export class Player {
     const begin = Math.max(this.ends, this.context.currentTime + 0.02);
     source.start(begin);
     source.onended = () => {
-      this.sources = this.sources.filter((other) => other !== source);
+      this.playing = this.playing.filter((other) => other.source !== source);
       this.ended();
     };
-    this.sources.push(source);
+    this.playing.push({ source, samples, begin });
     this.ends = begin + buffer.duration;
     this.sent += buffer.duration;
     return begin;

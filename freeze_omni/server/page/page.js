@@ -47,6 +47,7 @@ function settings() {
     max_output_tokens: value("tokens") ?? "inf",
     freeze_omni: {
       temperature: value("temperature"), top_p: value("top_p"), top_k: value("top_k"), states: true, cleared: true,
+      pauses: true,
     },
   };
 }
@@ -66,9 +67,18 @@ function stopPlaying(tell) {
   }
 }
 
+// An answer's samples on the time line; begin: in the context's seconds.
+function draw(samples, begin) {
+  const start = now() + begin - context.currentTime;
+  const piece = RATE * 0.04;
+  for (let at = 0; at < samples.length; at += piece) {
+    timeline.add("answer", level(samples.subarray(at, at + piece)), start + at / RATE, 0.04);
+  }
+}
+
 // There is something to interrupt while an answer is made or played.
 function offerInterrupt() {
-  find("interrupt").disabled = !answer || answer.made && !player.sources.length;
+  find("interrupt").disabled = !answer || answer.made && !player.busy();
 }
 
 const rules = {
@@ -111,11 +121,8 @@ const rules = {
   },
   "response.output_audio.delta"(event) {
     const samples = decode(event.delta);
-    const begin = now() + player.play(samples) - context.currentTime;
-    const piece = RATE * 0.04;
-    for (let at = 0; at < samples.length; at += piece) {
-      timeline.add("answer", level(samples.subarray(at, at + piece)), begin + at / RATE, 0.04);
-    }
+    const begin = player.play(samples);
+    if (begin !== null) draw(samples, begin);
     if (times.audio) return;
     times.audio = now();
     show("decided", times.ended, times.decided);
@@ -127,6 +134,13 @@ const rules = {
     stopPlaying(true);
     if (answer) answer.line.classList.add("cut");
     offerInterrupt();
+  },
+  "freeze_omni.paused"() {
+    player.pause();
+    timeline.cut();
+  },
+  "freeze_omni.resumed"() {
+    for (const [samples, begin] of player.resume()) draw(samples, begin);
   },
   "response.done"(event) {
     times.committed = false;

@@ -13,13 +13,14 @@ from mini_config import MiniConfig
 from mini_grammar import read_grammar
 from mini_held_out import HeldOut
 from mini_open import OpenParts, open_texts, read_qa_dev, written_questions
-from mini_open_sets import plan_open_dev, plan_open_train
+from mini_open_sets import plan_open_dev, plan_open_speech, plan_open_train
 from mini_plan import estimate_s
 from mini_sentences import make_sentences
-from mini_sets import plan_asr
+from mini_sets import plan_asr, plan_tts
 from mini_split import words
 
 from freeze_omni.config import build, read_yaml
+from freeze_omni.data.tts.backends import Voice
 from freeze_omni.dialogues.answers import LlmAnswer
 
 LOCAL = Path(__file__).parents[3] / "egs/mini/s2s1/local"
@@ -124,6 +125,18 @@ def test_a_kind_that_could_not_be_fetched_leaves_its_seconds_to_the_others(plann
     assert spoken_s == pytest.approx(config.open.seconds["flite"], rel=0.02)
 
 
+def test_the_output_voice_says_open_text(planned):
+    _, config, texts = planned
+    config = replace(config, open=replace(config.open, spoken_s=600.0))
+    jobs = plan_open_speech(texts, config)
+    voice = Voice.parse(config.tts.voice)
+    assert sum(estimate_s(job.text, voice.speed) for job in jobs) == pytest.approx(600.0, rel=0.02)
+    assert {job.voice for job in jobs} == {voice} and len({job.utterance for job in jobs}) == len(jobs)
+    said = {job.text for job in jobs}
+    assert said & set(texts.train["sentences"]) and said & set(texts.train["words"])
+    assert not said & {*texts.dev, *texts.train["questions"]}
+
+
 def test_open_questions_that_the_llm_answers_are_spoken_as_often_as_others(planned):
     _, config, texts = planned
     asked = texts.train["questions"][:5]
@@ -177,7 +190,7 @@ def test_other_sets_stay_as_they_are(parts, monkeypatch, tmp_path):
     config = replace(config, open=config.open.at(1.0))
     sentences = make_sentences(LOCAL / "facts", config)
     answers = {"What?": LlmAnswer("That.", True)}
-    sets = plan_asr(sentences, answers, VOICES, config)
+    sets = plan_tts(sentences, answers, config) | plan_asr(sentences, answers, VOICES, config)
     before = {name: list(jobs) for name, jobs in sets.items()}
     questions = dict(sentences.questions)
     monkeypatch.setattr(prepare_mini, "ask_llm", lambda _, asked, config: llm(asked, config))
@@ -187,7 +200,7 @@ def test_other_sets_stay_as_they_are(parts, monkeypatch, tmp_path):
     prepare_mini.add_open_text(sets, questions, answers, sentences, VOICES, config, args)
     assert sets.pop("asr_dev_open") and sets.keys() == before.keys()
     assert all(jobs[: len(before[name])] == before[name] for name, jobs in sets.items())
-    assert [name for name in sets if len(sets[name]) > len(before[name])] == ["asr_train"]
+    assert [name for name in sets if len(sets[name]) > len(before[name])] == ["tts_train", "asr_train"]
     asked = questions["train"][len(sentences.questions["train"]) :]
     assert questions["train"][: -len(asked)] == sentences.questions["train"]
     spoken = {job.text for job in sets["asr_train"]}

@@ -22,14 +22,18 @@ LOUD = 0.02  # of what is heard: speech is above it
 class Scripted:
     """A session that answers for `long_s` once the user was silent for `patience_s`, or never where it is deaf.
 
-    stop: `at_once` where the user speaks into its answer, `late` a second after that, `never`: it does not hear it.
+    stop: `at_once` where the user speaks into its answer, `late` a second after that, `never`: it does not hear it;
+    `pauses`: it waits at once, and goes on after that, or stops if the user has spoken for longer than `long_ask_s`.
     """
+
+    long_ask_s = 1.0
 
     def __init__(self, patience_s: float = 0.4, long_s: float = 3.0, stop: str = "at_once", deaf: bool = False) -> None:
         self.patience_s, self.long_s, self.stop, self.deaf = patience_s, long_s, stop, deaf
         self.answering: object | None = None
         self.heard: list[np.ndarray] = []
         self._quiet_s = self._ends_s = self._over_s = 0.0
+        self._paused_s = 0.0
         self._waiting = False
         self._answers = 0
 
@@ -48,7 +52,9 @@ class Scripted:
         out: list[ev.Action] = []
         speaking = self._now_s < self._ends_s
         self._over_s = self._over_s + RATES.chunk_s if loud and speaking else 0.0
-        if self._over_s > {"at_once": 0.0, "late": 1.0, "never": 1e9}[self.stop]:
+        if self.stop == "pauses":
+            out += self._pausing(loud, speaking)
+        elif self._over_s > {"at_once": 0.0, "late": 1.0, "never": 1e9}[self.stop]:
             self._ends_s = self._now_s
             out += [ev.StopAudio(), ev.AnswerEnded("interrupted")]
         self._quiet_s = 0.0 if loud else self._quiet_s + RATES.chunk_s
@@ -57,6 +63,20 @@ class Scripted:
             self._waiting, self._answers, self.answering = False, self._answers + 1, object()
             out.append(ev.AnswerBegun(self._answers))
         return out
+
+    def _pausing(self, loud: bool, speaking: bool) -> list[ev.Action]:
+        if loud and speaking and not self._paused_s:
+            self._paused_s = self._now_s
+            return [ev.PauseAudio()]
+        if not self._paused_s or loud:
+            return []
+        asked_s, self._paused_s = self._now_s - self._paused_s, 0.0
+        if asked_s > self.long_ask_s:
+            self._ends_s = self._now_s
+            return [ev.StopAudio(), ev.AnswerEnded("interrupted")]
+        self._waiting = False
+        self._ends_s += asked_s
+        return [ev.ResumeAudio()]
 
     def working(self) -> Job[list[ev.Action]]:
         yield from ()

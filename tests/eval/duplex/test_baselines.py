@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from freeze_omni.eval.duplex import baselines
-from freeze_omni.eval.duplex.baselines import BySmartTurn, ByVad, baseline, best_detector
-from freeze_omni.frontend.vad import EnergyDetector
+from freeze_omni.eval.duplex import baselines, gated
+from freeze_omni.eval.duplex.baselines import BySmartTurn, baseline
+from freeze_omni.eval.duplex.gated import GatedSession, best_detector
+from freeze_omni.frontend.vad import EnergyDetector, GateConfig
 from freeze_omni.session import events as ev
 from freeze_omni.session.ops import drive
 from freeze_omni.session.session import Chunker, SessionConfig
@@ -30,7 +31,8 @@ class Listens:
 @pytest.mark.parametrize("silence_ms", [320, 640])
 def test_a_turn_ends_after_the_silence_that_was_chosen(silence_ms):
     session = Listens(silence_ms)
-    told = drive(None, ByVad(session, EnergyDetector(), silence_ms).pushing(spoken(3.2, (0.64, 1.28))))
+    behind = GatedSession(session, EnergyDetector(), GateConfig(close_ms=silence_ms))
+    told = drive(None, behind.pushing(spoken(3.2, (0.64, 1.28))))
     gate = [type(one) for one in told if not isinstance(one, ev.AudioChunk)]
     assert gate == [ev.VadOpened, ev.VadClosed]
     assert session.told.index("VadOpened") == 4, "before the first chunk that is loud"
@@ -39,7 +41,8 @@ def test_a_turn_ends_after_the_silence_that_was_chosen(silence_ms):
 
 
 def test_sileros_weights_are_used_where_they_are(monkeypatch):
-    monkeypatch.setattr(baselines, "weights_folder", lambda part: None)
+    for module in (baselines, gated):
+        monkeypatch.setattr(module, "weights_folder", lambda part: None)
     assert best_detector()[0] == "energy"
     assert baseline("vad")[0] == "energy" and baseline("smart_turn") is None
 

@@ -111,3 +111,14 @@ def test_events_and_figures_of_a_folder(scenes, play, tmp_path):
     assert [event["event"] for event in told["events"]] == ["answer", "speaks", "stops", "ended", "answer", "speaks"]
     figures = score_outputs(tmp_path / "outputs", read_scenes(scenes))
     assert figures["scenes"] == 5 and figures["kinds"]["interruption"]["respond"]["share"] == 1.0
+
+
+def test_one_that_pauses_is_silent_at_once_and_has_not_stopped_where_it_goes_on(play):
+    found = play(stop="pauses", patience_s=1.4)
+    cut = found["interruption"]
+    assert cut.stop_s == pytest.approx(0.16, abs=0.16) and cut.behaviour == "respond" and cut.paused_s is None
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Scripted, "long_ask_s", 9.0)
+        aside = play(stop="pauses", patience_s=1.4)["backchannel"]
+    assert aside.behaviour == "resume" and aside.stop_s is None and not aside.takeover
+    assert aside.paused_s == pytest.approx(1.2, abs=0.3)

@@ -52,8 +52,8 @@ class DuplexSizes:
 
 @dataclass(frozen=True)
 class OpenSizes:
-    """Open text at --open_share 1, in addition to the sets above: other shares have so much of `seconds`, `written` and
-    `asked`. The development sets are made at any share but 0."""
+    """Open text at --open_share 1, in addition to the sets above: other shares have so much of `seconds`, `spoken_s`,
+    `written` and `asked`. The development sets are made at any share but 0."""
 
     seconds: dict[str, float]  # training speech by back-end
     only_kokoro_s: float  # where no quick program is at hand
@@ -66,6 +66,7 @@ class OpenSizes:
     dev: int  # sentences of asr_dev_open in addition to the questions
     qa_dev: int
     real_dev: int  # recorded human prompts
+    spoken_s: float = 0.0  # of the output voice, for speech output alone: sentences, then words
     words: int = 12000  # the most frequent ones
 
     def at(self, share: float) -> OpenSizes:
@@ -73,8 +74,9 @@ class OpenSizes:
         if share < 0:
             raise ValueError(f"--open_share {share}: it is a share of the scale's open text, from 0")
         sizes = {name: share * size for name, size in self.seconds.items()}
+        only_kokoro_s, spoken_s = share * self.only_kokoro_s, share * self.spoken_s
         counts = {"written": round(share * self.written), "asked": round(share * self.asked)}
-        return replace(self, seconds=sizes, only_kokoro_s=share * self.only_kokoro_s, **counts)
+        return replace(self, seconds=sizes, only_kokoro_s=only_kokoro_s, spoken_s=spoken_s, **counts)
 
     def __post_init__(self) -> None:
         if set(self.kinds) != {"words", "sentences", "questions"} or abs(sum(self.kinds.values()) - 1) > 1e-6:

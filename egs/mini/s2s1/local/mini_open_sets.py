@@ -1,4 +1,4 @@
-"""Open text as synthesis jobs: more of asr_train, and asr_dev_open in voices that training has not."""
+"""Open text as synthesis jobs: more of asr_train and tts_train, and asr_dev_open in voices that training has not."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from pathlib import Path
 
 from mini_config import MiniConfig
 from mini_open import OpenTexts
-from mini_plan import Speakers, mixed_voices
+from mini_plan import Speakers, estimate_s, mixed_voices
+from mini_sets import fixed, until
 
+from freeze_omni.data.tts.backends import Voice
 from freeze_omni.data.tts.synthesize import Job
 
 _QUICK = ("flite", "espeak", "festival")
@@ -39,6 +41,19 @@ def plan_open_train(
         for kind, share in kinds.items():
             jobs += speakers.take(queues[kind], name, names, spoken_s * share / sum(kinds.values()))
     return jobs
+
+
+def plan_open_speech(texts: OpenTexts, config: MiniConfig) -> list[Job]:
+    """More of the output voice, `spoken_s`: half of it sentences, as far as there are as many, the rest common words in
+    any order. The fact tables have five hundred words, and a speech decoder says no others."""
+    voice, seconds = Voice.parse(config.tts.voice), config.open.spoken_s
+    rng = random.Random(f"{config.seed} open speech")
+    sentences, said = (rng.sample(texts.train[kind], len(texts.train[kind])) for kind in ("sentences", "words"))
+    chosen = until(sentences, [], seconds / 2, voice.speed)
+    left_s = seconds - sum(estimate_s(text, voice.speed) for text in chosen)
+    chosen += until(said, [], left_s, voice.speed)
+    speakers = Speakers(rng, series="output-open")
+    return [fixed(speakers, text, voice) for text in chosen]
 
 
 def plan_open_dev(texts: OpenTexts, voices: Mapping[str, Sequence[str]], kokoro: Path, config: MiniConfig) -> list[Job]:

@@ -34,18 +34,18 @@ def plan_tts(sentences: Sentences, answers: dict[str, LlmAnswer], config: MiniCo
     rest = [text for text in sentences.statements if text not in held_texts]
     voice = Voice.parse(config.tts.voice)
     mixed_s = config.tts.scrambled * config.tts.train_s
-    sensible = _until(train, rest, config.tts.train_s - mixed_s, voice.speed)
+    sensible = until(train, rest, config.tts.train_s - mixed_s, voice.speed)
     rng = random.Random(f"{config.seed} scrambled answers")
     mixed = scramble(vocabulary(train + sensible), _SCRAMBLED, rng) if mixed_s else []
-    sets = {"tts_train": sensible + _until(mixed, [], mixed_s, voice.speed)}
+    sets = {"tts_train": sensible + until(mixed, [], mixed_s, voice.speed)}
     known = set(sets["tts_train"])
     for name, count in (("dev", config.tts.dev), ("test", config.tts.test)):
         sets[f"tts_{name}"] = [text for text in held[name] if text not in known][:count]
     if config.tts.words_s:
         words = scramble(vocabulary(sentences.train + train), _SCRAMBLED, random.Random(f"{config.seed} words"))
-        sets["tts_words"] = _until(words, [], config.tts.words_s, voice.speed)
+        sets["tts_words"] = until(words, [], config.tts.words_s, voice.speed)
     speakers = Speakers(random.Random(config.seed), series="output")
-    return {name: [_fixed(speakers, text, voice) for text in texts] for name, texts in sets.items()}
+    return {name: [fixed(speakers, text, voice) for text in texts] for name, texts in sets.items()}
 
 
 def plan_asr(
@@ -78,7 +78,7 @@ def plan_asr(
     unseen = Voice.parse(config.unseen)
     if unseen.name in voices.get(unseen.backend, ()):
         speakers = Speakers(random.Random(config.seed), series="unseen")
-        sets["asr_test_unseen"] = [_fixed(speakers, job.text, unseen) for job in sets["asr_test_seen"]]
+        sets["asr_test_unseen"] = [fixed(speakers, job.text, unseen) for job in sets["asr_test_seen"]]
     return sets
 
 
@@ -154,7 +154,7 @@ def speakable(questions: list[str], answers: dict[str, LlmAnswer], config: MiniC
     return list(texts)
 
 
-def _until(first: list[str], then: list[str], seconds: float, speed: float) -> list[str]:
+def until(first: list[str], then: list[str], seconds: float, speed: float) -> list[str]:
     chosen: list[str] = []
     spoken_s = 0.0
     for text in dict.fromkeys([*first, *then]):
@@ -165,6 +165,6 @@ def _until(first: list[str], then: list[str], seconds: float, speed: float) -> l
     return chosen
 
 
-def _fixed(speakers: Speakers, text: str, voice: Voice) -> Job:
+def fixed(speakers: Speakers, text: str, voice: Voice) -> Job:
     job = speakers.job(text, voice.backend, voice.name)
     return Job(job.utterance, text, voice)

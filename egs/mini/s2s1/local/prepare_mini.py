@@ -16,7 +16,7 @@ from pathlib import Path
 from mini_config import MiniConfig
 from mini_held_out import HeldOut, read_outside
 from mini_open import AskLlm, OpenParts, open_texts, train_questions
-from mini_open_sets import plan_open_dev, plan_open_train
+from mini_open_sets import plan_open_dev, plan_open_speech, plan_open_train
 from mini_sentences import Sentences, make_sentences
 from mini_sets import Sets, plan_asr, plan_duplex, plan_tts, speakable
 from mini_sources import missing_voices, recorded_sources, spoken_sources
@@ -118,7 +118,7 @@ def add_open_text(
     config: MiniConfig,
     args: argparse.Namespace,
 ) -> None:
-    """Open text into asr_train and qa_train, and two development sets: asr_dev_open and qa_dev_open."""
+    """Open text into asr_train, tts_train and qa_train, and two development sets: asr_dev_open and qa_dev_open."""
     held = [*read_outside(args.held_out), *sentences.held_out]
     if args.real_speech:
         held += read_prompts(args.real_speech).values()
@@ -129,6 +129,7 @@ def add_open_text(
     answers |= timed("the LLM's answers to open questions", llm, asked, config.answers)
     asked = [question for question in asked if speakable([question], answers, config)]
     sets["asr_train"] += plan_open_train(texts, asked, voices, config)
+    sets["tts_train"] += plan_open_speech(texts, config)
     sets["asr_dev_open"] = plan_open_dev(texts, voices, TtsFolders().of("kokoro"), config)
     questions["train"] = questions["train"] + train_questions(asked)
     questions["dev_open"] = texts.qa_dev
