@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from freeze_omni.autocast import autocast_dtype
 from freeze_omni.frontend.pretrained import PretrainedConfig, PretrainedFrontend
 from freeze_omni.frontend.speech_model import SHIFT, WINDOW, Whisper
-from freeze_omni.shapes import silence_padding
 from freeze_omni.streaming import State
 
 EDGE_SAMPLES = 2 * SHIFT + WINDOW // 2
@@ -54,9 +53,7 @@ class CachedFrontend(PretrainedFrontend):
 
     def forward(self, wav: Tensor, lengths: Tensor, chunks: int = 1) -> tuple[Tensor, Tensor]:
         """As `PretrainedFrontend`; each chunk is as in use, whatever `chunks` says."""
-        counts, frames = lengths // self.shift_samples, wav.shape[1] // self.shift_samples
-        wav = nn.functional.pad(silence_padding(wav, lengths), (0, -wav.shape[1] % self.chunk_samples))
-        return self.step(wav, self.initial_state(len(wav), wav.device))[0][:, :frames], counts
+        return super().forward(wav, lengths)
 
     def initial_state(
         self, batch_size: int, device: torch.device | str | None = None, dtype: torch.dtype = torch.float
@@ -90,6 +87,9 @@ class CachedFrontend(PretrainedFrontend):
             done += k
         feats = torch.cat(pieces, dim=1).to(wav.dtype).reshape(len(wav), -1, self.output_size)
         return feats, state | {"samples": samples[:, wav.shape[1] :]}
+
+    def _all_at_once(self, wav: Tensor, chunks: int) -> Tensor:
+        return self.step(wav, self.initial_state(len(wav), wav.device))[0]
 
     def _begun_again(self, samples: Tensor, done: int, state: State) -> State:
         """The state in which rows whose positions are used up have heard the last `left_s` alone."""

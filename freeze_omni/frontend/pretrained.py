@@ -106,8 +106,7 @@ class PretrainedFrontend(nn.Module):
         counts, frames = lengths // self.shift_samples, wav.shape[1] // self.shift_samples
         missing = -wav.shape[1] % (chunks * self.chunk_samples)
         wav = nn.functional.pad(silence_padding(wav, lengths), (0, missing))
-        before = self.initial_state(len(wav), wav.device)["samples"]
-        return self._windows(torch.cat([before, wav], dim=1), chunks)[:, :frames], counts
+        return self._all_at_once(wav, chunks)[:, :frames], counts
 
     def initial_state(
         self, batch_size: int, device: torch.device | str | None = None, dtype: torch.dtype = torch.float
@@ -122,6 +121,11 @@ class PretrainedFrontend(nn.Module):
             raise ValueError(f"a step takes a multiple of {self.chunk_samples} samples, found {wav.shape[1]}")
         samples = torch.cat([state["samples"], wav], dim=1)
         return self._windows(samples, 1), {"samples": samples[:, wav.shape[1] :]}
+
+    def _all_at_once(self, wav: Tensor, chunks: int) -> Tensor:
+        """Samples (B, k * chunks * chunk_samples) from a stream's beginning to all of their features."""
+        before = self.initial_state(len(wav), wav.device)["samples"]
+        return self._windows(torch.cat([before, wav], dim=1), chunks)
 
     def _windows(self, samples: Tensor, chunks: int) -> Tensor:
         """Samples (B, left and look-ahead + k * chunk_samples) to the features (B, k * chunk_frames, output_size), by
