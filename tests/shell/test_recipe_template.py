@@ -83,6 +83,12 @@ def test_seconds_of_a_stage_that_ended_in_the_middle_count_with_the_rest(tmp_pat
     assert 9 <= int((stages / "unfinished.4").read_text()) <= 12
 
 
+def test_a_recipe_without_stages_of_its_own_ends_well(tmp_path):
+    """As egs/ablation, which sources the common functions and has no folders of a run."""
+    found = run("bash", "-c", f"set -euo pipefail; . {TEMPLATE}/stages/00_common.sh", cwd=tmp_path)
+    assert (found.returncode, found.stderr) == (0, "")
+
+
 def test_a_skipped_part_is_noticed(tmp_path):
     script = (
         f"set -euo pipefail; . {TEMPLATE}/stages/00_common.sh; expdir=exp; mine=; mkdir -p exp/.stages exp/work; "

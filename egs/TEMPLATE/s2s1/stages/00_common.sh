@@ -229,8 +229,9 @@ note_time() {
 
 # stage_now, stage_start: of the stage under way, empty between stages.
 note_unfinished() {
-    local part="${expdir}/${mine}.stages/unfinished.${stage_now}"
+    local part
     if [ -z "${stage_now}" ] || ! "${work_done}"; then return 0; fi
+    part=${expdir}/${mine}.stages/unfinished.${stage_now}
     if "${work_changed}"; then rm -f "${part}"; fi
     echo $(($(date +%s) - stage_start - aside_s + $(cat "${part}" 2>/dev/null || echo 0))) >"${part}"
 }
