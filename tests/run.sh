@@ -2,7 +2,8 @@
 # The tests: set up on first use, then ruff, mypy, shellcheck and the unit tests.
 #
 #   tests/run.sh                 linters and unit tests, in three minutes
-#   tests/run.sh --processes     tests that start recipes, trainings, servers or a browser as processes of their own
+#   tests/run.sh --processes     tests that start recipes or trainings as processes of their own
+#   tests/run.sh --servers       tests with a server, its clients or a browser
 #   tests/run.sh --recipe        the tiny recipe, all stages, from data to an answer
 #   tests/run.sh --corpora       stages 1 to 3 of every recipe, on miniatures of their corpora; of one a task all stages
 #   tests/run.sh --paper         the paper's recipe and configuration in miniature, all stages, two processes a training
@@ -23,6 +24,7 @@ fi
 # shellcheck source=/dev/null
 source "$root/tools/activate_python.sh"
 cd "$root"
+unset PYTHONDONTWRITEBYTECODE # else each process of a recipe compiles the package anew
 
 if [ "${1:-}" = --recipe ]; then
   shift
@@ -33,7 +35,13 @@ fi
 if [ "${1:-}" = --processes ]; then
   shift
   export OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
-  exec python -m pytest -m processes "$@" # one at a time: they wait for ports, processes and clocks
+  exec python -m pytest -n 2 -m processes "$@"
+fi
+
+if [ "${1:-}" = --servers ]; then
+  shift
+  export OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
+  exec python -m pytest -m servers "$@" # one at a time: they wait for ports and clocks
 fi
 
 if [ "${1:-}" = --corpora ]; then

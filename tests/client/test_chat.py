@@ -13,7 +13,7 @@ from freeze_omni.client.chat import Voices
 from tests.server.rig import loud, quiet, serving
 from tests.toy import toy_system
 
-pytestmark = pytest.mark.processes
+pytestmark = pytest.mark.servers
 
 
 @pytest.fixture(scope="module")

@@ -175,7 +175,7 @@ def docker() -> bool:
     return shutil.which("docker") is not None and run("docker", "info").returncode == 0
 
 
-@pytest.mark.processes
+@pytest.mark.servers
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
 def test_the_image_is_built_and_starts(device):
     """For CPUs, without the cluster's extra; with CUDA and Ray, as the nodes of a cluster have it."""

@@ -22,7 +22,7 @@ from tests.server.test_openai_client import client, say, until
 from tests.toy import toy_system
 
 pytestmark = [
-    pytest.mark.processes,
+    pytest.mark.servers,
     pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning"),
 ]
 

@@ -12,7 +12,7 @@ from openai import AsyncOpenAI
 from tests.server.rig import loud, pcm, quiet, serving
 from tests.toy import toy_system
 
-pytestmark = pytest.mark.processes
+pytestmark = pytest.mark.servers
 
 WAIT_S = 30
 

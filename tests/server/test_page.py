@@ -15,7 +15,7 @@ from tests.server.rig import loud, quiet, serving
 from tests.toy import toy_system
 
 pytestmark = [
-    pytest.mark.processes,
+    pytest.mark.servers,
     pytest.mark.skipif(CHROMIUM is None, reason="no chromium: apt-get install chromium"),
 ]
 WAIT = """

@@ -38,7 +38,7 @@ async def answered(talk):
     return (await talk.until("response.done"))[-1]["response"]["status"] in ("completed", "incomplete")
 
 
-@pytest.mark.processes
+@pytest.mark.servers
 def test_a_replica_that_serve_takes_away_ends_with_its_sessions(tmp_path):
     """A full replica sends clients to the other, then they are refused; on update each open session has its time."""
     apart(serve_and_take_away, tmp_path)

@@ -18,7 +18,7 @@ from freeze_omni.server.router import Full, Router, Unready
 from freeze_omni.session import events as ev
 from freeze_omni.session.session import SessionConfig
 
-pytestmark = pytest.mark.processes
+pytestmark = pytest.mark.servers
 
 LOST_S = 10.0
 

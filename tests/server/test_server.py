@@ -21,7 +21,7 @@ from tests.server.test_openai_client import client, say, talk, until
 from tests.toy import toy_system
 
 pytestmark = [
-    pytest.mark.processes,
+    pytest.mark.servers,
     pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning"),
 ]
 LIMITS = Limits(message_bytes=200_000, idle_s=0.7, audio_s=3.0, text_chars=50, messages_s=40, burst_s=2)

@@ -30,7 +30,7 @@ SPOKEN = [
 ]
 CONFIG = faults.FaultConfig(0.02, turns=1, paced=False, bad=11, patience_s=0.3, kills_s=(0.4, 0.5), stuck_s=30)
 pytestmark = [
-    pytest.mark.processes,
+    pytest.mark.servers,
     pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning"),
 ]
 

@@ -29,7 +29,7 @@ def test_another_answer_is_no_equal():
     assert one.equals(throughput.Said(1.0)) and not one.equals(other)
 
 
-@pytest.mark.processes
+@pytest.mark.servers
 def test_the_official_client_against_a_worker_process(model, tmp_path):
     folder = pack.save(model, tmp_path / "pack")
     found = asyncio.run(official.measure(folder, material.sounds(None, 1)))

@@ -10,7 +10,7 @@ from freeze_omni.server.router import Router
 from tests.bin.test_serve import broken, signals, start
 
 pytestmark = [
-    pytest.mark.processes,
+    pytest.mark.servers,
     pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning"),
 ]
 __all__ = ["broken", "signals"]

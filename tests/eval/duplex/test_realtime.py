@@ -163,7 +163,7 @@ def measured(folder, *words):
     return json.loads((folder / "out/duplex_scenes.json").read_text())["figures"]["duplex"]["kinds"]["interruption"]
 
 
-@pytest.mark.processes
+@pytest.mark.servers
 def test_a_server_that_is_not_ours_is_measured(interruption):
     with theirs() as url:
         figures = measured(interruption, "--server", url, "--header", "api-key: secret")
