@@ -62,6 +62,7 @@ OPTIONS: dict[str, tuple[Any, Any, str]] = {
     "shard_window": (8, int, "Shards whose utterances make batches together"),
     "stats_utterances": (200_000, int, "--collect_stats: of so many utterances, evenly from the training data; 0: all"),
     "max_minutes": (None, float_or_none, "Wall-clock budget of budgetcosine"),
+    "min_steps": (None, int_or_none, "Updates that a slow machine makes all the same, in up to four times max_minutes"),
     "save_steps": (None, int_or_none, "Updates from one checkpoint to the next inside an epoch; default: at its end"),
     "autocast": ("float32", str, "Type of training arithmetic; auto: bfloat16 where the hardware supports it"),
     "num_threads": (None, int_or_none, "CPU threads; default: OMP_NUM_THREADS"),
@@ -251,7 +252,7 @@ class BaseTask(AbsTask):
                 conf = options[f"scheduler{suffix}_conf"]
                 if args.num_iters_per_epoch:
                     conf.setdefault("max_steps", args.max_epoch * args.num_iters_per_epoch // args.accum_grad)
-                conf["max_minutes"] = args.max_minutes
+                conf |= {"max_minutes": args.max_minutes, "min_steps": args.min_steps}
 
     @classmethod
     def dry_run(cls, args: argparse.Namespace) -> str:

@@ -22,16 +22,18 @@ from freeze_omni.tasks.signals import Caught, caught_signals
 
 PLOT_EVERY_S = 600.0
 NO_CURVE = ("time", "loss_scale", "clip")  # endings of figures without a curve
+SLOWEST = 4.0  # `min_steps` makes a training at most so many times as long as its minutes
 
 
 class BudgetCosine(AbsBatchStepScheduler):
     """Linear warm-up, then a cosine from the peak to `final_scale` of it at the end of the budget.
 
     The position on the cosine is the larger of steps done / max_steps and seconds spent / max_minutes, so a training
-    takes a known time on any machine. Time spent is part of the state: a resumed training has what was left. In
-    distributed training the clock is that of rank 0.
+    takes a known time on any machine, or, with min_steps, has learned as much on a slow one. Time spent is part of the
+    state: a resumed training has what was left. In distributed training the clock is that of rank 0.
     warmup_steps: updates until the peak rate. max_steps, max_minutes: updates, and wall-clock minutes of training and
-    validation, in all; None for no limit. final_scale: the last rate as a share of the peak. clock: monotonic seconds.
+    validation, in all; None for no limit. min_steps: updates until which the minutes stretch, up to SLOWEST times.
+    final_scale: the last rate as a share of the peak. clock: monotonic seconds.
     """
 
     def __init__(
@@ -40,6 +42,7 @@ class BudgetCosine(AbsBatchStepScheduler):
         warmup_steps: int = 100,
         max_steps: int | None = None,
         max_minutes: float | None = None,
+        min_steps: int | None = None,
         final_scale: float = 0.0,
         clock: Callable[[], float] = time.monotonic,
     ):
@@ -47,7 +50,7 @@ class BudgetCosine(AbsBatchStepScheduler):
             raise ValueError("budgetcosine needs max_steps, max_minutes, or max_epoch with num_iters_per_epoch")
         self.optimizer, self.clock = optimizer, clock
         self.warmup_steps, self.final_scale = warmup_steps, final_scale
-        self.max_steps, self.max_minutes = max_steps, max_minutes
+        self.max_steps, self.max_minutes, self.min_steps = max_steps, max_minutes, min_steps
         self.step_num, self.elapsed_s = 0, 0.0
         self._last_s: float | None = None
         for group in optimizer.param_groups:
@@ -59,6 +62,8 @@ class BudgetCosine(AbsBatchStepScheduler):
         """Share of the budget that is used, 0 to 1."""
         by_steps = self.step_num / self.max_steps if self.max_steps else 0.0
         by_time = self.elapsed_s / (60 * self.max_minutes) if self.max_minutes else 0.0
+        if self.min_steps:
+            by_time = max(min(by_time, self.step_num / self.min_steps), by_time / SLOWEST)
         return min(1.0, max(by_steps, by_time))
 
     @property
@@ -88,7 +93,8 @@ class BudgetCosine(AbsBatchStepScheduler):
         self._set_rates()
 
     def __repr__(self) -> str:
-        return f"BudgetCosine({self.warmup_steps=}, {self.max_steps=}, {self.max_minutes=})".replace("self.", "")
+        budget = f"{self.max_steps=}, {self.max_minutes=}, {self.min_steps=}"
+        return f"BudgetCosine({self.warmup_steps=}, {budget})".replace("self.", "")
 
     def _spend(self) -> None:
         now = self.clock()

@@ -49,6 +49,17 @@ def test_time_decides_where_it_runs_out_first():
     assert scheduler.finished and optimizer.param_groups[0]["lr"] == 0
 
 
+@pytest.mark.parametrize(("seconds", "steps", "progress"), [(60, 5, 0.5), (60, 10, 1.0), (30, 10, 0.5), (240, 1, 1.0)])
+def test_a_slow_machine_makes_its_updates_in_more_minutes(seconds, steps, progress):
+    """The minutes and `min_steps` must both be over, unless four times the minutes are."""
+    scheduler, _, clock = make(max_minutes=1.0, min_steps=10)
+    scheduler.start()
+    clock.now = float(seconds)
+    for _ in range(steps):
+        scheduler.step()
+    assert scheduler.progress == progress and scheduler.finished == (progress == 1.0)
+
+
 def test_goes_on_with_what_was_left_after_a_resume():
     scheduler, _, clock = make(max_minutes=1.0)
     scheduler.start()
