@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from freeze_omni.engine.scheduler import READ_S, positions_read
 from freeze_omni.session.answer import own_answers
 from freeze_omni.session.ops import DrawToken, Hear, MakeSound, Op, Read, StartSpeech, execute
 from freeze_omni.session.reducer import MOST_DRAFTS
@@ -85,8 +86,17 @@ def cost(model: FreezeOmni, sessions: int) -> Cost:
         for loads, spent in ((listening, heard_times), (answering, answer_times))
     ]
     own_s = sum(heard_times[:2])
-    waits_s = max(*heard_times, *answer_times) / 2 if sessions > 1 else 0.0  # half of the batch under way
+    spent = zip(listening + answering, heard_times + answer_times, strict=True)
+    batches = [_batch_s(make(0), spent_s, sessions) for (_, make), spent_s in spent]
+    waits_s = max(batches) / 2 if sessions > 1 else 0.0  # half of the batch under way
     return Cost(max(work), own_s + waits_s + HEARD_BEFORE * (sessions - 1) * own_s)
+
+
+def _batch_s(op: Op, spent_s: float, sessions: int) -> float:
+    """Seconds of one batch of what takes `spent_s` for all sessions: the scheduler reads texts, here what closes turns,
+    in more than one."""
+    text = isinstance(op, Read) and op.predict and positions_read(op) > 1
+    return max(min(spent_s, READ_S), spent_s / sessions) if text else spent_s
 
 
 def _speech_tokens(

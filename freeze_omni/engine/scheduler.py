@@ -30,7 +30,7 @@ Key = Hashable
 HEARING, ENDING, FIRST_AUDIO, LATER, EARLY = range(5)
 LISTENING_OPS = 6  # of a chunk of audio; a job with more reads a long text again, to make room in the LLM's context
 SHARE_S = 0.25  # a piece of a long text counts as asked for this much later than the piece before
-READ_AT_ONCE = 64  # positions of long texts in one batch
+READ_AT_ONCE, READ_S = 64, 0.08  # most positions of texts in one batch, fewer where the LLM takes longer for them
 LOST_DEVICE: tuple[type[Exception], ...] = (getattr(torch, "AcceleratorError", MemoryError),)
 WRITING_S = 0.6  # time for the ten or so LLM tokens of a segment; their speech begins after the last
 
@@ -57,6 +57,7 @@ class Scheduler:
         self.slots: dict[Key, Slot] = {}
         self._emit, self._fail, self._observe, self._working = emit, fail, observe, working
         self._alone: set[Key] = set()
+        self._position_s = 0.0  # of a text, as the LLM has read lately
         self._detector = detector or EnergyDetector()
 
     def open(self, key: Key, config: SessionConfig, recorder: Recorder | None = None, alone: bool = False) -> None:
@@ -105,19 +106,23 @@ class Scheduler:
         """What is done next: the first of `ready`, and what can join it."""
         (first, _), first_key, _, lane = ready[0]
         wanted = group_key(lane.op)
-        room = 0 if first == HEARING else READ_AT_ONCE
+        room = 0 if first == HEARING else self._text_room() - positions_read(lane.op)
         batch = [ready[0][1:]]
         for (urgency, _), key, name, lane in ready[1:]:
             alone = key in self._alone or first_key in self._alone
             if len(batch) == self.config.max_batch or alone or group_key(lane.op) != wanted:
                 continue
-            positions = len(lane.op.embeds) if isinstance(lane.op, Read) else 0
+            positions = positions_read(lane.op)
             if urgency != HEARING and positions > 1:  # a piece of a text
                 if positions > room:
                     continue
                 room -= positions
             batch.append((key, name, lane))
         return batch
+
+    def _text_room(self) -> int:
+        """Positions of texts that a batch may read while others wait for it."""
+        return READ_AT_ONCE if not self._position_s else min(READ_AT_ONCE, int(READ_S / self._position_s))
 
     def _urgency(self, name: str, lane: Lane, slot: Slot, now_s: float) -> tuple[int, float]:
         if name == LISTEN:
@@ -145,6 +150,7 @@ class Scheduler:
         now_s = self.clock()
         self._observe("worked_s", now_s - begin_s)
         self._observe("batch_rows", len(ops))
+        self._learn_speed(sum(map(positions_read, ops)), now_s - begin_s)
         for (key, name, lane), result in zip(batch, results, strict=True):
             slot = self.slots.get(key)
             if slot is None or slot.lanes.get(name) is not lane:
@@ -155,6 +161,12 @@ class Scheduler:
                 if name == WRITE:
                     self._observe("llm_token_s", now_s - begin_s)
                 self._guard(key, slot.deliver, name, result, now_s)
+
+    def _learn_speed(self, positions: int, took_s: float) -> None:
+        """From batches that read texts: in others the weights are read for a few positions alone."""
+        if positions >= READ_AT_ONCE // 8:
+            took_s /= positions
+            self._position_s = took_s if not self._position_s else 0.75 * self._position_s + 0.25 * took_s
 
     def _execute(self, ops: list[Op]) -> list[Any]:
         """Results; if a batch fails, each alone, so that a fault ends its own session only. Raises what a device says
@@ -179,3 +191,8 @@ class Scheduler:
         logging.warning("session %s ends: %s: %s", key, type(error).__name__, error)
         self.close(key)
         self._fail(key, str(error) or type(error).__name__)
+
+
+def positions_read(op: Op | None) -> int:
+    """What an operation has the LLM read."""
+    return len(op.embeds) if isinstance(op, Read) else 0

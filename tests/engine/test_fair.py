@@ -27,16 +27,16 @@ def model(tmp_path_factory):
 
 
 class Watched(Rig):
-    """Remembers the operations of each batch; every batch takes `step_s`."""
+    """Remembers the operations of each batch; every batch takes `step_s`, and `position_s` for what the LLM reads."""
 
-    def __init__(self, model, monkeypatch, step_s=0.02, **config):
+    def __init__(self, model, monkeypatch, step_s=0.02, position_s=0.0, **config):
         super().__init__(model, gather_ms=0, **config)
         self.batches = []
         real = engine.execute
 
         def execute(model, ops):
             self.batches.append(ops)
-            self.now_s += step_s
+            self.now_s += step_s + position_s * self.positions(ops)
             return real(model, ops)
 
         monkeypatch.setattr(engine, "execute", execute)
@@ -98,8 +98,25 @@ def test_many_long_texts_make_no_long_batch(model, monkeypatch):
     for key in keys:
         rig.put(key, ev.TextInput(LONG))
     rig.run()
-    assert max(map(rig.positions, rig.batches)) <= engine.READ_AT_ONCE + READ_POSITIONS
+    assert max(map(rig.positions, rig.batches)) <= engine.READ_AT_ONCE
     assert all(rig.text(key) for key in keys)
+
+
+def test_a_slow_llm_reads_fewer_texts_at_once(model, monkeypatch):
+    """Of short texts one fits into the time that a batch may take; a fast LLM reads most of them together."""
+    most = {}
+    for position_s in (0.0, 0.01):
+        with monkeypatch.context() as patch:
+            rig = Watched(model, patch, step_s=0.0, position_s=position_s, max_sessions=16)
+            rig.open(*range(9), turn_detection=TurnDetection.MANUAL)
+            rig.run()
+            rig.batches.clear()
+            for key in range(9):
+                rig.put(key, ev.Remember("moo " * 4, "Yes."))
+            rig.run()
+            most[position_s] = max(map(rig.positions, rig.batches))
+            longest = max(len(op.embeds) for ops in rig.batches for op in ops if isinstance(op, Read))
+    assert most[0.01] == longest < most[0.0] <= engine.READ_AT_ONCE
 
 
 def test_a_history_that_is_read_again_lets_others_be_heard(model, monkeypatch):
