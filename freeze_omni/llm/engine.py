@@ -57,6 +57,10 @@ class LlmEngine(Protocol):
         """Sessions that there are caches for."""
 
     @property
+    def forks_share(self) -> bool:
+        """Whether a fork has what it was forked from in common with it, so that it costs only what it reads itself."""
+
+    @property
     def order(self) -> ReadingOrder:
         """The order in which a dialogue is read."""
 

@@ -36,6 +36,7 @@ class FrozenLLM(nn.Module):
     """
 
     most_dialogues = 2**31  # caches take memory as they grow
+    forks_share = False
     own_positions = 0  # of the context, taken before anything is read
     packing = True  # of passes over rows of different lengths: only their real positions are computed
     checkpointing = False  # of passes with gradient: layers keep their input alone, and are computed again

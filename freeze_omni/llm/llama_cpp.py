@@ -72,6 +72,7 @@ class LlamaCppLLM:
 
     own_positions = 0
     most_dialogues = MOST_SEQUENCES // 3  # a dialogue's, its open turn's and a draft's
+    forks_share = True
 
     def __init__(self, file: GgufFile, config: Any, tokenizer: Any, source: str, chat: ChatTexts | None = None):
         """Opens the model. Raises LlmError if llama.cpp cannot."""

@@ -116,9 +116,9 @@ class Turn:
     """An open user turn. `body` are the positions read so far after the turn's prefix: prompt and speech.
 
     listening: state of the listening chain. cache: belongs to this turn alone. unread (P, E): what opens the turn,
-    until the LLM reads it together with the first speech. last (E,): hidden state of the last position read. loudest:
-    level of its loudest chunk; silent: chunks since the last that was not far below. ahead: the turn as it will be if
-    the user stays silent.
+    until the LLM reads it, at the latest together with the first speech. last (E,): hidden state of the last position
+    read. loudest: level of its loudest chunk; silent: chunks since the last that was not far below. ahead: the turn as
+    it will be if the user stays silent.
     """
 
     listening: State
@@ -139,6 +139,12 @@ def open_turn(model: FreezeOmni, cache: Cache, prefix: list[int]) -> Turn:
     prompt = model.prompt.weight.detach().to(start.dtype)
     state = model.listening.initial_state(1, model.device)
     return Turn(state, cache, torch.cat([start, prompt]), body=(prompt,))
+
+
+def opened(turn: Turn) -> Job[Turn]:
+    """The turn after the LLM has read what opens it."""
+    last = yield from reading(turn.unread, turn.cache)
+    return replace(turn, unread=None, last=last.hidden)
 
 
 def hearing(

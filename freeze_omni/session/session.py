@@ -15,7 +15,7 @@ from freeze_omni.session import events as ev
 from freeze_omni.session import history as past
 from freeze_omni.session.answer import Answer, AnswerConfig, own_answers
 from freeze_omni.session.draft import Begun, Draft, Generators, begun, closing, spoken_mark, turn_ends
-from freeze_omni.session.history import Turn, embed, hearing, open_turn
+from freeze_omni.session.history import Turn, embed, hearing, open_turn, opened
 from freeze_omni.session.ops import Job, drive
 from freeze_omni.session.reducer import TurnConfig, TurnDetection, TurnState, drop_draft, initial_turns, step
 from freeze_omni.system import FreezeOmni
@@ -148,10 +148,12 @@ class SpeechSession:
         self._said: list[int] = []
         self._spoken_text: str | None = None  # of the last turn, while the history has its speech and should have text
         self._heard_after: past.History | None = None  # the history after which the open turn was heard
+        self._next: tuple[past.History, Turn] | None = None  # the turn after a history, opened while nobody waited
 
     def _starting(self) -> Job[SpeechSession]:
         self._check_room()
         self.history = yield from past.starting(self.model, self._system(self.config))
+        yield from self._opening_next()
         return self
 
     def _system(self, config: SessionConfig) -> str:
@@ -251,6 +253,8 @@ class SpeechSession:
                     actions.append(item)
         if isinstance(event, ev.Event) and self.turn is None and self.answering is None:
             yield from self._keeping_text()  # nobody waits now
+            if isinstance(event, ev.Played | ev.SystemPrompt) and not self.state.answering:
+                yield from self._opening_next()
         return actions
 
     def making(self, lane: str) -> Job[list[ev.Action]]:
@@ -318,13 +322,24 @@ class SpeechSession:
         longer fit, the turn is heard after a shorter history, and the answer being made keeps the longer one."""
         if self.answering is None:
             yield from self._keeping_text()
-        room = 2 * self.rules.max_turn_chunks + self._answer_room()
-        before = yield from past.making_room(self.model, self.history, room)
+        before = yield from past.making_room(self.model, self.history, self._turn_room())
         if self.answering is None:
             self.history = before
         self._heard_after = before
+        ready, self._next = self._next, None
+        if ready is not None and ready[0] is before:
+            self.turn = ready[1]
+            return
         cache = before.cache.fork() if before is self.history else before.cache
         self.turn = open_turn(self.model, cache, before.prefix(self.model))
+
+    def _opening_next(self) -> Job[None]:
+        """While nobody waits the LLM reads what opens a turn, so that the first step of the next one reads words alone.
+        If the history changes before, it is read again. Not where an idle session would hold its history twice."""
+        if self.model.llm.forks_share and (self._next is None or self._next[0] is not self.history):
+            self.history = yield from past.making_room(self.model, self.history, self._turn_room())
+            turn = open_turn(self.model, self.history.cache.fork(), self.history.prefix(self.model))
+            self._next = self.history, (yield from opened(turn))
 
     def _read_as_is(self, turn: Turn) -> bool:
         """Whether a turn was heard after the present history: otherwise it is read again."""
@@ -360,7 +375,7 @@ class SpeechSession:
 
     def _begin(self, new: Begun) -> None:
         self.answering, self.history, self._answer_start = new
-        self._heard_after = None  # the cache from before the turn is not needed any more
+        self._heard_after = self._next = None  # the cache from before the turn is not needed any more
         self._said, self.kept_text = [], ""
 
     def _reading_turn(self, turn: Tensor, predict: bool = False) -> Job[LlmOutput]:
@@ -395,6 +410,9 @@ class SpeechSession:
         answer = self.history.turns[-1][in_turn:]
         self.history = yield from past.rereading_last_turn(self.model, self.history, question, answer)
         self._answer_start = (len(question), 0)
+
+    def _turn_room(self) -> int:
+        return 2 * self.rules.max_turn_chunks + self._answer_room()
 
     def _answer_room(self) -> int:
         return self.answers.generation.max_new_tokens + len(self.model.prompt.weight) + ROOM_TO_SPARE
