@@ -12,6 +12,7 @@ from freeze_omni.adapter.output import AdapterOutput
 from freeze_omni.duplex.reference import SIZE as REFERENCE_SIZE
 from freeze_omni.duplex.reference import EchoReference
 from freeze_omni.encoder.search import Said
+from freeze_omni.frontend.transcriber import Transcriber, up_to
 from freeze_omni.shapes import silence_padding
 from freeze_omni.streaming import Augment, State, join_parts, part_state
 
@@ -21,7 +22,7 @@ class ListeningOutput(NamedTuple):
 
     feats (B, F, bins): features. frames (B, T, D): encoder frames, lengths (B,) of them. logits (B, T, V): of the CTC
     head. adapted: positions for the LLM, None without an adapter. before (B,): CTC unit before the first frame. said:
-    the words of a model with a word search.
+    the words of a model with a word search, or the LLM's tokens for those of a transcriber.
     """
 
     feats: Tensor
@@ -36,7 +37,8 @@ class ListeningOutput(NamedTuple):
 class Listening:
     """Features, encoder, CTC head and adapter as one streaming part, which refers to them and holds no weights.
     search: from the head's letters to words, for CTC units of kind `word`; chunk_samples: of a streaming step;
-    reference: of a model whose state head reads what the system plays, which comes with each chunk's summary."""
+    reference: of a model whose state head reads what the system plays, which comes with each chunk's summary;
+    transcriber: says the words in place of a search, from what the frontend hears."""
 
     def __init__(
         self,
@@ -47,9 +49,10 @@ class Listening:
         search: Any = None,
         chunk_samples: int = 2560,
         reference: EchoReference | None = None,
+        transcriber: Transcriber | None = None,
     ) -> None:
         self.frontend, self.encoder, self.ctc, self.adapter, self.search = frontend, encoder, ctc, adapter, search
-        self.chunk_samples, self.reference = chunk_samples, reference
+        self.chunk_samples, self.reference, self.transcriber = chunk_samples, reference, transcriber
 
     @property
     def delay_samples(self) -> int:
@@ -59,7 +62,8 @@ class Listening:
     @property
     def end_samples(self) -> int:
         """Silence after which all that was said is there: the delay, and what the word search waits for."""
-        chunks = 0 if self.search is None else self.search.end_chunks
+        says = self.transcriber or self.search
+        chunks = 0 if says is None else says.end_chunks
         return self.delay_samples + chunks * self.chunk_samples
 
     def initial_state(self, batch_size: int, device: torch.device | str | None = None) -> State:
@@ -69,6 +73,8 @@ class Listening:
             parts["adapter"] = self.adapter
         if self.search is not None:
             parts["search"] = self.search
+        if self.transcriber is not None:
+            parts["transcriber"] = self.transcriber
         if self.reference is not None:
             parts["reference"] = self.reference
         return join_parts({name: part.initial_state(batch_size, device) for name, part in parts.items()})
@@ -76,12 +82,13 @@ class Listening:
     def step(self, wav: Tensor, state: State, played: Tensor | None = None) -> tuple[ListeningOutput, State]:
         """Whole chunks of samples (B, k * chunk_samples) in [-1, 1]; played: what the system played meanwhile, as many,
         None for nothing. Raises ValueError for other sizes."""
-        feats, frontend = self.frontend.step(wav, part_state(state, "frontend"))
-        frames, encoder = self.encoder.step(feats, part_state(state, "encoder"))
+        heard = {name: part_state(state, name) for name in ("frontend", "transcriber")}
+        feats, said, after = self._hear(wav, heard)
+        frames, after["encoder"] = self.encoder.step(feats, part_state(state, "encoder"))
         logits = self.ctc(frames)
         before = part_state(state, "ctc")
-        after = {"frontend": frontend, "encoder": encoder, "ctc": self.ctc.advance(logits, before)}
-        adapted = said = None
+        after["ctc"] = self.ctc.advance(logits, before)
+        adapted = None
         if self.search is not None:
             said, after["search"] = self.search.step(logits, part_state(state, "search"))
         if self.adapter is not None:
@@ -102,10 +109,9 @@ class Listening:
 
         chunk_size: encoder frames of a chunk, 0 for infinite, None as configured. augment: SpecAugment on the features.
         """
-        feats, sizes = self.features(wav, lengths)
+        feats, sizes, said = self._hear_all(wav, lengths)
         frames, sizes = self.encoder(feats, sizes, chunk_size, augment=augment)
         logits = self.ctc(frames)
-        said = None
         if self.search is not None:  # features, as they are computed once, need not end in silence
             said = self.search(logits, sizes, end=wav.dim() == 3)
         adapted = None if self.adapter is None else self.adapter(frames, sizes, ctc_logits=logits, said=said)
@@ -115,6 +121,38 @@ class Listening:
         return ListeningOutput(feats, frames, sizes, logits, adapted, before, said)
 
     __call__ = forward
+
+    def _hear(self, wav: Tensor, state: dict[str, State]) -> tuple[Tensor, Said | None, dict[str, State]]:
+        """Whole chunks of samples to features, what the transcriber says, and the states of the two."""
+        if self.transcriber is None:
+            feats, after = self.frontend.step(wav, state["frontend"])
+            return feats, None, {"frontend": after}
+        heard, ahead, frontend = [], [], state["frontend"]
+        silence = wav.new_zeros(len(wav), self.transcriber.config.silence_chunks * self.chunk_samples)
+        for chunk in wav.split(self.chunk_samples, dim=1):
+            feats, frontend = self.frontend.step(chunk, frontend)
+            heard.append(feats)
+            ahead.append(self.frontend.step(silence, frontend)[0] if silence.shape[1] else feats[:, :0])
+        feats, later = torch.cat(heard, dim=1), torch.stack(ahead, dim=1)
+        levels = wav.unflatten(1, (-1, self.chunk_samples)).square().mean(2).sqrt()
+        size, stack = feats.shape[2] // self.transcriber.stack, self.transcriber.stack
+        frames = feats.reshape(len(wav), -1, size)
+        later = later.reshape(len(wav), len(heard), later.shape[2] * stack, size)
+        said, after = self.transcriber.step(frames, later, levels, state["transcriber"])
+        return feats, said, {"frontend": frontend, "transcriber": after}
+
+    def _hear_all(self, wav: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor, Said | None]:
+        """As `features`, and what the transcriber says."""
+        if self.transcriber is None:
+            return *self.features(wav, lengths), None
+        if wav.dim() == 3:
+            raise ValueError("a transcriber hears sound, not features: give samples")
+        parts = {"frontend": self.frontend, "transcriber": self.transcriber}
+        counts, frames = lengths // self.frontend.shift_samples, wav.shape[1] // self.frontend.shift_samples
+        wav = nn.functional.pad(silence_padding(wav, lengths), (0, -wav.shape[1] % self.chunk_samples))
+        state = {name: part.initial_state(len(wav), wav.device) for name, part in parts.items()}
+        feats, said, _ = self._hear(wav, state)
+        return feats[:, :frames], counts, up_to(said, -(-lengths // self.chunk_samples))
 
     def with_end(self, wav: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Recordings (B, S), lengths (B,) with the silence after them in which their last frames come; features

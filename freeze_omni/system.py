@@ -1,6 +1,6 @@
 """FreezeOmni: the paper's parts, composed from one configuration around one frozen LLM."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -19,9 +19,10 @@ from freeze_omni.encoder.config import EncoderConfig
 from freeze_omni.encoder.ctc import build_ctc
 from freeze_omni.encoder.encoder import SpeechEncoder
 from freeze_omni.encoder.search import SearchConfig
-from freeze_omni.frontend.build import build_frontend
+from freeze_omni.frontend.build import build_frontend, build_transcriber
 from freeze_omni.frontend.fbank import Fbank, FbankConfig
 from freeze_omni.frontend.pretrained import PretrainedConfig, PretrainedFrontend
+from freeze_omni.frontend.transcriber import TranscriberConfig
 from freeze_omni.listening import Listening
 from freeze_omni.llm.chat import ChatTexts
 from freeze_omni.llm.engine import LlmEngine
@@ -29,7 +30,7 @@ from freeze_omni.llm.frozen import FrozenLLM
 from freeze_omni.llm.generate import GenerationConfig
 from freeze_omni.llm.llama_cpp import LlamaCppLLM
 from freeze_omni.llm.tuned import PART, LlmTuningConfig, build_tuning, tuned
-from freeze_omni.llm.units import CtcUnits
+from freeze_omni.llm.units import INCOMPLETE, CtcUnits
 from freeze_omni.quantised import FewBits, quantise
 from freeze_omni.rates import Rates
 from freeze_omni.speech_decoder.config import SpeechDecoderConfig
@@ -57,7 +58,8 @@ class LlmConfig:
 class SystemConfig:
     """Everything that a packed model's config.yaml says.
 
-    frontend: a pretrained speech model that makes the features; None: fbank, the paper's.
+    frontend: a pretrained speech model that makes the features; None: fbank, the paper's. transcriber: its decoder,
+    which says the words in place of a CTC head and its search; None: it does not.
     parts: the parts that the model has; None for all. ctc_units, llm_size: sizes by which the weights are checked
     before anything large is read; a model of 0 units has no CTC head and transcribes nothing. prompt: prompt vectors
     before the speech of every user turn (stage 1.3). task_tokens: vectors of stage 1.2, which only transcripts by the
@@ -83,6 +85,7 @@ class SystemConfig:
     rates: Rates = field(default_factory=Rates)
     fbank: FbankConfig = field(default_factory=FbankConfig)
     frontend: PretrainedConfig | None = None
+    transcriber: TranscriberConfig | None = None
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     prompt: int = 25
     task_tokens: int = 0
@@ -123,6 +126,8 @@ class SystemConfig:
             raise ValueError(
                 "history: text needs the words of a CTC head, and this model has none: set history: speech"
             )
+        if self.has("transcriber") and self.frontend is None:
+            raise ValueError("transcriber: it is the decoder of a frontend, and this model has none")
         if self.has("speech_decoder"):
             text_styler(self.text_style)  # raises ImportError if what it needs is missing
         rates, codec, encoder = self.rates, self.codec, self.encoder
@@ -146,6 +151,7 @@ class SystemConfig:
     def own_parts(self) -> tuple[str, ...]:
         """The parts that the model has, in the order of PARTS."""
         absent = {"frontend": self.frontend is None, "task_tokens": not self.task_tokens}
+        absent["transcriber"] = self.transcriber is None
         absent[PART] = self.llm_tuning is None
         return tuple(name for name in PARTS if (name in self.parts if self.parts else not absent.get(name)))
 
@@ -160,7 +166,8 @@ class SystemConfig:
 
 WITHOUT_LLM = ("frontend", "encoder", "ctc", "codec")
 PARTS = (
-    "frontend", "encoder", "ctc", "adapter", "prompt", "state_head", "speech_decoder", "codec", "task_tokens", PART
+    "frontend", "transcriber", "encoder", "ctc", "adapter", "prompt", "state_head", "speech_decoder", "codec",
+    "task_tokens", PART,
 )  # fmt: skip
 """All parts, by the prefixes of their checkpoints."""
 FEW_BITS = {"encoder": ("place",), "speech_decoder": ()}
@@ -178,6 +185,7 @@ def build_parts(
     frame_size = config.encoder.size
     makers: dict[str, Callable[[], nn.Module]] = {
         "frontend": lambda: build_frontend(config.frontend),
+        "transcriber": lambda: build_transcriber(config.transcriber, config.frontend),
         "encoder": lambda: SpeechEncoder(config.encoder),
         "ctc": lambda: build_ctc(frame_size, config.ctc_units),
         "adapter": lambda: build_adapter(config.adapter, frame_size, config.llm_size, unit_embeds, words),
@@ -221,8 +229,11 @@ class FreezeOmni(nn.Module):
         llm = None if llm is None else llm.plain
         reads_units = config.has("adapter") and config.adapter.needs_unit_embeds
         embeds = units.embeddings(llm) if reads_units else None
-        self.search = units.search(config.search) if units and config.has("ctc") else None
-        words = word_tokens(units, llm) if config.has("adapter") else None
+        searches = units is not None and config.has("ctc") and not config.has("transcriber")
+        self.search = units.search(config.search) if searches else None
+        words = None
+        if config.has("adapter"):
+            words = own_tokens(llm) if config.has("transcriber") else word_tokens(units, llm)
         with nullcontext() if state is None else without_weights():
             parts = build_parts(config, embeds, llm if isinstance(llm, FrozenLLM) else None, words)
         self.trained_parts = tuple(parts)
@@ -264,8 +275,12 @@ class FreezeOmni(nn.Module):
     def listening(self) -> Listening:
         """The chain from samples to positions of the LLM."""
         adapter = self.adapter if self.has("adapter") else None
-        search, chunk = self.search, self.rates.chunk_samples
-        return Listening(self.frontend, self.encoder, self.ctc, adapter, search, chunk, self.reference)
+        return self._listening(adapter, self.reference)
+
+    def _listening(self, adapter: Any, reference: EchoReference | None) -> Listening:
+        transcriber = self.transcriber if self.has("transcriber") else None
+        frontend, chunk = self.frontend, self.rates.chunk_samples
+        return Listening(frontend, self.encoder, self.ctc, adapter, self.search, chunk, reference, transcriber)
 
     @property
     def device(self) -> torch.device:
@@ -284,17 +299,24 @@ class FreezeOmni(nn.Module):
 
     @torch.no_grad()
     def transcribe(self, wav: Tensor, lengths: Tensor, chunk_size: int | None = None) -> list[str]:
-        """Audio (B, S) at 16 kHz, lengths (B,) to what the CTC head reads, all at once, in chunks as `Listening`."""
-        listening = Listening(self.frontend, self.encoder, self.ctc, None, self.search, self.rates.chunk_samples)
+        """Audio (B, S) at 16 kHz, lengths (B,) to what is read of it, all at once, in chunks as `Listening`."""
+        listening = self._listening(None, None)
         heard = listening(*listening.with_end(wav, lengths), chunk_size)
-        return [self.units.decode(ids) for ids in listening.units(heard)]
+        return [self.written(ids) for ids in listening.units(heard)]
+
+    def written(self, units: Sequence[int]) -> str:
+        """What `Listening.units` says, as text that only grows."""
+        if not self.has("transcriber"):
+            return self.units.decode(units)
+        text = self.llm.tokenizer.decode(units, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        return text.rstrip(INCOMPLETE).strip()
 
     @torch.no_grad()
     def turn_marks(self, last: Tensor) -> list[str]:
         """The marks that end spoken turns, by the LLM's hidden state (N, E) at the last position of each: the likelier
         of full stop and question mark if the adapter sends words alone, which the LLM would not read as a text's end.
         """
-        if self.adapter.punctuates:
+        if self.adapter.punctuates or self.has("transcriber"):
             return [""] * len(last)
         marks = self.llm.order.marks
         scores = self.llm.logits(last, [ids[0] for ids in marks.values()])
@@ -316,6 +338,11 @@ def word_tokens(units: CtcUnits | None, llm: LlmEngine | None) -> WordTokens | N
     if units is None or llm is None or units.kind != "word":
         return None
     return WordTokens(units.word_ids(llm.tokenizer), llm.embed)
+
+
+def own_tokens(llm: LlmEngine) -> WordTokens:
+    """For words that are said in the LLM's tokens."""
+    return WordTokens(torch.arange(llm.vocab_size).expand(2, -1)[..., None], llm.embed)
 
 
 def _check_frontend(config: SystemConfig, frontend: PretrainedFrontend) -> None:

@@ -11,6 +11,7 @@ from freeze_omni.bin.errors import user_errors
 from freeze_omni.checkpoint import PartsSource, described_parts, load_parts, read_model, require_tuning
 from freeze_omni.config import ConfigError, as_mapping, build, read_yaml
 from freeze_omni.data.audio import read_audio
+from freeze_omni.frontend.load_transcriber import read_transcriber
 from freeze_omni.llm.source import pinned
 from freeze_omni.llm.tuned import PART as LLM_TUNING
 from freeze_omni.pack import check_replaceable, find, gguf_file, load, save
@@ -32,7 +33,10 @@ def parser() -> argparse.ArgumentParser:
     few_bits = "encoder, speech_decoder: matrices that a CPU keeps in float16 or int8; packed weights stay in float32"
     options.add_argument("--few_bits", type=pair, nargs="+", default=[], metavar="PART=BITS", help=few_bits)
     options.add_argument("--units", help="folder of the CTC units; needed without --base")
-    options.add_argument("--parts", required=True, nargs="+", metavar="PATH:PART,PART", help=parts)
+    options.add_argument("--parts", nargs="+", default=[], metavar="PATH:PART,PART", help=parts)
+    transcriber = "the frontend's Whisper, folder or hub id: its decoder says the words, in place of the word search"
+    options.add_argument("--transcriber", metavar="MODEL", help=transcriber)
+    options.add_argument("--language", default="en", help="of the transcriber, if it knows many; default: en")
     options.add_argument("--base", help=base)
     options.add_argument("--voice", help="sound file of the voice to speak with")
     options.add_argument("--config", help="YAML with further keys of SystemConfig")
@@ -52,6 +56,13 @@ def pair(text: str) -> tuple[str, str]:
 
 def assemble(args: argparse.Namespace) -> FreezeOmni:
     """The model of the command line. Raises ConfigError or ValueError for what does not fit."""
+    if not args.parts and not (args.base and args.transcriber):
+        raise ConfigError("--parts is missing: give it, or --base PACK with --transcriber MODEL")
+    model = _of_parts(args)
+    return model if args.transcriber is None else with_transcriber(model, args.transcriber, args.language)
+
+
+def _of_parts(args: argparse.Namespace) -> FreezeOmni:
     sources = [PartsSource.parse(text) for text in args.parts]
     chosen: dict[str, Any] = {} if args.system is None else {"system_prompt": args.system}
     if args.few_bits:
@@ -64,7 +75,7 @@ def assemble(args: argparse.Namespace) -> FreezeOmni:
     mapping: dict[str, Any] = (read_yaml(args.config) if args.config else {}) | chosen
     llm = pinned(args.llm, args.llm_revision)
     model = read_model(sources, llm, args.units, None, mapping, args.llm_dtype, args.config or "--parts")
-    if missing := set(PARTS) - {"frontend", "task_tokens", LLM_TUNING} - set(model.trained_parts):
+    if missing := set(PARTS) - {"frontend", "transcriber", "task_tokens", LLM_TUNING} - set(model.trained_parts):
         raise ConfigError(f"--parts: no checkpoint for {', '.join(sorted(missing))}")
     return model
 
@@ -82,6 +93,20 @@ def replace_parts(base: str, sources: list[PartsSource], chosen: Mapping[str, An
     mapping |= chosen
     kept = {name: value for name, value in model.state_dict().items() if name.split(".")[0] not in found}
     return FreezeOmni(build(SystemConfig, mapping, where=base), model.llm, model.units, kept | join_parts(found))
+
+
+def with_transcriber(model: FreezeOmni, source: str, language: str) -> FreezeOmni:
+    """The model whose words are said by the decoder of its frontend's Whisper. Raises ConfigError or ValueError for
+    another model, or an adapter that sends no words."""
+    keys, weights = read_transcriber(source, model.llm.tokenizer, language)
+    mapping = as_mapping(model.config) | {"transcriber": keys}
+    if (mapping["adapter"] or {}).get("words") is None:
+        raise ConfigError("--transcriber: for models with the adapter `words`, to which it says the words")
+    if mapping["parts"]:
+        mapping["parts"] = sorted({*mapping["parts"], "transcriber"})
+    state = {name: value for name, value in model.state_dict().items() if not name.startswith("transcriber.")}
+    state |= join_parts({"transcriber": weights})
+    return FreezeOmni(build(SystemConfig, mapping, where="--transcriber"), model.llm, model.units, state)
 
 
 @user_errors(OSError, ValueError, name="pack")

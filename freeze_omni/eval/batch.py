@@ -27,7 +27,7 @@ def hear(model: FreezeOmni, sounds: Sequence[np.ndarray], chunk_size: int | None
 
 def texts(model: FreezeOmni, heard: ListeningOutput) -> list[str]:
     """Transcripts of the CTC head."""
-    return [" ".join(model.units.decode(ids).split()) for ids in model.listening.units(heard)]
+    return [" ".join(model.written(ids).split()) for ids in model.listening.units(heard)]
 
 
 def context(model: FreezeOmni, rounds: Rounds = ()) -> Tensor:

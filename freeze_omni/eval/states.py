@@ -122,7 +122,7 @@ def stream(
                 said[row].append([round(value, 4) for value in found[row].tolist()])
                 units[row] += new_units[row]
     return [
-        {"probabilities": row, "transcript": " ".join(model.units.decode(ids).split())}
+        {"probabilities": row, "transcript": " ".join(model.written(ids).split())}
         for row, ids in zip(said, units, strict=True)
     ]
 

@@ -21,10 +21,15 @@ DTYPES = {0: np.float32, 1: np.int8, 2: np.int16, 3: np.int32, 4: np.float16}
 PARTS = {
     "self_attention/layer_norm": "self_attn_layer_norm",
     "self_attention/linear_1": "self_attn.out_proj",
+    "attention/layer_norm": "encoder_attn_layer_norm",
+    "attention/linear_0": "encoder_attn.q_proj",
+    "attention/linear_2": "encoder_attn.out_proj",
     "ffn/layer_norm": "final_layer_norm",
     "ffn/linear_0": "fc1",
     "ffn/linear_1": "fc2",
 }
+JOINED = {"self_attention/linear_0": ("self_attn", "qkv"), "attention/linear_1": ("encoder_attn", "kv")}
+"""What is one there: queries, keys and values."""
 FIELDS = {"gamma": "weight", "beta": "bias", "weight": "weight", "bias": "bias"}
 
 
@@ -79,20 +84,9 @@ def _read_ctranslate2(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
 
     Raises ConfigError: the file is no Whisper, or its weights are quantised to integers.
     """
-    path = folder / CTRANSLATE2
-    try:
-        with path.open("rb") as stream:
-            tensors = {name.removeprefix("encoder/"): value for name, value in _tensors(stream)}
-    except (struct.error, ValueError, KeyError, UnicodeDecodeError) as error:
-        raise ConfigError(f"--encoder {path}: no CTranslate2 Whisper that can be read ({error})") from None
-    if any(value.dtype == np.int8 for value in tensors.values()):
-        raise ConfigError(f"--encoder {path}: its weights are integers: take the float16 or float32 version")
+    tensors = read_tensors(folder / CTRANSLATE2, "encoder/")
     heads = int(tensors.pop("num_heads"))
-    state = {
-        ours: torch.from_numpy(value.astype(np.float32))
-        for name, value in tensors.items()
-        for ours, value in _named(name, value)
-    }
+    state = named(tensors)
     size, bins, _ = state["conv1.weight"].shape
     layers = 1 + max(int(name.split(".")[1]) for name in state if name.startswith("layers."))
     config = {
@@ -103,7 +97,31 @@ def _read_ctranslate2(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     return config, state
 
 
-def _tensors(stream: BinaryIO) -> Iterator[tuple[str, np.ndarray]]:
+def read_tensors(path: Path, part: str) -> dict[str, np.ndarray]:
+    """The tensors of "encoder/" or "decoder/" of a CTranslate2 Whisper, by their names after it.
+
+    Raises ConfigError: the file is no Whisper, or its weights are quantised to integers.
+    """
+    try:
+        with path.open("rb") as stream:
+            tensors = {name.removeprefix(part): value for name, value in _tensors(stream, part)}
+    except (struct.error, ValueError, KeyError, UnicodeDecodeError) as error:
+        raise ConfigError(f"--encoder {path}: no CTranslate2 Whisper that can be read ({error})") from None
+    if any(value.dtype == np.int8 and value.ndim for value in tensors.values()):
+        raise ConfigError(f"--encoder {path}: its weights are integers: take the float16 or float32 version")
+    return tensors
+
+
+def named(tensors: dict[str, np.ndarray]) -> dict[str, Tensor]:
+    """In float32, by transformers' names."""
+    return {
+        ours: torch.from_numpy(value.astype(np.float32))
+        for name, value in tensors.items()
+        for ours, value in _named(name, value)
+    }
+
+
+def _tensors(stream: BinaryIO, part: str) -> Iterator[tuple[str, np.ndarray]]:
 
     def number(form: str) -> int:
         return struct.unpack(form, stream.read(struct.calcsize(form)))[0]
@@ -119,12 +137,12 @@ def _tensors(stream: BinaryIO) -> Iterator[tuple[str, np.ndarray]]:
         name, shape = text(), [number("<I") for _ in range(number("B"))]
         dtype = DTYPES[number("B")]
         data = stream.read(number("<I"))
-        if name.startswith("encoder/"):
+        if name.startswith(part):
             yield name, np.frombuffer(data, dtype=dtype).reshape(shape)
 
 
 def _named(name: str, value: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
-    """The tensor by transformers' names: queries, keys and values are one there."""
+    """The tensor by transformers' names."""
     if name == "position_encodings/encodings":
         yield "embed_positions.weight", value
         return
@@ -132,13 +150,15 @@ def _named(name: str, value: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
     field = FIELDS.get(leaf)
     if field is None:
         return
-    if not path[0].startswith("layer_") or path[0] == "layer_norm":
+    if name == "embeddings/weight":
+        yield "embed_tokens.weight", value
+    elif not path[0].startswith("layer_") or path[0] == "layer_norm":
         yield f"{path[0]}.{field}", value
-        return
-    layer, part = f"layers.{path[0].removeprefix('layer_')}", "/".join(path[1:])
-    if part == "self_attention/linear_0":
-        for one, piece in zip("qkv", np.split(value, 3), strict=True):
-            if (one, field) != ("k", "bias"):  # Whisper has none there
-                yield f"{layer}.self_attn.{one}_proj.{field}", piece
     else:
-        yield f"{layer}.{PARTS[part]}.{field}", value
+        layer, part = f"layers.{path[0].removeprefix('layer_')}", "/".join(path[1:])
+        attention, joined = JOINED.get(part, ("", ""))
+        if not joined:
+            yield f"{layer}.{PARTS[part]}.{field}", value
+        for one, piece in zip(joined, np.split(value, len(joined)) if joined else (), strict=True):
+            if (one, field) != ("k", "bias"):  # Whisper has none there
+                yield f"{layer}.{attention}.{one}_proj.{field}", piece

@@ -189,7 +189,7 @@ def _hearing(
     with torch.no_grad():
         states = model.state_head(last[None, None], heard.summary[None])
     units = (*turn.units, *heard.units)
-    text = model.units.decode(list(units)) if heard.units else turn.text
+    text = model.written(units) if heard.units else turn.text
     # nothing new if a unit changed the text before it (a byte of a character)
     new = text[len(turn.text) :] if text.startswith(turn.text) else ""
     turn = replace(turn, listening=heard.state, unread=None, last=last, units=units, text=turn.text + new, body=body)

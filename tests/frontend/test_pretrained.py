@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import struct
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from transformers import AutoConfig, AutoModel, WhisperFeatureExtractor
@@ -15,6 +13,7 @@ from freeze_omni.frontend.load import describe, load_weights
 from freeze_omni.frontend.pretrained import PretrainedConfig, PretrainedFrontend
 from freeze_omni.frontend.speech_model import LogMel
 from tests.contract.parts.pretrained import MODELS, toy_frontend
+from tests.frontend.ctranslate2 import write_ctranslate2
 
 
 def published(kind: str, folder: Path) -> Path:
@@ -83,7 +82,7 @@ def test_fewer_layers_than_published(tmp_path: Path) -> None:
 def test_ctranslate2_file_gives_the_same_weights(tmp_path: Path) -> None:
     model = AutoModel.from_pretrained(published("whisper", tmp_path / "hf"))
     (tmp_path / "ct2").mkdir()
-    write_ctranslate2(model.encoder.state_dict(), tmp_path / "ct2" / "model.bin")
+    write_ctranslate2({"encoder": model.encoder.state_dict()}, tmp_path / "ct2" / "model.bin")
     described = describe(str(tmp_path / "ct2"))
     assert described == {key: MODELS["whisper"][key] for key in described}
     one, other = (PretrainedFrontend(PretrainedConfig(model=described, left_s=0.32)) for _ in range(2))
@@ -92,42 +91,6 @@ def test_ctranslate2_file_gives_the_same_weights(tmp_path: Path) -> None:
     wav = 0.1 * torch.randn(1, 3 * one.chunk_samples)
     found, expected = (part(wav, torch.tensor([wav.shape[1]]))[0] for part in (one, other))
     assert torch.allclose(found, expected, atol=1e-5)
-
-
-def write_ctranslate2(state: dict[str, torch.Tensor], path: Path) -> None:
-    """The encoder as a converter writes it: queries, keys and values as one, float32."""
-    tensors = {"encoder/num_heads": np.array(2, np.int16)}
-    names = {"weight": "weight", "bias": "bias"}
-    norms = {"weight": "gamma", "bias": "beta"}
-    for name, value in state.items():
-        *path_of, leaf = name.split(".")
-        if name == "embed_positions.weight":
-            tensors["encoder/position_encodings/encodings"] = value.numpy()
-        elif path_of[0] != "layers":
-            tensors[f"encoder/{path_of[0]}/{(norms if path_of[0] == 'layer_norm' else names)[leaf]}"] = value.numpy()
-        elif "_proj" not in name or "out_proj" in name:
-            theirs = {
-                "self_attn_layer_norm": "self_attention/layer_norm", "self_attn.out_proj": "self_attention/linear_1",
-                "final_layer_norm": "ffn/layer_norm", "fc1": "ffn/linear_0", "fc2": "ffn/linear_1",
-            }[".".join(path_of[2:])]  # fmt: skip
-            field = (norms if theirs.endswith("norm") else names)[leaf]
-            tensors[f"encoder/layer_{path_of[1]}/{theirs}/{field}"] = value.numpy()
-    for layer in range(2):
-        own = f"layers.{layer}.self_attn"
-        weights = [state[f"{own}.{one}_proj.weight"] for one in "qkv"]
-        biases = [state[f"{own}.q_proj.bias"], torch.zeros(16), state[f"{own}.v_proj.bias"]]
-        tensors[f"encoder/layer_{layer}/self_attention/linear_0/weight"] = torch.cat(weights).numpy()
-        tensors[f"encoder/layer_{layer}/self_attention/linear_0/bias"] = torch.cat(biases).numpy()
-
-    def text(value: str) -> bytes:
-        return struct.pack("<H", len(value) + 1) + value.encode() + b"\0"
-
-    with path.open("wb") as stream:
-        stream.write(struct.pack("<I", 6) + text("WhisperSpec") + struct.pack("<II", 3, len(tensors)))
-        for name, value in tensors.items():
-            shape = struct.pack(f"<B{value.ndim}I", value.ndim, *value.shape)
-            code = {np.dtype(np.float32): 0, np.dtype(np.int16): 2}[value.dtype]
-            stream.write(text(name) + shape + struct.pack("<BI", code, value.nbytes) + value.tobytes())
 
 
 @pytest.mark.parametrize(

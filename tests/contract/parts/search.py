@@ -25,10 +25,10 @@ def _part() -> Part:
 
     def step(x: Tensor, state: State) -> tuple[Rows, State]:
         said, state = search.step(x, state)
-        return _chunks(said), state
+        return by_chunks(said), state
 
     def forward(x: Tensor, lengths: Tensor) -> Rows:
-        chunks = _chunks(search(x, lengths))
+        chunks = by_chunks(search(x, lengths))
         assert not any(row[-(-size // 4) :].any() for row, size in zip(chunks, lengths.tolist(), strict=True))
         return [row[: -(-size // 4)] for row, size in zip(chunks, lengths.tolist(), strict=True)]
 
@@ -41,7 +41,7 @@ def _part() -> Part:
     )
 
 
-def _chunks(said: Said) -> Rows:
+def by_chunks(said: Said) -> Rows:
     """Of each row the number of words and the sum of words in each chunk."""
     rows = []
     for words, ends in zip(said.words, said.ends, strict=True):

@@ -1,0 +1,301 @@
+"""Whisper's own decoder on a stream: it says a token once the sound of it is surely over.
+
+After each chunk the decoder goes on from what it has said. A token is said if its attention peaks far enough before the
+end of what was heard, else the next chunk is waited for (AlignAtt: Papi et al., 2023). The decoder knows recordings,
+which end in silence, so silence is heard ahead after each chunk, on a state that is then forgotten; without it the
+decoder repeats itself. What it says is in tokens of the LLM, as it is written, with its signs.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from transformers import WhisperConfig
+from transformers.models.whisper.modeling_whisper import WhisperDecoder
+
+from freeze_omni.encoder.search import Said
+from freeze_omni.shapes import pad_rows
+from freeze_omni.streaming import State
+
+SILENT = 0.05
+"""Below this share of the level of the loudest chunk so far, 26 dB, nothing is said."""
+LEAST_LEVEL = 1e-3
+"""The same for a stream that has been silent so far: soft speech has ten times as much."""
+AROUND = 1
+"""Chunks before and after that of a token's peak which count for its level."""
+
+
+@dataclass(frozen=True)
+class TranscriberConfig:
+    """Keys under `transcriber:`, most of them as published with the model.
+
+    model: Whisper's configuration in transformers' terms. heads: (layer, head) whose attention tells where a token was
+    said. start: tokens before a text; end: the one after it; banned: those that are never said, as all after `end`;
+    banned_first: not as the first. pieces: the most tokens of the LLM for one of them.
+    hold_frames: of the model (20 ms), how far a token's peak is before the end of what was heard. rewind_frames: a peak
+    that is farther before that of the token before belongs to what was said already. silence_chunks: heard ahead.
+    memory_chunks: sound that the decoder sees. most: tokens that it goes on from; per_chunk: most that it says at once.
+    """
+
+    model: dict[str, Any] = field(default_factory=dict)
+    heads: tuple[tuple[int, int], ...] = ()
+    start: tuple[int, ...] = ()
+    end: int = 0
+    banned: tuple[int, ...] = ()
+    banned_first: tuple[int, ...] = ()
+    pieces: int = 1
+    hold_frames: int = 14
+    rewind_frames: int = 20
+    silence_chunks: int = 3
+    memory_chunks: int = 60
+    most: int = 48
+    per_chunk: int = 8
+
+    def __post_init__(self) -> None:
+        if min(self.hold_frames, self.rewind_frames, self.silence_chunks) < 0:
+            raise ValueError("transcriber: hold_frames, rewind_frames and silence_chunks must be 0 or more")
+        if min(self.memory_chunks, self.per_chunk, self.pieces) < 1 or self.most < self.per_chunk:
+            raise ValueError("transcriber: memory_chunks, per_chunk and pieces are 1 or more, most at least per_chunk")
+
+    @property
+    def vocabulary(self) -> int:
+        return WhisperConfig(**self.model).vocab_size
+
+
+class _Sight(NamedTuple):
+    """What the decoder sees of the sound. keys, values (layers, B, heads, M, head size); there (B, M): real frames."""
+
+    keys: Tensor
+    values: Tensor
+    there: Tensor
+
+
+class Transcriber(nn.Module):
+    """Frozen. spelled (2, V, pieces): tokens of the LLM for each of the decoder's, in running text and as the first of
+    a turn, -1 after the last; a piece of a character has none. chunk_frames: of the model, in a streaming step; stack:
+    of them in one encoder frame; delay_chunks: how much later than its sound a chunk's frames come."""
+
+    spelled: Tensor
+
+    def __init__(self, config: TranscriberConfig, chunk_frames: int, stack: int = 1, delay_chunks: int = 0) -> None:
+        super().__init__()
+        self.config, self.chunk_frames, self.stack, self.delay_chunks = config, chunk_frames, stack, delay_chunks
+        self.net = WhisperDecoder(WhisperConfig(**config.model))
+        size = (2, self.net.embed_tokens.num_embeddings, config.pieces)
+        self.register_buffer("spelled", torch.full(size, -1, dtype=torch.int32))
+        self.requires_grad_(False).eval()
+
+    @property
+    def memory_frames(self) -> int:
+        return self.config.memory_chunks * self.chunk_frames
+
+    @property
+    def end_chunks(self) -> int:
+        """Chunks of silence after which nothing waits to be said."""
+        return -(-self.config.hold_frames // self.chunk_frames) + 1
+
+    def initial_state(self, batch_size: int, device: torch.device | str | None = None) -> State:
+        """Nothing heard: keys and values (B, layers, heads, M, head size) of the last M frames, of which `heard` (B,)
+        are real; levels (B, memory_chunks), loudest (B,), coming (B, delay_chunks): of sound whose frames come later;
+        tokens (B, most) that were said, count (B,), and where each of them peaks among the M frames; begun (B,):
+        whether anything was said."""
+        net, device = self.net.config, device or self.spelled.device
+        heads = net.decoder_attention_heads
+        kept = (batch_size, net.decoder_layers, heads, self.memory_frames, net.d_model // heads)
+        whole = {"dtype": torch.long, "device": device}
+        return {
+            "keys": torch.zeros(kept, device=device),
+            "values": torch.zeros(kept, device=device),
+            "heard": torch.zeros(batch_size, **whole),
+            "levels": torch.zeros(batch_size, self.config.memory_chunks, device=device),
+            "loudest": torch.zeros(batch_size, device=device),
+            "coming": torch.zeros(batch_size, self.delay_chunks, device=device),
+            "tokens": torch.zeros(batch_size, self.config.most, **whole),
+            "peaks": torch.zeros(batch_size, self.config.most, **whole),
+            "count": torch.zeros(batch_size, **whole),
+            "begun": torch.zeros(batch_size, dtype=torch.bool, device=device),
+        }
+
+    @torch.no_grad()
+    def step(self, frames: Tensor, ahead: Tensor, levels: Tensor, state: State) -> tuple[Said, State]:
+        """Frames (B, k * chunk_frames, size), levels (B, k) of the k chunks of sound that were heard with them, and
+        ahead (B, k, A, size): what would follow each chunk if the user fell silent. words of what is returned are
+        tokens of the LLM."""
+        rows: list[list[tuple[int, int]]] = [[] for _ in range(len(frames))]
+        ends = []
+        for chunk, part in enumerate(frames.split(self.chunk_frames, dim=1)):
+            state = self._heard(part, levels[:, chunk], state)
+            begun = state["begun"].tolist()
+            state, said = self._say(self._sight(ahead[:, chunk], state), state)
+            end = (chunk + 1) * (self.chunk_frames // self.stack)
+            for row, number in enumerate(said.tolist()):
+                rows[row] += self._spell(state, row, number, not begun[row], end)
+            ends.append([len(row) for row in rows])
+        found = [torch.tensor(row, dtype=torch.long, device=frames.device).reshape(-1, 2) for row in rows]
+        words, lengths = pad_rows(found)
+        ends = torch.tensor(ends, device=frames.device).reshape(-1, len(rows)).T
+        return Said(words[..., 0], lengths, ends, words[..., 1]), state
+
+    def _spell(self, state: State, row: int, number: int, first: bool, end: int) -> list[tuple[int, int]]:
+        """The LLM's tokens for the last `number` of a row's tokens, each with the encoder frame after it."""
+        said, count = [], int(state["count"][row])
+        for at in range(count - number, count):
+            until = end - (self.memory_frames - 1 - int(state["peaks"][row, at])) // self.stack
+            opens = first and at == count - number
+            ids = self.spelled[int(opens), int(state["tokens"][row, at])].tolist()
+            said += [(one, until) for one in ids if one >= 0]
+        return said
+
+    def _heard(self, frames: Tensor, level: Tensor, state: State) -> State:
+        """The state after the frames of one chunk (B, chunk_frames, size); what leaves the memory is forgotten."""
+        keys, values = self._keys_and_values(frames)
+        coming = torch.cat([state["coming"], level[:, None]], dim=1)
+        peaks, count, most = state["peaks"] - self.chunk_frames, state["count"], self.config.most
+        place = torch.arange(most, device=peaks.device)
+        gone = ((peaks < 0) & (place < count[:, None])).long().cumprod(1).sum(1)
+        gone = torch.maximum(gone, count + self.config.per_chunk - most)
+        moved = (place + gone[:, None]).clamp_max(most - 1)
+        return state | {
+            "keys": torch.cat([state["keys"], keys], dim=3)[:, :, :, self.chunk_frames :],
+            "values": torch.cat([state["values"], values], dim=3)[:, :, :, self.chunk_frames :],
+            "heard": (state["heard"] + self.chunk_frames).clamp_max(self.memory_frames),
+            "levels": torch.cat([state["levels"][:, 1:], coming[:, :1]], dim=1),
+            "loudest": torch.maximum(state["loudest"], coming[:, 0]),
+            "coming": coming[:, 1:],
+            "tokens": state["tokens"].gather(1, moved),
+            "peaks": peaks.gather(1, moved),
+            "count": count - gone,
+        }
+
+    def _keys_and_values(self, frames: Tensor) -> tuple[Tensor, Tensor]:
+        """What the decoder's layers attend to of frames (B, T, size): (B, layers, heads, T, head size) each."""
+        layers = [layer.encoder_attn for layer in self.net.layers]
+        keys = [_heads(one.k_proj(frames), one.num_heads) for one in layers]
+        values = [_heads(one.v_proj(frames), one.num_heads) for one in layers]
+        return torch.stack(keys, dim=1), torch.stack(values, dim=1)
+
+    def _sight(self, ahead: Tensor, state: State) -> _Sight:
+        keys, values = self._keys_and_values(ahead)
+        keys = torch.cat([state["keys"], keys], dim=3).transpose(0, 1)
+        values = torch.cat([state["values"], values], dim=3).transpose(0, 1)
+        back = self.memory_frames - torch.arange(self.memory_frames, device=ahead.device)
+        there = nn.functional.pad(back <= state["heard"][:, None], (0, ahead.shape[1]), value=True)
+        return _Sight(keys, values, there)
+
+    def _say(self, sight: _Sight, state: State) -> tuple[State, Tensor]:
+        """The state after all that is certain now is said, and how many tokens of each row (B,) that is."""
+        start = torch.tensor(self.config.start, device=state["count"].device)
+        ids, real = _aligned_right(start, state["tokens"], state["count"])
+        place = (real.cumsum(1) - 1).clamp_min(0)
+        past: list[tuple[Tensor, Tensor]] = []
+        said, active = torch.zeros_like(state["count"]), torch.ones_like(state["begun"])
+        for _ in range(self.config.per_chunk):
+            logits, past, attention = self._decode(ids, place, real, past, sight)
+            token, peak = self._likeliest(logits, state), attention.argmax(1)
+            active = active & self._certain(token, peak, state)
+            if not bool(active.any()):
+                break
+            state = _with_token(state, token, peak, active)
+            said = said + active
+            ids, place = token[:, None], place[:, -1:] + 1
+            real = nn.functional.pad(real, (0, 1), value=True)
+        return state, said
+
+    def _decode(
+        self, ids: Tensor, place: Tensor, real: Tensor, past: Sequence[tuple[Tensor, Tensor]], sight: _Sight
+    ) -> tuple[Tensor, list[tuple[Tensor, Tensor]], Tensor]:
+        """The new tokens ids (B, n) at `place` after `past`; real (B, P + n): which of all are. Logits (B, V) of what
+        follows, keys and values of all tokens, and where (B, M) the last one attends."""
+        net, new = self.net, ids.shape[1]
+        x = net.embed_tokens(ids) + net.embed_positions.weight[place]
+        causal = torch.ones(new, real.shape[1], dtype=torch.bool, device=ids.device).tril(real.shape[1] - new)
+        itself = torch.eye(new, real.shape[1], dtype=torch.bool, device=ids.device).roll(real.shape[1] - new, 1)
+        mask = (causal & real[:, None] | itself)[:, None]  # padding sees itself: softmax of nothing is NaN
+        kept, seen = [], []
+        for number, layer in enumerate(net.layers):
+            before = past[number] if past else None
+            x, own, weights = _layer(layer, x, before, mask, sight, number)
+            kept.append(own)
+            seen.append(weights)
+        hidden = net.layer_norm(x[:, -1])
+        chosen = [seen[layer][:, head] for layer, head in self.config.heads]
+        return hidden @ net.embed_tokens.weight.T, kept, torch.stack(chosen).mean(0)
+
+    def _likeliest(self, logits: Tensor, state: State) -> Tensor:
+        logits = logits.clone()
+        logits[:, self.config.end + 1 :] = -torch.inf
+        logits[:, list(self.config.banned)] = -torch.inf
+        first = torch.zeros(logits.shape[1], dtype=torch.bool, device=logits.device)
+        first[list(self.config.banned_first)] = True
+        return logits.masked_fill(~state["begun"][:, None] & first, -torch.inf).argmax(1)
+
+    def _certain(self, token: Tensor, peak: Tensor, state: State) -> Tensor:
+        """Whether each row's likeliest token (B,) is said now."""
+        count, most = state["count"], self.config.most
+        before = state["peaks"].gather(1, (count - 1).clamp_min(0)[:, None])[:, 0]
+        onward = (count == 0) | (peak >= before - self.config.rewind_frames)
+        past = peak < self.memory_frames - self.config.hold_frames
+        chunk = (peak // self.chunk_frames).clamp_max(self.config.memory_chunks - 1)
+        around = nn.functional.max_pool1d(state["levels"][:, None], 2 * AROUND + 1, 1, AROUND)[:, 0]
+        level = around.gather(1, chunk[:, None])[:, 0]
+        loud = level > torch.clamp_min(SILENT * state["loudest"], LEAST_LEVEL)
+        return (token != self.config.end) & onward & past & loud & (count < most)
+
+
+def _with_token(state: State, token: Tensor, peak: Tensor, rows: Tensor) -> State:
+    """With one token more (B,) in these rows (B,)."""
+    here = rows[:, None] & (torch.arange(state["tokens"].shape[1], device=token.device) == state["count"][:, None])
+    return state | {
+        "tokens": torch.where(here, token[:, None], state["tokens"]),
+        "peaks": torch.where(here, peak[:, None], state["peaks"]),
+        "count": state["count"] + rows,
+        "begun": state["begun"] | rows,
+    }
+
+
+def _aligned_right(start: Tensor, tokens: Tensor, count: Tensor) -> tuple[Tensor, Tensor]:
+    """start and the first `count` (B,) of tokens (B, N) of each row, so that all rows end together, and which of these
+    (B, n) are real."""
+    longest = len(start) + int(count.max())
+    every = torch.cat([start.expand(len(tokens), -1), tokens], dim=1)
+    place = torch.arange(longest, device=tokens.device) - (longest - len(start) - count)[:, None]
+    return every.gather(1, place.clamp_min(0)), place >= 0
+
+
+def _layer(
+    layer: nn.Module, x: Tensor, past: tuple[Tensor, Tensor] | None, mask: Tensor, sight: _Sight, number: int
+) -> tuple[Tensor, tuple[Tensor, Tensor], Tensor]:
+    """One of transformers' layers: x (B, n, size) after it, keys and values of all tokens, and what the last one's
+    attention is over the frames (B, heads, M)."""
+    attention, normed = layer.self_attn, layer.self_attn_layer_norm(x)
+    query, keys, values = (
+        _heads(project(normed), attention.num_heads)
+        for project in (attention.q_proj, attention.k_proj, attention.v_proj)
+    )
+    if past is not None:
+        keys, values = torch.cat([past[0], keys], dim=2), torch.cat([past[1], values], dim=2)
+    read = nn.functional.scaled_dot_product_attention(query, keys, values, attn_mask=mask)
+    x = x + attention.out_proj(read.transpose(1, 2).flatten(2))
+    attention, normed = layer.encoder_attn, layer.encoder_attn_layer_norm(x)
+    query = _heads(attention.q_proj(normed), attention.num_heads)
+    scores = query @ sight.keys[number].transpose(2, 3) / query.shape[3] ** 0.5
+    weights = scores.masked_fill(~sight.there[:, None, None], -torch.inf).softmax(-1)
+    x = x + attention.out_proj((weights @ sight.values[number]).transpose(1, 2).flatten(2))
+    x = x + layer.fc2(layer.activation_fn(layer.fc1(layer.final_layer_norm(x))))
+    return x, (keys, values), weights[:, :, -1]
+
+
+def _heads(projected: Tensor, number: int) -> Tensor:
+    return projected.unflatten(2, (number, -1)).transpose(1, 2)
+
+
+def up_to(said: Said, chunks: Tensor) -> Said:
+    """What was said in the first `chunks` (B,) of each row."""
+    if not said.ends.shape[1]:
+        return said
+    lengths = said.ends.gather(1, (chunks - 1).clamp_min(0)[:, None])[:, 0] * (chunks > 0)
+    real = torch.arange(said.words.shape[1], device=lengths.device) < lengths[:, None]
+    ends = torch.minimum(said.ends, lengths[:, None])
+    return Said(said.words * real, lengths, ends, said.until * real)

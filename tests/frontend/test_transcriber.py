@@ -1,0 +1,149 @@
+"""Whisper's decoder on a stream: as transformers computes it, what it waits for, and where its weights are from."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import WhisperConfig, WhisperForConditionalGeneration
+
+from freeze_omni.config import ConfigError
+from freeze_omni.encoder.search import Said
+from freeze_omni.frontend.build import build_transcriber
+from freeze_omni.frontend.load_transcriber import read_transcriber
+from freeze_omni.frontend.pretrained import PretrainedConfig
+from freeze_omni.frontend.transcriber import Transcriber, TranscriberConfig, up_to
+from tests.contract.parts.pretrained import MODELS, toy_frontend
+from tests.contract.parts.transcriber import DECODER, KEYS, toy_transcriber
+from tests.frontend.ctranslate2 import write_ctranslate2
+from tests.toy import TEXTS, toy_tokenizer
+
+SPECIAL = ["<|endoftext|>", "<|startoftranscript|>", "<|notimestamps|>"]
+
+
+def heard(transcriber: Transcriber, chunks: int, level: float = 0.1, seed: int = 3) -> tuple[Said, dict]:
+    """Random frames of so many chunks, of one row, and the state after them."""
+    draw = torch.Generator().manual_seed(seed)
+    frames = torch.randn(1, chunks * transcriber.chunk_frames, 16, generator=draw)
+    ahead = torch.randn(1, chunks, 24, 16, generator=draw)
+    levels = torch.full((1, chunks), level)
+    return transcriber.step(frames, ahead, levels, transcriber.initial_state(1))
+
+
+def test_the_decoder_is_that_of_transformers():
+    transcriber = toy_transcriber(toy_frontend(context="cached"))
+    _, state = heard(transcriber, 3)
+    ids = torch.tensor([[58, 59, 7, 21, 30]])
+    ahead = torch.randn(1, 6, 16)
+    frames = torch.randn(1, 24, 16)
+    state = transcriber.initial_state(1)
+    for piece in frames.split(8, dim=1):
+        state = transcriber._heard(piece, torch.ones(1), state)
+    sight = transcriber._sight(ahead, state)
+    logits, kept, where = transcriber._decode(ids[:, :4], torch.arange(4)[None], torch.ones(1, 4).bool(), [], sight)
+    whole = torch.cat([frames, ahead], dim=1)
+    expected = transcriber.net(input_ids=ids, encoder_hidden_states=whole).last_hidden_state
+    expected = expected @ transcriber.net.embed_tokens.weight.T
+    torch.testing.assert_close(logits, expected[:, 3], atol=1e-4, rtol=1e-4)
+    logits, _, _ = transcriber._decode(ids[:, 4:], torch.tensor([[4]]), torch.ones(1, 5).bool(), kept, sight)
+    torch.testing.assert_close(logits, expected[:, 4], atol=1e-4, rtol=1e-4)
+    assert where.shape == (1, 5 * 8 + 6) and float(where[:, : 2 * 8].sum()) == 0, "what was not heard is not seen"
+
+
+def test_in_silence_nothing_is_said():
+    transcriber = toy_transcriber(toy_frontend(context="cached"))
+    assert int(heard(transcriber, 12, level=0.1)[0].lengths) > 0
+    assert int(heard(transcriber, 12, level=1e-4)[0].lengths) == 0
+
+
+def test_a_token_is_said_when_its_sound_is_over():
+    """With a longer hold, what peaks late waits; no token's peak is later than the hold allows."""
+    frontend = toy_frontend(context="cached")
+    for hold in (0, 12, 30):
+        transcriber = toy_transcriber(frontend, hold_frames=hold, memory_chunks=8, most=40, rewind_frames=1000)
+        said, state = heard(transcriber, 8)
+        count = int(state["count"])
+        assert count and int(said.lengths) >= count
+        assert int(state["peaks"][0, :count].max()) < transcriber.memory_frames - hold
+
+
+def test_the_first_token_of_a_turn_is_spelled_as_such():
+    transcriber = toy_transcriber(toy_frontend(context="cached"))
+    transcriber.spelled[1, :, 0] = 1000
+    words = heard(transcriber, 12)[0].words[0].tolist()
+    assert words[0] == 1000 and 1000 not in words[1:]
+
+
+def test_said_up_to_a_chunk():
+    ends = torch.tensor([[0, 2, 3], [1, 1, 4]])
+    said = Said(torch.arange(1, 9).view(2, 4), torch.tensor([3, 4]), ends, torch.ones(2, 4).long())
+    cut = up_to(said, torch.tensor([2, 0]))
+    assert cut.lengths.tolist() == [2, 0] and cut.ends.tolist() == [[0, 2, 2], [0, 0, 0]]
+    assert cut.words.tolist() == [[1, 2, 0, 0], [0, 0, 0, 0]]
+
+
+def published(folder: Path) -> tuple[WhisperForConditionalGeneration, Path]:
+    """A small Whisper as its authors publish one."""
+    folder.mkdir(parents=True)
+    whisper = Tokenizer(models.BPE())
+    whisper.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    whisper.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(vocab_size=320, initial_alphabet=alphabet, show_progress=False)
+    whisper.train_from_iterator(TEXTS, trainer)
+    whisper.add_special_tokens(SPECIAL)  # after all that is text, as in those that are published
+    whisper.save(str(folder / "tokenizer.json"))
+    config = MODELS["whisper"] | DECODER | {"vocab_size": whisper.get_vocab_size()}
+    config |= {"bos_token_id": 0, "eos_token_id": 0, "decoder_start_token_id": 1}
+    torch.manual_seed(2)
+    model = WhisperForConditionalGeneration(WhisperConfig(**config))
+    with torch.no_grad():
+        for weight in model.model.decoder.parameters():
+            weight.normal_(0, 0.4) if weight.dim() > 1 else None
+    model.save_pretrained(folder)
+    said = {"alignment_heads": [[0, 1], [1, 0]], "suppress_tokens": [5, 6], "begin_suppress_tokens": [7]}
+    (folder / "generation_config.json").write_text(json.dumps(said))
+    return model, folder
+
+
+def test_published_decoders_are_read_alike(tmp_path: Path):
+    model, folder = published(tmp_path / "transformers")
+    other = tmp_path / "ct2"
+    other.mkdir()
+    (other / "tokenizer.json").write_bytes((folder / "tokenizer.json").read_bytes())
+    write_ctranslate2({"encoder": model.model.encoder.state_dict(), "decoder": model.model.decoder.state_dict()},
+                      other / "model.bin")  # fmt: skip
+    said = {"alignment_heads": [[0, 1], [1, 0]], "suppress_ids": [5, 6], "suppress_ids_begin": [7]}
+    (other / "config.json").write_text(json.dumps(said))
+    llm = toy_tokenizer("smollm", ["The LLM has other pieces than Whisper. What is it?"] * 3)
+    (keys, weights), (others, same) = read_transcriber(str(folder), llm), read_transcriber(str(other), llm)
+    assert {**keys, "model": None} == {**others, "model": None}
+    assert keys["heads"] == [[0, 1], [1, 0]] and keys["banned"] == [5, 6] and keys["banned_first"] == [7]
+    whisper = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    assert keys["start"] == [whisper.token_to_id(name) for name in SPECIAL[1:]]
+    assert weights.keys() == same.keys() and all(torch.equal(weights[name], same[name]) for name in weights)
+    frontend = PretrainedConfig(model=MODELS["whisper"], left_s=0.32, context="cached")
+    transcriber = build_transcriber(TranscriberConfig(**keys), frontend)
+    transcriber.load_state_dict(weights)
+    for text in ("What is the capital of France?", "Anna has a cup of tea, please!"):
+        ids = whisper.encode(" " + text, add_special_tokens=False).ids
+        spelled = [transcriber.spelled[int(place == 0), token].tolist() for place, token in enumerate(ids)]
+        written = llm.decode([one for row in spelled for one in row if one >= 0], clean_up_tokenization_spaces=False)
+        assert written == text
+
+
+def test_what_cannot_be_read_is_named(tmp_path: Path):
+    _, folder = published(tmp_path / "whisper")
+    (folder / "tokenizer.json").unlink()
+    with pytest.raises(ConfigError, match=r"whisper: no tokenizer\.json"):
+        read_transcriber(str(folder), toy_tokenizer())
+    with pytest.raises(ValueError, match="a whole Whisper with `context: cached`"):
+        build_transcriber(TranscriberConfig(**KEYS), toy_frontend().config)
+    other = toy_frontend(context="cached").config
+    with pytest.raises(ValueError, match="frames of 8, and the frontend's have 16"):
+        build_transcriber(TranscriberConfig(model=KEYS["model"] | {"d_model": 8}), other)
+    with pytest.raises(ValueError, match="most at least per_chunk"):
+        TranscriberConfig(most=4)
