@@ -12,7 +12,7 @@ from freeze_omni.adapter.output import AdapterOutput
 from freeze_omni.duplex.reference import SIZE as REFERENCE_SIZE
 from freeze_omni.duplex.reference import EchoReference
 from freeze_omni.encoder.search import Said
-from freeze_omni.frontend.transcriber import Transcriber, up_to
+from freeze_omni.encoder.transcriber import Transcriber, up_to
 from freeze_omni.shapes import silence_padding
 from freeze_omni.streaming import Augment, State, join_parts, part_state
 

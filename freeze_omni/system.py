@@ -19,10 +19,10 @@ from freeze_omni.encoder.config import EncoderConfig
 from freeze_omni.encoder.ctc import build_ctc
 from freeze_omni.encoder.encoder import SpeechEncoder
 from freeze_omni.encoder.search import SearchConfig
-from freeze_omni.frontend.build import build_frontend, build_transcriber
+from freeze_omni.encoder.transcriber import TranscriberConfig, build_transcriber
+from freeze_omni.frontend.build import build_frontend
 from freeze_omni.frontend.fbank import Fbank, FbankConfig
 from freeze_omni.frontend.pretrained import PretrainedConfig, PretrainedFrontend
-from freeze_omni.frontend.transcriber import TranscriberConfig
 from freeze_omni.listening import Listening
 from freeze_omni.llm.chat import ChatTexts
 from freeze_omni.llm.engine import LlmEngine

@@ -11,7 +11,7 @@ from freeze_omni.bin.errors import user_errors
 from freeze_omni.checkpoint import PartsSource, described_parts, load_parts, read_model, require_tuning
 from freeze_omni.config import ConfigError, as_mapping, build, read_yaml
 from freeze_omni.data.audio import read_audio
-from freeze_omni.frontend.load_transcriber import read_transcriber
+from freeze_omni.encoder.load_transcriber import read_transcriber
 from freeze_omni.llm.source import pinned
 from freeze_omni.llm.tuned import PART as LLM_TUNING
 from freeze_omni.pack import check_replaceable, find, gguf_file, load, save

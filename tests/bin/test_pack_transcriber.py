@@ -25,7 +25,7 @@ from freeze_omni.session.reducer import TurnDetection
 from freeze_omni.session.session import SessionConfig, SpeechSession
 from freeze_omni.system import FreezeOmni
 from tests.contract.parts.pretrained import MODELS, toy_frontend
-from tests.frontend.test_transcriber import published
+from tests.encoder.test_transcriber import published
 from tests.toy import toy_config, toy_llm, toy_system
 
 SOUND = 0.1 * np.random.default_rng(0).standard_normal(12 * 2560)

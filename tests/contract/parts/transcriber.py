@@ -9,8 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from freeze_omni.encoder.ctc import CtcHead
-from freeze_omni.frontend.build import build_transcriber
-from freeze_omni.frontend.transcriber import Transcriber, TranscriberConfig
+from freeze_omni.encoder.transcriber import Transcriber, TranscriberConfig, build_transcriber
 from freeze_omni.listening import Listening
 from freeze_omni.streaming import State
 from tests.contract.law import Part, Rows

@@ -16,6 +16,7 @@ from transformers import WhisperConfig
 from transformers.models.whisper.modeling_whisper import WhisperDecoder
 
 from freeze_omni.encoder.search import Said
+from freeze_omni.frontend.pretrained import PretrainedConfig
 from freeze_omni.shapes import pad_rows
 from freeze_omni.streaming import State
 
@@ -289,6 +290,16 @@ def _layer(
 
 def _heads(projected: Tensor, number: int) -> Tensor:
     return projected.unflatten(2, (number, -1)).transpose(1, 2)
+
+
+def build_transcriber(config: TranscriberConfig, frontend: PretrainedConfig) -> Transcriber:
+    """With fresh weights. Raises ValueError for a frontend that its decoder does not know."""
+    if not frontend.cached or frontend.layers:
+        raise ValueError("transcriber: its frontend is a whole Whisper with `context: cached`, without `layers`")
+    theirs, ours = frontend.model.get("d_model"), config.model.get("d_model")
+    if theirs != ours:
+        raise ValueError(f"transcriber: a decoder for frames of {ours}, and the frontend's have {theirs}")
+    return Transcriber(config, frontend.chunk_frames * frontend.stack, frontend.stack, frontend.lookahead_chunks)
 
 
 def up_to(said: Said, chunks: Tensor) -> Said:

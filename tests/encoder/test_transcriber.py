@@ -11,11 +11,10 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import WhisperConfig, WhisperForConditionalGeneration
 
 from freeze_omni.config import ConfigError
+from freeze_omni.encoder.load_transcriber import read_transcriber
 from freeze_omni.encoder.search import Said
-from freeze_omni.frontend.build import build_transcriber
-from freeze_omni.frontend.load_transcriber import read_transcriber
+from freeze_omni.encoder.transcriber import Transcriber, TranscriberConfig, build_transcriber, up_to
 from freeze_omni.frontend.pretrained import PretrainedConfig
-from freeze_omni.frontend.transcriber import Transcriber, TranscriberConfig, up_to
 from tests.contract.parts.pretrained import MODELS, toy_frontend
 from tests.contract.parts.transcriber import DECODER, KEYS, toy_transcriber
 from tests.frontend.ctranslate2 import write_ctranslate2
