@@ -32,7 +32,7 @@ from freeze_omni.pack import PackError, save
 from freeze_omni.publish import card
 from tests.commands import exit_code
 from tests.contract.parts.pretrained import MODELS
-from tests.frontend.test_pretrained import write_ctranslate2
+from tests.frontend.ctranslate2 import write_ctranslate2
 from tests.hub import hub
 from tests.shell.bash import ROOT
 from tests.toy import toy_system
@@ -91,7 +91,7 @@ def travelled(packed, tmp_path_factory):
     root = tmp_path_factory.mktemp("travel")
     encoder, whisper = (AutoModel.from_config(AutoConfig.for_model(**MODELS[name])) for name in ("wav2vec2", "whisper"))
     encoder.save_pretrained(root / "encoder")
-    write_ctranslate2(whisper.encoder.state_dict(), root / "model.bin")
+    write_ctranslate2({"encoder": whisper.encoder.state_dict()}, root / "model.bin")
     soundfile.write(root / "question.wav", 0.3 * np.random.default_rng(0).standard_normal(8000), 16000)
     copied = shutil.copytree(packed, root / "pack")
     with hub() as server:
