@@ -128,6 +128,8 @@ class SystemConfig:
             )
         if self.has("transcriber") and self.frontend is None:
             raise ValueError("transcriber: it is the decoder of a frontend, and this model has none")
+        if self.has("transcriber") and self.has("adapter") and self.adapter.words is None:
+            raise ValueError("transcriber: it says words, and so is for models with the adapter `words`")
         if self.has("speech_decoder"):
             text_styler(self.text_style)  # raises ImportError if what it needs is missing
         rates, codec, encoder = self.rates, self.codec, self.encoder

@@ -96,12 +96,10 @@ def replace_parts(base: str, sources: list[PartsSource], chosen: Mapping[str, An
 
 
 def with_transcriber(model: FreezeOmni, source: str, language: str) -> FreezeOmni:
-    """The model whose words are said by the decoder of its frontend's Whisper. Raises ConfigError or ValueError for
-    another model, or an adapter that sends no words."""
+    """The model whose words are said by the decoder of its frontend's Whisper. Raises ConfigError or ValueError for one
+    that does not fit."""
     keys, weights = read_transcriber(source, model.llm.tokenizer, language)
     mapping = as_mapping(model.config) | {"transcriber": keys}
-    if (mapping["adapter"] or {}).get("words") is None:
-        raise ConfigError("--transcriber: for models with the adapter `words`, to which it says the words")
     if mapping["parts"]:
         mapping["parts"] = sorted({*mapping["parts"], "transcriber"})
     state = {name: value for name, value in model.state_dict().items() if not name.startswith("transcriber.")}

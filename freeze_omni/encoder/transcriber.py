@@ -60,10 +60,6 @@ class TranscriberConfig:
         if min(self.memory_chunks, self.per_chunk, self.pieces) < 1 or self.most < self.per_chunk:
             raise ValueError("transcriber: memory_chunks, per_chunk and pieces are 1 or more, most at least per_chunk")
 
-    @property
-    def vocabulary(self) -> int:
-        return WhisperConfig(**self.model).vocab_size
-
 
 class _Sight(NamedTuple):
     """What the decoder sees of the sound. keys, values (layers, B, heads, M, head size); there (B, M): real frames."""

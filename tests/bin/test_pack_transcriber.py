@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -89,10 +91,11 @@ def test_it_is_packed_again_with_other_parts(packs, monkeypatch):
 
 
 def test_other_models_are_refused(packs, tmp_path):
-    conv = toy_system(tmp_path / "llm", adapter=AdapterChoice(conv=ConvAdapterConfig()))
-    save(conv, tmp_path / "conv")
+    save(toy_system(tmp_path / "llm"), tmp_path / "other")
     options = ["--output", str(tmp_path / "x"), "--transcriber", str(packs / "whisper")]
-    with pytest.raises(ConfigError, match="for models with the adapter `words`"):
-        pack.assemble(pack.parser().parse_args([*options, "--base", str(tmp_path / "conv")]))
+    with pytest.raises(ConfigError, match="the decoder of a frontend, and this model has none"):
+        pack.assemble(pack.parser().parse_args([*options, "--base", str(tmp_path / "other")]))
+    with pytest.raises(ValueError, match="for models with the adapter `words`"):
+        replace(load(packs / "after").config, adapter=AdapterChoice(conv=ConvAdapterConfig()))
     with pytest.raises(ConfigError, match="--parts is missing"):
         pack.assemble(pack.parser().parse_args(["--output", str(tmp_path / "x")]))
