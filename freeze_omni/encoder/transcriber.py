@@ -36,7 +36,8 @@ class TranscriberConfig:
     said. start: tokens before a text; end: the one after it; banned: those that are never said, as all after `end`;
     banned_first: not as the first. pieces: the most tokens of the LLM for one of them.
     hold_frames: of the model (20 ms), how far a token's peak is before the end of what was heard. rewind_frames: a peak
-    that is farther before that of the token before belongs to what was said already. silence_chunks: heard ahead.
+    that is farther before that of the token before belongs to what was said already; again_frames: and so does the same
+    token, if it peaks as near as that to where it was said. silence_chunks: heard ahead.
     memory_chunks: sound that the decoder sees. most: tokens that it goes on from; per_chunk: most that it says at once.
     """
 
@@ -49,6 +50,7 @@ class TranscriberConfig:
     pieces: int = 1
     hold_frames: int = 14
     rewind_frames: int = 20
+    again_frames: int = 15
     silence_chunks: int = 3
     memory_chunks: int = 60
     most: int = 48
@@ -57,6 +59,8 @@ class TranscriberConfig:
     def __post_init__(self) -> None:
         if min(self.hold_frames, self.rewind_frames, self.silence_chunks) < 0:
             raise ValueError("transcriber: hold_frames, rewind_frames and silence_chunks must be 0 or more")
+        if self.again_frames < -1:
+            raise ValueError("transcriber: again_frames must be 0 or more, or -1 for a token that may be said again")
         if min(self.memory_chunks, self.per_chunk, self.pieces) < 1 or self.most < self.per_chunk:
             raise ValueError("transcriber: memory_chunks, per_chunk and pieces are 1 or more, most at least per_chunk")
 
@@ -233,12 +237,15 @@ class Transcriber(nn.Module):
         count, most = state["count"], self.config.most
         before = state["peaks"].gather(1, (count - 1).clamp_min(0)[:, None])[:, 0]
         onward = (count == 0) | (peak >= before - self.config.rewind_frames)
+        there = torch.arange(most, device=token.device) < count[:, None]
+        near = (state["peaks"] - peak[:, None]).abs() <= self.config.again_frames
+        again = (there & near & (state["tokens"] == token[:, None])).any(1)
         past = peak < self.memory_frames - self.config.hold_frames
         chunk = (peak // self.chunk_frames).clamp_max(self.config.memory_chunks - 1)
         around = nn.functional.max_pool1d(state["levels"][:, None], 2 * AROUND + 1, 1, AROUND)[:, 0]
         level = around.gather(1, chunk[:, None])[:, 0]
         loud = level > torch.clamp_min(SILENT * state["loudest"], LEAST_LEVEL)
-        return (token != self.config.end) & onward & past & loud & (count < most)
+        return (token != self.config.end) & onward & ~again & past & loud & (count < most)
 
 
 def _with_token(state: State, token: Tensor, peak: Tensor, rows: Tensor) -> State:

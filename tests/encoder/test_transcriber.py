@@ -69,6 +69,19 @@ def test_a_token_is_said_when_its_sound_is_over():
         assert int(state["peaks"][0, :count].max()) < transcriber.memory_frames - hold
 
 
+@pytest.mark.parametrize(
+    ("token", "peak", "said"),
+    [(7, 25, False), (8, 25, True), (7, 35, True), (8, 10, False), (8, 61, False), (57, 25, False)],
+    ids=["again", "another", "later", "far back", "not over yet", "the end"],
+)
+def test_what_is_believed(token, peak, said):
+    """After a token at frame 20, of 64 frames of sound."""
+    transcriber = toy_transcriber(toy_frontend(context="cached"), again_frames=10, memory_chunks=8)
+    state = transcriber.initial_state(1) | {"levels": torch.ones(1, 8), "loudest": torch.ones(1)}
+    state["tokens"][0, 0], state["peaks"][0, 0], state["count"][0] = 7, 20, 1
+    assert transcriber._certain(torch.tensor([token]), torch.tensor([peak]), state).tolist() == [said]
+
+
 def test_the_first_token_of_a_turn_is_spelled_as_such():
     transcriber = toy_transcriber(toy_frontend(context="cached"))
     transcriber.spelled[1, :, 0] = 1000
