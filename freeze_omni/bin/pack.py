@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from freeze_omni.bin.errors import user_errors
 from freeze_omni.checkpoint import PartsSource, described_parts, load_parts, read_model, require_tuning
@@ -85,26 +86,29 @@ def replace_parts(base: str, sources: list[PartsSource], chosen: Mapping[str, An
     ConfigError or ValueError for what does not fit."""
     require_tuning(sources)
     model, found = load(base, gguf="", few_bits={}), load_parts(sources)
-    mapping = as_mapping(model.config)
+    described: dict[str, Any] = {}
     for source in sources:
-        mapping |= described_parts(source)
-    if mapping["parts"]:
-        mapping["parts"] = sorted({*mapping["parts"], *found})
-    mapping |= chosen
-    kept = {name: value for name, value in model.state_dict().items() if name.split(".")[0] not in found}
-    return FreezeOmni(build(SystemConfig, mapping, where=base), model.llm, model.units, kept | join_parts(found))
+        described |= described_parts(source)
+    return _with_parts(model, found, described | dict(chosen), base)
 
 
 def with_transcriber(model: FreezeOmni, source: str, language: str) -> FreezeOmni:
     """The model whose words are said by the decoder of its frontend's Whisper. Raises ConfigError or ValueError for one
     that does not fit."""
     keys, weights = read_transcriber(source, model.llm.tokenizer, language)
-    mapping = as_mapping(model.config) | {"transcriber": keys}
+    return _with_parts(model, {"transcriber": weights}, {"transcriber": keys}, "--transcriber")
+
+
+def _with_parts(
+    model: FreezeOmni, found: Mapping[str, Mapping[str, Tensor]], keys: Mapping[str, Any], where: str
+) -> FreezeOmni:
+    """The model with these parts in place of its own, or further ones, and these keys of SystemConfig."""
+    mapping = as_mapping(model.config)
     if mapping["parts"]:
-        mapping["parts"] = sorted({*mapping["parts"], "transcriber"})
-    state = {name: value for name, value in model.state_dict().items() if not name.startswith("transcriber.")}
-    state |= join_parts({"transcriber": weights})
-    return FreezeOmni(build(SystemConfig, mapping, where="--transcriber"), model.llm, model.units, state)
+        mapping["parts"] = sorted({*mapping["parts"], *found})
+    kept = {name: value for name, value in model.state_dict().items() if name.split(".")[0] not in found}
+    built = build(SystemConfig, mapping | dict(keys), where=where)
+    return FreezeOmni(built, model.llm, model.units, kept | join_parts(found))
 
 
 @user_errors(OSError, ValueError, name="pack")

@@ -17,13 +17,13 @@ from transformers.models.whisper.modeling_whisper import WhisperDecoder
 
 from freeze_omni.encoder.search import Said
 from freeze_omni.frontend.pretrained import PretrainedConfig
+from freeze_omni.frontend.speech_model import heads, self_attention
+from freeze_omni.frontend.vad import SILENT
 from freeze_omni.shapes import pad_rows
 from freeze_omni.streaming import State
 
-SILENT = 0.05
-"""Below this share of the level of the loudest chunk so far, 26 dB, nothing is said."""
 LEAST_LEVEL = 1e-3
-"""The same for a stream that has been silent so far: soft speech has ten times as much."""
+"""What counts as silence (`SILENT`) in a stream that has been silent so far: soft speech has ten times as much."""
 AROUND = 1
 """Chunks before and after that of a token's peak which count for its level."""
 
@@ -73,12 +73,22 @@ class _Sight(NamedTuple):
     there: Tensor
 
 
+class _Layer(NamedTuple):
+    """What a layer makes. x (B, n, size); tokens: keys and values of all of them; seen (B, heads, M): what the last
+    one's attention is over the frames."""
+
+    x: Tensor
+    tokens: State
+    seen: Tensor
+
+
 class Transcriber(nn.Module):
     """Frozen. spelled (2, V, pieces): tokens of the LLM for each of the decoder's, in running text and as the first of
     a turn, -1 after the last; a piece of a character has none. chunk_frames: of the model, in a streaming step; stack:
     of them in one encoder frame; delay_chunks: how much later than its sound a chunk's frames come."""
 
     spelled: Tensor
+    never: Tensor
 
     def __init__(self, config: TranscriberConfig, chunk_frames: int, stack: int = 1, delay_chunks: int = 0) -> None:
         super().__init__()
@@ -86,6 +96,10 @@ class Transcriber(nn.Module):
         self.net = WhisperDecoder(WhisperConfig(**config.model))
         size = (2, self.net.embed_tokens.num_embeddings, config.pieces)
         self.register_buffer("spelled", torch.full(size, -1, dtype=torch.int32))
+        never = torch.zeros(2, size[1], dtype=torch.bool)  # inside a text, and as its first token
+        never[:, config.end + 1 :] = never[:, list(config.banned)] = True
+        never[1, list(config.banned_first)] = True
+        self.register_buffer("never", never, persistent=False)
         self.requires_grad_(False).eval()
 
     @property
@@ -173,8 +187,8 @@ class Transcriber(nn.Module):
     def _keys_and_values(self, frames: Tensor) -> tuple[Tensor, Tensor]:
         """What the decoder's layers attend to of frames (B, T, size): (B, layers, heads, T, head size) each."""
         layers = [layer.encoder_attn for layer in self.net.layers]
-        keys = [_heads(one.k_proj(frames), one.num_heads) for one in layers]
-        values = [_heads(one.v_proj(frames), one.num_heads) for one in layers]
+        keys = [heads(one.k_proj(frames), one.num_heads) for one in layers]
+        values = [heads(one.v_proj(frames), one.num_heads) for one in layers]
         return torch.stack(keys, dim=1), torch.stack(values, dim=1)
 
     def _sight(self, ahead: Tensor, state: State) -> _Sight:
@@ -190,7 +204,7 @@ class Transcriber(nn.Module):
         start = torch.tensor(self.config.start, device=state["count"].device)
         ids, real = _aligned_right(start, state["tokens"], state["count"])
         place = (real.cumsum(1) - 1).clamp_min(0)
-        past: list[tuple[Tensor, Tensor]] = []
+        past = self._no_tokens(len(ids))
         said, active = torch.zeros_like(state["count"]), torch.ones_like(state["begun"])
         for _ in range(self.config.per_chunk):
             logits, past, attention = self._decode(ids, place, real, past, sight)
@@ -204,9 +218,15 @@ class Transcriber(nn.Module):
             real = nn.functional.pad(real, (0, 1), value=True)
         return state, said
 
+    def _no_tokens(self, batch_size: int) -> list[State]:
+        """Of each layer the keys and values of no tokens."""
+        number, size = self.net.config.decoder_attention_heads, self.net.config.d_model
+        none = self.net.embed_tokens.weight.new_zeros(batch_size, number, 0, size // number)
+        return [{"keys": none, "values": none}] * len(self.net.layers)
+
     def _decode(
-        self, ids: Tensor, place: Tensor, real: Tensor, past: Sequence[tuple[Tensor, Tensor]], sight: _Sight
-    ) -> tuple[Tensor, list[tuple[Tensor, Tensor]], Tensor]:
+        self, ids: Tensor, place: Tensor, real: Tensor, past: Sequence[State], sight: _Sight
+    ) -> tuple[Tensor, list[State], Tensor]:
         """The new tokens ids (B, n) at `place` after `past`; real (B, P + n): which of all are. Logits (B, V) of what
         follows, keys and values of all tokens, and where (B, M) the last one attends."""
         net, new = self.net, ids.shape[1]
@@ -214,23 +234,16 @@ class Transcriber(nn.Module):
         causal = torch.ones(new, real.shape[1], dtype=torch.bool, device=ids.device).tril(real.shape[1] - new)
         itself = torch.eye(new, real.shape[1], dtype=torch.bool, device=ids.device).roll(real.shape[1] - new, 1)
         mask = (causal & real[:, None] | itself)[:, None]  # padding sees itself: softmax of nothing is NaN
-        kept, seen = [], []
+        made: list[_Layer] = []
         for number, layer in enumerate(net.layers):
-            before = past[number] if past else None
-            x, own, weights = _layer(layer, x, before, mask, sight, number)
-            kept.append(own)
-            seen.append(weights)
+            made.append(_layer(layer, x, past[number], mask, sight, number))
+            x = made[-1].x
         hidden = net.layer_norm(x[:, -1])
-        chosen = [seen[layer][:, head] for layer, head in self.config.heads]
-        return hidden @ net.embed_tokens.weight.T, kept, torch.stack(chosen).mean(0)
+        chosen = [made[layer].seen[:, head] for layer, head in self.config.heads]
+        return hidden @ net.embed_tokens.weight.T, [one.tokens for one in made], torch.stack(chosen).mean(0)
 
     def _likeliest(self, logits: Tensor, state: State) -> Tensor:
-        logits = logits.clone()
-        logits[:, self.config.end + 1 :] = -torch.inf
-        logits[:, list(self.config.banned)] = -torch.inf
-        first = torch.zeros(logits.shape[1], dtype=torch.bool, device=logits.device)
-        first[list(self.config.banned_first)] = True
-        return logits.masked_fill(~state["begun"][:, None] & first, -torch.inf).argmax(1)
+        return logits.masked_fill(self.never[(~state["begun"]).long()], -torch.inf).argmax(1)
 
     def _certain(self, token: Tensor, peak: Tensor, state: State) -> Tensor:
         """Whether each row's likeliest token (B,) is said now."""
@@ -268,31 +281,17 @@ def _aligned_right(start: Tensor, tokens: Tensor, count: Tensor) -> tuple[Tensor
     return every.gather(1, place.clamp_min(0)), place >= 0
 
 
-def _layer(
-    layer: nn.Module, x: Tensor, past: tuple[Tensor, Tensor] | None, mask: Tensor, sight: _Sight, number: int
-) -> tuple[Tensor, tuple[Tensor, Tensor], Tensor]:
-    """One of transformers' layers: x (B, n, size) after it, keys and values of all tokens, and what the last one's
-    attention is over the frames (B, heads, M)."""
-    attention, normed = layer.self_attn, layer.self_attn_layer_norm(x)
-    query, keys, values = (
-        _heads(project(normed), attention.num_heads)
-        for project in (attention.q_proj, attention.k_proj, attention.v_proj)
-    )
-    if past is not None:
-        keys, values = torch.cat([past[0], keys], dim=2), torch.cat([past[1], values], dim=2)
-    read = nn.functional.scaled_dot_product_attention(query, keys, values, attn_mask=mask)
-    x = x + attention.out_proj(read.transpose(1, 2).flatten(2))
+def _layer(layer: nn.Module, x: Tensor, past: State, mask: Tensor, sight: _Sight, number: int) -> _Layer:
+    """One of transformers' layers on x (B, n, size), after the keys and values of the tokens before."""
+    read, own = self_attention(layer.self_attn, layer.self_attn_layer_norm(x), past, mask)
+    x = x + read
     attention, normed = layer.encoder_attn, layer.encoder_attn_layer_norm(x)
-    query = _heads(attention.q_proj(normed), attention.num_heads)
+    query = heads(attention.q_proj(normed), attention.num_heads)
     scores = query @ sight.keys[number].transpose(2, 3) / query.shape[3] ** 0.5
     weights = scores.masked_fill(~sight.there[:, None, None], -torch.inf).softmax(-1)
     x = x + attention.out_proj((weights @ sight.values[number]).transpose(1, 2).flatten(2))
     x = x + layer.fc2(layer.activation_fn(layer.fc1(layer.final_layer_norm(x))))
-    return x, (keys, values), weights[:, :, -1]
-
-
-def _heads(projected: Tensor, number: int) -> Tensor:
-    return projected.unflatten(2, (number, -1)).transpose(1, 2)
+    return _Layer(x, {name: torch.cat([past[name], own[name]], dim=2) for name in own}, weights[:, :, -1])
 
 
 def build_transcriber(config: TranscriberConfig, frontend: PretrainedConfig) -> Transcriber:

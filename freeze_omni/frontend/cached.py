@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from freeze_omni.autocast import autocast_dtype
 from freeze_omni.frontend.pretrained import PretrainedConfig, PretrainedFrontend
-from freeze_omni.frontend.speech_model import SHIFT, WINDOW, Whisper
+from freeze_omni.frontend.speech_model import SHIFT, WINDOW, Whisper, self_attention
 from freeze_omni.streaming import State
 
 EDGE_SAMPLES = 2 * SHIFT + WINDOW // 2
@@ -158,14 +158,6 @@ class CachedFrontend(PretrainedFrontend):
 def _layer(layer: nn.Module, x: Tensor, past: State, mask: Tensor) -> tuple[Tensor, State]:
     """One of transformers' Whisper layers, with keys and values (B, H, L, head size) before those that it returns; of
     x (B, N, size) the first Q tokens, for which mask (B, 1, Q, L + N) has a row."""
-    attention, normed = layer.self_attn, layer.self_attn_layer_norm(x)
-
-    def heads(projected: Tensor) -> Tensor:
-        return projected.unflatten(2, (attention.num_heads, -1)).transpose(1, 2)
-
-    own = {"keys": heads(attention.k_proj(normed)), "values": heads(attention.v_proj(normed))}
-    keys, values = (torch.cat([past[name].to(value.dtype), value], dim=2) for name, value in own.items())
-    query = heads(attention.q_proj(normed[:, : mask.shape[2]]))
-    read = nn.functional.scaled_dot_product_attention(query, keys, values, attn_mask=mask)
-    x = x[:, : mask.shape[2]] + attention.out_proj(read.transpose(1, 2).flatten(2))
+    read, own = self_attention(layer.self_attn, layer.self_attn_layer_norm(x), past, mask)
+    x = x[:, : mask.shape[2]] + read
     return x + layer.fc2(layer.activation_fn(layer.fc1(layer.final_layer_norm(x)))), own

@@ -11,6 +11,7 @@ from transformers.models.moonshine_streaming.modeling_moonshine_streaming import
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from freeze_omni.frontend.fbank import Fbank
+from freeze_omni.streaming import State
 
 WINDOW, SHIFT, SAMPLE_HZ = 400, 160, 16000  # of Whisper's features
 
@@ -98,6 +99,22 @@ class Whisper(SpeechModel):
             x = nn.functional.gelu(nn.functional.conv1d(x, conv.weight, conv.bias, conv.stride))
         x = x.transpose(1, 2)
         return x + net.embed_positions.weight[place[:, None] + torch.arange(x.shape[1], device=x.device)]
+
+
+def heads(projected: Tensor, number: int) -> Tensor:
+    """(B, N, size) to (B, number, N, head size)."""
+    return projected.unflatten(2, (number, -1)).transpose(1, 2)
+
+
+def self_attention(attention: nn.Module, x: Tensor, past: State, mask: Tensor) -> tuple[Tensor, State]:
+    """That of one of transformers' Whisper layers, after keys and values (B, H, L, head size): what is read for the
+    first Q tokens of x (B, N, size), for which mask (B, 1, Q, L + N) has a row, and the keys and values of x."""
+    own = {"keys": attention.k_proj(x), "values": attention.v_proj(x)}
+    own = {name: heads(value, attention.num_heads) for name, value in own.items()}
+    keys, values = (torch.cat([past[name].to(value.dtype), value], dim=2) for name, value in own.items())
+    query = heads(attention.q_proj(x[:, : mask.shape[2]]), attention.num_heads)
+    read = nn.functional.scaled_dot_product_attention(query, keys, values, attn_mask=mask)
+    return attention.out_proj(read.transpose(1, 2).flatten(2)), own
 
 
 class Waveform(SpeechModel):

@@ -14,6 +14,8 @@ from freeze_omni.streaming import State
 
 WINDOW_SAMPLES = 512
 WINDOW_MS = 32
+SILENT = 0.05
+"""Below this share of the level of the loudest chunk so far, 26 dB, is silence."""
 
 
 class Detector(Protocol):

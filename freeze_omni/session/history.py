@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from freeze_omni.duplex.reference import SIZE as REFERENCE_SIZE
+from freeze_omni.frontend.vad import SILENT
 from freeze_omni.llm.engine import Cache, LlmOutput
 from freeze_omni.session.events import Ahead, Heard
 from freeze_omni.session.ops import Hear, Job, Listened, Read
@@ -19,8 +20,6 @@ READ_POSITIONS = 32
 """The LLM reads long texts in pieces of this many positions, so that no other session's listening waits for one."""
 AHEAD_CHUNKS = 2
 """Chunks of a silence that are heard ahead: in the next one the head hears for itself."""
-SILENT = 0.05
-"""Below this share of the level of a turn's loudest chunk, 26 dB, is silence."""
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,8 @@ def test_the_decoder_is_that_of_transformers():
     for piece in frames.split(8, dim=1):
         state = transcriber._heard(piece, torch.ones(1), state)
     sight = transcriber._sight(ahead, state)
-    logits, kept, where = transcriber._decode(ids[:, :4], torch.arange(4)[None], torch.ones(1, 4).bool(), [], sight)
+    real, none = torch.ones(1, 4).bool(), transcriber._no_tokens(1)
+    logits, kept, where = transcriber._decode(ids[:, :4], torch.arange(4)[None], real, none, sight)
     whole = torch.cat([frames, ahead], dim=1)
     expected = transcriber.net(input_ids=ids, encoder_hidden_states=whole).last_hidden_state
     expected = expected @ transcriber.net.embed_tokens.weight.T
