@@ -109,7 +109,7 @@ class Listening:
 
         chunk_size: encoder frames of a chunk, 0 for infinite, None as configured. augment: SpecAugment on the features.
         """
-        feats, sizes, said = self._hear_all(wav, lengths)
+        feats, sizes, said = self.hear_all(wav, lengths)
         frames, sizes = self.encoder(feats, sizes, chunk_size, augment=augment)
         logits = self.ctc(frames)
         if self.search is not None:  # features, as they are computed once, need not end in silence
@@ -128,21 +128,18 @@ class Listening:
             feats, after = self.frontend.step(wav, state["frontend"])
             return feats, None, {"frontend": after}
         heard, ahead, frontend = [], [], state["frontend"]
-        silence = wav.new_zeros(len(wav), self.transcriber.config.silence_chunks * self.chunk_samples)
         for chunk in wav.split(self.chunk_samples, dim=1):
             feats, frontend = self.frontend.step(chunk, frontend)
             heard.append(feats)
-            ahead.append(self.frontend.step(silence, frontend)[0] if silence.shape[1] else feats[:, :0])
-        feats, later = torch.cat(heard, dim=1), torch.stack(ahead, dim=1)
+            ahead.append(self.frontend.ahead(self.transcriber.config.silence_chunks, frontend))
+        feats = torch.cat(heard, dim=1)
         levels = wav.unflatten(1, (-1, self.chunk_samples)).square().mean(2).sqrt()
-        size, stack = feats.shape[2] // self.transcriber.stack, self.transcriber.stack
-        frames = feats.reshape(len(wav), -1, size)
-        later = later.reshape(len(wav), len(heard), later.shape[2] * stack, size)
-        said, after = self.transcriber.step(frames, later, levels, state["transcriber"])
+        frames = feats.reshape(len(wav), -1, feats.shape[2] // self.transcriber.stack)
+        said, after = self.transcriber.step(frames, torch.stack(ahead, dim=1), levels, state["transcriber"])
         return feats, said, {"frontend": frontend, "transcriber": after}
 
-    def _hear_all(self, wav: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor, Said | None]:
-        """As `features`, and what the transcriber says."""
+    def hear_all(self, wav: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor, Said | None]:
+        """Samples (B, S), lengths (B,) to features (B, F, D), lengths of them, and what a transcriber says."""
         if self.transcriber is None:
             return *self.features(wav, lengths), None
         if wav.dim() == 3:

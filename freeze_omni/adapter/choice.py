@@ -35,6 +35,11 @@ class AdapterChoice:
         return self.words is not None or self.pool is not None
 
     @property
+    def transcribed(self) -> bool:
+        """Whether its words are those of a transcriber."""
+        return self.words is not None and self.words.transcribed
+
+    @property
     def positions_per_chunk(self) -> int | None:
         """Positions that every chunk sends to the LLM; None if they follow the words."""
         return None if self.conv is None else self.conv.chunk_frames // self.conv.stride

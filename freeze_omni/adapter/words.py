@@ -52,9 +52,11 @@ def spell(table: Tensor, said: Said, begun: Tensor, chunks: int) -> Spelled:
 
 @dataclass(frozen=True)
 class WordAdapterConfig:
-    """chunk_frames: encoder frames of a streaming step."""
+    """chunk_frames: encoder frames of a streaming step. transcribed: the words are those of a transcriber, tokens of
+    the LLM, and not of a lexicon."""
 
     chunk_frames: int = 4
+    transcribed: bool = False
 
 
 class WordAdapter(Adapter):
@@ -69,7 +71,7 @@ class WordAdapter(Adapter):
         """Raises ValueError without words."""
         super().__init__()
         if words is None:
-            raise ValueError("the adapter `words` needs CTC units of kind `word` (--unit_kind word)")
+            raise ValueError("the adapter `words` needs CTC units of kind `word` (--unit_kind word), or a transcriber")
         self.config, self._embed = config, words.embed
         self.register_buffer("ids", words.ids, persistent=False)
         self.project = nn.Linear(input_size, llm_size)

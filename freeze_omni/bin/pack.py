@@ -60,7 +60,11 @@ def assemble(args: argparse.Namespace) -> FreezeOmni:
     if not args.parts and not (args.base and args.transcriber):
         raise ConfigError("--parts is missing: give it, or --base PACK with --transcriber MODEL")
     model = _of_parts(args)
-    return model if args.transcriber is None else with_transcriber(model, args.transcriber, args.language)
+    if args.transcriber is not None:
+        return with_transcriber(model, args.transcriber, args.language)
+    if model.config.adapter.transcribed and not model.has("transcriber"):
+        raise ConfigError("--transcriber is missing: the adapter has learned from the words of one")
+    return model
 
 
 def _of_parts(args: argparse.Namespace) -> FreezeOmni:

@@ -6,6 +6,8 @@ which end in silence, so silence is heard ahead after each chunk, on a state tha
 decoder repeats itself. What it says is in tokens of the LLM, as it is written, with its signs.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -66,10 +68,11 @@ class TranscriberConfig:
 
 
 class _Sight(NamedTuple):
-    """What the decoder sees of the sound. keys, values (layers, B, heads, M, head size); there (B, M): real frames."""
+    """What the decoder sees of the sound, in two pieces: what was heard, M frames, and the silence ahead. keys, values
+    (B, heads, frames, head size) of each layer; there (B, M + A): which frames are real."""
 
-    keys: Tensor
-    values: Tensor
+    keys: tuple[Sequence[Tensor], Sequence[Tensor]]
+    values: tuple[Sequence[Tensor], Sequence[Tensor]]
     there: Tensor
 
 
@@ -80,6 +83,16 @@ class _Layer(NamedTuple):
     x: Tensor
     tokens: State
     seen: Tensor
+
+
+class _Token(NamedTuple):
+    """One of the LLM's: its id, the encoder frame after it, its place among those of one choice, and the state (D,)
+    that was chosen from."""
+
+    id: int
+    until: int
+    piece: int
+    state: Tensor
 
 
 class Transcriber(nn.Module):
@@ -112,17 +125,16 @@ class Transcriber(nn.Module):
         return -(-self.config.hold_frames // self.chunk_frames) + 1
 
     def initial_state(self, batch_size: int, device: torch.device | str | None = None) -> State:
-        """Nothing heard: keys and values (B, layers, heads, M, head size) of the last M frames, of which `heard` (B,)
-        are real; levels (B, memory_chunks), loudest (B,), coming (B, delay_chunks): of sound whose frames come later;
-        tokens (B, most) that were said, count (B,), and where each of them peaks among the M frames; begun (B,):
+        """Nothing heard: of each layer keys and values (B, heads, M, head size) of the last M frames, of which `heard`
+        (B,) are real; levels (B, memory_chunks), loudest (B,), coming (B, delay_chunks): of sound whose frames come
+        later; tokens (B, most) that were said, count (B,), and where each of them peaks among the M frames; begun (B,):
         whether anything was said."""
         net, device = self.net.config, device or self.spelled.device
         heads = net.decoder_attention_heads
-        kept = (batch_size, net.decoder_layers, heads, self.memory_frames, net.d_model // heads)
+        none = torch.zeros(batch_size, heads, self.memory_frames, net.d_model // heads, device=device)
         whole = {"dtype": torch.long, "device": device}
         return {
-            "keys": torch.zeros(kept, device=device),
-            "values": torch.zeros(kept, device=device),
+            **{name: none.clone() for name in (*self._names("keys"), *self._names("values"))},
             "heard": torch.zeros(batch_size, **whole),
             "levels": torch.zeros(batch_size, self.config.memory_chunks, device=device),
             "loudest": torch.zeros(batch_size, device=device),
@@ -138,29 +150,37 @@ class Transcriber(nn.Module):
         """Frames (B, k * chunk_frames, size), levels (B, k) of the k chunks of sound that were heard with them, and
         ahead (B, k, A, size): what would follow each chunk if the user fell silent. words of what is returned are
         tokens of the LLM."""
-        rows: list[list[tuple[int, int]]] = [[] for _ in range(len(frames))]
+        rows: list[list[_Token]] = [[] for _ in range(len(frames))]
         ends = []
         for chunk, part in enumerate(frames.split(self.chunk_frames, dim=1)):
             state = self._heard(part, levels[:, chunk], state)
             begun = state["begun"].tolist()
-            state, said = self._say(self._sight(ahead[:, chunk], state), state)
+            state, said, hidden = self._say(self._sight(ahead[:, chunk], state), state)
             end = (chunk + 1) * (self.chunk_frames // self.stack)
             for row, number in enumerate(said.tolist()):
-                rows[row] += self._spell(state, row, number, not begun[row], end)
+                rows[row] += self._spell(state, row, hidden[row, :number], not begun[row], end)
             ends.append([len(row) for row in rows])
-        found = [torch.tensor(row, dtype=torch.long, device=frames.device).reshape(-1, 2) for row in rows]
-        words, lengths = pad_rows(found)
         ends = torch.tensor(ends, device=frames.device).reshape(-1, len(rows)).T
-        return Said(words[..., 0], lengths, ends, words[..., 1]), state
+        return self._said(rows, ends), state
 
-    def _spell(self, state: State, row: int, number: int, first: bool, end: int) -> list[tuple[int, int]]:
-        """The LLM's tokens for the last `number` of a row's tokens, each with the encoder frame after it."""
+    def _said(self, rows: Sequence[Sequence[_Token]], ends: Tensor) -> Said:
+        found = [[(one.id, one.until, one.piece) for one in row] for row in rows]
+        numbers = [torch.tensor(row, dtype=torch.long, device=ends.device).reshape(-1, 3) for row in found]
+        none = torch.zeros(0, self.net.config.d_model, device=ends.device)
+        states = pad_rows([torch.stack([one.state for one in row]) if row else none for row in rows])[0]
+        words, lengths = pad_rows(numbers)
+        return Said(words[..., 0], lengths, ends, words[..., 1], states, words[..., 2])
+
+    def _spell(self, state: State, row: int, hidden: Tensor, first: bool, end: int) -> list[_Token]:
+        """The LLM's tokens for the last of a row's tokens, which were chosen from hidden (N, D), each with the encoder
+        frame after it."""
         said, count = [], int(state["count"][row])
-        for at in range(count - number, count):
+        before = count - len(hidden)
+        for at in range(before, count):
             until = end - (self.memory_frames - 1 - int(state["peaks"][row, at])) // self.stack
-            opens = first and at == count - number
-            ids = self.spelled[int(opens), int(state["tokens"][row, at])].tolist()
-            said += [(one, until) for one in ids if one >= 0]
+            ids = self.spelled[int(first and at == before), int(state["tokens"][row, at])].tolist()
+            spelled = [one for one in ids if one >= 0]
+            said += [_Token(one, until, piece, hidden[at - before]) for piece, one in enumerate(spelled)]
         return said
 
     def _heard(self, frames: Tensor, level: Tensor, state: State) -> State:
@@ -173,8 +193,8 @@ class Transcriber(nn.Module):
         gone = torch.maximum(gone, count + self.config.per_chunk - most)
         moved = (place + gone[:, None]).clamp_max(most - 1)
         return state | {
-            "keys": torch.cat([state["keys"], keys], dim=3)[:, :, :, self.chunk_frames :],
-            "values": torch.cat([state["values"], values], dim=3)[:, :, :, self.chunk_frames :],
+            **self._remembered("keys", keys, state),
+            **self._remembered("values", values, state),
             "heard": (state["heard"] + self.chunk_frames).clamp_max(self.memory_frames),
             "levels": torch.cat([state["levels"][:, 1:], coming[:, :1]], dim=1),
             "loudest": torch.maximum(state["loudest"], coming[:, 0]),
@@ -184,39 +204,50 @@ class Transcriber(nn.Module):
             "count": count - gone,
         }
 
-    def _keys_and_values(self, frames: Tensor) -> tuple[Tensor, Tensor]:
-        """What the decoder's layers attend to of frames (B, T, size): (B, layers, heads, T, head size) each."""
+    def _remembered(self, name: str, new: Sequence[Tensor], state: State) -> State:
+        """The last M of what a state remembers and of new frames: a tensor for each layer, which is read as it lies."""
+        old = [state[one][:, :, self.chunk_frames :] for one in self._names(name)]
+        joined = [torch.cat(pair, dim=2) for pair in zip(old, new, strict=True)]
+        return dict(zip(self._names(name), joined, strict=True))
+
+    def _names(self, name: str) -> list[str]:
+        return [f"{name}_{number}" for number in range(self.net.config.decoder_layers)]
+
+    def _keys_and_values(self, frames: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+        """What each of the decoder's layers attends to of frames (B, T, size): (B, heads, T, head size)."""
         layers = [layer.encoder_attn for layer in self.net.layers]
         keys = [heads(one.k_proj(frames), one.num_heads) for one in layers]
         values = [heads(one.v_proj(frames), one.num_heads) for one in layers]
-        return torch.stack(keys, dim=1), torch.stack(values, dim=1)
+        return keys, values
 
     def _sight(self, ahead: Tensor, state: State) -> _Sight:
         keys, values = self._keys_and_values(ahead)
-        keys = torch.cat([state["keys"], keys], dim=3).transpose(0, 1)
-        values = torch.cat([state["values"], values], dim=3).transpose(0, 1)
         back = self.memory_frames - torch.arange(self.memory_frames, device=ahead.device)
         there = nn.functional.pad(back <= state["heard"][:, None], (0, ahead.shape[1]), value=True)
-        return _Sight(keys, values, there)
+        heard_keys, heard_values = ([state[one] for one in self._names(name)] for name in ("keys", "values"))
+        return _Sight((heard_keys, keys), (heard_values, values), there)
 
-    def _say(self, sight: _Sight, state: State) -> tuple[State, Tensor]:
-        """The state after all that is certain now is said, and how many tokens of each row (B,) that is."""
+    def _say(self, sight: _Sight, state: State) -> tuple[State, Tensor, Tensor]:
+        """The state after all that is certain now is said, how many tokens of each row (B,) that is, and what each was
+        chosen from (B, N, size)."""
         start = torch.tensor(self.config.start, device=state["count"].device)
         ids, real = _aligned_right(start, state["tokens"], state["count"])
         place = (real.cumsum(1) - 1).clamp_min(0)
         past = self._no_tokens(len(ids))
         said, active = torch.zeros_like(state["count"]), torch.ones_like(state["begun"])
+        chosen = [sight.keys[0][0].new_zeros(len(ids), 0, self.net.config.d_model)]
         for _ in range(self.config.per_chunk):
-            logits, past, attention = self._decode(ids, place, real, past, sight)
-            token, peak = self._likeliest(logits, state), attention.argmax(1)
+            hidden, past, attention = self._decode(ids, place, real, past, sight)
+            token, peak = self._likeliest(hidden, active, state), attention.argmax(1)
             active = active & self._certain(token, peak, state)
             if not bool(active.any()):
                 break
             state = _with_token(state, token, peak, active)
+            chosen.append(hidden[:, None])
             said = said + active
             ids, place = token[:, None], place[:, -1:] + 1
             real = nn.functional.pad(real, (0, 1), value=True)
-        return state, said
+        return state, said, torch.cat(chosen, dim=1)
 
     def _no_tokens(self, batch_size: int) -> list[State]:
         """Of each layer the keys and values of no tokens."""
@@ -227,8 +258,8 @@ class Transcriber(nn.Module):
     def _decode(
         self, ids: Tensor, place: Tensor, real: Tensor, past: Sequence[State], sight: _Sight
     ) -> tuple[Tensor, list[State], Tensor]:
-        """The new tokens ids (B, n) at `place` after `past`; real (B, P + n): which of all are. Logits (B, V) of what
-        follows, keys and values of all tokens, and where (B, M) the last one attends."""
+        """The new tokens ids (B, n) at `place` after `past`; real (B, P + n): which of all are. The state (B, size)
+        that the next one is chosen from, keys and values of all tokens, and where (B, M) the last one attends."""
         net, new = self.net, ids.shape[1]
         x = net.embed_tokens(ids) + net.embed_positions.weight[place]
         causal = torch.ones(new, real.shape[1], dtype=torch.bool, device=ids.device).tril(real.shape[1] - new)
@@ -240,10 +271,13 @@ class Transcriber(nn.Module):
             x = made[-1].x
         hidden = net.layer_norm(x[:, -1])
         chosen = [made[layer].seen[:, head] for layer, head in self.config.heads]
-        return hidden @ net.embed_tokens.weight.T, [one.tokens for one in made], torch.stack(chosen).mean(0)
+        return hidden, [one.tokens for one in made], torch.stack(chosen).mean(0)
 
-    def _likeliest(self, logits: Tensor, state: State) -> Tensor:
-        return logits.masked_fill(self.never[(~state["begun"]).long()], -torch.inf).argmax(1)
+    def _likeliest(self, hidden: Tensor, rows: Tensor, state: State) -> Tensor:
+        """The likeliest token of these rows (B,), of others the end."""
+        logits = hidden[rows] @ self.net.embed_tokens.weight.T
+        found = logits.masked_fill(self.never[(~state["begun"][rows]).long()], -torch.inf).argmax(1)
+        return torch.full_like(state["count"], self.config.end).masked_scatter(rows, found)
 
     def _certain(self, token: Tensor, peak: Tensor, state: State) -> Tensor:
         """Whether each row's likeliest token (B,) is said now."""
@@ -287,9 +321,11 @@ def _layer(layer: nn.Module, x: Tensor, past: State, mask: Tensor, sight: _Sight
     x = x + read
     attention, normed = layer.encoder_attn, layer.encoder_attn_layer_norm(x)
     query = heads(attention.q_proj(normed), attention.num_heads)
-    scores = query @ sight.keys[number].transpose(2, 3) / query.shape[3] ** 0.5
+    scores = torch.cat([query @ keys[number].transpose(2, 3) for keys in sight.keys], dim=3) / query.shape[3] ** 0.5
     weights = scores.masked_fill(~sight.there[:, None, None], -torch.inf).softmax(-1)
-    x = x + attention.out_proj((weights @ sight.values[number]).transpose(1, 2).flatten(2))
+    pieces = weights.split([keys[number].shape[2] for keys in sight.keys], dim=3)
+    seen = sum(some @ values[number] for some, values in zip(pieces, sight.values, strict=True))
+    x = x + attention.out_proj(seen.transpose(1, 2).flatten(2))
     x = x + layer.fc2(layer.activation_fn(layer.fc1(layer.final_layer_norm(x))))
     return _Layer(x, {name: torch.cat([past[name], own[name]], dim=2) for name in own}, weights[:, :, -1])
 
@@ -311,4 +347,4 @@ def up_to(said: Said, chunks: Tensor) -> Said:
     lengths = said.ends.gather(1, (chunks - 1).clamp_min(0)[:, None])[:, 0] * (chunks > 0)
     real = torch.arange(said.words.shape[1], device=lengths.device) < lengths[:, None]
     ends = torch.minimum(said.ends, lengths[:, None])
-    return Said(said.words * real, lengths, ends, said.until * real)
+    return said._replace(words=said.words * real, lengths=lengths, ends=ends, until=said.until * real)

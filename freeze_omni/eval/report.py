@@ -16,6 +16,7 @@ NAMES = {  # of adapters in tables
     "pool": "continuous, token rate",
     "conv": "convolution (the paper)",
 }
+TRANSCRIBER = "words of Whisper's decoder (a cascade)"  # of a model that has one
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[str]:
@@ -108,4 +109,10 @@ def figures_of(results: Sequence[Results], name: str) -> Iterator[tuple[str, Any
         for number, (model, figures) in enumerate(result["models"].items()):
             default = " (default)" if number == 0 and len(result["models"]) > 1 else ""
             if figures.get(name):
-                yield f"{result['scale']}, {NAMES.get(model, model)}{default}", figures[name]
+                yield f"{result['scale']}, {_adapter(result, model)}{default}", figures[name]
+
+
+def _adapter(result: Mapping[str, Any], model: str) -> str:
+    """The name of a model's adapter, and whose words it sends."""
+    parts = result.get("sizes", {}).get(model, {}).get("parameters", {})
+    return TRANSCRIBER if "transcriber" in parts else NAMES.get(model, model)

@@ -7,6 +7,7 @@ six times (docs/benchmarks/speed.json), and see a little more: there, what came 
 it. Stage 1.0 teaches the weights to do without.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -110,29 +111,44 @@ class CachedFrontend(PretrainedFrontend):
         size = EDGE_SAMPLES + (new + self.after_frames) * self.model.frame_samples + WINDOW // 2
         mel, ceiling = self.model.features.running(samples[:, first : first + size], state["ceiling"], 2 * new)
         tokens = self._tokens(k, samples.device)
-        mask = self._mask(tokens, place)
-        dtype = autocast_dtype(self.config.autocast, samples.device.type)
-        with torch.autocast(samples.device.type, dtype, enabled=dtype is not None):
-            x = self.model.stem(mel, place * self.chunk_frames)[:, tokens.frame]
-            frames, kept = self._through_layers(x, new, mask, state)
-        return frames, state | kept | {"place": place + k, "ceiling": ceiling}
+        frames, made = self._through_layers(mel, place * self.chunk_frames, tokens, new, state)
+        return frames, state | _kept(state, made, new) | {"place": place + k, "ceiling": ceiling}
 
-    def _through_layers(self, x: Tensor, new: int, mask: Tensor, state: State) -> tuple[Tensor, State]:
-        """Tokens (B, N, size) to the first `new` frames, and the keys and values to keep."""
+    def ahead(self, chunks: int, state: State) -> Tensor:
+        """What would follow if the user fell silent now: frames (B, chunks * model frames, size), which see each other
+        and what came before. Nothing is kept of it."""
+        new = chunks * self.chunk_frames
+        if not new:
+            return state["samples"].new_zeros(len(state["place"]), 0, self.model.config.d_model)
+        silence = state["samples"].new_zeros(len(state["place"]), chunks * self.chunk_samples)
+        samples = torch.cat([state["samples"], silence], dim=1)
+        state = self._begun_again(samples, 0, state)
+        size = EDGE_SAMPLES + new * self.model.frame_samples + WINDOW // 2
+        mel, _ = self.model.features.running(samples[:, self.left_samples :][:, :size], state["ceiling"], 2 * new)
+        number = torch.arange(new, device=mel.device)
+        visible = torch.ones(new, self.left_chunks * self.chunk_frames + new, dtype=torch.bool, device=mel.device)
+        last = self.model.config.max_source_positions - new  # where positions end, the last ones come twice
+        place = (state["place"] * self.chunk_frames).clamp_max(last)
+        return self._through_layers(mel, place, _Tokens(number, visible), new, state)[0]
+
+    def _through_layers(
+        self, mel: Tensor, place: Tensor, tokens: _Tokens, new: int, state: State
+    ) -> tuple[Tensor, list[State]]:
+        """The spectra of tokens, whose first frame has the position place (B,), to the first `new` frames (B, new,
+        size), and of each layer the keys and values of all."""
         layers, length = self.model.net.layers, state["keys"].shape[3]
         used = min(self.left_chunks, int(state["place"].max())) * self.chunk_frames  # of what is kept: none at first
-        mask = mask[..., length - used :]
-        kept: dict[str, list[Tensor]] = {"keys": [], "values": []}
-        for number, layer in enumerate(layers):
-            old = {name: state[name][:, number] for name in kept}
-            if number == len(layers) - 1:  # the look-ahead is for the layers before
-                mask = mask[:, :, :new]
-            past = {name: value[:, :, length - used :] for name, value in old.items()}
-            x, own = _layer(layer, x, past, mask)
-            for name, value in own.items():
-                joined = torch.cat([old[name], value[:, :, :new].to(old[name].dtype)], dim=2)
-                kept[name].append(joined[:, :, new:])
-        return self.model.net.layer_norm(x), {name: torch.stack(values, dim=1) for name, values in kept.items()}
+        mask, made = self._mask(tokens, state["place"])[..., length - used :], []
+        dtype = autocast_dtype(self.config.autocast, mel.device.type)
+        with torch.autocast(mel.device.type, dtype, enabled=dtype is not None):
+            x = self.model.stem(mel, place)[:, tokens.frame]
+            for number, layer in enumerate(layers):
+                if number == len(layers) - 1:  # the look-ahead is for the layers before
+                    mask = mask[:, :, :new]
+                past = {name: state[name][:, number, :, length - used :] for name in ("keys", "values")}
+                x, own = _layer(layer, x, past, mask)
+                made.append(own)
+            return self.model.net.layer_norm(x), made
 
     def _tokens(self, k: int, device: torch.device) -> _Tokens:
         chunk, after, left = self.chunk_frames, self.after_frames, self.left_chunks
@@ -153,6 +169,16 @@ class CachedFrontend(PretrainedFrontend):
         back = self.left_chunks - torch.arange(kept, device=place.device) // self.chunk_frames
         there = nn.functional.pad(back <= place[:, None], (0, len(tokens.frame)), value=True)
         return (tokens.visible & there[:, None])[:, None]
+
+
+def _kept(state: State, made: Sequence[State], new: int) -> State:
+    """The keys and values to keep: with the first `new` of what each layer has made, as long as before."""
+    kept = {}
+    for name in ("keys", "values"):
+        old = state[name]
+        added = torch.stack([one[name][:, :, :new].to(old.dtype) for one in made], dim=1)
+        kept[name] = torch.cat([old[:, :, :, new:], added[:, :, :, max(new - old.shape[3], 0) :]], dim=3)
+    return kept
 
 
 def _layer(layer: nn.Module, x: Tensor, past: State, mask: Tensor) -> tuple[Tensor, State]:

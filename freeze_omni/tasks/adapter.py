@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from freeze_omni.adapter.conv import ConvAdapterConfig
 from freeze_omni.adapter.words import spell
 from freeze_omni.encoder.search import Said
-from freeze_omni.listening import Listening, ListeningOutput
+from freeze_omni.listening import ListeningOutput
 from freeze_omni.llm.chat import tokenise
 from freeze_omni.llm.frozen import FrozenLLM
 from freeze_omni.shapes import pad_rows, valid_mask
@@ -29,6 +29,7 @@ from freeze_omni.tasks.alignment import (
 )
 from freeze_omni.tasks.base import Preprocess
 from freeze_omni.tasks.listening_model import (
+    SAID,
     ListeningModel,
     ListeningModelConfig,
     ListeningTask,
@@ -36,7 +37,7 @@ from freeze_omni.tasks.listening_model import (
     spoken_pieces,
 )
 from freeze_omni.tasks.llm_pass import Piece, TurnIds, answer_turn, text_losses, turn_of, with_end, write
-from freeze_omni.tasks.parts_model import Result, pairs, sound_of, training_result
+from freeze_omni.tasks.parts_model import Result, pairs, training_result
 from freeze_omni.tasks.preprocess import Reader, build_augment
 from freeze_omni.tasks.resources import Resources, stage_llm
 
@@ -103,7 +104,7 @@ class AdapterModel(ListeningModel):
         and a warm start, also words (B, W) numbers in the lexicon, of which the adapter is taught the tokens."""
         text, units = pairs(batch, "text", "units")
         taught = self.training and self.config.adapter.pool is not None
-        out = self._listen_to_words(batch) if taught else self.listen(*sound_of(batch))
+        out = self.listen_for(batch, lambda out: self._said(out, batch)) if taught else self.listen_to(batch)
         stats, warm_start = {}, self.config.warm_start
         if self.training and warm_start is not None and self.progress < warm_start.share:
             loss, stats = self._warm_loss(out, batch, self.progress < warm_start.share * warm_start.filler_share)
@@ -162,16 +163,8 @@ class AdapterModel(ListeningModel):
         loss = filler_loss(self.llm, self.filler.weight[0], wanted, out.adapted.lengths, self.warm_targets)
         return loss, {"kl_filler": loss}
 
-    def _listen_to_words(self, batch: Mapping[str, Tensor]) -> ListeningOutput:
-        """As `listen`, with the words of the transcript where the CTC head's best path spells them."""
-        listening = Listening(self.frontend, self.encoder, self.ctc)
-        augment = self.spec_augment if self.training else None
-        out = listening(*listening.with_end(*sound_of(batch)), augment=augment)
-        said = self._said(out, batch)
-        return out._replace(adapted=self.adapter(out.frames, out.lengths, said=said), said=said)
-
     def _said(self, out: ListeningOutput, batch: Mapping[str, Tensor]) -> Said:
-        """The words of the transcript, as a search would say them."""
+        """The words of the transcript where the CTC head's best path spells them, as a search would say them."""
         (units, sizes), (words, counts) = pairs(batch, "units", "words")
         ends = unit_ends(out.logits, out.lengths, units, sizes, self.ctc.blank)
         spaces = (units == self.space) & valid_mask(sizes, units.shape[1])
@@ -224,12 +217,13 @@ class AdapterTask(ListeningTask):
         "text": ("text", "text"),
         "answer": ("answer", "sparse_text"),
         "history": ("history", "sparse_text"),
+        SAID: (SAID, "lazy_ints"),
     }
-    optional = ("answer", "history")
+    optional = ("answer", "history", SAID)
 
     @classmethod
     def needed(cls, config: AdapterModelConfig) -> tuple[str, ...]:
-        return ("answer",) if config.targets != "transcript" else ()
+        return (*super().needed(config), *(("answer",) if config.targets != "transcript" else ()))
 
     @classmethod
     def own_parts(cls, config: AdapterModelConfig, resources: Resources, encoder_size: int) -> dict[str, nn.Module]:

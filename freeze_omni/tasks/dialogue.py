@@ -21,6 +21,7 @@ from freeze_omni.llm.order import ReadingOrder, parse_rounds
 from freeze_omni.shapes import pad_rows, valid_mask
 from freeze_omni.tasks.base import Preprocess
 from freeze_omni.tasks.listening_model import (
+    SAID,
     ListeningModel,
     ListeningModelConfig,
     ListeningTask,
@@ -28,7 +29,7 @@ from freeze_omni.tasks.listening_model import (
     spoken_pieces,
 )
 from freeze_omni.tasks.llm_pass import Piece, Written, answer_turn, turn_of
-from freeze_omni.tasks.parts_model import Result, pairs, sound_of, training_result
+from freeze_omni.tasks.parts_model import Result, pairs, training_result
 from freeze_omni.tasks.preprocess import Augment, Reader, build_augment, load_sound
 from freeze_omni.tasks.resources import Resources, stage_llm
 
@@ -69,7 +70,7 @@ class DialogueModel(ListeningModel):
         """
         states = pairs(batch, "states")[0]
         with torch.no_grad():
-            out = self.listen(*sound_of(batch))
+            out = self.listen_to(batch)
         context = self._spoken_context(batch) if self.config.history == "speech" else None
         pieces = spoken_pieces(self.prompt, out)
         weight, only_answers = self.config.kl_weight, not self.config.state_prompt
@@ -177,8 +178,9 @@ class DialogueTask(ListeningTask):
         "history": ("history", "sparse_text"),
         "question": ("text", "sparse_text"),
         "reference": ("reference.scp", "kaldi_ark"),
+        SAID: (SAID, "lazy_ints"),
     }
-    optional = ("history", "question", "reference")
+    optional = ("history", "question", "reference", SAID)
 
     @classmethod
     def set_up(cls, args: argparse.Namespace) -> tuple[DialogueModelConfig, Resources]:
@@ -186,11 +188,13 @@ class DialogueTask(ListeningTask):
         transcribes = resources.unit_size > 0  # a session has the words of earlier rounds from the CTC head
         if config.history == "text" and not transcribes:
             raise ConfigError("model: history: text needs a CTC head, and this model has none: set history: speech")
+        if config.history == "speech" and config.adapter.transcribed:
+            raise ConfigError("model: history: speech would need what a transcriber says of earlier rounds: set text")
         return replace(config, history=config.history or ("text" if transcribes else "speech")), resources
 
     @classmethod
     def needed(cls, config: DialogueModelConfig) -> tuple[str, ...]:
-        return ("question",) if config.kl_weight else ()
+        return (*super().needed(config), *(("question",) if config.kl_weight else ()))
 
     @classmethod
     def own_parts(cls, config: DialogueModelConfig, resources: Resources, encoder_size: int) -> dict[str, nn.Module]:

@@ -1,6 +1,6 @@
 """What stages 1.2 and 1.3 share: speech through encoder and adapter into the frozen LLM, which writes a text."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -14,19 +14,23 @@ from freeze_omni.data.augment import AugmentConfig
 from freeze_omni.encoder.config import EncoderConfig
 from freeze_omni.encoder.ctc import build_ctc
 from freeze_omni.encoder.encoder import SpeechEncoder
-from freeze_omni.encoder.search import SearchConfig
+from freeze_omni.encoder.search import Said, SearchConfig
 from freeze_omni.frontend.build import build_frontend
 from freeze_omni.frontend.fbank import Fbank, FbankConfig
 from freeze_omni.frontend.pretrained import PretrainedConfig
 from freeze_omni.listening import Listening, ListeningOutput
 from freeze_omni.llm.frozen import FrozenLLM
 from freeze_omni.llm.tuned import LlmTuningConfig
-from freeze_omni.system import word_tokens
+from freeze_omni.shapes import valid_mask
+from freeze_omni.system import own_tokens, word_tokens
 from freeze_omni.tasks.base import BaseTask
 from freeze_omni.tasks.llm_pass import Piece
-from freeze_omni.tasks.parts_model import PartsModel
+from freeze_omni.tasks.parts_model import PartsModel, pairs, sound_of
 from freeze_omni.tasks.preprocess import SpecAugmentConfig, TextReaders, before_turn, build_spec_augment
 from freeze_omni.tasks.resources import Resources, tuning_part
+
+SAID = "said"
+"""The entry, and the table, of what a transcriber says (dump_said)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,10 +77,38 @@ class ListeningModel(PartsModel):
         listening = Listening(self.frontend, self.encoder, self.ctc, self.adapter, getattr(self, "search", None))
         return listening(*listening.with_end(speech, lengths), augment=augment)
 
+    def listen_to(self, batch: Mapping[str, Tensor]) -> ListeningOutput:
+        """The sound of a batch, or its features; with a transcriber's words, these are its entry `said`."""
+        if not self.config.adapter.transcribed:
+            return self.listen(*sound_of(batch))
+        return self.listen_for(batch, lambda out: said_in(batch, out.frames.shape[1], self.adapter.config.chunk_frames))
+
+    def listen_for(self, batch: Mapping[str, Tensor], find: Callable[[ListeningOutput], Said]) -> ListeningOutput:
+        """As `listen`, with the words that are found in what the encoder makes."""
+        listening = Listening(self.frontend, self.encoder, self.ctc)
+        augment = self.spec_augment if self.training else None
+        out = listening(*listening.with_end(*sound_of(batch)), augment=augment)
+        said = find(out)
+        return out._replace(adapted=self.adapter(out.frames, out.lengths, said=said), said=said)
+
+
+def said_in(batch: Mapping[str, Tensor], frames: int, chunk_frames: int) -> Said:
+    """What a transcriber said: said (B, 3 N), of each token its id, the chunk that says it and the frame after it."""
+    said, sizes = pairs(batch, "said")[0]
+    ids, chunk, until = said.reshape(len(said), said.shape[1] // 3, 3).unbind(2)
+    lengths = sizes // 3
+    real = valid_mask(lengths, ids.shape[1])
+    number = torch.arange(-(-frames // chunk_frames), device=said.device)
+    ends = ((chunk[:, None] <= number[:, None]) & real[:, None]).sum(2)
+    ends[:, -1:] = lengths[:, None]  # what is said after the sound belongs to its last chunk
+    return Said(ids.masked_fill(~real, 0), lengths, ends, until)
+
 
 def search_part(config: ListeningModelConfig, resources: Resources) -> dict[str, nn.Module]:
     """The word search, which is neither trained nor saved, for adapters that need it and CTC units of kind word."""
     if not resources.loads or resources.units_path is None or not config.adapter.needs_words:
+        return {}
+    if config.adapter.transcribed:
         return {}
     search = resources.units.search(config.search)
     return {} if search is None else {"search": search}
@@ -96,6 +128,10 @@ class ListeningTask(BaseTask):
         raise NotImplementedError
 
     @classmethod
+    def needed(cls, config: Any) -> tuple[str, ...]:
+        return (SAID,) if config.adapter.transcribed else ()
+
+    @classmethod
     def build_parts(cls, config: Any, resources: Resources) -> dict[str, nn.Module]:
         encoder, embeds = SpeechEncoder(config.encoder), None
         frontend = {} if config.frontend is None else {"frontend": build_frontend(config.frontend)}
@@ -104,7 +140,8 @@ class ListeningTask(BaseTask):
             embeds = resources.units.embeddings(resources.llm) if resources.loads else torch.empty(sizes)
         words = no_words()
         if config.adapter.needs_words and resources.loads:
-            words = word_tokens(resources.units, resources.llm)
+            llm = resources.llm
+            words = own_tokens(llm) if config.adapter.transcribed else word_tokens(resources.units, llm)
         parts: dict[str, nn.Module] = {
             "encoder": encoder,
             "ctc": build_ctc(encoder.output_size, resources.unit_size),

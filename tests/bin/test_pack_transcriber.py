@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -90,12 +91,16 @@ def test_it_is_packed_again_with_other_parts(packs, monkeypatch):
     assert torch.equal(one.transcriber.spelled, other.transcriber.spelled)
 
 
-def test_other_models_are_refused(packs, tmp_path):
+def test_other_models_are_refused(packs, tmp_path, monkeypatch):
     save(toy_system(tmp_path / "llm"), tmp_path / "other")
     options = ["--output", str(tmp_path / "x"), "--transcriber", str(packs / "whisper")]
     with pytest.raises(ConfigError, match="the decoder of a frontend, and this model has none"):
         pack.assemble(pack.parser().parse_args([*options, "--base", str(tmp_path / "other")]))
     with pytest.raises(ValueError, match="for models with the adapter `words`"):
         replace(load(packs / "after").config, adapter=AdapterChoice(conv=ConvAdapterConfig()))
+    learned = replace(load(packs / "before").config, adapter=AdapterChoice(words=WordAdapterConfig(transcribed=True)))
+    monkeypatch.setattr(pack, "_of_parts", lambda args: SimpleNamespace(config=learned, has=lambda part: False))
+    with pytest.raises(ConfigError, match="--transcriber is missing: the adapter has learned"):
+        pack.assemble(pack.parser().parse_args(["--output", str(tmp_path / "x"), "--parts", "a.pth:adapter"]))
     with pytest.raises(ConfigError, match="--parts is missing"):
         pack.assemble(pack.parser().parse_args(["--output", str(tmp_path / "x")]))

@@ -179,6 +179,7 @@ USES = {
     "judge": ("llm", {"decode_ctc", "score"}),
     "talk_input": ("dump/raw/dev/x y.wav", {"answer"}),
 }
+SAID = {f"said_{name}" for name in ("a_and_more_transcribed", "dev", "dtrain", "ddev")}  # by a transcriber
 # Option -> why no work is done again.
 FREE = {
     "stage": "which stages run",
@@ -204,6 +205,9 @@ FREE = {
     "normaliser": "the scores of a recipe with dialogues do not use it; see test_options_of_one_task",
     "adapters": "each adapter has folders of its own",
     "serve": "nothing is written",
+    "transcriber": "of a pretrained encoder and the adapter words alone: test_what_a_transcriber_says_is_heard_once",
+    "transcriber_language": "read only with --transcriber: test_what_a_transcriber_says_is_heard_once",
+    "transcribed": "read only with --transcriber: test_what_a_transcriber_says_is_heard_once",
     "frontend_args": "of a pretrained encoder alone: test_a_pretrained_encoder_is_adapted_before_it_is_heard",
 }
 
@@ -353,3 +357,27 @@ def test_answers_in_stage_6_bring_the_dialogues_into_it(recipe, encoder):
     assert train[train.index("--valid_dir") + 1] == f"{here}raw/dev_and_questions"
     assert joined[-2:] == [f"{here}raw/a_and_more", f"{here}dialogue/dtrain"]
     assert "questions_dev" in works and ("feats_dtrain" in works) == bool(encoder)
+
+
+def test_what_a_transcriber_says_is_heard_once(recipe):
+    """Its words of the training utterances, of the development set and of the dialogues, for the adapter words."""
+    given = BASE | {"encoder": "judge", "transcriber": "judge", "adapters": "words", "transcribed": "3"}
+    works = words_of(given)
+    subset = "dump/raw/a_and_more_transcribed"
+    assert {name for name in works if name.startswith("said_")} == {
+        "said_a_and_more_transcribed", "said_dev", "said_dtrain", "said_ddev",
+    }  # fmt: skip
+    assert works["transcribed_a_and_more"][1].made == [subset]
+    adapter, dialogue, system = (works[name][0] for name in ("1.2_adapter_words", "1.3_dialogue_words", "system_words"))
+    assert adapter[adapter.index("--train_dir") + 1] == "dump/feats/raw/a_and_more_transcribed"
+    assert "adapter.words.transcribed=true" in adapter and "adapter.words.transcribed=true" not in dialogue
+    assert "judge" in system
+    every = words_of(given | {"transcribed": "0"})
+    assert "transcribed_a_and_more" not in every and "said_a_and_more" in every
+    changed_by = {"transcriber": ("other", {*SAID, "1.2_adapter_words", "system_words"})}
+    changed_by["transcriber_language"] = ("de", {*SAID, "system_words"})
+    write("other/model.bin")
+    for option, (value, expected) in changed_by.items():
+        assert changed(prints(works), prints(words_of(given | {option: value}))) == expected, option
+    other = words_of(given | {"adapters": "ctc"})
+    assert not [name for name in other if name.startswith("said_")]

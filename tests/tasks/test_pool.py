@@ -14,7 +14,7 @@ from tests.tasks.corpus import TEXTS
 def test_positions_are_the_tokens_of_the_words(spoken):
     model, args = spoken.build("1.2_pool")
     batch = spoken.batch("1.2_pool", args)
-    out = model.train()._listen_to_words(batch)
+    out = model.train().listen_for(batch, lambda out: model._said(out, batch))
     ids = spell(model.adapter.ids, out.said, torch.zeros(4).bool(), out.said.ends.shape[1]).ids
     texts = [model.llm.tokenizer.decode(row[row >= 0]).strip() for row in ids]
     assert texts == [" ".join(spelled_words(text)).capitalize() for text in TEXTS]

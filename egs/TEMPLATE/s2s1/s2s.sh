@@ -61,6 +61,9 @@ outside_sets=        # Test sets that others made, as "DIR NAME=PATH": published
 
 # The encoder, the LLM and the units
 encoder=             # A pretrained speech encoder to start from: a transformers or faster-whisper folder, or a hub id; empty: none.
+transcriber=         # The Whisper of --encoder again: for the adapter words, its decoder says the words in place of a word search.
+transcriber_language=en  # Of --transcriber, if it knows many.
+transcribed=600      # Training utterances that it hears for stage 6 (1.2), spread over the set; 0: all.
 llm=                 # The frozen LLM: a folder or a hub id of any transformers causal LM.
 llm_revision=        # Commit, tag or branch of a hub id.
 llm_dtype=           # Type of its weights in all stages: float32, bfloat16, float16; each YAML's own, or float32, by default.

@@ -17,6 +17,7 @@ check_options() {
     check_llm_options
     check_init_model
     check_listening
+    check_transcriber
     local free_kb
     mkdir -p "${expdir}" "${dumpdir}" || die "cannot create ${expdir} or ${dumpdir}: check permissions and disk"
     free_kb=$(df -Pk "${expdir}" | awk 'NR == 2 {print $4}')
@@ -86,6 +87,15 @@ check_listening() {
             words | pool) die "--adapters ${name}: stage 11 scores it in a recipe with dialogues alone; give --stop_stage 10" ;;
         esac
     done
+}
+
+check_transcriber() { # whose words the adapter words sends
+    [ -n "${transcriber}" ] || return 0
+    [ -n "${encoder}" ] || die "--transcriber ${transcriber}: it is the decoder of --encoder: give that, too"
+    [[ "${transcribed}" =~ ^[0-9]+$ ]] || die "--transcribed ${transcribed}: give a number of utterances, or 0 for all"
+    if [[ " ${adapters} " != *" words "* ]]; then
+        log "--transcriber: it is for the adapter words, and --adapters are ${adapters}: not used"
+    fi
 }
 
 check_answers() { # where the answers of stage 4 come from, if not from --llm

@@ -27,8 +27,9 @@ asr_train_dir() {
 # The YAML of stage 1.1, without its suffix: with --encoder it is that of a pretrained encoder.
 encoder_conf() { echo "1.1_encoder${encoder:+_pretrained}"; }
 
-# adapts_encoder: whether the pretrained encoder is adapted to how it is used (1.0), as the scale configures it.
-adapts_encoder() { [ -n "${encoder}" ] && [ -f "${conf}/1.0_frontend.yaml" ]; }
+# adapts_encoder: whether the pretrained encoder is adapted to how it is used (1.0), as the scale configures it. For a
+# transcriber it is not: the decoder that was published with the encoder hears people better through it as it is.
+adapts_encoder() { [ -n "${encoder}" ] && [ -z "${transcriber}" ] && [ -f "${conf}/1.0_frontend.yaml" ]; }
 
 # take_pretrained: put the options for the pretrained encoder into the array `pretrained`, and the checkpoint of its stage
 # 1.0, if it has one, into `adapted`.
@@ -66,6 +67,32 @@ dump_feats_part() { # dump_feats_part <data dir> <output dir> OPTION...
     infer "${feats}/log/dump_feats.log" python -m freeze_omni.bin.dump_feats \
         --config "${conf}/$(encoder_conf).yaml" --data_dir "${dir}" --output_dir "${feats}" --seed "${seed}" "$@"
 }
+
+# transcribes ADAPTER: whether its words are those of --transcriber.
+transcribes() { [ -n "${transcriber}" ] && [ "$1" = words ]; }
+
+# dump_said DIR: what the transcriber says of the sound of DIR, into the folder of its features.
+dump_said() {
+    local dir=$1 said overrides pretrained adapted
+    said=$(heard "${dir}")
+    read_overrides encoder
+    take_pretrained
+    once "$(of_dump "$(dump_of feats encoder)")said_$(basename "${dir}")" "${encoder}" "${transcriber}" "${llm}" \
+        "${adapted[@]}" "${conf}/$(encoder_conf).yaml" "${dir}" "${transcriber_language}" "${overrides[@]}" \
+        --makes "${said}/said" -- dump_said_part "${dir}" "${said}" "${pretrained[@]}" "${overrides[@]}"
+}
+
+dump_said_part() { # dump_said_part <data dir> <output dir> OPTION...
+    local dir=$1 said=$2
+    shift 2
+    if "${work_changed}"; then rm -f "${said}"/said "${said}"/said.*; fi
+    infer "${said}/log/dump_said.log" python -m freeze_omni.bin.dump_said --config "${conf}/$(encoder_conf).yaml" \
+        --transcriber "${transcriber}" --language "${transcriber_language}" --llm "${llm}" \
+        --data_dir "${dir}" --output_dir "${said}" "$@"
+}
+
+# transcribed_dir DIR: the training utterances that the transcriber hears, of those of DIR.
+transcribed_dir() { if ((transcribed > 0)); then echo "$1_transcribed"; else echo "$1"; fi; }
 
 join_sets() { # join_sets TO FROM...: also writes utt2corpus, the set of each utterance
     local joined=$1 dir

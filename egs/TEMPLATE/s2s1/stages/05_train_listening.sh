@@ -25,7 +25,7 @@ with_questions() { echo "$(heard "$1")_and_questions"; }
 join_questions() { # join_questions TO DATA DIALOGUE
     local joined=$1 data=$2 dialogue=$3 name
     mkdir -p "${joined}"
-    for name in wav.scp feats.scp text utt2spk utt2num_samples utt2num_frames; do
+    for name in wav.scp feats.scp said text utt2spk utt2num_samples utt2num_frames; do
         rm -f "${joined}/${name}"
         [ -f "${data}/${name}" ] && [ -f "${dialogue}/${name}" ] || continue
         { cat "${data}/${name}"; filter_scp.pl "${dialogue}/answer" "${dialogue}/${name}"; } |
@@ -50,29 +50,50 @@ join_questions_once() { # join_questions_once DATA DIALOGUE
         join_questions "${joined}" "$(heard "$1")" "$(heard "$2")"
 }
 
+# hear_words TRAIN VALID: for stage 6, what the transcriber says of these sets, of the first as far as --transcribed goes.
+hear_words() {
+    local train
+    train=$(transcribed_dir "$1")
+    if [ "${train}" != "$1" ]; then
+        once "transcribed_$(basename "$1")" "$1" "${transcribed}" --makes "${train}" -- \
+            job "${train}/log/subset.log" subset_data_dir.sh "$1" "${transcribed}" "${train}"
+        dump_feats "${train}" --in_use true
+    fi
+    dump_said "${train}"
+    dump_said "$2"
+}
+
 stage_6() {
     [ -n "${train_set}" ] || { log "no --train_set: nothing to do"; return; }
     [ -n "${llm}${dialogue_train_set}" ] || { log "no --llm: the adapter is skipped"; return; }
     need llm
-    local adapter folder parts train_dir valid_dir data="${dumpdir}/dialogue/${dialogue_train_set}"
+    local adapter folder parts words train_dir valid_dir data="${dumpdir}/dialogue/${dialogue_train_set}"
     local valid="${dumpdir}/dialogue/${dialogue_valid_set}"
     for adapter in ${adapters}; do
         folder=$(folder_of adapter "${adapter}")
         take_parts adapter "${adapter}"
-        train_dir=$(asr_train_dir) valid_dir="${dumpdir}/raw/${valid_set}"
+        train_dir=$(asr_train_dir) valid_dir="${dumpdir}/raw/${valid_set}" words=()
+        if transcribes "${adapter}"; then
+            hear_words "${train_dir}" "${valid_dir}"
+            train_dir=$(transcribed_dir "${train_dir}") words=(--model adapter.words.transcribed=true)
+        fi
         if answers_too "${adapter}"; then
             need dialogue_train_set dialogue_valid_set
             dump_feats "${data}"
             dump_feats "${valid}" --in_use true
+            if transcribes "${adapter}"; then
+                dump_said "${data}"
+                dump_said "${valid}"
+            fi
             join_questions_once "${train_dir}" "${data}"
             join_questions_once "${valid_dir}" "${valid}"
             train_dir=$(with_questions "${train_dir}") valid_dir=$(with_questions "${valid_dir}")
         else
             train_dir=$(heard "${train_dir}") valid_dir=$(heard "${valid_dir}")
         fi
-        train "${folder}" adapter "1.2_adapter_${adapter}" "${parts[@]%:*}" "${llm}" -- \
+        train "${folder}" adapter "1.2_adapter_${adapter}" "${parts[@]%:*}" "${llm}" ${words:+"${transcriber}"} -- \
             --init_parts "${parts[@]}" --units "${datadir}/token_list" --llm "${llm}" --system "${system_prompt}" \
-            --train_dir "${train_dir}" --valid_dir "${valid_dir}"
+            --train_dir "${train_dir}" --valid_dir "${valid_dir}" "${words[@]}"
     done
 }
 
@@ -94,6 +115,10 @@ stage_7() {
     for adapter in ${adapters}; do
         folder=$(folder_of dialogue "${adapter}")
         take_parts dialogue "${adapter}"
+        if transcribes "${adapter}"; then
+            dump_said "${data}"
+            dump_said "${valid}"
+        fi
         train "${folder}" dialogue 1.3_dialogue "${parts[@]%:*}" "${llm}" "${data}/states" "${data}/answer" -- \
             --init_parts "${parts[@]}" --units "${datadir}/token_list" --llm "${llm}" --system "${system_prompt}" \
             --train_dir "$(heard "${data}")" --valid_dir "$(heard "${valid}")"

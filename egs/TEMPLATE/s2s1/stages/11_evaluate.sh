@@ -8,6 +8,7 @@ pack_model() {
     voice=$(first_sound "${dumpdir}/raw/${tts_valid_set}")
     take_parts pack "${adapter}"
     read_overrides pack
+    if transcribes "${adapter}"; then further+=(--transcriber "${transcriber}" --language "${transcriber_language}"); fi
     job "${folder}.log" "${threads[@]}" python -m freeze_omni.bin.pack --output "${folder}" --llm "${llm}" \
         --units "${datadir}/token_list" --voice "${voice}" --system "${system_prompt}" \
         --parts "${parts[@]}" ${init_model:+--base "${init_model}"} "${further[@]}" \
@@ -222,7 +223,7 @@ stage_11() {
     for adapter in ${adapters}; do
         take_parts pack "${adapter}"
         once "${mine}system_${adapter}" "${parts[@]%:*}" "${llm}" "${llm_gguf}" "${datadir}/token_list" "${voice}" \
-            "${conf}/pack.yaml" \
+            "${conf}/pack.yaml" ${transcriber:+"${transcriber}" "${transcriber_language}"} \
             "system=${system_prompt}" "pack_args=${pack_args}" -- \
             pack_model "${adapter}" "${expdir}/${mine}system_${adapter}" --link_llm ${llm_dtype:+--llm_dtype "${llm_dtype}"}
         decoded_sets "${adapter}"
