@@ -33,11 +33,13 @@ from freeze_omni.tasks.resources import Resources
 @dataclass(frozen=True, kw_only=True)
 class FrontendModelConfig:
     """Keys under `model:` of stage 1.0. frontend: how the model (--encoder) is used. augment: changes of the sound.
-    most_s: of a longer recording, its beginning; a whole one must fit the model."""
+    most_s: of a longer recording, its beginning; a whole one must fit the model. as_published: nothing is learned, as
+    for a transcriber, whose decoder knows the encoder as it was published."""
 
     frontend: PretrainedConfig
     augment: AugmentConfig | None = None
     most_s: float = 20.0
+    as_published: bool = False
 
     def __post_init__(self) -> None:
         if self.most_s <= 0:
@@ -88,10 +90,11 @@ class FrontendTask(BaseTask):
 
     @classmethod
     def main_worker(cls, args: argparse.Namespace) -> None:
-        if cls.set_up(args)[0].frontend.cached:
+        config = cls.set_up(args)[0]
+        if config.frontend.cached and not config.as_published:
             super().main_worker(args)
             return
-        logging.info("context: windows: the published model stays as it is")
+        logging.info(f"{'as_published' if config.as_published else 'context: windows'}: the model stays as it is")
         start_records(args)
         state, folder = cls.build_model(args).state_dict(), Path(args.output_dir)
         torch.save(state, folder / f"{'.'.join(args.best_model_criterion[0][:2])}.ave.pth")

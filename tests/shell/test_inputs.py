@@ -374,6 +374,7 @@ def test_what_a_transcriber_says_is_heard_once(recipe):
     assert "judge" in system
     every = words_of(given | {"transcribed": "0"})
     assert "transcribed_a_and_more" not in every and "said_a_and_more" in every
+    assert "as_published=true" in works["1.0_frontend"][0]
     changed_by = {"transcriber": ("other", {*SAID, "1.2_adapter_words", "system_words"})}
     changed_by["transcriber_language"] = ("de", {*SAID, "system_words"})
     write("other/model.bin")

@@ -64,15 +64,17 @@ def test_the_next_stage_hears_the_adapted_model(toy, tmp_path):
     assert all(abs(one[uid] - other[uid]).max() > 1e-3 for uid in one)
 
 
-def test_a_model_that_hears_windows_stays_as_it_is_published(toy, tmp_path):
-    train(["frontend", *options(toy, tmp_path / "exp", model={"frontend": FRONTEND | {"context": "windows"}})])
+@pytest.mark.parametrize("context", ["windows", "cached"])
+def test_a_model_that_hears_windows_or_has_a_transcriber_stays_as_it_is_published(toy, tmp_path, context):
+    model = {"frontend": FRONTEND | {"context": context}, "as_published": context == "cached"}
+    train(["frontend", *options(toy, tmp_path / "exp", model=model)])
     state = torch.load(tmp_path / "exp" / "valid.loss.ave.pth", weights_only=True)
     published = toy.build("1.1_pretrained")[0].frontend.state_dict()
     assert {key: value.tolist() for key, value in published.items()} == {
         key.removeprefix("frontend."): value.tolist() for key, value in state.items()
     }
     described = yaml.safe_load((tmp_path / "exp" / "config.yaml").read_text())["model"]["frontend"]
-    assert (described["context"], described["model"]["model_type"]) == ("windows", "whisper")
+    assert (described["context"], described["model"]["model_type"]) == (context, "whisper")
 
 
 def test_it_says_what_it_needs(toy):

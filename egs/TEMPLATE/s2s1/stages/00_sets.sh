@@ -27,9 +27,8 @@ asr_train_dir() {
 # The YAML of stage 1.1, without its suffix: with --encoder it is that of a pretrained encoder.
 encoder_conf() { echo "1.1_encoder${encoder:+_pretrained}"; }
 
-# adapts_encoder: whether the pretrained encoder is adapted to how it is used (1.0), as the scale configures it. For a
-# transcriber it is not: the decoder that was published with the encoder hears people better through it as it is.
-adapts_encoder() { [ -n "${encoder}" ] && [ -z "${transcriber}" ] && [ -f "${conf}/1.0_frontend.yaml" ]; }
+# adapts_encoder: whether the pretrained encoder is adapted to how it is used (1.0), as the scale configures it.
+adapts_encoder() { [ -n "${encoder}" ] && [ -f "${conf}/1.0_frontend.yaml" ]; }
 
 # take_pretrained: put the options for the pretrained encoder into the array `pretrained`, and the checkpoint of its stage
 # 1.0, if it has one, into `adapted`.

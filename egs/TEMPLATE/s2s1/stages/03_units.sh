@@ -58,8 +58,9 @@ stage_3() {
         --text "${raw}/text" --kind "${unit_kind}" --llm "${llm}" \
         --min_count "${unit_min_count}" --size "${nbpe}" --output "${datadir}/token_list" ${lexicon:+--lexicon "${lexicon}"}
     if adapts_encoder; then
+        # The decoder that was published with the encoder hears people through it as it is.
         train "$(folder_of frontend)" frontend 1.0_frontend "${encoder}" -- --encoder "${encoder}" \
-            --train_dir "${raw}" --valid_dir "${valid}"
+            --train_dir "${raw}" --valid_dir "${valid}" ${transcriber:+--model as_published=true}
     fi
     dump_feats "${raw}" --augment true
     dump_feats "${valid}" --in_use true
