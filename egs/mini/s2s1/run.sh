@@ -24,6 +24,6 @@ exec ./s2s.sh \
     --tts_train_set tts_train --tts_valid_set tts_dev --tts_test_set tts_test \
     --dialogue_conf "local/dialogue/${size}.yaml" --dialogue_train_set train --dialogue_valid_set dev \
     --qa_test_set test --further_qa_sets test_unseen --spoken_test_set spoken_test --scene_test_set duplex_test \
-    --encoder "${encoder}" --transcriber "${transcriber}" --unit_kind "${unit_kind}" --lexicon "${lexicon}" \
+    --encoder "${encoder}" --transcriber "${transcriber}" --transcribed 200 --unit_kind "${unit_kind}" --lexicon "${lexicon}" \
     --llm "${llm}" --llm_gguf "${llm_gguf}" --judge "${judge}" --adapters "${adapters}" --duplex_scenes "${duplex_scenes}" \
     "$@"
