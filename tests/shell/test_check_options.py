@@ -60,6 +60,16 @@ def recipe(tmp_path):
             ["--llm_gguf", "run.sh", "--gpu_inference", "true"],
             "--llm_gguf run.sh: llama.cpp computes on the CPU: give --llm_gguf ''",
         ),
+        (
+            "s2s1",
+            ["--llm", "x/y", "--transcriber", "w"],
+            "--transcriber w: it is the decoder of --encoder: give that, too",
+        ),
+        (
+            "s2s1",
+            ["--llm", "x/y", "--encoder", "w", "--transcriber", "w", "--transcribed", "some"],
+            "--transcribed some: give a number of utterances, or 0 for all",
+        ),
         ("s2s1", ["--init_model", "hybrid"], "--init_model hybrid: no packed model"),
         ("s2s1", ["--init_model", "hybrid", "--tag", "x"], "exclude each other"),
     ],
@@ -73,7 +83,7 @@ def test_the_run_ends_before_stage_1(recipe, task, options, message):
 def options_of(folder, script, **options):
     defaults = {"stage": 1, "stop_stage": 14, "skip_stages": "", "unit_kind": "llm", "llm": "", "llm_revision": ""}
     defaults |= {"record": "false", "dry_run": "false", "conf": ".", "init_model": "", "codec": "", "codec_conf": ""}
-    defaults |= dict.fromkeys(("train_set", "tts_train_set", "dialogue_train_set"), "")
+    defaults |= dict.fromkeys(("train_set", "tts_train_set", "dialogue_train_set", "transcriber"), "")
     found = stage(folder, script, **(defaults | options))
     assert found.returncode == 0, found.stderr
     return found.stdout.split("\n")[:-1]
@@ -87,6 +97,14 @@ def test_a_packed_model_leaves_out_what_it_brings(tmp_path):
     script = 'check_options; echo "${adapters} ${llm}"; echo $(trainings); '
     script += "for n in 3 4 5 6 7 8 9 10; do if runs $n; then echo $n; fi; done"
     assert options_of(tmp_path, script, **sets) == ["init pack/llm", "dialogue prefix", "7", "8", "10"]
+
+
+def test_a_transcriber_for_other_adapters_is_not_used(tmp_path):
+    script = 'check_options; echo "<${transcriber}>"'
+    given = {"encoder": "w", "transcriber": "w", "transcribed": 9}
+    assert options_of(tmp_path, script, adapters="pool words", **given) == ["<w>"]
+    said, used = options_of(tmp_path, script, adapters="pool conv", **given)
+    assert "it is for the adapter words, and --adapters are pool conv: not used" in said and used == "<>"
 
 
 def test_a_revision_is_a_part_of_the_hub_id(tmp_path):

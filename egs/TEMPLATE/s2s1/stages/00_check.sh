@@ -95,6 +95,7 @@ check_transcriber() { # whose words the adapter words sends
     [[ "${transcribed}" =~ ^[0-9]+$ ]] || die "--transcribed ${transcribed}: give a number of utterances, or 0 for all"
     if [[ " ${adapters} " != *" words "* ]]; then
         log "--transcriber: it is for the adapter words, and --adapters are ${adapters}: not used"
+        transcriber=
     fi
 }
 

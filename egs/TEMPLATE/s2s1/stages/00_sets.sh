@@ -68,7 +68,7 @@ dump_feats_part() { # dump_feats_part <data dir> <output dir> OPTION...
 }
 
 # transcribes ADAPTER: whether its words are those of --transcriber.
-transcribes() { [ -n "${transcriber}" ] && [ "$1" = words ]; }
+transcribes() { [ -n "${transcriber:-}" ] && [ "$1" = words ]; }
 
 # dump_said DIR: what the transcriber says of the sound of DIR, into the folder of its features.
 dump_said() {
