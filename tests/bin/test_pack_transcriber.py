@@ -16,6 +16,11 @@ from freeze_omni.bin import pack
 from freeze_omni.config import ConfigError
 from freeze_omni.encoder.config import EncoderConfig
 from freeze_omni.encoder.lexicon import WordCounts
+from freeze_omni.eval.asr import transcribe
+from freeze_omni.eval.batch import context, hear, texts
+from freeze_omni.eval.config import AsrDecodeConfig, QaDecodeConfig
+from freeze_omni.eval.qa import answer
+from freeze_omni.eval.states import stream
 from freeze_omni.frontend.load import load_weights
 from freeze_omni.frontend.pretrained import PretrainedConfig
 from freeze_omni.llm.frozen import FrozenLLM
@@ -80,6 +85,23 @@ def test_its_words_are_those_of_the_decoder(packs):
     assert any(isinstance(action, ev.TextDelta) for action in session.answer())
     wav = torch.from_numpy(SOUND).float()[None]
     assert model.transcribe(wav, torch.tensor([wav.shape[1]]))[0].startswith(session.model.written(units[:2].tolist()))
+
+
+def test_evaluation_hears_what_sessions_hear(packs):
+    """Answers, transcripts and states of recordings: the words are those of the stream, of rows of several lengths."""
+    model = load(packs / "after")
+    sound = SOUND.astype(np.float32)
+    sounds = [sound, sound[: 9 * 2560]]
+    found = answer(model, sounds, ["What is it?"] * 2, [()] * 2, QaDecodeConfig(max_new_tokens=4))
+    assert all(row["transcript"] for row in found)
+    heard = hear(model, sounds)
+    written = transcribe(model, sounds, None, AsrDecodeConfig())
+    silence = np.zeros(model.listening.end_samples, np.float32)  # in which the last words are said
+    streamed = stream(model, [np.concatenate([sound, silence]) for sound in sounds], [context(model)] * 2)
+    for row, text in enumerate(texts(model, heard)):
+        assert {text} == {found[row]["transcript"], written[row]["chunk4"], written[row]["chunk_inf"]}
+        assert streamed[row]["transcript"].startswith(text)
+        assert len(streamed[row]["probabilities"]) >= len(sounds[row]) // 2560
 
 
 def test_it_is_packed_again_with_other_parts(packs, monkeypatch):
