@@ -62,7 +62,8 @@ def assemble(args: argparse.Namespace) -> FreezeOmni:
     model = _of_parts(args)
     if args.transcriber is not None:
         return with_transcriber(model, args.transcriber, args.language)
-    if model.config.adapter.transcribed and not model.has("transcriber"):
+    adapter = model.config.adapter
+    if adapter is not None and adapter.transcribed and not model.has("transcriber"):
         raise ConfigError("--transcriber is missing: the adapter has learned from the words of one")
     return model
 

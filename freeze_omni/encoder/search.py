@@ -46,15 +46,12 @@ class SearchConfig:
 class Said(NamedTuple):
     """words (B, N) numbers in the lexicon, zero after a row's; lengths (B,); ends (B, C) words said up to the end of
     each chunk; until (B, N) the frame at which each word is over, its space included. Both count from the start of the
-    call: a word that was over before it has a negative one. Of a transcriber also states (B, N, D), from which its
-    decoder chose each, and pieces (B, N): which of the LLM's tokens for that choice it is, the first is 0."""
+    call: a word that was over before it has a negative one."""
 
     words: Tensor
     lengths: Tensor
     ends: Tensor
     until: Tensor
-    states: Tensor | None = None
-    pieces: Tensor | None = None
 
 
 class _Options(NamedTuple):

@@ -6,8 +6,6 @@ which end in silence, so silence is heard ahead after each chunk, on a state tha
 decoder repeats itself. What it says is in tokens of the LLM, as it is written, with its signs.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -85,16 +83,6 @@ class _Layer(NamedTuple):
     seen: Tensor
 
 
-class _Token(NamedTuple):
-    """One of the LLM's: its id, the encoder frame after it, its place among those of one choice, and the state (D,)
-    that was chosen from."""
-
-    id: int
-    until: int
-    piece: int
-    state: Tensor
-
-
 class Transcriber(nn.Module):
     """Frozen. spelled (2, V, pieces): tokens of the LLM for each of the decoder's, in running text and as the first of
     a turn, -1 after the last; a piece of a character has none. chunk_frames: of the model, in a streaming step; stack:
@@ -150,37 +138,29 @@ class Transcriber(nn.Module):
         """Frames (B, k * chunk_frames, size), levels (B, k) of the k chunks of sound that were heard with them, and
         ahead (B, k, A, size): what would follow each chunk if the user fell silent. words of what is returned are
         tokens of the LLM."""
-        rows: list[list[_Token]] = [[] for _ in range(len(frames))]
+        rows: list[list[tuple[int, int]]] = [[] for _ in range(len(frames))]
         ends = []
         for chunk, part in enumerate(frames.split(self.chunk_frames, dim=1)):
             state = self._heard(part, levels[:, chunk], state)
             begun = state["begun"].tolist()
-            state, said, hidden = self._say(self._sight(ahead[:, chunk], state), state)
+            state, said = self._say(self._sight(ahead[:, chunk], state), state)
             end = (chunk + 1) * (self.chunk_frames // self.stack)
             for row, number in enumerate(said.tolist()):
-                rows[row] += self._spell(state, row, hidden[row, :number], not begun[row], end)
+                rows[row] += self._spell(state, row, number, not begun[row], end)
             ends.append([len(row) for row in rows])
+        found = [torch.tensor(row, dtype=torch.long, device=frames.device).reshape(-1, 2) for row in rows]
+        words, lengths = pad_rows(found)
         ends = torch.tensor(ends, device=frames.device).reshape(-1, len(rows)).T
-        return self._said(rows, ends), state
+        return Said(words[..., 0], lengths, ends, words[..., 1]), state
 
-    def _said(self, rows: Sequence[Sequence[_Token]], ends: Tensor) -> Said:
-        found = [[(one.id, one.until, one.piece) for one in row] for row in rows]
-        numbers = [torch.tensor(row, dtype=torch.long, device=ends.device).reshape(-1, 3) for row in found]
-        none = torch.zeros(0, self.net.config.d_model, device=ends.device)
-        states = pad_rows([torch.stack([one.state for one in row]) if row else none for row in rows])[0]
-        words, lengths = pad_rows(numbers)
-        return Said(words[..., 0], lengths, ends, words[..., 1], states, words[..., 2])
-
-    def _spell(self, state: State, row: int, hidden: Tensor, first: bool, end: int) -> list[_Token]:
-        """The LLM's tokens for the last of a row's tokens, which were chosen from hidden (N, D), each with the encoder
-        frame after it."""
+    def _spell(self, state: State, row: int, number: int, first: bool, end: int) -> list[tuple[int, int]]:
+        """The LLM's tokens for the last `number` of a row's tokens, each with the encoder frame after it."""
         said, count = [], int(state["count"][row])
-        before = count - len(hidden)
-        for at in range(before, count):
+        for at in range(count - number, count):
             until = end - (self.memory_frames - 1 - int(state["peaks"][row, at])) // self.stack
-            ids = self.spelled[int(first and at == before), int(state["tokens"][row, at])].tolist()
-            spelled = [one for one in ids if one >= 0]
-            said += [_Token(one, until, piece, hidden[at - before]) for piece, one in enumerate(spelled)]
+            opens = first and at == count - number
+            ids = self.spelled[int(opens), int(state["tokens"][row, at])].tolist()
+            said += [(one, until) for one in ids if one >= 0]
         return said
 
     def _heard(self, frames: Tensor, level: Tensor, state: State) -> State:
@@ -227,15 +207,13 @@ class Transcriber(nn.Module):
         heard_keys, heard_values = ([state[one] for one in self._names(name)] for name in ("keys", "values"))
         return _Sight((heard_keys, keys), (heard_values, values), there)
 
-    def _say(self, sight: _Sight, state: State) -> tuple[State, Tensor, Tensor]:
-        """The state after all that is certain now is said, how many tokens of each row (B,) that is, and what each was
-        chosen from (B, N, size)."""
+    def _say(self, sight: _Sight, state: State) -> tuple[State, Tensor]:
+        """The state after all that is certain now is said, and how many tokens of each row (B,) that is."""
         start = torch.tensor(self.config.start, device=state["count"].device)
         ids, real = _aligned_right(start, state["tokens"], state["count"])
         place = (real.cumsum(1) - 1).clamp_min(0)
         past = self._no_tokens(len(ids))
         said, active = torch.zeros_like(state["count"]), torch.ones_like(state["begun"])
-        chosen = [sight.keys[0][0].new_zeros(len(ids), 0, self.net.config.d_model)]
         for _ in range(self.config.per_chunk):
             hidden, past, attention = self._decode(ids, place, real, past, sight)
             token, peak = self._likeliest(hidden, active, state), attention.argmax(1)
@@ -243,11 +221,10 @@ class Transcriber(nn.Module):
             if not bool(active.any()):
                 break
             state = _with_token(state, token, peak, active)
-            chosen.append(hidden[:, None])
             said = said + active
             ids, place = token[:, None], place[:, -1:] + 1
             real = nn.functional.pad(real, (0, 1), value=True)
-        return state, said, torch.cat(chosen, dim=1)
+        return state, said
 
     def _no_tokens(self, batch_size: int) -> list[State]:
         """Of each layer the keys and values of no tokens."""
@@ -347,4 +324,4 @@ def up_to(said: Said, chunks: Tensor) -> Said:
     lengths = said.ends.gather(1, (chunks - 1).clamp_min(0)[:, None])[:, 0] * (chunks > 0)
     real = torch.arange(said.words.shape[1], device=lengths.device) < lengths[:, None]
     ends = torch.minimum(said.ends, lengths[:, None])
-    return said._replace(words=said.words * real, lengths=lengths, ends=ends, until=said.until * real)
+    return Said(said.words * real, lengths, ends, said.until * real)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from freeze_omni.adapter.conv import ConvAdapterConfig
 from freeze_omni.adapter.words import spell
+from freeze_omni.data.said import SAID
 from freeze_omni.encoder.search import Said
 from freeze_omni.listening import ListeningOutput
 from freeze_omni.llm.chat import tokenise
@@ -29,7 +30,6 @@ from freeze_omni.tasks.alignment import (
 )
 from freeze_omni.tasks.base import Preprocess
 from freeze_omni.tasks.listening_model import (
-    SAID,
     ListeningModel,
     ListeningModelConfig,
     ListeningTask,

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from freeze_omni.config import ConfigError
+from freeze_omni.data.said import SAID
 from freeze_omni.data.tables import read_table
 from freeze_omni.duplex.reference import SIZE as REFERENCE_SIZE
 from freeze_omni.duplex.state_head import ANSWER as ANSWER_STATE
@@ -21,7 +22,6 @@ from freeze_omni.llm.order import ReadingOrder, parse_rounds
 from freeze_omni.shapes import pad_rows, valid_mask
 from freeze_omni.tasks.base import Preprocess
 from freeze_omni.tasks.listening_model import (
-    SAID,
     ListeningModel,
     ListeningModelConfig,
     ListeningTask,

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from freeze_omni.adapter.choice import AdapterChoice, build_adapter
 from freeze_omni.adapter.words import no_words
 from freeze_omni.data.augment import AugmentConfig
+from freeze_omni.data.said import SAID
 from freeze_omni.encoder.config import EncoderConfig
 from freeze_omni.encoder.ctc import build_ctc
 from freeze_omni.encoder.encoder import SpeechEncoder
@@ -28,9 +29,6 @@ from freeze_omni.tasks.llm_pass import Piece
 from freeze_omni.tasks.parts_model import PartsModel, pairs, sound_of
 from freeze_omni.tasks.preprocess import SpecAugmentConfig, TextReaders, before_turn, build_spec_augment
 from freeze_omni.tasks.resources import Resources, tuning_part
-
-SAID = "said"
-"""The entry, and the table, of what a transcriber says (dump_said)."""
 
 
 @dataclass(frozen=True, kw_only=True)
