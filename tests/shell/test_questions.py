@@ -33,5 +33,5 @@ def test_answered_questions_stand_next_to_utterances(tmp_path):
     task = load_task("adapter")
     options = ["--train_dir", str(tmp_path / "both"), "--valid_dir", str(tmp_path / "both")]
     args = task.get_parser().parse_args([*options, "--output_dir", str(tmp_path)])
-    add_data_dirs(args, task.files, ("history",), task.sample_hz)
+    add_data_dirs(args, task.files, ("history", "said"), task.sample_hz)
     assert len((tmp_path / "train_lengths").read_text().splitlines()) == 8, "those without an answer stay"
