@@ -15,13 +15,13 @@ from torch import Tensor, nn
 from freeze_omni.bin.errors import user_errors
 from freeze_omni.bin.stages import stage_options
 from freeze_omni.bin.where import add_device, add_part, device_of
-from freeze_omni.checkpoint import fill_parts, load_parts
+from freeze_omni.checkpoint import PartsSource, fill_parts, load_parts
 from freeze_omni.config import ConfigError
 from freeze_omni.data.augment import AugmentConfig, augment
 from freeze_omni.data.features import dump_features
 from freeze_omni.frontend.build import build_frontend
 from freeze_omni.frontend.load import load_weights
-from freeze_omni.frontend.pretrained import PretrainedFrontend
+from freeze_omni.frontend.pretrained import PretrainedConfig, PretrainedFrontend
 from freeze_omni.stages import stage
 
 
@@ -48,10 +48,7 @@ def main(arguments: list[str] | None = None) -> None:
 
     @lru_cache(maxsize=1)  # nothing is loaded if all is done
     def frontend() -> PretrainedFrontend:
-        loaded = build_frontend(used)
-        load_weights(loaded, args.encoder)
-        fill_parts(nn.ModuleDict({"frontend": loaded}), load_parts(task.sources(options)))
-        return loaded.to(device)
+        return load_frontend(used, args.encoder, task.sources(options)).to(device)
 
     change = None
     if args.augment == "true" and config.augment is not None:
@@ -62,6 +59,14 @@ def main(arguments: list[str] | None = None) -> None:
         lambda sounds: features(frontend(), in_use, args.seed, sounds), data, output, change, args.part
     )
     print(f"dump_feats: {done} utterances in {args.output_dir}/feats.scp")
+
+
+def load_frontend(config: PretrainedConfig, encoder: str, sources: Sequence[PartsSource]) -> PretrainedFrontend:
+    """The published model, or what stage 1.0 has made of it."""
+    loaded = build_frontend(config)
+    load_weights(loaded, encoder)
+    fill_parts(nn.ModuleDict({"frontend": loaded}), load_parts(sources))
+    return loaded
 
 
 @torch.inference_mode()

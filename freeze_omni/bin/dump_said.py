@@ -10,16 +10,14 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from freeze_omni.bin.dump_feats import load_frontend
 from freeze_omni.bin.errors import user_errors
 from freeze_omni.bin.stages import stage_options
 from freeze_omni.bin.where import add_device, add_part, device_of
-from freeze_omni.checkpoint import fill_parts, load_parts
 from freeze_omni.config import ConfigError, build
 from freeze_omni.data.said import dump_said
 from freeze_omni.encoder.load_transcriber import read_transcriber
 from freeze_omni.encoder.transcriber import Transcriber, TranscriberConfig, build_transcriber
-from freeze_omni.frontend.build import build_frontend
-from freeze_omni.frontend.load import load_weights
 from freeze_omni.frontend.pretrained import PretrainedFrontend
 from freeze_omni.listening import Listening
 from freeze_omni.llm.source import check_source, read_tokenizer
@@ -48,9 +46,7 @@ def main(arguments: list[str] | None = None) -> None:
     @lru_cache(maxsize=1)  # nothing is loaded if all is done
     def parts() -> tuple[PretrainedFrontend, Transcriber]:
         keys, weights = read_transcriber(args.transcriber, read_tokenizer(check_source(args.llm)), args.language)
-        frontend = build_frontend(used)
-        load_weights(frontend, args.encoder)
-        fill_parts(nn.ModuleDict({"frontend": frontend}), load_parts(task.sources(options)))
+        frontend = load_frontend(used, args.encoder, task.sources(options))
         transcriber = build_transcriber(build(TranscriberConfig, keys, "--transcriber"), used)
         transcriber.load_state_dict(weights)
         return frontend.to(device).eval(), transcriber.to(device)

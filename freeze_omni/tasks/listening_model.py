@@ -92,7 +92,7 @@ class ListeningModel(PartsModel):
 
 def said_in(batch: Mapping[str, Tensor], frames: int, chunk_frames: int) -> Said:
     """What a transcriber said: said (B, 3 N), of each token its id, the chunk that says it and the frame after it."""
-    said, sizes = pairs(batch, "said")[0]
+    said, sizes = pairs(batch, SAID)[0]
     ids, chunk, until = said.reshape(len(said), said.shape[1] // 3, 3).unbind(2)
     lengths = sizes // 3
     real = valid_mask(lengths, ids.shape[1])
@@ -104,9 +104,8 @@ def said_in(batch: Mapping[str, Tensor], frames: int, chunk_frames: int) -> Said
 
 def search_part(config: ListeningModelConfig, resources: Resources) -> dict[str, nn.Module]:
     """The word search, which is neither trained nor saved, for adapters that need it and CTC units of kind word."""
-    if not resources.loads or resources.units_path is None or not config.adapter.needs_words:
-        return {}
-    if config.adapter.transcribed:
+    searched = config.adapter.needs_words and not config.adapter.transcribed
+    if not resources.loads or resources.units_path is None or not searched:
         return {}
     search = resources.units.search(config.search)
     return {} if search is None else {"search": search}
