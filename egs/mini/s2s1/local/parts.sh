@@ -30,6 +30,7 @@ if [ "${unit_kind}" = word ]; then
     if ! given --encoder; then
         if [ "${size}" = base ]; then model=base; else model=tiny_en; fi
         encoder=$("${top}/tools/installers/get_whisper_${model}.sh")
+        transcriber=${encoder}
     fi
     given --unit_kind || given --lexicon || lexicon=$("${top}/tools/installers/get_lexicon_en.sh")
 fi
