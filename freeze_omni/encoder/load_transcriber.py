@@ -1,6 +1,7 @@
 """A published Whisper's decoder as a transcriber: of transformers or CTranslate2, in a folder or on the hub."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from freeze_omni.config import ConfigError
+from freeze_omni.encoder.transcriber import BEGINS, ENDS, GOES_ON
 from freeze_omni.frontend.load import CTRANSLATE2, named, read_tensors
 from freeze_omni.hub import folder_of, loading
 from freeze_omni.llm.chat import ChatTemplate
@@ -20,6 +22,7 @@ ENGLISH_ALONE = 51864
 """Tokens of the models that know no other language, and so begin without one."""
 MOST_PIECES = 8
 """The most tokens of the LLM for one of Whisper's; those that are longer, such as rows of signs, are not said."""
+SENTENCE_ENDS = (".", "?", "!", "。", "？", "！")
 DECODER = ("decoder_layers", "decoder_attention_heads", "decoder_ffn_dim", "vocab_size", "max_target_positions")
 
 
@@ -35,7 +38,11 @@ def read_transcriber(source: str, tokenizer: Any, language: str = "en") -> tuple
     if not path.is_file():
         raise ConfigError(f"{source}: no {TOKENIZER}, by which the decoder's tokens are read")
     whisper = Tokenizer.from_file(str(path))
-    spelled = spelled_by(whisper, tokenizer, config["vocab_size"])
+    texts = [whisper.decode([token]) for token in range(config["vocab_size"])]
+    tables = {
+        "spelled": spelled_by(texts, tokenizer),
+        "kinds": torch.tensor([_kind(text) for text in texts]).to(torch.int8),
+    }
     chosen = {
         "model": config,
         "heads": published["alignment_heads"],
@@ -43,9 +50,9 @@ def read_transcriber(source: str, tokenizer: Any, language: str = "en") -> tuple
         "end": _token(whisper, "<|endoftext|>", source),
         "banned": published["suppress"],
         "banned_first": published["suppress_first"],
-        "pieces": spelled.shape[2],
+        "pieces": tables["spelled"].shape[2],
     }
-    return chosen, {f"net.{name}": value for name, value in state.items()} | {"spelled": spelled}
+    return chosen, {f"net.{name}": value for name, value in state.items()} | tables
 
 
 def _of_ctranslate2(folder: Path) -> tuple[dict[str, Any], dict[str, Any], dict[str, Tensor]]:
@@ -110,11 +117,16 @@ def _token(whisper: Tokenizer, name: str, source: str) -> int:
     return token
 
 
-def spelled_by(whisper: Tokenizer, tokenizer: Any, vocabulary: int) -> Tensor:
-    """The LLM's tokens (2, V, M) of each of Whisper's, in running text and as the first of a turn; -1 after the last.
-    Special tokens, pieces of a character and what takes more than MOST_PIECES have none."""
+def _kind(text: str) -> int:
+    if text.strip() in SENTENCE_ENDS:
+        return ENDS
+    return GOES_ON if text[:1].isalnum() or text.startswith(INCOMPLETE) else BEGINS
+
+
+def spelled_by(texts: Sequence[str], tokenizer: Any) -> Tensor:
+    """The LLM's tokens (2, V, M) of texts, those of Whisper's tokens, in running text and as the first of a turn; -1
+    after the last. Special tokens, pieces of a character and what takes more than MOST_PIECES have none."""
     chat = ChatTemplate.from_tokenizer(tokenizer)
-    texts = [whisper.decode([token]) for token in range(vocabulary)]
     texts = ["" if INCOMPLETE in text else text for text in texts]
     words = [text for text in texts if text.startswith(" ") and text.strip()]
     running = dict(zip(words, chat.running_texts(words), strict=True))
@@ -125,4 +137,4 @@ def spelled_by(whisper: Tokenizer, tokenizer: Any, vocabulary: int) -> Tensor:
     inside = [running.get(text) or joined.get(text) or [] for text in texts]
     found = [row if len(row) <= MOST_PIECES else [] for row in inside + [first.get(text, []) for text in written]]
     rows = [torch.tensor(row, dtype=torch.int32) for row in found]
-    return pad_rows(rows, -1)[0].reshape(2, vocabulary, -1)
+    return pad_rows(rows, -1)[0].reshape(2, len(texts), -1)

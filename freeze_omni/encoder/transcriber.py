@@ -26,6 +26,9 @@ LEAST_LEVEL = 1e-3
 """What counts as silence (`SILENT`) in a stream that has been silent so far: soft speech has ten times as much."""
 AROUND = 1
 """Chunks before and after that of a token's peak which count for its level."""
+BEGINS, GOES_ON, ENDS = 0, 1, 2
+"""Kinds of tokens: what begins a word, or is a sign in a sentence; a piece that goes on with a word; the sign that ends
+a sentence."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,8 @@ class TranscriberConfig:
     banned_first: not as the first. pieces: the most tokens of the LLM for one of them.
     hold_frames: of the model (20 ms), how far a token's peak is before the end of what was heard. rewind_frames: a peak
     that is farther before that of the token before belongs to what was said already; again_frames: and so does the same
-    token, if it peaks as near as that to where it was said. silence_chunks: heard ahead.
+    token, if it peaks as near as that to where it was said. silence_chunks: heard ahead. quiet_chunks: of silence after
+    which the sign that ends a sentence is said; sentence_frames: how far after the last word the next sentence begins.
     memory_chunks: sound that the decoder sees. most: tokens that it goes on from; per_chunk: most that it says at once.
     """
 
@@ -50,19 +54,25 @@ class TranscriberConfig:
     pieces: int = 1
     hold_frames: int = 14
     rewind_frames: int = 20
-    again_frames: int = 15
+    again_frames: int = 10
     silence_chunks: int = 3
+    quiet_chunks: int = 2
+    sentence_frames: int = 14
     memory_chunks: int = 60
     most: int = 48
     per_chunk: int = 8
 
     def __post_init__(self) -> None:
-        if min(self.hold_frames, self.rewind_frames, self.silence_chunks) < 0:
-            raise ValueError("transcriber: hold_frames, rewind_frames and silence_chunks must be 0 or more")
+        if min(self.hold_frames, self.rewind_frames, self.silence_chunks, self.sentence_frames) < 0:
+            raise ValueError(
+                "transcriber: hold_frames, rewind_frames, silence_chunks and sentence_frames must be 0 or more"
+            )
         if self.again_frames < -1:
             raise ValueError("transcriber: again_frames must be 0 or more, or -1 for a token that may be said again")
         if min(self.memory_chunks, self.per_chunk, self.pieces) < 1 or self.most < self.per_chunk:
             raise ValueError("transcriber: memory_chunks, per_chunk and pieces are 1 or more, most at least per_chunk")
+        if not 1 <= self.quiet_chunks <= self.memory_chunks:
+            raise ValueError("transcriber: quiet_chunks are 1 or more, and no more than memory_chunks")
 
 
 class _Sight(NamedTuple):
@@ -85,10 +95,12 @@ class _Layer(NamedTuple):
 
 class Transcriber(nn.Module):
     """Frozen. spelled (2, V, pieces): tokens of the LLM for each of the decoder's, in running text and as the first of
-    a turn, -1 after the last; a piece of a character has none. chunk_frames: of the model, in a streaming step; stack:
-    of them in one encoder frame; delay_chunks: how much later than its sound a chunk's frames come."""
+    a turn, -1 after the last; a piece of a character has none. kinds (V,): BEGINS, GOES_ON or ENDS. chunk_frames: of
+    the model, in a streaming step; stack: of them in one encoder frame; delay_chunks: how much later than its sound a
+    chunk's frames come."""
 
     spelled: Tensor
+    kinds: Tensor
     never: Tensor
 
     def __init__(self, config: TranscriberConfig, chunk_frames: int, stack: int = 1, delay_chunks: int = 0) -> None:
@@ -97,6 +109,7 @@ class Transcriber(nn.Module):
         self.net = WhisperDecoder(WhisperConfig(**config.model))
         size = (2, self.net.embed_tokens.num_embeddings, config.pieces)
         self.register_buffer("spelled", torch.full(size, -1, dtype=torch.int32))
+        self.register_buffer("kinds", torch.full((size[1],), BEGINS, dtype=torch.int8))
         never = torch.zeros(2, size[1], dtype=torch.bool)  # inside a text, and as its first token
         never[:, config.end + 1 :] = never[:, list(config.banned)] = True
         never[1, list(config.banned_first)] = True
@@ -220,7 +233,7 @@ class Transcriber(nn.Module):
             active = active & self._certain(token, peak, state)
             if not bool(active.any()):
                 break
-            state = _with_token(state, token, peak, active)
+            state = _with_token(state, token, self._place(token, peak, state), active)
             said = said + active
             ids, place = token[:, None], place[:, -1:] + 1
             real = nn.functional.pad(real, (0, 1), value=True)
@@ -258,18 +271,55 @@ class Transcriber(nn.Module):
 
     def _certain(self, token: Tensor, peak: Tensor, state: State) -> Tensor:
         """Whether each row's likeliest token (B,) is said now."""
-        count, most = state["count"], self.config.most
-        before = state["peaks"].gather(1, (count - 1).clamp_min(0)[:, None])[:, 0]
-        onward = (count == 0) | (peak >= before - self.config.rewind_frames)
-        there = torch.arange(most, device=token.device) < count[:, None]
+        config, count = self.config, state["count"]
+        past = peak < self.memory_frames - config.hold_frames
+        onward = (count == 0) | (peak >= _last(state["peaks"], state) - config.rewind_frames)
+        heard = past & onward & self._is_loud(peak, AROUND, state) & ~self._is_said(token, peak, state)
+        believed = heard & ~self._begins_again(token, peak, state) | self._closes(token, state)
+        return (token != config.end) & believed & (count < config.most)
+
+    def _is_said(self, token: Tensor, peak: Tensor, state: State) -> Tensor:
+        """Whether the same token was said of the same sound."""
+        there = torch.arange(self.config.most, device=token.device) < state["count"][:, None]
         near = (state["peaks"] - peak[:, None]).abs() <= self.config.again_frames
-        again = (there & near & (state["tokens"] == token[:, None])).any(1)
-        past = peak < self.memory_frames - self.config.hold_frames
+        return (there & near & (state["tokens"] == token[:, None])).any(1)
+
+    def _begins_again(self, token: Tensor, peak: Tensor, state: State) -> Tensor:
+        """Whether a token goes back to the sentence that has ended: as long as no sound follows, that is what the
+        decoder does after the sign at its end."""
+        soon = peak < _last(state["peaks"], state) + self.config.sentence_frames
+        opens = self._has_ended(state) & (self.kinds[token] != GOES_ON)
+        return opens & (soon | ~self._is_loud(peak, 0, state))
+
+    def _closes(self, token: Tensor, state: State) -> Tensor:
+        """Whether a token ends a sentence, and nothing is heard any more. A sign has no sound of its own, and its
+        attention peaks anywhere."""
+        quiet = state["levels"][:, -self.config.quiet_chunks :].amax(1) <= _silent(state)
+        return (self.kinds[token] == ENDS) & quiet & (state["count"] > 0) & ~self._has_ended(state)
+
+    def _place(self, token: Tensor, peak: Tensor, state: State) -> Tensor:
+        """Where a token was said: what ends a sentence, where its last word was."""
+        sign = (self.kinds[token] == ENDS) & (state["count"] > 0)
+        return torch.where(sign, _last(state["peaks"], state), peak)
+
+    def _has_ended(self, state: State) -> Tensor:
+        return (state["count"] > 0) & (self.kinds[_last(state["tokens"], state)] == ENDS)
+
+    def _is_loud(self, peak: Tensor, around: int, state: State) -> Tensor:
+        """Whether there is sound in a peak's chunk, or in `around` chunks before and after it."""
         chunk = (peak // self.chunk_frames).clamp_max(self.config.memory_chunks - 1)
-        around = nn.functional.max_pool1d(state["levels"][:, None], 2 * AROUND + 1, 1, AROUND)[:, 0]
-        level = around.gather(1, chunk[:, None])[:, 0]
-        loud = level > torch.clamp_min(SILENT * state["loudest"], LEAST_LEVEL)
-        return (token != self.config.end) & onward & ~again & past & loud & (count < most)
+        levels = nn.functional.max_pool1d(state["levels"][:, None], 2 * around + 1, 1, around)[:, 0]
+        return levels.gather(1, chunk[:, None])[:, 0] > _silent(state)
+
+
+def _silent(state: State) -> Tensor:
+    """The level (B,) up to which a chunk is silence."""
+    return torch.clamp_min(SILENT * state["loudest"], LEAST_LEVEL)
+
+
+def _last(of: Tensor, state: State) -> Tensor:
+    """The entry (B,) of the last token that was said, in a table (B, most) of tokens or peaks."""
+    return of.gather(1, (state["count"] - 1).clamp_min(0)[:, None])[:, 0]
 
 
 def _with_token(state: State, token: Tensor, peak: Tensor, rows: Tensor) -> State:

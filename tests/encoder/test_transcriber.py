@@ -13,7 +13,15 @@ from transformers import WhisperConfig, WhisperForConditionalGeneration
 from freeze_omni.config import ConfigError
 from freeze_omni.encoder.load_transcriber import read_transcriber
 from freeze_omni.encoder.search import Said
-from freeze_omni.encoder.transcriber import Transcriber, TranscriberConfig, build_transcriber, up_to
+from freeze_omni.encoder.transcriber import (
+    BEGINS,
+    ENDS,
+    GOES_ON,
+    Transcriber,
+    TranscriberConfig,
+    build_transcriber,
+    up_to,
+)
 from freeze_omni.frontend.pretrained import PretrainedConfig
 from tests.contract.parts.pretrained import MODELS, toy_frontend
 from tests.contract.parts.transcriber import DECODER, KEYS, toy_transcriber
@@ -82,6 +90,42 @@ def test_what_is_believed(token, peak, said):
     assert transcriber._certain(torch.tensor([token]), torch.tensor([peak]), state).tolist() == [said]
 
 
+SENTENCE = [  # token, peak, levels of the 8 chunks, whether it is said
+    ("a sign in silence", 50, 4, [1, 1, 1, 1, 1, 1, 0, 0], True),
+    ("its peak does not matter", 50, 62, [1, 1, 1, 1, 1, 1, 0, 0], True),
+    ("too soon", 50, 62, [1, 1, 1, 1, 1, 1, 1, 0], False),
+    ("a word has sound", 8, 62, [1, 1, 1, 1, 1, 1, 0, 0], False),
+]
+
+
+@pytest.mark.parametrize(
+    ("token", "peak", "levels", "said"), [row[1:] for row in SENTENCE], ids=[row[0] for row in SENTENCE]
+)
+def test_a_sign_ends_a_sentence_when_it_is_quiet(token, peak, levels, said):
+    transcriber = toy_transcriber(toy_frontend(context="cached"), memory_chunks=8)
+    state = transcriber.initial_state(1) | {"levels": torch.tensor([levels]).float(), "loudest": torch.ones(1)}
+    state["tokens"][0, 0], state["peaks"][0, 0], state["count"][0] = 7, 40, 1
+    assert transcriber._certain(torch.tensor([token]), torch.tensor([peak]), state).tolist() == [said]
+    assert transcriber._place(torch.tensor([token]), torch.tensor([peak]), state).item() == (
+        40 if token == 50 else peak
+    )
+
+
+@pytest.mark.parametrize(
+    ("token", "peak", "said"),
+    [(8, 30, False), (8, 34, True), (21, 30, True), (8, 50, False), (51, 50, False)],
+    ids=["of the last word", "of a later sound", "a piece goes on", "of silence", "another sign"],
+)
+def test_a_sentence_begins_after_the_one_before(token, peak, said):
+    """Sound up to frame 40, and beside silence; a sign was said of the word at frame 20."""
+    transcriber = toy_transcriber(toy_frontend(context="cached"), memory_chunks=8)
+    levels = torch.tensor([[1.0, 1, 1, 1, 1, 1, 0, 1]])
+    levels[0, 6] = 0.0
+    state = transcriber.initial_state(1) | {"levels": levels, "loudest": torch.ones(1)}
+    state["tokens"][0, :2], state["peaks"][0, :2], state["count"][0] = torch.tensor([7, 50]), 20, 2
+    assert transcriber._certain(torch.tensor([token]), torch.tensor([peak]), state).tolist() == [said]
+
+
 def test_the_first_token_of_a_turn_is_spelled_as_such():
     transcriber = toy_transcriber(toy_frontend(context="cached"))
     transcriber.spelled[1, :, 0] = 1000
@@ -140,6 +184,8 @@ def test_published_decoders_are_read_alike(tmp_path: Path):
     frontend = PretrainedConfig(model=MODELS["whisper"], left_s=0.32, context="cached")
     transcriber = build_transcriber(TranscriberConfig(**keys), frontend)
     transcriber.load_state_dict(weights)
+    kinds = {whisper.decode([token]): kind for token, kind in enumerate(weights["kinds"].tolist())}
+    assert (kinds["?"], kinds["."], kinds[","], kinds["s"], kinds[" a"]) == (ENDS, ENDS, BEGINS, GOES_ON, BEGINS)
     for text in ("What is the capital of France?", "Anna has a cup of tea, please!"):
         ids = whisper.encode(" " + text, add_special_tokens=False).ids
         spelled = [transcriber.spelled[int(place == 0), token].tolist() for place, token in enumerate(ids)]

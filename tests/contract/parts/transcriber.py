@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from freeze_omni.encoder.ctc import CtcHead
-from freeze_omni.encoder.transcriber import Transcriber, TranscriberConfig, build_transcriber
+from freeze_omni.encoder.transcriber import ENDS, GOES_ON, Transcriber, TranscriberConfig, build_transcriber
 from freeze_omni.listening import Listening
 from freeze_omni.streaming import State
 from tests.contract.law import Part, Rows
@@ -35,6 +35,7 @@ def toy_transcriber(frontend: nn.Module, **changes: Any) -> Transcriber:
                 weight.normal_(0, 0.4, generator=draw)
         transcriber.spelled[:, :57, 0] = torch.arange(57)
         transcriber.spelled[:, 5:57:2, 1] = 1
+        transcriber.kinds[20:40], transcriber.kinds[50:57] = GOES_ON, ENDS
     return transcriber
 
 
