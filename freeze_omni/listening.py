@@ -128,15 +128,28 @@ class Listening:
             feats, after = self.frontend.step(wav, state["frontend"])
             return feats, None, {"frontend": after}
         heard, ahead, frontend = [], [], state["frontend"]
-        for chunk in wav.split(self.chunk_samples, dim=1):
+        levels = wav.unflatten(1, (-1, self.chunk_samples)).square().mean(2).sqrt()
+        awake = ~self.transcriber.rests(levels, state["transcriber"])
+        for number, chunk in enumerate(wav.split(self.chunk_samples, dim=1)):
             feats, frontend = self.frontend.step(chunk, frontend)
             heard.append(feats)
-            ahead.append(self.frontend.ahead(self.transcriber.config.silence_chunks, frontend))
+            ahead.append(self._ahead(awake[:, number], frontend))
         feats = torch.cat(heard, dim=1)
-        levels = wav.unflatten(1, (-1, self.chunk_samples)).square().mean(2).sqrt()
         frames = feats.reshape(len(wav), -1, feats.shape[2] // self.transcriber.stack)
         said, after = self.transcriber.step(frames, torch.stack(ahead, dim=1), levels, state["transcriber"])
         return feats, said, {"frontend": frontend, "transcriber": after}
+
+    def _ahead(self, rows: Tensor, state: State) -> Tensor:
+        """The silence that is heard ahead (B, A, size) of these rows (B,); of others nothing is computed."""
+        chunks = self.transcriber.config.silence_chunks
+        if bool(rows.all()):
+            return self.frontend.ahead(chunks, state)
+        size = (len(rows), chunks * self.transcriber.chunk_frames, self.transcriber.net.config.d_model)
+        none = state["samples"].new_zeros(size)
+        if not bool(rows.any()):
+            return none
+        some = self.frontend.ahead(chunks, {name: value[rows] for name, value in state.items()})
+        return none.index_put((rows,), some.to(none.dtype))
 
     def hear_all(self, wav: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor, Said | None]:
         """Samples (B, S), lengths (B,) to features (B, F, D), lengths of them, and what a transcriber says."""

@@ -3,7 +3,8 @@
 After each chunk the decoder goes on from what it has said. A token is said if its attention peaks far enough before the
 end of what was heard, else the next chunk is waited for (AlignAtt: Papi et al., 2023). The decoder knows recordings,
 which end in silence, so silence is heard ahead after each chunk, on a state that is then forgotten; without it the
-decoder repeats itself. What it says is in tokens of the LLM, as it is written, with its signs.
+decoder repeats itself. A row that has been silent for some chunks rests: nothing is heard ahead or decoded for it. What
+it says is in tokens of the LLM, as it is written, with its signs.
 """
 
 from collections.abc import Sequence
@@ -29,6 +30,8 @@ AROUND = 1
 BEGINS, GOES_ON, ENDS = 0, 1, 2
 """Kinds of tokens: what begins a word, or is a sign in a sentence; a piece that goes on with a word; the sign that ends
 a sentence."""
+SAID = ("tokens", "peaks", "count", "begun")
+"""What a state knows of the tokens that were said."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,8 @@ class TranscriberConfig:
     hold_frames: of the model (20 ms), how far a token's peak is before the end of what was heard. rewind_frames: a peak
     that is farther before that of the token before belongs to what was said already; again_frames: and so does the same
     token, if it peaks as near as that to where it was said. silence_chunks: heard ahead. quiet_chunks: of silence after
-    which the sign that ends a sentence is said; sentence_frames: how far after the last word the next sentence begins.
+    which the sign that ends a sentence is said; rest_chunks: after which nothing is. sentence_frames: how far after the
+    last word the next sentence begins.
     memory_chunks: sound that the decoder sees. most: tokens that it goes on from; per_chunk: most that it says at once.
     """
 
@@ -57,6 +61,7 @@ class TranscriberConfig:
     again_frames: int = 10
     silence_chunks: int = 3
     quiet_chunks: int = 2
+    rest_chunks: int = 5
     sentence_frames: int = 14
     memory_chunks: int = 60
     most: int = 48
@@ -71,8 +76,10 @@ class TranscriberConfig:
             raise ValueError("transcriber: again_frames must be 0 or more, or -1 for a token that may be said again")
         if min(self.memory_chunks, self.per_chunk, self.pieces) < 1 or self.most < self.per_chunk:
             raise ValueError("transcriber: memory_chunks, per_chunk and pieces are 1 or more, most at least per_chunk")
-        if not 1 <= self.quiet_chunks <= self.memory_chunks:
-            raise ValueError("transcriber: quiet_chunks are 1 or more, and no more than memory_chunks")
+        if not 1 <= self.quiet_chunks <= self.rest_chunks <= self.memory_chunks:
+            raise ValueError(
+                "transcriber: quiet_chunks are 1 or more, at most rest_chunks, and these at most memory_chunks"
+            )
 
 
 class _Sight(NamedTuple):
@@ -149,14 +156,14 @@ class Transcriber(nn.Module):
     @torch.no_grad()
     def step(self, frames: Tensor, ahead: Tensor, levels: Tensor, state: State) -> tuple[Said, State]:
         """Frames (B, k * chunk_frames, size), levels (B, k) of the k chunks of sound that were heard with them, and
-        ahead (B, k, A, size): what would follow each chunk if the user fell silent. words of what is returned are
-        tokens of the LLM."""
+        ahead (B, k, A, size): what would follow each chunk if the user fell silent, anything where a row rests. words
+        of what is returned are tokens of the LLM."""
         rows: list[list[tuple[int, int]]] = [[] for _ in range(len(frames))]
-        ends = []
+        ends, awake = [], ~self.rests(levels, state)
         for chunk, part in enumerate(frames.split(self.chunk_frames, dim=1)):
             state = self._heard(part, levels[:, chunk], state)
             begun = state["begun"].tolist()
-            state, said = self._say(self._sight(ahead[:, chunk], state), state)
+            state, said = self._say_in(awake[:, chunk], ahead[:, chunk], state)
             end = (chunk + 1) * (self.chunk_frames // self.stack)
             for row, number in enumerate(said.tolist()):
                 rows[row] += self._spell(state, row, number, not begun[row], end)
@@ -165,6 +172,30 @@ class Transcriber(nn.Module):
         words, lengths = pad_rows(found)
         ends = torch.tensor(ends, device=frames.device).reshape(-1, len(rows)).T
         return Said(words[..., 0], lengths, ends, words[..., 1]), state
+
+    def rests(self, levels: Tensor, state: State) -> Tensor:
+        """Whether each row says nothing (B, k) after k chunks of these levels (B, k): there is no sound in the last
+        `rest_chunks` of which the decoder has frames, and none in what was heard after them."""
+        heard = torch.cat([state["levels"], state["coming"], levels], dim=1)
+        known = self.config.memory_chunks  # of them, the first chunk's own included, after one step
+        loudest = torch.cat([state["loudest"][:, None], heard[:, known : known + levels.shape[1]]], dim=1)
+        recent = heard[:, known - self.config.rest_chunks + 1 :].unfold(
+            1, self.config.rest_chunks + self.delay_chunks, 1
+        )
+        return recent.amax(2) <= _silent(loudest.cummax(1).values[:, 1:])
+
+    def _say_in(self, rows: Tensor, ahead: Tensor, state: State) -> tuple[State, Tensor]:
+        """What `_say` does, of these rows (B,) alone."""
+        if bool(rows.all()):
+            return self._say(self._sight(ahead, state), state)
+        said = torch.zeros_like(state["count"])
+        if not bool(rows.any()):
+            return state, said
+        some = {name: value[rows] for name, value in state.items()}
+        after, number = self._say(self._sight(ahead[rows], some), some)
+        return state | {name: state[name].index_put((rows,), after[name]) for name in SAID}, said.index_put(
+            (rows,), number
+        )
 
     def _spell(self, state: State, row: int, number: int, first: bool, end: int) -> list[tuple[int, int]]:
         """The LLM's tokens for the last `number` of a row's tokens, each with the encoder frame after it."""
@@ -294,7 +325,7 @@ class Transcriber(nn.Module):
     def _closes(self, token: Tensor, state: State) -> Tensor:
         """Whether a token ends a sentence, and nothing is heard any more. A sign has no sound of its own, and its
         attention peaks anywhere."""
-        quiet = state["levels"][:, -self.config.quiet_chunks :].amax(1) <= _silent(state)
+        quiet = state["levels"][:, -self.config.quiet_chunks :].amax(1) <= _silent(state["loudest"])
         return (self.kinds[token] == ENDS) & quiet & (state["count"] > 0) & ~self._has_ended(state)
 
     def _place(self, token: Tensor, peak: Tensor, state: State) -> Tensor:
@@ -309,12 +340,12 @@ class Transcriber(nn.Module):
         """Whether there is sound in a peak's chunk, or in `around` chunks before and after it."""
         chunk = (peak // self.chunk_frames).clamp_max(self.config.memory_chunks - 1)
         levels = nn.functional.max_pool1d(state["levels"][:, None], 2 * around + 1, 1, around)[:, 0]
-        return levels.gather(1, chunk[:, None])[:, 0] > _silent(state)
+        return levels.gather(1, chunk[:, None])[:, 0] > _silent(state["loudest"])
 
 
-def _silent(state: State) -> Tensor:
-    """The level (B,) up to which a chunk is silence."""
-    return torch.clamp_min(SILENT * state["loudest"], LEAST_LEVEL)
+def _silent(loudest: Tensor) -> Tensor:
+    """The level up to which a chunk is silence, after the loudest so far."""
+    return torch.clamp_min(SILENT * loudest, LEAST_LEVEL)
 
 
 def _last(of: Tensor, state: State) -> Tensor:

@@ -31,6 +31,10 @@ from tests.toy import TEXTS, toy_tokenizer
 SPECIAL = ["<|endoftext|>", "<|startoftranscript|>", "<|notimestamps|>"]
 
 
+def rows(state: dict, row: int) -> dict:
+    return {name: value[row : row + 1] for name, value in state.items()}
+
+
 def heard(transcriber: Transcriber, chunks: int, level: float = 0.1, seed: int = 3) -> tuple[Said, dict]:
     """Random frames of so many chunks, of one row, and the state after them."""
     draw = torch.Generator().manual_seed(seed)
@@ -64,6 +68,21 @@ def test_in_silence_nothing_is_said():
     transcriber = toy_transcriber(toy_frontend(context="cached"))
     assert int(heard(transcriber, 12, level=0.1)[0].lengths) > 0
     assert int(heard(transcriber, 12, level=1e-4)[0].lengths) == 0
+
+
+def test_a_row_rests_in_silence(monkeypatch: pytest.MonkeyPatch):
+    """Nothing is decoded for it, and what the others say is the same."""
+    transcriber = toy_transcriber(toy_frontend(context="cached"), rest_chunks=2)
+    draw = torch.Generator().manual_seed(3)
+    frames, ahead = torch.randn(2, 96, 16, generator=draw), torch.randn(2, 12, 24, 16, generator=draw)
+    levels = torch.tensor([[0.1] * 12, [0.1] * 3 + [0.0] * 9])
+    state = transcriber.initial_state(2)
+    assert transcriber.rests(levels, state).int().sum(1).tolist() == [0, 12 - 3 - (2 + transcriber.delay_chunks - 1)]
+    said, after = transcriber.step(frames, ahead, levels, state)
+    alone, _ = transcriber.step(frames[:1], ahead[:1], levels[:1], transcriber.initial_state(1))
+    assert said.words[0, : int(said.lengths[0])].tolist() == alone.words[0].tolist() and int(said.lengths[1])
+    monkeypatch.setattr(Transcriber, "_say", None)
+    assert transcriber.step(frames[1:, :8], ahead[1:, :1], levels[1:, -1:], rows(after, 1))[0].lengths.tolist() == [0]
 
 
 def test_a_token_is_said_when_its_sound_is_over():

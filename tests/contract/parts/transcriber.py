@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -21,7 +22,7 @@ DECODER = {"decoder_layers": 2, "max_target_positions": 40}
 KEYS: dict[str, Any] = {
     "model": MODELS["whisper"] | DECODER, "heads": ((0, 1), (1, 0)), "start": (58, 59), "end": 57, "banned": (3,),
     "banned_first": (4, 57), "pieces": 2, "hold_frames": 4, "rewind_frames": 8, "silence_chunks": 3,
-    "memory_chunks": 5, "most": 10, "per_chunk": 3,
+    "memory_chunks": 5, "rest_chunks": 3, "most": 10, "per_chunk": 3,
 }  # fmt: skip
 
 
@@ -39,7 +40,14 @@ def toy_transcriber(frontend: nn.Module, **changes: Any) -> Transcriber:
     return transcriber
 
 
-def _part(**changes: Any) -> Part:
+def _with_pauses(batch: int, length: int) -> Tensor:
+    """Noise in a third of a row's chunks, not the same ones in each; silence long enough to rest in."""
+    size = 4 * toy_frontend(context="cached").chunk_samples
+    loud = torch.rand(batch, -(-length // size)) < 0.4
+    return 0.2 * torch.randn(batch, length) * loud.repeat_interleave(size, dim=1)[:, :length]
+
+
+def _part(make_input: Callable[[int, int], Tensor] | None = None, **changes: Any) -> Part:
     frontend = toy_frontend(context="cached")
     encoder = toy_encoder(input_size=frontend.output_size, subsampling="none")
     head = CtcHead(encoder.output_size, 5)
@@ -56,7 +64,7 @@ def _part(**changes: Any) -> Part:
 
     return Part(
         chunk=size,
-        make_input=lambda batch, length: 0.2 * torch.randn(batch, length),
+        make_input=make_input or (lambda batch, length: 0.2 * torch.randn(batch, length)),
         forward=forward,
         initial_state=listening.initial_state,
         step=step,
@@ -66,5 +74,6 @@ def _part(**changes: Any) -> Part:
 PARTS = {
     "transcriber": _part,
     "transcriber_without_silence": partial(_part, silence_chunks=0),
-    "transcriber_short_memory": partial(_part, memory_chunks=2, most=4),
+    "transcriber_short_memory": partial(_part, memory_chunks=2, rest_chunks=2, most=4),
+    "transcriber_in_pauses": partial(_part, make_input=_with_pauses, rest_chunks=2),
 }
