@@ -27,6 +27,13 @@ asr_train_dir() {
 # The YAML of stage 1.1, without its suffix: with --encoder it is that of a pretrained encoder.
 encoder_conf() { echo "1.1_encoder${encoder:+_pretrained}"; }
 
+# encoder_model: what features depend on in the YAML of 1.1, which are not computed anew for another learning rate.
+encoder_model() {
+    local file
+    file=${conf}/$(encoder_conf).yaml
+    echo "model: in ${file}, sum $(awk '/^[^ #]/ {inside = /^model:/} inside' "${file}" | cksum)"
+}
+
 # adapts_encoder: whether the pretrained encoder is adapted to how it is used (1.0), as the scale configures it.
 adapts_encoder() { [ -n "${encoder}" ] && [ -f "${conf}/1.0_frontend.yaml" ]; }
 
@@ -55,7 +62,7 @@ dump_feats() {
     read_overrides encoder
     take_pretrained
     name=$(of_dump "$(dump_of feats encoder)")feats_$(basename "${dir}")
-    once "${name}" "${encoder}" "${adapted[@]}" "${conf}/$(encoder_conf).yaml" "${dir}" "${overrides[@]}" \
+    once "${name}" "${encoder}" "${adapted[@]}" "$(encoder_model)" "${dir}" "${overrides[@]}" \
         --makes "${feats}/feats.scp" -- dump_feats_part "${dir}" "${feats}" "${pretrained[@]}" "$@" "${overrides[@]}"
 }
 
@@ -77,7 +84,7 @@ dump_said() {
     read_overrides encoder
     take_pretrained
     once "$(of_dump "$(dump_of feats encoder)")said_$(basename "${dir}")" "${encoder}" "${transcriber}" "${llm}" \
-        "${adapted[@]}" "${conf}/$(encoder_conf).yaml" "${dir}" "${transcriber_language}" "${overrides[@]}" \
+        "${adapted[@]}" "$(encoder_model)" "${dir}" "${transcriber_language}" "${overrides[@]}" \
         --makes "${said}/said" -- dump_said_part "${dir}" "${said}" "${pretrained[@]}" "${overrides[@]}"
 }
 
@@ -85,6 +92,10 @@ dump_said_part() { # dump_said_part <data dir> <output dir> OPTION...
     local dir=$1 said=$2
     shift 2
     if "${work_changed}"; then rm -f "${said}"/said "${said}"/said.*; fi
+    if ((inference_nj == 1)) && [ "$(inference_device)" = cpu ]; then # steps too small for threads: a job for each of them
+        local inference_nj=${nthreads} threads=(env OMP_NUM_THREADS=1 MKL_NUM_THREADS=1)
+        local nthreads=1
+    fi
     infer "${said}/log/dump_said.log" python -m freeze_omni.bin.dump_said --config "${conf}/$(encoder_conf).yaml" \
         --transcriber "${transcriber}" --language "${transcriber_language}" --llm "${llm}" \
         --data_dir "${dir}" --output_dir "${said}" "$@"
