@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from freeze_omni.data.tables import whole_file
 LARGE_BYTES = 256_000_000  # a larger file counts by its size and its time
 LARGE_FOLDER_BYTES = 20_000_000_000  # in a larger folder all files do, but not the tables of a data directory
 _NOT_COUNTED = ("log", "__pycache__")
+_ADDED = re.compile(r"said(\.\d+)?")
+"""What a later stage writes into a folder of features: work that reads it names it as an input of its own."""
 
 
 def fingerprint(path: str | Path, seen: Path | None = None) -> str:
@@ -71,7 +74,8 @@ def _sounds(tables: Iterable[Path]) -> set[str]:
 
 
 def _counts(name: str) -> bool:
-    return not name.startswith(".") and not name.endswith(".log") and name not in _NOT_COUNTED
+    known = name in _NOT_COUNTED or _ADDED.fullmatch(name)
+    return not name.startswith(".") and not name.endswith(".log") and not known
 
 
 def _contents(files: Mapping[str, Path], stats: Mapping[str, os.stat_result]) -> Iterator[tuple[str, str]]:

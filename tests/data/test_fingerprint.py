@@ -23,12 +23,14 @@ def test_a_data_directory_is_its_tables_and_its_sounds(data, tmp_path):
     (data / ".hidden").write_text("1")
     (data / "answers").mkdir()
     (data / "answers/text").write_text("made later")
+    (data / "said").write_text("u 5 1 3\n")  # by a transcriber, for a later stage
+    (data / "said.12").write_text("u 5 1 3\n")
     os.utime(tmp_path / "a b.wav", (1, 1))
     assert fingerprint(data) == before
     (tmp_path / "a b.wav").write_text("two")
     sound = fingerprint(data)
     (data / "text").write_text("u Ho\n")
-    assert len({before, sound, fingerprint(data)}) == 3
+    assert len({before, sound, fingerprint(data), fingerprint(data / "said")}) == 4
 
 
 def test_a_folder_is_all_its_files_and_links_may_turn_in_circles(tmp_path):

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import WhisperConfig, WhisperForConditionalGeneration
+from tokenizers import Tokenizer
 
 from freeze_omni.config import ConfigError
 from freeze_omni.encoder.load_transcriber import read_transcriber
@@ -24,11 +23,10 @@ from freeze_omni.encoder.transcriber import (
 )
 from freeze_omni.frontend.pretrained import PretrainedConfig
 from tests.contract.parts.pretrained import MODELS, toy_frontend
-from tests.contract.parts.transcriber import DECODER, KEYS, toy_transcriber
+from tests.contract.parts.transcriber import KEYS, toy_transcriber
+from tests.encoder.whisper import SPECIAL, write_whisper
 from tests.frontend.ctranslate2 import write_ctranslate2
-from tests.toy import TEXTS, toy_tokenizer
-
-SPECIAL = ["<|endoftext|>", "<|startoftranscript|>", "<|notimestamps|>"]
+from tests.toy import toy_tokenizer
 
 
 def rows(state: dict, row: int) -> dict:
@@ -160,32 +158,8 @@ def test_said_up_to_a_chunk():
     assert cut.words.tolist() == [[1, 2, 0, 0], [0, 0, 0, 0]]
 
 
-def published(folder: Path) -> tuple[WhisperForConditionalGeneration, Path]:
-    """A small Whisper as its authors publish one."""
-    folder.mkdir(parents=True)
-    whisper = Tokenizer(models.BPE())
-    whisper.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    whisper.decoder = decoders.ByteLevel()
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(vocab_size=320, initial_alphabet=alphabet, show_progress=False)
-    whisper.train_from_iterator(TEXTS, trainer)
-    whisper.add_special_tokens(SPECIAL)  # after all that is text, as in those that are published
-    whisper.save(str(folder / "tokenizer.json"))
-    config = MODELS["whisper"] | DECODER | {"vocab_size": whisper.get_vocab_size()}
-    config |= {"bos_token_id": 0, "eos_token_id": 0, "decoder_start_token_id": 1}
-    torch.manual_seed(2)
-    model = WhisperForConditionalGeneration(WhisperConfig(**config))
-    with torch.no_grad():
-        for weight in model.model.decoder.parameters():
-            weight.normal_(0, 0.4) if weight.dim() > 1 else None
-    model.save_pretrained(folder)
-    said = {"alignment_heads": [[0, 1], [1, 0]], "suppress_tokens": [5, 6], "begin_suppress_tokens": [7]}
-    (folder / "generation_config.json").write_text(json.dumps(said))
-    return model, folder
-
-
 def test_published_decoders_are_read_alike(tmp_path: Path):
-    model, folder = published(tmp_path / "transformers")
+    model, folder = write_whisper(tmp_path / "transformers")
     other = tmp_path / "ct2"
     other.mkdir()
     (other / "tokenizer.json").write_bytes((folder / "tokenizer.json").read_bytes())
@@ -213,7 +187,7 @@ def test_published_decoders_are_read_alike(tmp_path: Path):
 
 
 def test_what_cannot_be_read_is_named(tmp_path: Path):
-    _, folder = published(tmp_path / "whisper")
+    _, folder = write_whisper(tmp_path / "whisper")
     (folder / "tokenizer.json").unlink()
     with pytest.raises(ConfigError, match=r"whisper: no tokenizer\.json"):
         read_transcriber(str(folder), toy_tokenizer())

@@ -18,6 +18,7 @@ from freeze_omni.data.tables import read_table
 from freeze_omni.encoder.lexicon import WordCounts
 from freeze_omni.eval.runner import read_records
 from freeze_omni.speech_decoder.normalise import is_chinese
+from tests.encoder.whisper import write_whisper
 from tests.recipes import chinese
 from tests.recipes.miniature_recipes import DIALOGUE, RECIPES, judge, run_miniature, run_recipe, toy_conf, toy_dialogue
 from tests.toy import toy_llm
@@ -72,6 +73,21 @@ def test_adapters_at_token_rate_learn_with_words_of_a_lexicon(tmp_path):
     log = (exp / "1.2_adapter_pool/train.log").read_text()
     assert "nearest=" in log and "acc=" in log, "first the embeddings, then the LLM"
     assert (exp / "1.2_adapter_words/valid.loss.ave.pth").exists()
+
+
+def test_a_transcriber_says_the_words(tmp_path):
+    """Of a random Whisper, to the scores; and a second call finds that nothing has changed."""
+    WordCounts({"one": 0.1, "two": 0.1, "go": 0.05}).save(tmp_path / "lexicon")
+    whisper = str(write_whisper(tmp_path / "whisper")[1])
+    words = ("--unit_kind", "word", "--lexicon", str(tmp_path / "lexicon"), "--adapters", "words")
+    options = (*words, "--encoder", whisper, "--transcriber", whisper, "--transcribed", "2")
+    folder = all_stages("an4/asr1", tmp_path, *options)
+    assert len(read_table(next(folder.glob("dump/feats/raw/*_transcribed/said")), need_value=False)) == 2
+    assert "by the adapter words" in (folder / "exp/RESULTS.md").read_text()
+    conf, llm = tmp_path / "tiny", tmp_path / "llm"
+    again = run_miniature("an4/asr1", tmp_path, "--stop_stage", "14", "--conf", str(conf), "--llm", str(llm), *options)
+    assert again.returncode == 0, again.stderr
+    assert "inputs changed" not in again.stdout and "1.1_encoder: nothing changed, skipped" in again.stdout
 
 
 def test_all_stages_of_speech_output(tmp_path):

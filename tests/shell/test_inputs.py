@@ -382,3 +382,9 @@ def test_what_a_transcriber_says_is_heard_once(recipe):
         assert changed(prints(works), prints(words_of(given | {option: value}))) == expected, option
     other = words_of(given | {"adapters": "ctc"})
     assert not [name for name in other if name.startswith("said_")]
+    write("dump/feats/raw/dev/feats.scp", "dump/feats/dialogue/dtrain/feats.scp")
+    before = prints(works)
+    write("dump/feats/raw/dev/said")  # as stage 6 writes it: 1.1, which has read this folder, is not trained again
+    assert changed(before, prints(works)) == {"1.2_adapter_words"}
+    write("dump/feats/dialogue/dtrain/said")
+    assert changed(before, prints(works)) == {"1.2_adapter_words", "1.3_dialogue_words"}

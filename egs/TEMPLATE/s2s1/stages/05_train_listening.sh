@@ -46,7 +46,7 @@ join_questions() { # join_questions TO DATA DIALOGUE
 join_questions_once() { # join_questions_once DATA DIALOGUE
     local joined
     joined=$(with_questions "$1")
-    once "$(of_dump "${joined}")questions_$(basename "$1")" --makes "${joined}" -- \
+    once "$(of_dump "${joined}")questions_$(basename "$1")" "$(heard "$1")/said" "$(heard "$2")/said" --makes "${joined}" -- \
         join_questions "${joined}" "$(heard "$1")" "$(heard "$2")"
 }
 
@@ -67,12 +67,12 @@ stage_6() {
     [ -n "${train_set}" ] || { log "no --train_set: nothing to do"; return; }
     [ -n "${llm}${dialogue_train_set}" ] || { log "no --llm: the adapter is skipped"; return; }
     need llm
-    local adapter folder parts words train_dir valid_dir data="${dumpdir}/dialogue/${dialogue_train_set}"
+    local adapter folder parts words said train_dir valid_dir data="${dumpdir}/dialogue/${dialogue_train_set}"
     local valid="${dumpdir}/dialogue/${dialogue_valid_set}"
     for adapter in ${adapters}; do
         folder=$(folder_of adapter "${adapter}")
         take_parts adapter "${adapter}"
-        train_dir=$(asr_train_dir) valid_dir="${dumpdir}/raw/${valid_set}" words=()
+        train_dir=$(asr_train_dir) valid_dir="${dumpdir}/raw/${valid_set}" words=() said=()
         if transcribes "${adapter}"; then
             hear_words "${train_dir}" "${valid_dir}"
             train_dir=$(transcribed_dir "${train_dir}") words=(--model adapter.words.transcribed=true)
@@ -91,7 +91,8 @@ stage_6() {
         else
             train_dir=$(heard "${train_dir}") valid_dir=$(heard "${valid_dir}")
         fi
-        train "${folder}" adapter "1.2_adapter_${adapter}" "${parts[@]%:*}" "${llm}" ${words:+"${transcriber}"} -- \
+        if [ -n "${words[*]}" ]; then said=("${transcriber}" "${train_dir}/said" "${valid_dir}/said"); fi
+        train "${folder}" adapter "1.2_adapter_${adapter}" "${parts[@]%:*}" "${llm}" "${said[@]}" -- \
             --init_parts "${parts[@]}" --units "${datadir}/token_list" --llm "${llm}" --system "${system_prompt}" \
             --train_dir "${train_dir}" --valid_dir "${valid_dir}" "${words[@]}"
     done
@@ -99,7 +100,7 @@ stage_6() {
 
 stage_7() {
     [ -n "${dialogue_train_set}" ] || { log "no --dialogue_train_set: nothing to do"; return; }
-    local adapter folder parts
+    local adapter folder parts said
     local data="${dumpdir}/dialogue/${dialogue_train_set}" valid="${dumpdir}/dialogue/${dialogue_valid_set}"
     if [ -n "${init_model}" ]; then
         # The LLM is the packed model's own, with the chat template that it was trained with.
@@ -115,11 +116,13 @@ stage_7() {
     for adapter in ${adapters}; do
         folder=$(folder_of dialogue "${adapter}")
         take_parts dialogue "${adapter}"
+        said=()
         if transcribes "${adapter}"; then
             dump_said "${data}"
             dump_said "${valid}"
+            said=("$(heard "${data}")/said" "$(heard "${valid}")/said")
         fi
-        train "${folder}" dialogue 1.3_dialogue "${parts[@]%:*}" "${llm}" "${data}/states" "${data}/answer" -- \
+        train "${folder}" dialogue 1.3_dialogue "${parts[@]%:*}" "${llm}" "${data}/states" "${data}/answer" "${said[@]}" -- \
             --init_parts "${parts[@]}" --units "${datadir}/token_list" --llm "${llm}" --system "${system_prompt}" \
             --train_dir "$(heard "${data}")" --valid_dir "$(heard "${valid}")"
     done
