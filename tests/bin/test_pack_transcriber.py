@@ -33,7 +33,7 @@ from freeze_omni.session.reducer import TurnDetection
 from freeze_omni.session.session import SessionConfig, SpeechSession
 from freeze_omni.system import FreezeOmni
 from tests.contract.parts.pretrained import MODELS, toy_frontend
-from tests.encoder.test_transcriber import published
+from tests.encoder.whisper import write_whisper
 from tests.toy import toy_config, toy_llm, toy_system
 
 SOUND = 0.1 * np.random.default_rng(0).standard_normal(12 * 2560)
@@ -43,7 +43,7 @@ SOUND = 0.1 * np.random.default_rng(0).standard_normal(12 * 2560)
 def packs(tmp_path_factory):
     """The Whisper, and a packed model whose frontend it is, before and after its decoder says the words."""
     root = tmp_path_factory.mktemp("packs")
-    _, whisper = published(root / "whisper")
+    _, whisper = write_whisper(root / "whisper")
     llm = FrozenLLM.load(toy_llm(root / "llm"))
     units = CtcUnits.from_words(WordCounts({"the": 0.2, "cat": 0.1}, {}))
     frontend = PretrainedConfig(model=MODELS["whisper"], left_s=0.32, context="cached")

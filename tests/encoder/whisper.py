@@ -16,7 +16,7 @@ from tests.toy import TEXTS
 SPECIAL = ["<|endoftext|>", "<|startoftranscript|>", "<|notimestamps|>"]
 
 
-def write_whisper(folder: Path) -> tuple[WhisperForConditionalGeneration, Path]:
+def write_whisper(folder: Path, **changes: int) -> tuple[WhisperForConditionalGeneration, Path]:
     """A small random Whisper as its authors publish one, and its folder."""
     folder.mkdir(parents=True)
     whisper = Tokenizer(models.BPE())
@@ -28,7 +28,7 @@ def write_whisper(folder: Path) -> tuple[WhisperForConditionalGeneration, Path]:
     whisper.add_special_tokens(SPECIAL)  # after all that is text, as in those that are published
     whisper.save(str(folder / "tokenizer.json"))
     config = MODELS["whisper"] | DECODER | {"vocab_size": whisper.get_vocab_size()}
-    config |= {"max_source_positions": 200, "bos_token_id": 0, "eos_token_id": 0, "decoder_start_token_id": 1}
+    config |= changes | {"bos_token_id": 0, "eos_token_id": 0, "decoder_start_token_id": 1}
     torch.manual_seed(2)
     model = WhisperForConditionalGeneration(WhisperConfig(**config))
     with torch.no_grad():

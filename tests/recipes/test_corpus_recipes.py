@@ -78,7 +78,7 @@ def test_adapters_at_token_rate_learn_with_words_of_a_lexicon(tmp_path):
 def test_a_transcriber_says_the_words(tmp_path):
     """Of a random Whisper, up to stage 6; and a second call finds that nothing has changed."""
     WordCounts({"one": 0.1, "two": 0.1, "go": 0.05}).save(tmp_path / "lexicon")
-    whisper = str(write_whisper(tmp_path / "whisper")[1])
+    whisper = str(write_whisper(tmp_path / "whisper", max_source_positions=200)[1])
     words = ("--unit_kind", "word", "--lexicon", str(tmp_path / "lexicon"), "--adapters", "words")
     options = (*words, "--encoder", whisper, "--transcriber", whisper, "--transcribed", "2", "--stop_stage", "6")
     folder = all_stages("an4/asr1", tmp_path, *options)

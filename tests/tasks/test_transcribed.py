@@ -15,7 +15,7 @@ from freeze_omni.config import ConfigError
 from freeze_omni.data.audio import read_audio
 from freeze_omni.data.tables import read_table
 from freeze_omni.tasks.listening_model import said_in
-from tests.encoder.test_transcriber import published
+from tests.encoder.whisper import write_whisper
 from tests.tasks.conftest import STAGES, Toy
 
 CACHED = {"left_s": 0.32, "lookahead_chunks": 1, "context": "cached"}
@@ -36,7 +36,7 @@ def heard(toy, tmp_path_factory) -> Toy:
     folder = tmp_path_factory.mktemp("heard")
     for name in ("data", "llm", "units"):
         shutil.copytree(toy.folder / name, folder / name)
-    published(folder / "speech_model")
+    write_whisper(folder / "speech_model")
     made = Toy(folder, STAGES | TRANSCRIBED)
     model = str(made.speech_model())
     options = ["--config", made.options("1.1_cached")[1], "--encoder", model, "--transcriber", model]
