@@ -130,7 +130,7 @@ class Transcriber(nn.Module):
     @property
     def end_chunks(self) -> int:
         """Chunks of silence after which nothing waits to be said."""
-        return -(-self.config.hold_frames // self.chunk_frames) + 1
+        return max(-(-self.config.hold_frames // self.chunk_frames) + 1, self.config.quiet_chunks)
 
     def initial_state(self, batch_size: int, device: torch.device | str | None = None) -> State:
         """Nothing heard: of each layer keys and values (B, heads, M, head size) of the last M frames, of which `heard`
@@ -177,25 +177,22 @@ class Transcriber(nn.Module):
         """Whether each row says nothing (B, k) after k chunks of these levels (B, k): there is no sound in the last
         `rest_chunks` of which the decoder has frames, and none in what was heard after them."""
         heard = torch.cat([state["levels"], state["coming"], levels], dim=1)
-        known = self.config.memory_chunks  # of them, the first chunk's own included, after one step
-        loudest = torch.cat([state["loudest"][:, None], heard[:, known : known + levels.shape[1]]], dim=1)
-        recent = heard[:, known - self.config.rest_chunks + 1 :].unfold(
-            1, self.config.rest_chunks + self.delay_chunks, 1
-        )
+        first, rest = state["levels"].shape[1], self.config.rest_chunks  # the chunk whose frames come in the first step
+        loudest = torch.cat([state["loudest"][:, None], heard[:, first : first + levels.shape[1]]], dim=1)
+        recent = heard[:, first + 1 - rest :].unfold(1, rest + self.delay_chunks, 1)
         return recent.amax(2) <= _silent(loudest.cummax(1).values[:, 1:])
 
     def _say_in(self, rows: Tensor, ahead: Tensor, state: State) -> tuple[State, Tensor]:
         """What `_say` does, of these rows (B,) alone."""
         if bool(rows.all()):
             return self._say(self._sight(ahead, state), state)
-        said = torch.zeros_like(state["count"])
+        nothing = torch.zeros_like(state["count"])
         if not bool(rows.any()):
-            return state, said
+            return state, nothing
         some = {name: value[rows] for name, value in state.items()}
-        after, number = self._say(self._sight(ahead[rows], some), some)
-        return state | {name: state[name].index_put((rows,), after[name]) for name in SAID}, said.index_put(
-            (rows,), number
-        )
+        after, said = self._say(self._sight(ahead[rows], some), some)
+        changed = {name: state[name].index_put((rows,), after[name]) for name in SAID}
+        return state | changed, nothing.index_put((rows,), said)
 
     def _spell(self, state: State, row: int, number: int, first: bool, end: int) -> list[tuple[int, int]]:
         """The LLM's tokens for the last `number` of a row's tokens, each with the encoder frame after it."""
