@@ -30,7 +30,7 @@ AROUND = 1
 BEGINS, GOES_ON, ENDS = 0, 1, 2
 """Kinds of tokens: what begins a word, or is a sign in a sentence; a piece that goes on with a word; the sign that ends
 a sentence."""
-SAID = ("tokens", "peaks", "count", "begun")
+OF_TOKENS = ("tokens", "peaks", "count", "begun")
 """What a state knows of the tokens that were said."""
 
 
@@ -191,7 +191,7 @@ class Transcriber(nn.Module):
             return state, nothing
         some = {name: value[rows] for name, value in state.items()}
         after, said = self._say(self._sight(ahead[rows], some), some)
-        changed = {name: state[name].index_put((rows,), after[name]) for name in SAID}
+        changed = {name: state[name].index_put((rows,), after[name]) for name in OF_TOKENS}
         return state | changed, nothing.index_put((rows,), said)
 
     def _spell(self, state: State, row: int, number: int, first: bool, end: int) -> list[tuple[int, int]]:

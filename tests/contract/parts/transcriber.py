@@ -41,7 +41,7 @@ def toy_transcriber(frontend: nn.Module, **changes: Any) -> Transcriber:
 
 
 def _with_pauses(batch: int, length: int) -> Tensor:
-    """Noise in a third of a row's chunks, not the same ones in each; silence long enough to rest in."""
+    """Noise in two of five stretches of four chunks, which differ by row; silence is long enough to rest in."""
     size = 4 * toy_frontend(context="cached").chunk_samples
     loud = torch.rand(batch, -(-length // size)) < 0.4
     return 0.2 * torch.randn(batch, length) * loud.repeat_interleave(size, dim=1)[:, :length]
